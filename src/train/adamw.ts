@@ -1,0 +1,277 @@
+import { PeftError } from "../errors.js";
+import type { Parameter, Parameters } from "../graph/parameters.js";
+
+export interface AdamWOptions {
+  lr?: number;
+  betas?: readonly [number, number];
+  eps?: number;
+  weightDecay?: number;
+  /** Clips the gradient's global norm, as torch.nn.utils.clip_grad_norm_. */
+  maxGradNorm?: number;
+  /** Which parameters decay, by name; all without it. */
+  decayOnly?: (name: string) => boolean;
+}
+
+export interface StepOptions {
+  /**
+   * Reduces the flat gradient SUM over machines, in place, before it is divided. Over machines the count grows too:
+   * the hook then sets `parameters.count`, which is read after it.
+   */
+  reduce?: (flat: Float32Array, count: number) => Promise<void> | void;
+}
+
+export interface StepResult {
+  /** Global norm of the mean gradient, before clipping. */
+  gradNorm: number;
+  /** What the gradient's sum was divided by. */
+  count: number;
+}
+
+/** Moments by torch's names, `exp_avg.<parameter>` and `exp_avg_sq.<parameter>`: live views, to be written before the next step. */
+export interface AdamWState {
+  step: number;
+  tensors: readonly Parameter[];
+}
+
+interface Moments {
+  readonly first: Float32Array;
+  readonly second: Float32Array;
+}
+
+/** The constants of one step, each rounded to f32 where torch rounds it. */
+interface StepConstants {
+  scale: number;
+  count: number;
+  decay: number;
+  beta1: number;
+  beta2: number;
+  blend1: number;
+  blend2: number;
+  sqrtCorrection2: number;
+  eps: number;
+  stepSize: number;
+}
+
+/** Elements worked on before the event loop gets its turn: about a millisecond. */
+const SLICE = 1 << 16;
+const f32 = Math.fround;
+const pause = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+/**
+ * AdamW, in f32 and in torch's order of operations, over the flat gradient of `Parameters`.
+ * Paper: arXiv 1711.05101. Reference: torch/optim/adam.py, _single_tensor_adam with decoupled weight decay.
+ */
+export class AdamW {
+  lr: number;
+  readonly parameters: Parameters;
+  readonly #options: Required<Omit<AdamWOptions, "lr" | "maxGradNorm">> & { maxGradNorm: number };
+  readonly #moments: readonly Moments[];
+  #step = 0;
+  #busy = false;
+
+  /** Throws `option` for values outside their range. */
+  constructor(parameters: Parameters, options: AdamWOptions = {}) {
+    const { lr = 1e-3, betas = [0.9, 0.999], eps = 1e-8, weightDecay = 0.01 } = options;
+    const { maxGradNorm = Number.POSITIVE_INFINITY, decayOnly = () => true } = options;
+    checkOptions({ lr, betas, eps, weightDecay, maxGradNorm });
+    this.lr = lr;
+    this.parameters = parameters;
+    this.#options = { betas, eps, weightDecay, maxGradNorm, decayOnly };
+    this.#moments = parameters.list.map(({ data }) => ({
+      first: new Float32Array(data.length),
+      second: new Float32Array(data.length),
+    }));
+  }
+
+  /** Steps taken, over all runs. */
+  get steps(): number {
+    return this.#step;
+  }
+
+  /**
+   * One step on the gathered gradient, which is zeroed after it. Works in slices, so timers keep running.
+   * Throws `training` where there is nothing to average or the gradient is not finite; nothing has changed then.
+   */
+  async step({ reduce }: StepOptions = {}): Promise<StepResult> {
+    if (this.#busy) throw overlapping();
+    this.#busy = true;
+    try {
+      const { parameters } = this;
+      await reduce?.(parameters.gradient, parameters.count);
+      const count = parameters.count;
+      if (!(count > 0)) throw nothingToAverage(count);
+      const gradNorm = await this.#gradNorm(count);
+      await this.#update(gradNorm, count);
+      parameters.count = 0;
+      return { gradNorm, count };
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  state(): AdamWState {
+    const tensors = this.parameters.list.flatMap(({ name, shape }, i) => {
+      const { first, second } = this.#moments[i]!;
+      return [
+        { name: `exp_avg.${name}`, shape, data: first },
+        { name: `exp_avg_sq.${name}`, shape, data: second },
+      ];
+    });
+    return { step: this.#step, tensors };
+  }
+
+  /** Takes the moments of a checkpoint. Throws `checkpoint` with every name or shape that does not fit. */
+  load(state: AdamWState): void {
+    const given = new Map(state.tensors.map((tensor) => [tensor.name, tensor]));
+    const wanted = this.state().tensors;
+    const faults = wanted.flatMap(({ name, data }) => {
+      const length = given.get(name)?.data.length;
+      if (length === data.length) return [];
+      return [
+        length === undefined ? `${name} is missing` : `${name} holds ${length} values, not ${data.length}`,
+      ];
+    });
+    const known = new Set(wanted.map(({ name }) => name));
+    faults.push(...[...given.keys()].filter((name) => !known.has(name)).map((name) => `${name} is not ours`));
+    if (faults.length > 0) throw foreignState(faults);
+    for (const { name, data } of wanted) data.set(given.get(name)!.data);
+    this.#step = state.step;
+  }
+
+  /** ||gradient / count||, which is finite exactly where every element is: f32 squares cannot overflow in f64. */
+  async #gradNorm(count: number): Promise<number> {
+    const { gradient } = this.parameters;
+    let sum = 0;
+    for (let start = 0; start < gradient.length; start += SLICE) {
+      if (start > 0) await pause();
+      sum += sumOfSquares(gradient.subarray(start, start + SLICE), count);
+    }
+    if (!Number.isFinite(sum)) throw notFinite(this.parameters, this.#step + 1);
+    return f32(Math.sqrt(sum));
+  }
+
+  async #update(gradNorm: number, count: number): Promise<void> {
+    const { parameters } = this;
+    const { maxGradNorm, decayOnly } = this.#options;
+    this.#step += 1;
+    const scale =
+      maxGradNorm === Number.POSITIVE_INFINITY ? 1 : Math.min(1, f32(maxGradNorm / f32(gradNorm + 1e-6)));
+    let worked = 0;
+    for (const [i, p] of parameters.list.entries()) {
+      const constants = this.#constants(scale, count, decayOnly(p.name));
+      const { first, second } = this.#moments[i]!;
+      const gradient = parameters.gradientOf(i);
+      for (let start = 0; start < p.data.length; start += SLICE) {
+        const end = Math.min(start + SLICE, p.data.length);
+        if ((worked += end - start) > SLICE) {
+          await pause();
+          worked = end - start;
+        }
+        updateSlice(p.data, gradient, first, second, start, end, constants);
+      }
+    }
+  }
+
+  #constants(scale: number, count: number, decays: boolean): StepConstants {
+    const { betas, eps, weightDecay } = this.#options;
+    const [beta1, beta2] = betas;
+    return {
+      scale,
+      count,
+      decay: decays ? f32(1 - this.lr * weightDecay) : 1,
+      beta1: f32(1 - f32(1 - beta1)),
+      beta2: f32(beta2),
+      blend1: f32(1 - beta1),
+      blend2: f32(1 - beta2),
+      sqrtCorrection2: f32(Math.sqrt(1 - beta2 ** this.#step)),
+      eps: f32(eps),
+      stepSize: f32(-(this.lr / (1 - beta1 ** this.#step))),
+    };
+  }
+}
+
+/**
+ * p <- p (1 - lr decay); m <- m + (1 - beta1)(g - m); v <- beta2 v + (1 - beta2) g g;
+ * p <- p - lr / (1 - beta1^t) * m / (sqrt(v) / sqrt(1 - beta2^t) + eps); g <- 0
+ */
+function updateSlice(
+  p: Float32Array,
+  gradient: Float32Array,
+  first: Float32Array,
+  second: Float32Array,
+  start: number,
+  end: number,
+  c: StepConstants,
+): void {
+  for (let i = start; i < end; i++) {
+    const g = f32(f32(gradient[i]! / c.count) * c.scale);
+    const difference = f32(g - first[i]!);
+    // torch's lerp turns its formula round where the weight is 0.5 or more
+    const m = c.blend1 < 0.5 ? f32(first[i]! + c.blend1 * difference) : f32(g - c.beta1 * difference);
+    const v = f32(f32(c.beta2 * second[i]!) + f32(f32(c.blend2 * g) * g));
+    const denominator = f32(f32(f32(Math.sqrt(v)) / c.sqrtCorrection2) + c.eps);
+    p[i] = f32(f32(p[i]! * c.decay) + f32(f32(c.stepSize * m) / denominator));
+    first[i] = m;
+    second[i] = v;
+    gradient[i] = 0;
+  }
+}
+
+function sumOfSquares(gradient: Float32Array, count: number): number {
+  let sum = 0;
+  for (let i = 0; i < gradient.length; i++) {
+    const g = f32(gradient[i]! / count);
+    sum += g * g;
+  }
+  return sum;
+}
+
+function checkOptions(o: Required<Omit<AdamWOptions, "decayOnly">>): void {
+  const faults: string[] = [];
+  const nonNegative = (name: string, value: number): void => {
+    if (!(value >= 0 && Number.isFinite(value))) faults.push(`${name}: ${value} (a number >= 0)`);
+  };
+  nonNegative("lr", o.lr);
+  nonNegative("eps", o.eps);
+  nonNegative("weightDecay", o.weightDecay);
+  for (const beta of o.betas) if (!(beta >= 0 && beta < 1)) faults.push(`betas: ${beta} (0 <= beta < 1)`);
+  if (!(o.maxGradNorm > 0)) faults.push(`maxGradNorm: ${o.maxGradNorm} (a number > 0)`);
+  if (faults.length === 0) return;
+  throw new PeftError("option", {
+    what: `AdamW cannot run with ${faults.join(", ")}.`,
+    why: "outside these ranges its formula grows without bound or divides by zero.",
+    fix: "leave them out for the defaults: lr 1e-3, betas [0.9, 0.999], eps 1e-8, weightDecay 0.01.",
+  });
+}
+
+const overlapping = (): PeftError =>
+  new PeftError("training", {
+    what: "step() was called while another step of this optimizer was running.",
+    why: "both would read and zero the same gradient.",
+    fix: "await optimizer.step().",
+  });
+
+const nothingToAverage = (count: number): PeftError =>
+  new PeftError("training", {
+    what: `step() found no gradient: the number of labelled tokens is ${count}.`,
+    why: "no forwardBackward ran since the last step, or every label in its batches was masked.",
+    fix: "call model.forwardBackward(batch) first, with at least one label that is not -100.",
+  });
+
+function notFinite(parameters: Parameters, step: number): PeftError {
+  const bad = parameters.list.filter((_, i) => !parameters.gradientOf(i).every(Number.isFinite));
+  const names = bad.slice(0, 5).map(({ name }) => name);
+  const more = bad.length > names.length ? ` and ${bad.length - names.length} more` : "";
+  return new PeftError("training", {
+    what: `Step ${step}: the gradient is NaN or infinite in ${names.join(", ")}${more}.`,
+    why: `${bad.length} of ${parameters.list.length} trainable tensors hold values that are not finite; no weight was changed.`,
+    fix: "resume from the last checkpoint with a smaller lr, or set maxGradNorm: 1.",
+  });
+}
+
+const foreignState = (faults: readonly string[]): PeftError =>
+  new PeftError("checkpoint", {
+    what: `The optimizer's state does not fit: ${faults.slice(0, 10).join("; ")}${faults.length > 10 ? "; ..." : ""}.`,
+    why: `${faults.length} tensors differ from the model's trainable parameters.`,
+    fix: "resume with the adapter config that the checkpoint was written with.",
+  });
