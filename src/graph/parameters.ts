@@ -26,7 +26,8 @@ export class Parameters implements Iterable<Parameter> {
     for (const p of list) {
       offsets.push(size);
       const expected = p.shape.reduce((a, b) => a * b, 1);
-      if (p.data.length !== expected) internal(`parameter ${p.name} holds ${p.data.length} of ${expected} values`);
+      if (p.data.length !== expected)
+        internal(`parameter ${p.name} holds ${p.data.length} of ${expected} values`);
       size += expected;
     }
     this.offsets = offsets;

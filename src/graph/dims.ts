@@ -1,0 +1,107 @@
+import { internal } from "../errors.js";
+
+/**
+ * A dimension: a number, or a polynomial over names in canonical form, such as "seq", "past+seq", "batch*seq", "seq+5".
+ * Two dimensions are equal exactly when they are `===`.
+ */
+export type Dim = number | string;
+export type Shape = readonly Dim[];
+
+/** Monomial ("batch*seq", "" for the constant) -> coefficient. */
+export type Polynomial = ReadonlyMap<string, number>;
+
+export function parseDim(dim: Dim): Polynomial {
+  if (typeof dim === "number") return new Map(dim === 0 ? [] : [["", dim]]);
+  const terms = new Map<string, number>();
+  for (const term of dim.replaceAll("-", "+-").split("+")) {
+    if (term === "") continue;
+    let coefficient = 1;
+    const names: string[] = [];
+    for (const factor of term.split("*")) {
+      const number = Number(factor);
+      if (factor === "-") coefficient = -coefficient;
+      else if (!Number.isNaN(number)) coefficient *= number;
+      else if (factor.startsWith("-")) {
+        coefficient = -coefficient;
+        names.push(factor.slice(1));
+      } else names.push(factor);
+    }
+    const monomial = names.sort().join("*");
+    terms.set(monomial, (terms.get(monomial) ?? 0) + coefficient);
+  }
+  return terms;
+}
+
+function formatDim(terms: Map<string, number>): Dim {
+  let text = "";
+  for (const [monomial, coefficient] of [...terms].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    if (coefficient === 0 || monomial === "") continue;
+    const sign = coefficient < 0 ? "-" : text === "" ? "" : "+";
+    const factor = Math.abs(coefficient) === 1 ? "" : `${Math.abs(coefficient)}*`;
+    text += sign + factor + monomial;
+  }
+  const constant = terms.get("") ?? 0;
+  if (text === "") return constant;
+  return constant === 0 ? text : `${text}${constant < 0 ? "-" : "+"}${Math.abs(constant)}`;
+}
+
+export function addDims(...dims: Dim[]): Dim {
+  if (dims.every((d) => typeof d === "number")) return dims.reduce((a: number, b) => a + (b as number), 0);
+  const terms = new Map<string, number>();
+  for (const dim of dims)
+    for (const [monomial, c] of parseDim(dim)) terms.set(monomial, (terms.get(monomial) ?? 0) + c);
+  return formatDim(terms);
+}
+
+export function subDims(a: Dim, b: Dim): Dim {
+  return addDims(a, mulDims(b, -1));
+}
+
+export function mulDims(...dims: Dim[]): Dim {
+  let product: Map<string, number> = new Map([["", 1]]);
+  for (const dim of dims) {
+    const next = new Map<string, number>();
+    for (const [m1, c1] of product)
+      for (const [m2, c2] of parseDim(dim)) {
+        const monomial = [...m1.split("*"), ...m2.split("*")]
+          .filter((n) => n !== "")
+          .sort()
+          .join("*");
+        next.set(monomial, (next.get(monomial) ?? 0) + c1 * c2);
+      }
+    product = next;
+  }
+  return formatDim(product);
+}
+
+/** The value of a dimension where its names are known. */
+export function evalDim(dim: Dim, names: ReadonlyMap<string, number>): number {
+  if (typeof dim === "number") return dim;
+  let total = 0;
+  for (const [monomial, coefficient] of parseDim(dim)) {
+    let term = coefficient;
+    for (const name of monomial === "" ? [] : monomial.split("*")) {
+      const value = names.get(name);
+      if (value === undefined) internal(`dimension "${name}" of "${dim}" has no value`);
+      term *= value;
+    }
+    total += term;
+  }
+  return total;
+}
+
+/** Numpy's broadcasting of two shapes, aligned at the end. */
+export function broadcast(a: Shape, b: Shape): Dim[] {
+  const rank = Math.max(a.length, b.length);
+  return Array.from({ length: rank }, (_, i) => {
+    const x = a[i - rank + a.length] ?? 1;
+    const y = b[i - rank + b.length] ?? 1;
+    if (x === y || y === 1) return x;
+    if (x === 1) return y;
+    return internal(`shapes [${a}] and [${b}] do not broadcast`);
+  });
+}
+
+export function sameShape(a: Shape, b: Shape): boolean {
+  return a.length === b.length && a.every((d, i) => d === b[i]);
+}

@@ -1,0 +1,131 @@
+import type { Graph } from "./graph.js";
+import type { Tensor } from "./ops.js";
+
+/** A linear layer as a model names it. Paths are transformers' current module names. */
+export interface LinearSite {
+  readonly path: string;
+  readonly inDim: number;
+  readonly outDim: number;
+  /** Name of the weight: `${path}.weight`, or another module's where it is tied. */
+  readonly weight: string;
+  /** Name of the bias [outDim], if there is one. */
+  readonly bias: string | undefined;
+  /** The weight is stored [in, out], as GPT-2's Conv1D. */
+  readonly transposed: boolean;
+}
+
+/** An embedding table [vocab, dim] as a model names it. */
+export interface EmbeddingSite {
+  readonly path: string;
+  readonly vocab: number;
+  readonly dim: number;
+  readonly weight: string;
+}
+
+/**
+ * What stands between a model's definition and the graph it writes: the plain model emits each layer as it is, an adapted one
+ * emits the adapted layer. Models know nothing but this interface.
+ */
+export interface Trace {
+  readonly g: Graph;
+  /** A weight used as such: a norm's scale, a bias, a table of positions. */
+  parameter(name: string, shape: readonly number[]): Tensor;
+  linear(site: LinearSite, x: Tensor): Tensor;
+  embedding(site: EmbeddingSite, ids: Tensor): Tensor;
+  /** A module's output: where bottleneck adapters stand. */
+  output(path: string, x: Tensor): Tensor;
+  /** Virtual tokens of prompt methods go before x [batch, seq, hidden] -> [batch, virtual + seq, hidden]. */
+  prepend(x: Tensor): Tensor;
+  /** The base model's own dropout; active in training mode only. */
+  dropout(path: string, x: Tensor, p: number): Tensor;
+}
+
+export interface LinearOptions {
+  bias?: boolean;
+  transposed?: boolean;
+  /** Full name of the weight where it is another module's (tied). */
+  tied?: string | undefined;
+}
+
+/** A place in the module tree, walked like folders: `w.at("self_attn").linear("q_proj", x, hidden)`. */
+export class Module {
+  readonly trace: Trace;
+  readonly path: string;
+  constructor(trace: Trace, path = "") {
+    this.trace = trace;
+    this.path = path;
+  }
+
+  get g(): Graph {
+    return this.trace.g;
+  }
+
+  at(path: string | number): Module {
+    return path === "" ? this : new Module(this.trace, this.name(`${path}`));
+  }
+
+  /** The full name of something below this place. */
+  name(below: string): string {
+    if (below === "") return this.path;
+    return this.path === "" ? below : `${this.path}.${below}`;
+  }
+
+  get(name: string, shape: readonly number[]): Tensor {
+    return this.trace.parameter(this.name(name), shape);
+  }
+
+  /** x [..., in] -> [..., outDim] */
+  linear(name: string, x: Tensor, outDim: number, options: LinearOptions = {}): Tensor {
+    const path = this.name(name);
+    return this.trace.linear(
+      {
+        path,
+        inDim: x.shape.at(-1) as number,
+        outDim,
+        weight: options.tied ?? `${path}.weight`,
+        bias: (options.bias ?? true) ? `${path}.bias` : undefined,
+        transposed: options.transposed ?? false,
+      },
+      x,
+    );
+  }
+
+  /** ids [batch, seq] -> [batch, seq, dim] */
+  embedding(name: string, ids: Tensor, vocab: number, dim: number): Tensor {
+    const path = this.name(name);
+    return this.trace.embedding({ path, vocab, dim, weight: `${path}.weight` }, ids);
+  }
+
+  layerNorm(name: string, x: Tensor, eps: number): Tensor {
+    const at = this.at(name);
+    const dim = x.shape.at(-1) as number;
+    return at.output(this.g.layerNorm(x, at.get("weight", [dim]), at.get("bias", [dim]), eps));
+  }
+
+  rmsNorm(name: string, x: Tensor, eps: number): Tensor {
+    const at = this.at(name);
+    return at.output(this.g.rmsNorm(x, at.get("weight", [x.shape.at(-1) as number]), eps));
+  }
+
+  /** Names the output of this module, so that a method can stand there. */
+  output(x: Tensor): Tensor {
+    return this.trace.output(this.path, x);
+  }
+
+  dropout(name: string, x: Tensor, p: number): Tensor {
+    return this.trace.dropout(this.name(name), x, p);
+  }
+}
+
+/** Keys and values of one attention layer: [batch, kvHeads, length, headDim] each. */
+export interface KeyValue {
+  readonly k: Tensor;
+  readonly v: Tensor;
+}
+
+/** Shape of a cache: what generation and prefixes must fill. */
+export interface CacheShape {
+  readonly layers: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+}

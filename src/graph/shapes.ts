@@ -1,0 +1,152 @@
+import { internal } from "../errors.js";
+import type { Dim, Shape } from "./dims.js";
+import { addDims, broadcast, mulDims, sameShape, subDims } from "./dims.js";
+import type { DType, OpName, Ops, Table, Tensor } from "./ops.js";
+
+/** Shape and dtype of a primitive's result. */
+export interface Type {
+  readonly shape: Shape;
+  readonly dtype: DType;
+}
+type ShapeRule<Attrs> = (attrs: Attrs, inputs: readonly Tensor[]) => Type;
+
+const same: ShapeRule<unknown> = (_, [x]) => ({ shape: x!.shape, dtype: x!.dtype });
+const arithmetic: ShapeRule<unknown> = (_, [x, y]) => {
+  if (x!.dtype !== y!.dtype) internal(`operands are ${x!.dtype} and ${y!.dtype}`);
+  return { shape: broadcast(x!.shape, y!.shape), dtype: x!.dtype };
+};
+const comparison: ShapeRule<unknown> = (_, [x, y]) => ({
+  shape: broadcast(x!.shape, y!.shape),
+  dtype: "bool",
+});
+const reduction: ShapeRule<Ops["sum"]> = ({ axes, keepDims }, [x]) => ({
+  shape: keepDims
+    ? x!.shape.map((d, i) => (axes.includes(i) ? 1 : d))
+    : x!.shape.filter((_, i) => !axes.includes(i)),
+  dtype: x!.dtype,
+});
+function withAxis(shape: Shape, axis: number, dim: Dim): Dim[] {
+  return shape.map((d, i) => (i === axis ? dim : d));
+}
+function expectEqual(what: string, a: Dim | undefined, b: Dim | undefined): void {
+  if (a !== b) internal(`${what}: ${a} is not ${b}`);
+}
+
+function matmul({ transA, transB }: Ops["matmul"], [a, b]: readonly Tensor[]): Type {
+  const [m, k1] = transA ? [a!.shape.at(-1), a!.shape.at(-2)] : [a!.shape.at(-2), a!.shape.at(-1)];
+  const [k2, n] = transB ? [b!.shape.at(-1), b!.shape.at(-2)] : [b!.shape.at(-2), b!.shape.at(-1)];
+  if (m === undefined || n === undefined) internal(`matmul of [${a!.shape}] and [${b!.shape}]`);
+  expectEqual(`matmul of [${a!.shape}] and [${b!.shape}]`, k1, k2);
+  return { shape: [...broadcast(a!.shape.slice(0, -2), b!.shape.slice(0, -2)), m, n], dtype: "f32" };
+}
+
+function linear({ transposed }: Ops["linear"], [x, w]: readonly Tensor[]): Type {
+  const [out, inner] = transposed ? [w!.shape[1], w!.shape[0]] : [w!.shape[0], w!.shape[1]];
+  expectEqual(
+    `linear of [${x!.shape}] with ${transposed ? "transposed " : ""}[${w!.shape}]`,
+    x!.shape.at(-1),
+    inner,
+  );
+  return { shape: [...x!.shape.slice(0, -1), out!], dtype: "f32" };
+}
+
+function aux({ index }: Ops["aux"], [node]: readonly Tensor[]): Type {
+  const x = node!.inputs[0]!;
+  if (node!.op === "crossEntropy" && index === 1) return { shape: x.shape, dtype: "f32" };
+  const rows = [...x.shape.slice(0, -1), 1];
+  if (node!.op === "layerNorm" && (index === 1 || index === 2)) return { shape: rows, dtype: "f32" };
+  if (node!.op === "rmsNorm" && index === 1) return { shape: rows, dtype: "f32" };
+  return internal(`${node!.op} has no result ${index}`);
+}
+
+export const shapes: Table<{ [K in OpName]: ShapeRule<Ops[K]> }> = {
+  input: ({ shape, dtype }) => ({ shape, dtype }),
+  weight: ({ shape }) => ({ shape, dtype: "f32" }),
+  constant: ({ shape, dtype }) => ({ shape, dtype }),
+  size: ({ dtype }) => ({ shape: [], dtype }),
+  iota: ({ dim }) => ({ shape: [dim], dtype: "i64" }),
+  random: ({ shape }, [key]) => {
+    expectEqual("random's rows", key!.shape[0], shape[0]);
+    return { shape, dtype: "f32" };
+  },
+  neg: same,
+  exp: same,
+  log: same,
+  sqrt: same,
+  abs: same,
+  tanh: same,
+  sigmoid: same,
+  relu: same,
+  erf: same,
+  sin: same,
+  cos: same,
+  gelu: same,
+  silu: same,
+  not: same,
+  detach: same,
+  cast: ({ to }, [x]) => ({ shape: x!.shape, dtype: to }),
+  add: arithmetic,
+  sub: arithmetic,
+  mul: arithmetic,
+  div: arithmetic,
+  max: arithmetic,
+  min: arithmetic,
+  pow: arithmetic,
+  equal: comparison,
+  less: comparison,
+  and: comparison,
+  or: comparison,
+  where: (_, [c, x, y]) => ({
+    shape: broadcast(c!.shape, broadcast(x!.shape, y!.shape)),
+    dtype: x!.dtype,
+  }),
+  sum: reduction,
+  mean: reduction,
+  amax: reduction,
+  cumsum: same,
+  reshape: ({ shape }, [x]) => {
+    expectEqual(`reshape of [${x!.shape}] to [${shape}]`, mulDims(...x!.shape), mulDims(...shape));
+    return { shape, dtype: x!.dtype };
+  },
+  transpose: ({ perm }, [x]) => ({ shape: perm.map((i) => x!.shape[i]!), dtype: x!.dtype }),
+  expand: ({ shape }, [x]) => {
+    if (!sameShape(broadcast(x!.shape, shape), shape)) internal(`expand of [${x!.shape}] to [${shape}]`);
+    return { shape, dtype: x!.dtype };
+  },
+  slice: ({ axis, start, end }, [x]) => ({
+    shape: withAxis(x!.shape, axis, subDims(end, start)),
+    dtype: x!.dtype,
+  }),
+  concat: ({ axis }, inputs) => {
+    const [first] = inputs;
+    for (const x of inputs)
+      first!.shape.forEach((d, i) => {
+        if (i !== axis)
+          expectEqual(`concat along ${axis} of [${first!.shape}] and [${x.shape}]`, x.shape[i], d);
+      });
+    const total = addDims(...inputs.map((x) => x.shape[axis]!));
+    return { shape: withAxis(first!.shape, axis, total), dtype: first!.dtype };
+  },
+  pad: ({ axis, before, after }, [x]) => ({
+    shape: withAxis(x!.shape, axis, addDims(before, x!.shape[axis]!, after)),
+    dtype: x!.dtype,
+  }),
+  gather: ({ axis }, [x, ids]) => ({
+    shape: [...x!.shape.slice(0, axis), ...ids!.shape, ...x!.shape.slice(axis + 1)],
+    dtype: x!.dtype,
+  }),
+  scatterAdd: ({ axis, size }, [dy, ids]) => ({
+    shape: [...dy!.shape.slice(0, axis), size, ...dy!.shape.slice(axis + ids!.shape.length)],
+    dtype: dy!.dtype,
+  }),
+  gatherLast: (_, [x, ids]) => ({ shape: ids!.shape, dtype: x!.dtype }),
+  scatterLast: ({ size }, [dy]) => ({ shape: [...dy!.shape.slice(0, -1), size], dtype: dy!.dtype }),
+  matmul,
+  linear,
+  softmax: same,
+  logSoftmax: same,
+  layerNorm: same,
+  rmsNorm: same,
+  crossEntropy: (_, [, , labels]) => ({ shape: labels!.shape, dtype: "f32" }),
+  aux,
+};

@@ -1,0 +1,71 @@
+import type { Dim } from "../graph/dims.js";
+import { mulDims } from "../graph/dims.js";
+import type { Graph } from "../graph/graph.js";
+import type { KeyValue, Module } from "../graph/module.js";
+import type { Tensor } from "../graph/ops.js";
+
+/** What is added to a score that must not count. */
+export const MASKED = -1e9;
+
+/** x [batch, seq, heads * headDim] -> [batch, heads, seq, headDim] */
+export function splitHeads(g: Graph, x: Tensor, heads: number, headDim: number): Tensor {
+  const [batch, seq] = x.shape as [Dim, Dim];
+  return g.transpose(g.reshape(x, [batch, seq, heads, headDim]), [0, 2, 1, 3]);
+}
+
+/** x [batch, heads, seq, headDim] -> [batch, seq, heads * headDim] */
+export function mergeHeads(g: Graph, x: Tensor): Tensor {
+  const [batch, heads, seq, headDim] = x.shape as [Dim, Dim, Dim, Dim];
+  return g.reshape(g.transpose(x, [0, 2, 1, 3]), [batch, seq, mulDims(heads, headDim)]);
+}
+
+/** Puts the past in front of new keys and values, along their length. */
+export function withPast(g: Graph, now: KeyValue, past: KeyValue | undefined): KeyValue {
+  if (past === undefined) return now;
+  return { k: g.concat([past.k, now.k], 2), v: g.concat([past.v, now.v], 2) };
+}
+
+/** mask [batch, keys] (i64) -> what is added to scores, [batch, 1, 1, keys]. */
+export function paddingBias(g: Graph, mask: Tensor): Tensor {
+  const [batch, keys] = mask.shape as [Dim, Dim];
+  const padded = g.equal(mask, g.scalar(0, "i64"));
+  return g.reshape(g.where(padded, g.scalar(MASKED), 0), [batch, 1, 1, keys]);
+}
+
+/**
+ * Bias of causal attention with padding, [batch, 1, queries, keys]: a query at i sees keys up to i + past, and of these
+ * only the last `window` where one is given.
+ */
+export function causalBias(g: Graph, mask: Tensor, queries: Dim, window?: number): Tensor {
+  const [batch, keys] = mask.shape as [Dim, Dim];
+  const past = g.sub(g.size(keys, "i64"), g.size(queries, "i64"));
+  const at = g.unsqueeze(g.add(g.iota(queries), past), 1); // [queries, 1]
+  const key = g.unsqueeze(g.iota(keys), 0); // [1, keys]
+  let seen = g.lessEqual(key, at);
+  if (window !== undefined) seen = g.and(seen, g.less(g.sub(at, key), window));
+  const real = g.reshape(g.less(0, mask), [batch, 1, 1, keys]);
+  return g.where(g.and(seen, real), g.scalar(0), MASKED);
+}
+
+/**
+ * softmax(scale q k^T + bias) v, heads merged: [batch, queries, heads * headDim].
+ * q [batch, heads, queries, headDim], k v [batch, kvHeads, keys, headDim] with heads a multiple of kvHeads, each serving its group.
+ */
+export function attend(
+  w: Module,
+  q: Tensor,
+  { k, v }: KeyValue,
+  options: { scale: number; bias: Tensor | undefined; dropout: number },
+): Tensor {
+  const g = w.g;
+  const [batch, heads, queries, headDim] = q.shape as [Dim, number, Dim, number];
+  const [, kvHeads, keys] = k.shape as [Dim, number, Dim];
+  const grouped = [batch, kvHeads, mulDims(heads / kvHeads, queries)];
+  const flat = kvHeads === heads ? q : g.reshape(q, [...grouped, headDim]);
+  const product = g.matmul(options.scale === 1 ? flat : g.mul(flat, options.scale), k, { transB: true });
+  let scores = kvHeads === heads ? product : g.reshape(product, [batch, heads, queries, keys]);
+  if (options.bias !== undefined) scores = g.add(scores, options.bias);
+  const weights = w.dropout("attention", g.softmax(scores), options.dropout);
+  const mixed = g.matmul(kvHeads === heads ? weights : g.reshape(weights, [...grouped, keys]), v);
+  return mergeHeads(g, kvHeads === heads ? mixed : g.reshape(mixed, [batch, heads, queries, headDim]));
+}

@@ -1,0 +1,119 @@
+import type { CacheShape, KeyValue, Module } from "../graph/module.js";
+import type { Tensor } from "../graph/ops.js";
+
+export type TaskType =
+  | "SEQ_CLS"
+  | "SEQ_2_SEQ_LM"
+  | "CAUSAL_LM"
+  | "TOKEN_CLS"
+  | "QUESTION_ANS"
+  | "FEATURE_EXTRACTION";
+
+/** What shared code reads of any parsed config. An architecture's own type extends it. */
+export interface ModelConfig {
+  readonly modelType: string;
+  readonly vocabSize: number;
+  readonly hiddenSize: number;
+  /** Number of labels of a classification head. */
+  readonly numLabels: number;
+  readonly problemType:
+    | "regression"
+    | "single_label_classification"
+    | "multi_label_classification"
+    | undefined;
+  readonly encoderDecoder: boolean;
+  readonly padTokenId: number | undefined;
+  readonly decoderStartTokenId: number | undefined;
+  /** What generation caches, and what a prefix fills: the decoder's self-attention in an encoder-decoder. */
+  readonly cache: CacheShape;
+  /** True where the output head's weight is the embedding's. The loader sets it where the checkpoint says more than the config. */
+  readonly tied: boolean;
+}
+
+/**
+ * Inputs of one stack. `total` is past + virtual + seq, where virtual tokens (prompt methods) and past (caches and prefixes)
+ * may be none. Everything is fed; models compute no lengths of their own.
+ */
+export interface TextInputs {
+  /** [batch, seq], i64 */
+  readonly ids: Tensor;
+  /** [batch, total], i64: 1 where there is a token, 0 at padding */
+  readonly mask: Tensor;
+  /** [batch, virtual + seq], i64 */
+  readonly positions: Tensor;
+  /** [batch, virtual + seq], i64, for models with token types */
+  readonly typeIds: Tensor | undefined;
+  /** Per layer; undefined: none. */
+  readonly past: readonly KeyValue[] | undefined;
+}
+
+export interface DecoderInputs extends TextInputs {
+  /** [batch, encoderTotal], i64: the encoder's mask */
+  readonly encoderMask: Tensor;
+  /**
+   * Keys and values of the encoder's output for cross-attention layer i: given in generation, else computed there and then
+   * by `project`.
+   */
+  readonly cross: (layer: number, project: () => KeyValue) => KeyValue;
+}
+
+export interface StackOutput {
+  /** [batch, virtual + seq, hidden] */
+  readonly hidden: Tensor;
+  /** Keys and values including the past, per layer. */
+  readonly present: readonly KeyValue[];
+}
+
+/** hidden [..., hidden] -> logits [..., n], position by position. */
+export type TokenHead<C> = (w: Module, c: C, hidden: Tensor) => Tensor;
+/** hidden [batch, total, hidden], mask [batch, total] -> logits [batch, n]. */
+export type PooledHead<C> = (w: Module, c: C, hidden: Tensor, mask: Tensor) => Tensor;
+
+export interface Heads<C> {
+  readonly CAUSAL_LM?: TokenHead<C>;
+  readonly SEQ_2_SEQ_LM?: TokenHead<C>;
+  readonly TOKEN_CLS?: TokenHead<C>;
+  /** Start and end logits side by side, [..., 2]. */
+  readonly QUESTION_ANS?: TokenHead<C>;
+  readonly SEQ_CLS?: PooledHead<C>;
+  /** Returns the hidden states; names what the bare model holds beside its layers (a pooler). */
+  readonly FEATURE_EXTRACTION?: TokenHead<C>;
+}
+
+/** Names in a checkpoint that differ from transformers' current module names: applied on load, reversed on export. */
+export interface CheckpointRules {
+  readonly rename?: readonly (readonly [RegExp, string])[];
+}
+
+/** Names of layers that methods take by default where a config names none. */
+export interface LayerRoles {
+  /** Low-rank methods: the query and value projections, mostly. */
+  readonly targets: readonly string[] | undefined;
+  /** IA3: the layers whose activations are scaled, and which of them are feed-forward layers scaled at their input. */
+  readonly scaled?:
+    | { readonly targets: readonly string[]; readonly feedforward: readonly string[] }
+    | undefined;
+}
+
+/** One architecture: functions that write the model into a graph. One file per architecture; see llama.ts. */
+export interface Architecture<C extends ModelConfig = ModelConfig> {
+  /** `model_type`s of config.json that this file reads. */
+  readonly modelTypes: readonly string[];
+  /** Where the bare model sits in a model with a head: "model", "bert"; "" where there is no such level (T5). */
+  readonly prefix: string;
+  readonly roles: LayerRoles;
+  /** config.json, in the forms of transformers 4 and 5, field by field. Throws PeftError "checkpoint" for what it cannot do. */
+  readonly parse: (json: Record<string, unknown>) => C;
+  readonly checkpoint?: CheckpointRules;
+  /** Weight names that are one and the same where `config.tied`: [head, embedding]. */
+  readonly tie?: readonly [head: string, embedding: string];
+  /** The layers of a model with one stack. `w` is the place of the bare model. */
+  readonly stack?: (w: Module, c: C, x: TextInputs) => StackOutput;
+  /** Encoder-decoders. */
+  readonly encoder?: (w: Module, c: C, x: TextInputs) => Tensor;
+  readonly decoder?: (w: Module, c: C, x: DecoderInputs, encoded: Tensor | undefined) => StackOutput;
+  /** `w` is the root of the model with its head. */
+  readonly heads: Heads<C>;
+  /** Modules that a checkpoint of the bare model lacks: made new, with `initializerRange`. */
+  readonly newModules: readonly string[];
+}
