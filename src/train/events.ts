@@ -1,0 +1,84 @@
+/** What a training run says while it runs. `step` counts optimizer steps from 1; losses are means per labelled token. */
+export type TrainEvent =
+  | StartEvent
+  | StepEvent
+  | EvaluationEvent
+  | CheckpointEvent
+  | SampleEvent
+  | WarningEvent
+  | EndEvent;
+
+export interface StartEvent {
+  readonly type: "start";
+  /** Steps already done, by the checkpoint that this run resumes; else 0. */
+  readonly step: number;
+  readonly totalSteps: number;
+  readonly epochs: number;
+  readonly rows: number;
+  readonly trainableParameters: number;
+  readonly allParameters: number;
+}
+
+export interface StepEvent {
+  readonly type: "step";
+  readonly step: number;
+  readonly totalSteps: number;
+  /** With its fraction: 1.5 is the middle of the second epoch. */
+  readonly epoch: number;
+  readonly loss: number;
+  readonly lr: number;
+  /** Global norm of the mean gradient, before clipping. */
+  readonly gradNorm: number;
+  /** Real tokens, not padding, since the start. */
+  readonly tokens: number;
+  readonly tokensPerSecond: number;
+  /** Anonymous memory of the process and its workers. */
+  readonly memoryBytes: number;
+  readonly secondsLeft: number;
+}
+
+export interface EvaluationEvent {
+  readonly type: "evaluation";
+  readonly step: number;
+  readonly loss: number;
+  readonly metrics: Readonly<Record<string, number>>;
+}
+
+export interface CheckpointEvent {
+  readonly type: "checkpoint";
+  readonly step: number;
+  readonly path: string;
+  /** The best so far by the chosen metric. */
+  readonly best: boolean;
+}
+
+/** What the model answers now. */
+export interface SampleEvent {
+  readonly type: "sample";
+  readonly step: number;
+  readonly prompt: string;
+  readonly output: string;
+  readonly expected?: string;
+}
+
+export interface WarningEvent {
+  readonly type: "warning";
+  readonly message: string;
+}
+
+/** Why a run ended: all steps done, the metric stopped improving, or the caller's AbortSignal. */
+export type EndReason = "finished" | "stopped-early" | "aborted";
+
+export interface EndEvent {
+  readonly type: "end";
+  readonly reason: EndReason;
+  readonly step: number;
+  /** Mean over the last epoch. */
+  readonly loss: number;
+  readonly tokens: number;
+  readonly seconds: number;
+  readonly peakMemoryBytes: number;
+  readonly best?: { readonly step: number; readonly metric: string; readonly value: number };
+}
+
+export type TrainEventOf<T extends TrainEvent["type"]> = Extract<TrainEvent, { type: T }>;
