@@ -1,0 +1,162 @@
+import { SingleBar } from "cli-progress";
+import type { EndEvent, StartEvent, StepEvent, TrainEvent } from "./events.js";
+
+/** Where progress is drawn; process.stderr is one. */
+export type ProgressStream = NodeJS.WritableStream & { readonly isTTY?: boolean; readonly columns?: number };
+
+export interface ProgressOptions {
+  stream: ProgressStream;
+  /** Milliseconds. */
+  clock?: () => number;
+  /** Where the stream is no terminal: a line for a step at most this often. */
+  everySeconds?: number;
+}
+
+export interface Progress {
+  draw(event: TrainEvent): void;
+  /** Leaves the terminal as it was; call it in a `finally`, a drawn bar keeps Node running. */
+  stop(): void;
+}
+
+/** Draws a run as one bar on a terminal, and as a line now and then elsewhere. */
+export function createProgress({ stream, clock = Date.now, everySeconds = 10 }: ProgressOptions): Progress {
+  const line = (text: string): void => void stream.write(`${text}\n`);
+  return stream.isTTY === true ? bar(stream, line) : lines(line, clock, everySeconds * 1000);
+}
+
+function bar(stream: ProgressStream, line: (text: string) => void): Progress {
+  let last: StepEvent | undefined;
+  let drawn: SingleBar | undefined;
+  const start = (step: StepEvent): void => {
+    drawn = new SingleBar({
+      stream,
+      format: (_, { progress, maxWidth }, payload: { step: StepEvent }) =>
+        barLine(payload.step, progress, maxWidth),
+      clearOnComplete: true,
+      gracefulExit: false, // Ctrl-C belongs to the Trainer: stop after the step
+      linewrap: true, // trims, and leaves no terminal mode behind
+    });
+    drawn.start(step.totalSteps, step.step, { step });
+  };
+  const stop = (): void => {
+    drawn?.stop();
+    drawn = undefined;
+  };
+  return {
+    draw: (event) => {
+      if (event.type === "step") {
+        last = event;
+        if (drawn) drawn.update(event.step, { step: event });
+        else start(event);
+        return;
+      }
+      stop(); // messages stand above the bar
+      for (const text of describeEvent(event)) line(text);
+      if (last && event.type !== "end") start(last);
+    },
+    stop,
+  };
+}
+
+function lines(line: (text: string) => void, clock: () => number, every: number): Progress {
+  let next = Number.NEGATIVE_INFINITY;
+  return {
+    draw: (event) => {
+      if (event.type === "step") {
+        if (clock() < next && event.step < event.totalSteps) return;
+        next = clock() + every;
+        line(`step ${event.step}/${event.totalSteps} | ${describeStep(event).join(" | ")}`);
+        return;
+      }
+      for (const text of describeEvent(event)) line(text);
+    },
+    stop: () => {},
+  };
+}
+
+function barLine(event: StepEvent, progress: number, width: number): string {
+  const facts = [`${event.step}/${event.totalSteps}`, ...describeStep(event)].join(" | ");
+  const size = Math.min(30, width - facts.length - 7);
+  const percent = `${Math.floor(progress * 100)}%`.padStart(4);
+  if (size < 5) return `${percent} ${facts}`;
+  const full = Math.round(size * progress);
+  return `${"█".repeat(full)}${"░".repeat(size - full)} ${percent} ${facts}`;
+}
+
+function describeStep({ loss, tokensPerSecond, memoryBytes, secondsLeft }: StepEvent): string[] {
+  const speed = `${count(Math.round(tokensPerSecond))} tok/s`;
+  return [`loss ${loss.toFixed(4)}`, speed, formatBytes(memoryBytes), `${formatDuration(secondsLeft)} left`];
+}
+
+/** What an event says, in lines. */
+function describeEvent(event: Exclude<TrainEvent, StepEvent>): string[] {
+  switch (event.type) {
+    case "start":
+      return [describeStart(event)];
+    case "evaluation":
+      return [`evaluation at step ${event.step}: ${numbers({ loss: event.loss, ...event.metrics })}`];
+    case "checkpoint":
+      return [`checkpoint: ${event.path}${event.best ? " (best so far)" : ""}`];
+    case "sample":
+      return [
+        `sample at step ${event.step}: ${JSON.stringify(event.prompt)}`,
+        `  -> ${JSON.stringify(event.output)}${expected(event.expected)}`,
+      ];
+    case "warning":
+      return [`warning: ${event.message}`];
+    case "end":
+      return [describeEnd(event)];
+  }
+}
+
+function describeStart(e: StartEvent): string {
+  const share = ((100 * e.trainableParameters) / e.allParameters).toFixed(2);
+  const resumed = e.step > 0 ? `, from step ${e.step}` : "";
+  return (
+    `Training ${count(e.trainableParameters)} of ${count(e.allParameters)} parameters (${share} %) on ` +
+    `${count(e.rows)} rows: ${e.epochs} epochs, ${count(e.totalSteps)} steps${resumed}.`
+  );
+}
+
+function describeEnd(e: EndEvent): string {
+  const how = { finished: "Finished", "stopped-early": "Stopped early", aborted: "Stopped by you" }[e.reason];
+  const best = e.best ? ` Best ${e.best.metric} ${short(e.best.value)} at step ${e.best.step}.` : "";
+  const speed = count(Math.round(e.tokens / Math.max(e.seconds, 1e-9)));
+  return (
+    `${how} after ${count(e.step)} steps and ${formatDuration(e.seconds)}: loss ${e.loss.toFixed(4)}, ` +
+    `${speed} tok/s, peak memory ${formatBytes(e.peakMemoryBytes)}.${best}`
+  );
+}
+
+function numbers(values: Readonly<Record<string, number>>): string {
+  return Object.entries(values)
+    .map(([name, value]) => `${name} ${short(value)}`)
+    .join(", ");
+}
+
+function expected(text: string | undefined): string {
+  return text === undefined ? "" : ` (expected ${JSON.stringify(text)})`;
+}
+
+function short(value: number): string {
+  return String(Number(value.toPrecision(4)));
+}
+
+function count(value: number): string {
+  return value.toLocaleString("en-US");
+}
+
+/** 812 MB, 1.2 GB: powers of ten, as disks and downloads are measured. */
+export function formatBytes(bytes: number): string {
+  if (bytes < 999.5e6) return `${Math.round(bytes / 1e6)} MB`;
+  return `${(bytes / 1e9).toFixed(1)} GB`;
+}
+
+/** 0:42, 12:03, 1:02:03; "?" while it is unknown. */
+export function formatDuration(seconds: number): string {
+  if (!Number.isFinite(seconds)) return "?";
+  const total = Math.round(seconds);
+  const two = (value: number): string => String(value).padStart(2, "0");
+  const [hours, minutes] = [Math.floor(total / 3600), Math.floor(total / 60) % 60];
+  return `${hours > 0 ? `${hours}:${two(minutes)}` : minutes}:${two(total % 60)}`;
+}
