@@ -1,0 +1,74 @@
+/** What every report shares: its look, and the script that draws the charts with uPlot. Both stand inside the page. */
+export const pageStyle = `
+:root {
+  color-scheme: light dark;
+  --page: #f7f8fa; --card: #ffffff; --text: #1c2128; --quiet: #5d6775; --line: #dfe3e8; --good: #18794e; --bad: #b42318;
+  --curve-0: #2563eb; --curve-1: #dd6b20; --curve-2: #0f8a6a; --curve-3: #9333ea; --curve-4: #be185d;
+}
+@media (prefers-color-scheme: dark) {
+  :root {
+    --page: #0f1216; --card: #181c22; --text: #e6e9ee; --quiet: #98a2b0; --line: #2b323b; --good: #4cc38a; --bad: #ff8a7a;
+    --curve-0: #6ea8ff; --curve-1: #ffa657; --curve-2: #4fd1b0; --curve-3: #c99bff; --curve-4: #ff8ac0;
+  }
+}
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--page); color: var(--text); font: 15px/1.5 system-ui, sans-serif; }
+main { max-width: 1080px; margin: 0 auto; padding: 32px 20px 48px; }
+h1 { font-size: 26px; line-height: 1.2; margin: 0 0 20px; overflow-wrap: anywhere; }
+h2 { font-size: 16px; margin: 0 0 12px; }
+section { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 18px 20px; margin: 0 0 18px; }
+.facts { display: grid; grid-template-columns: repeat(auto-fill, minmax(170px, 1fr)); gap: 12px; margin: 0 0 18px; }
+.facts div { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 12px 16px; }
+.facts dt { color: var(--quiet); font-size: 13px; }
+.facts dd { margin: 2px 0 0; font-size: 20px; font-weight: 600; overflow-wrap: anywhere; }
+.scroll { overflow-x: auto; }
+table { width: 100%; border-collapse: collapse; font-size: 14px; }
+th { text-align: left; color: var(--quiet); font-weight: 500; white-space: nowrap; }
+th, td { padding: 8px 12px 8px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
+tr:last-child td { border-bottom: 0; }
+td { overflow-wrap: anywhere; white-space: pre-wrap; min-width: 72px; }
+td.number { font-variant-numeric: tabular-nums; }
+td.good { color: var(--good); font-weight: 600; }
+td.bad { color: var(--bad); }
+td.code, details td { font: 13px/1.5 ui-monospace, monospace; }
+summary { cursor: pointer; font-weight: 600; }
+details table { margin-top: 12px; }
+footer { color: var(--quiet); font-size: 13px; }
+.chart { height: 300px; }
+.u-legend { color: var(--text); font-size: 13px; }
+`;
+
+export const pageScript = `
+const charts = JSON.parse(document.getElementById("charts").textContent);
+const color = (name) => getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
+const short = (u, value) => value == null ? "" : String(Number(value.toPrecision(4)));
+const looks = {
+  faint: (c) => ({ stroke: c + "66", width: 1, points: { show: false } }),
+  line: (c) => ({ stroke: c, width: 2, points: { show: false } }),
+  points: (c) => ({ stroke: c, width: 2, points: { show: true, size: 7, fill: c } }),
+};
+const axis = () => ({ stroke: color("quiet"), grid: { stroke: color("line"), width: 1 }, ticks: { stroke: color("line"), width: 1 } });
+function draw(box, chart) {
+  box.replaceChildren();
+  const room = 60;
+  const plot = new uPlot({
+    width: box.clientWidth,
+    height: box.clientHeight - room,
+    scales: { x: { time: false } },
+    axes: [axis(), { ...axis(), size: 76, values: (u, ticks) => ticks.map((tick) => short(u, tick)) }],
+    series: [{ label: "step" }, ...chart.curves.map((curve) => ({
+      label: curve.label,
+      value: short,
+      spanGaps: true,
+      ...looks[curve.look](color("curve-" + (curve.color % 5))),
+    }))],
+  }, [chart.x, ...chart.curves.map((curve) => curve.values)], box);
+  return () => plot.setSize({ width: box.clientWidth, height: box.clientHeight - room });
+}
+const boxes = [...document.querySelectorAll(".chart")];
+let fits = [];
+const drawAll = () => { fits = boxes.map((box, i) => draw(box, charts[i])); };
+drawAll();
+addEventListener("resize", () => fits.forEach((fit) => fit()));
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
+`;
