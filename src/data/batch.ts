@@ -1,0 +1,84 @@
+/** What a step is fed with: padded ids in flat arrays, one type per task, so that a batch of the wrong task does not compile. */
+
+export type TaskType =
+  | "CAUSAL_LM"
+  | "SEQ_2_SEQ_LM"
+  | "SEQ_CLS"
+  | "TOKEN_CLS"
+  | "QUESTION_ANS"
+  | "FEATURE_EXTRACTION";
+
+export type ProblemType = "single_label_classification" | "multi_label_classification" | "regression";
+
+/** Labels with this value are not learnt. */
+export const ignoreIndex = -100;
+
+export interface Ids {
+  readonly data: Int32Array;
+  readonly shape: readonly [rows: number, columns: number];
+}
+
+export interface Floats {
+  readonly data: Float32Array;
+  readonly shape: readonly [rows: number, columns: number];
+}
+
+/** `rows` holds each sample's place in its data set; lengths are those before padding. */
+export interface BatchInputs {
+  readonly inputIds: Ids; // [batch, seq]
+  readonly attentionMask: Ids; // [batch, seq]
+  readonly tokenTypeIds?: Ids; // [batch, seq]
+  readonly lengths: Int32Array; // [batch]
+  readonly rows: Int32Array; // [batch]
+}
+
+export interface CausalLMBatch extends BatchInputs {
+  readonly task: "CAUSAL_LM";
+  readonly labels: Ids; // [batch, seq], not shifted
+}
+
+export interface Seq2SeqBatch extends BatchInputs {
+  readonly task: "SEQ_2_SEQ_LM";
+  readonly labels: Ids; // [batch, targetSeq]
+}
+
+interface SingleLabelBatch extends BatchInputs {
+  readonly task: "SEQ_CLS";
+  readonly problemType: "single_label_classification";
+  readonly labels: Ids; // [batch, 1]
+}
+
+interface FloatLabelBatch extends BatchInputs {
+  readonly task: "SEQ_CLS";
+  readonly problemType: "multi_label_classification" | "regression";
+  readonly labels: Floats; // [batch, labels]
+}
+
+export type SequenceClassificationBatch = SingleLabelBatch | FloatLabelBatch;
+
+export interface TokenClassificationBatch extends BatchInputs {
+  readonly task: "TOKEN_CLS";
+  readonly labels: Ids; // [batch, seq]
+}
+
+export interface QuestionAnsweringBatch extends BatchInputs {
+  readonly task: "QUESTION_ANS";
+  readonly startPositions: Ids; // [batch, 1]
+  readonly endPositions: Ids; // [batch, 1]
+}
+
+export interface FeatureExtractionBatch extends BatchInputs {
+  readonly task: "FEATURE_EXTRACTION";
+}
+
+interface BatchOf {
+  CAUSAL_LM: CausalLMBatch;
+  SEQ_2_SEQ_LM: Seq2SeqBatch;
+  SEQ_CLS: SequenceClassificationBatch;
+  TOKEN_CLS: TokenClassificationBatch;
+  QUESTION_ANS: QuestionAnsweringBatch;
+  FEATURE_EXTRACTION: FeatureExtractionBatch;
+}
+
+/** `Batch<"SEQ_CLS">` is that task's batch; `Batch` alone is any of them, told apart by `task`. */
+export type Batch<T extends TaskType = TaskType> = BatchOf[T];

@@ -1,0 +1,178 @@
+import { PeftError } from "../errors.js";
+import type { TaskType } from "./batch.js";
+import { nearest } from "./faults.js";
+import { kinds } from "./kinds/index.js";
+import type { LoadDatasetOptions, SlotSource } from "./load.js";
+import type { RowKind } from "./row.js";
+import type { Table } from "./tables/table.js";
+import { fillTemplate, parseTemplate } from "./template.js";
+
+export interface Resolved {
+  kind: RowKind;
+  slots: Record<string, SlotSource>;
+  /** The column that class names may be stored for. */
+  labelColumn: string | undefined;
+}
+
+/** The kinds that a task is trained on, the likelier first. */
+const kindsOf: { readonly [T in TaskType]: readonly RowKind[] } = {
+  CAUSAL_LM: ["chat", "prompt", "text"],
+  SEQ_2_SEQ_LM: ["prompt"],
+  SEQ_CLS: ["classify"],
+  TOKEN_CLS: ["tokens"],
+  QUESTION_ANS: ["question"],
+  FEATURE_EXTRACTION: ["text", "classify"],
+};
+
+/** Decides what kind of row a table holds, and which column or template fills which slot. */
+export function resolveColumns(table: Table, options: LoadDatasetOptions): Resolved {
+  const kind = chooseKind(table, options);
+  const named = namedSlots(kind, table, options);
+  const slots: Record<string, SlotSource> = { ...named };
+  const lacking: string[] = [];
+  for (const [slot, { names, optional }] of Object.entries(kinds[kind].slots)) {
+    if (slot in slots) continue;
+    const taken = new Set(Object.values(named).flatMap((source) => source.columns));
+    const column = findColumn(
+      names,
+      table.columns.filter((name) => !taken.has(name)),
+    );
+    // A second text that happens to be there is not asked for where the user wrote the first one as a template.
+    if (column !== undefined && !(optional && options.template !== undefined))
+      slots[slot] = fromColumn(column, optional);
+    else if (!optional) lacking.push(slot);
+  }
+  if (lacking.length > 0) throw missingSlots(kind, lacking, table);
+  const label = slots["label"] ?? slots["tags"];
+  return { kind, slots, labelColumn: label?.columns.length === 1 ? label.columns[0] : undefined };
+}
+
+function chooseKind(
+  table: Table,
+  { kind, template, target, taskType, columns = {} }: LoadDatasetOptions,
+): RowKind {
+  if (kind !== undefined) {
+    if (kind in kinds) return kind;
+    throw unknownName("kind", kind, Object.keys(kinds));
+  }
+  if (taskType !== undefined && !(taskType in kindsOf))
+    throw unknownName("taskType", taskType, Object.keys(kindsOf));
+  if (template !== undefined || target !== undefined) {
+    if (taskType === "SEQ_CLS") return "classify";
+    return target === undefined ? "text" : "prompt";
+  }
+  const candidates = taskType ? kindsOf[taskType] : (Object.keys(kinds) as RowKind[]);
+  const found = candidates.find((candidate) => {
+    const { slots } = kinds[candidate];
+    if (!Object.keys(columns).every((slot) => slot in slots)) return false;
+    return Object.entries(slots).every(
+      ([slot, { names, optional }]) =>
+        optional || slot in columns || findColumn(names, table.columns) !== undefined,
+    );
+  });
+  const last = candidates.at(-1)!;
+  if (found === undefined && taskType === undefined) throw unknownKind(table);
+  return found ?? last;
+}
+
+/** The slots that the user filled, by template or by column. All columns that are not there are reported together. */
+function namedSlots(kind: RowKind, table: Table, options: LoadDatasetOptions): Record<string, SlotSource> {
+  const { template, target, columns = {} } = options;
+  const slots: Record<string, SlotSource> = {};
+  const [first, last] =
+    kind === "classify" ? ["text", "label"] : kind === "text" ? ["text", ""] : ["prompt", "target"];
+  if (template !== undefined) slots[first!] = fromTemplate("template", template, table);
+  if (target !== undefined) slots[last!] = fromTemplate("target", target, table);
+  for (const [slot, column] of Object.entries(columns)) {
+    if (!(slot in kinds[kind].slots))
+      throw unknownName(`columns of kind "${kind}"`, slot, Object.keys(kinds[kind].slots));
+    slots[slot] = fromColumn(column, undefined);
+  }
+  const needed = new Set(Object.values(slots).flatMap((source) => source.columns));
+  const missing = [...needed].filter((column) => !table.columns.includes(column));
+  if (missing.length > 0) throw missingColumns(missing, table);
+  for (const slot of Object.keys(slots)) {
+    if (!(slot in kinds[kind].slots))
+      throw unknownName(`slots of kind "${kind}"`, slot, Object.keys(kinds[kind].slots));
+  }
+  return slots;
+}
+
+function fromColumn(column: string, optional: true | undefined): SlotSource {
+  return { columns: [column], optional: optional ?? false, get: (record) => record.values[column] };
+}
+
+/** A template of one column and nothing else gives that column's value as it is; any other gives text. */
+function fromTemplate(option: string, source: string, table: Table): SlotSource {
+  const template = parseTemplate(source);
+  const { parts, columns } = template;
+  const only = columns[0];
+  if (only === undefined) {
+    const close = nearest(source.trim(), table.columns);
+    throw new PeftError("data", {
+      what: `The ${option} ${JSON.stringify(source)} names no column.`,
+      why: `it would be the same for every row; the columns are ${table.columns.join(", ")}.`,
+      fix: `write a column in braces: ${option}: "{${close ?? table.columns[0] ?? "column"}}".`,
+    });
+  }
+  if (parts.length === 1) return fromColumn(only, undefined);
+  return {
+    columns,
+    optional: false,
+    get: (record) => fillTemplate(template, (column) => printed(record.values[column])),
+  };
+}
+
+function printed(value: unknown): string {
+  return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+function findColumn(names: readonly string[], columns: readonly string[]): string | undefined {
+  for (const name of names) {
+    const found =
+      columns.find((column) => column === name) ?? columns.find((column) => column.toLowerCase() === name);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+function missingColumns(missing: readonly string[], table: Table): PeftError {
+  const hints = missing.map((name) => {
+    const close = nearest(name, table.columns);
+    return close === undefined
+      ? `name another in place of "${name}"`
+      : `write "${close}" in place of "${name}"`;
+  });
+  return new PeftError("data", {
+    what: `Missing ${missing.length > 1 ? "columns" : "column"} ${missing.map((name) => `"${name}"`).join(", ")}.`,
+    why: `the data set's columns are ${table.columns.map((name) => `"${name}"`).join(", ")}.`,
+    fix: `${hints.join(", ")}.`,
+  });
+}
+
+function missingSlots(kind: RowKind, lacking: readonly string[], table: Table): PeftError {
+  const usual = lacking.map((slot) => `${slot} (usually ${kinds[kind].slots[slot]!.names.join(", ")})`);
+  const given = lacking.map((slot) => `${slot}: "${table.columns[0]}"`).join(", ");
+  return new PeftError("data", {
+    what: `No column is known to be ${usual.join(" or ")}.`,
+    why: `rows of kind "${kind}" need it, and the data set's columns are ${table.columns.join(", ")}.`,
+    fix: `say which columns they are: columns: { ${given} }${kind === "prompt" ? ", or give template and target" : ""}.`,
+  });
+}
+
+function unknownKind(table: Table): PeftError {
+  return new PeftError("data", {
+    what: "It cannot be told from the columns what is to be learnt.",
+    why: `the data set's columns are ${table.columns.join(", ")}.`,
+    fix: `give template and target, as in template: "{${table.columns[0]}}", or kind and columns.`,
+  });
+}
+
+function unknownName(what: string, name: string, known: readonly string[]): PeftError {
+  const close = nearest(name, known);
+  return new PeftError("option", {
+    what: `Unknown name "${name}" in ${what}.`,
+    why: `known are ${known.join(", ")}.`,
+    fix: `write ${close ?? known[0]}.`,
+  });
+}

@@ -1,0 +1,18 @@
+import type { Row, RowKind } from "../row.js";
+import { chat } from "./chat.js";
+import { classify } from "./classify.js";
+import type { Kind } from "./kind.js";
+import { prompt } from "./prompt.js";
+import { question } from "./question.js";
+import { text } from "./text.js";
+import { tokens } from "./tokens.js";
+
+/** Every kind of row, in the order in which columns are tried for them. */
+export const kinds: { readonly [K in RowKind]: Kind<Extract<Row, { kind: K }>> } = {
+  chat,
+  question,
+  tokens,
+  prompt,
+  classify,
+  text,
+};

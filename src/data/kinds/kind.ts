@@ -1,0 +1,47 @@
+import type { ProblemType } from "../batch.js";
+import type { Fault } from "../faults.js";
+import type { RowKind } from "../row.js";
+import { show } from "../tables/table.js";
+
+/** A place that a column fills. `names` are the columns taken for it when the user names none, the first that is there. */
+export interface Slot {
+  readonly names: readonly string[];
+  readonly optional?: true;
+}
+
+/** A record with its columns put into the slots. */
+export interface Entry {
+  readonly at: string;
+  readonly values: Readonly<Record<string, unknown>>;
+}
+
+export interface KindOptions {
+  /** Class names in the order of their ids; without them they are derived from the rows, sorted. */
+  labels?: readonly string[] | undefined;
+  problemType?: ProblemType | undefined;
+}
+
+/** How one kind of row is found among columns and read. Rows that are wrong are left out and named in `faults`. */
+export interface Kind<R> {
+  readonly kind: RowKind;
+  readonly slots: Readonly<Record<string, Slot>>;
+  convert(entries: readonly Entry[], faults: Fault[], options: KindOptions): R[];
+}
+
+/** A value as text; numbers and booleans as they print. Anything else is a fault and gives undefined. */
+export function asText(entry: Entry, slot: string, faults: Fault[]): string | undefined {
+  const value = entry.values[slot];
+  if (typeof value === "string") return value;
+  if (typeof value === "number" || typeof value === "boolean") return String(value);
+  faults.push({ at: entry.at, says: `${slot} is ${show(value)}, not text` });
+  return undefined;
+}
+
+/** A list as it is, or a text of words split at white space. */
+export function asList(entry: Entry, slot: string, faults: Fault[]): readonly unknown[] | undefined {
+  const value = entry.values[slot];
+  if (Array.isArray(value)) return value;
+  if (typeof value === "string") return value.split(/\s+/).filter((word) => word !== "");
+  faults.push({ at: entry.at, says: `${slot} is ${show(value)}, not a list` });
+  return undefined;
+}

@@ -1,0 +1,112 @@
+import { PeftError } from "../errors.js";
+import type { ProblemType, TaskType } from "./batch.js";
+import { resolveColumns } from "./columns.js";
+import { count, type Fault, refuse } from "./faults.js";
+import { kinds } from "./kinds/index.js";
+import type { Entry } from "./kinds/kind.js";
+import type { Row, RowKind } from "./row.js";
+import { type DataFormat, readerOf } from "./tables/formats.js";
+import type { DataRecord, Table } from "./tables/table.js";
+import type { Reader } from "./types.js";
+
+export interface LoadDatasetOptions {
+  /** Text with columns in braces: `"Tweet text : {Tweet text} Label : "`. `{{` is a brace. */
+  template?: string;
+  /** What is learnt after it: `"{Label}"`. */
+  target?: string;
+  /** Columns by what they are for, where their names do not say it: `{ text: "Tweet text", label: "Label" }`. */
+  columns?: Readonly<Record<string, string>>;
+  /** What a row is; without it, it is read off the template, the task and the columns. */
+  kind?: RowKind;
+  taskType?: TaskType;
+  /** Class names in the order of their ids, for example those of the training set. */
+  labels?: readonly string[];
+  problemType?: ProblemType;
+  /** The form of the file where its extension does not say it. */
+  format?: DataFormat;
+  /** Which list of a JSON file that holds several. */
+  split?: string;
+  /** Read no more than this many rows. */
+  limit?: number;
+  reader: Reader;
+}
+
+/**
+ * Reads one or more files as rows of one kind. Throws `data`: malformed lines, missing columns, values of a wrong form (all of a
+ * kind at once, with file and line), an empty file, an unknown extension.
+ */
+export async function loadDataset(
+  file: string | readonly string[],
+  options: LoadDatasetOptions,
+): Promise<Row[]> {
+  const files = typeof file === "string" ? [file] : file;
+  const table = await readTables(files, options);
+  if (table.records.length === 0) {
+    throw new PeftError("data", {
+      what: `${files.join(", ")} ${files.length > 1 ? "hold" : "holds"} no rows.`,
+      why:
+        table.columns.length > 0
+          ? `there are only the column names ${table.columns.join(", ")}.`
+          : "it is empty.",
+      fix: "give a file with at least one row.",
+    });
+  }
+  const { kind, slots, labelColumn } = resolveColumns(table, options);
+  const faults: Fault[] = [];
+  const entries = table.records.flatMap((record) => fillSlots(record, slots, faults));
+  const labels = options.labels ?? (labelColumn === undefined ? undefined : table.labelNames?.[labelColumn]);
+  const rows = kinds[kind].convert(entries, faults, { labels, problemType: options.problemType });
+  refuse(faults, {
+    what: (n) => `${count(n, "row")} of ${files.join(", ")} cannot be used`,
+    why: `the rows were read as kind "${kind}", from the columns ${table.columns.join(", ")}.`,
+    fix: "correct or remove these rows, or name other columns.",
+  });
+  return rows;
+}
+
+/** How a slot gets its value from a record, and the columns that it needs. */
+export interface SlotSource {
+  readonly columns: readonly string[];
+  readonly optional: boolean;
+  get(record: DataRecord): unknown;
+}
+
+function fillSlots(
+  record: DataRecord,
+  slots: Readonly<Record<string, SlotSource>>,
+  faults: Fault[],
+): Entry[] {
+  const isAbsent = (column: string): boolean =>
+    record.values[column] === undefined || record.values[column] === null;
+  const needed = Object.values(slots).filter((source) => !source.optional);
+  const absent = new Set(needed.flatMap((source) => source.columns.filter(isAbsent)));
+  for (const column of absent) faults.push({ at: record.at, says: `no value for ${JSON.stringify(column)}` });
+  if (absent.size > 0) return [];
+  const values = Object.entries(slots).map(([slot, source]) => [slot, source.get(record)] as const);
+  return [{ at: record.at, values: Object.fromEntries(values) }];
+}
+
+async function readTables(files: readonly string[], options: LoadDatasetOptions): Promise<Table> {
+  const { limit, format, reader, split } = options;
+  if (limit !== undefined && !(Number.isInteger(limit) && limit > 0)) {
+    throw new PeftError("option", {
+      what: `limit is ${limit}.`,
+      why: "it is the number of rows to read.",
+      fix: "give a whole number above 0, or leave it out.",
+    });
+  }
+  const readers = files.map((file) => readerOf(file, format));
+  const tables: Table[] = [];
+  let left = limit;
+  for (const [i, file] of files.entries()) {
+    if (left === 0) break;
+    const table = await readers[i]!(file, { reader, limit: left, split });
+    tables.push(table);
+    if (left !== undefined) left -= table.records.length;
+  }
+  return {
+    columns: [...new Set(tables.flatMap((table) => table.columns))],
+    records: tables.flatMap((table) => table.records),
+    labelNames: Object.assign({}, ...tables.map((table) => table.labelNames)),
+  };
+}

@@ -1,0 +1,53 @@
+import type { ProblemType, TaskType } from "./batch.js";
+
+/** One row as token ids, before padding. `row` is its place in the data set, `at` where it stood in the file. */
+export interface SampleInputs {
+  readonly row: number;
+  readonly at: string;
+  readonly inputIds: Int32Array; // [seq]
+  readonly tokenTypeIds?: Int32Array; // [seq]
+}
+
+export interface CausalLMSample extends SampleInputs {
+  readonly task: "CAUSAL_LM";
+  readonly labels: Int32Array; // [seq]
+}
+
+export interface Seq2SeqSample extends SampleInputs {
+  readonly task: "SEQ_2_SEQ_LM";
+  readonly labels: Int32Array; // [targetSeq]
+}
+
+/** `labels`: one class id, or one number (regression), or a 0 or 1 per class. */
+export interface SequenceClassificationSample extends SampleInputs {
+  readonly task: "SEQ_CLS";
+  readonly problemType: ProblemType;
+  readonly labels: Float32Array; // [1] or [labels]
+}
+
+export interface TokenClassificationSample extends SampleInputs {
+  readonly task: "TOKEN_CLS";
+  readonly labels: Int32Array; // [seq]
+}
+
+/** Positions of the first and the last token of the answer; 0 and 0 where there is none. */
+export interface QuestionAnsweringSample extends SampleInputs {
+  readonly task: "QUESTION_ANS";
+  readonly start: number;
+  readonly end: number;
+}
+
+export interface FeatureExtractionSample extends SampleInputs {
+  readonly task: "FEATURE_EXTRACTION";
+}
+
+interface SampleOf {
+  CAUSAL_LM: CausalLMSample;
+  SEQ_2_SEQ_LM: Seq2SeqSample;
+  SEQ_CLS: SequenceClassificationSample;
+  TOKEN_CLS: TokenClassificationSample;
+  QUESTION_ANS: QuestionAnsweringSample;
+  FEATURE_EXTRACTION: FeatureExtractionSample;
+}
+
+export type Sample<T extends TaskType = TaskType> = SampleOf[T];

@@ -1,0 +1,75 @@
+import { type CsvError, parse } from "csv-parse/sync";
+import { PeftError } from "../../errors.js";
+import { count, type Fault, refuse } from "../faults.js";
+import { type DataRecord, readText, type Table, type TableOptions } from "./table.js";
+
+interface Line {
+  readonly info: { readonly lines: number };
+  readonly record: string[];
+}
+
+/**
+ * Comma-, tab- or semicolon-separated text with a line of column names; which of the three is read off that line.
+ * Quotes inside an unquoted field are text, as in Python's csv. Throws `data` with every malformed line.
+ */
+export async function readCsv(file: string, options: TableOptions): Promise<Table> {
+  const text = await readText(file, options.reader);
+  const faults: Fault[] = [];
+  const lines = parseLines(text, file, faults);
+  const header = lines.shift();
+  if (header === undefined && faults.length === 0) return { columns: [], records: [] };
+  const columns = header?.record ?? [];
+  refuseDoubles(columns, file);
+  let last = header?.info.lines ?? 1;
+  const records: DataRecord[] = [];
+  for (const { info, record } of lines) {
+    const at = `${file} line ${last + 1}`;
+    last = info.lines;
+    if (record.length === columns.length) {
+      records.push({ at, values: Object.fromEntries(columns.map((name, i) => [name, record[i]])) });
+    } else
+      faults.push({ at, says: `${count(record.length, "field")}, but ${count(columns.length, "column")}` });
+  }
+  refuse(faults, {
+    what: (n) => `${count(n, "malformed line")} in ${file}`,
+    why: `its first line names ${count(columns.length, "column")}: ${columns.join(", ")}.`,
+    fix: 'correct these lines; a field with a separator or a line break in it stands in "quotes".',
+  });
+  return { columns, records: records.slice(0, options.limit) };
+}
+
+function parseLines(text: string, file: string, faults: Fault[]): Line[] {
+  const onSkip = (error: CsvError | undefined): undefined => {
+    faults.push({ at: `${file} line ${error?.["lines"] ?? "?"}`, says: error?.message ?? "unreadable" });
+  };
+  const lines: unknown = parse(text, {
+    delimiter: delimiterOf(text),
+    info: true,
+    relax_quotes: true,
+    relax_column_count: true,
+    skip_empty_lines: true,
+    skip_records_with_error: true,
+    on_skip: onSkip,
+  });
+  return lines as Line[];
+}
+
+/** The separator that occurs most in the first line, outside quotes. */
+function delimiterOf(text: string): string {
+  const first = text
+    .replace(/"[^"]*"/g, "")
+    .trimStart()
+    .split("\n", 1)[0]!;
+  const times = (separator: string): number => first.split(separator).length;
+  return [",", "\t", ";"].reduce((best, next) => (times(next) > times(best) ? next : best));
+}
+
+function refuseDoubles(columns: readonly string[], file: string): void {
+  const doubles = columns.filter((name, i) => columns.indexOf(name) !== i);
+  if (doubles.length === 0) return;
+  throw new PeftError("data", {
+    what: `${file} names a column twice: ${[...new Set(doubles)].map((name) => JSON.stringify(name)).join(", ")}.`,
+    why: "a template could not tell the two apart.",
+    fix: "give each column of the first line its own name.",
+  });
+}

@@ -1,0 +1,33 @@
+import { PeftError } from "../../errors.js";
+import { nearest } from "../faults.js";
+import { readCsv } from "./csv.js";
+import { readJson } from "./json.js";
+import { readJsonl } from "./jsonl.js";
+import { readParquet } from "./parquet.js";
+import type { TableReader } from "./table.js";
+
+export type DataFormat = "jsonl" | "json" | "csv" | "parquet";
+
+export const formats: { readonly [F in DataFormat]: { extensions: readonly string[]; read: TableReader } } = {
+  jsonl: { extensions: [".jsonl", ".ndjson"], read: readJsonl },
+  json: { extensions: [".json"], read: readJson },
+  csv: { extensions: [".csv", ".tsv"], read: readCsv },
+  parquet: { extensions: [".parquet"], read: readParquet },
+};
+
+/** The reader of a file, by `format` or by its extension. Throws `data` on an extension that is not known. */
+export function readerOf(file: string, format?: DataFormat): TableReader {
+  if (format !== undefined && format in formats) return formats[format].read;
+  const known = Object.values(formats).flatMap(({ extensions }) => extensions);
+  const extension = /\.[^./\\]*$/.exec(file.toLowerCase())?.[0] ?? "";
+  const found = Object.values(formats).find(({ extensions }) => extensions.includes(extension));
+  if (found && format === undefined) return found.read;
+  const close = nearest(extension, known);
+  throw new PeftError("data", {
+    what: format === undefined ? `${file} is of no known form.` : `Unknown format "${format}".`,
+    why: `${extension === "" ? "it has no extension" : `its extension is ${extension}`}; known are ${known.join(", ")}.`,
+    fix: close
+      ? `rename it to ${close}, or say its form: format: "jsonl".`
+      : 'say its form: format: "jsonl".',
+  });
+}

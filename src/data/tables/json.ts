@@ -1,0 +1,75 @@
+import { PeftError } from "../../errors.js";
+import { count, type Fault, refuse } from "../faults.js";
+import {
+  columnsOf,
+  type DataRecord,
+  isRecord,
+  readText,
+  show,
+  type Table,
+  type TableOptions,
+} from "./table.js";
+
+/** A list of objects, or an object that holds one under `split`, "data", "train", or as its only list. */
+export async function readJson(file: string, options: TableOptions): Promise<Table> {
+  const text = await readText(file, options.reader);
+  if (text.trim() === "") return { columns: [], records: [] };
+  const list = findList(parse(text, file), file, options.split).flatMap(flattenSquad);
+  const faults: Fault[] = [];
+  const records: DataRecord[] = [];
+  for (const [i, values] of list.slice(0, options.limit).entries()) {
+    const at = `${file} row ${i + 1}`;
+    if (isRecord(values)) records.push({ at, values });
+    else faults.push({ at, says: `${show(values)} is not an object` });
+  }
+  refuse(faults, {
+    what: (n) => `${count(n, "malformed row")} in ${file}`,
+    why: "each row of a JSON data set is an object with the columns as keys.",
+    fix: "correct or remove these rows.",
+  });
+  return { columns: columnsOf(records), records };
+}
+
+function parse(text: string, file: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    const { message } = cause as Error;
+    const position = /position (\d+)/.exec(message)?.[1];
+    const before = position === undefined ? text : text.slice(0, Number(position));
+    throw new PeftError("data", {
+      what: `${file} line ${before.split("\n").length}: not JSON (${message.replace(/\s+/g, " ")}).`,
+      why: "a .json file is one JSON value.",
+      fix: "correct the file, or name it .jsonl if it holds one JSON object per line.",
+      cause,
+    });
+  }
+}
+
+function findList(value: unknown, file: string, split: string | undefined): unknown[] {
+  if (Array.isArray(value)) return value;
+  const lists = isRecord(value) ? Object.entries(value).filter(([, v]) => Array.isArray(v)) : [];
+  const names = lists.map(([name]) => name);
+  const wanted = split ?? ["data", "train"].find((name) => names.includes(name)) ?? names[0];
+  const found = lists.find(([name]) => name === wanted)?.[1];
+  if (found && (split !== undefined || names.length === 1 || wanted === "data" || wanted === "train")) {
+    return found as unknown[];
+  }
+  throw new PeftError("data", {
+    what: `${file} holds no list of rows${split === undefined ? "" : ` named ${JSON.stringify(split)}`}.`,
+    why:
+      names.length === 0
+        ? "it is neither a list nor an object with a list."
+        : `its lists are ${names.join(", ")}.`,
+    fix: names.length === 0 ? 'write [{...}, ...] or {"data": [...]}.' : `choose one: split: "${names[0]}".`,
+  });
+}
+
+/** SQuAD's own nesting (articles, paragraphs, questions) as rows; anything else as it is. */
+function flattenSquad(value: unknown): unknown[] {
+  if (!isRecord(value) || !Array.isArray(value["paragraphs"])) return [value];
+  return value["paragraphs"].filter(isRecord).flatMap((paragraph) => {
+    const questions = Array.isArray(paragraph["qas"]) ? paragraph["qas"].filter(isRecord) : [];
+    return questions.map((question) => ({ ...question, context: paragraph["context"] }));
+  });
+}

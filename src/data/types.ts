@@ -1,0 +1,45 @@
+/** What this folder needs of a tokenizer, as a structure: `src/tokenizers` fits it, and so does a test's own. */
+
+export interface EncodeTextOptions {
+  textPair?: string | string[];
+  addSpecialTokens?: boolean;
+  truncation?: boolean | "longest_first" | "only_first" | "only_second";
+  maxLength?: number;
+  returnOffsets?: boolean;
+}
+
+/** Ids of one or more texts, unpadded. Offsets are [start, end) in UTF-16 units of the text a token comes from. */
+export interface EncodedText {
+  inputIds: number[][];
+  attentionMask: number[][];
+  tokenTypeIds?: number[][];
+  offsets?: [number, number][][];
+  truncated?: number;
+}
+
+export interface Message {
+  role: string;
+  content: string;
+}
+
+export interface RenderOptions {
+  tokenize: false;
+  addGenerationPrompt?: boolean;
+}
+
+export interface TokenizerLike {
+  (text: string | string[], options?: EncodeTextOptions): EncodedText;
+  decode(ids: number[], options?: { skipSpecialTokens?: boolean }): string;
+  applyChatTemplate?(messages: Message[], options: RenderOptions): string;
+  readonly padTokenId?: number | undefined;
+  readonly eosTokenId?: number | undefined;
+  readonly bosTokenId?: number | undefined;
+  readonly modelMaxLength?: number | undefined;
+  readonly paddingSide: "left" | "right";
+}
+
+/** Access to files, so that the same code runs in Node and in a browser. */
+export interface Reader {
+  read(path: string, offset: number, length: number): Promise<Uint8Array>;
+  size(path: string): Promise<number>;
+}
