@@ -80,9 +80,9 @@ function thin(steps: readonly ReportStep[]): ReportStep[] {
   }));
 }
 
-/** Exponential mean over about a twentieth of the run, free of the pull towards its start. */
+/** Exponential mean over about a thirtieth of the run, free of the pull towards its start. */
 function smooth(values: readonly number[]): number[] {
-  const keep = 1 - 1 / Math.max(2, values.length / 20);
+  const keep = 1 - 1 / Math.max(2, values.length / 30);
   let weight = 0;
   let total = 0;
   return values.map((value) => {

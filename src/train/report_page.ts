@@ -22,20 +22,19 @@ section { background: var(--card); border: 1px solid var(--line); border-radius:
 .facts dt { color: var(--quiet); font-size: 13px; }
 .facts dd { margin: 2px 0 0; font-size: 20px; font-weight: 600; overflow-wrap: anywhere; }
 .scroll { overflow-x: auto; }
-table { width: 100%; border-collapse: collapse; font-size: 14px; }
-th { text-align: left; color: var(--quiet); font-weight: 500; white-space: nowrap; }
-th, td { padding: 8px 12px 8px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
-tr:last-child td { border-bottom: 0; }
-td { overflow-wrap: anywhere; white-space: pre-wrap; min-width: 72px; }
+.scroll table { width: 100%; border-collapse: collapse; font-size: 14px; }
+.scroll th { text-align: left; color: var(--quiet); font-weight: 500; white-space: nowrap; }
+.scroll th, .scroll td { padding: 8px 12px 8px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
+.scroll tr:last-child td { border-bottom: 0; }
+.scroll td { overflow-wrap: anywhere; white-space: pre-wrap; min-width: 100px; }
 td.number { font-variant-numeric: tabular-nums; }
 td.good { color: var(--good); font-weight: 600; }
 td.bad { color: var(--bad); }
 td.code, details td { font: 13px/1.5 ui-monospace, monospace; }
 summary { cursor: pointer; font-weight: 600; }
-details table { margin-top: 12px; }
+details .scroll { margin-top: 12px; }
 footer { color: var(--quiet); font-size: 13px; }
-.chart { height: 300px; }
-.u-legend { color: var(--text); font-size: 13px; }
+.uplot .u-legend { color: var(--text); font-size: 13px; }
 `;
 
 export const pageScript = `
@@ -48,12 +47,11 @@ const looks = {
   points: (c) => ({ stroke: c, width: 2, points: { show: true, size: 7, fill: c } }),
 };
 const axis = () => ({ stroke: color("quiet"), grid: { stroke: color("line"), width: 1 }, ticks: { stroke: color("line"), width: 1 } });
+const size = (box) => ({ width: box.clientWidth, height: 240 });
 function draw(box, chart) {
   box.replaceChildren();
-  const room = 60;
   const plot = new uPlot({
-    width: box.clientWidth,
-    height: box.clientHeight - room,
+    ...size(box),
     scales: { x: { time: false } },
     axes: [axis(), { ...axis(), size: 76, values: (u, ticks) => ticks.map((tick) => short(u, tick)) }],
     series: [{ label: "step" }, ...chart.curves.map((curve) => ({
@@ -63,7 +61,7 @@ function draw(box, chart) {
       ...looks[curve.look](color("curve-" + (curve.color % 5))),
     }))],
   }, [chart.x, ...chart.curves.map((curve) => curve.values)], box);
-  return () => plot.setSize({ width: box.clientWidth, height: box.clientHeight - room });
+  return () => plot.setSize(size(box));
 }
 const boxes = [...document.querySelectorAll(".chart")];
 let fits = [];
