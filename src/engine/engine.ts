@@ -1,0 +1,138 @@
+import * as os from "node:os";
+import { Worker } from "node:worker_threads";
+import { PeftError } from "../errors.js";
+import type { EngineOptions, Feed, HostTensor, Reply, Request, RunResult, WeightSource } from "./messages.js";
+import type { Program } from "./program.js";
+
+export interface EngineSettings {
+  /** Threads of one session; default: the machine's. */
+  readonly threads?: number;
+  /** An execution provider of ONNX Runtime: "cpu", "webgpu", "cuda", ... */
+  readonly device?: string;
+  readonly resident?: EngineOptions["resident"];
+}
+
+export interface RunOptions {
+  readonly keep?: Readonly<Record<string, string>>;
+  readonly pack?: readonly string[];
+}
+
+/**
+ * Runs programs on ONNX Runtime, in a worker: the caller's event loop stays free. Compiled programs are kept by name.
+ * Errors: "engine" where the runtime refuses.
+ */
+export class Engine {
+  readonly #worker: Worker;
+  readonly #waiting: Map<number, { resolve: (v: unknown) => void; reject: (e: unknown) => void }> = new Map();
+  readonly #compiled: Set<string> = new Set();
+  #next = 0;
+  #closed: PeftError | undefined;
+  /** How many programs were compiled so far. */
+  compilations = 0;
+
+  private constructor(worker: Worker) {
+    this.#worker = worker;
+    worker.unref();
+    worker.on("message", (reply: Reply) => this.#settle(reply));
+    worker.on("error", (error) => this.#fail(error.message));
+    worker.on("exit", (code) => this.#fail(`its worker ended with code ${code}`));
+  }
+
+  static async open(
+    weights: ReadonlyMap<string, WeightSource>,
+    settings: EngineSettings = {},
+  ): Promise<Engine> {
+    const fromSource = import.meta.url.endsWith(".ts");
+    const worker = new Worker(new URL(fromSource ? "./worker.ts" : "./worker.js", import.meta.url), {
+      execArgv: fromSource ? ["--import", "tsx"] : [],
+    });
+    const engine = new Engine(worker);
+    const options: EngineOptions = {
+      threads: settings.threads ?? os.availableParallelism(),
+      device: settings.device ?? "cpu",
+      resident: settings.resident ?? "f32",
+    };
+    await engine.#ask({ kind: "open", options, weights });
+    return engine;
+  }
+
+  isCompiled(name: string): boolean {
+    return this.#compiled.has(name);
+  }
+
+  /** Compiles a program under a name, unless one is there. */
+  async compile(name: string, make: () => Program): Promise<void> {
+    if (this.#compiled.has(name)) return;
+    await this.#ask({ kind: "compile", name, program: make() });
+    this.#compiled.add(name);
+    this.compilations++;
+  }
+
+  async run(
+    program: string,
+    feeds: Readonly<Record<string, Feed>>,
+    options: RunOptions = {},
+  ): Promise<RunResult> {
+    const request = { program, feeds, keep: options.keep ?? {}, pack: options.pack ?? [] };
+    return (await this.#ask({ kind: "run", request })) as RunResult;
+  }
+
+  /** Lays a tensor into the worker, to be fed by name: `{ held: name }`. */
+  async put(name: string, tensor: HostTensor): Promise<void> {
+    await this.#ask({ kind: "put", name, tensor });
+  }
+
+  async release(names: readonly string[]): Promise<void> {
+    if (names.length > 0) await this.#ask({ kind: "release", names });
+  }
+
+  /** Replaces or removes weights; programs are compiled anew when next needed. */
+  async changeWeights(changed: ReadonlyMap<string, WeightSource | undefined>): Promise<void> {
+    await this.#ask({ kind: "weights", changed });
+    this.#compiled.clear();
+  }
+
+  async close(): Promise<void> {
+    this.#closed ??= closedError("it was closed");
+    await this.#worker.terminate();
+  }
+
+  #ask(request: Request): Promise<unknown> {
+    if (this.#closed !== undefined) return Promise.reject(this.#closed);
+    const id = this.#next++;
+    return new Promise((resolve, reject) => {
+      if (this.#waiting.size === 0) this.#worker.ref();
+      this.#waiting.set(id, { resolve, reject });
+      this.#worker.postMessage({ id, request });
+    });
+  }
+
+  #settle(reply: Reply): void {
+    const waiting = this.#waiting.get(reply.id);
+    this.#waiting.delete(reply.id);
+    if (this.#waiting.size === 0) this.#worker.unref();
+    if (reply.ok) waiting?.resolve(reply.value);
+    else
+      waiting?.reject(
+        new PeftError("engine", {
+          what: `ONNX Runtime failed: ${reply.message}`,
+          why: "the session could not be made or run.",
+          fix: 'check the device (device: "cpu" works everywhere) and the memory that is free.',
+        }),
+      );
+  }
+
+  #fail(reason: string): void {
+    this.#closed ??= closedError(reason);
+    for (const { reject } of this.#waiting.values()) reject(this.#closed);
+    this.#waiting.clear();
+  }
+}
+
+function closedError(reason: string): PeftError {
+  return new PeftError("engine", {
+    what: `The engine is not running: ${reason}.`,
+    why: "nothing can be computed after that.",
+    fix: "load the model again.",
+  });
+}

@@ -1,0 +1,177 @@
+import { ProtoWriter } from "./protobuf.js";
+
+/** Element types of ONNX, by their numbers in TensorProto. */
+export const ELEMENT = {
+  f32: 1,
+  u8: 2,
+  i8: 3,
+  u16: 4,
+  i32: 6,
+  i64: 7,
+  bool: 9,
+  f16: 10,
+  u32: 12,
+  bf16: 16,
+} as const;
+export type Element = keyof typeof ELEMENT;
+
+export type Attribute = number | string | readonly number[] | { float: number } | { graph: OnnxGraph };
+
+/** Bytes of a file that serve as an initializer where they are. */
+export interface External {
+  readonly location: string;
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+const IR_VERSION = 10;
+const OPSET = 21;
+
+/** Collects nodes, inputs and initializers of one ONNX graph. Values are referred to by name. */
+export class OnnxGraph {
+  readonly #proto: ProtoWriter = new ProtoWriter();
+  readonly #prefix: string;
+  #count = 0;
+  readonly #constants: Map<string, string> = new Map();
+
+  constructor(prefix = "v") {
+    this.#prefix = prefix;
+  }
+
+  fresh(): string {
+    return `${this.#prefix}${this.#count++}`;
+  }
+
+  /** Adds a node and names its results; "" for results not wanted. */
+  nodes(
+    op: string,
+    inputs: readonly string[],
+    attributes: Readonly<Record<string, Attribute>>,
+    outputs: readonly string[],
+    domain = "",
+  ): void {
+    const node = new ProtoWriter();
+    for (const input of inputs) node.string(1, input);
+    for (const output of outputs) node.string(2, output);
+    node.string(4, op);
+    for (const [name, value] of Object.entries(attributes)) node.message(5, attributeProto(name, value));
+    if (domain !== "") node.string(7, domain);
+    this.#proto.message(1, node);
+  }
+
+  /** Adds a node with one result and returns its name. */
+  node(
+    op: string,
+    inputs: readonly string[],
+    attributes: Readonly<Record<string, Attribute>> = {},
+    domain = "",
+  ): string {
+    const output = this.fresh();
+    this.nodes(op, inputs, attributes, [output], domain);
+    return output;
+  }
+
+  /** A node of ONNX Runtime's own operators. */
+  contrib(
+    op: string,
+    inputs: readonly string[],
+    attributes: Readonly<Record<string, Attribute>> = {},
+  ): string {
+    return this.node(op, inputs, attributes, "com.microsoft");
+  }
+
+  input(name: string, element: Element, shape: readonly (number | string)[]): string {
+    this.#proto.message(11, valueInfo(name, element, shape));
+    return name;
+  }
+
+  output(name: string, element: Element, shape: readonly (number | string)[]): void {
+    this.#proto.message(12, valueInfo(name, element, shape));
+  }
+
+  /** A small constant, once per value. */
+  constant(element: Element, values: readonly number[], shape: readonly number[]): string {
+    const key = `${element}[${shape}]${values}`;
+    const known = this.#constants.get(key);
+    if (known !== undefined) return known;
+    const name = this.fresh();
+    const tensor = tensorProto(name, element, shape);
+    tensor.bytes(9, rawData(element, values));
+    this.#proto.message(5, tensor);
+    this.#constants.set(key, name);
+    return name;
+  }
+
+  ints(values: readonly number[]): string {
+    return this.constant("i64", values, [values.length]);
+  }
+
+  external(name: string, element: Element, shape: readonly number[], at: External): string {
+    const tensor = tensorProto(name, element, shape);
+    for (const [key, value] of Object.entries({
+      location: at.location,
+      offset: `${at.offset}`,
+      length: `${at.bytes}`,
+    }))
+      tensor.message(13, new ProtoWriter().string(1, key).string(2, value));
+    tensor.int(14, 1);
+    this.#proto.message(5, tensor);
+    return name;
+  }
+
+  graphProto(name: string): ProtoWriter {
+    return this.#proto.string(2, name);
+  }
+
+  /** The whole model file. */
+  model(): Uint8Array {
+    const opsets = [
+      new ProtoWriter().string(1, "").int(2, OPSET),
+      new ProtoWriter().string(1, "com.microsoft").int(2, 1),
+    ];
+    const model = new ProtoWriter()
+      .int(1, IR_VERSION)
+      .string(2, "peft.js")
+      .message(7, this.graphProto("peft"));
+    for (const opset of opsets) model.message(8, opset);
+    return model.finish();
+  }
+}
+
+function attributeProto(name: string, value: Attribute): ProtoWriter {
+  const proto = new ProtoWriter().string(1, name);
+  if (typeof value === "number") return proto.int(3, value).int(20, 2);
+  if (typeof value === "string") return proto.string(4, value).int(20, 3);
+  if ("float" in value) return proto.float(2, value.float).int(20, 1);
+  if ("graph" in value) return proto.message(6, value.graph.graphProto("body")).int(20, 5);
+  for (const v of value) proto.int(8, v);
+  return proto.int(20, 7);
+}
+
+function valueInfo(name: string, element: Element, shape: readonly (number | string)[]): ProtoWriter {
+  const dims = new ProtoWriter();
+  for (const d of shape)
+    dims.message(1, typeof d === "number" ? new ProtoWriter().int(1, d) : new ProtoWriter().string(2, d));
+  const tensor = new ProtoWriter().int(1, ELEMENT[element]).message(2, dims);
+  return new ProtoWriter().string(1, name).message(2, new ProtoWriter().message(1, tensor));
+}
+
+function tensorProto(name: string, element: Element, shape: readonly number[]): ProtoWriter {
+  const proto = new ProtoWriter();
+  for (const d of shape) proto.int(1, d);
+  return proto.int(2, ELEMENT[element]).string(8, name);
+}
+
+function rawData(element: Element, values: readonly number[]): Uint8Array {
+  const typed =
+    element === "f32"
+      ? Float32Array.from(values)
+      : element === "i64"
+        ? BigInt64Array.from(values, (v) => BigInt(v))
+        : element === "i32"
+          ? Int32Array.from(values)
+          : element === "u32"
+            ? Uint32Array.from(values)
+            : Uint8Array.from(values);
+  return new Uint8Array(typed.buffer);
+}
