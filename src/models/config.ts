@@ -1,0 +1,130 @@
+import { PeftError } from "../errors.js";
+import type { ModelConfig } from "./model.js";
+
+type Json = Readonly<Record<string, unknown>>;
+
+/**
+ * Reads a config.json into a typed config; every field that is missing or wrong is reported at once.
+ * Throws PeftError "checkpoint".
+ */
+export function readConfig<C>(json: Json, read: (f: Fields) => C): C {
+  const faults: string[] = [];
+  const config = read(new Fields(json, faults));
+  if (faults.length === 0) return config;
+  throw new PeftError("checkpoint", {
+    what: `This config.json (model_type ${JSON.stringify(json["model_type"])}) cannot be read.`,
+    why: `${faults.join("; ")}.`,
+    fix: "correct these fields, or take the file from the model's repository again.",
+  });
+}
+
+/** The fields of one JSON object. A field without a fallback must stand there; null counts as absent. */
+export class Fields {
+  readonly json: Json;
+  readonly #faults: string[];
+  readonly #path: string;
+  constructor(json: Json, faults: string[], path = "") {
+    this.json = json;
+    this.#faults = faults;
+    this.#path = path;
+  }
+
+  has(key: string): boolean {
+    return this.json[key] !== undefined && this.json[key] !== null;
+  }
+
+  /** A fault of this file that no single field shows. */
+  fault(message: string): void {
+    this.#faults.push(message);
+  }
+
+  /** A whole number of 1 or more. */
+  size(key: string, fallback?: number): number {
+    const positive = (x: unknown): x is number => Number.isSafeInteger(x) && (x as number) > 0;
+    return this.#read(key, fallback, positive, "a whole number above 0", 1);
+  }
+
+  number(key: string, fallback?: number): number {
+    return this.#read(key, fallback, (x) => typeof x === "number" && Number.isFinite(x), "a number", 1);
+  }
+
+  /** A dropout probability. */
+  rate(key: string, fallback: number): number {
+    const below1 = (x: unknown): x is number => typeof x === "number" && x >= 0 && x < 1;
+    return this.#read(key, fallback, below1, "a number from 0 to below 1", 0);
+  }
+
+  flag(key: string, fallback: boolean): boolean {
+    return this.#read(key, fallback, (x) => typeof x === "boolean", "true or false", fallback);
+  }
+
+  /** One of the names known here. */
+  choice<K extends string>(key: string, known: readonly K[], fallback: K): K {
+    const expected = `one of ${known.map((k) => `"${k}"`).join(", ")}`;
+    return this.#read(key, fallback, (x): x is K => known.includes(x as K), expected, fallback);
+  }
+
+  /** A token id, or undefined where there is none. */
+  id(key: string): number | undefined {
+    if (!this.has(key)) return undefined;
+    return this.#read(key, undefined, (x): x is number => Number.isSafeInteger(x), "a token id", 0);
+  }
+
+  object(key: string): Fields | undefined {
+    const value = this.json[key];
+    if (value === undefined || value === null) return undefined;
+    if (typeof value === "object" && !Array.isArray(value))
+      return new Fields(value as Json, this.#faults, `${this.#path}${key}.`);
+    this.#refuse(key, "an object");
+    return undefined;
+  }
+
+  #read<T>(key: string, fallback: T | undefined, is: (x: unknown) => boolean, expected: string, stand: T): T {
+    if (!this.has(key) && fallback !== undefined) return fallback;
+    const value = this.json[key];
+    if (is(value)) return value as T;
+    this.#refuse(key, expected);
+    return stand;
+  }
+
+  #refuse(key: string, expected: string): void {
+    const value = this.json[key];
+    const found = value === undefined ? "is missing" : `is ${JSON.stringify(value)}`;
+    this.#faults.push(`"${this.#path}${key}" ${found} where peft.js reads ${expected}`);
+  }
+}
+
+const problemTypes = ["regression", "single_label_classification", "multi_label_classification"] as const;
+
+/** What every architecture's config says in the same words. */
+export function commonFields(
+  f: Fields,
+): Pick<
+  ModelConfig,
+  | "modelType"
+  | "vocabSize"
+  | "numLabels"
+  | "problemType"
+  | "padTokenId"
+  | "decoderStartTokenId"
+  | "initializerRange"
+> {
+  return {
+    modelType: `${f.json["model_type"]}`,
+    vocabSize: f.size("vocab_size"),
+    numLabels: numLabels(f),
+    problemType: f.has("problem_type")
+      ? f.choice("problem_type", problemTypes, "single_label_classification")
+      : undefined,
+    padTokenId: f.id("pad_token_id"),
+    decoderStartTokenId: f.id("decoder_start_token_id"),
+    initializerRange: f.number("initializer_range", 0.02),
+  };
+}
+
+/** `num_labels` where it stands, else as many as there are names of labels, else transformers' 2. */
+function numLabels(f: Fields): number {
+  if (f.has("num_labels")) return f.size("num_labels");
+  const names = f.object("id2label") ?? f.object("label2id");
+  return names === undefined ? 2 : Object.keys(names.json).length;
+}

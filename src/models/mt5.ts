@@ -1,0 +1,12 @@
+import { readConfig } from "./config.js";
+import type { Architecture } from "./model.js";
+import type { T5Config } from "./t5.js";
+import { readT5, t5 } from "./t5.js";
+
+/** T5 v1.1 on many languages: never scaled. Reference: transformers/models/mt5 */
+export const mt5: Architecture<T5Config> = {
+  ...t5,
+  modelTypes: ["mt5"],
+  roles: { targets: ["q", "v"], scaled: { targets: ["k", "v", "wi_1"], feedforward: [] } },
+  parse: (json) => readConfig({ feed_forward_proj: "gated-gelu", ...json }, (f) => readT5(f, false)),
+};

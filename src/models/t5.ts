@@ -1,0 +1,229 @@
+import { internal } from "../errors.js";
+import type { Dim } from "../graph/dims.js";
+import type { KeyValue, Module } from "../graph/module.js";
+import type { Tensor } from "../graph/ops.js";
+import type { Activation } from "./activations.js";
+import { activate, activationNames } from "./activations.js";
+import { attend, causalBias, paddingBias, splitHeads, withPast } from "./attention.js";
+import type { Fields } from "./config.js";
+import { commonFields, readConfig } from "./config.js";
+import { repeat } from "./layers.js";
+import type { Architecture, DecoderInputs, ModelConfig, StackOutput, TextInputs } from "./model.js";
+
+export interface T5Config extends ModelConfig {
+  readonly layers: number;
+  readonly decoderLayers: number;
+  readonly heads: number;
+  readonly headDim: number;
+  readonly inter: number;
+  readonly activation: Activation;
+  /** wi_0 and wi_1 instead of wi. */
+  readonly gated: boolean;
+  readonly eps: number;
+  readonly dropout: number;
+  readonly buckets: number;
+  readonly maxDistance: number;
+  /** The decoder's output is scaled by hidden^-0.5 before the head. */
+  readonly scaled: boolean;
+}
+
+/** The fields that every T5 has. `scaled`: whether this family scales the decoder's output where it is tied. */
+export function readT5(f: Fields, scaled: boolean): T5Config {
+  const layers = f.size("num_layers");
+  const decoderLayers = f.size("num_decoder_layers", layers);
+  const heads = f.size("num_heads");
+  const headDim = f.size("d_kv");
+  const tied = f.flag("tie_word_embeddings", true);
+  return {
+    ...commonFields(f),
+    ...readFeedForward(f),
+    hiddenSize: f.size("d_model"),
+    encoderDecoder: true,
+    cache: { layers: decoderLayers, kvHeads: heads, headDim },
+    tied,
+    layers,
+    decoderLayers,
+    heads,
+    headDim,
+    inter: f.size("d_ff"),
+    eps: f.number("layer_norm_epsilon", 1e-6),
+    dropout: f.rate("dropout_rate", 0.1),
+    buckets: f.size("relative_attention_num_buckets", 32),
+    maxDistance: f.size("relative_attention_max_distance", 128),
+    scaled: scaled && f.flag("scale_decoder_outputs", tied),
+  };
+}
+
+function readFeedForward(f: Fields): { activation: Activation; gated: boolean } {
+  const forms = activationNames.flatMap((name) => [name, `gated-${name}`] as const);
+  const form = f.choice("feed_forward_proj", forms, "relu");
+  const gated = form.startsWith("gated-");
+  const plain = form.replace("gated-", "") as Activation;
+  const activation = form === "gated-gelu" ? "gelu_new" : plain;
+  return { activation: f.choice("dense_act_fn", activationNames, activation), gated };
+}
+
+/** Encoder: ids -> [batch, virtual + seq, hidden] */
+export function encode(w: Module, c: T5Config, x: TextInputs): Tensor {
+  const { g } = w;
+  const at = w.at("encoder");
+  const embedded = w.trace.prepend(w.embedding("shared", x.ids, c.vocabSize, c.hiddenSize));
+  const length = embedded.shape[1]!;
+  const bias = g.add(relativeBias(at, c, length, length, true), paddingBias(g, x.mask));
+  const { hidden } = repeat(
+    at.at("block"),
+    c.layers,
+    at.dropout("dropout", embedded, c.dropout),
+    undefined,
+    { bias },
+    (w, x, { bias }) => {
+      const attended = selfAttention(w.at("layer.0"), c, x, bias, undefined).x;
+      return { x: feedForward(w.at("layer.1"), c, attended) };
+    },
+  );
+  return finish(at, c, hidden);
+}
+
+/** Decoder: ids, the encoder's output -> [batch, seq, hidden], present keys and values of self-attention. */
+export function decode(w: Module, c: T5Config, x: DecoderInputs, encoded: Tensor | undefined): StackOutput {
+  const { g } = w;
+  const at = w.at("decoder");
+  const embedded = w.embedding("shared", x.ids, c.vocabSize, c.hiddenSize);
+  const queries = embedded.shape[1]!;
+  const relative = relativeBias(at, c, queries, x.mask.shape[1]!, false);
+  const shared: DecoderShared = {
+    bias: g.add(relative, causalBias(g, x.mask, queries)),
+    crossBias: paddingBias(g, x.encoderMask),
+    ...(encoded === undefined ? {} : { encoded }),
+  };
+  const { hidden, present } = repeat(
+    at.at("block"),
+    c.decoderLayers,
+    at.dropout("dropout", embedded, c.dropout),
+    x.past,
+    shared,
+    (w, h, s, past, i) => {
+      const self = selfAttention(w.at("layer.0"), c, h, s.bias, past);
+      const crossed = crossAttention(w.at("layer.1"), c, self.x, s, (project) => x.cross(i, project));
+      return { x: feedForward(w.at("layer.2"), c, crossed), present: self.present };
+    },
+  );
+  return { hidden: finish(at, c, hidden), present };
+}
+
+type DecoderShared = { bias: Tensor; crossBias: Tensor; encoded?: Tensor };
+
+function finish(w: Module, c: T5Config, hidden: Tensor): Tensor {
+  return w.dropout("final_dropout", w.rmsNorm("final_layer_norm", hidden, c.eps), c.dropout);
+}
+
+/** One of q, k, v: x [batch, seq, hidden] -> [batch, heads, seq, headDim] */
+function project(w: Module, c: T5Config, name: "q" | "k" | "v", x: Tensor): Tensor {
+  const y = w.linear(name, x, c.heads * c.headDim, { bias: false });
+  return splitHeads(w.g, y, c.heads, c.headDim);
+}
+
+/** Scores are not divided by sqrt(headDim) in this family. */
+function mix(w: Module, c: T5Config, q: Tensor, kv: KeyValue, bias: Tensor): Tensor {
+  const mixed = attend(w, q, kv, { scale: 1, bias, dropout: c.dropout });
+  return w.output(w.linear("o", mixed, c.hiddenSize, { bias: false }));
+}
+
+function selfAttention(
+  w: Module,
+  c: T5Config,
+  x: Tensor,
+  bias: Tensor,
+  past: KeyValue | undefined,
+): { x: Tensor; present: KeyValue } {
+  const at = w.at("SelfAttention");
+  const normed = w.rmsNorm("layer_norm", x, c.eps);
+  const q = project(at, c, "q", normed);
+  const now = { k: project(at, c, "k", normed), v: project(at, c, "v", normed) };
+  const present = withPast(w.g, now, past);
+  const y = mix(at, c, q, present, bias);
+  return { x: w.g.add(x, w.dropout("dropout", y, c.dropout)), present };
+}
+
+function crossAttention(
+  w: Module,
+  c: T5Config,
+  x: Tensor,
+  { crossBias, encoded }: DecoderShared,
+  cross: (project: () => KeyValue) => KeyValue,
+): Tensor {
+  const at = w.at("EncDecAttention");
+  const q = project(at, c, "q", w.rmsNorm("layer_norm", x, c.eps));
+  const kv = cross(() => {
+    if (encoded === undefined) return internal("a T5 decoder got neither encoder output nor cross keys");
+    return { k: project(at, c, "k", encoded), v: project(at, c, "v", encoded) };
+  });
+  return w.g.add(x, w.dropout("dropout", mix(at, c, q, kv, crossBias), c.dropout));
+}
+
+function feedForward(w: Module, c: T5Config, x: Tensor): Tensor {
+  const { g } = w;
+  const at = w.at("DenseReluDense");
+  const normed = w.rmsNorm("layer_norm", x, c.eps);
+  const wi = (name: string): Tensor => at.linear(name, normed, c.inter, { bias: false });
+  const inner = c.gated
+    ? g.mul(activate(g, c.activation, wi("wi_0")), wi("wi_1"))
+    : activate(g, c.activation, wi("wi"));
+  const y = at.linear("wo", at.dropout("dropout", inner, c.dropout), c.hiddenSize, { bias: false });
+  return g.add(x, w.dropout("dropout", at.output(y), c.dropout));
+}
+
+/** What scores gain by the distance of key and query, [1, heads, queries, keys]; the past stands before the queries. */
+function relativeBias(w: Module, c: T5Config, queries: Dim, keys: Dim, bidirectional: boolean): Tensor {
+  const { g } = w;
+  const far = c.maxDistance;
+  const past = g.sub(g.size(keys, "i64"), g.size(queries, "i64"));
+  const query = g.unsqueeze(g.add(g.iota(queries), past), 1); // [queries, 1]
+  const ahead = g.sub(g.unsqueeze(g.iota(keys), 0), query); // [queries, keys]
+  const table = g.constant(bucketTable(c.buckets, far, bidirectional), [2 * far + 1], "i64");
+  const buckets = g.gather(table, g.add(g.max(g.min(ahead, far), -far), far));
+  const at = w.at("block.0.layer.0.SelfAttention");
+  const bias = at.embedding("relative_attention_bias", buckets, c.buckets, c.heads); // [queries, keys, heads]
+  return g.unsqueeze(g.transpose(bias, [2, 0, 1]), 0);
+}
+
+/**
+ * The bucket of each distance key - query from -maxDistance to maxDistance, beyond which it does not change. Logarithms are
+ * rounded to f32 at each step as torch does, so that distances on a boundary fall into the same bucket.
+ * Reference: transformers/models/t5/modeling_t5.py
+ */
+export function bucketTable(buckets: number, maxDistance: number, bidirectional: boolean): number[] {
+  const half = bidirectional ? Math.floor(buckets / 2) : buckets;
+  const exact = Math.floor(half / 2);
+  const f32 = Math.fround;
+  const bucket = (distance: number): number => {
+    if (distance < exact) return distance;
+    const ratio = f32(f32(Math.log(f32(distance / exact))) / f32(Math.log(maxDistance / exact)));
+    return Math.min(exact + Math.trunc(f32(ratio * (half - exact))), half - 1);
+  };
+  return Array.from({ length: 2 * maxDistance + 1 }, (_, i) => {
+    const ahead = i - maxDistance;
+    if (ahead <= 0) return bucket(-ahead);
+    return bidirectional ? half + bucket(ahead) : 0;
+  });
+}
+
+/** Reference: transformers/models/t5 */
+export const t5: Architecture<T5Config> = {
+  modelTypes: ["t5"],
+  prefix: "",
+  roles: { targets: ["q", "v"], scaled: { targets: ["k", "v", "wo"], feedforward: ["wo"] } },
+  parse: (json) => readConfig(json, (f) => readT5(f, true)),
+  checkpoint: { rename: [[/^(?:encoder|decoder)\.embed_tokens\.weight$/, "shared.weight"]] },
+  tie: ["lm_head.weight", "shared.weight"],
+  encoder: encode,
+  decoder: decode,
+  heads: {
+    SEQ_2_SEQ_LM: (w, c, hidden) => {
+      const x = c.scaled ? w.g.mul(hidden, c.hiddenSize ** -0.5) : hidden;
+      const tied = c.tied ? "shared.weight" : undefined;
+      return w.linear("lm_head", x, c.vocabSize, { bias: false, tied });
+    },
+  },
+  newModules: [],
+};
