@@ -152,7 +152,7 @@ describe("AdamW.step", () => {
     expect(await run(true)).toEqual(await run(false));
     const other = new AdamW(oneTensor([1, 2])).state();
     expect(() => new AdamW(oneTensor([1])).load(other)).toThrow(
-      /exp_avg.w holds 2 values, not 1.*exp_avg_sq.w/,
+      /exp_avg\.w has the shape \[2\], not \[1\]; exp_avg_sq\.w/,
     );
   });
 

@@ -1,5 +1,6 @@
 import { PeftError } from "../errors.js";
 import type { Parameter, Parameters } from "../graph/parameters.js";
+import { restoreTensors } from "./restore.js";
 
 export interface AdamWOptions {
   lr?: number;
@@ -122,19 +123,7 @@ export class AdamW {
 
   /** Takes the moments of a checkpoint. Throws `checkpoint` with every name or shape that does not fit. */
   load(state: AdamWState): void {
-    const given = new Map(state.tensors.map((tensor) => [tensor.name, tensor]));
-    const wanted = this.state().tensors;
-    const faults = wanted.flatMap(({ name, data }) => {
-      const length = given.get(name)?.data.length;
-      if (length === data.length) return [];
-      return [
-        length === undefined ? `${name} is missing` : `${name} holds ${length} values, not ${data.length}`,
-      ];
-    });
-    const known = new Set(wanted.map(({ name }) => name));
-    faults.push(...[...given.keys()].filter((name) => !known.has(name)).map((name) => `${name} is not ours`));
-    if (faults.length > 0) throw foreignState(faults);
-    for (const { name, data } of wanted) data.set(given.get(name)!.data);
+    restoreTensors(this.state().tensors, state.tensors);
     this.#step = state.step;
   }
 
@@ -268,10 +257,3 @@ function notFinite(parameters: Parameters, step: number): PeftError {
     fix: "resume from the last checkpoint with a smaller lr, or set maxGradNorm: 1.",
   });
 }
-
-const foreignState = (faults: readonly string[]): PeftError =>
-  new PeftError("checkpoint", {
-    what: `The optimizer's state does not fit: ${faults.slice(0, 10).join("; ")}${faults.length > 10 ? "; ..." : ""}.`,
-    why: `${faults.length} tensors differ from the model's trainable parameters.`,
-    fix: "resume with the adapter config that the checkpoint was written with.",
-  });
