@@ -1,0 +1,121 @@
+import type { Dim } from "../graph/dims.js";
+import type { KeyValue, Module } from "../graph/module.js";
+import type { Tensor } from "../graph/ops.js";
+import type { Activation } from "./activations.js";
+import { activate, activationNames } from "./activations.js";
+import { attend, causalBias, splitHeads, withPast } from "./attention.js";
+import type { Fields } from "./config.js";
+import { commonFields, readConfig } from "./config.js";
+import { repeat } from "./layers.js";
+import type { Architecture, ModelConfig, StackOutput, TextInputs } from "./model.js";
+import { lastToken } from "./pooling.js";
+import type { Rope, RotaryTables } from "./rotary.js";
+import { readRope, rotaryTables, rotate } from "./rotary.js";
+
+export interface LlamaConfig extends ModelConfig {
+  readonly layers: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+  readonly inter: number;
+  readonly activation: Activation;
+  readonly eps: number;
+  readonly attentionBias: boolean;
+  readonly mlpBias: boolean;
+  readonly attentionDropout: number;
+  readonly rope: Rope;
+}
+
+function read(f: Fields): LlamaConfig {
+  const hiddenSize = f.size("hidden_size");
+  const layers = f.size("num_hidden_layers");
+  const heads = f.size("num_attention_heads");
+  const kvHeads = f.size("num_key_value_heads", heads);
+  const headDim = f.size("head_dim", Math.floor(hiddenSize / heads));
+  if (heads % kvHeads !== 0)
+    f.fault(`${heads} attention heads do not share ${kvHeads} key and value heads evenly`);
+  if (headDim % 2 !== 0) f.fault(`rotary positions turn pairs of channels, and head_dim ${headDim} is odd`);
+  return {
+    ...commonFields(f),
+    hiddenSize,
+    encoderDecoder: false,
+    cache: { layers, kvHeads, headDim },
+    tied: f.flag("tie_word_embeddings", false),
+    layers,
+    heads,
+    kvHeads,
+    headDim,
+    inter: f.size("intermediate_size"),
+    activation: f.choice("hidden_act", activationNames, "silu"),
+    eps: f.number("rms_norm_eps", 1e-6),
+    attentionBias: f.flag("attention_bias", false),
+    mlpBias: f.flag("mlp_bias", false),
+    attentionDropout: f.rate("attention_dropout", 0),
+    rope: readRope(f),
+  };
+}
+
+/** ids -> [batch, virtual + seq, hidden] */
+function stack(w: Module, c: LlamaConfig, x: TextInputs): StackOutput {
+  const { g } = w;
+  const embedded = w.trace.prepend(w.embedding("embed_tokens", x.ids, c.vocabSize, c.hiddenSize));
+  const shared = {
+    bias: causalBias(g, x.mask, embedded.shape[1] as Dim),
+    ...rotaryTables(g, x.positions, c.rope, c.headDim),
+  };
+  const { hidden, present } = repeat(w.at("layers"), c.layers, embedded, x.past, shared, (w, x, s, past) => {
+    const attended = attention(w.at("self_attn"), c, w.rmsNorm("input_layernorm", x, c.eps), s, past);
+    const h = g.add(x, attended.x);
+    const y = feedForward(w.at("mlp"), c, w.rmsNorm("post_attention_layernorm", h, c.eps));
+    return { x: g.add(h, y), present: attended.present };
+  });
+  return { hidden: w.rmsNorm("norm", hidden, c.eps), present };
+}
+
+function attention(
+  w: Module,
+  c: LlamaConfig,
+  x: Tensor,
+  { bias, ...tables }: RotaryTables & { bias: Tensor },
+  past: KeyValue | undefined,
+): { x: Tensor; present: KeyValue } {
+  const { g } = w;
+  const options = { bias: c.attentionBias };
+  const project = (name: string, heads: number): Tensor =>
+    splitHeads(g, w.linear(name, x, heads * c.headDim, options), heads, c.headDim);
+  const q = rotate(g, project("q_proj", c.heads), tables);
+  const k = rotate(g, project("k_proj", c.kvHeads), tables);
+  const present = withPast(g, { k, v: project("v_proj", c.kvHeads) }, past);
+  const mixed = attend(w, q, present, { scale: c.headDim ** -0.5, bias, dropout: c.attentionDropout });
+  return { x: w.output(w.linear("o_proj", mixed, c.hiddenSize, options)), present };
+}
+
+function feedForward(w: Module, c: LlamaConfig, x: Tensor): Tensor {
+  const options = { bias: c.mlpBias };
+  const gate = activate(w.g, c.activation, w.linear("gate_proj", x, c.inter, options));
+  const inner = w.g.mul(gate, w.linear("up_proj", x, c.inter, options));
+  return w.output(w.linear("down_proj", inner, c.hiddenSize, options));
+}
+
+/** Reference: transformers/models/llama */
+export const llama: Architecture<LlamaConfig> = {
+  modelTypes: ["llama"],
+  prefix: "model",
+  roles: {
+    targets: ["q_proj", "v_proj"],
+    scaled: { targets: ["k_proj", "v_proj", "down_proj"], feedforward: ["down_proj"] },
+  },
+  parse: (json) => readConfig(json, read),
+  tie: ["lm_head.weight", "model.embed_tokens.weight"],
+  stack,
+  heads: {
+    CAUSAL_LM: (w, c, hidden) => {
+      const tied = c.tied ? "model.embed_tokens.weight" : undefined;
+      return w.linear("lm_head", hidden, c.vocabSize, { bias: false, tied });
+    },
+    SEQ_CLS: (w, c, hidden, mask) =>
+      w.linear("score", lastToken(w.g, hidden, mask), c.numLabels, { bias: false }),
+    FEATURE_EXTRACTION: (_w, _c, hidden) => hidden,
+  },
+  newModules: ["score"],
+};

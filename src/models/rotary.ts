@@ -1,0 +1,76 @@
+import type { Dim } from "../graph/dims.js";
+import type { Graph } from "../graph/graph.js";
+import type { Tensor } from "../graph/ops.js";
+import type { Fields } from "./config.js";
+
+const types = ["default", "linear", "llama3"] as const;
+
+/** Rotary position embeddings (2104.09864) as a config describes them. */
+export type Rope = { readonly theta: number } & (
+  | { readonly type: "default" }
+  | { readonly type: "linear"; readonly factor: number }
+  | {
+      readonly type: "llama3";
+      readonly factor: number;
+      readonly lowFactor: number;
+      readonly highFactor: number;
+      /** Context length of pretraining, in tokens. */
+      readonly context: number;
+    }
+);
+
+/** Reads `rope_parameters` (transformers 5), or `rope_theta` and `rope_scaling` (transformers 4). */
+export function readRope(f: Fields, defaultTheta = 10000): Rope {
+  const parameters = f.object("rope_parameters");
+  const scaling = parameters ?? f.object("rope_scaling");
+  const theta = (parameters?.has("rope_theta") ? parameters : f).number("rope_theta", defaultTheta);
+  if (scaling === undefined) return { type: "default", theta };
+  const type = scaling.choice(scaling.has("rope_type") ? "rope_type" : "type", types, "default");
+  if (type === "default") return { type, theta };
+  const factor = scaling.number("factor");
+  if (type === "linear") return { type, theta, factor };
+  const lowFactor = scaling.number("low_freq_factor");
+  const highFactor = scaling.number("high_freq_factor");
+  const known = scaling.has("original_max_position_embeddings");
+  const context = known
+    ? scaling.size("original_max_position_embeddings")
+    : f.size("max_position_embeddings");
+  return { type, theta, factor, lowFactor, highFactor, context };
+}
+
+/**
+ * Angle per position of each pair of channels, [dim / 2], rounded to f32 at each step as torch does.
+ * Reference: transformers/modeling_rope_utils.py
+ */
+export function frequencies(rope: Rope, dim: number): number[] {
+  const f32 = Math.fround;
+  return Array.from({ length: dim / 2 }, (_, i) => {
+    const plain = f32(1 / f32(rope.theta ** f32((2 * i) / dim)));
+    if (rope.type === "default") return plain;
+    if (rope.type === "linear") return f32(plain / rope.factor);
+    const turns = rope.context / ((2 * Math.PI) / plain); // in the context of pretraining
+    const smooth = (turns - rope.lowFactor) / (rope.highFactor - rope.lowFactor);
+    const kept = Math.min(Math.max(smooth, 0), 1);
+    return f32(((1 - kept) * plain) / rope.factor + kept * plain);
+  });
+}
+
+/** Shared by all layers, [batch, 1, seq, dim] each. */
+export type RotaryTables = { cos: Tensor; sin: Tensor };
+
+/** positions [batch, seq] (i64) -> tables. The first half of `sin` is negative: it meets the second half of x. */
+export function rotaryTables(g: Graph, positions: Tensor, rope: Rope, dim: number): RotaryTables {
+  const [batch, seq] = positions.shape as [Dim, Dim];
+  const at = g.reshape(g.cast(positions, "f32"), [batch, 1, seq, 1]);
+  const angle = g.mul(at, g.constant(frequencies(rope, dim), [dim / 2])); // [batch, 1, seq, dim / 2]
+  const cos = g.cos(angle);
+  const sin = g.sin(angle);
+  return { cos: g.concat([cos, cos], -1), sin: g.concat([g.neg(sin), sin], -1) };
+}
+
+/** x [batch, heads, seq, dim]: each pair (x[i], x[i + dim / 2]) turned by its angle. */
+export function rotate(g: Graph, x: Tensor, { cos, sin }: RotaryTables): Tensor {
+  const half = (x.shape.at(-1) as number) / 2;
+  const [first, second] = g.split(x, -1, [half, half]) as [Tensor, Tensor];
+  return g.add(g.mul(x, cos), g.mul(g.concat([second, first], -1), sin));
+}
