@@ -1,8 +1,9 @@
 import * as os from "node:os";
-import { Worker } from "node:worker_threads";
+import type { Worker } from "node:worker_threads";
 import { PeftError } from "../errors.js";
 import type { EngineOptions, Feed, HostTensor, Reply, Request, RunResult, WeightSource } from "./messages.js";
 import type { Program } from "./program.js";
+import { spawnWorker } from "./spawn.js";
 
 export interface EngineSettings {
   /** Threads of one session; default: the machine's. */
@@ -42,11 +43,7 @@ export class Engine {
     weights: ReadonlyMap<string, WeightSource>,
     settings: EngineSettings = {},
   ): Promise<Engine> {
-    const fromSource = import.meta.url.endsWith(".ts");
-    const worker = new Worker(new URL(fromSource ? "./worker.ts" : "./worker.js", import.meta.url), {
-      execArgv: fromSource ? ["--import", "tsx"] : [],
-    });
-    const engine = new Engine(worker);
+    const engine = new Engine(spawnWorker());
     const options: EngineOptions = {
       threads: settings.threads ?? os.availableParallelism(),
       device: settings.device ?? "cpu",
