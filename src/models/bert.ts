@@ -1,0 +1,143 @@
+import type { KeyValue, Module } from "../graph/module.js";
+import type { Tensor } from "../graph/ops.js";
+import type { Activation } from "./activations.js";
+import { activate, activationNames } from "./activations.js";
+import { attend, paddingBias, splitHeads, withPast } from "./attention.js";
+import type { Fields } from "./config.js";
+import { commonFields, readConfig } from "./config.js";
+import { repeat } from "./layers.js";
+import type { Architecture, ModelConfig, StackOutput, TextInputs } from "./model.js";
+import { firstToken } from "./pooling.js";
+
+export interface BertConfig extends ModelConfig {
+  readonly layers: number;
+  readonly heads: number;
+  readonly headDim: number;
+  readonly inter: number;
+  readonly activation: Activation;
+  readonly eps: number;
+  readonly maxPositions: number;
+  readonly tokenTypes: number;
+  readonly dropout: number;
+  readonly attentionDropout: number;
+  readonly classifierDropout: number;
+}
+
+function read(f: Fields): BertConfig {
+  const hiddenSize = f.size("hidden_size");
+  const layers = f.size("num_hidden_layers");
+  const heads = f.size("num_attention_heads");
+  const headDim = Math.floor(hiddenSize / heads);
+  const dropout = f.rate("hidden_dropout_prob", 0.1);
+  if (headDim * heads !== hiddenSize)
+    f.fault(`hidden_size ${hiddenSize} is not a multiple of ${heads} heads`);
+  if (f.flag("is_decoder", false)) f.fault(`"is_decoder" is true, and peft.js knows BERT as an encoder`);
+  f.choice("position_embedding_type", ["absolute"], "absolute");
+  return {
+    ...commonFields(f),
+    hiddenSize,
+    encoderDecoder: false,
+    cache: { layers, kvHeads: heads, headDim },
+    tied: false,
+    layers,
+    heads,
+    headDim,
+    inter: f.size("intermediate_size"),
+    activation: f.choice("hidden_act", activationNames, "gelu"),
+    eps: f.number("layer_norm_eps", 1e-12),
+    maxPositions: f.size("max_position_embeddings", 512),
+    tokenTypes: f.size("type_vocab_size", 2),
+    dropout,
+    attentionDropout: f.rate("attention_probs_dropout_prob", 0.1),
+    classifierDropout: f.rate("classifier_dropout", dropout),
+  };
+}
+
+/** ids -> [batch, virtual + seq, hidden] */
+function stack(w: Module, c: BertConfig, x: TextInputs): StackOutput {
+  const shared = { bias: paddingBias(w.g, x.mask) };
+  return repeat(
+    w.at("encoder.layer"),
+    c.layers,
+    embed(w.at("embeddings"), c, x),
+    x.past,
+    shared,
+    (w, x, s, past) => {
+      const attended = attention(w.at("attention"), c, x, s.bias, past);
+      const inner = w.linear("intermediate.dense", attended.x, c.inter);
+      return {
+        x: addAndNorm(w.at("output"), c, activate(w.g, c.activation, inner), attended.x),
+        present: attended.present,
+      };
+    },
+  );
+}
+
+function embed(w: Module, c: BertConfig, x: TextInputs): Tensor {
+  const { g } = w;
+  const words = w.trace.prepend(w.embedding("word_embeddings", x.ids, c.vocabSize, c.hiddenSize));
+  const typeIds = x.typeIds ?? g.constant([0], [1, 1], "i64");
+  const positions = w.embedding("position_embeddings", x.positions, c.maxPositions, c.hiddenSize);
+  const types = w.embedding("token_type_embeddings", typeIds, c.tokenTypes, c.hiddenSize);
+  const sum = g.add(g.add(words, types), positions);
+  return w.dropout("dropout", w.layerNorm("LayerNorm", sum, c.eps), c.dropout);
+}
+
+function attention(
+  w: Module,
+  c: BertConfig,
+  x: Tensor,
+  bias: Tensor,
+  past: KeyValue | undefined,
+): { x: Tensor; present: KeyValue } {
+  const at = w.at("self");
+  const project = (name: string): Tensor =>
+    splitHeads(w.g, at.linear(name, x, c.hiddenSize), c.heads, c.headDim);
+  const q = project("query");
+  const present = withPast(w.g, { k: project("key"), v: project("value") }, past);
+  const mixed = attend(at, q, present, { scale: c.headDim ** -0.5, bias, dropout: c.attentionDropout });
+  return { x: addAndNorm(w.at("output"), c, at.output(mixed), x), present };
+}
+
+/** LayerNorm(x + dropout(dense(y))) */
+function addAndNorm(w: Module, c: BertConfig, y: Tensor, x: Tensor): Tensor {
+  const dense = w.dropout("dropout", w.linear("dense", y, c.hiddenSize), c.dropout);
+  return w.output(w.layerNorm("LayerNorm", w.g.add(dense, x), c.eps));
+}
+
+/** hidden [batch, length, hidden] -> tanh(dense(first position)), [batch, hidden] */
+function pool(w: Module, c: BertConfig, hidden: Tensor): Tensor {
+  return w.output(w.g.tanh(w.linear("dense", firstToken(w.g, hidden), c.hiddenSize)));
+}
+
+function classify(w: Module, c: BertConfig, x: Tensor): Tensor {
+  return w.linear("classifier", w.dropout("dropout", x, c.classifierDropout), c.numLabels);
+}
+
+/** Reference: transformers/models/bert */
+export const bert: Architecture<BertConfig> = {
+  modelTypes: ["bert"],
+  prefix: "bert",
+  roles: {
+    targets: ["query", "value"],
+    scaled: { targets: ["key", "value", "output.dense"], feedforward: ["output.dense"] },
+  },
+  parse: (json) => readConfig(json, read),
+  checkpoint: {
+    rename: [
+      [/\.LayerNorm\.gamma$/, ".LayerNorm.weight"],
+      [/\.LayerNorm\.beta$/, ".LayerNorm.bias"],
+    ],
+  },
+  stack,
+  heads: {
+    SEQ_CLS: (w, c, hidden) => classify(w, c, pool(w.at("bert.pooler"), c, hidden)),
+    TOKEN_CLS: classify,
+    QUESTION_ANS: (w, _c, hidden) => w.linear("qa_outputs", hidden, 2),
+    FEATURE_EXTRACTION: (w, c, hidden) => {
+      pool(w.at("pooler"), c, hidden); // part of the model: named and counted, though nothing reads it
+      return hidden;
+    },
+  },
+  newModules: ["classifier", "qa_outputs", "pooler"],
+};
