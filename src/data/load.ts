@@ -1,4 +1,5 @@
 import { PeftError } from "../errors.js";
+import { nodeFiles } from "../hub/files.js";
 import type { ProblemType, TaskType } from "./batch.js";
 import { resolveColumns } from "./columns.js";
 import { count, type Fault, refuse } from "./faults.js";
@@ -28,7 +29,8 @@ export interface LoadDatasetOptions {
   split?: string;
   /** Read no more than this many rows. */
   limit?: number;
-  reader: Reader;
+  /** Access to files; Node's own without it. */
+  reader?: Reader;
 }
 
 /**
@@ -37,7 +39,7 @@ export interface LoadDatasetOptions {
  */
 export async function loadDataset(
   file: string | readonly string[],
-  options: LoadDatasetOptions,
+  options: LoadDatasetOptions = {},
 ): Promise<Row[]> {
   const files = typeof file === "string" ? [file] : file;
   const table = await readTables(files, options);
@@ -87,7 +89,7 @@ function fillSlots(
 }
 
 async function readTables(files: readonly string[], options: LoadDatasetOptions): Promise<Table> {
-  const { limit, format, reader, split } = options;
+  const { limit, format, reader = nodeFiles, split } = options;
   if (limit !== undefined && !(Number.isInteger(limit) && limit > 0)) {
     throw new PeftError("option", {
       what: `limit is ${limit}.`,

@@ -27,7 +27,7 @@ function readMessages(value: unknown): Message[] | string {
   for (const [i, item] of list.entries()) {
     const { from, value: said, ...rest } = isRecord(item) ? item : {};
     const role = rest["role"] ?? from;
-    const content = rest["content"] ?? said;
+    const content = rest["content"] ?? said ?? ("tool_calls" in rest ? "" : undefined);
     if (typeof role !== "string" || typeof content !== "string") {
       return `message ${i + 1} is ${show(item)}, without a role and content`;
     }

@@ -1,0 +1,103 @@
+import { PeftError } from "../errors.js";
+import type { Batch, TaskType } from "./batch.js";
+import { type CollateOptions, collate } from "./collate.js";
+import { type EncodeReport, type EncodeRowsOptions, encodeRows } from "./encode.js";
+import { orderOf } from "./order.js";
+import type { Row } from "./row.js";
+import type { Sample } from "./sample.js";
+import type { TokenizerLike } from "./types.js";
+
+export interface OrderOptions {
+  batchSize?: number | undefined;
+  epochs?: number | undefined;
+  seed?: number | undefined;
+  /** Another order in every epoch; false keeps the rows' own. */
+  shuffle?: boolean | undefined;
+  /** Batches of similar length, for less padding; as `shuffle` without it. */
+  groupByLength?: boolean | undefined;
+  /** Leave out the rows that do not fill the last batch of an epoch. */
+  dropLast?: boolean | undefined;
+  /** Begin at this batch, counted over all epochs: the batches are those that an unbroken run would see. */
+  startAt?: number | undefined;
+}
+
+export interface BatchesOptions<T extends TaskType>
+  extends OrderOptions,
+    Omit<EncodeRowsOptions<T>, "task" | "vocabSize" | "tokenizer"> {
+  tokenizer: TokenizerLike;
+  model: { readonly taskType: T; readonly config: { readonly vocabSize: number } };
+  /** The tokenizer's own side without it. */
+  paddingSide?: "left" | "right" | undefined;
+  padToMultipleOf?: number | undefined;
+}
+
+/** Batches in the order of training, and what is known about them beforehand. It can be walked more than once. */
+export interface Batches<T extends TaskType> extends AsyncIterable<Batch<T>> {
+  readonly samples: readonly Sample<T>[];
+  readonly batchesPerEpoch: number;
+  /** Over all epochs. */
+  readonly total: number;
+  readonly report: EncodeReport;
+}
+
+/**
+ * Encodes the rows at once, so that every fault in them is an error before work starts, and gives their batches for all epochs.
+ * The same seed and rows give the same batches on every machine. Throws what `encodeRows` throws, and `option`.
+ */
+export function batches<T extends TaskType>(rows: readonly Row[], options: BatchesOptions<T>): Batches<T> {
+  const { tokenizer, model, paddingSide = tokenizer.paddingSide, padToMultipleOf } = options;
+  const { vocabSize } = model.config;
+  const { samples, report } = encodeRows(rows, { ...options, task: model.taskType, vocabSize });
+  const padding = { padTokenId: padTokenOf(tokenizer), paddingSide, padToMultipleOf };
+  return { ...batchesOf(samples, { ...options, ...padding }), report };
+}
+
+/** Any id will do where the tokenizer has none for padding: masks come from lengths. */
+export function padTokenOf(tokenizer: TokenizerLike): number {
+  return tokenizer.padTokenId ?? tokenizer.eosTokenId ?? 0;
+}
+
+/** As `batches`, of samples that are encoded already. */
+export function batchesOf<T extends TaskType>(
+  samples: readonly Sample<T>[],
+  options: OrderOptions & CollateOptions,
+): Omit<Batches<T>, "report"> {
+  const { epochs = 1, startAt = 0, batchSize = 8, dropLast = false } = options;
+  checkCounts({ epochs, batchSize }, 1);
+  checkCounts({ startAt }, 0);
+  const whole = dropLast ? Math.floor(samples.length / batchSize) : Math.ceil(samples.length / batchSize);
+  if (whole === 0) throw noBatch(samples.length, batchSize);
+  const lengths = samples.map((sample) => sample.inputIds.length);
+  async function* walk(): AsyncGenerator<Batch<T>> {
+    for (let epoch = Math.floor(startAt / whole); epoch < epochs; epoch++) {
+      const order = orderOf(lengths, epoch, options);
+      const first = Math.max(0, startAt - epoch * whole);
+      for (const rows of order.slice(first)) {
+        yield collate(
+          rows.map((row) => samples[row]!),
+          options,
+        );
+      }
+    }
+  }
+  return { samples, batchesPerEpoch: whole, total: whole * epochs, [Symbol.asyncIterator]: walk };
+}
+
+function checkCounts(options: Record<string, number>, least: number): void {
+  for (const [name, value] of Object.entries(options)) {
+    if (Number.isInteger(value) && value >= least) continue;
+    throw new PeftError("option", {
+      what: `${name} is ${value}.`,
+      why: `it must be a whole number, ${least} or more.`,
+      fix: `give for example ${name}: ${name === "batchSize" ? 8 : least}.`,
+    });
+  }
+}
+
+function noBatch(samples: number, batchSize: number): PeftError {
+  return new PeftError("data", {
+    what: `${samples} samples make no batch of ${batchSize}.`,
+    why: "dropLast leaves out a batch that is not full.",
+    fix: `use a batchSize of at most ${samples}, or dropLast: false.`,
+  });
+}

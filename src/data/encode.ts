@@ -1,0 +1,217 @@
+import { PeftError } from "../errors.js";
+import type { TaskType } from "./batch.js";
+import type { EncodeContext, Encoded } from "./encoders/encoder.js";
+import { encoders } from "./encoders/index.js";
+import { count, type Fault, refuse } from "./faults.js";
+import type { Row } from "./row.js";
+import type { Sample } from "./sample.js";
+import type { TokenizerLike } from "./types.js";
+
+export interface EncodeRowsOptions<T extends TaskType> {
+  tokenizer: TokenizerLike;
+  task: T;
+  /** Longest sample in tokens; the tokenizer's own limit without it. */
+  maxLength?: number | undefined;
+  /** Longest target of an encoder-decoder; `maxLength` without it. */
+  maxTargetLength?: number | undefined;
+  /** Ids from here on do not exist in the model. */
+  vocabSize?: number | undefined;
+  /** Classes from here on do not exist in the model. */
+  numLabels?: number | undefined;
+  /** Class names, for rows that carry their label as text. */
+  labels?: readonly string[] | undefined;
+  /** What becomes of a row with nothing to learn in it. */
+  emptyLabels?: "error" | "drop" | undefined;
+  /** Which end of a sample that is too long goes (causal models). */
+  truncationSide?: "left" | "right" | undefined;
+}
+
+/** What encoding did to the rows. `labelsCut` of the `truncated` ones lost something learnt; `emptyLabels` have nothing left. */
+export interface EncodeReport {
+  readonly rows: number;
+  readonly samples: number;
+  readonly maxLength: number;
+  readonly truncated: number;
+  readonly labelsCut: number;
+  readonly emptyLabels: number;
+  readonly longest: number;
+  readonly tokens: number;
+  readonly learntTokens: number;
+}
+
+export interface EncodedRows<T extends TaskType> {
+  readonly samples: Sample<T>[];
+  readonly report: EncodeReport;
+}
+
+interface Outcome<T extends TaskType> {
+  readonly row: number;
+  readonly at: string;
+  readonly encoded: Encoded<T>;
+}
+
+/**
+ * Rows as token ids with labels for one task. Throws `data`: rows of a kind that the task cannot use, rows with nothing to learn
+ * (unless dropped), token ids beyond `vocabSize`, classes beyond `numLabels`; all rows of a fault at once.
+ */
+export function encodeRows<T extends TaskType>(
+  rows: readonly Row[],
+  options: EncodeRowsOptions<T>,
+): EncodedRows<T> {
+  const { task, emptyLabels = "error" } = options;
+  const context = contextOf(options);
+  if (rows.length === 0) throw noSamples(options, 0);
+  refuseKinds(rows, task);
+  const faults: Fault[] = [];
+  const outcomes: Outcome<T>[] = [];
+  for (const [row, item] of rows.entries()) {
+    const encoded = encoders[task].encode(item, context);
+    if (typeof encoded === "string") faults.push({ at: item.at, says: encoded });
+    else outcomes.push({ row, at: item.at, encoded });
+  }
+  refuse(faults, {
+    what: (n) => `${count(n, "row")} cannot be encoded for ${task}`,
+    why: `the task takes rows of kind ${encoders[task].accepts.join(", ")} with all their parts.`,
+    fix: "correct these rows or give what they lack.",
+  });
+  const empty = outcomes.filter(({ encoded }) => encoded.learnt === 0);
+  if (emptyLabels === "error") refuseEmpty(empty, context);
+  const samples = outcomes
+    .filter(({ encoded }) => encoded.learnt !== 0)
+    .map(({ row, at, encoded }) => ({ task, row, at, ...encoded.fields }) as unknown as Sample<T>);
+  if (samples.length === 0) throw noSamples(options, rows.length);
+  refuseIds(samples, options);
+  refuseClasses(samples, options);
+  return { samples, report: reportOf(outcomes, empty.length, samples, context.maxLength) };
+}
+
+/** The report in words, for a log or a terminal. */
+export function describeReport(report: EncodeReport): string {
+  const { samples, longest, tokens, learntTokens, truncated, labelsCut, emptyLabels, maxLength } = report;
+  const lines = [
+    `${count(samples, "sample")}, ${tokens} tokens, ${learntTokens} learnt, longest ${longest}.`,
+  ];
+  if (truncated > 0) lines.push(`${count(truncated, "row")} cut at ${maxLength} tokens (maxLength).`);
+  if (labelsCut > 0) lines.push(`${count(labelsCut, "row")} lost part of what is learnt.`);
+  if (emptyLabels > 0) lines.push(`${count(emptyLabels, "row")} left out: nothing to learn in them.`);
+  return lines.join(" ");
+}
+
+function contextOf<T extends TaskType>(options: EncodeRowsOptions<T>): EncodeContext {
+  const { tokenizer, labels, truncationSide = "right" } = options;
+  const maxLength = options.maxLength ?? tokenizer.modelMaxLength ?? Infinity;
+  const maxTargetLength = options.maxTargetLength ?? maxLength;
+  for (const [name, value] of Object.entries({ maxLength, maxTargetLength })) {
+    if (value === Infinity || (Number.isInteger(value) && value > 0)) continue;
+    throw new PeftError("option", {
+      what: `${name} is ${value}.`,
+      why: "it is a number of tokens.",
+      fix: `give a whole number above 0, or leave ${name} out.`,
+    });
+  }
+  return { tokenizer, maxLength, maxTargetLength, truncationSide, labels };
+}
+
+function refuseKinds(rows: readonly Row[], task: TaskType): void {
+  const encoder = encoders[task];
+  const wrong = rows.filter((row) => !encoder.accepts.includes(row.kind));
+  refuse(
+    wrong.map((row) => ({ at: row.at, says: `kind "${row.kind}"` })),
+    {
+      what: (n) => `${count(n, "row")} of a kind that ${task} is not trained on`,
+      why: `${task} takes ${encoder.accepts.join(", ")}.`,
+      fix: `load the file with taskType: "${task}", or name kind and columns.`,
+    },
+  );
+}
+
+function refuseEmpty<T extends TaskType>(empty: readonly Outcome<T>[], { maxLength }: EncodeContext): void {
+  refuse(
+    empty.map(({ at, encoded }) => ({
+      at,
+      says: encoded.labelsCut ? `all of it lies beyond ${maxLength} tokens` : "its target is empty or masked",
+    })),
+    {
+      what: (n) => `${count(n, "row")} with nothing to learn`,
+      why: "all their labels are masked or cut off, so they would add nothing but zeros, or NaN, to the loss.",
+      fix: 'raise maxLength, correct the rows, or drop them: emptyLabels: "drop".',
+    },
+  );
+}
+
+function refuseIds<T extends TaskType>(samples: readonly Sample<T>[], options: EncodeRowsOptions<T>): void {
+  const { vocabSize = Infinity, tokenizer } = options;
+  const faults = samples.flatMap((sample) => {
+    const labels = sample.task === "SEQ_2_SEQ_LM" ? [...sample.labels] : [];
+    const beyond = [...sample.inputIds, ...labels].filter((id) => id >= vocabSize);
+    if (beyond.length === 0) return [];
+    const words = [...new Set(beyond)]
+      .slice(0, 3)
+      .map((id) => `${id} (${JSON.stringify(tokenizer.decode([id]))})`);
+    return [{ at: sample.at, says: words.join(", ") }];
+  });
+  refuse(faults, {
+    what: (n) => `${count(n, "row")} with token ids beyond the vocabulary`,
+    why: `the model embeds ids 0 to ${vocabSize - 1}.`,
+    fix: "use the tokenizer that belongs to the model.",
+  });
+}
+
+function refuseClasses<T extends TaskType>(
+  samples: readonly Sample<T>[],
+  options: EncodeRowsOptions<T>,
+): void {
+  const { numLabels } = options;
+  if (numLabels === undefined) return;
+  const faults = samples.flatMap((sample) => {
+    const says = wrongClass(sample, numLabels);
+    return says === undefined ? [] : [{ at: sample.at, says }];
+  });
+  refuse(faults, {
+    what: (n) => `${count(n, "row")} with labels that the model does not have`,
+    why: `its head has ${count(numLabels, "label")}.`,
+    fix: "load the model with as many labels as the data has, or give the list that it was trained with: labels.",
+  });
+}
+
+function wrongClass(sample: Sample, numLabels: number): string | undefined {
+  const tagged = sample.task === "TOKEN_CLS";
+  if (sample.task !== "SEQ_CLS" && !tagged) return undefined;
+  if (tagged || sample.problemType === "single_label_classification") {
+    const most = Math.max(0, ...sample.labels);
+    return most < numLabels ? undefined : `class ${most}`;
+  }
+  return sample.labels.length === numLabels ? undefined : `${count(sample.labels.length, "label")}`;
+}
+
+function noSamples<T extends TaskType>({ task }: EncodeRowsOptions<T>, rows: number): PeftError {
+  return new PeftError("data", {
+    what: `There is no sample to train ${task} on.`,
+    why:
+      rows === 0
+        ? "no rows were given."
+        : `all of the ${count(rows, "row")} were dropped: nothing to learn in them.`,
+    fix: rows === 0 ? "give at least one row." : "raise maxLength or correct the targets.",
+  });
+}
+
+function reportOf<T extends TaskType>(
+  outcomes: readonly Outcome<T>[],
+  emptyLabels: number,
+  samples: readonly Sample<T>[],
+  maxLength: number,
+): EncodeReport {
+  const lengths = samples.map((sample) => sample.inputIds.length);
+  const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0);
+  return {
+    rows: outcomes.length,
+    samples: samples.length,
+    maxLength,
+    truncated: outcomes.filter(({ encoded }) => encoded.truncated).length,
+    labelsCut: outcomes.filter(({ encoded }) => encoded.labelsCut).length,
+    emptyLabels,
+    longest: lengths.reduce((a, b) => Math.max(a, b), 0),
+    tokens: sum(lengths),
+    learntTokens: sum(outcomes.map(({ encoded }) => encoded.learnt ?? 0)),
+  };
+}

@@ -1,0 +1,76 @@
+import type { QuestionRow } from "../row.js";
+import { type EncodeContext, type Encoded, type Encoder, inputsOf } from "./encoder.js";
+
+/**
+ * Question and context as a pair; the answer's first and last token are learnt. Where the pair is too long the context loses its
+ * end. A context without an answer points at position 0, as SQuAD 2 does.
+ */
+export const questionAns: Encoder<"QUESTION_ANS"> = {
+  accepts: ["question"],
+  encode(row, context) {
+    if (row.kind !== "question") return `a row of kind "${row.kind}"`;
+    const pair = encodePair(row, context);
+    return typeof pair === "string" ? pair : place(row, pair);
+  },
+};
+
+interface Pair {
+  ids: number[];
+  types: number[] | undefined;
+  /** Where the context begins, and the offsets of its tokens that are left. */
+  begin: number;
+  offsets: readonly (readonly [number, number])[];
+  truncated: boolean;
+}
+
+function place(row: QuestionRow, pair: Pair): Encoded<"QUESTION_ANS"> {
+  const inputs = inputsOf(pair.ids, pair.types);
+  const { truncated, offsets, begin } = pair;
+  const { answer } = row;
+  if (answer === undefined) {
+    return { fields: { ...inputs, start: 0, end: 0 }, truncated, labelsCut: false, learnt: 1 };
+  }
+  const first = offsets.findIndex(([, end]) => end > answer.start);
+  const last = offsets.findLastIndex(([start]) => start < answer.end);
+  const whole = last >= 0 && offsets[last]![1] >= answer.end;
+  if (first < 0 || !whole) {
+    return { fields: { ...inputs, start: 0, end: 0 }, truncated, labelsCut: true, learnt: 0 };
+  }
+  return {
+    fields: { ...inputs, start: begin + first, end: begin + last },
+    truncated,
+    labelsCut: false,
+    learnt: 1,
+  };
+}
+
+/** The pair with its special tokens, and where in it the context's own tokens stand. */
+function encodePair(
+  { question, context }: QuestionRow,
+  { tokenizer, maxLength }: EncodeContext,
+): Pair | string {
+  const alone = tokenizer(context, { addSpecialTokens: false, returnOffsets: true });
+  const contextIds = alone.inputIds[0]!;
+  const offsets = alone.offsets?.[0];
+  if (offsets === undefined)
+    return "an answer in a context, but the tokenizer gives no offsets to find it by";
+  const questionLength = tokenizer(question, { addSpecialTokens: false }).inputIds[0]!.length;
+  const whole = tokenizer(question, { textPair: context });
+  const ids = [...whole.inputIds[0]!];
+  const types = whole.tokenTypeIds && [...whole.tokenTypeIds[0]!];
+  const begin = findRun(ids, contextIds, questionLength);
+  if (begin < 0) return "a context that the tokenizer writes otherwise beside a question than alone";
+  const excess = Math.max(0, ids.length - maxLength);
+  const kept = contextIds.length - excess;
+  if (kept <= 0) return `a question that leaves no room for the context in ${maxLength} tokens`;
+  ids.splice(begin + kept, excess);
+  types?.splice(begin + kept, excess);
+  return { ids, types, begin, offsets: offsets.slice(0, kept), truncated: excess > 0 };
+}
+
+function findRun(ids: readonly number[], run: readonly number[], from: number): number {
+  for (let i = from; i + run.length <= ids.length; i++) {
+    if (run.every((id, k) => ids[i + k] === id)) return i;
+  }
+  return -1;
+}

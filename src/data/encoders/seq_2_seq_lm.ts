@@ -1,0 +1,18 @@
+import { type Encoder, encodeText } from "./encoder.js";
+
+/** The prompt is the encoder's input; the target, with the special tokens the tokenizer puts around it, is learnt. */
+export const seq2SeqLM: Encoder<"SEQ_2_SEQ_LM"> = {
+  accepts: ["prompt"],
+  encode(row, context) {
+    if (row.kind !== "prompt") return `a row of kind "${row.kind}"`;
+    const input = encodeText(context, row.prompt, context.maxLength);
+    const target = encodeText(context, row.target, context.maxTargetLength);
+    const labels = target.inputs.inputIds;
+    return {
+      fields: { inputIds: input.inputs.inputIds, labels },
+      truncated: input.truncated || target.truncated,
+      labelsCut: target.truncated,
+      learnt: row.target === "" ? 0 : labels.length,
+    };
+  },
+};

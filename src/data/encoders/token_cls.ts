@@ -1,0 +1,45 @@
+import { ignoreIndex } from "../batch.js";
+import { type Encoder, inputsOf } from "./encoder.js";
+
+/**
+ * Words with tags: the first token of a word carries its tag, the rest are not learnt. The words are joined by spaces and
+ * tokenized as one text, so every tokenizer sees them as it does any text; offsets tell which token begins which word.
+ */
+export const tokenCls: Encoder<"TOKEN_CLS"> = {
+  accepts: ["tokens"],
+  encode(row, { tokenizer, maxLength }) {
+    if (row.kind !== "tokens") return `a row of kind "${row.kind}"`;
+    const text = row.words.join(" ");
+    const whole = tokenizer(text, { returnOffsets: true });
+    const truncated = whole.inputIds[0]!.length > maxLength;
+    const kept = truncated ? tokenizer(text, { returnOffsets: true, truncation: true, maxLength }) : whole;
+    const offsets = kept.offsets?.[0];
+    if (offsets === undefined)
+      return "tags on words, but the tokenizer gives no offsets to find the words by";
+    const labels = Int32Array.from(tagTokens(row.words, row.tags, offsets));
+    return {
+      fields: { ...inputsOf(kept.inputIds[0]!, kept.tokenTypeIds?.[0]), labels },
+      truncated,
+      labelsCut: truncated,
+      learnt: labels.filter((label) => label !== ignoreIndex).length,
+    };
+  },
+};
+
+/** A token begins the first word that ends after the token's start: a token of white space alone begins the word behind it. */
+function tagTokens(
+  words: readonly string[],
+  tags: readonly number[],
+  offsets: readonly (readonly [number, number])[],
+): number[] {
+  let word = 0;
+  let wordEnd = words[0]!.length;
+  let begun = -1;
+  return offsets.map(([start, end]) => {
+    if (start === end) return ignoreIndex;
+    while (start >= wordEnd && word < words.length - 1) wordEnd += 1 + words[++word]!.length;
+    if (begun === word) return ignoreIndex;
+    begun = word;
+    return tags[word]!;
+  });
+}

@@ -1,0 +1,27 @@
+import type { OrderOptions } from "./batches.js";
+import { random, shuffled } from "./random.js";
+
+// Rows are sorted within this many batches: enough for little padding, few enough that the order stays random.
+const sortedTogether = 50;
+
+/** The rows of each batch of one epoch. It depends on nothing but seed, epoch and lengths, so any epoch can be the first. */
+export function orderOf(lengths: readonly number[], epoch: number, options: OrderOptions): number[][] {
+  const { seed = 0, batchSize = 8, shuffle = true, groupByLength = shuffle, dropLast = false } = options;
+  const next = random(seed, epoch);
+  let rows = lengths.map((_, i) => i);
+  if (shuffle) rows = shuffled(rows, next);
+  if (dropLast) rows = rows.slice(0, rows.length - (rows.length % batchSize));
+  if (groupByLength) {
+    rows = chunks(rows, batchSize * sortedTogether).flatMap((part) =>
+      part.sort((a, b) => lengths[b]! - lengths[a]!),
+    );
+  }
+  const order = chunks(rows, batchSize);
+  return shuffle && groupByLength ? shuffled(order, next) : order;
+}
+
+function chunks<Item>(items: readonly Item[], size: number): Item[][] {
+  const out: Item[][] = [];
+  for (let i = 0; i < items.length; i += size) out.push(items.slice(i, i + size));
+  return out;
+}

@@ -1,0 +1,28 @@
+import { PeftError } from "../errors.js";
+import { random, shuffled } from "./random.js";
+
+export interface SplitOptions {
+  /** A part of the rows (0.1), or a number of them (100). */
+  validation?: number;
+  seed?: number;
+}
+
+/** Rows apart for training and for validation, drawn at random; both keep the rows' order. */
+export function split<Item>(
+  rows: readonly Item[],
+  { validation = 0.1, seed = 0 }: SplitOptions = {},
+): { train: Item[]; validation: Item[] } {
+  const wanted = validation < 1 ? Math.max(1, Math.round(validation * rows.length)) : validation;
+  if (!(validation > 0) || !Number.isInteger(wanted) || wanted >= rows.length) {
+    throw new PeftError("option", {
+      what: `validation is ${validation}.`,
+      why: `it is a part below 1 or a number of rows; of ${rows.length} some must stay for training.`,
+      fix: "give for example validation: 0.1.",
+    });
+  }
+  const drawn = new Set(shuffled([...rows.keys()], random(seed)).slice(0, wanted));
+  return {
+    train: rows.filter((_, i) => !drawn.has(i)),
+    validation: rows.filter((_, i) => drawn.has(i)),
+  };
+}
