@@ -1,0 +1,240 @@
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import * as fs from "node:fs/promises";
+import { homedir, hostname } from "node:os";
+import * as paths from "node:path";
+import { pathToFileURL } from "node:url";
+import { PeftError } from "../errors.js";
+
+/** What one piece of a file may be: bytes at hand, or bytes that arrive. */
+export type Chunks = Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
+
+/** The file system as hub/ sees it. Everything that reads or writes goes through one of these. */
+export interface Files {
+  /** Exactly `length` bytes from `offset`; a file that ends earlier is an error (file-format). */
+  read(path: string, offset: number, length: number): Promise<Uint8Array>;
+  /** The whole file as UTF-8 text. */
+  text(path: string): Promise<string>;
+  size(path: string): Promise<number>;
+  exists(path: string): Promise<boolean>;
+  isFolder(path: string): Promise<boolean>;
+  /** Names of what lies in a folder, sorted; [] where there is no folder. */
+  list(folder: string): Promise<string[]>;
+  /** Every file below a folder as sorted relative names with "/"; links are followed. */
+  listDeep(folder: string): Promise<string[]>;
+  /** Writes beside `path`, flushes, renames. A failure leaves what was there before, whole. */
+  writeAtomic(path: string, chunks: Chunks): Promise<void>;
+  /** Adds to the end of a file (made where absent); what arrived before a failure stays. */
+  append(path: string, chunks: Chunks): Promise<void>;
+  makeFolder(path: string): Promise<void>;
+  rename(from: string, to: string): Promise<void>;
+  remove(path: string): Promise<void>;
+  /** A relative symbolic link at `path` to `target`; where links are not possible, a copy. */
+  link(target: string, path: string): Promise<void>;
+  /** `sha256` of the content, or `git`: the blob id that git gives it. Hexadecimal. */
+  digest(path: string, kind: "sha256" | "git"): Promise<string>;
+  /** Free bytes on the disk that holds `folder`. */
+  free(folder: string): Promise<number>;
+  join(...parts: string[]): string;
+  resolve(path: string): string;
+  parent(path: string): string;
+  url(path: string): URL;
+  home(): string;
+  /** A name for this process, and whether the process of such a name still runs on this machine. */
+  owner(): string;
+  alive(owner: string): boolean;
+}
+
+/** The one place that reads environment variables for hub/. */
+export function environment(): Record<string, string | undefined> {
+  return process.env;
+}
+
+const maxRead = 1 << 30; // one read call takes less than 2 GiB
+
+async function read(path: string, offset: number, length: number): Promise<Uint8Array> {
+  const handle = await attempt("read", path, () => fs.open(path, "r"));
+  try {
+    const bytes = new Uint8Array(length);
+    let done = 0;
+    while (done < length) {
+      const want = Math.min(maxRead, length - done);
+      const { bytesRead } = await attempt("read", path, () => handle.read(bytes, done, want, offset + done));
+      if (bytesRead === 0) throw cutShort(path, offset + length, offset + done);
+      done += bytesRead;
+    }
+    return bytes;
+  } finally {
+    await handle.close();
+  }
+}
+
+function cutShort(path: string, wanted: number, size: number): PeftError {
+  return new PeftError("file-format", {
+    what: `"${path}" ends after ${size} bytes.`,
+    why: `its own header says that data go on to byte ${wanted}: the file was cut short.`,
+    fix: "download or copy the file again.",
+  });
+}
+
+async function writeAtomic(path: string, chunks: Chunks): Promise<void> {
+  const name = `.${paths.basename(path)}.${crypto.randomUUID().slice(0, 8)}.tmp`;
+  const temporary = paths.join(paths.dirname(path), name);
+  try {
+    await writeAll(temporary, "wx", path, chunks);
+    await attempt("write", path, () => fs.rename(temporary, path));
+  } catch (error) {
+    await fs.rm(temporary, { force: true });
+    throw error;
+  }
+  await flushFolder(paths.dirname(path));
+}
+
+async function writeAll(path: string, flags: string, shownAs: string, chunks: Chunks): Promise<void> {
+  const handle = await attempt("write", shownAs, () => fs.open(path, flags));
+  try {
+    for await (const chunk of chunks) {
+      await attempt("write", shownAs, async () => {
+        for (let done = 0; done < chunk.byteLength; ) {
+          const { bytesWritten } = await handle.write(
+            chunk,
+            done,
+            Math.min(maxRead, chunk.byteLength - done),
+          );
+          done += bytesWritten;
+        }
+      });
+    }
+    await attempt("write", shownAs, () => handle.sync());
+  } finally {
+    await handle.close();
+  }
+}
+
+/** The rename itself must survive a power cut; some systems cannot flush folders, which is no fault. */
+async function flushFolder(folder: string): Promise<void> {
+  try {
+    const handle = await fs.open(folder, "r");
+    await handle.sync().finally(() => handle.close());
+  } catch {}
+}
+
+async function listDeep(folder: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const name of await nodeFiles.list(folder)) {
+    const path = paths.join(folder, name);
+    if (!(await nodeFiles.isFolder(path))) found.push(name);
+    else for (const below of await listDeep(path)) found.push(`${name}/${below}`);
+  }
+  return found.sort();
+}
+
+async function link(target: string, path: string): Promise<void> {
+  await fs.rm(path, { force: true });
+  try {
+    await fs.symlink(paths.relative(paths.dirname(path), target), path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") return; // another process made the same link
+    await attempt("write", path, () => fs.copyFile(target, path));
+  }
+}
+
+async function digest(path: string, kind: "sha256" | "git"): Promise<string> {
+  const hash = createHash(kind === "git" ? "sha1" : "sha256");
+  if (kind === "git") hash.update(`blob ${await nodeFiles.size(path)}\0`);
+  await attempt("read", path, async () => {
+    for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk);
+  });
+  return hash.digest("hex");
+}
+
+function alive(owner: string): boolean {
+  const [host, id] = owner.split("_");
+  if (host !== machine()) return true; // a shared disk: no way to know from here
+  try {
+    return process.kill(Number(id), 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
+
+const machine = (): string => hostname().replace(/[^A-Za-z0-9-]/g, "-");
+
+async function statOf(path: string): Promise<{ size: number; folder: boolean } | undefined> {
+  try {
+    const stat = await fs.stat(path);
+    return { size: stat.size, folder: stat.isDirectory() };
+  } catch {
+    return undefined;
+  }
+}
+
+async function attempt<T>(verb: "read" | "write", path: string, action: () => Promise<T>): Promise<T> {
+  try {
+    return await action();
+  } catch (error) {
+    throw fileError(verb, path, error as NodeJS.ErrnoException);
+  }
+}
+
+function fileError(verb: "read" | "write", path: string, error: NodeJS.ErrnoException): Error {
+  if (error.code === undefined || error instanceof PeftError) return error;
+  const [why, fix] = reasons[error.code] ?? [`${error.message}.`, "check the path and the disk."];
+  const code = verb === "read" ? "file-format" : "output";
+  return new PeftError(code, { what: `Cannot ${verb} "${path}".`, why, fix, cause: error });
+}
+
+const diskFull: readonly [string, string] = [
+  "the disk (or your quota on it) is full.",
+  "free some space and run the same command again.",
+];
+const notAllowed: readonly [string, string] = [
+  "this user may not do that there.",
+  "change the permissions or choose another folder.",
+];
+const reasons: Readonly<Record<string, readonly [string, string]>> = {
+  ENOSPC: diskFull,
+  EDQUOT: diskFull,
+  EFBIG: ["the file would be larger than the system allows.", "raise the limit or choose another disk."],
+  EACCES: notAllowed,
+  EPERM: notAllowed,
+  EROFS: ["the disk is mounted read-only.", "choose another folder."],
+  ENOENT: ["there is no such file or folder.", "check the path."],
+  ENOTDIR: ["a part of the path is a file, not a folder.", "check the path."],
+  EISDIR: ["this is a folder, not a file.", "give the path of a file."],
+  EEXIST: ["something of this name is there already.", "remove it or choose another name."],
+};
+
+/** The file system of Node.js. */
+export const nodeFiles: Files = {
+  read,
+  text: async (path) => new TextDecoder().decode(await read(path, 0, await nodeFiles.size(path))),
+  size: async (path) => (await attempt("read", path, () => fs.stat(path))).size,
+  exists: async (path) => (await statOf(path)) !== undefined,
+  isFolder: async (path) => (await statOf(path))?.folder === true,
+  list: async (folder) =>
+    (await nodeFiles.isFolder(folder))
+      ? (await attempt("read", folder, () => fs.readdir(folder))).sort()
+      : [],
+  listDeep,
+  writeAtomic,
+  append: (path, chunks) => writeAll(path, "a", path, chunks),
+  makeFolder: async (path) => {
+    await attempt("write", path, () => fs.mkdir(path, { recursive: true }));
+  },
+  rename: (from, to) => attempt("write", to, () => fs.rename(from, to)),
+  remove: (path) => attempt("write", path, () => fs.rm(path, { recursive: true, force: true })),
+  link,
+  digest,
+  free: async (folder) => {
+    const stat = await attempt("read", folder, () => fs.statfs(folder));
+    return stat.bavail * stat.bsize;
+  },
+  join: paths.join,
+  resolve: (path) => paths.resolve(path),
+  parent: paths.dirname,
+  url: (path) => pathToFileURL(paths.resolve(path)),
+  home: homedir,
+  owner: () => `${machine()}_${process.pid}`,
+  alive,
+};
