@@ -15,7 +15,7 @@ export interface AdamWOptions {
 
 export interface StepOptions {
   /**
-   * Reduces the flat gradient SUM over machines, in place, before it is divided. Over machines the count grows too:
+   * Reduces the flat gradient SUM over machines, in place, before it is divided. The count grows with it:
    * the hook then sets `parameters.count`, which is read after it.
    */
   reduce?: (flat: Float32Array, count: number) => Promise<void> | void;
@@ -28,7 +28,7 @@ export interface StepResult {
   count: number;
 }
 
-/** Moments by torch's names, `exp_avg.<parameter>` and `exp_avg_sq.<parameter>`: live views, to be written before the next step. */
+/** Moments by torch's names, `exp_avg.<name>` and `exp_avg_sq.<name>`: views, which the next step changes. */
 export interface AdamWState {
   step: number;
   tensors: readonly Parameter[];
@@ -91,7 +91,7 @@ export class AdamW {
 
   /**
    * One step on the gathered gradient, which is zeroed after it. Works in slices, so timers keep running.
-   * Throws `training` where there is nothing to average or the gradient is not finite; nothing has changed then.
+   * Throws `training` where there is nothing to average or the gradient is not finite, before any change.
    */
   async step({ reduce }: StepOptions = {}): Promise<StepResult> {
     if (this.#busy) throw overlapping();
@@ -127,7 +127,7 @@ export class AdamW {
     this.#step = state.step;
   }
 
-  /** ||gradient / count||, which is finite exactly where every element is: f32 squares cannot overflow in f64. */
+  /** ||gradient / count||, finite exactly where every element is: squares of f32 cannot overflow in f64. */
   async #gradNorm(count: number): Promise<number> {
     const { gradient } = this.parameters;
     let sum = 0;
@@ -253,7 +253,7 @@ function notFinite(parameters: Parameters, step: number): PeftError {
   const more = bad.length > names.length ? ` and ${bad.length - names.length} more` : "";
   return new PeftError("training", {
     what: `Step ${step}: the gradient is NaN or infinite in ${names.join(", ")}${more}.`,
-    why: `${bad.length} of ${parameters.list.length} trainable tensors hold values that are not finite; no weight was changed.`,
+    why: `${bad.length} of ${parameters.list.length} trainable tensors hold such values; no weight changed.`,
     fix: "resume from the last checkpoint with a smaller lr, or set maxGradNorm: 1.",
   });
 }

@@ -1,4 +1,4 @@
-/** What a training run says while it runs. `step` counts optimizer steps from 1; losses are means per labelled token. */
+/** What a training run says. `step` counts optimizer steps from 1; losses are means per labelled token. */
 export type TrainEvent =
   | StartEvent
   | StepEvent

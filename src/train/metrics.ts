@@ -4,7 +4,7 @@ import { PeftError } from "../errors.js";
 export type Label = number | string;
 
 export interface F1Options {
-  /** "binary" scores one class, "micro" counts over all, "macro" averages classes, "weighted" by how often each is true. */
+  /** "binary" scores one class, "micro" counts over all, "macro" averages classes, "weighted" by size. */
   average?: "binary" | "micro" | "macro" | "weighted";
   /** The class that "binary" scores, 1. */
   positive?: Label;
@@ -35,7 +35,7 @@ export function exactMatch(
   return mean(hits.map(Number));
 }
 
-/** F1 = 2 tp / (2 tp + fp + fn) of classes; 0 where a class never occurs. Reference: sklearn.metrics.f1_score. */
+/** F1 = 2 tp / (2 tp + fp + fn) of classes; 0 where tp is 0. Reference: sklearn.metrics.f1_score. */
 export function f1(
   predictions: readonly Label[],
   labels: readonly Label[],
@@ -65,7 +65,7 @@ export function tokenF1(
   return mean(best);
 }
 
-/** Correlation of classes, any number of them; 0 where either side is constant. Reference: sklearn matthews_corrcoef. */
+/** Correlation of classes; 0 where a side is constant. Reference: sklearn.metrics.matthews_corrcoef. */
 export function matthewsCorrelation(predictions: readonly Label[], labels: readonly Label[]): number {
   checkPairs(predictions, labels);
   const classes = [...countClasses(predictions, labels).values()];

@@ -22,7 +22,7 @@ export interface Report {
   read?: (path: string) => string;
 }
 
-/** One self-contained page: curves, samples before and after, the config. It loads nothing, and says so in its policy. */
+/** One self-contained page: curves, samples before and after, the config. Its policy forbids all loading. */
 export function renderReport(report: Report): string {
   const { title, read = readPackageFile } = report;
   const charts = reportCharts(report.steps, report.evaluations);
@@ -31,7 +31,7 @@ export function renderReport(report: Report): string {
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
+<meta http-equiv="Content-Security-Policy" content="${policy}">
 <title>${escapeHtml(title)}</title>
 <style>${read("uplot/dist/uPlot.min.css")}${pageStyle}</style>
 </head>
@@ -52,6 +52,8 @@ ${config(report.config)}
 </html>
 `;
 }
+
+const policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
 
 export function escapeHtml(text: string): string {
   return text
@@ -119,9 +121,10 @@ function config(values: Report["config"]): string {
 }
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const heading = head.map((text) => `<th>${escapeHtml(text)}</th>`).join("");
+  const names = head.map((text) => `<th>${escapeHtml(text)}</th>`).join("");
+  const heading = names && `<thead><tr>${names}</tr></thead>`;
   const body = rows.map((cells) => `<tr>${cells.join("")}</tr>`).join("\n");
-  return `<div class="scroll"><table>${heading && `<thead><tr>${heading}</tr></thead>`}<tbody>${body}</tbody></table></div>`;
+  return `<div class="scroll"><table>${heading}<tbody>${body}</tbody></table></div>`;
 }
 
 function cell(text: string, kind: string): string {

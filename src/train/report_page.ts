@@ -1,13 +1,15 @@
-/** What every report shares: its look, and the script that draws the charts with uPlot. Both stand inside the page. */
+/** What every report shares: its look, and the script that draws the charts with uPlot. */
 export const pageStyle = `
 :root {
   color-scheme: light dark;
-  --page: #f7f8fa; --card: #ffffff; --text: #1c2128; --quiet: #5d6775; --line: #dfe3e8; --good: #18794e; --bad: #b42318;
+  --page: #f7f8fa; --card: #ffffff; --text: #1c2128; --quiet: #5d6775; --line: #dfe3e8;
+  --good: #18794e; --bad: #b42318;
   --curve-0: #2563eb; --curve-1: #dd6b20; --curve-2: #0f8a6a; --curve-3: #9333ea; --curve-4: #be185d;
 }
 @media (prefers-color-scheme: dark) {
   :root {
-    --page: #0f1216; --card: #181c22; --text: #e6e9ee; --quiet: #98a2b0; --line: #2b323b; --good: #4cc38a; --bad: #ff8a7a;
+    --page: #0f1216; --card: #181c22; --text: #e6e9ee; --quiet: #98a2b0; --line: #2b323b;
+    --good: #4cc38a; --bad: #ff8a7a;
     --curve-0: #6ea8ff; --curve-1: #ffa657; --curve-2: #4fd1b0; --curve-3: #c99bff; --curve-4: #ff8ac0;
   }
 }
@@ -16,9 +18,11 @@ body { margin: 0; background: var(--page); color: var(--text); font: 15px/1.5 sy
 main { max-width: 1080px; margin: 0 auto; padding: 32px 20px 48px; }
 h1 { font-size: 26px; line-height: 1.2; margin: 0 0 20px; overflow-wrap: anywhere; }
 h2 { font-size: 16px; margin: 0 0 12px; }
-section { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 18px 20px; margin: 0 0 18px; }
-.facts { display: grid; grid-template-columns: repeat(auto-fill, minmax(170px, 1fr)); gap: 12px; margin: 0 0 18px; }
-.facts div { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 12px 16px; }
+section, .facts div { background: var(--card); border: 1px solid var(--line); border-radius: 10px; }
+section { padding: 18px 20px; margin: 0 0 18px; }
+.facts { display: grid; gap: 12px; margin: 0 0 18px; }
+.facts { grid-template-columns: repeat(auto-fill, minmax(170px, 1fr)); }
+.facts div { padding: 12px 16px; }
 .facts dt { color: var(--quiet); font-size: 13px; }
 .facts dd { margin: 2px 0 0; font-size: 20px; font-weight: 600; overflow-wrap: anywhere; }
 .scroll { overflow-x: auto; }
@@ -46,7 +50,8 @@ const looks = {
   line: (c) => ({ stroke: c, width: 2, points: { show: false } }),
   points: (c) => ({ stroke: c, width: 2, points: { show: true, size: 7, fill: c } }),
 };
-const axis = () => ({ stroke: color("quiet"), grid: { stroke: color("line"), width: 1 }, ticks: { stroke: color("line"), width: 1 } });
+const rule = () => ({ stroke: color("line"), width: 1 });
+const axis = () => ({ stroke: color("quiet"), grid: rule(), ticks: rule() });
 const size = (box) => ({ width: box.clientWidth, height: 240 });
 function draw(box, chart) {
   box.replaceChildren();

@@ -2,8 +2,8 @@ import { PeftError } from "../errors.js";
 import type { Parameter } from "../graph/parameters.js";
 
 /**
- * Copies a checkpoint's tensors into those of the same name. Throws `checkpoint`, with every name or shape that does not
- * fit, before the first value is written.
+ * Copies a checkpoint's tensors into those of the same name. Throws `checkpoint`, with every name or
+ * shape that does not fit, before the first value is written.
  */
 export function restoreTensors(into: readonly Parameter[], saved: readonly Parameter[]): void {
   const given = new Map(saved.map((tensor) => [tensor.name, tensor]));

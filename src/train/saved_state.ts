@@ -19,7 +19,7 @@ export interface TrainingState {
   /** Whatever else the loop counts: tokens seen, evaluations without improvement, the loss summed so far. */
   counters: Readonly<Record<string, number>>;
   best?: { step: number; metric: string; value: number };
-  /** The trainable tensors themselves: an adapter file may hold less (a prompt encoder's output) or be rounded. */
+  /** The trainable tensors themselves: an adapter file may hold less (an encoder's output) or be rounded. */
   parameters: readonly Parameter[];
   optimizer: AdamWState;
 }
@@ -45,9 +45,9 @@ const unfinished = /^\.checkpoint-\d+\.tmp$/;
 const replaced = /^\.(checkpoint-\d+)\.old$/;
 
 /**
- * Writes `folder/checkpoint-<step>` and removes the oldest beyond `keep`. Everything is written under another name first:
- * a checkpoint that can be seen is whole. Tensors are read while it writes, so await it before the next step.
- * Returns its path. Throws `output` where the disk is full or may not be written; what was there is still whole then.
+ * Writes `folder/checkpoint-<step>`, returns its path, and removes the oldest beyond `keep`. All is written
+ * under another name first: a checkpoint that can be seen is whole. Tensors are read while it writes, so
+ * await it before the next step. Throws `output` where the disk is full; what was there is still whole.
  */
 export async function saveState(
   folder: string,
@@ -73,7 +73,7 @@ export async function saveState(
   return files.join(folder, name);
 }
 
-/** Reads a checkpoint, or the newest one of a run's folder. Throws `checkpoint` where there is none, or one of another format. */
+/** Reads a checkpoint, or the newest of a run's folder. Throws `checkpoint` for none or a foreign one. */
 export async function loadState(folder: string, files: Files = nodeFiles): Promise<TrainingState> {
   const path = (await files.exists(files.join(folder, stateFile))) ? folder : await newest(folder, files);
   const json = await readJsonObject(files.join(path, stateFile), files);
@@ -107,7 +107,7 @@ async function newest(folder: string, files: Files): Promise<string> {
   });
 }
 
-/** Clears what a killed run left: half a checkpoint goes, a checkpoint that was about to be replaced comes back. */
+/** Clears what a killed run left: half a checkpoint goes, one that was about to be replaced comes back. */
 async function tidy(folder: string, files: Files): Promise<void> {
   for (const name of await files.list(folder)) {
     const path = files.join(folder, name);
