@@ -1,0 +1,244 @@
+/**
+ * The pretraining text: an endless seeded stream of text-to-text pairs about customers' messages. Every task names its
+ * possible answers in the prompt, in random order, so the model learns to choose among words that it is given.
+ * No sentence, no template and no label of the data set is in it (check_overlap.ts).
+ * Run: node --import tsx tools/ship/pretraining_text.ts --lines 40000 --seed 1 > text.tsv
+ */
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import {
+  drawSlots,
+  expand,
+  type Issue,
+  makeRandom,
+  misspell,
+  type PretrainingFrames,
+  pick,
+  type Random,
+  readIssues,
+  readPretrainingFrames,
+  shuffle,
+} from "./grammar.js";
+
+export interface Pair {
+  readonly input: string;
+  readonly target: string;
+  /** The message inside the prompt, as it was before words were hidden; empty for tasks without one. */
+  readonly message: string;
+}
+
+interface World {
+  readonly random: Random;
+  readonly frames: PretrainingFrames;
+  readonly issues: readonly Issue[];
+  readonly situations: readonly string[];
+}
+
+interface Draft {
+  readonly message: string;
+  readonly situation: string;
+  readonly issue: Issue;
+  readonly slots: Readonly<Record<string, string>>;
+}
+
+/** What each situation means, one column per task. */
+const meaning: Readonly<Record<string, { state: string; tone: string; story: string; act: string }>> = {
+  fixed: { state: "fine", tone: "relieved", story: "wrong then fine", act: "news" },
+  relapse: { state: "wrong", tone: "angry", story: "fine then wrong", act: "news" },
+  open: { state: "wrong", tone: "upset", story: "wrong all along", act: "demand" },
+  ironic: { state: "wrong", tone: "bitter", story: "wrong again", act: "irony" },
+  happy: { state: "fine", tone: "pleased", story: "fine all along", act: "praise" },
+  curious: { state: "unknown", tone: "curious", story: "nothing yet", act: "question" },
+  plain: { state: "unknown", tone: "calm", story: "nothing at all", act: "note" },
+  later: { state: "wrong", tone: "upset", story: "later than planned", act: "comparison" },
+  dearer: { state: "wrong", tone: "upset", story: "less for more", act: "comparison" },
+  sooner: { state: "fine", tone: "pleased", story: "sooner than planned", act: "comparison" },
+  cheaper: { state: "fine", tone: "pleased", story: "more for less", act: "comparison" },
+  otherBad: { state: "fine", tone: "pleased", story: "others are worse", act: "comparison" },
+  otherGood: { state: "wrong", tone: "disappointed", story: "others are better", act: "comparison" },
+  fearUnmet: { state: "fine", tone: "relieved", story: "better than feared", act: "comparison" },
+  hopeUnmet: { state: "wrong", tone: "disappointed", story: "worse than hoped", act: "comparison" },
+};
+
+/** Properties asked as "X or no X". */
+const properties: Readonly<Record<string, readonly string[]>> = {
+  delay: ["later"],
+  repair: ["fixed"],
+  irony: ["ironic"],
+  question: ["curious"],
+  praise: ["happy", "otherBad", "fearUnmet"],
+  return: ["relapse"],
+  rival: ["otherBad", "otherGood"],
+  surprise: ["fearUnmet", "hopeUnmet", "sooner", "cheaper", "later", "dearer"],
+};
+
+function draft(world: World): Draft {
+  const { random, frames } = world;
+  const situation = pick(random, world.situations);
+  const issue = pick(random, world.issues);
+  const slots = drawSlots(random, issue);
+  const parts = [
+    pick(random, frames.opener),
+    pick(random, frames.situations[situation]!),
+    pick(random, frames.closer),
+  ];
+  const text = parts.map((part) => expand(random, part, slots)).filter((part) => part !== "");
+  const message = text.join(" ");
+  return { message: random() < 0.06 ? misspell(random, message) : message, situation, issue, slots };
+}
+
+/** "a or b or c?": the answer among up to `count - 1` others. */
+function options(random: Random, answer: string, others: readonly string[], count: number): string {
+  const rest = shuffle(
+    random,
+    [...new Set(others)].filter((other) => other !== answer),
+  ).slice(0, count - 1);
+  return `${shuffle(random, [answer, ...rest]).join(" or ")}?`;
+}
+
+function ask(random: Random, message: string, name: string, choices: string): string {
+  const lead = pick(random, ["message", "message", "message", "text", "mail"]);
+  return `${lead}: ${message} ${name}: ${choices}`;
+}
+
+function meaningTask(world: World, column: "state" | "tone" | "story" | "act"): Pair {
+  const { random } = world;
+  const { message, situation } = draft(world);
+  const answer = meaning[situation]![column];
+  const others = Object.values(meaning).map((row) => row[column]);
+  const choices = options(random, answer, others, 2 + Math.floor(random() * 3));
+  return { input: ask(random, message, column, choices), target: answer, message };
+}
+
+function yesOrNo(random: Random, word: string): string {
+  return `${shuffle(random, [word, `no ${word}`]).join(" or ")}?`;
+}
+
+function propertyTask(world: World): Pair {
+  const { random } = world;
+  const word = pick(random, Object.keys(properties));
+  const wanted = random() < 0.5;
+  for (;;) {
+    const { message, situation } = draft(world);
+    const has = properties[word]!.includes(situation);
+    if (has !== wanted) continue;
+    const name = pick(random, ["kind", "label", "sort"]);
+    return {
+      input: ask(random, message, name, yesOrNo(random, word)),
+      target: has ? word : `no ${word}`,
+      message,
+    };
+  }
+}
+
+/** Whether a word stands in the message; teaches to answer with any word of the prompt. */
+function wordTask(world: World): Pair {
+  const { random } = world;
+  const here = draft(world);
+  const from = random() < 0.5 ? here : draft(world);
+  const words = from.message.match(/[a-z]{4,}/g)!.filter((word) => word !== "complaint");
+  const word = words.length === 0 ? here.issue.topic : pick(random, words);
+  const has = ` ${here.message.replace(/[^a-z ]/g, " ")} `.includes(` ${word} `);
+  const name = pick(random, ["label", "word", "topic"]);
+  const input = ask(random, here.message, name, yesOrNo(random, word));
+  return { input, target: has ? word : `no ${word}`, message: here.message };
+}
+
+function replyTask(world: World): Pair {
+  const { random, frames } = world;
+  const { message, situation, slots } = draft(world);
+  const target = expand(random, pick(random, frames.replies[situation]!), slots);
+  return { input: `message: ${message} reply:`, target, message };
+}
+
+/** Single fragments: whether they are good or bad news, and which of two values comes first. */
+function fragmentTask(world: World): Pair {
+  const { random } = world;
+  const slots = drawSlots(random, pick(random, world.issues));
+  const key = pick(random, [
+    "bad",
+    "badNow",
+    "good",
+    "goodNow",
+    "fix",
+    "if",
+    "badNp",
+    "goodNp",
+    "pos",
+    "neg",
+  ]);
+  if (random() < 0.35) {
+    const [low, high] = pick(random, [
+      [slots["early"]!, slots["late"]!] as const,
+      [slots["few"]!, slots["many"]!],
+    ]);
+    const name = pick(random, ["first", "last"]);
+    const both = shuffle(random, [low, high]).join(" or ");
+    return { input: `order: ${name}: ${both}?`, target: name === "first" ? low : high, message: "" };
+  }
+  const bad = ["bad", "badNow", "if", "badNp", "neg"].includes(key);
+  const text = key === "pos" || key === "neg" ? `the ${slots["topic"]} ${slots[key]}` : slots[key]!;
+  const input = `part: when ${text} that is: ${options(random, "good", ["bad"], 2)}`;
+  return { input, target: bad ? "bad" : "good", message: `when ${text}` };
+}
+
+/** T5's own task: runs of words hidden behind sentinels, which the target spells out. */
+function hiddenTask(world: World): Pair {
+  const { random } = world;
+  const { message } = draft(world);
+  const input: string[] = [];
+  const target: string[] = [];
+  const words = message.split(" ");
+  for (let i = 0, hidden = 0; i < words.length; ) {
+    if (hidden < 19 && random() < 0.13) {
+      const length = 1 + Math.floor(random() * 3);
+      input.push(`<extra_id_${hidden}>`);
+      target.push(`<extra_id_${hidden}>`, ...words.slice(i, i + length));
+      hidden += 1;
+      i += length;
+    } else {
+      input.push(words[i]!);
+      i += 1;
+    }
+  }
+  if (target.length === 0) return hiddenTask(world);
+  return { input: input.join(" "), target: target.join(" "), message };
+}
+
+/** Tasks and their shares. */
+const tasks: readonly (readonly [number, (world: World) => Pair])[] = [
+  [0.14, hiddenTask],
+  [0.18, (world) => meaningTask(world, "state")],
+  [0.13, (world) => meaningTask(world, "tone")],
+  [0.14, (world) => meaningTask(world, "story")],
+  [0.05, (world) => meaningTask(world, "act")],
+  [0.12, propertyTask],
+  [0.06, wordTask],
+  [0.08, replyTask],
+  [0.1, fragmentTask],
+];
+
+/** An endless stream of pairs; the same seed gives the same pairs. */
+export function* pretrainingPairs(seed: number): Generator<Pair, never> {
+  const frames = readPretrainingFrames();
+  const world = { random: makeRandom(seed), frames, issues: readIssues(), situations: Object.keys(meaning) };
+  for (;;) {
+    let left = world.random();
+    const task = tasks.find(([share]) => (left -= share) < 0) ?? tasks[0]!;
+    yield task[1](world);
+  }
+}
+
+function main(): void {
+  const { values } = parseArgs({
+    options: { lines: { type: "string", default: "40000" }, seed: { type: "string", default: "1" } },
+  });
+  const lines: string[] = [];
+  for (const { input, target, message } of pretrainingPairs(Number(values.seed))) {
+    lines.push(`${input}\t${target}\t${message}`);
+    if (lines.length === Number(values.lines)) break;
+  }
+  process.stdout.write(`${lines.join("\n")}\n`);
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) main();
