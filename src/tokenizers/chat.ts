@@ -1,0 +1,164 @@
+import { PeftError } from "../errors.js";
+import type { EncodeOptions, Encoding } from "./encode.js";
+import type { Rendered } from "./template.js";
+import { compileTemplate } from "./template.js";
+
+/** One turn of a chat; templates may read more than role and content. */
+export type ChatMessage = {
+  readonly role: string;
+  readonly content?: unknown;
+  readonly [key: string]: unknown;
+};
+
+/** Chat templates by name; the one that counts is `default`, or `tool_use` where tools are given. */
+export type ChatTemplates = { readonly [name: string]: string };
+
+export type ChatOptions = Omit<EncodeOptions, "textPair" | "addSpecialTokens"> & {
+  /** False gives the text itself. */
+  tokenize?: boolean;
+  /** End with the header of an assistant's turn, so that the model goes on from there. */
+  addGenerationPrompt?: boolean;
+  tools?: readonly unknown[];
+  documents?: readonly unknown[];
+  /** Mark the tokens that the assistant writes, for training on those alone. */
+  returnAssistantMask?: boolean;
+  /** A template, or the name of one of the tokenizer's. */
+  chatTemplate?: string;
+  /** Other variables of the template, such as enable_thinking. */
+  variables?: { readonly [name: string]: unknown };
+  /** The date for templates that print it. */
+  now?: Date;
+};
+
+/** A rendered chat, with the spans of its text that the assistant writes, where they were asked for. */
+export type RenderedChat = {
+  readonly text: string;
+  readonly assistant: readonly (readonly [number, number])[];
+};
+
+/** Renders a chat. Reference: transformers/utils/chat_template_utils.py */
+export function applyTemplate(
+  templates: ChatTemplates,
+  messages: readonly ChatMessage[],
+  tokens: { readonly [name: string]: string },
+  options: ChatOptions,
+): RenderedChat {
+  if (messages.length === 0) {
+    throw new PeftError("data", {
+      what: "The chat is empty.",
+      why: "a chat template needs at least one message.",
+      fix: `pass messages such as [{ role: "user", content: "Hello" }].`,
+    });
+  }
+  const template = compileTemplate(chooseTemplate(templates, options));
+  const now = options.now ?? new Date();
+  const render = (turns: readonly ChatMessage[], prompt: boolean): Rendered =>
+    template.render(
+      {
+        ...tokens,
+        tools: options.tools ?? null,
+        documents: options.documents ?? null,
+        ...options.variables,
+        messages: turns.map(dropNulls),
+        add_generation_prompt: prompt,
+      },
+      now,
+    );
+  const whole = render(messages, options.addGenerationPrompt ?? false);
+  if (!options.returnAssistantMask) return { text: whole.text, assistant: [] };
+  if (template.marksGeneration) return { text: whole.text, assistant: whole.generated };
+  const ends = Object.values(tokens);
+  return {
+    text: whole.text,
+    assistant: assistantSpans(whole.text, messages, (t, p) => render(t, p).text, ends),
+  };
+}
+
+/** Templates choke on null content where they handle a missing one. */
+function dropNulls(message: ChatMessage): ChatMessage {
+  const entries = Object.entries(message).filter(([, value]) => value !== null && value !== undefined);
+  return Object.fromEntries(entries) as ChatMessage;
+}
+
+function chooseTemplate(templates: ChatTemplates, options: ChatOptions): string {
+  const wanted = options.chatTemplate;
+  if (wanted !== undefined) return templates[wanted] ?? wanted;
+  const found = (options.tools && templates["tool_use"]) ?? templates["default"];
+  if (found !== undefined) return found;
+  const names = Object.keys(templates);
+  throw new PeftError("tokenizer", {
+    what: "This tokenizer has no default chat template.",
+    why:
+      names.length > 0 ? `it has only ${names.join(", ")}.` : "its folder holds none: it is no chat model.",
+    fix: "pass chatTemplate: a Jinja template, or the name of one that it has.",
+  });
+}
+
+/**
+ * Spans of the assistant's turns, by rendering the chat turn by turn: a turn begins where the chat before it, with the
+ * header of an assistant's turn, ends; it ends where the chat up to it does. The end-of-turn token is part of it,
+ * white space after that is not.
+ */
+function assistantSpans(
+  text: string,
+  messages: readonly ChatMessage[],
+  render: (turns: readonly ChatMessage[], prompt: boolean) => string,
+  endTokens: readonly string[],
+): [number, number][] {
+  const spans: [number, number][] = [];
+  messages.forEach((message, i) => {
+    if (message.role !== "assistant") return;
+    const before = messages.slice(0, i);
+    const from = before.length === 0 ? 0 : commonPrefix(text, render(before, true));
+    const to = commonPrefix(text, render(messages.slice(0, i + 1), false));
+    const content = typeof message.content === "string" ? message.content.trim() : "";
+    const at = text.indexOf(content, from);
+    if (to <= from || at < 0 || at + content.length > to) unmarked(i);
+    spans.push([from, trimEnd(text, at + content.length, to, endTokens)]);
+  });
+  return spans;
+}
+
+function unmarked(turn: number): never {
+  throw new PeftError("tokenizer", {
+    what: `The assistant's turn (message ${turn}) cannot be found in the rendered chat.`,
+    why: "this template rewrites earlier turns, and has no {% generation %} marks.",
+    fix: "pass a chatTemplate with {% generation %} ... {% endgeneration %} around what the assistant writes.",
+  });
+}
+
+function commonPrefix(a: string, b: string): number {
+  const end = Math.min(a.length, b.length);
+  let i = 0;
+  while (i < end && a[i] === b[i]) i++;
+  return i;
+}
+
+/** Takes white space off the end of a turn where an end-of-turn token stands before it. */
+function trimEnd(text: string, contentEnd: number, to: number, endTokens: readonly string[]): number {
+  const tail = text.slice(contentEnd, to);
+  const trimmed = tail.trimEnd();
+  const ends = endTokens.some((token) => trimmed.endsWith(token)) || /(\|>|>|\])$/.test(trimmed);
+  return trimmed !== "" && ends ? contentEnd + trimmed.length : to;
+}
+
+/** Tokens of a rendered chat: no special tokens are added, the template wrote them. */
+export function encodeChat(
+  tokenizer: (text: string, options: EncodeOptions) => Encoding,
+  chat: RenderedChat,
+  options: ChatOptions,
+): Encoding & { assistantMask?: number[][] } {
+  const wantMask = options.returnAssistantMask ?? false;
+  const wantOffsets = options.returnOffsets ?? false;
+  const encoding = tokenizer(chat.text, {
+    ...options,
+    addSpecialTokens: false,
+    returnOffsets: wantOffsets || wantMask,
+  });
+  if (!wantMask) return encoding;
+  const { offsets, ...rest } = encoding;
+  const assistantMask = offsets!.map((row) =>
+    row.map(([start, end]) => (chat.assistant.some(([from, to]) => start < to && end > from) ? 1 : 0)),
+  );
+  return wantOffsets ? { ...encoding, assistantMask } : { ...rest, assistantMask };
+}

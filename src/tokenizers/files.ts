@@ -1,0 +1,198 @@
+import { PeftError } from "../errors.js";
+import type { AddedToken } from "./added_tokens.js";
+import { readAddedToken } from "./added_tokens.js";
+import type { ChatTemplates } from "./chat.js";
+import type { TokenizerClass } from "./classes.js";
+import { tokenizerClass } from "./classes.js";
+import type { Side } from "./encode.js";
+import type { Json } from "./json.js";
+import { asNumber, asObject, booleanOr, isObject, numberOr, parseJson, stringOr } from "./json.js";
+import { fromVocabAndMerges, fromVocabTxt, legacyPostProcessor } from "./legacy_vocab.js";
+import { readModel } from "./models.js";
+import { makePipeline } from "./pipeline.js";
+import type { SpecialTokens } from "./special_tokens.js";
+import { collectAddedTokens, readExtraTokens, readSpecialTokens } from "./special_tokens.js";
+import type { Tokenizer } from "./tokenizer.js";
+import { makeTokenizer, noLimit } from "./tokenizer.js";
+
+/** Reads a file of a model's folder; undefined where it is not there. */
+export type ReadText = (name: string) => Promise<string | undefined>;
+
+/** Everything that a tokenizer may be made from; a folder holds some of it. */
+export const tokenizerFileNames = [
+  "tokenizer.json",
+  "tokenizer_config.json",
+  "special_tokens_map.json",
+  "added_tokens.json",
+  "vocab.json",
+  "merges.txt",
+  "vocab.txt",
+  "chat_template.jinja",
+  "chat_template.json",
+  "config.json",
+] as const;
+
+const sentencePieceNames = ["spiece.model", "tokenizer.model", "sentencepiece.bpe.model"] as const;
+
+/** Builds a tokenizer from a folder's files. Throws `tokenizer` where there are none that will do. */
+export async function tokenizerFromFiles(read: ReadText): Promise<Tokenizer> {
+  const readJson = async (name: string): Promise<Json> => {
+    const text = await read(name);
+    return text === undefined ? {} : parseJson(text, name);
+  };
+  const config = await readConfig(readJson);
+  const modelConfig = await readJson("config.json");
+  const className = stringOr(config["tokenizer_class"], stringOr(modelConfig["tokenizer_class"], undefined));
+  const kind = tokenizerClass(className, stringOr(modelConfig["model_type"], undefined));
+  const special = readSpecialTokens(config, kind.special);
+  const saved = await read("tokenizer.json");
+  const json =
+    saved === undefined
+      ? await fromLegacyFiles(read, config, kind, special, className)
+      : parseJson(saved, "tokenizer.json");
+  const legacy = saved === undefined ? kind.legacy : undefined;
+  const withPad = padFromJson(special, json);
+  return assemble(json, config, kind, withPad, await readTemplates(read, config), legacy);
+}
+
+/** tokenizer_config.json, with what older repositories keep in special_tokens_map.json and added_tokens.json. */
+async function readConfig(readJson: (name: string) => Promise<Json>): Promise<Json> {
+  const config = await readJson("tokenizer_config.json");
+  if (isObject(config["added_tokens_decoder"])) return config;
+  const added: { [id: string]: Json } = {};
+  const map = await readJson("special_tokens_map.json");
+  const merged: Json = { ...config, ...map };
+  const special = new Set(Object.values(readSpecialTokens(merged, {})));
+  for (const token of Object.values(readExtraTokens(merged))) special.add(token);
+  for (const [content, id] of Object.entries(await readJson("added_tokens.json"))) {
+    const known = special.has(content);
+    const key = String(asNumber(id, `added_tokens.json: id of ${JSON.stringify(content)}`));
+    added[key] = { content, special: known, normalized: !known };
+  }
+  for (const value of Object.values(map)) {
+    if (isObject(value) && typeof value["content"] === "string" && !Object.values(added).some(same(value))) {
+      added[String(1e9 + Object.keys(added).length)] = { ...value, special: true };
+    }
+  }
+  return { ...merged, added_tokens_decoder: added };
+}
+
+function same(value: Json): (other: Json) => boolean {
+  return (other) => other["content"] === value["content"];
+}
+
+async function fromLegacyFiles(
+  read: ReadText,
+  config: Json,
+  kind: TokenizerClass,
+  special: SpecialTokens,
+  className: string | undefined,
+): Promise<Json> {
+  const [vocabTxt, vocabJson, merges] = await Promise.all(
+    ["vocab.txt", "vocab.json", "merges.txt"].map(read),
+  );
+  if (kind.legacy === "bert" && vocabTxt !== undefined) return fromVocabTxt(vocabTxt, config, special);
+  const byteLevel = kind.legacy === "gpt2" || kind.legacy === "roberta";
+  if (byteLevel && vocabJson !== undefined && merges !== undefined) {
+    return fromVocabAndMerges(vocabJson, merges, config);
+  }
+  const present: string[] = [];
+  for (const name of sentencePieceNames) if ((await read(name)) !== undefined) present.push(name);
+  const others = Object.entries({ "vocab.txt": vocabTxt, "vocab.json": vocabJson, "merges.txt": merges });
+  present.push(...others.filter(([, text]) => text !== undefined).map(([name]) => name));
+  return unusable(present, className);
+}
+
+function unusable(present: readonly string[], className: string | undefined): never {
+  const convert = `python -c "from transformers import AutoTokenizer as T; T.from_pretrained('FOLDER').save_pretrained('FOLDER')"`;
+  const onlyPieces = present.some((name) => sentencePieceNames.some((known) => known === name));
+  if (present.length === 0) {
+    throw new PeftError("tokenizer", {
+      what: "The folder has no tokenizer.",
+      why: "there is no tokenizer.json, no vocab.json with merges.txt, and no vocab.txt.",
+      fix: "save one into it with Python: tokenizer.save_pretrained(folder).",
+    });
+  }
+  throw new PeftError("tokenizer", {
+    what: `The folder has no tokenizer.json, only ${present.join(", ")}.`,
+    why: onlyPieces
+      ? "SentencePiece files are not read here."
+      : `how ${className ?? "its class"} uses these files is not known here.`,
+    fix: `write tokenizer.json once, with Python (pip install transformers sentencepiece protobuf): ${convert}`,
+  });
+}
+
+/** tokenizer.json may carry a padding of its own, with a padding token. */
+function padFromJson(special: SpecialTokens, json: Json): SpecialTokens {
+  const padding = isObject(json["padding"]) ? json["padding"] : {};
+  const pad = special.pad ?? stringOr(padding["pad_token"], undefined);
+  return pad === undefined ? special : { ...special, pad };
+}
+
+function assemble(
+  json: Json,
+  config: Json,
+  kind: TokenizerClass,
+  special: SpecialTokens,
+  templates: ChatTemplates,
+  legacy: TokenizerClass["legacy"],
+): Tokenizer {
+  const model = readModel(json["model"]);
+  const extraSpecial = readExtraTokens(config);
+  const named = [...Object.values(special), ...Object.values(extraSpecial)];
+  const added = collectAddedTokens(model, readSerialized(json), config, named);
+  const idOf = (token: string): number | undefined => added.get(token)?.id ?? model.vocab.get(token);
+  const post =
+    legacy === undefined ? json["post_processor"] : legacyPostProcessor(legacy, config, special, idOf);
+  return makeTokenizer({
+    pipeline: makePipeline(json, model, added, post),
+    special,
+    extraSpecial,
+    templates,
+    modelMaxLength: numberOr(config["model_max_length"], numberOr(config["max_len"], noLimit)),
+    paddingSide: readSide(config["padding_side"], json["padding"], kind.paddingSide),
+    truncationSide: readSide(config["truncation_side"], json["truncation"], "right"),
+    tokenTypeIds: wantsTypeIds(config, kind),
+    cleanUpSpaces: booleanOr(config["clean_up_tokenization_spaces"], false),
+  });
+}
+
+function readSerialized(json: Json): AddedToken[] {
+  const tokens = Array.isArray(json["added_tokens"]) ? json["added_tokens"] : [];
+  return tokens.map((value: unknown) => {
+    const token = asObject(value, "added token");
+    return readAddedToken(token, asNumber(token["id"], "added token's id"));
+  });
+}
+
+function readSide(value: unknown, serialized: unknown, otherwise: Side): Side {
+  const saved = isObject(serialized) ? serialized["direction"] : undefined;
+  const side = stringOr(value, stringOr(saved, otherwise)).toLowerCase();
+  return side === "left" || side === "right" ? side : otherwise;
+}
+
+function wantsTypeIds(config: Json, kind: TokenizerClass): boolean {
+  const names = config["model_input_names"];
+  return Array.isArray(names) ? names.includes("token_type_ids") : kind.tokenTypeIds;
+}
+
+/** Templates: chat_template.jinja, else chat_template.json, else those of tokenizer_config.json. */
+async function readTemplates(read: ReadText, config: Json): Promise<ChatTemplates> {
+  const own = await read("chat_template.jinja");
+  if (own !== undefined) return { ...namedTemplates(config["chat_template"]), default: own };
+  const file = await read("chat_template.json");
+  if (file !== undefined) return namedTemplates(parseJson(file, "chat_template.json")["chat_template"]);
+  return namedTemplates(config["chat_template"]);
+}
+
+function namedTemplates(value: unknown): { [name: string]: string } {
+  if (typeof value === "string") return { default: value };
+  const entries = Array.isArray(value)
+    ? value.filter(isObject).map((entry) => [entry["name"], entry["template"]] as const)
+    : Object.entries(isObject(value) ? value : {});
+  const out: { [name: string]: string } = {};
+  for (const [name, template] of entries) {
+    if (typeof name === "string" && typeof template === "string") out[name] = template;
+  }
+  return out;
+}

@@ -1,0 +1,47 @@
+import * as library from "@huggingface/tokenizers";
+import type { Json } from "./json.js";
+import { fault, isObject } from "./json.js";
+
+/**
+ * The one door to @huggingface/tokenizers: its models (BPE merges, unigram's best path, WordPiece's greedy match) and
+ * its translation of Oniguruma patterns. What it lacks (offsets, truncation, padding) or does otherwise than Python
+ * (normalizers, pre-tokenizers, decoders) is ours, in the files beside this one.
+ */
+
+/** What we use of it; its own declarations do not resolve under Node's rules for modules. */
+const { BPE, ReplaceNormalizer, Unigram, WordPiece } = library as unknown as {
+  BPE: new (config: Json) => { bpe(text: string): string[] };
+  ReplaceNormalizer: new (config: Json) => { pattern: RegExp };
+  Unigram: new (config: Json, endToken: string) => { tokenize(text: string): string[] };
+  WordPiece: new (config: Json) => { encode(texts: string[]): string[] };
+};
+
+/** Splits a pre-token into pieces that concatenate to it. */
+export type Segment = (text: string) => string[];
+
+/** BPE merges over the characters of a pre-token; the last piece ends in end_of_word_suffix where there is one. */
+export function bpe(config: Json): Segment {
+  const model = new BPE(config);
+  return (text) => model.bpe(text);
+}
+
+/** The best path through a unigram vocabulary. */
+export function unigram(config: Json): Segment {
+  const model = new Unigram(config, "");
+  return (text) => model.tokenize(text);
+}
+
+/** Greedy longest match; continuing pieces carry the prefix, an unknown word is `[unk_token]`. */
+export function wordPiece(config: Json): Segment {
+  const model = new WordPiece(config);
+  return (text) => model.encode([text]);
+}
+
+/** A global RegExp from a pattern of tokenizer.json: `{ String }` or `{ Regex }` in Oniguruma's syntax. */
+export function compilePattern(pattern: unknown): RegExp {
+  const config = typeof pattern === "string" ? { String: pattern } : pattern;
+  if (!isObject(config) || (config["String"] === undefined && config["Regex"] === undefined)) {
+    fault(`pattern ${JSON.stringify(pattern)}`, "is neither a String nor a Regex");
+  }
+  return new ReplaceNormalizer({ type: "Replace", pattern: config, content: "" }).pattern;
+}

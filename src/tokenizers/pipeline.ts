@@ -1,0 +1,70 @@
+import type { AddedToken, Stretch } from "./added_tokens.js";
+import { makeFinder } from "./added_tokens.js";
+import { originalSpan } from "./aligned.js";
+import { readDecoder } from "./decoders.js";
+import type { Json } from "./json.js";
+import type { VocabModel } from "./models.js";
+import { readNormalizer } from "./normalizers.js";
+import type { PostProcessor, Token } from "./post_processors.js";
+import { readPostProcessor } from "./post_processors.js";
+import { readPreTokenizer } from "./pre_tokenizers.js";
+
+/** The parts of tokenizer.json at work: text to tokens and back, without special tokens, truncation or padding. */
+export type Pipeline = {
+  readonly model: VocabModel;
+  readonly added: ReadonlyMap<string, AddedToken>;
+  readonly post: PostProcessor;
+  tokenize(text: string, typeId: number): Token[];
+  decode(ids: Iterable<number>, skipSpecial: boolean): string;
+  idOf(token: string): number | undefined;
+  tokenOf(id: number): string | undefined;
+};
+
+/** Builds the pipeline from tokenizer.json, its model, all added tokens, and the post-processor to use. */
+export function makePipeline(
+  json: Json,
+  model: VocabModel,
+  added: ReadonlyMap<string, AddedToken>,
+  postProcessor: unknown,
+): Pipeline {
+  const preTokenize = readPreTokenizer(json["pre_tokenizer"]);
+  const find = makeFinder(added.values(), readNormalizer(json["normalizer"]));
+  const decodeTokens = readDecoder(json["decoder"]);
+  const tokens = tokensById(model, added);
+  const fromStretch = (stretch: Stretch, typeId: number): Token[] => {
+    const { text, token } = stretch;
+    if (token) {
+      const [start, end] = originalSpan(text, 0, text.text.length);
+      return [{ id: token.id, token: token.content, start, end, typeId, added: false }];
+    }
+    return preTokenize([text]).flatMap((piece) =>
+      model.tokenize(piece.text).map(({ id, from, to }) => {
+        const [start, end] = originalSpan(piece, from, to);
+        return { id, token: tokens.get(id) ?? "", start, end, typeId, added: false };
+      }),
+    );
+  };
+  return {
+    model,
+    added,
+    post: readPostProcessor(postProcessor),
+    tokenize: (text, typeId) => find(text).flatMap((stretch) => fromStretch(stretch, typeId)),
+    decode: (ids, skipSpecial) => {
+      const kept: string[] = [];
+      for (const id of ids) {
+        const token = tokens.get(id);
+        if (token !== undefined && !(skipSpecial && added.get(token)?.special)) kept.push(token);
+      }
+      return decodeTokens(kept).join("");
+    },
+    idOf: (token) => added.get(token)?.id ?? model.vocab.get(token),
+    tokenOf: (id) => tokens.get(id),
+  };
+}
+
+function tokensById(model: VocabModel, added: ReadonlyMap<string, AddedToken>): Map<number, string> {
+  const tokens = new Map<number, string>();
+  for (const [token, id] of model.vocab) tokens.set(id, token);
+  for (const { id, content } of added.values()) tokens.set(id, content);
+  return tokens;
+}

@@ -1,0 +1,153 @@
+import type { Json } from "./json.js";
+import { asArray, asNumber, asObject, asString, booleanOr, fault, isObject } from "./json.js";
+
+/** A token on its way out: its span in its own text, and which segment it belongs to. */
+export type Token = {
+  readonly id: number;
+  readonly token: string;
+  readonly start: number;
+  readonly end: number;
+  readonly typeId: number;
+  /** True for tokens that the post-processor put in. */
+  readonly added: boolean;
+};
+
+export type PostProcessor = {
+  /** Special tokens it adds to a single text, and to a pair. */
+  added(pair: boolean): number;
+  /** One list per text (first, and second if there is one) in; the same or one joined list out. */
+  run(texts: readonly (readonly Token[])[], addSpecial: boolean): Token[][];
+};
+
+/** Reads the post-processor of tokenizer.json. Throws `tokenizer` for an unknown type. */
+export function readPostProcessor(value: unknown): PostProcessor {
+  if (value === null || value === undefined)
+    return { added: () => 0, run: (texts) => texts.map((t) => [...t]) };
+  const config = asObject(value, "post_processor");
+  const type = asString(config["type"], "post_processor.type");
+  const make = table[type];
+  if (!make) {
+    fault(`post-processor ${JSON.stringify(type)}`, `is unknown (known: ${Object.keys(table).join(", ")})`);
+  }
+  return make(config);
+}
+
+const table: { [type: string]: (c: Json) => PostProcessor } = {
+  BertProcessing: (c) => bert(readPair(c["cls"], "cls"), readPair(c["sep"], "sep")),
+  ByteLevel: (c) => {
+    const trim = booleanOr(c["trim_offsets"], true);
+    const space = booleanOr(c["add_prefix_space"], true);
+    return {
+      added: () => 0,
+      run: (texts) => texts.map((text) => (trim ? trimOffsets(text, space) : [...text])),
+    };
+  },
+  RobertaProcessing: roberta,
+  Sequence: (c) => {
+    const steps = asArray(c["processors"], "processors").map(readPostProcessor);
+    return {
+      added: (pair) => steps.reduce((sum, step) => sum + step.added(pair), 0),
+      run: (texts, addSpecial) =>
+        steps.reduce(
+          (lists, step) => step.run(lists, addSpecial),
+          texts.map((t) => [...t]),
+        ),
+    };
+  },
+  TemplateProcessing: template,
+};
+
+function special(token: string, id: number, typeId: number): Token {
+  return { id, token, start: 0, end: 0, typeId, added: true };
+}
+
+function withType(tokens: readonly Token[], typeId: number): Token[] {
+  return tokens.map((token) => ({ ...token, typeId }));
+}
+
+function readPair(value: unknown, part: string): [string, number] {
+  const pair = asArray(value, `post_processor.${part}`);
+  return [asString(pair[0], part), asNumber(pair[1], part)];
+}
+
+function bert(cls: [string, number], sep: [string, number]): PostProcessor {
+  return {
+    added: (pair) => (pair ? 3 : 2),
+    run: (texts, addSpecial) => {
+      if (!addSpecial) return texts.map((text) => [...text]);
+      const [first = [], second] = texts;
+      const out = [special(...cls, 0), ...withType(first, 0), special(...sep, 0)];
+      if (second) out.push(...withType(second, 1), special(...sep, 1));
+      return [out];
+    },
+  };
+}
+
+function roberta(c: Json): PostProcessor {
+  const cls = readPair(c["cls"], "cls");
+  const sep = readPair(c["sep"], "sep");
+  const trim = booleanOr(c["trim_offsets"], true);
+  const space = booleanOr(c["add_prefix_space"], true);
+  return {
+    added: (pair) => (pair ? 4 : 2),
+    run: (texts, addSpecial) => {
+      const lists = texts.map((text) => withType(trim ? trimOffsets(text, space) : text, 0));
+      if (!addSpecial) return lists;
+      const [first = [], second] = lists;
+      const out = [special(...cls, 0), ...first, special(...sep, 0)];
+      if (second) out.push(special(...sep, 0), ...second, special(...sep, 0));
+      return [out];
+    },
+  };
+}
+
+type Slot = { sequence: 0 | 1; typeId: number } | { tokens: [string, number][]; typeId: number };
+
+function template(c: Json): PostProcessor {
+  const specials = isObject(c["special_tokens"]) ? c["special_tokens"] : {};
+  const single = asArray(c["single"], "single").map((item) => readSlot(item, specials));
+  const pair = asArray(c["pair"], "pair").map((item) => readSlot(item, specials));
+  const count = (slots: readonly Slot[]): number =>
+    slots.reduce((sum, slot) => sum + ("tokens" in slot ? slot.tokens.length : 0), 0);
+  return {
+    added: (isPair) => count(isPair ? pair : single),
+    run: (texts, addSpecial) => {
+      const out = (texts.length > 1 ? pair : single).flatMap((slot) => {
+        if ("sequence" in slot) return withType(texts[slot.sequence] ?? [], slot.typeId);
+        return addSpecial ? slot.tokens.map(([token, id]) => special(token, id, slot.typeId)) : [];
+      });
+      return [out];
+    },
+  };
+}
+
+function readSlot(value: unknown, specials: Json): Slot {
+  const item = asObject(value, "template item");
+  const sequence = item["Sequence"];
+  const body = asObject(sequence ?? item["SpecialToken"], "template item");
+  const typeId = asNumber(body["type_id"], "template type_id");
+  const id = asString(body["id"], "template id");
+  if (sequence !== undefined) return { sequence: id === "B" ? 1 : 0, typeId };
+  const config = asObject(specials[id], `special token ${JSON.stringify(id)} of the template`);
+  const names = asArray(config["tokens"], "template tokens");
+  const tokens = asArray(config["ids"], "template ids").map((tokenId, i): [string, number] => [
+    asString(names[i], "template token"),
+    asNumber(tokenId, "template token id"),
+  ]);
+  return { tokens, typeId };
+}
+
+/** Takes the spaces at a byte-level token's ends out of its span. */
+function trimOffsets(tokens: readonly Token[], prefixSpace: boolean): Token[] {
+  return tokens.map((token, i) => {
+    let leading = /^[\u0120\p{White_Space}]*/u.exec(token.token)![0].length;
+    const trailing = /[\u0120\p{White_Space}]*$/u.exec(token.token)![0].length;
+    let { start, end } = token;
+    if (leading > 0) {
+      if (prefixSpace && (i === 0 || start === 0)) leading -= 1;
+      start = Math.min(start + leading, end);
+    }
+    if (trailing > 0 && end >= trailing) end = Math.max(end - trailing, start);
+    return { ...token, start, end };
+  });
+}

@@ -1,0 +1,90 @@
+import type { AddedToken } from "./added_tokens.js";
+import { readAddedToken } from "./added_tokens.js";
+import type { Json } from "./json.js";
+import { isObject } from "./json.js";
+import type { VocabModel } from "./models.js";
+
+/** The named special tokens, in transformers' order. */
+export const specialNames = ["bos", "eos", "unk", "sep", "pad", "cls", "mask"] as const;
+export type SpecialName = (typeof specialNames)[number];
+export type SpecialTokens = { [name in SpecialName]?: string };
+
+/** A token's text, from a string or from the object that AddedToken is written as. */
+export function tokenText(value: unknown): string | undefined {
+  if (typeof value === "string") return value;
+  return isObject(value) && typeof value["content"] === "string" ? value["content"] : undefined;
+}
+
+/** The named special tokens of tokenizer_config.json, with the class's own where it says nothing. */
+export function readSpecialTokens(config: Json, defaults: SpecialTokens): SpecialTokens {
+  const out: SpecialTokens = {};
+  for (const name of specialNames) {
+    const value = config[`${name}_token`];
+    const token = value === undefined ? defaults[name] : tokenText(value);
+    if (token !== undefined) out[name] = token;
+  }
+  return out;
+}
+
+/** Other special tokens: `additional_special_tokens`, `extra_special_tokens`, and keys like `image_token`. */
+export function readExtraTokens(config: Json): { [name: string]: string } {
+  const out: { [name: string]: string } = {};
+  const lists = [config["additional_special_tokens"], config["extra_special_tokens"]];
+  for (const list of lists) {
+    const entries = Array.isArray(list) ? list.entries() : isObject(list) ? Object.entries(list) : [];
+    for (const [name, value] of entries) {
+      const token = tokenText(value);
+      if (token !== undefined) out[String(name)] = token;
+    }
+  }
+  for (const [key, value] of Object.entries(config)) {
+    const named = specialNames.some((name) => key === `${name}_token`);
+    const token = tokenText(value);
+    if (!named && key.endsWith("_token") && token !== undefined) out[key] = token;
+  }
+  return out;
+}
+
+/** All added tokens by content: those of tokenizer.json, then those that only the configuration knows. */
+export function collectAddedTokens(
+  model: VocabModel,
+  serialized: readonly AddedToken[],
+  config: Json,
+  special: readonly (string | undefined)[],
+): Map<string, AddedToken> {
+  const tokens = new Map<string, AddedToken>();
+  for (const token of serialized) tokens.set(token.content, token);
+  const add = (token: AddedToken): void => {
+    if (token.content === "" || tokens.has(token.content)) return;
+    tokens.set(token.content, { ...token, id: model.vocab.get(token.content) ?? nextId(model, tokens) });
+  };
+  const decoder = isObject(config["added_tokens_decoder"]) ? config["added_tokens_decoder"] : {};
+  const named = new Set(special);
+  const ordered = Object.entries(decoder).sort(([a], [b]) => Number(a) - Number(b));
+  for (const [, value] of ordered) {
+    if (!isObject(value)) continue;
+    const token = readAddedToken(value, -1);
+    add({ ...token, special: token.special || named.has(token.content) });
+  }
+  for (const content of special) {
+    if (content === undefined) continue;
+    add({ ...plain, content });
+  }
+  return tokens;
+}
+
+const plain: Omit<AddedToken, "content"> = {
+  id: -1,
+  singleWord: false,
+  lstrip: false,
+  rstrip: false,
+  normalized: false,
+  special: true,
+};
+
+/** Rust's rule: after the vocabulary, or after the highest added token where that is further. */
+function nextId(model: VocabModel, tokens: ReadonlyMap<string, AddedToken>): number {
+  let next = model.vocab.size;
+  for (const { id } of tokens.values()) next = Math.max(next, id + 1);
+  return next;
+}

@@ -1,0 +1,262 @@
+import { PeftError } from "../errors.js";
+import type { AddedToken } from "./added_tokens.js";
+import type { ChatMessage, ChatOptions, ChatTemplates } from "./chat.js";
+import { applyTemplate, encodeChat } from "./chat.js";
+import { cleanUp } from "./decoders.js";
+import type { EncodeOptions, Encoding, Limit, Padding, Side } from "./encode.js";
+import { encodeRow, layRows } from "./encode.js";
+import type { Pipeline } from "./pipeline.js";
+import type { SpecialName, SpecialTokens } from "./special_tokens.js";
+import { specialNames } from "./special_tokens.js";
+
+/** Python's int(1e30) stands for "no limit"; anything above 1e20 is read so. */
+export const noLimit: number = 1e30;
+const largest = 1e20;
+
+type SpecialProperties = { [N in SpecialName as `${N}Token`]: string | undefined } & {
+  readonly [N in SpecialName as `${N}TokenId`]: number | undefined;
+};
+
+/** A tokenizer as transformers has it; call it with a text or with a list of texts. */
+export type Tokenizer = SpecialProperties & {
+  (text: string | readonly string[], options?: EncodeOptions): Encoding;
+  /** The ids of one text. */
+  encode(text: string, options?: EncodeOptions): number[];
+  decode(ids: Iterable<number | bigint>, options?: DecodeOptions): string;
+  batchDecode(rows: Iterable<Iterable<number | bigint>>, options?: DecodeOptions): string[];
+  /** An unknown token gets unkTokenId, undefined where there is none. */
+  convertTokensToIds(token: string): number | undefined;
+  convertTokensToIds(tokens: readonly string[]): (number | undefined)[];
+  convertIdsToTokens(id: number): string | undefined;
+  convertIdsToTokens(ids: readonly number[]): (string | undefined)[];
+  /** Writes a chat as the model's own template has it; ids unless tokenize is false. */
+  applyChatTemplate(messages: readonly ChatMessage[], options: ChatOptions & { tokenize: false }): string;
+  applyChatTemplate(messages: readonly ChatMessage[], options?: ChatOptions): ChatEncoding;
+  readonly allSpecialTokens: string[];
+  readonly allSpecialIds: number[];
+  /** Tokens added to the vocabulary, by id. */
+  readonly addedTokens: ReadonlyMap<number, AddedToken>;
+  /** Entries of the vocabulary without added tokens. */
+  readonly vocabSize: number;
+  /** Entries with added tokens: Python's len(tokenizer). */
+  readonly length: number;
+  modelMaxLength: number;
+  paddingSide: Side;
+  truncationSide: Side;
+  readonly chatTemplate: string | undefined;
+  /** Special tokens that a post-processor adds to one text, or to a pair. */
+  numSpecialTokensToAdd(pair?: boolean): number;
+};
+
+export type DecodeOptions = { skipSpecialTokens?: boolean; cleanUpTokenizationSpaces?: boolean };
+/** An encoded chat; assistantMask is 1 on the tokens the assistant writes, if it was asked for. */
+export type ChatEncoding = Encoding & { assistantMask?: number[][] };
+
+/** What a tokenizer is made of. */
+export type TokenizerParts = {
+  readonly pipeline: Pipeline;
+  readonly special: SpecialTokens;
+  readonly extraSpecial: { readonly [name: string]: string };
+  readonly templates: ChatTemplates;
+  readonly modelMaxLength: number;
+  readonly paddingSide: Side;
+  readonly truncationSide: Side;
+  readonly tokenTypeIds: boolean;
+  readonly cleanUpSpaces: boolean;
+};
+
+/** Joins the parts into the callable object that users hold. */
+export function makeTokenizer(parts: TokenizerParts): Tokenizer {
+  const call = (text: string | readonly string[], options: EncodeOptions = {}): Encoding =>
+    encodeBatch(parts, tokenizer, text, options);
+  const tokenizer = call as unknown as Tokenizer;
+  for (const members of [
+    specialMembers(parts),
+    vocabularyMembers(parts, () => tokenizer),
+    textMembers(parts, call),
+  ]) {
+    Object.defineProperties(tokenizer, Object.getOwnPropertyDescriptors(members));
+  }
+  return tokenizer;
+}
+
+/** padToken, padTokenId and so on: tokens can be set, ids follow. */
+function specialMembers({ pipeline, special }: TokenizerParts): object {
+  const current: SpecialTokens = { ...special };
+  const members = {};
+  for (const name of specialNames) {
+    const set = (token: string | undefined): void => {
+      if (token === undefined) delete current[name];
+      else if (pipeline.idOf(token) === undefined) unknownToken(`${name}Token`, token);
+      else current[name] = token;
+    };
+    const enumerable = true;
+    Object.defineProperty(members, `${name}Token`, { get: () => current[name], set, enumerable });
+    const id = (): number | undefined => {
+      const token = current[name];
+      return token === undefined ? undefined : pipeline.idOf(token);
+    };
+    Object.defineProperty(members, `${name}TokenId`, { get: id, enumerable });
+  }
+  return members;
+}
+
+function unknownToken(property: string, token: string): never {
+  throw new PeftError("option", {
+    what: `${property} cannot be ${JSON.stringify(token)}.`,
+    why: "the vocabulary has no such token.",
+    fix: "use one that it has, such as tokenizer.eosToken.",
+  });
+}
+
+function vocabularyMembers(parts: TokenizerParts, self: () => Tokenizer): object {
+  const { pipeline, extraSpecial, templates } = parts;
+  const idOf = (token: string): number | undefined => pipeline.idOf(token) ?? self().unkTokenId;
+  const addedTokens = new Map([...pipeline.added.values()].map((token) => [token.id, token]));
+  const added = [...pipeline.added.keys()].filter((token) => !pipeline.model.vocab.has(token)).length;
+  return {
+    convertTokensToIds: (tokens: string | readonly string[]) =>
+      typeof tokens === "string" ? idOf(tokens) : tokens.map(idOf),
+    convertIdsToTokens: (ids: number | readonly number[]) =>
+      typeof ids === "number" ? pipeline.tokenOf(ids) : ids.map((id) => pipeline.tokenOf(id)),
+    get allSpecialTokens(): string[] {
+      const named = specialNames.map((name) => self()[`${name}Token`]).filter((token) => token !== undefined);
+      return [...new Set([...named, ...Object.values(extraSpecial)])];
+    },
+    get allSpecialIds(): number[] {
+      return self()
+        .allSpecialTokens.map(idOf)
+        .filter((id) => id !== undefined);
+    },
+    addedTokens,
+    vocabSize: pipeline.model.vocab.size,
+    length: pipeline.model.vocab.size + added,
+    chatTemplate: templates["default"],
+    numSpecialTokensToAdd: (pair = false) => pipeline.post.added(pair),
+  };
+}
+
+function textMembers(
+  parts: TokenizerParts,
+  call: (text: string | readonly string[], options?: EncodeOptions) => Encoding,
+): object {
+  const { pipeline, cleanUpSpaces } = parts;
+  const decode = (ids: Iterable<number | bigint>, options: DecodeOptions = {}): string => {
+    const text = pipeline.decode(Array.from(ids, Number), options.skipSpecialTokens ?? false);
+    // Python leaves BPE alone, whatever is asked: there the spaces are the text's own.
+    const clean = (options.cleanUpTokenizationSpaces ?? cleanUpSpaces) && pipeline.model.type !== "BPE";
+    return clean ? cleanUp(text) : text;
+  };
+  return {
+    modelMaxLength: parts.modelMaxLength,
+    paddingSide: parts.paddingSide,
+    truncationSide: parts.truncationSide,
+    encode: (text: string, options: EncodeOptions = {}) => call(text, options).inputIds[0]!,
+    decode,
+    batchDecode: (rows: Iterable<Iterable<number | bigint>>, options: DecodeOptions = {}) =>
+      Array.from(rows, (ids) => decode(ids, options)),
+    applyChatTemplate(this: Tokenizer, messages: readonly ChatMessage[], options: ChatOptions = {}) {
+      const variables = { ...parts.extraSpecial, ...namedTokens(this) };
+      const chat = applyTemplate(parts.templates, messages, variables, options);
+      return options.tokenize === false ? chat.text : encodeChat(this, chat, options);
+    },
+  };
+}
+
+function namedTokens(tokenizer: Tokenizer): { [name: string]: string } {
+  const out: { [name: string]: string } = {};
+  for (const name of specialNames) {
+    const token = tokenizer[`${name}Token`];
+    if (token !== undefined) out[`${name}_token`] = token;
+  }
+  return out;
+}
+
+function encodeBatch(
+  parts: TokenizerParts,
+  self: Tokenizer,
+  text: string | readonly string[],
+  options: EncodeOptions,
+): Encoding {
+  const limit = readLimit(self, options);
+  const rows = pairUp(text, options.textPair).map(([first, second]) =>
+    encodeRow(parts.pipeline, first, second, limit, options.addSpecialTokens ?? true),
+  );
+  const tokens = rows.map((row) => row.tokens);
+  const padding = readPadding(
+    self,
+    options,
+    tokens.map((row) => row.length),
+  );
+  return layRows(tokens, rows.filter((row) => row.truncated).length, padding, {
+    offsets: options.returnOffsets ?? false,
+    tokenTypeIds: options.returnTokenTypeIds ?? parts.tokenTypeIds,
+  });
+}
+
+function pairUp(
+  text: string | readonly string[],
+  pair: EncodeOptions["textPair"],
+): [string, string | undefined][] {
+  if (typeof text === "string") {
+    if (pair !== undefined && typeof pair !== "string") return pairUp([text], pair);
+    return [[text, pair || undefined]]; // an empty second text is no pair, as in Python
+  }
+  const second = typeof pair === "string" ? [pair] : pair;
+  if (second && second.length !== text.length) {
+    throw new PeftError("option", {
+      what: `textPair holds ${second.length} texts for ${text.length}.`,
+      why: "each text needs its own second text.",
+      fix: "pass as many in textPair as there are texts.",
+    });
+  }
+  return text.map((first, i) => [first, second?.[i]]);
+}
+
+function readLimit(self: Tokenizer, options: EncodeOptions): Limit | undefined {
+  const asked = options.truncation ?? false;
+  if (asked === false || asked === "do_not_truncate") return undefined;
+  const maxLength = options.maxLength ?? self.modelMaxLength;
+  if (maxLength > largest) return undefined;
+  checkLength("maxLength", maxLength);
+  const strategy = asked === true ? "longest_first" : asked;
+  return { maxLength, strategy, side: options.truncationSide ?? self.truncationSide };
+}
+
+function checkLength(name: string, value: number): void {
+  if (Number.isInteger(value) && value > 0) return;
+  throw new PeftError("option", {
+    what: `${name} cannot be ${value}.`,
+    why: "it counts tokens.",
+    fix: `use a whole number above 0, such as ${name}: 128.`,
+  });
+}
+
+function readPadding(
+  self: Tokenizer,
+  options: EncodeOptions,
+  lengths: readonly number[],
+): Padding | undefined {
+  const asked = options.padding ?? false;
+  if (asked === false || asked === "do_not_pad") return undefined;
+  const fixed = options.maxLength ?? self.modelMaxLength;
+  if (asked === "max_length" && fixed > largest) return undefined;
+  if (asked === "max_length") checkLength("maxLength", fixed);
+  const padId = self.padTokenId;
+  if (padId === undefined) {
+    throw new PeftError("tokenizer", {
+      what: "Padding was asked for, but this tokenizer has no padding token.",
+      why: "its configuration names none.",
+      fix: "set one first: tokenizer.padToken = tokenizer.eosToken.",
+    });
+  }
+  const longest = lengths.reduce((max, length) => Math.max(max, length), 0);
+  const length = asked === "max_length" ? fixed : longest;
+  const multiple = options.padToMultipleOf ?? 1;
+  checkLength("padToMultipleOf", multiple);
+  return {
+    length: Math.ceil(length / multiple) * multiple,
+    side: options.paddingSide ?? self.paddingSide,
+    padId,
+  };
+}
