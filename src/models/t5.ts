@@ -203,7 +203,7 @@ export function bucketTable(buckets: number, maxDistance: number, bidirectional:
   };
   return Array.from({ length: 2 * maxDistance + 1 }, (_, i) => {
     const ahead = i - maxDistance;
-    if (ahead <= 0) return bucket(-ahead);
+    if (ahead <= 0) return bucket(Math.abs(ahead));
     return bidirectional ? half + bucket(ahead) : 0;
   });
 }

@@ -1,0 +1,272 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { PeftError } from "../errors.js";
+import type { Dim } from "../graph/dims.js";
+import { addDims } from "../graph/dims.js";
+import { Graph } from "../graph/graph.js";
+import type { CacheShape, KeyValue, Trace } from "../graph/module.js";
+import { Module } from "../graph/module.js";
+import type { Ops, Tensor } from "../graph/ops.js";
+import { bert } from "./bert.js";
+import { llama } from "./llama.js";
+import type { Architecture, CacheShape, ModelConfig, TaskType, TextInputs } from "./model.js";
+import { mt5 } from "./mt5.js";
+import { frequencies } from "./rotary.js";
+import { bucketTable, t5 } from "./t5.js";
+
+const golden = JSON.parse(read("../../tests/golden/positions.json"));
+
+function read(path: string): string {
+  return readFileSync(new URL(path, import.meta.url), "utf8");
+}
+function kitConfig(model: string): Record<string, unknown> {
+  return JSON.parse(read(`../../tests/kit/models/${model}/config.json`));
+}
+/** Names and shapes in the checkpoint's header. */
+function kitWeights(model: string): Record<string, number[]> {
+  const bytes = readFileSync(new URL(`../../tests/kit/models/${model}/model.safetensors`, import.meta.url));
+  const end = 8 + Number(bytes.readBigUInt64LE(0));
+  const header = JSON.parse(bytes.toString("utf8", 8, end)) as Record<string, { shape: number[] }>;
+  delete header["__metadata__"];
+  return Object.fromEntries(Object.entries(header).map(([name, { shape }]) => [name, shape]));
+}
+
+/** The plain model: each layer as it is. `virtual` tokens of zeros stand in for a prompt method's. */
+function plainTrace(g: Graph, virtual: number): Trace {
+  return {
+    g,
+    parameter: (name, shape) => g.weight(name, shape),
+    linear: (site, x) => {
+      const w = g.weight(site.weight, [site.outDim, site.inDim]);
+      const y = g.linear(x, w, site.transposed);
+      return site.bias === undefined ? y : g.add(y, g.weight(site.bias, [site.outDim]));
+    },
+    embedding: (site, ids) => g.gather(g.weight(site.weight, [site.vocab, site.dim]), ids),
+    output: (_, x) => x,
+    prepend: (x) => (virtual === 0 ? x : g.concat([g.zeros([x.shape[0]!, virtual, x.shape[2]!]), x], 1)),
+    dropout: (_, x) => x,
+  };
+}
+
+interface Options {
+  past?: boolean;
+  virtual?: number;
+  cross?: boolean;
+}
+
+function kvInputs(g: Graph, name: string, cache: CacheShape, length: Dim): KeyValue[] {
+  const shape = ["batch", cache.kvHeads, length, cache.headDim];
+  return Array.from({ length: cache.layers }, (_, i) => ({
+    k: g.input(`${name}.${i}.k`, shape),
+    v: g.input(`${name}.${i}.v`, shape),
+  }));
+}
+
+function inputs(g: Graph, name: string, seq: Dim, cache: CacheShape, options: Options): TextInputs {
+  const length = addDims(options.virtual ?? 0, seq);
+  const total = options.past ? addDims("past", length) : length;
+  return {
+    ids: g.input(`${name}ids`, ["batch", seq], "i64"),
+    mask: g.input(`${name}mask`, ["batch", total], "i64"),
+    positions: g.input(`${name}positions`, ["batch", length], "i64"),
+    typeIds: g.input(`${name}typeIds`, ["batch", length], "i64"),
+    past: options.past ? kvInputs(g, "past", cache, "past") : undefined,
+  };
+}
+
+interface Traced {
+  g: Graph;
+  logits: Tensor;
+  present: readonly KeyValue[];
+  weights: Record<string, readonly number[]>;
+}
+
+function trace<C extends ModelConfig>(
+  a: Architecture<C>,
+  json: Record<string, unknown>,
+  task: TaskType,
+  options: Options = {},
+): Traced {
+  const c = a.parse(json);
+  const g = new Graph();
+  const w = new Module(plainTrace(g, options.virtual ?? 0));
+  const bare = task === "FEATURE_EXTRACTION" ? w : w.at(a.prefix);
+  const x = inputs(g, "", "seq", c.cache, { ...options, past: (options.past ?? false) && !c.encoderDecoder });
+  let out = a.stack?.(bare, c, x);
+  if (a.encoder !== undefined && a.decoder !== undefined) {
+    const encoded = options.cross ? undefined : a.encoder(bare, c, x);
+    const given = kvInputs(g, "cross", c.cache, x.mask.shape[1]!);
+    out = a.decoder(
+      bare,
+      c,
+      {
+        ...inputs(g, "decoder.", "target", c.cache, { past: options.past ?? false }),
+        encoderMask: x.mask,
+        cross: (i, project) => (options.cross ? given[i]! : project()),
+      },
+      encoded,
+    );
+  }
+  const { hidden, present } = out!;
+  const pooled = task === "SEQ_CLS" ? a.heads.SEQ_CLS : undefined;
+  const logits =
+    pooled !== undefined
+      ? pooled(w, c, hidden, x.mask)
+      : a.heads[task as Exclude<TaskType, "SEQ_CLS">]!(w, c, hidden);
+  const weights = g.nodes.filter((n) => n.op === "weight").map((n) => n.attrs as Ops["weight"]);
+  return { g, logits, present, weights: Object.fromEntries(weights.map((x) => [x.name, x.shape])) };
+}
+
+type Case = [model: string, architecture: Architecture<never>, task: TaskType, logits: Dim[]];
+const any = <C extends ModelConfig>(a: Architecture<C>): Architecture<never> => a as never;
+const cases: Case[] = [
+  ["t5", any(t5), "SEQ_2_SEQ_LM", ["batch", "target", 96]],
+  ["t5-v1_1", any(t5), "SEQ_2_SEQ_LM", ["batch", "target", 96]],
+  ["t5-v1_1-new", any(t5), "SEQ_2_SEQ_LM", ["batch", "target", 96]],
+  ["t5-text", any(t5), "SEQ_2_SEQ_LM", ["batch", "target", 600]],
+  ["mt5", any(mt5), "SEQ_2_SEQ_LM", ["batch", "target", 96]],
+  ["llama", any(llama), "CAUSAL_LM", ["batch", "seq", 96]],
+  ["llama-rope3", any(llama), "CAUSAL_LM", ["batch", "seq", 96]],
+  ["llama-seq_cls", any(llama), "SEQ_CLS", ["batch", 4]],
+  ["bert", any(bert), "SEQ_CLS", ["batch", 4]],
+  ["bert-regression", any(bert), "SEQ_CLS", ["batch", 1]],
+  ["bert-multilabel", any(bert), "SEQ_CLS", ["batch", 4]],
+  ["bert-token_cls", any(bert), "TOKEN_CLS", ["batch", "seq", 4]],
+  ["bert-question_ans", any(bert), "QUESTION_ANS", ["batch", "seq", 2]],
+  ["bert-feature_extraction", any(bert), "FEATURE_EXTRACTION", ["batch", "seq", 32]],
+];
+
+describe.each(cases)("%s", (model, a, task, shape) => {
+  it("reads exactly the weights of its checkpoint, and yields logits", () => {
+    const json = kitConfig(model);
+    const expected = kitWeights(model);
+    // Where the checkpoint holds a head of its own, the loader says so, whatever the config says.
+    const tied = json["tie_word_embeddings"] === true && !("lm_head.weight" in expected);
+    const { weights, logits } = trace(a, { ...json, tie_word_embeddings: tied }, task);
+    expect(weights).toEqual(expected);
+    expect(logits.shape).toEqual(shape);
+  });
+
+  it("takes past keys and virtual tokens, and gives back present keys", () => {
+    const { logits, present, g } = trace(a, kitConfig(model), task, { past: true, virtual: 5 });
+    const grown = shape.map((d) => (d === "seq" ? "seq+5" : d));
+    expect(logits.shape).toEqual(grown);
+    const decoding = task === "SEQ_2_SEQ_LM";
+    expect(present.length).toBe(2);
+    for (const { k, v } of present) {
+      expect(k.shape[2]).toBe(decoding ? "past+target" : "past+seq+5");
+      expect(v.shape).toEqual(k.shape);
+    }
+    expect(g.blocks.length).toBe(decoding ? 5 : 2);
+  });
+
+  it("keeps blocks apart: each reads only its inputs, what is shared, weights and constants", () => {
+    const { g } = trace(a, kitConfig(model), task, { past: true });
+    for (const { range, inputs, shared } of g.blocks) {
+      const given = new Set([...Object.values(inputs), ...Object.values(shared)].map((x) => x.id));
+      const outside = g.nodes
+        .slice(...range)
+        .flatMap((n) => n.inputs)
+        .filter((x) => x.id < range[0] && !given.has(x.id) && !["weight", "constant"].includes(x.op));
+      expect(outside.map((x) => x.op)).toEqual([]);
+    }
+  });
+});
+
+it("decodes with the encoder's keys given, without the encoder", () => {
+  const { weights } = trace(t5, kitConfig("t5"), "SEQ_2_SEQ_LM", { past: true, cross: true });
+  expect(Object.keys(weights).filter((name) => name.startsWith("encoder."))).toEqual([]);
+  expect(Object.keys(weights).filter((name) => /EncDecAttention\.[kv]\./.test(name))).toEqual([]);
+});
+
+it("counts mt0-large from its config alone", () => {
+  const json = {
+    ...{ model_type: "mt5", vocab_size: 250112, d_model: 1024, d_kv: 64, d_ff: 2816, num_heads: 16 },
+    ...{
+      num_layers: 24,
+      num_decoder_layers: 24,
+      feed_forward_proj: "gated-gelu",
+      tie_word_embeddings: false,
+    },
+  };
+  const { weights } = trace(mt5, json, "SEQ_2_SEQ_LM");
+  const sizes = Object.values(weights).map((shape) => shape.reduce((a, b) => a * b, 1));
+  const lora = 2359296; // r = 8 on q and v
+  expect(sizes.reduce((a, b) => a + b, 0) + lora).toBe(1231940608);
+});
+
+describe("T5's scaling", () => {
+  const scaled = (a: typeof t5, more: object): boolean =>
+    a.parse({ ...kitConfig("t5"), tie_word_embeddings: undefined, ...more }).scaled;
+  it.each([
+    ["tied by default", t5, {}, true],
+    ["untied", t5, { tie_word_embeddings: false }, false],
+    ["transformers 5 says no", t5, { tie_word_embeddings: true, scale_decoder_outputs: false }, false],
+    ["transformers 5 says yes", t5, { tie_word_embeddings: false, scale_decoder_outputs: true }, true],
+    ["mt5 never", mt5, { tie_word_embeddings: true }, false],
+  ] as const)("%s", (_, a, more, expected) => {
+    expect(scaled(a, more)).toBe(expected);
+  });
+});
+
+it.each(Object.entries(golden.buckets as Record<string, number[]>))(
+  "buckets %s as torch",
+  (key, expected) => {
+    const [buckets, distance, direction] = key.split(" ");
+    expect(bucketTable(Number(buckets), Number(distance), direction === "both")).toEqual(expected);
+  },
+);
+
+it.each(golden.frequencies as { config: Record<string, unknown>; expected: number[] }[])(
+  "rotary frequencies of $config",
+  ({ config, expected }) => {
+    const c = llama.parse({ ...kitConfig("llama"), rope_theta: undefined, ...config });
+    const got = frequencies(c.rope, c.headDim);
+    expect(got.length).toBe(expected.length);
+    got.forEach((x, i) => {
+      expect(Math.abs(x - expected[i]!)).toBeLessThanOrEqual(2.4e-7 * expected[i]!); // 2 units in the last place
+    });
+  },
+);
+
+describe("config.json", () => {
+  it("gives the same rope in the forms of transformers 4 and 5", () => {
+    const scaling = kitConfig("llama-rope3")["rope_scaling"] as object;
+    const old = llama.parse(kitConfig("llama-rope3"));
+    const { rope_theta, rope_scaling, ...rest } = kitConfig("llama-rope3");
+    expect(rope_scaling).toBeDefined();
+    expect(llama.parse({ ...rest, rope_parameters: { ...scaling, rope_theta } })).toEqual(old);
+  });
+
+  it("reads values that are nobody's defaults", () => {
+    const c = llama.parse({ ...kitConfig("llama"), head_dim: 6, attention_dropout: 0.25 });
+    expect(c).toMatchObject({ headDim: 6, kvHeads: 2, eps: 0.002, activation: "gelu_pytorch_tanh" });
+    expect(c).toMatchObject({ attentionDropout: 0.25, rope: { type: "default", theta: 1234 } });
+    const b = { ...kitConfig("bert"), hidden_dropout_prob: 0.3, attention_probs_dropout_prob: 0.2 };
+    expect(bert.parse(b)).toMatchObject({ dropout: 0.3, attentionDropout: 0.2, classifierDropout: 0.3 });
+    expect(bert.parse({ ...b, classifier_dropout: 0.4 }).classifierDropout).toBe(0.4);
+    expect(bert.parse(kitConfig("bert-regression"))).toMatchObject({
+      numLabels: 1,
+      problemType: "regression",
+    });
+    const text = t5.parse({ ...kitConfig("t5-v1_1"), dropout_rate: 0.15 });
+    expect(text).toMatchObject({ headDim: 12, layers: 3, decoderLayers: 2, dropout: 0.15, gated: true });
+    expect(text.activation).toBe("gelu_new");
+  });
+
+  it("refuses what it does not know, all at once, and lists what it knows", () => {
+    const bad = {
+      ...kitConfig("llama"),
+      hidden_size: "32",
+      hidden_act: "snake",
+      rope_scaling: { type: "yarn" },
+    };
+    const parse = (): unknown => llama.parse(bad);
+    expect(parse).toThrow(PeftError);
+    expect(parse).toThrow(
+      /"hidden_size" is "32".*"hidden_act" is "snake".*"silu".*"rope_scaling.type" is "yarn"/,
+    );
+    expect(() => bert.parse({ ...kitConfig("bert"), is_decoder: true })).toThrow(/is_decoder/);
+    expect(() => t5.parse({ ...kitConfig("t5"), feed_forward_proj: "gated-snake" })).toThrow(/"gated-gelu"/);
+  });
+});
