@@ -9,7 +9,7 @@ import { Module } from "../graph/module.js";
 import type { Ops, Tensor } from "../graph/ops.js";
 import { bert } from "./bert.js";
 import { llama } from "./llama.js";
-import type { Architecture, CacheShape, ModelConfig, TaskType, TextInputs } from "./model.js";
+import type { Architecture, ModelConfig, TaskType, TextInputs } from "./model.js";
 import { mt5 } from "./mt5.js";
 import { frequencies } from "./rotary.js";
 import { bucketTable, t5 } from "./t5.js";
