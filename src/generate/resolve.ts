@@ -1,0 +1,209 @@
+import { PeftError } from "../errors.js";
+import {
+  type Check,
+  DEFAULT_NEW_TOKENS,
+  fieldFaults,
+  GENERATION_DEFAULTS,
+  type GenerationConfig,
+  type GenerationField,
+  list,
+  samplingFaults,
+} from "./config.js";
+
+/** Settings with everything decided: what the decoding loops read. */
+export interface Decoding {
+  promptLength: number;
+  maxLength: number;
+  minLength: number;
+  doSample: boolean;
+  numBeams: number;
+  numReturnSequences: number;
+  temperature: number;
+  topK: number;
+  topP: number;
+  minP: number | null;
+  typicalP: number;
+  repetitionPenalty: number;
+  noRepeatNgramSize: number;
+  lengthPenalty: number;
+  earlyStopping: boolean | "never";
+  /** End tokens; empty: none. */
+  eos: number[];
+  /** Filler behind finished rows: padTokenId, else the first end token. */
+  pad: number | null;
+  forcedBos: number | null;
+  forcedEos: number[];
+  suppress: number[];
+  beginSuppress: number[];
+  badWords: number[][];
+  stopStrings: string[];
+}
+
+/** What the settings are resolved against. */
+export interface GenerationContext {
+  /** Tokens of the prompt with its padding (decoders) or start tokens (encoder-decoders). */
+  promptLength: number;
+  vocabSize: number;
+  /** config.json's max_position_embeddings, which bounds the default length only. */
+  maxPositions?: number | undefined;
+  unsupported?: readonly string[] | undefined;
+}
+
+/**
+ * Decides everything that generation needs, after judging it: all faults at once.
+ * Codes: generation.
+ */
+export function resolveGeneration(config: GenerationConfig, context: GenerationContext): Decoding {
+  const faults: Fault[] = settingFaults(config, context);
+  if (faults.length > 0) raiseFaults(faults);
+  const value = { ...GENERATION_DEFAULTS, ...dropUnset(config) };
+  const eos = list(config.eosTokenId).filter((id) => id >= 0);
+  const pad = config.padTokenId ?? -1;
+  return {
+    ...lengths(config, context),
+    doSample: value.doSample,
+    numBeams: value.numBeams,
+    numReturnSequences: value.numReturnSequences,
+    temperature: value.temperature,
+    topK: value.topK,
+    topP: value.topP,
+    minP: config.minP ?? null,
+    typicalP: value.typicalP,
+    repetitionPenalty: value.repetitionPenalty,
+    noRepeatNgramSize: value.noRepeatNgramSize,
+    lengthPenalty: value.lengthPenalty,
+    earlyStopping: value.earlyStopping,
+    eos,
+    pad: pad >= 0 ? pad : (eos[0] ?? null),
+    forcedBos: config.forcedBosTokenId ?? null,
+    forcedEos: list(config.forcedEosTokenId),
+    suppress: config.suppressTokens ?? [],
+    beginSuppress: config.beginSuppressTokens ?? [],
+    badWords: config.badWordsIds ?? [],
+    stopStrings: list(config.stopStrings),
+  };
+}
+
+/** The whole length that generation may reach, prompt included: maxNewTokens, else maxLength, else 20 new. */
+export function maxGenerationLength(
+  config: GenerationConfig,
+  context: Pick<GenerationContext, "promptLength" | "maxPositions">,
+): number {
+  if (config.maxNewTokens != null) return context.promptLength + config.maxNewTokens;
+  if (config.maxLength != null) return config.maxLength;
+  return Math.min(
+    context.promptLength + DEFAULT_NEW_TOKENS,
+    context.maxPositions ?? Number.POSITIVE_INFINITY,
+  );
+}
+
+function lengths(
+  config: GenerationConfig,
+  context: GenerationContext,
+): Pick<Decoding, "promptLength" | "maxLength" | "minLength"> {
+  const { promptLength } = context;
+  const minLength =
+    config.minNewTokens != null ? promptLength + config.minNewTokens : (config.minLength ?? 0);
+  return { promptLength, maxLength: maxGenerationLength(config, context), minLength };
+}
+
+type Said = { [K in GenerationField]?: NonNullable<GenerationConfig[K]> };
+
+function dropUnset(config: GenerationConfig): Said {
+  return Object.fromEntries(Object.entries(config).filter(([, value]) => value != null));
+}
+
+/** One thing wrong with the settings, in the three parts of an error. */
+interface Fault {
+  what: string;
+  why: string;
+  fix: string;
+}
+
+/** Everything wrong with the settings on this model and prompt. */
+function settingFaults(config: GenerationConfig, context: GenerationContext): Fault[] {
+  const faults = valueFaults(config);
+  if (faults.length > 0) return faults; // the other checks rely on sound values
+  return [...unsupportedFaults(context), ...tokenFaults(config, context), ...pairFaults(config, context)];
+}
+
+function valueFaults(config: GenerationConfig): Fault[] {
+  const faults: Fault[] = [];
+  for (const [field, value] of Object.entries(config)) {
+    if (value == null) continue;
+    const check = fieldFaults[field as GenerationField] as Check | undefined;
+    const sampling =
+      config.doSample === true ? samplingFaults[field as keyof typeof samplingFaults] : undefined;
+    const why = check ? (check(value) ?? sampling?.(value)) : "is no setting of generation";
+    if (!why) continue;
+    const known = Object.keys(fieldFaults).join(", ");
+    const fix = check ? `change ${field} or leave it out.` : `use one of ${known}.`;
+    faults.push({ what: `${field}: ${JSON.stringify(value)}.`, why: `${field} ${why}.`, fix });
+  }
+  return faults;
+}
+
+function unsupportedFaults({ unsupported = [] }: GenerationContext): Fault[] {
+  if (unsupported.length === 0) return [];
+  const what = `The model's generation settings hold ${unsupported.join(", ")}.`;
+  const why = "these change what is generated and are not supported here.";
+  return [{ what, why, fix: "remove these keys from the model's generation_config.json." }];
+}
+
+const TOKEN_FIELDS: GenerationField[] = ["padTokenId", "forcedBosTokenId", "forcedEosTokenId", "badWordsIds"];
+
+/** Ids that the model does not have; suppressing or ending at one that is not there harms nobody. */
+function tokenFaults(config: GenerationConfig, { vocabSize }: GenerationContext): Fault[] {
+  return TOKEN_FIELDS.flatMap((field) => {
+    const ids = ([config[field]].flat(2) as (number | null | undefined)[]).filter((id) => id != null);
+    const beyond = ids.filter((id) => id >= vocabSize);
+    if (beyond.length === 0) return [];
+    const what = `${field}: ${beyond.join(", ")}.`;
+    return [{ what, why: `the model has tokens 0 to ${vocabSize - 1}.`, fix: `correct ${field}.` }];
+  });
+}
+
+/** Settings that contradict each other or the prompt. */
+function pairFaults(config: GenerationConfig, context: GenerationContext): Fault[] {
+  const faults: Fault[] = [];
+  const beams = config.numBeams ?? 1;
+  const returned = config.numReturnSequences ?? 1;
+  if (returned > 1 && beams === 1 && config.doSample !== true) {
+    const why = "greedy decoding has one answer.";
+    faults.push({ what: `numReturnSequences: ${returned}.`, why, fix: "set doSample: true or numBeams." });
+  } else if (beams > 1 && returned > beams) {
+    const why = `numBeams is ${beams}, so no more than ${beams} answers exist.`;
+    faults.push({
+      what: `numReturnSequences: ${returned}.`,
+      why,
+      fix: `set numBeams to ${returned} or more.`,
+    });
+  }
+  return [...faults, ...forcedFaults(config), ...lengthFaults(config, context)];
+}
+
+function forcedFaults(config: GenerationConfig): Fault[] {
+  const suppressed = new Set(config.suppressTokens ?? []);
+  return (["forcedBosTokenId", "forcedEosTokenId"] as const).flatMap((field) => {
+    const forced = list(config[field]);
+    if (forced.length === 0 || !forced.every((id) => suppressed.has(id))) return [];
+    const why = "the same tokens are in suppressTokens, so nothing could follow.";
+    return [
+      { what: `${field}: ${forced.join(", ")}.`, why, fix: `take them out of suppressTokens or ${field}.` },
+    ];
+  });
+}
+
+function lengthFaults(config: GenerationConfig, context: GenerationContext): Fault[] {
+  const longest = maxGenerationLength(config, context);
+  if (context.promptLength < longest) return [];
+  const what = `The prompt is ${context.promptLength} tokens long and the whole may be ${longest}.`;
+  const why = "nothing is left to generate.";
+  return [{ what, why, fix: "set maxNewTokens, a larger maxLength, or shorten the prompt." }];
+}
+
+/** Raises all faults as one error. */
+function raiseFaults(faults: readonly Fault[]): never {
+  const join = (part: keyof Fault) => faults.map((fault) => fault[part]).join(" ");
+  throw new PeftError("generation", { what: join("what"), why: join("why"), fix: join("fix") });
+}
