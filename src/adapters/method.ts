@@ -1,0 +1,157 @@
+import type { Graph } from "../graph/graph.js";
+import type { CacheShape, EmbeddingSite, LinearSite } from "../graph/module.js";
+import type { Tensor } from "../graph/ops.js";
+
+export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
+
+/** What every adapter's config has. A method's own type extends it; names are Python's, in camelCase. */
+export interface AdapterConfig {
+  readonly peftType: string;
+  readonly taskType?: string | undefined;
+  readonly baseModelNameOrPath?: string | undefined;
+  readonly revision?: string | undefined;
+  readonly modulesToSave?: readonly string[] | undefined;
+}
+
+/** Which layers a method adapts. */
+export interface Selection {
+  /** A regular expression (full match), exact names or dotted suffixes, "all-linear", or undefined: the default. */
+  readonly targetModules: string | readonly string[] | undefined;
+  readonly excludeModules?: string | readonly string[] | undefined;
+  readonly layersToTransform?: number | readonly number[] | undefined;
+  readonly layersPattern?: string | readonly string[] | undefined;
+}
+
+/** How a new parameter starts. */
+export type Initial =
+  | { readonly kind: "constant"; readonly value: number }
+  | { readonly kind: "uniform"; readonly bound: number }
+  | { readonly kind: "normal"; readonly std: number }
+  /** Orthogonal rows, as torch.nn.init.orthogonal_, times `gain`. */
+  | { readonly kind: "orthogonal"; readonly gain: number }
+  /** Set by the method's `prepare`, which sees the base's weights. */
+  | { readonly kind: "prepared" };
+
+export interface ParameterSpec {
+  /** What follows the layer's path in the file: "lora_A.weight". */
+  readonly key: string;
+  readonly shape: readonly number[];
+  readonly initial: Initial;
+  /** Axes whose length is free (a rank): it is not part of a compiled graph, so adapters that differ in it share one. */
+  readonly free?: readonly number[];
+}
+
+export type Site = LinearSite | EmbeddingSite;
+
+/** One adapted layer while it is traced. */
+export interface Adapted<S extends Site> {
+  readonly g: Graph;
+  readonly site: S;
+  /** The layer below this adapter: the base's, or another adapter's. Includes the bias. */
+  readonly next: (x: Tensor) => Tensor;
+  /** The base's whole weight. */
+  readonly weight: () => Tensor;
+  /** The bias as it is in this adapter; undefined: none. */
+  readonly bias: () => Tensor | undefined;
+  /** A trainable parameter of this layer by its key. */
+  readonly p: (key: string) => Tensor;
+  /** `scale()` times whether the adapter is on: a scalar, or [batch, 1, 1] where rows have adapters of their own. */
+  readonly scale: Tensor;
+  /** Whether the adapter is on, 1 or 0: a scalar, or [batch, 1, 1]. */
+  readonly gate: Tensor;
+  /** Drops elements of this layer's input in training mode. */
+  readonly dropout: (x: Tensor, p: number) => Tensor;
+}
+
+/** What a merge reads. */
+export interface Merging<S extends Site> {
+  readonly g: Graph;
+  readonly site: S;
+  readonly weight: Tensor;
+  readonly bias: Tensor | undefined;
+  readonly p: (key: string) => Tensor;
+  readonly scale: Tensor;
+}
+
+/** What a method does at one kind of place. `x` is the layer's input: activations, or token ids. */
+export interface SiteMethod<C, S extends Site> {
+  readonly parameters: (c: C, site: S) => readonly ParameterSpec[];
+  readonly forward: (a: Adapted<S>, x: Tensor, c: C) => Tensor;
+  readonly scale?: (c: C, site: S) => number;
+  /** The weight (and bias) that does without the adapter what the layer did with it. */
+  readonly merge?: (m: Merging<S>, c: C) => { weight: Tensor; bias?: Tensor };
+  /** Starting values that depend on the base's weight; may return a new base weight (the residual). */
+  readonly prepare?: (c: C, site: S, weight: Float32Array, random: () => number) => Prepared | undefined;
+  /** What differs in the graph between two configs beyond parameters: part of a compiled graph's key. */
+  readonly structure?: (c: C, site: S) => string;
+}
+
+export interface Prepared {
+  readonly parameters: Readonly<Record<string, Float32Array>>;
+  readonly weight?: Float32Array;
+}
+
+export interface LayerMethod<C> {
+  readonly select: (c: C) => Selection;
+  /** Names of default targets, out of the model's own lists of roles. */
+  readonly defaults: (roles: LayerLists) => readonly string[] | undefined;
+  /** Methods that divide their targets fill in the rest of their config from the model's lists. */
+  readonly resolve?: (c: C, roles: LayerLists) => C;
+  readonly linear: SiteMethod<C, LinearSite>;
+  readonly embedding?: SiteMethod<C, EmbeddingSite>;
+  /** "none", "all" or "lora_only": which of the base's biases train too. */
+  readonly bias?: (c: C) => "none" | "all" | "lora_only";
+  /** Rows of embeddings that train: module name (or undefined: the input embedding) -> token ids. */
+  readonly tokens?: (c: C) => ReadonlyMap<string | undefined, readonly number[]> | undefined;
+}
+
+/** The model's layer lists, as its file states them. */
+export interface LayerLists {
+  readonly targets: readonly string[] | undefined;
+  readonly scaled?:
+    | { readonly targets: readonly string[]; readonly feedforward: readonly string[] }
+    | undefined;
+}
+
+/** Sizes that a prompt's encoder needs of the model. */
+export interface PromptShape {
+  readonly hidden: number;
+  readonly heads: number;
+  readonly layers: number;
+  /** 2 for encoder-decoders. */
+  readonly submodules: number;
+  readonly cache: CacheShape;
+}
+
+/** Methods that add virtual tokens: as rows before the embeddings, or as a cache of keys and values that is already filled. */
+export interface PromptMethod<C> {
+  readonly place: "input" | "cache";
+  readonly tokens: (c: C) => number;
+  /** Fills in what Python's config records of the model (token_dim, num_layers, ...). */
+  readonly resolve: (c: C, shape: PromptShape) => C;
+  /** The encoder's own parameters; keys as in Python's `prompt_encoder`. */
+  readonly parameters: (c: C) => readonly ParameterSpec[];
+  /** [rows, dim]: what Python saves as prompt_embeddings. */
+  readonly encode: (g: Graph, p: (key: string) => Tensor, c: C) => Tensor;
+  /** Shape of prompt_embeddings. */
+  readonly shape: (c: C) => readonly [rows: number, dim: number];
+  /** The parameter that prompt_embeddings is, where encoding is the identity: such an adapter can go on training. */
+  readonly table: (c: C) => string | undefined;
+  readonly structure?: (c: C) => string;
+}
+
+/** One method: one object of plain functions in one file. Shared code asks what it can do, never which one it is. */
+export interface Method<C extends AdapterConfig = AdapterConfig> {
+  /** `peft_type` in adapter_config.json. */
+  readonly peftType: string;
+  /** The name on the command line: "lora". */
+  readonly name: string;
+  /** Every field of Python's config with its default, by its name in the file. */
+  readonly fields: Readonly<Record<string, Json>>;
+  /** Fields that Python writes as floats ("0.0"). */
+  readonly floats: readonly string[];
+  /** Checks options (camelCase) and fills in defaults. Throws PeftError "adapter-config" with all faults at once. */
+  readonly create: (options: Readonly<Record<string, unknown>>) => C;
+  readonly layers?: LayerMethod<C>;
+  readonly prompt?: PromptMethod<C>;
+}
