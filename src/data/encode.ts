@@ -1,6 +1,7 @@
 import { PeftError } from "../errors.js";
 import type { TaskType } from "./batch.js";
-import type { EncodeContext, Encoded } from "./encoders/encoder.js";
+import { refuseClasses, refuseEmpty, refuseIds, refuseKinds } from "./checks.js";
+import type { EncodeContext, Outcome } from "./encoders/encoder.js";
 import { encoders } from "./encoders/index.js";
 import { count, type Fault, refuse } from "./faults.js";
 import type { Row } from "./row.js";
@@ -44,12 +45,6 @@ export interface EncodedRows<T extends TaskType> {
   readonly report: EncodeReport;
 }
 
-interface Outcome<T extends TaskType> {
-  readonly row: number;
-  readonly at: string;
-  readonly encoded: Encoded<T>;
-}
-
 /**
  * Rows as token ids with labels for one task. Throws `data`: rows of a kind that the task cannot use, rows with nothing to learn
  * (unless dropped), token ids beyond `vocabSize`, classes beyond `numLabels`; all rows of a fault at once.
@@ -75,13 +70,13 @@ export function encodeRows<T extends TaskType>(
     fix: "correct these rows or give what they lack.",
   });
   const empty = outcomes.filter(({ encoded }) => encoded.learnt === 0);
-  if (emptyLabels === "error") refuseEmpty(empty, context);
+  if (emptyLabels === "error") refuseEmpty(empty, context.maxLength);
   const samples = outcomes
     .filter(({ encoded }) => encoded.learnt !== 0)
     .map(({ row, at, encoded }) => ({ task, row, at, ...encoded.fields }) as unknown as Sample<T>);
   if (samples.length === 0) throw noSamples(options, rows.length);
-  refuseIds(samples, options);
-  refuseClasses(samples, options);
+  refuseIds(samples, options.tokenizer, options.vocabSize ?? Infinity);
+  refuseClasses(samples, options.numLabels ?? Infinity);
   return { samples, report: reportOf(outcomes, empty.length, samples, context.maxLength) };
 }
 
@@ -110,78 +105,6 @@ function contextOf<T extends TaskType>(options: EncodeRowsOptions<T>): EncodeCon
     });
   }
   return { tokenizer, maxLength, maxTargetLength, truncationSide, labels };
-}
-
-function refuseKinds(rows: readonly Row[], task: TaskType): void {
-  const encoder = encoders[task];
-  const wrong = rows.filter((row) => !encoder.accepts.includes(row.kind));
-  refuse(
-    wrong.map((row) => ({ at: row.at, says: `kind "${row.kind}"` })),
-    {
-      what: (n) => `${count(n, "row")} of a kind that ${task} is not trained on`,
-      why: `${task} takes ${encoder.accepts.join(", ")}.`,
-      fix: `load the file with taskType: "${task}", or name kind and columns.`,
-    },
-  );
-}
-
-function refuseEmpty<T extends TaskType>(empty: readonly Outcome<T>[], { maxLength }: EncodeContext): void {
-  refuse(
-    empty.map(({ at, encoded }) => ({
-      at,
-      says: encoded.labelsCut ? `all of it lies beyond ${maxLength} tokens` : "its target is empty or masked",
-    })),
-    {
-      what: (n) => `${count(n, "row")} with nothing to learn`,
-      why: "all their labels are masked or cut off, so they would add nothing but zeros, or NaN, to the loss.",
-      fix: 'raise maxLength, correct the rows, or drop them: emptyLabels: "drop".',
-    },
-  );
-}
-
-function refuseIds<T extends TaskType>(samples: readonly Sample<T>[], options: EncodeRowsOptions<T>): void {
-  const { vocabSize = Infinity, tokenizer } = options;
-  const faults = samples.flatMap((sample) => {
-    const labels = sample.task === "SEQ_2_SEQ_LM" ? [...sample.labels] : [];
-    const beyond = [...sample.inputIds, ...labels].filter((id) => id >= vocabSize);
-    if (beyond.length === 0) return [];
-    const words = [...new Set(beyond)]
-      .slice(0, 3)
-      .map((id) => `${id} (${JSON.stringify(tokenizer.decode([id]))})`);
-    return [{ at: sample.at, says: words.join(", ") }];
-  });
-  refuse(faults, {
-    what: (n) => `${count(n, "row")} with token ids beyond the vocabulary`,
-    why: `the model embeds ids 0 to ${vocabSize - 1}.`,
-    fix: "use the tokenizer that belongs to the model.",
-  });
-}
-
-function refuseClasses<T extends TaskType>(
-  samples: readonly Sample<T>[],
-  options: EncodeRowsOptions<T>,
-): void {
-  const { numLabels } = options;
-  if (numLabels === undefined) return;
-  const faults = samples.flatMap((sample) => {
-    const says = wrongClass(sample, numLabels);
-    return says === undefined ? [] : [{ at: sample.at, says }];
-  });
-  refuse(faults, {
-    what: (n) => `${count(n, "row")} with labels that the model does not have`,
-    why: `its head has ${count(numLabels, "label")}.`,
-    fix: "load the model with as many labels as the data has, or give the list that it was trained with: labels.",
-  });
-}
-
-function wrongClass(sample: Sample, numLabels: number): string | undefined {
-  const tagged = sample.task === "TOKEN_CLS";
-  if (sample.task !== "SEQ_CLS" && !tagged) return undefined;
-  if (tagged || sample.problemType === "single_label_classification") {
-    const most = Math.max(0, ...sample.labels);
-    return most < numLabels ? undefined : `class ${most}`;
-  }
-  return sample.labels.length === numLabels ? undefined : `${count(sample.labels.length, "label")}`;
 }
 
 function noSamples<T extends TaskType>({ task }: EncodeRowsOptions<T>, rows: number): PeftError {

@@ -17,20 +17,25 @@ export interface EncodedText {
   truncated?: number;
 }
 
-export interface Message {
+/** A type, not an interface, so that it fits where other keys are allowed too. */
+export type Message = {
   role: string;
   content: string;
-}
+};
 
-export interface RenderOptions {
-  tokenize: false;
-  addGenerationPrompt?: boolean;
+export interface EncodedChat {
+  inputIds: number[][];
+  /** 1 on the tokens that the assistant writes. */
+  assistantMask?: number[][];
 }
 
 export interface TokenizerLike {
   (text: string | string[], options?: EncodeTextOptions): EncodedText;
   decode(ids: number[], options?: { skipSpecialTokens?: boolean }): string;
-  applyChatTemplate?(messages: Message[], options: RenderOptions): string;
+  /** The template itself, if the tokenizer has one. */
+  readonly chatTemplate?: string | undefined;
+  applyChatTemplate?(messages: Message[], options: { tokenize: false }): string;
+  applyChatTemplate?(messages: Message[], options: { returnAssistantMask: true }): EncodedChat;
   readonly padTokenId?: number | undefined;
   readonly eosTokenId?: number | undefined;
   readonly bosTokenId?: number | undefined;

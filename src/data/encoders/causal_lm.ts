@@ -40,12 +40,17 @@ function markPrompt({ prompt, target }: PromptRow, context: EncodeContext): Mark
   };
 }
 
-/** The chat template writes its own special tokens, so the tokenizer adds none. A token is learnt if it begins in a learnt span. */
+/**
+ * The chat template writes its own special tokens, so the tokenizer adds none. What is learnt is what the template itself marks
+ * ({% generation %}), or else every token that begins in a turn of the assistant.
+ */
 function markChat({ messages }: ChatRow, { tokenizer }: EncodeContext): Marked | string {
   if (tokenizer.applyChatTemplate === undefined) return "a chat, but the tokenizer has no chat template";
-  const found = learntSpans(messages, (list, addGenerationPrompt) =>
-    tokenizer.applyChatTemplate!([...list], { tokenize: false, addGenerationPrompt }),
-  );
+  if (/\{%-?\s*generation\b/.test(tokenizer.chatTemplate ?? "")) {
+    const chat = tokenizer.applyChatTemplate([...messages], { returnAssistantMask: true });
+    return { ids: chat.inputIds[0]!, learn: chat.assistantMask![0]!.map((mark) => mark === 1) };
+  }
+  const found = learntSpans(messages, (list) => tokenizer.applyChatTemplate!([...list], { tokenize: false }));
   if (typeof found === "string") return found;
   const encoded = tokenizer(found.text, { addSpecialTokens: false, returnOffsets: true });
   const offsets = encoded.offsets?.[0];

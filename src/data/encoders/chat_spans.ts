@@ -5,7 +5,7 @@ export interface Span {
   readonly end: number;
 }
 
-type Render = (messages: readonly Message[], addGenerationPrompt: boolean) => string;
+type Render = (messages: readonly Message[]) => string;
 
 /**
  * The whole conversation as the template writes it, and where in it the assistant speaks, each turn with its end mark.
@@ -16,7 +16,7 @@ export function learntSpans(
   messages: readonly Message[],
   render: Render,
 ): { text: string; spans: Span[] } | string {
-  const text = render(messages, false);
+  const text = render(messages);
   const spans: Span[] = [];
   for (const [i, message] of messages.entries()) {
     if (message.role !== "assistant") continue;
@@ -34,13 +34,13 @@ const standIn = "\u2b1aassistant\u2b1aturn\u2b1a";
 
 function findTurn(messages: readonly Message[], i: number, text: string, render: Render): Span | undefined {
   const replaced = messages.map((message, k) => (k === i ? { ...message, content: standIn } : message));
-  const other = render(replaced, false);
+  const other = render(replaced);
   const at = other.indexOf(standIn);
   if (at < 0) return undefined;
   const after = other.slice(at + standIn.length);
   const start = commonStart(text, other.slice(0, at));
   const contentEnd = text.length - commonEnd(text.slice(start), after);
-  const upTo = render(replaced.slice(0, i + 1), false);
+  const upTo = render(replaced.slice(0, i + 1));
   const tail = upTo.slice(upTo.indexOf(standIn) + standIn.length);
   const mark = after.slice(0, commonStart(after, tail)).trimEnd();
   return { start, end: contentEnd + (text.startsWith(mark, contentEnd) ? mark.length : 0) };

@@ -21,6 +21,13 @@ export interface Encoded<T extends TaskType> {
   readonly learnt: number | undefined;
 }
 
+/** An encoded row and where it came from. */
+export interface Outcome<T extends TaskType> {
+  readonly row: number;
+  readonly at: string;
+  readonly encoded: Encoded<T>;
+}
+
 /** How rows become samples of one task. `encode` gives words instead where a row is wrong. */
 export interface Encoder<T extends TaskType> {
   readonly accepts: readonly RowKind[];

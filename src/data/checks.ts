@@ -1,0 +1,81 @@
+import type { TaskType } from "./batch.js";
+import type { Outcome } from "./encoders/encoder.js";
+import { encoders } from "./encoders/index.js";
+import { count, refuse } from "./faults.js";
+import type { Row } from "./row.js";
+import type { Sample } from "./sample.js";
+import type { TokenizerLike } from "./types.js";
+
+/** What encoded rows must hold to before a model sees them; each check throws `data` with all rows that fail it. */
+
+export function refuseKinds(rows: readonly Row[], task: TaskType): void {
+  const { accepts } = encoders[task];
+  const wrong = rows.filter((row) => !accepts.includes(row.kind));
+  refuse(
+    wrong.map((row) => ({ at: row.at, says: `kind "${row.kind}"` })),
+    {
+      what: (n) => `${count(n, "row")} of a kind that ${task} is not trained on`,
+      why: `${task} takes ${accepts.join(", ")}.`,
+      fix: `load the file with taskType: "${task}", or name kind and columns.`,
+    },
+  );
+}
+
+export function refuseEmpty<T extends TaskType>(empty: readonly Outcome<T>[], maxLength: number): void {
+  refuse(
+    empty.map(({ at, encoded }) => ({
+      at,
+      says: encoded.labelsCut ? `all of it lies beyond ${maxLength} tokens` : "its target is empty or masked",
+    })),
+    {
+      what: (n) => `${count(n, "row")} with nothing to learn`,
+      why: "all their labels are masked or cut off, so they would add nothing but zeros, or NaN, to the loss.",
+      fix: 'raise maxLength, correct the rows, or drop them: emptyLabels: "drop".',
+    },
+  );
+}
+
+export function refuseIds<T extends TaskType>(
+  samples: readonly Sample<T>[],
+  tokenizer: TokenizerLike,
+  vocabSize: number,
+): void {
+  const faults = samples.flatMap((sample) => {
+    const beyond = [...sample.inputIds.filter((id) => id >= vocabSize)];
+    if (sample.task === "SEQ_2_SEQ_LM") beyond.push(...sample.labels.filter((id) => id >= vocabSize));
+    if (beyond.length === 0) return [];
+    const some = [...new Set(beyond)].slice(0, 3);
+    return [
+      {
+        at: sample.at,
+        says: some.map((id) => `${id} (${JSON.stringify(tokenizer.decode([id]))})`).join(", "),
+      },
+    ];
+  });
+  refuse(faults, {
+    what: (n) => `${count(n, "row")} with token ids beyond the vocabulary`,
+    why: `the model embeds ids 0 to ${vocabSize - 1}.`,
+    fix: "use the tokenizer that belongs to the model.",
+  });
+}
+
+export function refuseClasses<T extends TaskType>(samples: readonly Sample<T>[], numLabels: number): void {
+  const faults = samples.flatMap((sample) => {
+    const says = wrongClass(sample, numLabels);
+    return says === undefined ? [] : [{ at: sample.at, says }];
+  });
+  refuse(faults, {
+    what: (n) => `${count(n, "row")} with labels that the model does not have`,
+    why: `its head has ${count(numLabels, "label")}.`,
+    fix: "load the model with as many labels as the data has, or give the list it was trained with: labels.",
+  });
+}
+
+function wrongClass(sample: Sample, numLabels: number): string | undefined {
+  if (sample.task !== "SEQ_CLS" && sample.task !== "TOKEN_CLS") return undefined;
+  if (sample.task === "TOKEN_CLS" || sample.problemType === "single_label_classification") {
+    const most = Math.max(0, ...sample.labels);
+    return most < numLabels ? undefined : `class ${most}`;
+  }
+  return sample.labels.length === numLabels ? undefined : count(sample.labels.length, "label");
+}

@@ -1,0 +1,20 @@
+#!/usr/bin/env python3
+"""Small Parquet files for src/data: every compression in use, nested lists, class names as Hugging Face's datasets leaves them.
+
+    python3 -m venv /tmp/parquet-venv && /tmp/parquet-venv/bin/pip install pyarrow==26.0.1
+    /tmp/parquet-venv/bin/python tools/golden/data_parquet.py
+"""
+import json
+from pathlib import Path
+import pyarrow as pa, pyarrow.parquet as pq
+
+out = Path(__file__).parents[2] / "src/data/fixtures"; out.mkdir(exist_ok=True)
+texts = ["The card never came.", "Thanks, all fine \u263a", "Where is it? 4,50 \u20ac", None]
+features = {"text": {"dtype": "string", "_type": "Value"}, "label": {"names": ["fine", "complaint"], "_type": "ClassLabel"},
+            "tokens": {"feature": {"dtype": "string", "_type": "Value"}, "_type": "Sequence"},
+            "ner_tags": {"feature": {"names": ["O", "B-THING"], "_type": "ClassLabel"}, "_type": "Sequence"}}
+schema = pa.schema([("text", pa.string()), ("label", pa.int64()), ("tokens", pa.list_(pa.string())), ("ner_tags", pa.list_(pa.int64()))],
+                   metadata={"huggingface": json.dumps({"info": {"features": features}})})
+rows = {"text": texts, "label": [1, 0, 1, 0], "tokens": [["The", "card"], ["Thanks"], ["Where", "is", "it"], ["x"]], "ner_tags": [[0, 1], [0], [0, 0, 0], [0]]}
+for codec in ["snappy", "zstd", "gzip", "brotli", "lz4", "none"]:
+    pq.write_table(pa.table(rows, schema=schema), out / f"{codec}.parquet", compression=codec)
