@@ -10,7 +10,6 @@ import type { Architecture, ModelConfig, StackOutput, TextInputs } from "./model
 import { firstToken } from "./pooling.js";
 
 export interface BertConfig extends ModelConfig {
-  readonly layers: number;
   readonly heads: number;
   readonly headDim: number;
   readonly inter: number;

@@ -13,7 +13,6 @@ import type { Rope, RotaryTables } from "./rotary.js";
 import { readRope, rotaryTables, rotate } from "./rotary.js";
 
 export interface LlamaConfig extends ModelConfig {
-  readonly layers: number;
   readonly heads: number;
   readonly kvHeads: number;
   readonly headDim: number;

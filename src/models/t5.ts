@@ -11,7 +11,6 @@ import { repeat } from "./layers.js";
 import type { Architecture, DecoderInputs, ModelConfig, StackOutput, TextInputs } from "./model.js";
 
 export interface T5Config extends ModelConfig {
-  readonly layers: number;
   readonly decoderLayers: number;
   readonly heads: number;
   readonly headDim: number;
