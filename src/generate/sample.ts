@@ -41,14 +41,12 @@ export function sampleDistinct(
   row: number,
   step: number,
 ): number[] {
-  const most = largest(scores);
-  if (most === Number.NEGATIVE_INFINITY) nothingLeft();
-  const weights = Float64Array.from(scores, (score) => Math.exp(score - most));
-  const open = Array.from(weights.keys()).filter((i) => weights[i]! > 0);
+  const { places, weights } = possible(scores);
   const chosen: number[] = [];
-  for (let draw = 0; draw < k && open.length > 0; draw++) {
-    const place = drawFrom(open, weights, uniform(seed, row, step, draw));
-    chosen.push(...open.splice(place, 1));
+  while (chosen.length < Math.min(k, places.length)) {
+    const drawn = drawFrom(weights, uniform(seed, row, step, chosen.length));
+    weights[drawn] = 0;
+    chosen.push(places[drawn]!);
   }
   if (chosen.length === k) return chosen;
   const taken = new Set(chosen);
@@ -56,15 +54,35 @@ export function sampleDistinct(
   return [...chosen, ...others.slice(0, k - chosen.length)];
 }
 
-function drawFrom(open: readonly number[], weights: Float64Array, u: number): number {
-  let total = 0;
-  for (const i of open) total += weights[i]!;
-  let below = 0;
-  for (let place = 0; place < open.length; place++) {
-    below += weights[open[place]!]!;
-    if (below > u * total) return place;
+/** Places that have a probability, and exp(score - largest) there. */
+function possible(scores: Float32Array): { places: Int32Array; weights: Float64Array } {
+  const most = largest(scores);
+  if (most === Number.NEGATIVE_INFINITY) nothingLeft();
+  const places = new Int32Array(scores.length);
+  const weights = new Float64Array(scores.length);
+  let count = 0;
+  for (let i = 0; i < scores.length; i++) {
+    const weight = Math.exp(scores[i]! - most);
+    if (weight === 0) continue;
+    places[count] = i;
+    weights[count++] = weight;
   }
-  return open.length - 1; // rounding only
+  return { places: places.subarray(0, count), weights: weights.subarray(0, count) };
+}
+
+/** A place by its weight; what has weight 0 is never drawn. */
+function drawFrom(weights: Float64Array, u: number): number {
+  let total = 0;
+  for (let i = 0; i < weights.length; i++) total += weights[i]!;
+  let below = 0;
+  let last = 0;
+  for (let i = 0; i < weights.length; i++) {
+    if (weights[i] === 0) continue;
+    below += weights[i]!;
+    if (below > u * total) return i;
+    last = i;
+  }
+  return last; // rounding only
 }
 
 function nothingLeft(): never {

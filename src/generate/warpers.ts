@@ -29,7 +29,7 @@ export function topK(k: number, keep = 1): Rule {
 export function topP(p: number, keep = 1): Rule {
   const limit = Math.fround(1 - p);
   return (_ids, scores) => {
-    const sorted = scores.filter((score) => score !== NEVER).sort();
+    const sorted = withoutBanned(scores).sort();
     const removable = sorted.length - Math.min(keep, sorted.length);
     const most = sorted.at(-1) ?? 0;
     const total = sumExp(sorted, most);
@@ -41,6 +41,13 @@ export function topP(p: number, keep = 1): Rule {
     }
     removeLowest(scores, sorted, removed);
   };
+}
+
+function withoutBanned(scores: Float32Array): Float32Array {
+  const left = new Float32Array(scores.length);
+  let count = 0;
+  for (let i = 0; i < scores.length; i++) if (scores[i] !== NEVER) left[count++] = scores[i]!;
+  return left.subarray(0, count);
 }
 
 /** Takes away what stands among the first `count` of `sorted`; of those equal to the last, the first positions. */
@@ -97,18 +104,29 @@ function byDistance(
   most: number,
   logTotal: number,
 ): { distances: Float32Array; order: Uint32Array } {
-  let entropy = 0;
-  const possible: number[] = [];
-  for (let i = 0; i < scores.length; i++) {
-    if (scores[i] === NEVER) continue;
-    const log = scores[i]! - most - logTotal;
-    entropy -= log * Math.exp(log);
-    possible.push(i);
-  }
   const distances = new Float32Array(scores.length);
-  for (const i of possible) distances[i] = Math.abs(most + logTotal - scores[i]! - entropy);
+  const entropy = entropyOf(scores, most + logTotal);
   // sorts numbers that hold both: the bits of a distance (never negative, so they rank as it does), then the place
   const bits = new Uint32Array(distances.buffer);
-  const keys = Float64Array.from(possible, (i) => bits[i]! * 2 ** 21 + i).sort();
-  return { distances, order: Uint32Array.from(keys, (key) => key % 2 ** 21) };
+  const keys = new Float64Array(scores.length);
+  let count = 0;
+  for (let i = 0; i < scores.length; i++) {
+    if (scores[i] === NEVER) continue;
+    distances[i] = Math.abs(most + logTotal - scores[i]! - entropy);
+    keys[count++] = bits[i]! * 2 ** 21 + i;
+  }
+  const order = new Uint32Array(count);
+  const sorted = keys.subarray(0, count).sort();
+  for (let rank = 0; rank < count; rank++) order[rank] = sorted[rank]! % 2 ** 21;
+  return { distances, order };
+}
+
+/** -sum p log p, where log p = score - logSum. */
+function entropyOf(scores: Float32Array, logSum: number): number {
+  let entropy = 0;
+  for (let i = 0; i < scores.length; i++) {
+    const log = scores[i]! - logSum;
+    if (log !== NEVER) entropy -= log * Math.exp(log);
+  }
+  return entropy;
 }
