@@ -1,0 +1,319 @@
+import { addDims, type Dim, mulDims, type Shape, subDims } from "../../src/graph/dims.js";
+import type { OpName, Table, Tensor } from "../../src/graph/ops.js";
+import { type Draw, type Random, type Sample, type Sketch, sketch } from "./sketch.js";
+
+/** Makes a random case in which the primitive occurs. */
+export type DrawOf = (random: Random) => Draw;
+
+type Numbers = (s: Sketch) => Sample;
+const normal: Numbers = (s) => s.normal;
+const nonZero: Numbers = (s) => s.nonZero;
+const positive: Numbers = (s) => s.positive;
+const distinct: Numbers = (s) => s.distinct;
+
+/** y = op(x) elementwise, any shape, zero tokens among them. */
+function one(op: (s: Sketch, x: Tensor) => Tensor, numbers: Numbers = normal): DrawOf {
+  return (random) => {
+    const s = sketch(random);
+    return s.done(op(s, s.f32(s.shape(0, 3), numbers(s))));
+  };
+}
+
+/** z = op(x, y), either of them broadcast, or both. `whole`: now and then on integers, which have no gradient. */
+function two(
+  op: (s: Sketch, x: Tensor, y: Tensor) => Tensor,
+  left: Numbers = normal,
+  right: Numbers = left,
+  whole = false,
+): DrawOf {
+  return (random) => {
+    const s = sketch(random);
+    const shape = s.shape(0, 3);
+    const [a, b] = s.random.pick([
+      [shape, s.narrowed(shape)],
+      [s.narrowed(shape), shape],
+      [shape, shape],
+      [shape.map((d, i) => (i === 0 ? 1 : d)), shape.map((d, i) => (i === 1 ? 1 : d))],
+    ] as const);
+    if (whole && random.chance(0.2))
+      return s.done(op(s, s.integers(a, -9, 9, "i64"), s.integers(b, 1, 9, "i64")));
+    return s.done(op(s, s.f32(a, left(s)), s.f32(b, right(s))));
+  };
+}
+
+/** y = op(x, axes, keepDims); no axis is empty. */
+function reduction(
+  op: (s: Sketch, x: Tensor, axes: number[] | undefined, keep: boolean) => Tensor,
+  numbers: Numbers = normal,
+): DrawOf {
+  return (random) => {
+    const s = sketch(random, false);
+    const shape = s.shape(1, 4);
+    const axes = shape.flatMap((_, i) =>
+      random.chance(0.5) ? [random.chance(0.5) ? i : i - shape.length] : [],
+    );
+    const x = s.f32(shape, numbers(s));
+    return s.done(op(s, x, random.chance(0.2) ? undefined : axes, random.chance(0.5)));
+  };
+}
+
+/** y = op(x) over the last axis, which is not empty. */
+function rowwise(op: (s: Sketch, x: Tensor, width: number) => Tensor): DrawOf {
+  return (random) => {
+    const s = sketch(random);
+    const width = random.int(1, 5);
+    return s.done(op(s, s.f32([...s.shape(0, 2), width]), width));
+  };
+}
+
+/** A shape of at least one axis, one of its axes, and the same axis as a user may write it. */
+function withAxis(s: Sketch): { shape: Dim[]; axis: number; written: number } {
+  const shape = s.shape(1, 3);
+  const axis = s.random.int(0, shape.length - 1);
+  return { shape, axis, written: s.random.chance(0.5) ? axis : axis - shape.length };
+}
+
+const isTrue = (s: Sketch, x: Tensor): Tensor => s.g.less(0, x);
+/** A bool seen as f32, so that every draw's results are numbers that a gradient could flow from. */
+const seen = (s: Sketch, x: Tensor): Tensor => s.g.cast(x, "f32");
+
+const reshape: DrawOf = (random) => {
+  const s = sketch(random);
+  const shape = s.shape(1, 3);
+  const x = s.either([...shape, 6]);
+  const rows = mulDims(...shape);
+  const target: Shape = random.pick([[rows, 6], [2, 3, rows], [mulDims(rows, 6)], [...shape, 2, 1, 3]]);
+  return s.done(s.g.add_("reshape", { shape: target }, [x]));
+};
+
+const transpose: DrawOf = (random) => {
+  const s = sketch(random);
+  const shape = s.shape(1, 4);
+  const perm = shape.map((_, i) => i).sort(() => random.uniform(-1, 1));
+  return s.done(s.g.add_("transpose", { perm }, [s.either(shape)]));
+};
+
+const slice: DrawOf = (random) => {
+  const s = sketch(random, false);
+  const { shape, axis, written } = withAxis(s);
+  const dim = shape[axis]!;
+  const size = s.sizeOf(dim);
+  const start = random.int(0, size);
+  const end = random.pick([dim, subDims(dim, random.int(0, size - start)), random.int(start, size)]);
+  return s.done(
+    s.g.add_("slice", { axis: written < 0 ? written + shape.length : written, start, end }, [
+      s.either(shape),
+    ]),
+  );
+};
+
+const concat: DrawOf = (random) => {
+  const s = sketch(random);
+  const { shape, axis, written } = withAxis(s);
+  const inputs = Array.from({ length: random.int(2, 4) }, () =>
+    s.f32(shape.with(axis, random.pick(["batch", "seq", "past", 1, 2]))),
+  );
+  if (random.chance(0.3)) inputs.push(inputs[0]!); // one input twice
+  return s.done(s.g.concat(inputs, written));
+};
+
+const pad: DrawOf = (random) => {
+  const s = sketch(random);
+  const { shape, written } = withAxis(s);
+  s.bind("batch");
+  const more = (): Dim => random.pick(["past", "batch", 0, 1, 2]);
+  s.bind("past");
+  return s.done(s.g.pad(s.either(shape), written, more(), addDims(more(), 1)));
+};
+
+const gather: DrawOf = (random) => {
+  const s = sketch(random);
+  const { axis, shape } = withAxis(s);
+  const size = random.int(1, 4);
+  const x = s.either(shape.with(axis, size));
+  return s.done(s.g.gather(x, s.ids(s.shape(0, 2), size), random.chance(0.5) ? axis : axis - shape.length));
+};
+
+const scatterAdd: DrawOf = (random) => {
+  const s = sketch(random);
+  const { axis, shape } = withAxis(s);
+  const size = random.pick<Dim>([1, 2, 4, "batch"]);
+  s.bind("batch");
+  const ids = s.ids(s.shape(0, 2), s.sizeOf(size));
+  const dy = s.f32([...shape.slice(0, axis), ...ids.shape, ...shape.slice(axis + 1)]);
+  return s.done(s.g.scatterAdd(dy, ids, axis, size));
+};
+
+const gatherLast: DrawOf = (random) => {
+  const s = sketch(random);
+  const size = random.int(1, 4);
+  const lead = s.shape(0, 2);
+  return s.done(s.g.gatherLast(s.f32([...lead, size]), s.ids([...lead, s.dim()], size)));
+};
+
+const scatterLast: DrawOf = (random) => {
+  const s = sketch(random);
+  const size = random.pick<Dim>([1, 2, 4, "batch"]);
+  s.bind("batch");
+  const shape = [...s.shape(0, 2), s.dim()];
+  return s.done(s.g.scatterLast(s.f32(shape), s.ids(shape, s.sizeOf(size)), size));
+};
+
+const matmul: DrawOf = (random) => {
+  const s = sketch(random);
+  const [transA, transB] = [random.chance(0.5), random.chance(0.5)];
+  const [m, n, k] = [s.dim(), s.dim(), s.dim()];
+  const lead = s.shape(0, 2);
+  const [leadA, leadB] = random.pick([
+    [lead, s.narrowed(lead)],
+    [s.narrowed(lead), lead],
+    [lead, lead],
+    [lead, []],
+  ]);
+  const a = s.f32([...leadA!, ...(transA ? [k, m] : [m, k])]);
+  const b = s.f32([...leadB!, ...(transB ? [n, k] : [k, n])]);
+  return s.done(s.g.matmul(a, b, { transA, transB }));
+};
+
+const linear: DrawOf = (random) => {
+  const s = sketch(random);
+  const [inDim, outDim] = [random.int(1, 4), random.int(1, 4)];
+  const transposed = random.chance(0.5);
+  const shape = transposed ? [inDim, outDim] : [outDim, inDim];
+  const x = s.f32([...s.shape(1, 2), inDim]);
+  return s.done(s.g.linear(x, random.chance(0.5) ? s.weight(shape) : s.f32(shape), transposed));
+};
+
+const crossEntropy: DrawOf = (random) => {
+  const s = sketch(random);
+  const [hidden, vocab] = [random.int(1, 4), random.int(1, 5)];
+  const [chunks, chunk] = [s.dim(), s.dim()];
+  const x = s.f32([chunks, chunk, hidden]);
+  const labels = s.integers([chunks, chunk], -1, vocab - 1, "i64"); // -1: ignored
+  return { ...s.done(s.g.crossEntropy(s.g.linear(x, s.frozen([vocab, hidden])), labels)), by: [x] };
+};
+
+/** What may be asked of a compound's further results; no gradient by design, so nothing is watched. */
+const aux: DrawOf = (random) => {
+  const name = random.pick(["layerNorm", "rmsNorm", "crossEntropy"] as const);
+  const draw = draws[name](random);
+  const y = draw.g.nodes.find((x) => x.op === name)!;
+  const index = name === "layerNorm" ? random.int(1, 2) : 1;
+  return { ...draw, by: [], outputs: [draw.g.aux(y, index)] };
+};
+
+/** One row per primitive: what the gradient rules, the shape rules and the lowering are tried on. */
+export const draws: Table<{ [K in OpName]: DrawOf }> = {
+  input: one((_, x) => x),
+  weight: (random) => {
+    const s = sketch(random);
+    return s.done(s.weight([random.int(1, 3), random.int(1, 3)]));
+  },
+  constant: (random) => {
+    const s = sketch(random);
+    const shape = Array.from({ length: random.int(0, 2) }, () => random.int(1, 3));
+    const values = Array.from({ length: shape.reduce((a, b) => a * b, 1) }, s.normal);
+    return s.done(s.g.mul(s.f32(["batch", ...shape]), s.g.constant(values, shape)));
+  },
+  size: (random) => {
+    const s = sketch(random);
+    const dim = random.pick<Dim>(["batch", "seq", "seq+1", "batch*seq", "2*batch+seq"]);
+    const x = s.f32(["batch", "seq"]);
+    if (random.chance(0.5)) return s.done(s.g.mul(x, s.g.size(dim)));
+    return s.done(s.g.mul(x, seen(s, s.g.add(s.g.size(dim, "i64"), 1))));
+  },
+  iota: (random) => {
+    const s = sketch(random);
+    const dim = s.dim();
+    return s.done(s.g.mul(s.f32(["batch", dim]), seen(s, s.g.iota(dim))));
+  },
+  random: (random) => {
+    const s = sketch(random);
+    const key = s.integers(["batch"], -(2 ** 31), 2 ** 31 - 1, "i32");
+    const shape = ["batch", ...s.shape(0, 2)];
+    return s.done(s.g.mul(s.f32(shape), s.g.random(key, random.int(-(2 ** 31), 2 ** 31 - 1), shape)));
+  },
+
+  neg: one((s, x) => s.g.neg(x)),
+  exp: one((s, x) => s.g.exp(x)),
+  log: one((s, x) => s.g.log(x), positive),
+  sqrt: one((s, x) => s.g.sqrt(x), positive),
+  abs: one((s, x) => s.g.abs(x), nonZero),
+  tanh: one((s, x) => s.g.tanh(x)),
+  sigmoid: one((s, x) => s.g.sigmoid(x)),
+  relu: one((s, x) => s.g.relu(x), nonZero),
+  erf: one((s, x) => s.g.erf(x)),
+  sin: one((s, x) => s.g.sin(x)),
+  cos: one((s, x) => s.g.cos(x)),
+  gelu: one((s, x) => s.g.gelu(x, s.random.pick(["none", "tanh"]))),
+  silu: one((s, x) => s.g.silu(x)),
+  not: one((s, x) => s.g.mul(x, seen(s, s.g.not(isTrue(s, x)))), nonZero),
+  cast: one(
+    (s, x) => {
+      const y = s.random.pick([isTrue(s, x), s.g.cast(s.g.cast(x, "i64"), "i32"), s.g.cast(x, "i64")]);
+      return s.g.mul(x, seen(s, y)); // no number is near an integer
+    },
+    (s) => () => s.random.int(-3, 3) + s.random.uniform(0.1, 0.9),
+  ),
+  detach: (random) => {
+    const s = sketch(random);
+    const x = s.f32(s.shape(0, 3));
+    return { ...s.done(s.g.detach(x)), by: [] };
+  },
+
+  add: two((s, x, y) => s.g.add(x, y), normal, normal, true),
+  sub: two((s, x, y) => s.g.sub(x, y), normal, normal, true),
+  mul: two((s, x, y) => s.g.mul(x, y), normal, normal, true),
+  div: two((s, x, y) => s.g.div(x, y), normal, nonZero, true),
+  max: two((s, x, y) => s.g.max(x, y), distinct, distinct, true),
+  min: two((s, x, y) => s.g.min(x, y), distinct, distinct, true),
+  pow: two(
+    (s, x, y) => (s.random.chance(0.3) ? s.g.pow(s.g.mul(x, y), 3) : s.g.pow(x, y)),
+    positive,
+    nonZero,
+  ),
+  equal: two((s, x, y) => s.g.mul(x, seen(s, s.g.equal(x, s.g.max(x, y)))), distinct),
+  less: two((s, x, y) => s.g.mul(x, seen(s, s.g.less(x, y))), distinct),
+  and: two((s, x, y) => s.g.mul(x, seen(s, s.g.and(isTrue(s, x), isTrue(s, y)))), nonZero),
+  or: two((s, x, y) => s.g.mul(x, seen(s, s.g.or(isTrue(s, x), isTrue(s, y)))), nonZero),
+  where: two((s, x, y) => {
+    const condition = s.bool(s.narrowed(s.g.add(x, y).shape));
+    return s.random.chance(0.2) ? s.g.where(condition, x, -1.5) : s.g.where(condition, x, y);
+  }),
+
+  sum: reduction((s, x, axes, keep) => s.g.sum(x, axes, keep)),
+  mean: reduction((s, x, axes, keep) => s.g.mean(x, axes, keep)),
+  amax: reduction((s, x, axes, keep) => s.g.amax(x, axes, keep), distinct),
+  cumsum: (random) => {
+    const s = sketch(random);
+    const { shape, written } = withAxis(s);
+    return s.done(s.g.cumsum(s.f32(shape), written));
+  },
+
+  reshape,
+  transpose,
+  expand: (random) => {
+    const s = sketch(random);
+    const shape = s.shape(0, 4);
+    s.bind("batch", "seq");
+    return s.done(s.g.add_("expand", { shape }, [s.either(s.narrowed(shape))]));
+  },
+  slice,
+  concat,
+  pad,
+
+  gather,
+  scatterAdd,
+  gatherLast,
+  scatterLast,
+
+  matmul,
+  linear,
+
+  softmax: rowwise((s, x) => s.g.softmax(x)),
+  logSoftmax: rowwise((s, x) => s.g.logSoftmax(x)),
+  layerNorm: rowwise((s, x, width) => s.g.layerNorm(x, s.f32([width]), s.weight([width]), 1e-2)),
+  rmsNorm: rowwise((s, x, width) => s.g.rmsNorm(x, s.weight([width]), 1e-2)),
+  crossEntropy,
+  aux,
+};

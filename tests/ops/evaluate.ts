@@ -1,0 +1,356 @@
+import { type Dim, evalDim } from "../../src/graph/dims.js";
+import type { Graph } from "../../src/graph/graph.js";
+import { type DType, isOp, type OpName, type Ops, type Table, type Tensor } from "../../src/graph/ops.js";
+import {
+  at,
+  broadcastShapes,
+  build,
+  count,
+  eachIndex,
+  map,
+  mapRows,
+  stridesOf,
+  total,
+  type Value,
+  value,
+} from "./arrays.js";
+import { uniform } from "./uniform.js";
+
+/** Inputs and weights by name. */
+export type Feeds = Readonly<Record<string, Value>>;
+
+interface Context {
+  readonly feeds: Feeds;
+  readonly dtype: DType;
+  readonly dim: (dim: Dim) => number;
+  /** All results of the node that is the first input: what `aux` picks from. */
+  readonly results: readonly Value[];
+}
+/** A primitive in f64. Several results where `aux` can ask for them. */
+type Evaluate<Attrs> = (attrs: Attrs, inputs: readonly Value[], context: Context) => Value | readonly Value[];
+
+const one =
+  (f: (x: number) => number): Evaluate<unknown> =>
+  (_, [x]) =>
+    map(f, x!);
+const two =
+  (f: (x: number, y: number) => number): Evaluate<unknown> =>
+  (_, [x, y]) =>
+    map(f, x!, y!);
+
+/** 2 / sqrt(pi) exp(-x^2) sum over n of 2^n x^(2n + 1) / (2n + 1)!!: all terms of one sign, so exact to f64. */
+function erf(x: number): number {
+  if (Math.abs(x) > 6) return Math.sign(x);
+  let term = x;
+  let sum = 0;
+  for (let n = 0; sum + term !== sum; n++) {
+    sum += term;
+    term *= (2 * x * x) / (2 * n + 3);
+  }
+  return (2 / Math.sqrt(Math.PI)) * Math.exp(-x * x) * sum;
+}
+function sigmoid(x: number): number {
+  return 1 / (1 + Math.exp(-x));
+}
+const geluErf = (x: number): number => (x * (1 + erf(x * Math.SQRT1_2))) / 2;
+const geluTanh = (x: number): number =>
+  (x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)))) / 2;
+
+function reduce(f: (numbers: number[]) => number): Evaluate<Ops["sum"]> {
+  return ({ axes, keepDims }, [x]) => {
+    const kept = x!.shape.map((d, i) => (axes.includes(i) ? 1 : d));
+    const inner = axes.map((a) => x!.shape[a]!);
+    const result = build(kept, (index) => {
+      const full = [...index];
+      return f([
+        ...build(inner, (at2) => {
+          axes.forEach((axis, i) => {
+            full[axis] = at2[i]!;
+          });
+          return at(x!, full);
+        }).data,
+      ]);
+    });
+    return keepDims ? result : { data: result.data, shape: x!.shape.filter((_, i) => !axes.includes(i)) };
+  };
+}
+
+/** x cut at `axis` into [outer, x.shape[axis], inner]. */
+function aroundAxis(shape: readonly number[], axis: number): { outer: number; inner: number } {
+  return { outer: count(shape.slice(0, axis)), inner: count(shape.slice(axis + 1)) };
+}
+
+function wholeId(id: number, size: number): number {
+  if (!Number.isInteger(id) || id < 0 || id >= size) throw new Error(`id ${id} of ${size}`);
+  return id;
+}
+
+function gather({ axis }: Ops["gather"], [x, ids]: readonly Value[]): Value {
+  const rank = ids!.shape.length;
+  return build([...x!.shape.slice(0, axis), ...ids!.shape, ...x!.shape.slice(axis + 1)], (index) => {
+    const id = at(ids!, index.slice(axis, axis + rank));
+    return at(x!, [...index.slice(0, axis), wholeId(id, x!.shape[axis]!), ...index.slice(axis + rank)]);
+  });
+}
+
+function scatterAdd(attrs: Ops["scatterAdd"], [dy, ids]: readonly Value[], { dim }: Context): Value {
+  const size = dim(attrs.size);
+  const shape = [...dy!.shape.slice(0, attrs.axis), size, ...dy!.shape.slice(attrs.axis + ids!.shape.length)];
+  const { outer, inner } = aroundAxis(shape, attrs.axis);
+  const data = new Float64Array(count(shape));
+  const n = ids!.data.length;
+  for (let o = 0; o < outer; o++)
+    for (let j = 0; j < n; j++)
+      for (let i = 0; i < inner; i++)
+        data[(o * size + wholeId(ids!.data[j]!, size)) * inner + i]! += dy!.data[(o * n + j) * inner + i]!;
+  return { data, shape };
+}
+
+function scatterLast(attrs: Ops["scatterLast"], [dy, ids]: readonly Value[], { dim }: Context): Value {
+  const size = dim(attrs.size);
+  const width = dy!.shape.at(-1)!;
+  return mapRows(dy!, (row, i) => {
+    const out = new Float64Array(size);
+    row.forEach((d, j) => {
+      if (ids!.data.length > 0) out[wholeId(ids!.data[i * width + j]!, size)]! += d;
+    });
+    return out;
+  });
+}
+
+function concat({ axis }: Ops["concat"], inputs: readonly Value[]): Value {
+  const shape = [...inputs[0]!.shape];
+  shape[axis] = total(inputs.map((x) => x.shape[axis]!));
+  return build(shape, (index) => {
+    let position = index[axis]!;
+    const from = inputs.find((x) => {
+      if (position < x.shape[axis]!) return true;
+      position -= x.shape[axis]!;
+      return false;
+    });
+    return at(from!, index.with(axis, position));
+  });
+}
+
+function pad(attrs: Ops["pad"], [x]: readonly Value[], { dim }: Context): Value {
+  const { axis } = attrs;
+  const before = dim(attrs.before);
+  const size = x!.shape[axis]!;
+  return build(x!.shape.with(axis, before + size + dim(attrs.after)), (index) => {
+    const position = index[axis]! - before;
+    return position < 0 || position >= size ? 0 : x!.data[offsetOf(x!.shape, index.with(axis, position))]!;
+  });
+}
+
+function offsetOf(shape: readonly number[], index: readonly number[]): number {
+  const strides = stridesOf(shape);
+  return index.reduce((offset, i, axis) => offset + i * strides[axis]!, 0);
+}
+
+function matmul({ transA, transB }: Ops["matmul"], [a, b]: readonly Value[]): Value {
+  const swap = (x: Value): Value =>
+    build([...x.shape.slice(0, -2), x.shape.at(-1)!, x.shape.at(-2)!], (index) =>
+      at(x, [...index.slice(0, -2), index.at(-1)!, index.at(-2)!]),
+    );
+  const left = transA ? swap(a!) : a!; // [..., m, k]
+  const right = transB ? b! : swap(b!); // [..., n, k]
+  const [m, n, k] = [left.shape.at(-2)!, right.shape.at(-2)!, left.shape.at(-1)!];
+  const batches = (x: Value, size: number): Value =>
+    build(x.shape.slice(0, -2), (index) => offsetOf(x.shape.slice(0, -2), index) * size * k);
+  const starts = [batches(left, m), batches(right, n)] as const;
+  const lead = broadcastShapes(...starts.map((x) => x.shape));
+  const data: number[] = [];
+  eachIndex(lead, (index) => {
+    const [startA, startB] = [at(starts[0], index), at(starts[1], index)];
+    for (let i = 0; i < m; i++)
+      for (let j = 0; j < n; j++) {
+        let sum = 0;
+        for (let t = 0; t < k; t++) sum += left.data[startA + i * k + t]! * right.data[startB + j * k + t]!;
+        data.push(sum);
+      }
+  });
+  return value(data, [...lead, m, n]);
+}
+
+function linear({ transposed }: Ops["linear"], [x, w]: readonly Value[]): Value {
+  const rows: Value = { data: x!.data, shape: [count(x!.shape.slice(0, -1)), x!.shape.at(-1)!] };
+  const y = matmul({ transA: false, transB: !transposed }, [rows, w!]);
+  return { data: y.data, shape: [...x!.shape.slice(0, -1), y.shape[1]!] };
+}
+
+function logSoftmaxRow(row: Float64Array): Float64Array {
+  const top = Math.max(...row);
+  const norm = top + Math.log(total(row.map((x) => Math.exp(x - top))));
+  return row.map((x) => x - norm);
+}
+
+function layerNorm({ eps }: Ops["layerNorm"], [x, scale, bias]: readonly Value[]): Value[] {
+  const mean = mapRows(x!, (row) => [total(row) / row.length]);
+  const centred = map((a, b) => a - b, x!, mean);
+  const inverse = mapRows(centred, (row) => [1 / Math.sqrt(total(row.map((a) => a * a)) / row.length + eps)]);
+  return [map((c, v, s, b) => c * v * s + b, centred, inverse, scale!, bias!), mean, inverse];
+}
+
+function rmsNorm({ eps }: Ops["rmsNorm"], [x, scale]: readonly Value[]): Value[] {
+  const inverse = mapRows(x!, (row) => [1 / Math.sqrt(total(row.map((a) => a * a)) / row.length + eps)]);
+  return [map((a, v, s) => a * v * s, x!, inverse, scale!), inverse];
+}
+
+function crossEntropy(_: unknown, [x, w, labels]: readonly Value[]): Value[] {
+  const logits = linear({ transposed: false }, [x!, w!]);
+  const logs = mapRows(logits, logSoftmaxRow); // [chunks, chunk, vocab]
+  const loss = build(labels!.shape, (index) => {
+    const label = at(labels!, index);
+    return label < 0 ? 0 : -at(logs, [...index, wholeId(label, w!.shape[0]!)]);
+  });
+  // d loss / d logits = softmax - onehot(label), 0 where ignored
+  const byLogits = build(logs.shape, (index) => {
+    const label = at(labels!, index.slice(0, -1));
+    return label < 0 ? 0 : Math.exp(at(logs, index)) - (index.at(-1) === label ? 1 : 0);
+  });
+  return [loss, linear({ transposed: true }, [byLogits, w!])];
+}
+
+function cast({ to }: Ops["cast"], [x]: readonly Value[]): Value {
+  if (to === "bool") return map((a) => (a === 0 ? 0 : 1), x!);
+  return to === "f32" ? x! : map(Math.trunc, x!);
+}
+
+function feed({ name }: { name: string }, _: unknown, { feeds }: Context): Value {
+  const given = feeds[name];
+  if (given === undefined) throw new Error(`nothing feeds "${name}"`);
+  return given;
+}
+
+export const evaluators: Table<{ [K in OpName]: Evaluate<Ops[K]> }> = {
+  input: feed,
+  weight: feed,
+  constant: ({ values, shape }) => value(values, shape),
+  size: (attrs, _, { dim }) => value([dim(attrs.dim)], []),
+  iota: (attrs, _, { dim }) => build([dim(attrs.dim)], ([i]) => i!),
+  random: ({ site, shape }, [key], { dim }) => {
+    const sizes = shape.map(dim);
+    return build(sizes, (index) => {
+      const inRow = offsetOf(sizes.slice(1), index.slice(1));
+      return uniform(key!.data[index[0]!]!, site, inRow);
+    });
+  },
+
+  neg: one((x) => -x),
+  exp: one(Math.exp),
+  log: one(Math.log),
+  sqrt: one(Math.sqrt),
+  abs: one(Math.abs),
+  tanh: one(Math.tanh),
+  sigmoid: one(sigmoid),
+  relu: one((x) => Math.max(x, 0)),
+  erf: one(erf),
+  sin: one(Math.sin),
+  cos: one(Math.cos),
+  gelu: ({ approximate }, [x]) => map(approximate === "none" ? geluErf : geluTanh, x!),
+  silu: one((x) => x * sigmoid(x)),
+  not: one((x) => 1 - x),
+  cast,
+  detach: one((x) => x),
+
+  add: two((x, y) => x + y),
+  sub: two((x, y) => x - y),
+  mul: two((x, y) => x * y),
+  div: (_, [x, y], { dtype }) => map((a, b) => (dtype === "f32" ? a / b : Math.trunc(a / b)), x!, y!),
+  max: two(Math.max),
+  min: two(Math.min),
+  pow: two((x, y) => x ** y),
+  equal: two((x, y) => (x === y ? 1 : 0)),
+  less: two((x, y) => (x < y ? 1 : 0)),
+  and: two((x, y) => x * y),
+  or: two(Math.max),
+  where: (_, [c, x, y]) => map((condition, a, b) => (condition === 0 ? b : a), c!, x!, y!),
+
+  sum: reduce(total),
+  mean: reduce((numbers) => total(numbers) / numbers.length),
+  amax: reduce((numbers) => Math.max(...numbers)),
+  cumsum: ({ axis }, [x]) =>
+    build(x!.shape, (index) =>
+      total(Array.from({ length: index[axis]! + 1 }, (_, i) => at(x!, index.with(axis, i)))),
+    ),
+
+  reshape: ({ shape }, [x], { dim }) => value(x!.data, shape.map(dim)),
+  transpose: ({ perm }, [x]) =>
+    build(
+      perm.map((i) => x!.shape[i]!),
+      (index) =>
+        at(
+          x!,
+          perm.map((_, i) => index[perm.indexOf(i)]!),
+        ),
+    ),
+  expand: ({ shape }, [x], { dim }) => build(shape.map(dim), (index) => at(x!, index)),
+  slice: ({ axis, start, end }, [x], { dim }) =>
+    build(x!.shape.with(axis, dim(end) - dim(start)), (index) =>
+      at(x!, index.with(axis, index[axis]! + dim(start))),
+    ),
+  concat,
+  pad,
+
+  gather,
+  scatterAdd,
+  gatherLast: (_, [x, ids]) =>
+    build(ids!.shape, (index) => at(x!, [...index.slice(0, -1), wholeId(at(ids!, index), x!.shape.at(-1)!)])),
+  scatterLast,
+
+  matmul,
+  linear,
+
+  softmax: (_, [x]) => mapRows(x!, (row) => logSoftmaxRow(row).map(Math.exp)),
+  logSoftmax: (_, [x]) => mapRows(x!, logSoftmaxRow),
+  layerNorm,
+  rmsNorm,
+  crossEntropy,
+  aux: ({ index }, _, { results }) => results[index]!,
+};
+
+/** The numbers behind the names in a graph's dimensions, read off what is fed. */
+export function bindDims(g: Graph, feeds: Feeds): Map<string, number> {
+  const names = new Map<string, number>();
+  for (const x of g.nodes)
+    if (isOp(x, "input"))
+      x.attrs.shape.forEach((dim, i) => {
+        const size = feeds[x.attrs.name]?.shape[i];
+        if (typeof dim === "string" && /^[A-Za-z]\w*$/.test(dim) && size !== undefined) names.set(dim, size);
+      });
+  return names;
+}
+
+/** Evaluates tensors of a graph in f64, with the dimensions' names bound by the shapes of what is fed. */
+export function evaluate(g: Graph, outputs: readonly Tensor[], feeds: Feeds): Value[] {
+  const names = bindDims(g, feeds);
+  const dim = (d: Dim): number => evalDim(d, names);
+  const results = new Map<number, readonly Value[]>();
+  for (const x of ancestors(outputs)) {
+    const inputs = x.inputs.map((input) => results.get(input.id)![0]!);
+    const context = { feeds, dtype: x.dtype, dim, results: results.get(x.inputs[0]?.id ?? -1) ?? [] };
+    const result = evaluateNode(x, inputs, context);
+    results.set(x.id, "data" in result ? [result] : result);
+  }
+  return outputs.map((x) => results.get(x.id)![0]!);
+}
+
+function evaluateNode<K extends OpName>(
+  x: Tensor<K>,
+  inputs: readonly Value[],
+  context: Context,
+): Value | readonly Value[] {
+  return evaluators[x.op](x.attrs, inputs, context);
+}
+
+/** What the tensors are made of and themselves, each once, inputs first. */
+function ancestors(outputs: readonly Tensor[]): Tensor[] {
+  const known = new Map<number, Tensor>();
+  const stack = [...outputs];
+  for (let x = stack.pop(); x !== undefined; x = stack.pop()) {
+    if (known.has(x.id)) continue;
+    known.set(x.id, x);
+    stack.push(...x.inputs);
+  }
+  return [...known.values()].sort((a, b) => a.id - b.id);
+}
