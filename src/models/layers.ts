@@ -2,7 +2,7 @@ import type { KeyValue, Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import type { StackOutput } from "./model.js";
 
-/** One layer: what it makes of x [batch, seq, hidden], and its keys and values including the past, where it has any. */
+/** One layer: what it makes of x [batch, seq, hidden], and its keys and values including the past, if any. */
 export type Layer<S> = (
   w: Module,
   x: Tensor,

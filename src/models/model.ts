@@ -26,7 +26,7 @@ export interface ModelConfig {
   readonly decoderStartTokenId: number | undefined;
   /** Standard deviation of modules that a checkpoint lacks and that are made new. */
   readonly initializerRange: number;
-  /** `num_layers` as PEFT counts them for prefixes: the encoder's in an encoder-decoder, where the cache has the decoder's. */
+  /** As PEFT counts them for prefixes: in an encoder-decoder the encoder's, where the cache has the decoder's. */
   readonly layers: number;
   /** What generation caches, and what a prefix fills: the decoder's self-attention in an encoder-decoder. */
   readonly cache: CacheShape;

@@ -4,8 +4,8 @@ import type { Graph } from "../graph/graph.js";
 import type { Tensor } from "../graph/ops.js";
 
 /**
- * The hidden state of each row's rightmost token that is not padding: hidden [batch, length, hidden], mask [batch, past +
- * length] (i64) -> [batch, hidden].
+ * The hidden state of each row's rightmost token that is not padding:
+ * hidden [batch, length, hidden], mask [batch, past + length] (i64) -> [batch, hidden].
  */
 export function lastToken(g: Graph, hidden: Tensor, mask: Tensor): Tensor {
   const [batch, length, size] = hidden.shape as [Dim, Dim, Dim];

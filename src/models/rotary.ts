@@ -58,7 +58,7 @@ export function frequencies(rope: Rope, dim: number): number[] {
 /** Shared by all layers, [batch, 1, seq, dim] each. */
 export type RotaryTables = { cos: Tensor; sin: Tensor };
 
-/** positions [batch, seq] (i64) -> tables. The first half of `sin` is negative: it meets the second half of x. */
+/** positions [batch, seq] (i64) -> tables. The first half of `sin` is negative: it meets x's second half. */
 export function rotaryTables(g: Graph, positions: Tensor, rope: Rope, dim: number): RotaryTables {
   const [batch, seq] = positions.shape as [Dim, Dim];
   const at = g.reshape(g.cast(positions, "f32"), [batch, 1, seq, 1]);

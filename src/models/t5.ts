@@ -26,7 +26,7 @@ export interface T5Config extends ModelConfig {
   readonly scaled: boolean;
 }
 
-/** The fields that every T5 has. `scaled`: whether this family scales the decoder's output where it is tied. */
+/** The fields that every T5 has. `scaled`: this family scales the decoder's output where it is tied. */
 export function readT5(f: Fields, scaled: boolean): T5Config {
   const layers = f.size("num_layers");
   const decoderLayers = f.size("num_decoder_layers", layers);
@@ -172,7 +172,7 @@ function feedForward(w: Module, c: T5Config, x: Tensor): Tensor {
   return g.add(x, w.dropout("dropout", at.output(y), c.dropout));
 }
 
-/** What scores gain by the distance of key and query, [1, heads, queries, keys]; the past stands before the queries. */
+/** What scores gain by the distance of key and query, [1, heads, queries, keys]; past keys stand in front. */
 function relativeBias(w: Module, c: T5Config, queries: Dim, keys: Dim, bidirectional: boolean): Tensor {
   const { g } = w;
   const far = c.maxDistance;
@@ -187,8 +187,8 @@ function relativeBias(w: Module, c: T5Config, queries: Dim, keys: Dim, bidirecti
 }
 
 /**
- * The bucket of each distance key - query from -maxDistance to maxDistance, beyond which it does not change. Logarithms are
- * rounded to f32 at each step as torch does, so that distances on a boundary fall into the same bucket.
+ * The bucket of each distance key - query from -maxDistance to maxDistance, beyond which it does not change.
+ * Logarithms are rounded to f32 at each step as torch does, so that distances on a boundary fall into the same.
  * Reference: transformers/models/t5/modeling_t5.py
  */
 export function bucketTable(buckets: number, maxDistance: number, bidirectional: boolean): number[] {
