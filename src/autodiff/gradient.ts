@@ -2,6 +2,7 @@ import { internal } from "../errors.js";
 import { sameShape } from "../graph/dims.js";
 import type { Graph } from "../graph/graph.js";
 import type { OpName, Tensor } from "../graph/ops.js";
+import { joinSlices } from "./join_slices.js";
 import { rules } from "./rules.js";
 import { noGradient } from "./vjp.js";
 
@@ -41,7 +42,7 @@ export function vjp(
     if (own === undefined || !leads[id]) continue;
     parts.delete(id);
     const y = g.nodes[id]!;
-    const dy = own.reduce((total, part) => g.add(total, part));
+    const dy = joinSlices(g, own).reduce((total, part) => g.add(total, part));
     totals.set(id, dy);
     const wants = y.inputs.map((x) => leads[x.id] === true);
     if (!wants.includes(true) || rules[y.op] === noGradient) continue;
