@@ -25,7 +25,10 @@ export interface BatchesOptions<T extends TaskType>
   extends OrderOptions,
     Omit<EncodeRowsOptions<T>, "task" | "vocabSize" | "tokenizer"> {
   tokenizer: TokenizerLike;
-  model: { readonly taskType: T; readonly config: { readonly vocabSize: number } };
+  model: {
+    readonly taskType: T;
+    readonly config: { readonly vocabSize: number; readonly numLabels?: number | undefined };
+  };
   /** The tokenizer's own side without it. */
   paddingSide?: "left" | "right" | undefined;
   padToMultipleOf?: number | undefined;
@@ -46,8 +49,8 @@ export interface Batches<T extends TaskType> extends AsyncIterable<Batch<T>> {
  */
 export function batches<T extends TaskType>(rows: readonly Row[], options: BatchesOptions<T>): Batches<T> {
   const { tokenizer, model, paddingSide = tokenizer.paddingSide, padToMultipleOf } = options;
-  const { vocabSize } = model.config;
-  const { samples, report } = encodeRows(rows, { ...options, task: model.taskType, vocabSize });
+  const { vocabSize, numLabels } = model.config;
+  const { samples, report } = encodeRows(rows, { numLabels, ...options, task: model.taskType, vocabSize });
   const padding = { padTokenId: padTokenOf(tokenizer), paddingSide, padToMultipleOf };
   return { ...batchesOf(samples, { ...options, ...padding }), report };
 }

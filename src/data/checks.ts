@@ -35,11 +35,7 @@ export function refuseEmpty<T extends TaskType>(empty: readonly Outcome<T>[], ma
   );
 }
 
-export function refuseIds<T extends TaskType>(
-  samples: readonly Sample<T>[],
-  tokenizer: TokenizerLike,
-  vocabSize: number,
-): void {
+export function refuseIds(samples: readonly Sample[], tokenizer: TokenizerLike, vocabSize: number): void {
   const faults = samples.flatMap((sample) => {
     const beyond = [...sample.inputIds.filter((id) => id >= vocabSize)];
     if (sample.task === "SEQ_2_SEQ_LM") beyond.push(...sample.labels.filter((id) => id >= vocabSize));
@@ -59,7 +55,7 @@ export function refuseIds<T extends TaskType>(
   });
 }
 
-export function refuseClasses<T extends TaskType>(samples: readonly Sample<T>[], numLabels: number): void {
+export function refuseClasses(samples: readonly Sample[], numLabels: number): void {
   const faults = samples.flatMap((sample) => {
     const says = wrongClass(sample, numLabels);
     return says === undefined ? [] : [{ at: sample.at, says }];

@@ -50,4 +50,5 @@ interface SampleOf {
   FEATURE_EXTRACTION: FeatureExtractionSample;
 }
 
-export type Sample<T extends TaskType = TaskType> = SampleOf[T];
+/** `task` stands here once more so that the compiler can infer T from a sample. */
+export type Sample<T extends TaskType = TaskType> = SampleOf[T] & { readonly task: T };

@@ -30,9 +30,9 @@ function mark(row: Row, context: EncodeContext): Marked | string {
 function markPrompt({ prompt, target }: PromptRow, context: EncodeContext): Marked {
   const { tokenizer } = context;
   const bare = (text: string): number[] => tokenizer(text, { addSpecialTokens: false }).inputIds[0]!;
-  let start = tokenizer(prompt).inputIds[0]!;
-  const end = tokenizer.eosTokenId;
-  if (end !== undefined && start.at(-1) === end && bare(prompt).at(-1) !== end) start = start.slice(0, -1);
+  const whole = tokenizer(prompt).inputIds[0]!;
+  const added = countAtEnd(whole, tokenizer.eosTokenId) - countAtEnd(bare(prompt), tokenizer.eosTokenId);
+  const start = whole.slice(0, whole.length - added);
   const rest = withEnd(bare(target), context);
   return {
     ids: [...start, ...rest],
@@ -58,6 +58,10 @@ function markChat({ messages }: ChatRow, { tokenizer }: EncodeContext): Marked |
     return "a chat, but the tokenizer gives no offsets to find the assistant's turns by";
   const learn = offsets.map((range) => found.spans.some((span) => isWithin(found.text, range, span)));
   return { ids: encoded.inputIds[0]!, learn };
+}
+
+function countAtEnd(ids: readonly number[], id: number | undefined): number {
+  return ids.length - 1 - ids.findLastIndex((other) => other !== id);
 }
 
 function withEnd(ids: number[], { tokenizer }: EncodeContext): number[] {
