@@ -26,6 +26,8 @@ export interface Files {
   writeAtomic(path: string, chunks: Chunks): Promise<void>;
   /** Adds to the end of a file (made where absent); what arrived before a failure stays. */
   append(path: string, chunks: Chunks): Promise<void>;
+  /** Makes a small file if there is none of that name; false if there is. */
+  create(path: string, text: string): Promise<boolean>;
   makeFolder(path: string): Promise<void>;
   rename(from: string, to: string): Promise<void>;
   remove(path: string): Promise<void>;
@@ -117,6 +119,16 @@ async function flushFolder(folder: string): Promise<void> {
     const handle = await fs.open(folder, "r");
     await handle.sync().finally(() => handle.close());
   } catch {}
+}
+
+async function create(path: string, text: string): Promise<boolean> {
+  try {
+    await fs.writeFile(path, text, { flag: "wx" });
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
+    throw fileError("write", path, error as NodeJS.ErrnoException);
+  }
 }
 
 async function listDeep(folder: string): Promise<string[]> {
@@ -219,6 +231,7 @@ export const nodeFiles: Files = {
   listDeep,
   writeAtomic,
   append: (path, chunks) => writeAll(path, "a", path, chunks),
+  create,
   makeFolder: async (path) => {
     await attempt("write", path, () => fs.mkdir(path, { recursive: true }));
   },

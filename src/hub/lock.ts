@@ -1,0 +1,32 @@
+import type { Files } from "./files.js";
+
+const patience = 120; // polls without progress, half a second each
+
+/**
+ * Runs `action` when nobody else on this machine runs the same. It only saves work: a holder that has ended, or that
+ * makes no progress for a minute, is passed over, so `action` must be safe when run twice.
+ * @param path a file that is there while somebody holds the lock
+ */
+export async function alone(path: string, files: Files, { wait, progress, action }: Turn): Promise<void> {
+  let last = -1;
+  for (let idle = 0; idle < patience; ) {
+    if (await files.create(path, files.owner())) return action().finally(() => files.remove(path));
+    const holder = await files.text(path).catch(() => "");
+    if (holder !== "" && !files.alive(holder)) {
+      await files.remove(path);
+      continue;
+    }
+    await wait(500);
+    const now = await progress();
+    idle = now === last ? idle + 1 : 0;
+    last = now;
+  }
+  return action();
+}
+
+interface Turn {
+  readonly wait: (milliseconds: number) => Promise<void>;
+  /** A number that changes while the holder gets on. */
+  readonly progress: () => Promise<number>;
+  readonly action: () => Promise<void>;
+}

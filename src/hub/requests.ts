@@ -1,0 +1,181 @@
+import { PeftError } from "../errors.js";
+import type { HubSettings } from "./settings.js";
+
+/** The repository a request is about, for errors. */
+export interface About {
+  readonly repo: string;
+  readonly revision?: string;
+  readonly file?: string;
+}
+
+/** No answer from the Hub, or only "try later", after every try. A copy in the cache may still do. */
+export class Unreachable extends Error {}
+
+const tries = 5;
+const longestWait = 300_000;
+
+/**
+ * A fetch for the Hub: sends the token to the Hub and to nobody else, tries again on 429, 5xx and broken
+ * connections, and turns every other refusal into a PeftError (hub) that says what to do.
+ * @param accepted statuses from 400 up that the caller handles itself
+ */
+export function hubFetch(
+  settings: HubSettings,
+  about: About,
+  accepted: readonly number[] = [],
+): typeof fetch {
+  const origin = new URL(settings.endpoint).origin;
+  return async (input, init) => {
+    const url = new URL(input instanceof Request ? input.url : input);
+    const headers = new Headers(init?.headers);
+    headers.delete("authorization");
+    if (settings.token !== undefined && url.origin === origin)
+      headers.set("authorization", `Bearer ${settings.token}`);
+    headers.set("user-agent", "peft.js");
+    const signal = init?.signal ?? settings.signal ?? null;
+    const repeatable = ["GET", "HEAD", "PUT"].includes((init?.method ?? "GET").toUpperCase());
+    for (let attempt = 1; ; attempt++) {
+      stopIfAborted(settings.signal);
+      const answer = await ask(settings, url, { ...init, headers, signal });
+      if (answer instanceof Response) {
+        if (answer.status < 400 || accepted.includes(answer.status)) return answer;
+        if (!isPassing(answer.status)) throw await refusal(answer, url, about, settings);
+      }
+      const reason = answer instanceof Response ? `${url.host} answered ${answer.status}` : answer.message;
+      const mayRepeat = repeatable || (answer instanceof Response && [429, 503].includes(answer.status));
+      if (attempt >= tries || !mayRepeat) throw new Unreachable(reason, { cause: answer });
+      await pause(
+        settings,
+        reason,
+        attempt,
+        answer instanceof Response ? answer.headers.get("retry-after") : null,
+      );
+      if (answer instanceof Response) await answer.body?.cancel();
+    }
+  };
+}
+
+/** Waits before the next try: what the server asked for, else 1, 2, 4, ... seconds. */
+export async function pause(
+  settings: HubSettings,
+  reason: string,
+  attempt: number,
+  retryAfter: string | null = null,
+): Promise<void> {
+  const asked =
+    retryAfter === null ? Number.NaN : Number(retryAfter) * 1000 || Date.parse(retryAfter) - Date.now();
+  const milliseconds = Number.isFinite(asked) ? asked : 1000 * 2 ** (attempt - 1);
+  const bounded = Math.min(Math.max(milliseconds, 0), longestWait);
+  settings.progress({ kind: "retry", reason, seconds: bounded / 1000 });
+  await raceAbort(settings.wait(bounded), settings.signal);
+}
+
+/** Waits, but no longer than until the caller asks to stop. */
+export async function raceAbort(waiting: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+  if (signal === undefined) return waiting;
+  const { promise, resolve } = withResolvers();
+  signal.addEventListener("abort", resolve);
+  await Promise.race([waiting, promise]).finally(() => signal.removeEventListener("abort", resolve));
+  stopIfAborted(signal);
+}
+
+function withResolvers(): { promise: Promise<void>; resolve: () => void } {
+  let resolve = (): void => {};
+  const promise = new Promise<void>((done) => {
+    resolve = done;
+  });
+  return { promise, resolve };
+}
+
+/** Throws aborted where the caller asked to stop. */
+export function stopIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted !== true) return;
+  throw new PeftError("aborted", {
+    what: "The transfer was stopped.",
+    why: "it was asked to stop.",
+    fix: "run the same command again: what has arrived is kept.",
+  });
+}
+
+async function ask(settings: HubSettings, url: URL, init: RequestInit): Promise<Response | Error> {
+  try {
+    return await settings.fetch(url, init);
+  } catch (error) {
+    stopIfAborted(settings.signal);
+    if (init.signal?.aborted === true) throw error;
+    return new Error(`${url.host} cannot be reached (${innermost(error)})`, { cause: error });
+  }
+}
+
+/** undici says "fetch failed" and keeps the reason inside. */
+export function innermost(error: unknown): string {
+  const cause = error instanceof Error ? error.cause : undefined;
+  if (cause instanceof Error) return innermost(cause);
+  if (!(error instanceof Error)) return String(error);
+  return error.message || (error as { code?: string }).code || error.name;
+}
+
+const isPassing = (status: number): boolean => status === 429 || status === 408 || status >= 500;
+
+/** What the caller of resolveFolder or pushFolder sees when the Hub gave no answer. */
+export function noAnswer(error: Unreachable, { repo }: About, settings: HubSettings): PeftError {
+  return new PeftError("hub", {
+    what: `"${repo}" could not be taken from the Hub, and no complete copy is in the cache.`,
+    why: `${error.message}; the cache is ${settings.cacheDir}.`,
+    fix: "check the network (or HF_ENDPOINT) and run it again, or give the path of a local folder.",
+    cause: error,
+  });
+}
+
+async function refusal(answer: Response, url: URL, about: About, settings: HubSettings): Promise<PeftError> {
+  const { repo, revision = "main", file } = about;
+  const kind = answer.headers.get("x-error-code") ?? "";
+  const said = answer.headers.get("x-error-message") ?? (await answer.text()).slice(0, 200);
+  const { what, why, fix } = explain(answer.status, kind, { repo, revision, file: file ?? "" }, settings);
+  const quoted = said === "" ? "" : ` (${url.host} said: ${said.trim()})`;
+  return new PeftError("hub", { what, why: `${why}${quoted}.`, fix });
+}
+
+interface Explanation {
+  readonly what: string;
+  readonly why: string;
+  readonly fix: string;
+}
+
+function explain(status: number, kind: string, about: Required<About>, settings: HubSettings): Explanation {
+  const { repo, revision, file } = about;
+  const tokens = `${settings.endpoint}/settings/tokens`;
+  if (status === 401) {
+    const what = `The Hub does not let you see "${repo}".`;
+    if (settings.token === undefined) {
+      const why = "it does not exist, or it is private and no token was given";
+      return { what, why, fix: `check the spelling, or set HF_TOKEN to a token from ${tokens}.` };
+    }
+    const why = "your token is wrong or has expired, or the repository does not exist";
+    return { what, why, fix: `make a new token at ${tokens} and set HF_TOKEN.` };
+  }
+  if (status === 403) {
+    const gated = kind === "GatedRepo";
+    const why = gated ? "its owner asks users to agree to terms first" : "your token does not permit this";
+    const page = `${settings.endpoint}/${repo}`;
+    const fix = gated
+      ? `agree at ${page} with the account of your token.`
+      : `use a token that may, from ${tokens}.`;
+    return { what: `The Hub refuses access to "${repo}".`, why, fix };
+  }
+  if (status === 404 && kind === "RevisionNotFound") {
+    const what = `"${repo}" has no revision "${revision}".`;
+    return { what, why: "no branch, tag or commit has that name", fix: 'use "main" or an existing name.' };
+  }
+  if (status === 404 && (kind === "EntryNotFound" || file !== "")) {
+    const what = `"${repo}" has no file "${file}" at revision "${revision}".`;
+    return { what, why: "it is not in the repository", fix: "check the repository's list of files." };
+  }
+  if (status === 404) {
+    const what = `There is no repository "${repo}" on the Hub.`;
+    const why = `${settings.endpoint} does not know the name, and no local folder has it`;
+    return { what, why, fix: "check the spelling, or set HF_TOKEN if it is private." };
+  }
+  const what = `The Hub refused a request about "${repo}".`;
+  return { what, why: `it answered ${status}`, fix: "check the options, or try again later." };
+}
