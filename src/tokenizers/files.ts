@@ -11,7 +11,7 @@ import { fromVocabAndMerges, fromVocabTxt, legacyPostProcessor } from "./legacy_
 import { readModel } from "./models.js";
 import { makePipeline } from "./pipeline.js";
 import type { SpecialTokens } from "./special_tokens.js";
-import { collectAddedTokens, readExtraTokens, readSpecialTokens } from "./special_tokens.js";
+import { collectAddedTokens, readExtraTokens, readSpecialTokens, specialValues } from "./special_tokens.js";
 import type { Tokenizer } from "./tokenizer.js";
 import { makeTokenizer, noLimit } from "./tokenizer.js";
 
@@ -139,8 +139,8 @@ function assemble(
 ): Tokenizer {
   const model = readModel(json["model"]);
   const extraSpecial = readExtraTokens(config);
-  const named = [...Object.values(special), ...Object.values(extraSpecial)];
-  const added = collectAddedTokens(model, readSerialized(json), config, named);
+  const values = specialValues(config, special, Object.values(extraSpecial));
+  const added = collectAddedTokens(model, readSerialized(json), config, values);
   const idOf = (token: string): number | undefined => added.get(token)?.id ?? model.vocab.get(token);
   const post =
     legacy === undefined ? json["post_processor"] : legacyPostProcessor(legacy, config, special, idOf);

@@ -35,7 +35,7 @@ export function makePipeline(
     const { text, token } = stretch;
     if (token) {
       const [start, end] = originalSpan(text, 0, text.text.length);
-      return [{ id: token.id, token: token.content, start, end, typeId, added: false }];
+      return [{ id: token.id, token: text.text, start, end, typeId, added: false }];
     }
     return preTokenize([text]).flatMap((piece) =>
       model.tokenize(piece.text).map(({ id, from, to }) => {

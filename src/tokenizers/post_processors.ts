@@ -4,6 +4,7 @@ import { asArray, asNumber, asObject, asString, booleanOr, fault, isObject } fro
 /** A token on its way out: its span in its own text, and which segment it belongs to. */
 export type Token = {
   readonly id: number;
+  /** Its text in the vocabulary, or in the text where it is an added token; trimming reads spaces off it. */
   readonly token: string;
   readonly start: number;
   readonly end: number;

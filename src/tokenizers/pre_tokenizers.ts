@@ -73,7 +73,7 @@ const table: { [type: string]: (c: Json) => PreTokenizer } = {
 };
 
 function each(cutUp: (a: Aligned) => Aligned[]): PreTokenizer {
-  return (pieces) => pieces.flatMap(cutUp);
+  return (pieces) => pieces.flatMap(cutUp).filter(({ text }) => text !== "");
 }
 
 function byteLevel(c: Json): PreTokenizer {

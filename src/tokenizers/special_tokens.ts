@@ -45,12 +45,21 @@ export function readExtraTokens(config: Json): { [name: string]: string } {
   return out;
 }
 
+/** The values behind readSpecialTokens and readExtraTokens: strings, or objects that say how a token is matched. */
+export function specialValues(config: Json, special: SpecialTokens, extra: readonly string[]): unknown[] {
+  const named = specialNames.map((name) => {
+    const value = config[`${name}_token`];
+    return isObject(value) && tokenText(value) === special[name] ? value : special[name];
+  });
+  return [...named.filter((value) => value !== undefined), ...extra];
+}
+
 /** All added tokens by content: those of tokenizer.json, then those that only the configuration knows. */
 export function collectAddedTokens(
   model: VocabModel,
   serialized: readonly AddedToken[],
   config: Json,
-  special: readonly (string | undefined)[],
+  special: readonly unknown[],
 ): Map<string, AddedToken> {
   const tokens = new Map<string, AddedToken>();
   for (const token of serialized) tokens.set(token.content, token);
@@ -59,16 +68,16 @@ export function collectAddedTokens(
     tokens.set(token.content, { ...token, id: model.vocab.get(token.content) ?? nextId(model, tokens) });
   };
   const decoder = isObject(config["added_tokens_decoder"]) ? config["added_tokens_decoder"] : {};
-  const named = new Set(special);
+  const named = new Set(special.map(tokenText));
   const ordered = Object.entries(decoder).sort(([a], [b]) => Number(a) - Number(b));
   for (const [, value] of ordered) {
     if (!isObject(value)) continue;
     const token = readAddedToken(value, -1);
     add({ ...token, special: token.special || named.has(token.content) });
   }
-  for (const content of special) {
-    if (content === undefined) continue;
-    add({ ...plain, content });
+  for (const value of special) {
+    const content = tokenText(value)!;
+    add(isObject(value) ? { ...readAddedToken(value, -1), special: true } : { ...plain, content });
   }
   return tokens;
 }
