@@ -1,10 +1,10 @@
 import { readFile } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
+import { below, random, shuffled } from "../random.js";
 import { tokenizerFromFiles } from "../tokenizers/files.js";
 import type { Batch } from "./batch.js";
 import { type Batches, batches } from "./batches.js";
 import { collate } from "./collate.js";
-import { below, random, shuffled } from "./random.js";
 import type { Row } from "./row.js";
 import type { Sample } from "./sample.js";
 import { split } from "./split.js";

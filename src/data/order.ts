@@ -1,5 +1,5 @@
+import { random, shuffled } from "../random.js";
 import type { OrderOptions } from "./batches.js";
-import { random, shuffled } from "./random.js";
 
 // Rows are sorted within this many batches: enough for little padding, few enough that the order stays random.
 const sortedTogether = 50;

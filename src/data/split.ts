@@ -1,5 +1,5 @@
 import { PeftError } from "../errors.js";
-import { random, shuffled } from "./random.js";
+import { random, shuffled } from "../random.js";
 
 export interface SplitOptions {
   /** A part of the rows (0.1), or a number of them (100). */
