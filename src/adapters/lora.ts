@@ -1,0 +1,254 @@
+import { PeftError } from "../errors.js";
+import type { EmbeddingSite, LinearSite } from "../graph/module.js";
+import type { Tensor } from "../graph/ops.js";
+import { doraOutput, mergeDora } from "./dora.js";
+import { perRow } from "./gate.js";
+import type { LoraOptions } from "./lora_config.js";
+import { LoraConfig, loraFields } from "./lora_config.js";
+import type { Pair, Start } from "./lora_start.js";
+import { magnitude, olora, orthogonal, pissa, residual, untouched } from "./lora_start.js";
+import type {
+  Adapted,
+  Initial,
+  Merging,
+  Method,
+  ParameterSpec,
+  Prepared,
+  Site,
+  SiteMethod,
+} from "./method.js";
+import { byPattern } from "./pattern.js";
+
+export type { Bias, LoraInit, LoraOptions } from "./lora_config.js";
+export { LoraConfig } from "./lora_config.js";
+
+function rankOf(c: LoraConfig, site: Site): number {
+  return byPattern(c.rankPattern, site.path) ?? c.r;
+}
+
+function scaleOf(c: LoraConfig, site: Site): number {
+  const alpha = byPattern(c.alphaPattern, site.path) ?? c.loraAlpha;
+  const r = rankOf(c, site);
+  return alpha / (c.useRslora ? Math.sqrt(r) : r);
+}
+
+const uniformOver = (fan: number): Initial => ({ kind: "uniform", bound: 1 / Math.sqrt(fan) });
+const zero: Initial = { kind: "constant", value: 0 };
+const fromBase: Initial = { kind: "prepared" };
+
+/** Starts that need the base's weight, or each other. */
+function isPrepared(c: LoraConfig): boolean {
+  const init = c.initLoraWeights;
+  return init === false ? c.useDora : init !== true && init !== "gaussian";
+}
+
+function magnitudeSpec(c: LoraConfig, outDim: number): ParameterSpec[] {
+  return c.useDora ? [{ key: "lora_magnitude_vector", shape: [outDim], initial: fromBase }] : [];
+}
+
+function linearParameters(c: LoraConfig, { path, inDim, outDim }: LinearSite): ParameterSpec[] {
+  const r = byPattern(c.rankPattern, path) ?? c.r;
+  const init = c.initLoraWeights;
+  const start = (otherwise: Initial): Initial => (isPrepared(c) ? fromBase : otherwise);
+  const a: Initial = init === "gaussian" ? { kind: "normal", std: 1 / r } : uniformOver(inDim);
+  const b: Initial = init === false ? uniformOver(r) : zero;
+  const bias: ParameterSpec = { key: "lora_B.bias", shape: [outDim], initial: b };
+  return [
+    { key: "lora_A.weight", shape: [r, inDim], initial: start(a), free: [0] },
+    { key: "lora_B.weight", shape: [outDim, r], initial: start(b), free: [1] },
+    ...(c.loraBias ? [bias] : []),
+    ...magnitudeSpec(c, outDim),
+  ];
+}
+
+/** y + s B(A(dropout(x))) */
+function linearForward(a: Adapted<LinearSite>, x: Tensor, c: LoraConfig): Tensor {
+  const { g, site } = a;
+  const [A, B] = [a.p("lora_A.weight"), a.p("lora_B.weight")];
+  const dropped = a.dropout(x, c.loraDropout);
+  const scale = perRow(g, a.scale, x);
+  const low = g.linear(g.mul(g.linear(dropped, A), scale), B); // [..., r] -> [..., out]
+  const y = a.next(x);
+  if (c.useDora) {
+    const factors = { weight: a.weight(), a: A, b: B, transposed: site.transposed };
+    const bias = a.bias();
+    // Where elements are dropped, the base's product sees the dropped input too.
+    const wx =
+      dropped !== x
+        ? g.linear(dropped, factors.weight, site.transposed)
+        : bias === undefined
+          ? y
+          : g.sub(y, bias);
+    return doraOutput(a, factors, { y, wx, low });
+  }
+  return c.loraBias ? g.add(g.add(y, low), g.mul(a.p("lora_B.bias"), scale)) : g.add(y, low);
+}
+
+function linearMerge(m: Merging<LinearSite>, c: LoraConfig): { weight: Tensor; bias?: Tensor } {
+  const { g, site } = m;
+  const [A, B] = [m.p("lora_A.weight"), g.mul(m.p("lora_B.weight"), m.scale)];
+  const delta = site.transposed ? g.matmul(A, B, { transA: true, transB: true }) : g.matmul(B, A);
+  const weight = g.add(m.weight, delta);
+  if (c.useDora) return { weight: mergeDora(m, weight, site.transposed) };
+  if (!c.loraBias) return { weight };
+  if (m.bias === undefined) {
+    throw new PeftError("adapter-config", {
+      what: `${site.path} cannot be merged with loraBias: true.`,
+      why: "the layer has no bias that could take the adapter's.",
+      fix: "keep the adapter apart, or train without loraBias.",
+    });
+  }
+  return { weight, bias: g.add(m.bias, g.mul(m.p("lora_B.bias"), m.scale)) };
+}
+
+function decomposed(c: LoraConfig, start: Start): Pair | undefined {
+  const init = c.initLoraWeights;
+  if (init === "orthogonal") return orthogonal(start);
+  if (typeof init !== "string" || init === "gaussian") return undefined;
+  return init === "olora" ? olora(start) : pissa(start);
+}
+
+function linearPrepare(
+  c: LoraConfig,
+  site: LinearSite,
+  weight: Float32Array,
+  random: () => number,
+): Prepared | undefined {
+  const { inDim, outDim, transposed, path } = site;
+  const start: Start = {
+    weight,
+    inDim,
+    outDim,
+    transposed,
+    r: rankOf(c, site),
+    scale: scaleOf(c, site),
+    random,
+  };
+  if (!isPrepared(c)) {
+    return c.useDora ? { parameters: { lora_magnitude_vector: magnitude(start) } } : undefined;
+  }
+  const reduces = c.initLoraWeights !== "orthogonal" && c.initLoraWeights !== false;
+  if (reduces && start.r > Math.min(inDim, outDim)) {
+    throw new PeftError("adapter-config", {
+      what: `r is ${start.r} at ${path} with initLoraWeights: "${c.initLoraWeights}".`,
+      why: `the layer's weight [${outDim}, ${inDim}] has no more than ${Math.min(inDim, outDim)} directions.`,
+      fix: `r: ${Math.min(inDim, outDim)}, or initLoraWeights: true.`,
+    });
+  }
+  const pair = decomposed(c, start) ?? untouched(start, "linear");
+  return {
+    parameters: {
+      "lora_A.weight": pair.a,
+      "lora_B.weight": pair.b,
+      ...(c.useDora ? { lora_magnitude_vector: magnitude(start, reduces ? undefined : pair) } : {}),
+    },
+    ...(reduces ? { weight: residual(start, pair) } : {}),
+  };
+}
+
+const linear: SiteMethod<LoraConfig, LinearSite> = {
+  parameters: linearParameters,
+  forward: linearForward,
+  scale: scaleOf,
+  merge: linearMerge,
+  prepare: linearPrepare,
+  structure: (c) => `dropout ${c.loraDropout}${c.useDora ? " dora" : ""}${c.loraBias ? " bias" : ""}`,
+};
+
+function embeddingParameters(c: LoraConfig, { path, vocab, dim }: EmbeddingSite): ParameterSpec[] {
+  if (c.loraBias) {
+    throw new PeftError("adapter-config", {
+      what: `loraBias is true and ${path} is a target.`,
+      why: "an embedding has no bias, and Python's PEFT allows none here.",
+      fix: `take ${path} out of targetModules, or leave loraBias out.`,
+    });
+  }
+  const r = byPattern(c.rankPattern, path) ?? c.r;
+  const normal: Initial = { kind: "normal", std: 1 };
+  const drawn = c.initLoraWeights === false;
+  const start = (otherwise: Initial): Initial => (drawn && c.useDora ? fromBase : otherwise);
+  return [
+    { key: "lora_embedding_A", shape: [r, vocab], initial: start(drawn ? normal : zero), free: [0] },
+    { key: "lora_embedding_B", shape: [dim, r], initial: start(normal), free: [1] },
+    ...magnitudeSpec(c, dim),
+  ];
+}
+
+/** y + s A^T[ids] B^T */
+function embeddingForward(a: Adapted<EmbeddingSite>, ids: Tensor, c: LoraConfig): Tensor {
+  const { g } = a;
+  const [A, B] = [a.p("lora_embedding_A"), a.p("lora_embedding_B")];
+  const y = a.next(ids);
+  const rows = g.gather(A, ids, 1); // [r, vocab] -> [r, batch, seq]
+  const last = g.transpose(rows, [...ids.shape.map((_, i) => i + 1), 0]); // [batch, seq, r]
+  const low = g.linear(g.mul(last, perRow(g, a.scale, last)), B); // [batch, seq, dim]
+  if (!c.useDora) return g.add(y, low);
+  // A table [vocab, dim] is a transposed weight of a layer from vocab to dim.
+  return doraOutput(a, { weight: a.weight(), a: A, b: B, transposed: true }, { y, wx: y, low });
+}
+
+function embeddingMerge(m: Merging<EmbeddingSite>, c: LoraConfig): { weight: Tensor } {
+  const { g } = m;
+  const [A, B] = [m.p("lora_embedding_A"), g.mul(m.p("lora_embedding_B"), m.scale)];
+  const weight = g.add(m.weight, g.matmul(A, B, { transA: true, transB: true })); // [vocab, dim]
+  return { weight: c.useDora ? mergeDora(m, weight, true) : weight };
+}
+
+function embeddingPrepare(
+  c: LoraConfig,
+  site: EmbeddingSite,
+  weight: Float32Array,
+  random: () => number,
+): Prepared | undefined {
+  if (!c.useDora) return undefined;
+  const [inDim, outDim] = [site.vocab, site.dim];
+  const start: Start = {
+    ...{ weight, inDim, outDim, random },
+    transposed: true,
+    r: rankOf(c, site),
+    scale: scaleOf(c, site),
+  };
+  const pair = c.initLoraWeights === false ? untouched(start, "embedding") : undefined;
+  return {
+    parameters: {
+      ...(pair === undefined ? {} : { lora_embedding_A: pair.a, lora_embedding_B: pair.b }),
+      lora_magnitude_vector: magnitude(start, pair),
+    },
+  };
+}
+
+const embedding: SiteMethod<LoraConfig, EmbeddingSite> = {
+  parameters: embeddingParameters,
+  forward: embeddingForward,
+  scale: scaleOf,
+  merge: embeddingMerge,
+  prepare: embeddingPrepare,
+  structure: (c) => (c.useDora ? "dora" : ""),
+};
+
+function trainedTokens(c: LoraConfig): ReadonlyMap<string | undefined, readonly number[]> | undefined {
+  const indices = c.trainableTokenIndices;
+  if (indices === undefined) return undefined;
+  if (Array.isArray(indices)) return new Map([[undefined, indices]]);
+  return new Map(Object.entries(indices as Readonly<Record<string, readonly number[]>>));
+}
+
+/**
+ * Low-rank adaptation: y = W x + b + s B A x, A [r, in], B [out, r], s = alpha / r. arXiv 2106.09685; DoRA 2402.09353.
+ * Reference: peft/tuners/lora/layer.py
+ */
+export const lora: Method<LoraConfig> = {
+  peftType: "LORA",
+  name: "lora",
+  fields: loraFields,
+  floats: ["lora_dropout"],
+  create: (options) => new LoraConfig(options as LoraOptions),
+  layers: {
+    select: (c) => c,
+    defaults: (roles) => roles.targets,
+    linear,
+    embedding,
+    bias: (c) => c.bias,
+    tokens: trainedTokens,
+  },
+};

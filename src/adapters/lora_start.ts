@@ -1,0 +1,128 @@
+import type { Random } from "../random.js";
+import { normal, uniform } from "../random.js";
+import type { Dense } from "./decomposition.js";
+import { qr, svd } from "./decomposition.js";
+import type { Prepared } from "./method.js";
+
+/** A layer as an initialization sees it: W is [out, in], or [in, out] where `transposed`. */
+export interface Start {
+  readonly weight: Float32Array;
+  readonly inDim: number;
+  readonly outDim: number;
+  readonly transposed: boolean;
+  readonly r: number;
+  /** s: alpha / r or alpha / sqrt(r). */
+  readonly scale: number;
+  readonly random: Random;
+}
+
+/** a [r, in], b [out, r] */
+export interface Pair {
+  readonly a: Float32Array;
+  readonly b: Float32Array;
+}
+
+/** The weight as [out, in] in f64. */
+function dense({ weight, inDim, outDim, transposed }: Start): Dense {
+  const data = Float64Array.from(weight);
+  if (transposed) {
+    for (let o = 0; o < outDim; o++) {
+      for (let i = 0; i < inDim; i++) data[o * inDim + i] = weight[i * outDim + o]!;
+    }
+  }
+  return { rows: outDim, cols: inDim, data };
+}
+
+/** The principal part: W = U S V^T, B = U sqrt(S / s), A = sqrt(S / s) V^T (arXiv 2404.02948). */
+export function pissa(start: Start): Pair {
+  const { r, inDim, outDim, scale } = start;
+  const { u, s, v } = svd(dense(start), r);
+  const roots = s.map((x) => Math.sqrt(x / scale));
+  const a = new Float32Array(r * inDim);
+  const b = new Float32Array(outDim * r);
+  for (let k = 0; k < r; k++) {
+    for (let i = 0; i < inDim; i++) a[k * inDim + i] = roots[k]! * v.data[i * r + k]!;
+    for (let o = 0; o < outDim; o++) b[o * r + k] = roots[k]! * u.data[o * r + k]!;
+  }
+  return { a, b };
+}
+
+/** W = Q R: B is Q's first columns, A is R's first rows (arXiv 2406.01775). */
+export function olora(start: Start): Pair {
+  const { q, r } = qr(dense(start), start.r);
+  return { a: Float32Array.from(r.data), b: Float32Array.from(q.data) };
+}
+
+/**
+ * A and B in orthogonal subspaces, so that B A = 0 though neither is: Q [r, r] is a random rotation, A is made of its odd rows
+ * and B of its even rows. Reference: peft/tuners/lora/layer.py orthogonal_init
+ */
+export function orthogonal({ r, inDim, outDim, random }: Start): Pair {
+  const q = qr({ rows: r, cols: r, data: Float64Array.from({ length: r * r }, () => normal(random)) }, r).q
+    .data;
+  const mix = (parity: 0 | 1): Float64Array => {
+    const out = new Float64Array(r); // one random combination of every other row
+    for (let h = 0; h < r / 2; h++) {
+      const factor = normal(random) / 10;
+      for (let k = 0; k < r; k++) out[k] = out[k]! + factor * q[(2 * h + parity) * r + k]!;
+    }
+    return out;
+  };
+  const a = new Float32Array(r * inDim);
+  for (let i = 0; i < inDim; i++) {
+    const column = mix(0);
+    for (let k = 0; k < r; k++) a[k * inDim + i] = column[k]!;
+  }
+  const b = new Float32Array(outDim * r);
+  for (let o = 0; o < outDim; o++) b.set(mix(1), o * r);
+  return { a, b };
+}
+
+/** What `initLoraWeights: false` leaves: A and B as torch makes linear layers, or embeddings (normal). */
+export function untouched({ r, inDim, outDim, random }: Start, kind: "linear" | "embedding"): Pair {
+  const draw = (length: number, fan: number): Float32Array =>
+    Float32Array.from({ length }, () =>
+      kind === "embedding" ? normal(random) : (2 * uniform(random) - 1) / Math.sqrt(fan),
+    );
+  return { a: draw(r * inDim, inDim), b: draw(outDim * r, r) };
+}
+
+/** W - s B A, stored as W is. */
+export function residual(
+  { weight, inDim, outDim, transposed, r, scale }: Start,
+  { a, b }: Pair,
+): Float32Array {
+  const out = Float32Array.from(weight);
+  const row = new Float64Array(inDim);
+  for (let o = 0; o < outDim; o++) {
+    row.fill(0);
+    for (let k = 0; k < r; k++) {
+      const factor = scale * b[o * r + k]!;
+      for (let i = 0; i < inDim; i++) row[i] = row[i]! + factor * a[k * inDim + i]!;
+    }
+    for (let i = 0; i < inDim; i++) {
+      const at = transposed ? i * outDim + o : o * inDim + i;
+      out[at] = weight[at]! - row[i]!;
+    }
+  }
+  return out;
+}
+
+/** DoRA's magnitude: ||W + s B A|| per output row [out]; no pair: B A is zero. */
+export function magnitude(start: Start, pair?: Pair): Float32Array {
+  const { inDim, outDim, transposed } = start;
+  const weight = pair === undefined ? start.weight : residual({ ...start, scale: -start.scale }, pair);
+  return Float32Array.from({ length: outDim }, (_, o) => {
+    let sum = 0;
+    for (let i = 0; i < inDim; i++) sum += weight[transposed ? i * outDim + o : o * inDim + i]! ** 2;
+    return Math.sqrt(sum);
+  });
+}
+
+/** Parameters by their keys in a layer. */
+export function prepared(
+  keys: readonly [a: string, b: string],
+  pair: Pair | undefined,
+): Prepared["parameters"] {
+  return pair === undefined ? {} : { [keys[0]]: pair.a, [keys[1]]: pair.b };
+}
