@@ -30,7 +30,7 @@ export class Graph {
   #known: Map<string, Tensor> = new Map();
 
   add_<K extends OpName>(op: K, attrs: Ops[K], inputs: readonly Tensor[]): Tensor<K> {
-    const key = `${op}(${inputs.map((x) => x.id).join()})${JSON.stringify(attrs)}`;
+    const key = `${op}(${inputs.map((x) => x.id).join()})${JSON.stringify(attrs, exactly)}`;
     const known = this.#known.get(key);
     if (known !== undefined) return known as Tensor<K>;
     const { shape, dtype } = shapes[op](attrs, inputs);
@@ -308,6 +308,13 @@ export class Graph {
   ): Tensor {
     return this.add_(op, {}, this.#pair(x, y));
   }
+}
+
+/** JSON knows neither infinities nor -0: without this, a mask of -Infinity and one of Infinity were one node. */
+function exactly(_: string, value: unknown): unknown {
+  return typeof value === "number" && (!Number.isFinite(value) || Object.is(value, -0))
+    ? `${Object.is(value, -0) ? "-0" : value}`
+    : value;
 }
 
 function axisOf(x: Tensor, axis: number): number {
