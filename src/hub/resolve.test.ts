@@ -176,13 +176,19 @@ describe("a broken connection", () => {
     await expect(get()).rejects.toThrow(/"model.safetensors" of "org\/tiny" did not arrive as it should/);
     expect(leftovers()).toEqual([]);
   });
+  test("a file that changed under the listing is an error before anything is fetched", async () => {
+    hub.faults.push({ path: "/resolve/", id: "0".repeat(64) });
+    await expect(get({ files: ["model.safetensors"] })).rejects.toThrow(/other content came/);
+    expect(fetched("/store/")).toEqual([]);
+  });
   test("a stop keeps what came", async () => {
     const stop = new AbortController();
     const progress = (event: HubEvent): void => {
       if (event.kind === "progress" && event.file === "model.safetensors" && event.loaded > 0) stop.abort();
     };
     hub.faults.push({ path: "/store/", cutAfter: 100_000 });
-    await expect(get({ signal: stop.signal, progress })).rejects.toMatchObject({ code: "aborted" });
+    const files = ["model.safetensors"];
+    await expect(get({ signal: stop.signal, progress, files })).rejects.toMatchObject({ code: "aborted" });
     expect(leftovers()).toEqual([`${idOf(weights)}.incomplete`]);
   });
 });

@@ -35,6 +35,8 @@ export interface Fault {
   /** Sends this many bytes of the content and breaks the connection. */
   readonly cutAfter?: number;
   readonly ignoreRange?: boolean;
+  /** The id the Hub claims instead of the file's own. */
+  readonly id?: string;
   /** Sends other bytes of the same length. */
   readonly garble?: boolean;
 }
@@ -181,7 +183,11 @@ const resolve: Route = (call, name = "", revision = "", file = "") => {
   const location = large
     ? `${call.hub.store}/store/${name}/${file}`
     : `/api/resolve-cache/models/${name}/${file}`;
-  const headers = { location, "x-linked-etag": `"${idOf(data)}"`, "x-repo-commit": revision };
+  const headers = {
+    location,
+    "x-linked-etag": `"${call.fault?.id ?? idOf(data)}"`,
+    "x-repo-commit": revision,
+  };
   reply(call.answer, large ? 302 : 307, {}, headers);
 };
 
