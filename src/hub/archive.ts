@@ -1,7 +1,8 @@
 import type { StoredType } from "./dtypes.js";
 
 /**
- * A tensor in a file. `bytes` bytes, row-major, little-endian, at the absolute `offset` of `path`, so it can be mapped;
+ * A tensor in a file. `bytes` bytes, row-major, little-endian, at the absolute `offset` of `path`, so
+ * it can be mapped;
  * where it does not lie like that on the disk, `data` holds it and `offset` says nothing.
  */
 export interface StoredTensor {

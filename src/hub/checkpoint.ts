@@ -114,7 +114,7 @@ async function noWeights(folder: string, wanted: string, files: Files): Promise<
     why: `${wanted} (or their .index.json) is looked for, and ${there}.`,
     fix:
       other.length > 0
-        ? `${list(other)} cannot be read under that name: convert it with transformers' save_pretrained, or rename it.`
+        ? `${list(other)} cannot be read: save it with transformers' save_pretrained, or rename it.`
         : "give a folder with weights, or the model's Hub id.",
   });
 }

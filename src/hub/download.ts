@@ -20,7 +20,8 @@ export interface Download {
 const fruitlessTries = 5;
 
 /**
- * Brings one file into the cache's blobs. Each process writes to a name of its own; what an ended one left behind is
+ * Brings one file into the cache's blobs. Each process writes to a name of its own; what an ended one
+ * left behind is
  * taken over and continued. Content is checked against its id before it gets its place.
  */
 export async function downloadBlob(file: RepoFile, context: Download): Promise<void> {
@@ -58,7 +59,10 @@ async function arrived(file: RepoFile, { cache, files }: Download): Promise<numb
   return sizes.reduce((sum, size) => sum + size, 0);
 }
 
-/** Renaming is atomic: of two processes that want the same leftover, one gets it and the other starts anew. */
+/**
+ * Renaming is atomic: of two processes that want the same leftover, one gets it and the other starts
+ * anew.
+ */
 async function takeOver(file: RepoFile, partial: string, { cache, files }: Download): Promise<void> {
   for (const name of await files.list(cache.blobs)) {
     const owner = name.startsWith(`${file.id}.`) ? /^\w+\.((.+)_\w{8}\.)?incomplete$/.exec(name) : null;
@@ -97,7 +101,10 @@ async function sizeOf(path: string, files: Files): Promise<number> {
   return files.size(path).catch(() => 0); // it may go at any time
 }
 
-/** Asks for what is missing and appends it. Returns normally when the answer ended; the content is checked after. */
+/**
+ * Asks for what is missing and appends it. Returns normally when the answer ended; the content is
+ * checked after.
+ */
 async function receive(file: RepoFile, partial: string, have: number, context: Download): Promise<void> {
   const { files } = context;
   if (have === file.size && have > 0) return;
@@ -133,7 +140,8 @@ async function open(file: RepoFile, start: number, context: Download): Promise<R
   const call = hubFetch(settings, about, [416]);
   const headers: Record<string, string> = { "accept-encoding": "identity" };
   if (start > 0) headers["range"] = `bytes=${start}-`;
-  let url = `${settings.endpoint}/${repo}/resolve/${commit}/${file.path.split("/").map(encodeURIComponent).join("/")}`;
+  const path = file.path.split("/").map(encodeURIComponent).join("/");
+  let url = `${settings.endpoint}/${repo}/resolve/${commit}/${path}`;
   for (let hop = 0; hop < 8; hop++) {
     const answer = await call(url, { headers, redirect: "manual" });
     const id = answer.headers.get("x-linked-etag")?.replace(/^W\/|"/g, "");

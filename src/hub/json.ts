@@ -3,7 +3,10 @@ import type { Files } from "./files.js";
 import { nodeFiles } from "./files.js";
 import { scanJson } from "./json_scan.js";
 
-/** Reads a JSON file as Python's json does (NaN and Infinity are numbers). Throws file-format with line and column. */
+/**
+ * Reads a JSON file as Python's json does (NaN and Infinity are numbers). Throws file-format with line
+ * and column.
+ */
 export async function readJson(path: string, files: Files = nodeFiles): Promise<unknown> {
   return parseJson(await files.text(path), path);
 }
@@ -25,7 +28,10 @@ export function parseJson(text: string, path: string): unknown {
   }
 }
 
-/** Parses and also tells which keys held a float (`0.0`, not `0`), for `formatJson` to write them so again. */
+/**
+ * Parses and also tells which keys held a float (`0.0`, not `0`), for `formatJson` to write them so
+ * again.
+ */
 export function parseJsonWithFloats(text: string, path: string): { value: unknown; floats: Set<string> } {
   return scanJson(text, path);
 }
@@ -79,7 +85,10 @@ function pythonNumber(x: number): string {
   return Number.isInteger(x) ? BigInt(x).toString() : pythonFloat(x);
 }
 
-/** Python's repr of a float: both languages give the shortest digits, they differ in where the exponent starts. */
+/**
+ * Python's repr of a float: both languages give the shortest digits, they differ in where the exponent
+ * starts.
+ */
 export function pythonFloat(x: number): string {
   if (!Number.isFinite(x)) return Number.isNaN(x) ? "NaN" : x > 0 ? "Infinity" : "-Infinity";
   const [mantissa = "0", power = "0"] = x.toExponential().split("e");

@@ -2,7 +2,10 @@ import { PeftError } from "../errors.js";
 
 const maxDepth = 500;
 
-/** A JSON reader that JSON.parse is not: it knows the place of a fault, Python's NaN and Infinity, and floats from ints. */
+/**
+ * A JSON reader that JSON.parse is not: it knows the place of a fault, Python's NaN and Infinity, and
+ * floats from ints.
+ */
 export function scanJson(text: string, path: string): { value: unknown; floats: Set<string> } {
   const scan: Scan = { text, path, at: 0, depth: 0, floats: new Set(), key: undefined };
   if (text.charCodeAt(0) === 0xfeff) scan.at = 1;

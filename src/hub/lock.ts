@@ -3,7 +3,8 @@ import type { Files } from "./files.js";
 const patience = 120; // polls without progress, half a second each
 
 /**
- * Runs `action` when nobody else on this machine runs the same. It only saves work: a holder that has ended, or that
+ * Runs `action` when nobody else on this machine runs the same. It only saves work: a holder that has
+ * ended, or that
  * makes no progress for a minute, is passed over, so `action` must be safe when run twice.
  * @param path a file that is there while somebody holds the lock
  */

@@ -1,5 +1,6 @@
 /**
- * snake_case to camelCase, so that `toSnakeName` gives the same name back: only a lower-case letter after "_" is folded
+ * snake_case to camelCase, so that `toSnakeName` gives the same name back: only a lower-case letter
+ * after "_" is folded
  * (`layer_norm_2` stays `layerNorm_2`, `lora_A` and `apply_GS` stay).
  */
 export function toCamelName(name: string): string {
@@ -17,7 +18,10 @@ export function toSnakeName(name: string): string {
 /** Names that Python itself writes in camelCase: AdaLoRA's interval between two budgets. */
 const camelOnDisk: ReadonlySet<string> = new Set(["deltaT"]);
 
-/** Renames the keys of one object, not of those inside it: their keys may be data (`rank_pattern`, `id2label`). */
+/**
+ * Renames the keys of one object, not of those inside it: their keys may be data (`rank_pattern`,
+ * `id2label`).
+ */
 export function renameKeys<T>(
   record: Readonly<Record<string, T>>,
   rename: (name: string) => string,

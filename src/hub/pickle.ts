@@ -4,7 +4,10 @@ import { PeftError } from "../errors.js";
 export interface PickleGlobal {
   readonly global: string;
 }
-/** What a pickle may hold here: plain data, names, and whatever `reader` makes of calls and persistent ids. */
+/**
+ * What a pickle may hold here: plain data, names, and whatever `reader` makes of calls and persistent
+ * ids.
+ */
 export type PickleValue<T> =
   | null
   | boolean
@@ -41,7 +44,8 @@ type Item<T> = PickleValue<T> | typeof mark;
 const mark = Symbol("mark");
 
 /**
- * Reads one pickle (protocols 2 to 5) from `bytes` at `start`, without executing anything: calls and persistent ids
+ * Reads one pickle (protocols 2 to 5) from `bytes` at `start`, without executing anything: calls and
+ * persistent ids
  * go to `reader`, every opcode that plain data do not need is refused (file-format).
  * Reference: https://github.com/python/cpython/blob/main/Lib/pickletools.py
  */

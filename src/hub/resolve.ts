@@ -28,8 +28,10 @@ interface Request {
 }
 
 /**
- * A folder with a model's or adapter's files: a local folder as it is, else the Hub repository of that name in the
- * cache that Python's huggingface_hub shares, downloading what is missing. Throws hub, output (disk full), aborted.
+ * A folder with a model's or adapter's files: a local folder as it is, else the Hub repository of that
+ * name in the
+ * cache that Python's huggingface_hub shares, downloading what is missing. Throws hub, output (disk
+ * full), aborted.
  */
 export async function resolveFolder(
   nameOrFolder: string,
@@ -86,7 +88,7 @@ function notCached({ repo, revision, settings }: Request): PeftError {
   return new PeftError("hub", {
     what: `"${repo}" (revision "${revision}") is not in the cache, or not all of it.`,
     why: `offline mode is on (HF_HUB_OFFLINE) and ${settings.cacheDir} is the only place looked at.`,
-    fix: "download it once with the network on, unset HF_HUB_OFFLINE, or set HF_HOME or HF_HUB_CACHE to where it is.",
+    fix: "download it once with the network on, or set HF_HOME or HF_HUB_CACHE to where it is.",
   });
 }
 
@@ -108,9 +110,10 @@ async function fromHub(request: Request): Promise<string> {
 }
 
 function nothingWanted({ repo, patterns }: Request, names: string[]): PeftError {
+  const wanted = patterns?.join(", ") ?? "config.json and weights";
   return new PeftError("hub", {
     what: `"${repo}" has none of the files that are needed.`,
-    why: `${patterns?.join(", ") ?? "config.json and weights"} are looked for; it holds ${names.slice(0, 8).join(", ") || "nothing"}.`,
+    why: `${wanted} are looked for; it holds ${names.slice(0, 8).join(", ") || "nothing"}.`,
     fix: "check that it is a model or adapter repository.",
   });
 }

@@ -23,14 +23,20 @@ const typeOrder = Object.keys(typeNames) as StoredType[];
 const typeByName = new Map(typeOrder.map((dtype) => [typeNames[dtype], dtype]));
 const maxHeader = 100_000_000;
 
-/** A tensor to be written: its bytes, row-major and little-endian, or a function that makes them when their turn comes. */
+/**
+ * A tensor to be written: its bytes, row-major and little-endian, or a function that makes them when
+ * their turn comes.
+ */
 export interface TensorToWrite {
   readonly dtype: StoredType;
   readonly shape: readonly number[];
   readonly data: Uint8Array | (() => Uint8Array | Promise<Uint8Array>);
 }
 
-/** Reads the header of a safetensors file; every fault of it is one error (file-format). No tensor is read. */
+/**
+ * Reads the header of a safetensors file; every fault of it is one error (file-format). No tensor is
+ * read.
+ */
 export async function openSafetensors(path: string, files: Files = nodeFiles): Promise<Archive> {
   const size = await files.size(path);
   if (size < 8) throw refused(path, [`it has ${size} bytes, and the length of the header alone takes 8`]);
@@ -67,7 +73,8 @@ function readEntry(path: string, name: string, entry: unknown, start: number): S
   if (!isRecord(entry)) return `"${name}" has no description`;
   const dtype = typeByName.get(String(entry["dtype"]));
   if (dtype === undefined) {
-    return `"${name}" is stored as ${JSON.stringify(entry["dtype"])}, known are ${[...typeByName.keys()].join(" ")}`;
+    const known = [...typeByName.keys()].join(" ");
+    return `"${name}" is stored as ${JSON.stringify(entry["dtype"])}, known are ${known}`;
   }
   const shape = entry["shape"];
   const offsets = entry["data_offsets"];

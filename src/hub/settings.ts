@@ -16,7 +16,10 @@ export type HubEvent =
   | { readonly kind: "retry"; readonly reason: string; readonly seconds: number }
   | { readonly kind: "offline"; readonly reason: string };
 
-/** Where the Hub is and who asks. What is left out comes from the environment, as in Python's huggingface_hub. */
+/**
+ * Where the Hub is and who asks. What is left out comes from the environment, as in Python's
+ * huggingface_hub.
+ */
 export interface HubOptions {
   /** Default: HF_TOKEN, else the token that `hf auth login` stored. */
   readonly token?: string | undefined;

@@ -36,7 +36,10 @@ const storageTypes: Readonly<Record<string, StoredType>> = {
   BoolStorage: "bool",
 };
 
-/** Reads the description of a file of torch.save, in zip or legacy form; tensors stay in the file where they can. */
+/**
+ * Reads the description of a file of torch.save, in zip or legacy form; tensors stay in the file where
+ * they can.
+ */
 export async function openTorchBin(path: string, files: Files = nodeFiles): Promise<Archive> {
   const size = await files.size(path);
   const first = await files.read(path, 0, Math.min(4, size));
@@ -188,7 +191,10 @@ function tensorReader(path: string, used: Map<string, Storage> = new Map()): Pic
   };
 }
 
-/** ("storage", type, key, device, elements) and, in legacy form, a view of it: (key, start, elements) or none. */
+/**
+ * ("storage", type, key, device, elements) and, in legacy form, a view of it: (key, start, elements)
+ * or none.
+ */
 function storageOf(id: Value, path: string): Storage {
   const [kind, type, key, , length, part] = Array.isArray(id) ? id : [];
   const name = typeof type === "object" && type !== null && "global" in type ? type.global : "";

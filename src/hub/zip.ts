@@ -15,7 +15,10 @@ const centralHeader = 0x02014b50;
 const localHeader = 0x04034b50;
 const maxDirectory = 256 << 20;
 
-/** Finds every entry of a zip archive with stored entries only, as torch.save writes them; 64-bit sizes included. */
+/**
+ * Finds every entry of a zip archive with stored entries only, as torch.save writes them; 64-bit sizes
+ * included.
+ */
 export async function locateZipEntries(path: string, files: Files): Promise<Map<string, ZipEntry>> {
   const size = await files.size(path);
   const { count, bytes, offset } = await findDirectory(path, size, files);
