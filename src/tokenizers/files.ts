@@ -19,7 +19,7 @@ import { makeTokenizer, noLimit } from "./tokenizer.js";
 export type ReadText = (name: string) => Promise<string | undefined>;
 
 /** Everything that a tokenizer may be made from; a folder holds some of it. */
-export const tokenizerFileNames = [
+export const tokenizerFileNames: readonly string[] = [
   "tokenizer.json",
   "tokenizer_config.json",
   "special_tokens_map.json",
@@ -30,9 +30,12 @@ export const tokenizerFileNames = [
   "chat_template.jinja",
   "chat_template.json",
   "config.json",
-] as const;
+  "spiece.model",
+  "tokenizer.model",
+  "sentencepiece.bpe.model",
+];
 
-const sentencePieceNames = ["spiece.model", "tokenizer.model", "sentencepiece.bpe.model"] as const;
+const sentencePieceNames = tokenizerFileNames.filter((name) => name.endsWith(".model"));
 
 /** Builds a tokenizer from a folder's files. Throws `tokenizer` where there are none that will do. */
 export async function tokenizerFromFiles(read: ReadText): Promise<Tokenizer> {

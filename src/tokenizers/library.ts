@@ -3,16 +3,15 @@ import type { Json } from "./json.js";
 import { fault, isObject } from "./json.js";
 
 /**
- * The one door to @huggingface/tokenizers: its models (BPE merges, unigram's best path, WordPiece's greedy match) and
+ * The one door to @huggingface/tokenizers: its models (BPE merges, WordPiece's greedy match) and
  * its translation of Oniguruma patterns. What it lacks (offsets, truncation, padding) or does otherwise than Python
- * (normalizers, pre-tokenizers, decoders) is ours, in the files beside this one.
+ * (normalizers, pre-tokenizers, decoders), or takes too much for (unigram), is ours, in the files beside this one.
  */
 
 /** What we use of it; its own declarations do not resolve under Node's rules for modules. */
-const { BPE, ReplaceNormalizer, Unigram, WordPiece } = library as unknown as {
+const { BPE, ReplaceNormalizer, WordPiece } = library as unknown as {
   BPE: new (config: Json) => { bpe(text: string): string[] };
   ReplaceNormalizer: new (config: Json) => { pattern: RegExp };
-  Unigram: new (config: Json, endToken: string) => { tokenize(text: string): string[] };
   WordPiece: new (config: Json) => { encode(texts: string[]): string[] };
 };
 
@@ -23,12 +22,6 @@ export type Segment = (text: string) => string[];
 export function bpe(config: Json): Segment {
   const model = new BPE(config);
   return (text) => model.bpe(text);
-}
-
-/** The best path through a unigram vocabulary. */
-export function unigram(config: Json): Segment {
-  const model = new Unigram(config, "");
-  return (text) => model.tokenize(text);
 }
 
 /** Greedy longest match; continuing pieces carry the prefix, an unknown word is `[unk_token]`. */

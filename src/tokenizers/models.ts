@@ -1,8 +1,20 @@
 import { fallbackTokens } from "./bytes.js";
 import type { Json } from "./json.js";
-import { asArray, asNumber, asObject, asString, booleanOr, fault, isObject, stringOr } from "./json.js";
+import {
+  asArray,
+  asNumber,
+  asObject,
+  asString,
+  booleanOr,
+  fault,
+  isObject,
+  numberOr,
+  stringOr,
+} from "./json.js";
 import type { Segment } from "./library.js";
-import { bpe, unigram, wordPiece } from "./library.js";
+import { bpe, wordPiece } from "./library.js";
+import type { PathStep } from "./unigram.js";
+import { bestPath } from "./unigram.js";
 
 /** A piece of a pre-token: [from, to) in its UTF-16 units. */
 export type Piece = { readonly id: number; readonly from: number; readonly to: number };
@@ -84,31 +96,36 @@ function byteIds(vocab: ReadonlyMap<string, number>, text: string): number[] | u
 function readUnigram(config: Json): VocabModel {
   const entries = asArray(config["vocab"], "model.vocab").map((entry) => asArray(entry, "model.vocab entry"));
   const vocab = new Map(entries.map((entry, id) => [asString(entry[0], "model.vocab token"), id]));
-  const segment = unigram(config);
-  const unk = typeof config["unk_id"] === "number" ? config["unk_id"] : undefined;
+  const scores = Float64Array.from(entries, (entry) => asNumber(entry[1], "model.vocab score"));
+  const unk = numberOr(config["unk_id"], undefined);
   const fallback = booleanOr(config["byte_fallback"], false);
-  const tokenize = (text: string): Piece[] => {
-    const fused: { id: number | undefined; from: number; to: number }[] = [];
-    for (const { piece, from, to } of layOut(segment, text)) {
-      const id = vocab.get(piece);
-      const last = fused.at(-1);
-      if (last && isUnknown(last.id, unk) && isUnknown(id, unk)) last.to = to;
-      else fused.push({ id, from, to });
-    }
-    return fused.flatMap(({ id, from, to }) => {
-      if (id !== undefined && id !== unk) return [{ id, from, to }];
+  const limits = {
+    unknownScore: scores.reduce((low, score) => Math.min(low, score), Number.POSITIVE_INFINITY) - 10,
+    longest: [...vocab.keys()].reduce((long, token) => Math.max(long, token.length), 1),
+  };
+  const tokenize = (text: string): Piece[] =>
+    fuseUnknown(bestPath(text, vocab, scores, limits), unk).flatMap(({ id, from, to }) => {
+      const known = id === undefined || id === unk ? vocab.get(text.slice(from, to)) : id;
+      if (known !== undefined) return [{ id: known, from, to }];
       const bytes = fallback ? byteIds(vocab, text.slice(from, to)) : undefined;
       if (bytes) return bytes.map((byte) => ({ id: byte, from, to }));
       if (unk === undefined)
-        fault(`text ${JSON.stringify(text)}`, "is not in the vocabulary, which has no unknown token");
+        fault("unk_id", `is missing, and ${JSON.stringify(text)} is not in the vocabulary`);
       return [{ id: unk, from, to }];
     });
-  };
   return { type: "Unigram", vocab, tokenize };
 }
 
-function isUnknown(id: number | undefined, unk: number | undefined): boolean {
-  return id === undefined || id === unk;
+/** Unknown characters side by side become one token. */
+function fuseUnknown(path: readonly PathStep[], unk: number | undefined): PathStep[] {
+  const out: PathStep[] = [];
+  const isUnknown = (stretch: PathStep): boolean => stretch.id === undefined || stretch.id === unk;
+  for (const stretch of path) {
+    const last = out.at(-1);
+    if (last && isUnknown(last) && isUnknown(stretch)) out[out.length - 1] = { ...last, to: stretch.to };
+    else out.push(stretch);
+  }
+  return out;
 }
 
 function readWordPiece(config: Json): VocabModel {

@@ -223,7 +223,7 @@ def chats():
 
 
 if __name__ == "__main__":
-    a = argparse.ArgumentParser(); a.add_argument("--strings", type=int, default=100); a.add_argument("--parts", type=int, default=6); a.add_argument("--seed", type=int, default=0)
+    a = argparse.ArgumentParser(); a.add_argument("--strings", type=int, default=100); a.add_argument("--parts", type=int, default=3); a.add_argument("--seed", type=int, default=0)
     a.add_argument("--out", type=Path, default=root / "tests" / "golden" / "tokenizers.json"); a = a.parse_args()
     rng = random.Random(a.seed)
     strings = [awkward(rng) for _ in range(a.strings)]
