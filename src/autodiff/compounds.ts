@@ -3,8 +3,9 @@ import type { Graph } from "../graph/graph.js";
 import type { Tensor } from "../graph/ops.js";
 import { unary, unbroadcast, type Vjp } from "./vjp.js";
 
-// Each line below is one pass over a tensor of [batch, seq, hidden], except where its comment says [..., 1]: such a pass is
-// bound by memory, so the formulas are arranged for few passes, and what the forward pass has already computed is reused.
+// Each line below is one pass over a tensor of [batch, seq, hidden], except where its comment says [..., 1]:
+// such a pass is bound by memory, so the formulas are arranged for few passes, and what the forward pass has
+// already computed is reused.
 
 /** z = x / sqrt 2; dx = dy (1 + erf z + 2 / sqrt(pi) z exp(-z^2)) / 2 */
 function geluErf(g: Graph, dy: Tensor, x: Tensor): Tensor {

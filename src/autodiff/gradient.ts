@@ -7,8 +7,8 @@ import { rules } from "./rules.js";
 import { noGradient } from "./vjp.js";
 
 /**
- * d loss / d x for each x in `by`, added to the same graph. loss: f32 []. Undefined where the loss does not depend on it.
- * Reverse mode, only along paths from the loss to `by`.
+ * d loss / d x for each x in `by`, added to the same graph. loss: f32 []. Undefined where the loss does not
+ * depend on it. Reverse mode, only along paths from the loss to `by`.
  */
 export function gradients(g: Graph, loss: Tensor, by: readonly Tensor[]): (Tensor | undefined)[] {
   if (loss.shape.length !== 0) internal(`a loss is a scalar, not [${loss.shape}]`);
@@ -16,8 +16,8 @@ export function gradients(g: Graph, loss: Tensor, by: readonly Tensor[]): (Tenso
 }
 
 /**
- * The sum over i of d ys[i] / d x * dys[i] for each x in `by`: what a block needs whose gradient comes from outside.
- * ys, dys: f32, pairwise of one shape.
+ * The sum over i of d ys[i] / d x * dys[i] for each x in `by`: what a block needs whose gradient comes from
+ * outside. ys, dys: f32, pairwise of one shape.
  */
 export function vjp(
   g: Graph,

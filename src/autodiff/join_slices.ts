@@ -11,9 +11,10 @@ interface Span {
 }
 
 /**
- * What each consumer of one tensor contributes to its gradient, with fewer terms. Where a tensor was cut (q, k and v of one
- * product, the halves of a rotation), each piece's gradient arrives padded with zeroes to the whole: pieces that lie side by
- * side are concatenated instead, which saves a pass over the whole per piece, and another to add them.
+ * What each consumer of one tensor contributes to its gradient, with fewer terms. Where a tensor was cut (q,
+ * k and v of one product, the halves of a rotation), each piece's gradient arrives padded with zeroes to the
+ * whole: pieces that lie side by side are concatenated instead, which saves a pass over the whole per piece,
+ * and another to add them.
  */
 export function joinSlices(g: Graph, parts: readonly Tensor[]): Tensor[] {
   if (parts.length === 1) return [...parts];

@@ -33,7 +33,7 @@ const matmul: Vjp<"matmul"> = (g, y, dy, [a, b], wants) => {
       ? g.matmul(b!, dy, { transA: transB, transB: true }) // Y = A^T B: dA = B dY^T
       : g.matmul(dy, b!, { transB: !transB }); // Y = A B: dA = dY B^T
   const byB = (): Tensor => {
-    const merge = b!.shape.length === 2 && !transA; // one product in place of one per batch entry and their sum
+    const merge = b!.shape.length === 2 && !transA; // one product, not one per batch entry
     const [left, right] = merge ? [g.rows(a!), g.rows(dy)] : [a!, dy];
     return transB
       ? g.matmul(right, left, { transA: true, transB: transA }) // Y = A B^T: dB = dY^T A

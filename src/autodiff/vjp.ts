@@ -4,9 +4,9 @@ import type { Graph } from "../graph/graph.js";
 import type { OpName, Tensor } from "../graph/ops.js";
 
 /**
- * The gradient rule of a primitive y = op(inputs): from dy (shaped like y) the gradient of each input, shaped like it.
- * `wants[i]` tells whether input i leads to something trainable; what is not wanted is not emitted. Called only where
- * at least one input is wanted.
+ * The gradient rule of a primitive y = op(inputs): from dy (shaped like y) the gradient of each input,
+ * shaped like it. `wants[i]` tells whether input i leads to something trainable; what is not wanted is not
+ * emitted. Called only where at least one input is wanted.
  */
 export type Vjp<K extends OpName = OpName> = (
   g: Graph,
@@ -27,7 +27,10 @@ export function unary(dx: Unary): Vjp {
   return (g, y, dy, [x]) => [dx(g, dy, x!, y)];
 }
 
-/** A rule for z = op(x, y) with broadcasting: one line per operand, before it is summed down to the operand's shape. */
+/**
+ * A rule for z = op(x, y) with broadcasting: one line per operand, before it is summed down to the operand's
+ * shape.
+ */
 export function binary(dx: Binary, dy: Binary): Vjp {
   return (g, z, dz, [x, y], [wantsX, wantsY]) => [
     wantsX ? unbroadcast(g, dx(g, dz, x!, y!, z), x!.shape) : undefined,

@@ -20,7 +20,10 @@ export function stridesOf(shape: readonly number[]): number[] {
   return strides;
 }
 
-/** The element at an index of a shape that x broadcasts to: axes align at the end, and an axis of length 1 repeats. */
+/**
+ * The element at an index of a shape that x broadcasts to: axes align at the end, and an axis of length 1
+ * repeats.
+ */
 export function at(x: Value, index: readonly number[]): number {
   let offset = 0;
   const lead = index.length - x.shape.length;

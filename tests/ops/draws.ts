@@ -19,7 +19,10 @@ function one(op: (s: Sketch, x: Tensor) => Tensor, numbers: Numbers = normal): D
   };
 }
 
-/** z = op(x, y), either of them broadcast, or both. `whole`: now and then on integers, which have no gradient. */
+/**
+ * z = op(x, y), either of them broadcast, or both. `whole`: now and then on integers, which have no
+ * gradient.
+ */
 function two(
   op: (s: Sketch, x: Tensor, y: Tensor) => Tensor,
   left: Numbers = normal,

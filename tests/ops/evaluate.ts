@@ -38,7 +38,9 @@ const two =
   (_, [x, y]) =>
     map(f, x!, y!);
 
-/** 2 / sqrt(pi) exp(-x^2) sum over n of 2^n x^(2n + 1) / (2n + 1)!!: all terms of one sign, so exact to f64. */
+/**
+ * 2 / sqrt(pi) exp(-x^2) sum over n of 2^n x^(2n + 1) / (2n + 1)!!: all terms of one sign, so exact to f64.
+ */
 function erf(x: number): number {
   if (Math.abs(x) > 6) return Math.sign(x);
   let term = x;

@@ -35,7 +35,10 @@ export interface Feed extends Value {
   readonly dtype: DType;
 }
 
-/** A random case of a primitive: a graph that contains it, what feeds the graph, and what it can be differentiated by. */
+/**
+ * A random case of a primitive: a graph that contains it, what feeds the graph, and what it can be
+ * differentiated by.
+ */
 export interface Draw {
   readonly g: Graph;
   readonly outputs: readonly Tensor[];

@@ -1,6 +1,6 @@
 /**
- * What the primitive `random` yields for element `index` of a row (the row flattened over all axes but the first), bit for
- * bit. 32-bit integers that wrap; >>> shifts zeroes in:
+ * What the primitive `random` yields for element `index` of a row (the row flattened over all axes but the
+ * first), bit for bit. 32-bit integers that wrap; >>> shifts zeroes in:
  *
  *     x = (key ^ site) + index * 0x9e3779b9         key: one per row, i32; site: i32
  *     x = (x ^ x >>> 16) * 0x7feb352d               lowbias32 (Wellons, "Prospecting for hash functions")
