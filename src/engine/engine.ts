@@ -74,9 +74,9 @@ export class Engine {
     return (await this.#ask({ kind: "run", request })) as RunResult;
   }
 
-  /** Lays a tensor into the worker, to be fed by name: `{ held: name }`. */
-  async put(name: string, tensor: HostTensor): Promise<void> {
-    await this.#ask({ kind: "put", name, tensor });
+  /** Lays tensors into the worker, to be fed by name: `{ held: name }`. */
+  async put(tensors: Readonly<Record<string, HostTensor>>): Promise<void> {
+    await this.#ask({ kind: "put", tensors });
   }
 
   async release(names: readonly string[]): Promise<void> {

@@ -50,7 +50,7 @@ export type Request =
   | { readonly kind: "weights"; readonly changed: ReadonlyMap<string, WeightSource | undefined> }
   | { readonly kind: "compile"; readonly name: string; readonly program: Program }
   | { readonly kind: "drop"; readonly name: string }
-  | { readonly kind: "put"; readonly name: string; readonly tensor: HostTensor }
+  | { readonly kind: "put"; readonly tensors: Readonly<Record<string, HostTensor>> }
   | { readonly kind: "release"; readonly names: readonly string[] }
   | { readonly kind: "run"; readonly request: RunRequest };
 

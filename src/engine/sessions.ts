@@ -56,7 +56,7 @@ export class Sessions {
       case "run":
         return this.#run(request.request);
       case "put":
-        this.#held.set(request.name, toOrt(request.tensor));
+        for (const [name, tensor] of Object.entries(request.tensors)) this.#held.set(name, toOrt(tensor));
         return undefined;
       case "release":
         for (const name of request.names) this.#held.delete(name);

@@ -18,6 +18,8 @@ export class Parameters implements Iterable<Parameter> {
   readonly offsets: readonly number[];
   readonly gradient: Float32Array;
   count = 0;
+  /** Grows whenever the tensors may have changed, so that copies elsewhere know. */
+  version = 0;
 
   constructor(list: readonly Parameter[]) {
     this.list = list;
@@ -47,6 +49,7 @@ export class Parameters implements Iterable<Parameter> {
   zero(): void {
     this.gradient.fill(0);
     this.count = 0;
+    this.version++;
   }
 
   [Symbol.iterator](): Iterator<Parameter> {

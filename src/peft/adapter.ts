@@ -1,0 +1,144 @@
+import type { AdapterConfig, Method, ParameterSpec, SiteMethod } from "../adapters/method.js";
+import { internal } from "../errors.js";
+import type { EmbeddingSite, LinearSite } from "../graph/module.js";
+import { Parameters } from "../graph/parameters.js";
+
+/** One trainable tensor of an adapter. */
+export interface Entry {
+  /** Its name inside the adapter: "model.layers.0.self_attn.q_proj.lora_A.weight". */
+  readonly key: string;
+  /** Its name in adapter_model.safetensors; undefined: not saved there. */
+  readonly savedKey: string | undefined;
+  readonly shape: readonly number[];
+  /** The shape in a graph, where free axes are names. */
+  readonly graphShape: readonly (number | string)[];
+  readonly data: Float32Array;
+}
+
+export interface AdaptedLinear<C> {
+  readonly kind: "linear";
+  readonly site: LinearSite;
+  readonly method: SiteMethod<C, LinearSite>;
+  readonly specs: readonly ParameterSpec[];
+}
+export interface AdaptedEmbedding<C> {
+  readonly kind: "embedding";
+  readonly site: EmbeddingSite;
+  readonly method: SiteMethod<C, EmbeddingSite>;
+  readonly specs: readonly ParameterSpec[];
+}
+export type AdaptedSite<C> = AdaptedLinear<C> | AdaptedEmbedding<C>;
+
+/** Rows of an embedding that are trained: their token ids and the entry that holds them. */
+export interface TokenRows {
+  readonly ids: readonly number[];
+  readonly entry: string;
+}
+
+/**
+ * An adapter on a model: its method, its config, the places where it stands and its tensors.
+ * `replaced` names weights of the base for which the adapter has tensors of its own (modules_to_save, trained biases).
+ */
+export class Adapter<C extends AdapterConfig = AdapterConfig> {
+  readonly name: string;
+  readonly method: Method<C> | undefined;
+  readonly config: C;
+  readonly entries: Map<string, Entry> = new Map();
+  readonly sites: Map<string, AdaptedSite<C>> = new Map();
+  readonly replaced: Map<string, string> = new Map();
+  readonly tokens: Map<string, TokenRows> = new Map();
+  /** How a prompt is there: through its encoder, or as the rows that were saved. */
+  prompt: "encoder" | "stored" | undefined;
+  /** adapter_config.json as it was loaded: fields that we do not interpret are written back. */
+  loadedJson: Readonly<Record<string, unknown>> | undefined;
+  readonly uid: number;
+  #structure: string | undefined;
+  #parameters: Parameters | undefined;
+  #version = 0;
+
+  constructor(name: string, method: Method<C> | undefined, config: C) {
+    this.name = name;
+    this.method = method;
+    this.config = config;
+    this.uid = nextUid();
+  }
+
+  /** The trainable tensors, in a fixed order, with their gradient. */
+  get parameters(): Parameters {
+    this.#parameters ??= new Parameters(
+      [...this.entries.values()].map((e) => ({ name: e.key, shape: e.shape, data: e.data })),
+    );
+    return this.#parameters;
+  }
+
+  /** Grows whenever a tensor may have changed. */
+  get version(): number {
+    return this.#version + (this.#parameters?.version ?? 0);
+  }
+
+  /** To be called after writing into an entry's data. */
+  touch(): void {
+    this.#version++;
+  }
+
+  /** The factor of every adapted layer: alpha / r and the like. */
+  scales(): { site: string; scale: number }[] {
+    return [...this.sites.values()].map((s) => ({ site: s.site.path, scale: scaleOf(s, this.config) }));
+  }
+
+  add(
+    entry: Omit<Entry, "data" | "graphShape"> & { graphShape?: Entry["graphShape"]; data?: Float32Array },
+  ): Entry {
+    const size = entry.shape.reduce((a, b) => a * b, 1);
+    const data = entry.data ?? new Float32Array(size);
+    const whole: Entry = { ...entry, graphShape: entry.graphShape ?? entry.shape, data };
+    this.entries.set(entry.key, whole);
+    this.#changed();
+    return whole;
+  }
+
+  entry(key: string): Entry {
+    return this.entries.get(key) ?? internal(`adapter "${this.name}" has no tensor "${key}"`);
+  }
+
+  remove(key: string): void {
+    this.entries.delete(key);
+    this.#changed();
+  }
+
+  #changed(): void {
+    this.#structure = undefined;
+    this.#parameters = undefined;
+    this.#version++;
+  }
+
+  /** What a compiled graph depends on: adapters of equal structure share graphs. */
+  get structure(): string {
+    this.#structure ??= describe(this);
+    return this.#structure;
+  }
+}
+
+let uids = 0;
+function nextUid(): number {
+  return uids++;
+}
+
+function scaleOf<C>(s: AdaptedSite<C>, c: C): number {
+  return (s.kind === "linear" ? s.method.scale?.(c, s.site) : s.method.scale?.(c, s.site)) ?? 1;
+}
+
+function describe<C extends AdapterConfig>(a: Adapter<C>): string {
+  const whole = JSON.stringify(a.config);
+  const sites = [...a.sites.values()].map((s) => {
+    const { site, method } = s;
+    const own =
+      s.kind === "linear" ? s.method.structure?.(a.config, s.site) : s.method.structure?.(a.config, s.site);
+    return `${site.path}:${method.structure === undefined ? whole : own}`;
+  });
+  const prompt =
+    a.method?.prompt === undefined ? "" : `${a.prompt}:${a.method.prompt.structure?.(a.config) ?? whole}`;
+  const tensors = [...a.entries.values()].map((e) => `${e.key}[${e.graphShape}]`);
+  const tokens = [...a.tokens].map(([path, rows]) => `${path}:${rows.ids}`);
+  return [a.method?.peftType, prompt, sites, tensors, [...a.replaced.keys()], tokens].join(";");
+}

@@ -1,0 +1,248 @@
+import type { AdapterConfig, LayerMethod, Method, ParameterSpec, PromptMethod } from "../adapters/method.js";
+import { PeftError } from "../errors.js";
+import type { TaskType } from "../models/model.js";
+import { random } from "../random.js";
+import { Adapter } from "./adapter.js";
+import { initialize } from "./initialize.js";
+import type { Runtime } from "./runtime.js";
+import { matchTargets, named } from "./targets.js";
+import type { Inventory } from "./trace.js";
+import type { ModelSpec } from "./write.js";
+
+/** An adapter that was put on a model, what is worth a warning, and what must still be read from the base's weights. */
+export interface Attached {
+  readonly adapter: Adapter;
+  readonly warnings: readonly string[];
+  /** Fills in starting values that depend on the base; may change the base's weights (PiSSA, OLoRA). */
+  readonly prepare: (runtime: Runtime) => Promise<void>;
+}
+
+export interface AttachOptions {
+  readonly seed: number;
+  /** Turns a prompt's text into ids (prompt tuning's TEXT). */
+  readonly tokenize?: ((text: string) => readonly number[]) | undefined;
+  /** The adapter's tensors come from a file: only the rows of a prompt, not its encoder, may be there. */
+  readonly storedPrompt?: boolean;
+  /** Values that depend on the base's weights come from a file, but the base's residual does not. */
+  readonly loaded?: boolean;
+}
+
+/** Heads that a task trains beside the adapter. Reference: peft/peft_model.py */
+function taskModules(task: TaskType): readonly string[] {
+  if (task === "SEQ_CLS" || task === "TOKEN_CLS") return ["classifier", "score"];
+  return task === "QUESTION_ANS" ? ["qa_outputs"] : [];
+}
+
+/** Puts a method on a model: finds its layers, makes its parameters. Needs no weights. */
+export function attach<C extends AdapterConfig>(
+  name: string,
+  method: Method<C>,
+  config: C,
+  spec: ModelSpec,
+  inventory: Inventory,
+  options: AttachOptions,
+): Attached {
+  const roles = spec.architecture.roles;
+  const resolved =
+    method.prompt?.resolve(config, promptShape(spec)) ?? method.layers?.resolve?.(config, roles) ?? config;
+  const adapter = new Adapter(name, method, resolved);
+  const warnings: string[] = [];
+  const next = random(options.seed, 0x0ada);
+  if (method.layers !== undefined) warnings.push(...addLayers(adapter, method.layers, spec, inventory, next));
+  if (method.prompt !== undefined) addPrompt(adapter, method.prompt, options, next);
+  addModules(adapter, [...(config.modulesToSave ?? []), ...taskModules(spec.task)], inventory, warnings);
+  if (method.layers !== undefined) addBiases(adapter, method.layers, inventory);
+  if (adapter.entries.size === 0)
+    throw new PeftError("adapter-config", {
+      what: `The ${method.peftType} adapter "${name}" has no parameters.`,
+      why: "nothing of the model is adapted by this config.",
+      fix: "choose targetModules that exist.",
+    });
+  // biome-ignore lint/suspicious/noExplicitAny: a Method<C> is a Method of its own configs only
+  const whole = adapter as Adapter<any>;
+  return { adapter: whole, warnings, prepare: (runtime) => prepare(whole, runtime, options) };
+}
+
+function promptShape({ config }: ModelSpec): Parameters<PromptMethod<AdapterConfig>["resolve"]>[1] {
+  const { hiddenSize: hidden, layers, cache, encoderDecoder } = config;
+  return { hidden, heads: cache.kvHeads, layers, submodules: encoderDecoder ? 2 : 1, cache };
+}
+
+function addLayers<C extends AdapterConfig>(
+  adapter: Adapter<C>,
+  layers: LayerMethod<C>,
+  spec: ModelSpec,
+  inventory: Inventory,
+  next: () => number,
+): string[] {
+  const { config } = adapter;
+  const matched = matchTargets(
+    spec,
+    inventory,
+    layers.select(config),
+    layers.defaults(spec.architecture.roles),
+  );
+  if (matched.embeddings.length > 0 && layers.embedding === undefined)
+    throw new PeftError("adapter-targets", {
+      what: `${adapter.method!.peftType} cannot adapt ${matched.embeddings.map((e) => e.path).join(", ")}.`,
+      why: "it works on linear layers, and these are embeddings.",
+      fix: "leave them out of targetModules.",
+    });
+  for (const site of matched.embeddings) {
+    const specs = layers.embedding!.parameters(config, site);
+    adapter.sites.set(site.path, { kind: "embedding", site, method: layers.embedding!, specs });
+    addEntries(adapter, site.path, specs, next);
+  }
+  for (const site of matched.linears) {
+    const specs = layers.linear.parameters(config, site);
+    adapter.sites.set(site.path, { kind: "linear", site, method: layers.linear, specs });
+    addEntries(adapter, site.path, specs, next);
+  }
+  for (const [module, ids] of layers.tokens?.(config) ?? []) addTokens(adapter, module, ids, inventory);
+  if (matched.unmatched.length === 0) return [];
+  return [`targetModules ${JSON.stringify(matched.unmatched)} match no layer; the others of the list do.`];
+}
+
+function addEntries<C extends AdapterConfig>(
+  adapter: Adapter<C>,
+  path: string,
+  specs: readonly ParameterSpec[],
+  next: () => number,
+): void {
+  for (const { key, shape, initial, free } of specs) {
+    const graphShape = shape.map((d, i) => (free?.includes(i) ? `rank.${adapter.sites.size}` : d));
+    const full = `${path}.${key}`;
+    const entry = adapter.add({ key: full, savedKey: `base_model.model.${full}`, shape, graphShape });
+    initialize(entry.data, shape, initial, next);
+  }
+}
+
+function addTokens<C extends AdapterConfig>(
+  adapter: Adapter<C>,
+  module: string | undefined,
+  ids: readonly number[],
+  inventory: Inventory,
+): void {
+  const site = [...inventory.embeddings.values()].find((e) => module === undefined || named(e.path, module));
+  const beyond = ids.filter((id) => site !== undefined && (id < 0 || id >= site.vocab));
+  if (site === undefined || beyond.length > 0)
+    throw new PeftError("adapter-config", {
+      what: `trainableTokenIndices names ${site === undefined ? `the module "${module}"` : `the ids ${beyond}`}.`,
+      why:
+        site === undefined
+          ? `the model's embeddings are ${[...inventory.embeddings.keys()].join(", ")}.`
+          : `the embedding ${site.path} has ${site.vocab} rows.`,
+      fix: "name an embedding that exists and ids below its size.",
+    });
+  const key = `${site.path}.token_adapter.trainable_tokens_delta`;
+  adapter.tokens.set(site.path, { ids, entry: key });
+  adapter.add({ key, savedKey: `base_model.model.${key}`, shape: [ids.length, site.dim] });
+}
+
+function addPrompt<C extends AdapterConfig>(
+  adapter: Adapter<C>,
+  prompt: PromptMethod<C>,
+  options: AttachOptions,
+  next: () => number,
+): void {
+  const { config } = adapter;
+  const stored = options.storedPrompt === true && prompt.table(config) === undefined;
+  adapter.prompt = stored ? "stored" : "encoder";
+  if (stored) {
+    adapter.add({ key: "prompt_embeddings", savedKey: undefined, shape: prompt.shape(config) });
+    return;
+  }
+  for (const { key, shape, initial } of prompt.parameters(config)) {
+    const entry = adapter.add({ key: `prompt_encoder.${key}`, savedKey: undefined, shape });
+    initialize(entry.data, shape, initial, next);
+  }
+}
+
+/** Whole modules that train: the adapter has tensors of its own in their place. */
+function addModules<C extends AdapterConfig>(
+  adapter: Adapter<C>,
+  modules: readonly string[],
+  inventory: Inventory,
+  warnings: string[],
+): void {
+  const prefix = adapter.method?.prompt === undefined ? "base_model.model." : "base_model.";
+  const matched = new Set<string>();
+  for (const [name, shape] of inventory.weights) {
+    const module = modules.find((m) => named(name.slice(0, name.lastIndexOf(".")), m));
+    if (module === undefined || adapter.replaced.has(name)) continue;
+    matched.add(module);
+    adapter.replaced.set(name, name);
+    adapter.add({ key: name, savedKey: prefix + name, shape });
+  }
+  const unknown = (adapter.config.modulesToSave ?? []).filter((m) => !matched.has(m));
+  const heads = ["classifier", "score", "qa_outputs"];
+  if (unknown.some((m) => !heads.includes(m)))
+    warnings.push(`modulesToSave ${JSON.stringify(unknown)} name no module of this model.`);
+}
+
+function addBiases<C extends AdapterConfig>(
+  adapter: Adapter<C>,
+  layers: LayerMethod<C>,
+  inventory: Inventory,
+): void {
+  const bias = layers.bias?.(adapter.config) ?? "none";
+  if (bias === "none") return;
+  for (const [name, shape] of inventory.weights) {
+    if (!name.endsWith(".bias") || adapter.replaced.has(name)) continue;
+    const path = name.slice(0, -".bias".length);
+    const adapted = adapter.sites.has(path);
+    if (bias === "lora_only" && !adapted) continue;
+    const key = adapted ? `${path}.base_layer.bias` : name;
+    adapter.replaced.set(name, key);
+    adapter.add({ key, savedKey: `base_model.model.${key}`, shape });
+  }
+}
+
+/** Everything that starts from the base's weights: copies of modules and biases, token rows, decompositions. */
+async function prepare(adapter: Adapter, runtime: Runtime, options: AttachOptions): Promise<void> {
+  const next = random(options.seed, 0x9e4);
+  const residuals = new Map<string, Float32Array>();
+  for (const [name, key] of adapter.replaced) adapter.entry(key).data.set(await runtime.weight(name));
+  for (const [path, { ids, entry }] of adapter.tokens) {
+    const { weight, dim } = runtime.weights.inventory.embeddings.get(path)!;
+    const table = await runtime.weight(weight);
+    const rows = adapter.entry(entry).data;
+    for (const [i, id] of ids.entries()) rows.set(table.subarray(id * dim, (id + 1) * dim), i * dim);
+  }
+  for (const s of adapter.sites.values()) {
+    if (s.method.prepare === undefined) continue;
+    const weight = await runtime.weight(s.site.weight);
+    const prepared =
+      s.kind === "linear"
+        ? s.method.prepare(adapter.config, s.site, weight, next)
+        : s.method.prepare(adapter.config, s.site, weight, next);
+    for (const [key, data] of Object.entries(prepared?.parameters ?? {}))
+      adapter.entry(`${s.site.path}.${key}`).data.set(data);
+    if (prepared?.weight !== undefined) residuals.set(s.site.weight, prepared.weight);
+  }
+  await startPrompt(adapter, runtime, options, next);
+  adapter.touch();
+  await runtime.changeWeights(residuals);
+}
+
+/** Prompt tuning from rows of the vocabulary or from a text. */
+async function startPrompt(
+  adapter: Adapter,
+  runtime: Runtime,
+  { tokenize }: AttachOptions,
+  next: () => number,
+): Promise<void> {
+  const { method, config } = adapter;
+  const table = method?.prompt?.table(config);
+  const embedding = [...runtime.weights.inventory.embeddings.values()][0];
+  if (method?.prompt?.initialTokens === undefined || table === undefined || embedding === undefined) return;
+  const ids = method.prompt.initialTokens(config, embedding.vocab, next, tokenize);
+  if (ids === undefined) return;
+  const rows = adapter.entry(`prompt_encoder.${table}`).data;
+  const { dim } = embedding;
+  const all = await runtime.weight(embedding.weight);
+  for (let i = 0; i * dim < rows.length; i++) {
+    const id = ids[i % ids.length]!;
+    rows.set(all.subarray(id * dim, (id + 1) * dim), i * dim);
+  }
+}

@@ -1,0 +1,186 @@
+import type { Batch, TaskType as BatchTask, Floats, Ids } from "../data/batch.js";
+import type { HostTensor } from "../engine/messages.js";
+import { PeftError } from "../errors.js";
+import { mix } from "../random.js";
+import type { ModelSpec } from "./write.js";
+
+/** A batch without labels too, for a forward pass; encoder-decoders may name the decoder's input themselves. */
+export type Inputs<T extends BatchTask = BatchTask> = Pick<Batch<T>, "task" | "inputIds" | "attentionMask"> &
+  Partial<Omit<Batch<T>, "task" | "inputIds" | "attentionMask">> & { readonly decoderInputIds?: Ids };
+
+/** Virtual tokens of the active prompt method: before the input, or in the cache. */
+export interface Virtual {
+  readonly input: number;
+  readonly cache: number;
+}
+
+/** Most logits that are held at once: 16 MB. */
+const CHUNK_LOGITS = 1 << 22;
+
+export function ids(data: Int32Array, shape: readonly number[]): HostTensor {
+  return { dtype: "i64", shape, data };
+}
+
+/** [rows, columns] with `before` columns of `value` in front. */
+function padFront({ data, shape: [rows, columns] }: Ids, before: number, value: number): HostTensor {
+  if (before === 0) return ids(data, [rows, columns]);
+  const out = new Int32Array(rows * (before + columns)).fill(value);
+  for (let i = 0; i < rows; i++)
+    out.set(data.subarray(i * columns, (i + 1) * columns), i * (before + columns) + before);
+  return ids(out, [rows, before + columns]);
+}
+
+/** first, first + 1, ... in every row */
+export function counting(rows: number, first: number, length: number): HostTensor {
+  const data = new Int32Array(rows * length);
+  for (let i = 0; i < data.length; i++) data[i] = first + (i % length);
+  return ids(data, [rows, length]);
+}
+
+export function filled(rows: number, columns: number, value: number): Ids {
+  return { data: new Int32Array(rows * columns).fill(value), shape: [rows, columns] };
+}
+
+/** Throws "batch" for what cannot be run: another task's batch, ids beyond the vocabulary, labels that are all masked. */
+export function checkBatch(spec: ModelSpec, batch: Inputs): void {
+  const faults: string[] = [];
+  const { vocabSize, modelType } = spec.config;
+  if (batch.task !== spec.task) faults.push(`it is a batch for ${batch.task}, the model is for ${spec.task}`);
+  const beyond = batch.inputIds.data.find((id) => id < 0 || id >= vocabSize);
+  if (beyond !== undefined) faults.push(`token id ${beyond} is beyond the vocabulary of ${vocabSize}`);
+  if (`${batch.inputIds.shape}` !== `${batch.attentionMask.shape}`)
+    faults.push(`inputIds are [${batch.inputIds.shape}], attentionMask [${batch.attentionMask.shape}]`);
+  if (batch.inputIds.data.length === 0) faults.push("it is empty");
+  if (faults.length === 0) return;
+  throw new PeftError("batch", {
+    what: `This batch cannot be run: ${faults.join("; ")}.`,
+    why: `the model is a ${modelType} for ${spec.task}.`,
+    fix: "make batches with this model's own tokenizer: batches(rows, { tokenizer, model }).",
+  });
+}
+
+/** Feeds of a pass over whole sequences. */
+export function forwardFeeds(spec: ModelSpec, batch: Inputs, virtual: Virtual): Record<string, HostTensor> {
+  const [rows, seq] = batch.inputIds.shape;
+  const { encoderDecoder } = spec.config;
+  const cacheHere = encoderDecoder ? 0 : virtual.cache;
+  const types = "tokenTypeIds" in batch && batch.tokenTypeIds ? batch.tokenTypeIds : filled(rows, seq, 0);
+  const feeds: Record<string, HostTensor> = {
+    inputIds: ids(batch.inputIds.data, [rows, seq]),
+    attentionMask: padFront(batch.attentionMask, virtual.input + cacheHere, 1),
+    positionIds: counting(rows, cacheHere, virtual.input + seq),
+    tokenTypeIds: padFront(types, virtual.input, 0),
+  };
+  if (!encoderDecoder) return feeds;
+  const decoder = decoderInput(spec, batch);
+  const target = decoder.shape[1];
+  return {
+    ...feeds,
+    decoderInputIds: ids(decoder.data, decoder.shape),
+    decoderAttentionMask: ids(filled(rows, virtual.cache + target, 1).data, [rows, virtual.cache + target]),
+    decoderPositionIds: counting(rows, virtual.cache, target),
+  };
+}
+
+/** Labels moved right by one, after the start token; ignored ones become padding. */
+function decoderInput({ config }: ModelSpec, batch: Inputs): Ids {
+  if (batch.decoderInputIds !== undefined) return batch.decoderInputIds;
+  const labels = "labels" in batch ? (batch.labels as Ids | undefined) : undefined;
+  if (labels === undefined)
+    throw new PeftError("batch", {
+      what: "This batch has neither labels nor decoderInputIds.",
+      why: "an encoder-decoder needs to know what its decoder reads.",
+      fix: "give labels, or decoderInputIds; to answer freely, call generate().",
+    });
+  const [rows, columns] = labels.shape;
+  const out = filled(rows, columns, config.padTokenId ?? 0);
+  for (let i = 0; i < rows; i++) {
+    out.data[i * columns] = config.decoderStartTokenId ?? config.padTokenId ?? 0;
+    for (let j = 1; j < columns; j++) {
+      const label = labels.data[i * columns + j - 1]!;
+      if (label >= 0) out.data[i * columns + j] = label;
+    }
+  }
+  return out;
+}
+
+/** Feeds of the loss. Throws "batch" where labels are missing or all masked. */
+export function lossFeeds(spec: ModelSpec, batch: Inputs, virtual: Virtual): Record<string, HostTensor> {
+  const { task } = spec;
+  if (task === "FEATURE_EXTRACTION") return {};
+  if (task === "QUESTION_ANS") {
+    const { startPositions, endPositions } = batch as Partial<Batch<"QUESTION_ANS">>;
+    if (startPositions === undefined || endPositions === undefined)
+      throw noLabels("startPositions and endPositions");
+    const length = batch.inputIds.shape[1] + virtual.input;
+    return { startPositions: span(startPositions, length), endPositions: span(endPositions, length) };
+  }
+  const { labels } = batch as { labels?: Ids | Floats };
+  if (labels === undefined) throw noLabels("labels");
+  if (task === "SEQ_CLS") return { labels: rowLabels(labels) };
+  return tokenLabels(spec, labels as Ids, batch, virtual);
+}
+
+/** Positions beyond the sequence are not learnt, as transformers has it. */
+function span(positions: Ids, length: number): HostTensor {
+  return ids(
+    positions.data.map((p) => (p < length ? p : -100)),
+    [positions.data.length],
+  );
+}
+
+function rowLabels(labels: Ids | Floats): HostTensor {
+  if (labels.data instanceof Float32Array) return { dtype: "f32", shape: labels.shape, data: labels.data };
+  return ids(labels.data, [labels.data.length]);
+}
+
+/** Where the model predicts a labelled token, as rows of the flattened hidden states, in chunks of bounded size. */
+function tokenLabels(
+  { task, config }: ModelSpec,
+  labels: Ids,
+  batch: Inputs,
+  virtual: Virtual,
+): Record<string, HostTensor> {
+  const [rows, columns] = labels.shape;
+  const shift = task === "CAUSAL_LM" ? 1 : 0;
+  const before = task === "SEQ_2_SEQ_LM" ? 0 : virtual.input;
+  const width = task === "SEQ_2_SEQ_LM" ? columns : batch.inputIds.shape[1] + virtual.input;
+  const positions: number[] = [];
+  const wanted: number[] = [];
+  for (let i = 0; i < rows; i++)
+    for (let j = 0; j < columns; j++) {
+      const label = labels.data[i * columns + j]!;
+      if (label < 0 || before + j - shift < 0) continue;
+      positions.push(i * width + before + j - shift);
+      wanted.push(label);
+    }
+  if (wanted.length === 0)
+    throw new PeftError("batch", {
+      what: "Every label of this batch is masked.",
+      why: "there is nothing to learn: the targets were cut away or are empty.",
+      fix: "raise maxLength, or drop these rows.",
+    });
+  const classes = task === "TOKEN_CLS" ? config.numLabels : config.vocabSize;
+  const chunks = Math.ceil(wanted.length / Math.max(1, Math.floor(CHUNK_LOGITS / classes)));
+  const chunk = Math.ceil(wanted.length / chunks);
+  const fill = (values: readonly number[], rest: number): HostTensor => {
+    const data = new Int32Array(chunks * chunk).fill(rest);
+    data.set(values);
+    return ids(data, [chunks, chunk]);
+  };
+  return { labelPositions: fill(positions, 0), labels: fill(wanted, -100) };
+}
+
+function noLabels(what: string): PeftError {
+  return new PeftError("batch", {
+    what: `This batch has no ${what}.`,
+    why: "a loss needs them.",
+    fix: "use rows with a target or label, or call forward() for the logits alone.",
+  });
+}
+
+/** Keys of the random numbers of a step: one per sample, whatever batch it is in. */
+export function randomKeys(seed: number, step: number, samples: Int32Array): HostTensor {
+  const start = mix(mix(seed) + step);
+  return { dtype: "i32", shape: [samples.length], data: samples.map((row) => mix(start ^ mix(row + 1)) | 0) };
+}

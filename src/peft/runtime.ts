@@ -1,0 +1,220 @@
+import { gradients } from "../autodiff/gradient.js";
+import type { EngineSettings } from "../engine/engine.js";
+import { Engine } from "../engine/engine.js";
+import type { Feed, HostTensor, RunResult, WeightSource } from "../engine/messages.js";
+import { toProgram } from "../engine/program.js";
+import { internal } from "../errors.js";
+import type { Tensor } from "../graph/ops.js";
+import { isOp } from "../graph/ops.js";
+import type { Adapter, Entry } from "./adapter.js";
+import type { TraceOptions } from "./trace.js";
+import { entryInput, gateInput, ModelTrace, parseEntryInput, scaleInput } from "./trace.js";
+import type { BoundWeights } from "./weights.js";
+
+/** What a program computes: outputs, and of which inputs the gradient of which output is wanted. */
+export interface Written {
+  readonly outputs: Readonly<Record<string, Tensor>>;
+  readonly loss?: Tensor;
+}
+
+interface Compiled {
+  readonly inputs: ReadonlySet<string>;
+  /** Inputs with a gradient, in the order in which gradients are packed. */
+  readonly gradients: readonly string[];
+}
+
+/** Which adapters a run uses, in slots, and how strongly each row uses each. */
+export interface View {
+  readonly adapters: readonly Adapter[];
+  /** Per slot: on (1) or off (0), for all rows, or row by row (mixed batches). */
+  readonly gates: readonly (number | Float32Array)[];
+}
+
+export const NO_ADAPTERS: View = { adapters: [], gates: [] };
+
+export interface RunRequest {
+  /** What is computed, beside the adapters' structure: part of the compiled program's name. */
+  readonly kind: string;
+  readonly view: View;
+  readonly training?: boolean;
+  readonly virtual?: boolean;
+  readonly write: (trace: ModelTrace) => Written;
+  readonly feeds: Readonly<Record<string, Feed>>;
+  readonly keep?: Readonly<Record<string, string>>;
+}
+
+/** A run's results; gradients by graph input, in the order of `gradients`, one after another in `packed`. */
+export interface RunOutcome extends RunResult {
+  readonly gradients: readonly string[];
+}
+
+/**
+ * A model's weights on an engine, and its compiled programs. One program serves every batch shape and all adapters of one
+ * structure; adapters' tensors stay in the engine until they change.
+ */
+export class Runtime {
+  readonly weights: BoundWeights;
+  readonly #settings: EngineSettings;
+  readonly #compiled: Map<string, Compiled> = new Map();
+  readonly #sent: Map<string, number> = new Map();
+  readonly #names: Map<string, string> = new Map();
+  readonly #overrides: Map<string, WeightSource> = new Map();
+  #engine: Promise<Engine> | undefined;
+  #uid = 0;
+
+  constructor(weights: BoundWeights, settings: EngineSettings) {
+    this.weights = weights;
+    this.#settings = settings;
+  }
+
+  engine(): Promise<Engine> {
+    const sources = new Map([...this.weights.sources, ...this.#overrides]);
+    this.#engine ??= Engine.open(sources, this.#settings);
+    return this.#engine;
+  }
+
+  /** How many programs were compiled so far. */
+  async compilations(): Promise<number> {
+    return this.#engine === undefined ? 0 : (await this.#engine).compilations;
+  }
+
+  /** A number that no other caller of this runtime got: for names of things held in the engine. */
+  unique(): number {
+    return this.#uid++;
+  }
+
+  /** The base's weight as it is now: the checkpoint's, or what replaced it. */
+  async weight(name: string): Promise<Float32Array> {
+    return this.#overrides.get(name)?.data ?? (await this.weights.readF32(name));
+  }
+
+  /** Whether a weight is not the checkpoint's any more. */
+  isChanged(name: string): boolean {
+    return this.#overrides.has(name);
+  }
+
+  /** Replaces weights of the base, or takes them back to the checkpoint's (undefined). */
+  async changeWeights(changed: ReadonlyMap<string, Float32Array | undefined>): Promise<void> {
+    const sources = new Map<string, WeightSource>();
+    for (const [name, data] of changed) {
+      const original = this.weights.sources.get(name) ?? internal(`no weight "${name}"`);
+      if (data === undefined) this.#overrides.delete(name);
+      else this.#overrides.set(name, { dtype: "f32", shape: original.shape, file: undefined, data });
+      sources.set(name, this.#overrides.get(name) ?? original);
+    }
+    if (this.#engine !== undefined && sources.size > 0) await (await this.#engine).changeWeights(sources);
+  }
+
+  async run(request: RunRequest): Promise<RunOutcome> {
+    const engine = await this.engine();
+    const { view } = request;
+    const mixed = view.gates.some((gate) => typeof gate !== "number");
+    const options: TraceOptions = {
+      adapters: view.adapters,
+      mixed,
+      training: request.training ?? false,
+      virtual: request.virtual ?? true,
+    };
+    const flags = `${options.training ? "training" : ""}|${options.virtual ? "virtual" : ""}|${mixed ? "mixed" : ""}`;
+    const name = this.#name([request.kind, flags, ...view.adapters.map((a) => a.structure)].join("\n"));
+    const compiled = await this.#compile(engine, name, options, request.write);
+    const feeds = { ...(await this.#adapterFeeds(engine, view, compiled)), ...request.feeds };
+    const missing = [...compiled.inputs].filter((input) => !(input in feeds));
+    if (missing.length > 0) internal(`inputs without a value: ${missing}`);
+    const used = Object.fromEntries(Object.entries(feeds).filter(([input]) => compiled.inputs.has(input)));
+    const pack = compiled.gradients.map((input) => `gradient:${input}`);
+    const result = await engine.run(name, used, { keep: request.keep ?? {}, pack });
+    return { ...result, gradients: compiled.gradients };
+  }
+
+  async release(names: readonly string[]): Promise<void> {
+    if (this.#engine !== undefined) await (await this.#engine).release(names);
+  }
+
+  async put(tensors: Readonly<Record<string, HostTensor>>): Promise<void> {
+    await (await this.engine()).put(tensors);
+  }
+
+  async close(): Promise<void> {
+    if (this.#engine !== undefined) await (await this.#engine).close();
+    this.#engine = undefined;
+    this.#compiled.clear();
+    this.#sent.clear();
+  }
+
+  #name(key: string): string {
+    const known = this.#names.get(key);
+    if (known !== undefined) return known;
+    const name = `program${this.#names.size}`;
+    this.#names.set(key, name);
+    return name;
+  }
+
+  async #compile(
+    engine: Engine,
+    name: string,
+    options: TraceOptions,
+    write: (trace: ModelTrace) => Written,
+  ): Promise<Compiled> {
+    const known = this.#compiled.get(name);
+    if (known !== undefined && engine.isCompiled(name)) return known;
+    const trace = new ModelTrace(options);
+    const { outputs, loss } = write(trace);
+    const inputs = trace.g.nodes.filter((x): x is Tensor<"input"> => isOp(x, "input"));
+    const wanted = loss === undefined ? [] : inputs.filter((x) => isTrained(x.attrs.name));
+    const grads = loss === undefined ? [] : gradients(trace.g, loss, wanted);
+    const all: Record<string, Tensor> = { ...outputs };
+    const packed: string[] = [];
+    for (const [i, x] of wanted.entries()) {
+      const gradient = grads[i];
+      if (gradient === undefined) continue;
+      all[`gradient:${x.attrs.name}`] = gradient;
+      packed.push(x.attrs.name);
+    }
+    const program = toProgram(all);
+    const names = program.nodes.flatMap((n) =>
+      n.op === "input" ? [(n.attrs as { name: string }).name] : [],
+    );
+    const compiled = { inputs: new Set(names), gradients: packed };
+    await engine.compile(name, () => program);
+    this.#compiled.set(name, compiled);
+    return compiled;
+  }
+
+  /** Feeds of the adapters' own inputs: tensors are sent where they changed, scales and gates with every run. */
+  async #adapterFeeds(engine: Engine, view: View, compiled: Compiled): Promise<Record<string, Feed>> {
+    const feeds: Record<string, Feed> = {};
+    const changed: Record<string, HostTensor> = {};
+    for (const [slot, adapter] of view.adapters.entries()) {
+      const gate = view.gates[slot]!;
+      for (const entry of adapter.entries.values()) {
+        const input = entryInput(slot, entry.key);
+        if (!compiled.inputs.has(input)) continue;
+        const held = `${adapter.uid}:${entry.key}`;
+        feeds[input] = { held };
+        if (this.#sent.get(held) === adapter.version) continue;
+        changed[held] = hostEntry(entry);
+        this.#sent.set(held, adapter.version);
+      }
+      feeds[gateInput(slot)] = scaleFeed(1, gate);
+      for (const { site, scale } of adapter.scales()) feeds[scaleInput(slot, site)] = scaleFeed(scale, gate);
+    }
+    if (Object.keys(changed).length > 0) await engine.put(changed);
+    return feeds;
+  }
+}
+
+/** Adapters' tensors are the inputs that can have a gradient; scales and gates are numbers of their configs. */
+function isTrained(name: string): boolean {
+  const entry = parseEntryInput(name);
+  return entry !== undefined && entry.key !== "gate" && !entry.key.startsWith("scale:");
+}
+
+function hostEntry({ shape, data }: Entry): HostTensor {
+  return { dtype: "f32", shape, data };
+}
+
+function scaleFeed(scale: number, gate: number | Float32Array): HostTensor {
+  if (typeof gate === "number") return { dtype: "f32", shape: [], data: Float32Array.of(scale * gate) };
+  return { dtype: "f32", shape: [gate.length], data: gate.map((x) => x * scale) };
+}

@@ -1,0 +1,113 @@
+import type { Selection } from "../adapters/method.js";
+import { PeftError } from "../errors.js";
+import type { EmbeddingSite, LinearSite } from "../graph/module.js";
+import type { Inventory } from "./trace.js";
+import type { ModelSpec } from "./write.js";
+
+/** The layers that a selection means, in the model's order, and names of the list that matched nothing. */
+export interface Matched {
+  readonly linears: readonly LinearSite[];
+  readonly embeddings: readonly EmbeddingSite[];
+  /** Entries of a target list that no layer has: worth a warning. */
+  readonly unmatched: readonly string[];
+}
+
+/** A name means a module with this path, or one whose path ends in it, after a dot. */
+export function named(path: string, name: string): boolean {
+  return path === name || path.endsWith(`.${name}`);
+}
+
+function matches(path: string, patterns: string | readonly string[]): boolean {
+  if (typeof patterns === "string") return new RegExp(`^(?:${patterns})$`).test(path);
+  return patterns.some((name) => named(path, name));
+}
+
+/** The number of the block that a module is in: after `pattern`, or after the first list of blocks. */
+function layerNumber(path: string, patterns: string | readonly string[] | undefined): number | undefined {
+  const names = typeof patterns === "string" ? [patterns] : (patterns ?? []);
+  const forms =
+    names.length === 0 ? [/^.*\.[^.]*\.(\d+)\./] : names.map((n) => new RegExp(`^.*\\.${n}\\.(\\d+)\\.`));
+  for (const form of forms) {
+    const found = form.exec(path);
+    if (found !== null) return Number(found[1]);
+  }
+  return undefined;
+}
+
+function isSelected(path: string, s: Selection, targets: string | readonly string[]): boolean {
+  if ((s.excludeModules?.length ?? 0) > 0 && matches(path, s.excludeModules!)) return false;
+  if (typeof targets !== "string" && targets.includes(path)) return true;
+  if (!matches(path, targets)) return false;
+  if (s.layersToTransform === undefined || typeof targets === "string") return true;
+  const layer = layerNumber(path, s.layersPattern);
+  const wanted = typeof s.layersToTransform === "number" ? [s.layersToTransform] : s.layersToTransform;
+  return wanted.length === 0 || (layer !== undefined && wanted.includes(layer));
+}
+
+/**
+ * Chooses layers as PEFT does. Throws "adapter-targets" where nothing matches: the error lists what is there.
+ * Reference: peft/tuners/tuners_utils.py, check_target_module_exists
+ */
+export function matchTargets(
+  spec: ModelSpec,
+  inventory: Inventory,
+  selection: Selection,
+  defaults: readonly string[] | undefined,
+): Matched {
+  const targets = selection.targetModules ?? defaults;
+  if (targets === undefined || targets.length === 0) throw noTargets(spec, inventory);
+  if (targets === "all-linear") return allLinear(spec, inventory, selection);
+  const linears = [...inventory.linears.values()].filter((l) => isSelected(l.path, selection, targets));
+  const embeddings = [...inventory.embeddings.values()].filter((e) => isSelected(e.path, selection, targets));
+  const names = typeof targets === "string" ? [targets] : targets;
+  if (linears.length + embeddings.length === 0) throw nothingMatches(spec, inventory, selection, names);
+  const paths = [...linears, ...embeddings].map((s) => s.path);
+  const all = [...inventory.linears.keys(), ...inventory.embeddings.keys()];
+  const unmatched =
+    typeof targets === "string" ? [] : names.filter((n) => ![...paths, ...all].some((p) => named(p, n)));
+  return { linears, embeddings, unmatched };
+}
+
+/** Every linear layer but the output head, and but the classifier of a sequence classification. */
+function allLinear({ architecture, task }: ModelSpec, inventory: Inventory, selection: Selection): Matched {
+  const head = architecture.tie?.[0].replace(/\.weight$/, "");
+  const isHead = (path: string): boolean =>
+    path === head || (task === "SEQ_CLS" && (named(path, "classifier") || named(path, "score")));
+  const open = { ...selection, targetModules: undefined };
+  const linears = [...inventory.linears.values()].filter(
+    (l) => !isHead(l.path) && isSelected(l.path, open, ".*"),
+  );
+  return { linears, embeddings: [], unmatched: [] };
+}
+
+/** The last parts of the layers' names, which is what users type. */
+export function layerNames(inventory: Inventory): string[] {
+  const last = (path: string): string => path.slice(path.lastIndexOf(".") + 1);
+  return [...new Set([...inventory.linears.keys(), ...inventory.embeddings.keys()].map(last))];
+}
+
+function noTargets({ config, architecture }: ModelSpec, inventory: Inventory): PeftError {
+  return new PeftError("adapter-targets", {
+    what: `No targetModules are given for a ${config.modelType} model.`,
+    why: "this architecture has no default for this method.",
+    fix: `use targetModules: ${JSON.stringify(architecture.roles.targets ?? layerNames(inventory).slice(0, 2))} or "all-linear".`,
+  });
+}
+
+function nothingMatches(
+  spec: ModelSpec,
+  inventory: Inventory,
+  selection: Selection,
+  names: readonly string[],
+): PeftError {
+  const there = layerNames(inventory);
+  const suggested = spec.architecture.roles.targets ?? there.slice(0, 2);
+  const known = names.some((n) => [...inventory.linears.keys()].some((p) => named(p, n)));
+  return new PeftError("adapter-targets", {
+    what: `No layer matches targetModules ${JSON.stringify(names)}.`,
+    why: known
+      ? `excludeModules, layersToTransform (${JSON.stringify(selection.layersToTransform ?? null)}) or layersPattern leave none.`
+      : `this ${spec.config.modelType} checkpoint names its layers ${there.join(", ")}.`,
+    fix: `use targetModules: ${JSON.stringify(suggested)} or "all-linear".`,
+  });
+}

@@ -1,0 +1,134 @@
+import type { WeightSource } from "../engine/messages.js";
+import { PeftError } from "../errors.js";
+import type { Checkpoint, StoredTensor } from "../hub/checkpoint.js";
+import type { Architecture } from "../models/model.js";
+import { normal, random } from "../random.js";
+import type { Inventory } from "./trace.js";
+import type { ModelSpec } from "./write.js";
+import { takeInventory } from "./write.js";
+
+/** A model's weights, found in a checkpoint (or made new), by module name. */
+export interface BoundWeights {
+  readonly spec: ModelSpec;
+  readonly inventory: Inventory;
+  readonly sources: ReadonlyMap<string, WeightSource>;
+  /** Weights that the checkpoint lacks and that were made new (a fresh head). */
+  readonly fresh: readonly string[];
+  /** Tensors of the checkpoint that the model does not use. */
+  readonly unused: readonly string[];
+  readonly readF32: (name: string) => Promise<Float32Array>;
+}
+
+/** The module names that a checkpoint's tensor may have: current names, with and without the bare model's prefix. */
+function moduleNames(architecture: Architecture, name: string): string[] {
+  let renamed = name;
+  for (const [from, to] of architecture.checkpoint?.rename ?? []) renamed = renamed.replace(from, to);
+  const { prefix } = architecture;
+  if (prefix === "") return [renamed];
+  const start = `${prefix}.`;
+  return renamed.startsWith(start) ? [renamed, renamed.slice(start.length)] : [renamed, start + renamed];
+}
+
+/** Finds every weight of the model in the checkpoint. Throws PeftError "checkpoint" with all that is missing or of wrong shape. */
+export async function bindWeights(
+  spec: ModelSpec,
+  checkpoint: Checkpoint,
+  seed: number,
+): Promise<BoundWeights> {
+  const stored = new Map<string, StoredTensor>();
+  for (const tensor of checkpoint.tensors.values())
+    for (const name of moduleNames(spec.architecture, tensor.name))
+      if (!stored.has(name)) stored.set(name, tensor);
+  const settled = { ...spec, config: { ...spec.config, tied: await isTied(spec, stored, checkpoint) } };
+  const inventory = takeInventory(settled);
+  const found = findAll(settled, inventory, stored);
+  const sources = new Map<string, WeightSource>();
+  for (const [name, shape] of inventory.weights) {
+    const tensor = found.tensors.get(name);
+    sources.set(name, tensor ? await sourceOf(tensor, checkpoint) : freshWeight(name, shape, spec, seed));
+  }
+  const used = new Set([...found.tensors.values()].map((t) => t.name));
+  return {
+    spec: settled,
+    inventory,
+    sources,
+    fresh: found.fresh,
+    unused: [...checkpoint.tensors.keys()].filter((name) => !used.has(name)),
+    readF32: async (name) => {
+      const tensor = found.tensors.get(name);
+      return tensor ? await checkpoint.readF32(tensor.name) : sources.get(name)!.data!;
+    },
+  };
+}
+
+/** A checkpoint's own head wins over the config's flag; without one the head is the embedding. */
+async function isTied(
+  { architecture, config }: ModelSpec,
+  stored: ReadonlyMap<string, StoredTensor>,
+  checkpoint: Checkpoint,
+): Promise<boolean> {
+  if (architecture.tie === undefined) return config.tied;
+  const [head, embedding] = architecture.tie.map((name) => stored.get(name));
+  if (head === undefined) return true;
+  if (embedding === undefined || head.dtype !== embedding.dtype) return false;
+  const [a, b] = await Promise.all([checkpoint.read(head.name), checkpoint.read(embedding.name)]);
+  return Buffer.compare(a, b) === 0 && config.tied;
+}
+
+interface Found {
+  readonly tensors: Map<string, StoredTensor>;
+  readonly fresh: string[];
+}
+
+function findAll(
+  { architecture, config }: ModelSpec,
+  inventory: Inventory,
+  stored: Map<string, StoredTensor>,
+): Found {
+  const tensors = new Map<string, StoredTensor>();
+  const fresh: string[] = [];
+  const missing: string[] = [];
+  const wrong: string[] = [];
+  const [head, embedding] = architecture.tie ?? [];
+  for (const [name, shape] of inventory.weights) {
+    const tensor = stored.get(name) ?? (config.tied && name === embedding ? stored.get(head!) : undefined);
+    const isNew = architecture.newModules.some((m) => `.${name}`.includes(`.${m}.`));
+    if (tensor === undefined) (isNew ? fresh : missing).push(name);
+    else if (`${tensor.shape}` === `${shape}`) tensors.set(name, tensor);
+    else if (isNew) fresh.push(name);
+    else wrong.push(`${name} is [${tensor.shape}], not [${shape}]`);
+  }
+  if (missing.length === 0 && wrong.length === 0) return { tensors, fresh };
+  const shown = missing.slice(0, 8).join(", ") + (missing.length > 8 ? ", ..." : "");
+  throw new PeftError("checkpoint", {
+    what: `The checkpoint does not fit its config.json (model_type "${config.modelType}").`,
+    why: [missing.length > 0 ? `${missing.length} weights are missing: ${shown}.` : "", wrong.join("; ")]
+      .filter((s) => s !== "")
+      .join(" "),
+    fix: "use the config.json and the weight files of one and the same model.",
+  });
+}
+
+async function sourceOf(tensor: StoredTensor, checkpoint: Checkpoint): Promise<WeightSource> {
+  const { dtype, shape, path, offset } = tensor;
+  if (tensor.data === undefined && (dtype === "f32" || dtype === "f16" || dtype === "bf16"))
+    return { dtype, shape, file: { path, offset }, data: undefined };
+  return { dtype: "f32", shape, file: undefined, data: await checkpoint.readF32(tensor.name) };
+}
+
+/** As transformers starts a new head: weights normal with the config's initializer_range, biases zero. */
+function freshWeight(
+  name: string,
+  shape: readonly number[],
+  { config }: ModelSpec,
+  seed: number,
+): WeightSource {
+  const data = new Float32Array(shape.reduce((a, b) => a * b, 1));
+  const next = random(
+    seed,
+    [...name].reduce((h, c) => (Math.imul(h, 31) + c.charCodeAt(0)) | 0, 7),
+  );
+  if (!name.endsWith("bias"))
+    for (let i = 0; i < data.length; i++) data[i] = config.initializerRange * normal(next);
+  return { dtype: "f32", shape, file: undefined, data };
+}

@@ -1,0 +1,197 @@
+import { PeftError } from "../errors.js";
+import type { Dim } from "../graph/dims.js";
+import { addDims } from "../graph/dims.js";
+import type { KeyValue } from "../graph/module.js";
+import { Module } from "../graph/module.js";
+import type { Tensor } from "../graph/ops.js";
+import type { Architecture, ModelConfig, TaskType, TextInputs } from "../models/model.js";
+import type { Loss } from "./losses.js";
+import { prefixCache } from "./prefix.js";
+import type { Inventory } from "./trace.js";
+import { ModelTrace } from "./trace.js";
+
+/** Which model, for which task: all that counting needs. */
+export interface ModelSpec {
+  readonly architecture: Architecture;
+  readonly config: ModelConfig;
+  readonly task: TaskType;
+}
+
+interface Written {
+  /** [batch, total, hidden] */
+  readonly hidden: Tensor;
+  /** [batch, total], i64: of the stack that `hidden` comes from, without the past */
+  readonly mask: Tensor;
+  readonly present: readonly KeyValue[];
+}
+
+/** Every layer and weight of the model, from its config alone. */
+export function takeInventory(spec: ModelSpec): Inventory {
+  const trace = new ModelTrace({ adapters: [], mixed: false, training: false, virtual: false });
+  writeLogits(spec, trace);
+  return trace;
+}
+
+function bareModel({ task, architecture }: ModelSpec, trace: ModelTrace): Module {
+  return new Module(trace).at(task === "FEATURE_EXTRACTION" ? "" : architecture.prefix);
+}
+
+/** The inputs of a stack, by their names in a batch. `past` counts cached tokens, `virtual` those before the input. */
+function stackInputs(
+  trace: ModelTrace,
+  names: { ids: string; mask: string; positions: string },
+  sizes: { length: string; virtual: Dim; past: Dim },
+  past: readonly KeyValue[] | undefined,
+): TextInputs {
+  const { g } = trace;
+  const length = addDims(sizes.virtual, sizes.length);
+  return {
+    ids: g.input(names.ids, ["batch", sizes.length], "i64"),
+    mask: g.input(names.mask, ["batch", addDims(sizes.past, length)], "i64"),
+    positions: g.input(names.positions, ["batch", length], "i64"),
+    typeIds: g.input("tokenTypeIds", ["batch", length], "i64"),
+    past,
+  };
+}
+
+const INPUT = { ids: "inputIds", mask: "attentionMask", positions: "positionIds" };
+const DECODER = { ids: "decoderInputIds", mask: "decoderAttentionMask", positions: "decoderPositionIds" };
+
+function realMask(trace: ModelTrace, x: TextInputs, past: Dim): Tensor {
+  return trace.g.slice(x.mask, 1, past, x.mask.shape[1]!);
+}
+
+/** The encoder of an encoder-decoder. */
+function writeEncoder(spec: ModelSpec, trace: ModelTrace): { encoded: Tensor; mask: Tensor } {
+  const { encoder } = spec.architecture;
+  const sizes = { length: "seq", virtual: trace.virtualTokens("input"), past: 0 };
+  const x = stackInputs(trace, INPUT, sizes, undefined);
+  return { encoded: encoder!(bareModel(spec, trace), spec.config, x), mask: x.mask };
+}
+
+/** The whole model up to its last hidden states, over whole sequences. */
+function writeHidden(spec: ModelSpec, trace: ModelTrace): Written {
+  const { architecture: a, config } = spec;
+  const w = bareModel(spec, trace);
+  const past = prefixCache(trace, config);
+  const pastLength = trace.virtualTokens("cache");
+  if (a.stack !== undefined) {
+    const sizes = { length: "seq", virtual: trace.virtualTokens("input"), past: pastLength };
+    const x = stackInputs(trace, INPUT, sizes, past);
+    return { ...a.stack(w, config, x), mask: realMask(trace, x, pastLength) };
+  }
+  const { encoded, mask: encoderMask } = writeEncoder(spec, trace);
+  const x = stackInputs(trace, DECODER, { length: "target", virtual: 0, past: pastLength }, past);
+  const inputs = { ...x, encoderMask, cross: (_: number, project: () => KeyValue) => project() };
+  return { ...a.decoder!(w, config, inputs, encoded), mask: realMask(trace, x, pastLength) };
+}
+
+/** The head of the spec's task over hidden states. Throws "unknown-task" where the architecture has none. */
+function writeHead(spec: ModelSpec, trace: ModelTrace, hidden: Tensor, mask: Tensor): Tensor {
+  const { heads } = spec.architecture;
+  const root = new Module(trace);
+  if (spec.task === "SEQ_CLS" && heads.SEQ_CLS) return heads.SEQ_CLS(root, spec.config, hidden, mask);
+  const head = spec.task === "SEQ_CLS" ? undefined : heads[spec.task];
+  if (head !== undefined) return head(root, spec.config, hidden);
+  throw new PeftError("unknown-task", {
+    what: `A ${spec.config.modelType} model has no head for ${spec.task}.`,
+    why: `peft.js knows it for ${Object.keys(heads).join(", ")}.`,
+    fix: "choose one of these tasks, or another model.",
+  });
+}
+
+/** logits over whole sequences: [batch, total, n], or [batch, n] where the task pools. */
+export function writeLogits(spec: ModelSpec, trace: ModelTrace): Tensor {
+  const { hidden, mask } = writeHidden(spec, trace);
+  return writeHead(spec, trace, hidden, mask);
+}
+
+/** The loss's sum and count, and the logits if they are asked for. */
+export function writeLoss(
+  spec: ModelSpec,
+  trace: ModelTrace,
+  loss: Loss,
+): { sum: Tensor; count: Tensor; logits: () => Tensor } {
+  const { g } = trace;
+  const { hidden, mask } = writeHidden(spec, trace);
+  const logits = (): Tensor => writeHead(spec, trace, hidden, mask);
+  const logitsAt = (positions: Tensor): Tensor =>
+    writeHead(spec, trace, g.gather(g.rows(hidden), positions), mask);
+  return { ...loss.write({ g, config: spec.config, logits, logitsAt, mask }), logits };
+}
+
+export interface StepOptions {
+  /** Beams: which row of the cache each row continues. */
+  readonly reorder: boolean;
+}
+
+/**
+ * Generation with caches: the last position's logits [batch, vocab] and keys and values grown by the new tokens. Encoder-decoders
+ * read the cross-attention's keys and values from inputs that `writeEncode` made.
+ */
+export function writeStep(spec: ModelSpec, trace: ModelTrace, options: StepOptions): Record<string, Tensor> {
+  const { g } = trace;
+  const { architecture: a, config } = spec;
+  const { layers, kvHeads, headDim } = config.cache;
+  const order = options.reorder ? g.input("order", ["batch"], "i64") : undefined;
+  const cached = (name: string, length: string): Tensor => {
+    const rows = order === undefined ? "batch" : "former";
+    const x = g.input(name, [rows, kvHeads, length, headDim]);
+    return order === undefined ? x : g.gather(x, order, 0);
+  };
+  const past = Array.from({ length: layers }, (_, i) => ({
+    k: cached(`past.${i}.k`, "past"),
+    v: cached(`past.${i}.v`, "past"),
+  }));
+  const w = bareModel(spec, trace);
+  const virtual = trace.options.virtual && !config.encoderDecoder ? trace.virtualTokens("input") : 0;
+  const names = config.encoderDecoder ? DECODER : INPUT;
+  const x = stackInputs(trace, names, { length: "seq", virtual, past: "past" }, past);
+  const { hidden, present } = config.encoderDecoder
+    ? a.decoder!(w, config, { ...x, ...crossInputs(trace, config) }, undefined)
+    : a.stack!(w, config, x);
+  const logits = writeHead(spec, trace, g.last(hidden, 1), x.mask);
+  const outputs: Record<string, Tensor> = { logits: g.squeeze(logits, 1) };
+  for (const [i, { k, v }] of present.entries()) {
+    outputs[`present.${i}.k`] = k;
+    outputs[`present.${i}.v`] = v;
+  }
+  return outputs;
+}
+
+function crossInputs(
+  trace: ModelTrace,
+  { cache: { kvHeads, headDim } }: ModelConfig,
+): { encoderMask: Tensor; cross: (layer: number) => KeyValue } {
+  const { g } = trace;
+  const shape = ["batch", kvHeads, "encoded", headDim];
+  return {
+    encoderMask: g.input("attentionMask", ["batch", "encoded"], "i64"),
+    cross: (layer) => ({ k: g.input(`cross.${layer}.k`, shape), v: g.input(`cross.${layer}.v`, shape) }),
+  };
+}
+
+/** Runs the encoder once and projects its output for every layer's cross-attention; `rows` repeats rows for beams. */
+export function writeEncode(spec: ModelSpec, trace: ModelTrace): Record<string, Tensor> {
+  const { g } = trace;
+  const { architecture: a, config } = spec;
+  const { encoded } = writeEncoder(spec, trace);
+  const outputs: Record<string, Tensor> = {};
+  const repeated = g.gather(encoded, g.input("rows", ["repeated"], "i64"), 0);
+  const mask = g.input("encoderMask", ["repeated", encoded.shape[1]!], "i64");
+  const x: TextInputs = {
+    ids: g.input("startIds", ["repeated", "target"], "i64"),
+    mask: g.input("startMask", ["repeated", "target"], "i64"),
+    positions: g.input("startPositions", ["repeated", "target"], "i64"),
+    typeIds: undefined,
+    past: undefined,
+  };
+  const cross = (layer: number, project: () => KeyValue): KeyValue => {
+    const { k, v } = project();
+    outputs[`cross.${layer}.k`] = k;
+    outputs[`cross.${layer}.v`] = v;
+    return { k, v };
+  };
+  a.decoder!(bareModel(spec, trace), config, { ...x, encoderMask: mask, cross }, repeated);
+  return outputs;
+}
