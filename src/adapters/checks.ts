@@ -76,12 +76,13 @@ export class OptionReader {
     return 0;
   }
 
+  choice<T extends string>(key: string, values: readonly T[]): T | undefined {
+    const kind = `one of ${values.map((v) => `"${v}"`).join(", ")}`;
+    return this.#typed(key, kind, (x): x is T => values.some((v) => v === x));
+  }
+
   oneOf<T extends string>(key: string, values: readonly T[], byDefault: T): T {
-    return (
-      this.#typed(key, `one of ${values.map((v) => `"${v}"`).join(", ")}`, (x): x is T =>
-        values.some((v) => v === x),
-      ) ?? byDefault
-    );
+    return this.choice<T>(key, values) ?? byDefault;
   }
 
   names(key: string): readonly string[] | undefined {

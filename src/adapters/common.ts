@@ -66,3 +66,8 @@ export function commonFields(peftType: string): Record<string, Json> {
     modules_to_save: null,
   };
 }
+
+/** The same config with other values: what a method fills in from the model. */
+export function withFields<C extends AdapterConfig>(c: C, changes: Partial<C>): C {
+  return Object.assign(Object.create(Object.getPrototypeOf(c)), c, changes);
+}

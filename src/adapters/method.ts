@@ -131,12 +131,30 @@ export interface PromptMethod<C> {
   readonly resolve: (c: C, shape: PromptShape) => C;
   /** The encoder's own parameters; keys as in Python's `prompt_encoder`. */
   readonly parameters: (c: C) => readonly ParameterSpec[];
-  /** [rows, dim]: what Python saves as prompt_embeddings. */
-  readonly encode: (g: Graph, p: (key: string) => Tensor, c: C) => Tensor;
+  /**
+   * [rows, dim]: what Python saves as prompt_embeddings. `dropout` is given in training mode; its mask is one for the whole
+   * batch, where Python draws one per sample.
+   */
+  readonly encode: (
+    g: Graph,
+    p: (key: string) => Tensor,
+    c: C,
+    dropout?: (x: Tensor, p: number) => Tensor,
+  ) => Tensor;
   /** Shape of prompt_embeddings. */
   readonly shape: (c: C) => readonly [rows: number, dim: number];
   /** The parameter that prompt_embeddings is, where encoding is the identity: such an adapter can go on training. */
   readonly table: (c: C) => string | undefined;
+  /**
+   * Token ids whose rows of the base's input embedding fill the table at the start, one per row; undefined: the table starts
+   * by its spec. `random` draws 32-bit integers; `tokenize` encodes as the config's tokenizer does, special tokens included.
+   */
+  readonly initialTokens?: (
+    c: C,
+    vocabSize: number,
+    random: () => number,
+    tokenize?: (text: string) => readonly number[],
+  ) => readonly number[] | undefined;
   readonly structure?: (c: C) => string;
 }
 

@@ -1,0 +1,144 @@
+import { PeftError } from "../errors.js";
+import type { LinearSite } from "../graph/module.js";
+import type { Tensor } from "../graph/ops.js";
+import { OptionReader } from "./checks.js";
+import type { CommonOptions, TaskName } from "./common.js";
+import { commonFields, readCommon, withFields } from "./common.js";
+import { perRow } from "./gate.js";
+import type { Adapted, AdapterConfig, Json, LayerLists, Merging, Method, SiteMethod } from "./method.js";
+import { pythonPattern } from "./pattern.js";
+import type { TargetOptions } from "./selection.js";
+import { readTargets } from "./selection.js";
+
+/** Options of IA3. */
+export interface IA3Options extends CommonOptions, TargetOptions {
+  /** Targets that are scaled at their input instead of their output: a pattern, or endings of names among targetModules. */
+  feedforwardModules?: string | readonly string[] | undefined;
+  /** Python's word for weights stored [in, out]; here it is known from the model, and only recorded. */
+  fanInFanOut?: boolean | undefined;
+  /** Start at ones, without effect (default), or at random. */
+  initIa3Weights?: boolean | undefined;
+}
+
+const fields: Readonly<Record<string, Json>> = {
+  ...commonFields("IA3"),
+  target_modules: null,
+  exclude_modules: null,
+  feedforward_modules: null,
+  fan_in_fan_out: false,
+  init_ia3_weights: true,
+};
+
+/** Config of IA3 (arXiv 2205.05638). Throws "adapter-config". Reference: peft/tuners/ia3/config.py */
+export class IA3Config implements AdapterConfig {
+  readonly peftType = "IA3";
+  readonly taskType: TaskName | undefined;
+  readonly baseModelNameOrPath: string | undefined;
+  readonly revision: string | undefined;
+  readonly modulesToSave: readonly string[] | undefined;
+  readonly targetModules: string | readonly string[] | undefined;
+  readonly excludeModules: string | readonly string[] | undefined;
+  readonly feedforwardModules: string | readonly string[] | undefined;
+  readonly fanInFanOut: boolean;
+  readonly initIa3Weights: boolean;
+
+  constructor(options: IA3Options = {}) {
+    const read = new OptionReader("IA3Config", options, fields);
+    const { taskType, baseModelNameOrPath, revision, modulesToSave } = readCommon(read);
+    this.taskType = taskType;
+    this.baseModelNameOrPath = baseModelNameOrPath;
+    this.revision = revision;
+    this.modulesToSave = modulesToSave;
+    const { targetModules, excludeModules } = readTargets(read);
+    this.targetModules = targetModules;
+    this.excludeModules = excludeModules;
+    this.feedforwardModules = read.textOrNames("feedforwardModules");
+    this.fanInFanOut = read.flag("fanInFanOut", false);
+    this.initIa3Weights = read.flag("initIa3Weights", true);
+    checkFeedforward(read, this);
+    read.done();
+  }
+}
+
+function checkFeedforward(read: OptionReader, { targetModules, feedforwardModules }: IA3Config): void {
+  if (typeof feedforwardModules === "string") read.pattern("feedforwardModules", feedforwardModules);
+  if (typeof feedforwardModules !== "object" || typeof targetModules !== "object") return;
+  const strays = feedforwardModules.filter((name) => !targetModules.includes(name));
+  if (strays.length === 0) return;
+  read.fault(
+    `feedforwardModules names ${JSON.stringify(strays)}, which targetModules ${JSON.stringify(targetModules)} lacks.`,
+    "feed-forward modules are those of the targets that are scaled at their input.",
+    { fix: `targetModules: ${JSON.stringify([...targetModules, ...strays])}.` },
+  );
+}
+
+/** Endings match without a dot, as Python has it: "wo" also means "two". */
+function isFeedforward({ feedforwardModules: names }: IA3Config, path: string): boolean {
+  if (typeof names === "string") return pythonPattern(names).test(path);
+  return (names ?? []).some((name) => path.endsWith(name));
+}
+
+/** Python reads the model's own lists where the config names none, one by one. */
+function resolve(c: IA3Config, { scaled }: LayerLists): IA3Config {
+  const feedforwardModules = c.feedforwardModules ?? scaled?.feedforward;
+  if (feedforwardModules === undefined) {
+    throw new PeftError("adapter-config", {
+      what: "feedforwardModules is not given.",
+      why: "IA3 has no default for this kind of model.",
+      fix: "name the feed-forward layers among the targets, or none: feedforwardModules: [].",
+    });
+  }
+  return withFields(c, { targetModules: c.targetModules ?? scaled?.targets, feedforwardModules });
+}
+
+/** 1 + gate (l - 1): l where the adapter is on, 1 where it is off; l as a vector over x's last axis. */
+function factor({ g, p, gate }: Adapted<LinearSite>, x: Tensor, dim: number): Tensor {
+  const l = g.reshape(p("ia3_l"), [dim]);
+  return g.add(g.mul(g.sub(l, 1), perRow(g, gate, x)), 1);
+}
+
+/** y = l o (W x + b), or W (l o x) + b in feed-forward layers. */
+function forward(a: Adapted<LinearSite>, x: Tensor, c: IA3Config): Tensor {
+  const { g, site } = a;
+  if (isFeedforward(c, site.path)) return a.next(g.mul(x, factor(a, x, site.inDim)));
+  const y = a.next(x);
+  return g.mul(y, factor(a, y, site.outDim));
+}
+
+function merge(
+  { g, site, p, weight, bias }: Merging<LinearSite>,
+  c: IA3Config,
+): { weight: Tensor; bias?: Tensor } {
+  const l = p("ia3_l"); // [1, in] or [out, 1]
+  const scaled = g.mul(weight, site.transposed ? g.transpose(l, [1, 0]) : l);
+  if (bias === undefined || isFeedforward(c, site.path)) return { weight: scaled };
+  return { weight: scaled, bias: g.mul(bias, g.reshape(l, [site.outDim])) };
+}
+
+const linear: SiteMethod<IA3Config, LinearSite> = {
+  parameters: (c, site) => [
+    {
+      key: "ia3_l",
+      shape: isFeedforward(c, site.path) ? [1, site.inDim] : [site.outDim, 1],
+      initial: c.initIa3Weights ? { kind: "constant", value: 1 } : { kind: "normal", std: 1 },
+    },
+  ],
+  forward,
+  merge,
+  structure: (c, site) => (isFeedforward(c, site.path) ? "input" : "output"),
+};
+
+/** Scales activations by a learnt vector. arXiv 2205.05638. Reference: peft/tuners/ia3/layer.py */
+export const ia3: Method<IA3Config> = {
+  peftType: "IA3",
+  name: "ia3",
+  fields,
+  floats: [],
+  create: (options) => new IA3Config(options as IA3Options),
+  layers: {
+    select: (c) => c,
+    defaults: (roles) => roles.scaled?.targets,
+    resolve,
+    linear,
+  },
+};

@@ -1,0 +1,150 @@
+import { PeftError } from "../errors.js";
+import type { Graph } from "../graph/graph.js";
+import type { Tensor } from "../graph/ops.js";
+import { OptionReader } from "./checks.js";
+import type { TaskName } from "./common.js";
+import { readCommon, withFields } from "./common.js";
+import type { AdapterConfig, Initial, Json, Method, ParameterSpec, PromptShape } from "./method.js";
+import type { PromptOptions, PromptSizes } from "./prompt.js";
+import { known, layer, layerSpecs, promptFields, readPrompt, resolveSizes, tableSpec } from "./prompt.js";
+
+/** Options of prefix tuning. */
+export interface PrefixTuningOptions extends PromptOptions {
+  /** "zero": keys and values start at zero; left out: at random. */
+  initWeights?: "zero" | undefined;
+  /** Width inside the projection. Default: tokenDim. */
+  encoderHiddenSize?: number | undefined;
+  /** Make keys and values from a smaller table by two layers. Default false. */
+  prefixProjection?: boolean | undefined;
+}
+
+const fields: Readonly<Record<string, Json>> = {
+  ...promptFields("PREFIX_TUNING"),
+  init_weights: null,
+  encoder_hidden_size: null,
+  prefix_projection: false,
+};
+
+/** Config of prefix tuning (arXiv 2101.00190). Throws "adapter-config". Reference: peft/tuners/prefix_tuning/config.py */
+export class PrefixTuningConfig implements AdapterConfig, PromptSizes {
+  readonly peftType = "PREFIX_TUNING";
+  readonly taskType: TaskName | undefined;
+  readonly baseModelNameOrPath: string | undefined;
+  readonly revision: string | undefined;
+  readonly modulesToSave: readonly string[] | undefined;
+  readonly numVirtualTokens: number;
+  readonly tokenDim: number | undefined;
+  readonly numTransformerSubmodules: number | undefined;
+  readonly numAttentionHeads: number | undefined;
+  readonly numLayers: number | undefined;
+  readonly initWeights: "zero" | undefined;
+  readonly encoderHiddenSize: number | undefined;
+  readonly prefixProjection: boolean;
+
+  constructor(options: PrefixTuningOptions = {}) {
+    const read = new OptionReader("PrefixTuningConfig", options, fields);
+    const { taskType, baseModelNameOrPath, revision, modulesToSave } = readCommon(read);
+    this.taskType = taskType;
+    this.baseModelNameOrPath = baseModelNameOrPath;
+    this.revision = revision;
+    this.modulesToSave = modulesToSave;
+    const sizes = readPrompt(read);
+    this.numVirtualTokens = sizes.numVirtualTokens;
+    this.tokenDim = sizes.tokenDim;
+    this.numTransformerSubmodules = sizes.numTransformerSubmodules;
+    this.numAttentionHeads = sizes.numAttentionHeads;
+    this.numLayers = sizes.numLayers;
+    this.initWeights = read.choice("initWeights", ["zero"]);
+    this.encoderHiddenSize = read.integer("encoderHiddenSize", { min: 1 });
+    this.prefixProjection = read.flag("prefixProjection", false);
+    read.done();
+  }
+}
+
+/**
+ * Python cuts tokenDim into heads: head_dim * kvHeads with grouped queries, else the hidden size, which fails where an
+ * encoder-decoder's heads do not add up to it. Throws "adapter-config", "adapter-mismatch".
+ */
+function resolve(c: PrefixTuningConfig, shape: PromptShape): PrefixTuningConfig {
+  const { cache, hidden } = shape;
+  const dim = cache.kvHeads * cache.headDim;
+  if (shape.submodules === 2 && dim !== hidden) {
+    throw new PeftError("adapter-config", {
+      what: `Prefix tuning does not fit this model: hidden size ${hidden}, ${cache.kvHeads} heads of ${cache.headDim}.`,
+      why: `Python's PEFT divides ${hidden} among the heads, and the model's heads have ${dim} in all.`,
+      fix: "use prompt tuning, P-tuning, LoRA or IA3.",
+    });
+  }
+  const faults = [
+    ...(c.tokenDim !== undefined && c.tokenDim !== dim
+      ? [`tokenDim is ${c.tokenDim}, the model has ${dim}`]
+      : []),
+    ...(c.numLayers !== undefined && c.numLayers < cache.layers
+      ? [`numLayers is ${c.numLayers}, the model has ${cache.layers}`]
+      : []),
+    ...(c.numAttentionHeads !== undefined && ![cache.kvHeads, shape.heads].includes(c.numAttentionHeads)
+      ? [`numAttentionHeads is ${c.numAttentionHeads}, the model has ${cache.kvHeads}`]
+      : []),
+  ];
+  if (faults.length > 0) {
+    throw new PeftError("adapter-mismatch", {
+      what: `The prefix does not fit the model: ${faults.join("; ")}.`,
+      why: "a prefix is keys and values of every layer; this one is for another model.",
+      fix: "leave these options out, or load the base that the adapter names.",
+    });
+  }
+  const sizes = {
+    ...resolveSizes({ ...c, tokenDim: undefined }, shape),
+    tokenDim: dim,
+    numAttentionHeads: cache.kvHeads,
+  };
+  return withFields(c, { ...sizes, encoderHiddenSize: c.encoderHiddenSize ?? dim });
+}
+
+function shapeOf(c: PrefixTuningConfig): readonly [rows: number, dim: number] {
+  return [c.numVirtualTokens, known(c, "numLayers") * 2 * known(c, "tokenDim")];
+}
+
+function parameters(c: PrefixTuningConfig): ParameterSpec[] {
+  const [rows, width] = shapeOf(c);
+  const zeroed = (spec: ParameterSpec): ParameterSpec => {
+    const zero: Initial = { kind: "constant", value: 0 };
+    return c.initWeights === "zero" ? { ...spec, initial: zero } : spec;
+  };
+  if (!c.prefixProjection) return [zeroed(tableSpec(rows, width))];
+  const [dim, inner] = [known(c, "tokenDim"), known(c, "encoderHiddenSize")];
+  return [
+    tableSpec(rows, dim),
+    ...layerSpecs("transform.0", dim, inner),
+    ...layerSpecs("transform.2", inner, width).map(zeroed),
+  ];
+}
+
+/** [tokens, layers * 2 * dim] */
+function encode(g: Graph, p: (key: string) => Tensor, c: PrefixTuningConfig): Tensor {
+  const table = p("embedding.weight");
+  if (!c.prefixProjection) return table;
+  return layer(g, p, "transform.2", g.tanh(layer(g, p, "transform.0", table)));
+}
+
+/**
+ * Keys and values of virtual tokens in every layer: a cache that is already filled. arXiv 2101.00190, 2110.07602.
+ * Reference: peft/tuners/prefix_tuning/model.py
+ */
+export const prefixTuning: Method<PrefixTuningConfig> = {
+  peftType: "PREFIX_TUNING",
+  name: "prefix-tuning",
+  fields,
+  floats: [],
+  create: (options) => new PrefixTuningConfig(options as PrefixTuningOptions),
+  prompt: {
+    place: "cache",
+    tokens: (c) => c.numVirtualTokens,
+    resolve,
+    parameters,
+    encode,
+    shape: shapeOf,
+    table: (c) => (c.prefixProjection ? undefined : "embedding.weight"),
+    structure: (c) => (c.prefixProjection ? "projection" : ""),
+  },
+};

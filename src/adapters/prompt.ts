@@ -1,0 +1,111 @@
+import { PeftError } from "../errors.js";
+import type { Graph } from "../graph/graph.js";
+import type { Tensor } from "../graph/ops.js";
+import type { OptionReader } from "./checks.js";
+import type { CommonOptions } from "./common.js";
+import { commonFields } from "./common.js";
+import type { Json, ParameterSpec, PromptShape } from "./method.js";
+
+/** Options of every method that adds virtual tokens. All but the first are read off the model. */
+export interface PromptOptions extends CommonOptions {
+  /** Number of virtual tokens. Default 20. */
+  numVirtualTokens?: number | undefined;
+  /** Width of a virtual token: the model's hidden size (prefixes: of its keys). */
+  tokenDim?: number | undefined;
+  /** 2 in encoder-decoders, else 1: prompts keep tokens * 2 rows there. */
+  numTransformerSubmodules?: number | undefined;
+  /** Number of attention heads (prefixes: of keys). */
+  numAttentionHeads?: number | undefined;
+  /** Number of layers. */
+  numLayers?: number | undefined;
+}
+
+/** What prompt methods record of the model; undefined until `resolve`. */
+export interface PromptSizes {
+  readonly numVirtualTokens: number;
+  readonly tokenDim: number | undefined;
+  readonly numTransformerSubmodules: number | undefined;
+  readonly numAttentionHeads: number | undefined;
+  readonly numLayers: number | undefined;
+}
+
+export function readPrompt(read: OptionReader): PromptSizes {
+  return {
+    numVirtualTokens: read.integer("numVirtualTokens", { min: 1 }) ?? 20,
+    tokenDim: read.integer("tokenDim", { min: 1 }),
+    numTransformerSubmodules: read.integer("numTransformerSubmodules", { min: 1, max: 2 }),
+    numAttentionHeads: read.integer("numAttentionHeads", { min: 1 }),
+    numLayers: read.integer("numLayers", { min: 1 }),
+  };
+}
+
+export function promptFields(peftType: string): Record<string, Json> {
+  return {
+    ...commonFields(peftType),
+    num_virtual_tokens: null,
+    token_dim: null,
+    num_transformer_submodules: null,
+    num_attention_heads: null,
+    num_layers: null,
+  };
+}
+
+/**
+ * Fills in the model's sizes. Throws "adapter-mismatch" where the config was made for another width.
+ * Reference: peft/utils/other.py _prepare_prompt_learning_config
+ */
+export function resolveSizes(
+  c: PromptSizes & { readonly taskType?: string | undefined },
+  shape: PromptShape,
+): Required<{ readonly [K in keyof PromptSizes]: number }> {
+  if (c.tokenDim !== undefined && c.tokenDim !== shape.hidden) {
+    throw new PeftError("adapter-mismatch", {
+      what: `tokenDim is ${c.tokenDim} and the model's hidden size is ${shape.hidden}.`,
+      why: "virtual tokens stand among the model's own embeddings; this adapter is for another model.",
+      fix: "leave tokenDim out, or load the base that the adapter names.",
+    });
+  }
+  const twice = c.taskType === undefined ? shape.submodules : c.taskType === "SEQ_2_SEQ_LM" ? 2 : 1;
+  return {
+    numVirtualTokens: c.numVirtualTokens,
+    tokenDim: shape.hidden,
+    numTransformerSubmodules: c.numTransformerSubmodules ?? twice,
+    numAttentionHeads: c.numAttentionHeads ?? shape.heads,
+    numLayers: c.numLayers ?? shape.layers,
+  };
+}
+
+/** A size that `resolve` fills in: Python's name of it is what a config without a model lacks. */
+export function known(c: object, key: string): number {
+  const x = (c as Readonly<Record<string, unknown>>)[key];
+  if (typeof x === "number") return x;
+  throw new PeftError("adapter-config", {
+    what: `${key} is not known.`,
+    why: "the config has not met its model yet.",
+    fix: `give ${key}, or attach the config with getPeftModel, which reads it off the model.`,
+  });
+}
+
+/** [rows, dim] of prompts before the embeddings. */
+export function promptShape(c: PromptSizes): readonly [rows: number, dim: number] {
+  return [c.numVirtualTokens * known(c, "numTransformerSubmodules"), known(c, "tokenDim")];
+}
+
+/** A table as torch makes it: N(0, 1). */
+export function tableSpec(rows: number, dim: number): ParameterSpec {
+  return { key: "embedding.weight", shape: [rows, dim], initial: { kind: "normal", std: 1 } };
+}
+
+/** A linear layer as torch makes it: weight and bias U(-1/sqrt(in), 1/sqrt(in)). */
+export function layerSpecs(name: string, inDim: number, outDim: number): ParameterSpec[] {
+  const initial = { kind: "uniform", bound: 1 / Math.sqrt(inDim) } as const;
+  return [
+    { key: `${name}.weight`, shape: [outDim, inDim], initial },
+    { key: `${name}.bias`, shape: [outDim], initial },
+  ];
+}
+
+/** x [..., in] -> x W^T + b [..., out] */
+export function layer(g: Graph, p: (key: string) => Tensor, name: string, x: Tensor): Tensor {
+  return g.add(g.linear(x, p(`${name}.weight`)), p(`${name}.bias`));
+}
