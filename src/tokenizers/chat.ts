@@ -109,7 +109,8 @@ function assistantSpans(
   messages.forEach((message, i) => {
     if (message.role !== "assistant") return;
     const before = messages.slice(0, i);
-    const from = before.length === 0 ? 0 : commonPrefix(text, render(before, true));
+    const from =
+      before.length === 0 ? firstTurn(text, message, render) : commonPrefix(text, render(before, true));
     const to = commonPrefix(text, render(messages.slice(0, i + 1), false));
     const content = typeof message.content === "string" ? message.content.trim() : "";
     const at = text.indexOf(content, from);
@@ -117,6 +118,19 @@ function assistantSpans(
     spans.push([from, trimEnd(text, at + content.length, to, endTokens)]);
   });
   return spans;
+}
+
+/** Where the first turn begins, if it is the assistant's; not all templates take an empty chat. */
+function firstTurn(
+  text: string,
+  message: ChatMessage,
+  render: (turns: readonly ChatMessage[], prompt: boolean) => string,
+): number {
+  try {
+    return commonPrefix(text, render([], true));
+  } catch {
+    return typeof message.content === "string" ? Math.max(0, text.indexOf(message.content.trim())) : 0;
+  }
 }
 
 function unmarked(turn: number): never {
