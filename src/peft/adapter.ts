@@ -51,6 +51,9 @@ export class Adapter<C extends AdapterConfig = AdapterConfig> {
   prompt: "encoder" | "stored" | undefined;
   /** adapter_config.json as it was loaded: fields that we do not interpret are written back. */
   loadedJson: Readonly<Record<string, unknown>> | undefined;
+  loadedFloats: ReadonlySet<string> = new Set();
+  /** Fields of adapter_config.json that were settled when the adapter met its model, by their names there. */
+  readonly json: Map<string, unknown> = new Map();
   readonly uid: number;
   #structure: string | undefined;
   #parameters: Parameters | undefined;

@@ -52,6 +52,7 @@ export function attach<C extends AdapterConfig>(
   if (method.prompt !== undefined) addPrompt(adapter, method.prompt, options, next);
   addModules(adapter, [...(config.modulesToSave ?? []), ...taskModules(spec.task)], inventory, warnings);
   if (method.layers !== undefined) addBiases(adapter, method.layers, inventory);
+  recordJson(adapter, spec);
   if (adapter.entries.size === 0)
     throw new PeftError("adapter-config", {
       what: `The ${method.peftType} adapter "${name}" has no parameters.`,
@@ -61,6 +62,19 @@ export function attach<C extends AdapterConfig>(
   // biome-ignore lint/suspicious/noExplicitAny: a Method<C> is a Method of its own configs only
   const whole = adapter as Adapter<any>;
   return { adapter: whole, warnings, prepare: (runtime) => prepare(whole, runtime, options) };
+}
+
+/** What Python's config says once it has met the model: default targets, heads that train along. */
+function recordJson<C extends AdapterConfig>(adapter: Adapter<C>, spec: ModelSpec): void {
+  const { config, method } = adapter;
+  const targets = method?.layers?.select(config).targetModules;
+  const adapted = [...adapter.sites.keys()];
+  if (targets === undefined && method?.layers !== undefined)
+    adapter.json.set("target_modules", method.layers.defaults(spec.architecture.roles));
+  if (targets === "all-linear") adapter.json.set("target_modules", adapted);
+  const modules = [...(config.modulesToSave ?? []), ...taskModules(spec.task)];
+  if (modules.length > 0) adapter.json.set("modules_to_save", [...new Set(modules)]);
+  adapter.json.set("task_type", config.taskType ?? spec.task);
 }
 
 function promptShape({ config }: ModelSpec): Parameters<PromptMethod<AdapterConfig>["resolve"]>[1] {

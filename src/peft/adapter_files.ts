@@ -1,0 +1,240 @@
+import { methods } from "../adapters/index.js";
+import type { AdapterConfig, Method } from "../adapters/method.js";
+import { internal, PeftError } from "../errors.js";
+import type { Checkpoint } from "../hub/checkpoint.js";
+import { openAdapterWeights } from "../hub/checkpoint.js";
+import { toF32 } from "../hub/dtypes.js";
+import { nodeFiles } from "../hub/files.js";
+import { formatJson, parseJsonWithFloats } from "../hub/json.js";
+import { toCamelName } from "../hub/names.js";
+import { openSafetensors, writeSafetensors } from "../hub/safetensors.js";
+import type { Adapter } from "./adapter.js";
+import { modelCard } from "./model_card.js";
+import type { Runtime } from "./runtime.js";
+import { named } from "./targets.js";
+
+/** The prompt encoder's own tensors: Python ignores this file, and we can go on training from it. */
+const ENCODER_FILE = "adapter_prompt_encoder.safetensors";
+
+export interface AdapterFile {
+  readonly method: Method;
+  readonly config: AdapterConfig;
+  readonly json: Readonly<Record<string, unknown>>;
+  readonly floats: ReadonlySet<string>;
+  readonly warnings: readonly string[];
+}
+
+/** The method that answers to a peft_type or a name. Throws "unknown-method", which lists what is known. */
+export function methodOf(peftType: unknown): Method {
+  const found = methods.find((m) => m.peftType === peftType || m.name === peftType);
+  if (found !== undefined) return found;
+  throw new PeftError("unknown-method", {
+    what: `peft_type ${JSON.stringify(peftType ?? null)} is not known.`,
+    why: `peft.js has ${methods.map((m) => m.peftType).join(", ")}.`,
+    fix: "use one of these methods.",
+  });
+}
+
+/** Reads adapter_config.json. Unknown keys are dropped with a warning. */
+export async function readAdapterConfig(folder: string): Promise<AdapterFile> {
+  const path = nodeFiles.join(folder, "adapter_config.json");
+  const { value, floats } = parseJsonWithFloats(await nodeFiles.text(path), path);
+  const json = value as Record<string, unknown>;
+  const method = methodOf(json["peft_type"]);
+  const known = Object.entries(json).filter(([key]) => key in method.fields);
+  const unknown = Object.keys(json).filter((key) => !(key in method.fields));
+  const options = Object.fromEntries(
+    known.filter(([, v]) => v !== null).map(([k, v]) => [toCamelName(k), v]),
+  );
+  const warnings =
+    unknown.length === 0 ? [] : [`adapter_config.json has unknown keys, which are ignored: ${unknown}.`];
+  return { method, config: method.create(options), json: Object.fromEntries(known), floats, warnings };
+}
+
+/** adapter_config.json as Python writes it. */
+export function formatAdapterConfig(adapter: Adapter): string {
+  const method = adapter.method ?? internal("an adapter without a method");
+  const config = adapter.config as unknown as Readonly<Record<string, unknown>>;
+  const json: Record<string, unknown> = {};
+  for (const [field, fallback] of Object.entries(method.fields)) {
+    const own = config[toCamelName(field)];
+    json[field] = adapter.json.get(field) ?? adapter.loadedJson?.[field] ?? own ?? fallback;
+  }
+  json["inference_mode"] = true;
+  return formatJson(json, new Set([...method.floats, ...adapter.loadedFloats]));
+}
+
+export interface LoadedKeys {
+  readonly missing: readonly string[];
+  readonly unexpected: readonly string[];
+}
+
+/**
+ * Fills an adapter's tensors from its file. Throws "adapter-mismatch" with every wrong shape at once, and, where `strict`, with
+ * missing and unexpected keys.
+ */
+export async function loadAdapterTensors(
+  adapter: Adapter,
+  folder: string,
+  runtime: Runtime,
+  strict: boolean,
+): Promise<LoadedKeys> {
+  const file = await openAdapterWeights(folder);
+  await loadEncoder(adapter, folder);
+  const wanted = wantedKeys(adapter);
+  const wrong: string[] = [];
+  const missing: string[] = [];
+  for (const [key, entry] of wanted) {
+    const stored = file.tensors.get(key);
+    if (stored === undefined) missing.push(key);
+    else if (`${stored.shape}` !== `${adapter.entry(entry).shape}`)
+      wrong.push(`${key} is [${stored.shape}], the model needs [${adapter.entry(entry).shape}]`);
+  }
+  const extra = [...file.tensors.keys()].filter((key) => !wanted.has(key) && !isCompanion(key));
+  const unexpected = extra.filter((key) => !runtime.weights.inventory.weights.has(baseName(key)));
+  refuse(adapter, wrong, strict ? missing : [], strict ? unexpected : []);
+  for (const [key, entry] of wanted)
+    if (file.tensors.has(key)) adapter.entry(entry).data.set(await file.readF32(key));
+  for (const key of extra.filter((k) => !unexpected.includes(k)))
+    await replaceBase(adapter, file, key, runtime);
+  adapter.touch();
+  return { missing, unexpected };
+}
+
+/** Key in the file -> key of the entry it fills. */
+function wantedKeys(adapter: Adapter): Map<string, string> {
+  const wanted = new Map<string, string>();
+  for (const entry of adapter.entries.values())
+    if (entry.savedKey !== undefined) wanted.set(entry.savedKey, entry.key);
+  const prompt = adapter.method?.prompt;
+  if (prompt === undefined) return wanted;
+  const table = prompt.table(adapter.config);
+  if (adapter.prompt === "stored") wanted.set("prompt_embeddings", "prompt_embeddings");
+  else if (table !== undefined) wanted.set("prompt_embeddings", `prompt_encoder.${table}`);
+  return wanted;
+}
+
+/** What Python saves beside an adapter's own tensors: the base under an adapted embedding, wrappers' copies of biases. */
+function isCompanion(key: string): boolean {
+  return (
+    /\.(base_layer\.weight|modules_to_save\.bias|original_module\.bias)$/.test(key) ||
+    key === "prompt_embeddings"
+  );
+}
+
+function baseName(key: string): string {
+  return key.replace(/^base_model\.(model\.)?/, "");
+}
+
+/** A tensor of the base that was saved with the adapter (a resized or trained embedding) takes the base's place. */
+async function replaceBase(adapter: Adapter, file: Checkpoint, key: string, runtime: Runtime): Promise<void> {
+  const name = baseName(key);
+  const shape = runtime.weights.inventory.weights.get(name)!;
+  const stored = file.tensors.get(key)!;
+  if (`${stored.shape}` !== `${shape}`)
+    refuse(adapter, [`${key} is [${stored.shape}], the model has [${shape}]`], [], []);
+  adapter.replaced.set(name, name);
+  adapter.add({ key: name, savedKey: key, shape, data: await file.readF32(key) });
+}
+
+function refuse(
+  adapter: Adapter,
+  wrong: readonly string[],
+  missing: readonly string[],
+  unexpected: readonly string[],
+): void {
+  if (wrong.length + missing.length + unexpected.length === 0) return;
+  const some = (list: readonly string[]): string =>
+    `${list.slice(0, 6).join(", ")}${list.length > 6 ? ` and ${list.length - 6} more` : ""}`;
+  const parts = [
+    wrong.length > 0 ? `${wrong.length} tensors have another shape: ${wrong.join("; ")}.` : "",
+    missing.length > 0 ? `${missing.length} tensors are missing: ${some(missing)}.` : "",
+    unexpected.length > 0 ? `${unexpected.length} tensors belong to nothing here: ${some(unexpected)}.` : "",
+  ];
+  throw new PeftError("adapter-mismatch", {
+    what: `The file of adapter "${adapter.name}" does not fit this model.`,
+    why: parts.filter((p) => p !== "").join(" "),
+    fix: `load it on its own base (${adapter.config.baseModelNameOrPath ?? "see its adapter_config.json"}), or pass strict: false for missing and unexpected tensors.`,
+  });
+}
+
+/** Tensors of the prompt's encoder, if they were saved: then the adapter can go on training. */
+async function loadEncoder(adapter: Adapter, folder: string): Promise<void> {
+  const path = nodeFiles.join(folder, ENCODER_FILE);
+  if (adapter.prompt !== "encoder" || !(await nodeFiles.exists(path))) return;
+  const archive = await openSafetensors(path);
+  for (const entry of adapter.entries.values()) {
+    const stored = archive.tensors.get(entry.key);
+    if (stored === undefined || `${stored.shape}` !== `${entry.shape}`) continue;
+    entry.data.set(toF32(await nodeFiles.read(path, stored.offset, stored.bytes), stored.dtype));
+  }
+}
+
+/** Whether a folder has the prompt encoder's own tensors. */
+export function hasEncoder(folder: string): Promise<boolean> {
+  return nodeFiles.exists(nodeFiles.join(folder, ENCODER_FILE));
+}
+
+interface F32Tensor {
+  readonly shape: readonly number[];
+  readonly data: Float32Array;
+}
+
+/** Writes adapter_model.safetensors, adapter_config.json and README.md, each whole or not at all. */
+export async function saveAdapter(
+  adapter: Adapter,
+  folder: string,
+  runtime: Runtime,
+  prompt: F32Tensor | undefined,
+): Promise<void> {
+  await nodeFiles.makeFolder(folder);
+  const tensors = await savedTensors(adapter, runtime);
+  if (prompt !== undefined) tensors.set("prompt_embeddings", prompt);
+  await writeF32(nodeFiles.join(folder, "adapter_model.safetensors"), tensors);
+  const encoder = [...adapter.entries.values()].filter((e) => e.key.startsWith("prompt_encoder."));
+  if (encoder.length > 0 && adapter.method?.prompt?.table(adapter.config) === undefined)
+    await writeF32(nodeFiles.join(folder, ENCODER_FILE), new Map(encoder.map((e) => [e.key, e])));
+  const text = (s: string): Uint8Array[] => [new TextEncoder().encode(s)];
+  await nodeFiles.writeAtomic(
+    nodeFiles.join(folder, "adapter_config.json"),
+    text(formatAdapterConfig(adapter)),
+  );
+  await nodeFiles.writeAtomic(nodeFiles.join(folder, "README.md"), text(modelCard(adapter)));
+}
+
+async function savedTensors(adapter: Adapter, runtime: Runtime): Promise<Map<string, F32Tensor>> {
+  const tensors = new Map<string, F32Tensor>();
+  for (const entry of adapter.entries.values())
+    if (entry.savedKey !== undefined) tensors.set(entry.savedKey, entry);
+  const { config } = adapter;
+  const targets = adapter.method?.layers?.select(config).targetModules;
+  for (const { site } of adapter.sites.values()) {
+    const isTarget = (name: string): boolean =>
+      Array.isArray(targets) && targets.includes(name) && named(site.path, name);
+    if (!isTarget("embed_tokens") && !isTarget("lm_head")) continue;
+    const shape = runtime.weights.inventory.weights.get(site.weight)!;
+    const key = `base_model.model.${site.path}.base_layer.weight`;
+    tensors.set(key, { shape, data: await runtime.weight(site.weight) });
+  }
+  if (adapter.method?.layers?.bias?.(config) !== "all") return tensors;
+  for (const [name, key] of adapter.replaced) {
+    const module = name.slice(0, -".bias".length);
+    if (!name.endsWith(".bias") || !adapter.replaced.has(`${module}.weight`)) continue;
+    const entry = adapter.entry(key);
+    tensors.set(`base_model.model.${module}.modules_to_save.bias`, entry);
+    const original = { shape: entry.shape, data: await runtime.weight(name) };
+    tensors.set(`base_model.model.${module}.original_module.bias`, original);
+  }
+  return tensors;
+}
+
+function writeF32(path: string, tensors: ReadonlyMap<string, F32Tensor>): Promise<void> {
+  const bytes = ({ data }: F32Tensor): Uint8Array =>
+    new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  return writeSafetensors(
+    path,
+    new Map(
+      [...tensors].map(([key, t]) => [key, { dtype: "f32" as const, shape: [...t.shape], data: bytes(t) }]),
+    ),
+  );
+}

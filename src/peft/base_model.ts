@@ -1,0 +1,208 @@
+import type { EngineSettings } from "../engine/engine.js";
+import { PeftError } from "../errors.js";
+import type { GenerationConfig } from "../generate/config.js";
+import { parseGenerationConfig } from "../generate/config.js";
+import type { Parameters } from "../graph/parameters.js";
+import { openCheckpoint } from "../hub/checkpoint.js";
+import { nodeFiles } from "../hub/files.js";
+import { readJsonObject } from "../hub/json.js";
+import type { ResolveOptions } from "../hub/resolve.js";
+import { resolveFolder } from "../hub/resolve.js";
+import { architectures } from "../models/index.js";
+import type { Architecture, ModelConfig, TaskType } from "../models/model.js";
+import { Adapter } from "./adapter.js";
+import type { Inputs } from "./feeds.js";
+import type { GenerateInput, GenerateSettings } from "./generate.js";
+import { generateWith } from "./generate.js";
+import type { BackwardOptions, BackwardResult, ForwardResult, PassOptions } from "./passes.js";
+import { backwardPass, forwardPass } from "./passes.js";
+import { NO_ADAPTERS, Runtime } from "./runtime.js";
+import { saveModel } from "./save_model.js";
+import type { BoundWeights } from "./weights.js";
+import { bindWeights } from "./weights.js";
+import type { ModelSpec } from "./write.js";
+import { takeInventory } from "./write.js";
+
+export interface LoadOptions extends EngineSettings, Omit<ResolveOptions, "files"> {
+  /** Fields of config.json that are set here, by their names there: { num_labels: 77, dropout_rate: 0 }. */
+  readonly config?: Readonly<Record<string, unknown>>;
+  /** Of what is made new: heads that the checkpoint lacks, adapters. */
+  readonly seed?: number;
+}
+
+/** What a forward and backward pass gave. */
+export interface StepResult {
+  /** The mean loss of this batch. */
+  readonly loss: number;
+  /** What it was divided by: labelled tokens, or rows. */
+  readonly count: number;
+}
+
+export type TrainOptions = Omit<BackwardOptions, "seed" | "step">;
+
+/** The architecture that reads this model_type. Throws "unknown-model", which lists what is known. */
+export function architectureOf(json: Readonly<Record<string, unknown>>): Architecture {
+  const type = json["model_type"];
+  const found = architectures.find((a) => a.modelTypes.includes(type as string));
+  if (found !== undefined) return found;
+  throw new PeftError("unknown-model", {
+    what: `model_type ${JSON.stringify(type ?? null)} is not known.`,
+    why: `peft.js reads ${architectures.flatMap((a) => a.modelTypes).join(", ")}.`,
+    fix: "use a model of one of these types.",
+  });
+}
+
+/** A model's spec from its config.json alone: enough for counting. */
+export function specOf(json: Readonly<Record<string, unknown>>, task: TaskType): ModelSpec {
+  const architecture = architectureOf(json);
+  return { architecture, config: architecture.parse({ ...json }), task };
+}
+
+/**
+ * A pretrained model for one task. Its weights are mapped from the checkpoint; the engine starts with the first run.
+ * Without adapters all of it can be trained: see `trainableParameters`.
+ */
+export class PreTrainedModel<T extends TaskType = TaskType> {
+  readonly taskType: T;
+  readonly config: ModelConfig;
+  /** config.json as it was read, with the options' own fields. */
+  readonly configJson: Readonly<Record<string, unknown>>;
+  readonly name: string;
+  readonly folder: string;
+  readonly runtime: Runtime;
+  readonly generationConfig: GenerationConfig;
+  readonly seed: number;
+  /** The number of finished optimizer steps: a part of the random numbers' keys. */
+  step = 0;
+  readonly #unsupported: readonly string[];
+  #whole: Promise<Adapter> | undefined;
+  #parameters: Parameters | undefined;
+
+  constructor(parts: {
+    task: T;
+    name: string;
+    folder: string;
+    configJson: Readonly<Record<string, unknown>>;
+    weights: BoundWeights;
+    generation: { config: GenerationConfig; unsupported: readonly string[] };
+    options: LoadOptions;
+  }) {
+    this.taskType = parts.task;
+    this.name = parts.name;
+    this.folder = parts.folder;
+    this.configJson = parts.configJson;
+    this.config = parts.weights.spec.config;
+    this.runtime = new Runtime(parts.weights, parts.options);
+    this.generationConfig = parts.generation.config;
+    this.#unsupported = parts.generation.unsupported;
+    this.seed = parts.options.seed ?? 0;
+  }
+
+  /** Loads a Hub repository or a folder. Throws "unknown-model", "unknown-task", "checkpoint", "file-format", "hub". */
+  static async load<T extends TaskType>(
+    task: T,
+    nameOrFolder: string,
+    options: LoadOptions = {},
+  ): Promise<PreTrainedModel<T>> {
+    const folder = await resolveFolder(nameOrFolder, options);
+    const stored = await readJsonObject(nodeFiles.join(folder, "config.json"));
+    const configJson = { ...stored, ...options.config };
+    const spec = specOf(configJson, task);
+    takeInventory(spec);
+    const weights = await bindWeights(spec, await openCheckpoint(folder), options.seed ?? 0);
+    const generation = await readGeneration(folder, stored);
+    return new PreTrainedModel({
+      task,
+      name: nameOrFolder,
+      folder,
+      configJson,
+      weights,
+      generation,
+      options,
+    });
+  }
+
+  get spec(): ModelSpec {
+    return this.runtime.weights.spec;
+  }
+
+  /** Number of parameters; tied ones count once. */
+  numParameters(): number {
+    return [...this.runtime.weights.inventory.weights.values()].reduce(
+      (n, s) => n + s.reduce((a, b) => a * b, 1),
+      0,
+    );
+  }
+
+  /** Logits, and the loss where the batch has labels. Dropout is off. */
+  async forward(batch: Inputs<T>, options: PassOptions = {}): Promise<ForwardResult> {
+    const view = this.#whole === undefined ? NO_ADAPTERS : { adapters: [await this.#whole], gates: [1] };
+    return forwardPass(this.runtime, view, batch as Inputs, options);
+  }
+
+  /** All weights of the model, to train them in full. From then on the model computes with these. */
+  async trainableParameters(): Promise<Parameters> {
+    this.#parameters ??= (await this.#trainable()).parameters;
+    return this.#parameters;
+  }
+
+  /** Adds the gradient of the loss to `trainableParameters()`, until an optimizer's step takes it. */
+  async forwardBackward(batch: Inputs<T>, options: TrainOptions = {}): Promise<StepResult> {
+    const whole = await this.#trainable();
+    const view = { adapters: [whole], gates: [1] };
+    const settings = { ...options, seed: this.seed, step: this.step };
+    const result: BackwardResult = await backwardPass(
+      this.runtime,
+      view,
+      whole.parameters,
+      batch as Inputs,
+      settings,
+    );
+    return { loss: result.sum / result.count, count: result.count };
+  }
+
+  /** Continues prompts: [rows, tokens], prompt (or start token) included, as transformers returns them. */
+  async generate(input: GenerateInput, settings: GenerateSettings = {}): Promise<number[][]> {
+    const view = this.#whole === undefined ? NO_ADAPTERS : { adapters: [await this.#whole], gates: [1] };
+    return generateWith(this, this.runtime, view, input, settings);
+  }
+
+  /** Keys of generation_config.json that generation refuses. */
+  get unsupportedGeneration(): readonly string[] {
+    return this.#unsupported;
+  }
+
+  /** Writes config.json and model.safetensors as transformers reads them. */
+  async savePretrained(folder: string, options: { dtype?: "f32" | "f16" | "bf16" } = {}): Promise<void> {
+    const whole = await this.#whole;
+    const changed = new Map([...(whole?.entries.values() ?? [])].map((e) => [e.key, e.data]));
+    await saveModel(this, changed, folder, options.dtype);
+  }
+
+  async close(): Promise<void> {
+    await this.runtime.close();
+  }
+
+  /** The whole model as an adapter that has a tensor of its own in place of every weight. */
+  #trainable(): Promise<Adapter> {
+    this.#whole ??= (async () => {
+      const whole = new Adapter("whole", undefined, { peftType: "FULL" });
+      for (const [name, shape] of this.runtime.weights.inventory.weights) {
+        whole.replaced.set(name, name);
+        whole.add({ key: name, savedKey: undefined, shape, data: (await this.runtime.weight(name)).slice() });
+      }
+      return whole;
+    })();
+    return this.#whole;
+  }
+}
+
+async function readGeneration(
+  folder: string,
+  config: Readonly<Record<string, unknown>>,
+): Promise<{ config: GenerationConfig; unsupported: readonly string[] }> {
+  const path = nodeFiles.join(folder, "generation_config.json");
+  const json = (await nodeFiles.exists(path)) ? await readJsonObject(path) : config;
+  const { config: parsed, unsupported } = parseGenerationConfig(json);
+  return { config: parsed, unsupported: unsupported ?? [] };
+}

@@ -1,0 +1,91 @@
+import { PeftError } from "../errors.js";
+import type { GenerationConfig } from "../generate/config.js";
+import { decoderStartToken, mergeGeneration } from "../generate/config.js";
+import { generate } from "../generate/generate.js";
+import type { TokenDecoder } from "../generate/stepper.js";
+import type { TokenStreamer } from "../generate/streamer.js";
+import type { ModelConfig, TaskType } from "../models/model.js";
+import type { Runtime, View } from "./runtime.js";
+import { makeStepper } from "./stepper.js";
+
+/** Encoded prompts, as a tokenizer returns them: rows of one length, padded on the left for decoders. */
+export interface GenerateInput {
+  readonly inputIds: readonly (readonly number[])[];
+  readonly attentionMask?: readonly (readonly number[])[] | undefined;
+}
+
+export interface GenerateSettings extends GenerationConfig {
+  /** Gets tokens as they come (one row, no beams). */
+  streamer?: TokenStreamer | undefined;
+  signal?: AbortSignal | undefined;
+  /** For stop strings. */
+  tokenizer?: TokenDecoder | undefined;
+  /** Of sampling. */
+  seed?: number | undefined;
+}
+
+interface Generator {
+  readonly taskType: TaskType;
+  readonly config: ModelConfig;
+  readonly configJson: Readonly<Record<string, unknown>>;
+  readonly generationConfig: GenerationConfig;
+  readonly unsupportedGeneration: readonly string[];
+}
+
+/** Generation on a model with the adapters of a view. Throws "generation", "batch", "aborted". */
+export async function generateWith(
+  model: Generator,
+  runtime: Runtime,
+  view: View,
+  input: GenerateInput,
+  settings: GenerateSettings,
+): Promise<number[][]> {
+  const { streamer, signal, tokenizer, seed, ...options } = settings;
+  checkInput(model, input);
+  const config = mergeGeneration(options, model.generationConfig);
+  const mask = input.attentionMask ?? input.inputIds.map((row) => row.map(() => 1));
+  const { encoderDecoder } = model.config;
+  const start = encoderDecoder ? [startToken(model, config)] : undefined;
+  const prompt = { ids: input.inputIds, mask, start };
+  const { sequences } = await generate(
+    (expand) => makeStepper(runtime, view, prompt, expand),
+    encoderDecoder
+      ? { ids: input.inputIds.map(() => start!), isEncoderDecoder: true }
+      : { ids: input.inputIds, mask, isEncoderDecoder: false },
+    config,
+    {
+      streamer,
+      signal,
+      tokenizer,
+      seed,
+      maxPositions: maxPositions(model.configJson),
+      unsupported: model.unsupportedGeneration,
+    },
+  );
+  return sequences.map((row) => [...row]);
+}
+
+function startToken({ config }: Generator, generation: GenerationConfig): number {
+  return decoderStartToken(generation) ?? config.decoderStartTokenId ?? config.padTokenId ?? 0;
+}
+
+function maxPositions(json: Readonly<Record<string, unknown>>): number | undefined {
+  const value = json["max_position_embeddings"] ?? json["n_positions"];
+  return typeof value === "number" ? value : undefined;
+}
+
+function checkInput({ taskType, config }: Generator, { inputIds }: GenerateInput): void {
+  if (taskType !== "CAUSAL_LM" && taskType !== "SEQ_2_SEQ_LM")
+    throw new PeftError("generation", {
+      what: `A model for ${taskType} cannot generate.`,
+      why: "it has no head over the vocabulary.",
+      fix: "load it with AutoModelForCausalLM or AutoModelForSeq2SeqLM.",
+    });
+  const beyond = inputIds.flat().find((id) => id < 0 || id >= config.vocabSize);
+  if (beyond === undefined && inputIds.length > 0) return;
+  throw new PeftError("batch", {
+    what: beyond === undefined ? "There is no prompt." : `Token id ${beyond} is in a prompt.`,
+    why: `the vocabulary has ${config.vocabSize} tokens.`,
+    fix: "use this model's own tokenizer.",
+  });
+}
