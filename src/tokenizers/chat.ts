@@ -1,6 +1,6 @@
 import { PeftError } from "../errors.js";
 import type { EncodeOptions, Encoding } from "./encode.js";
-import type { Rendered } from "./template.js";
+import type { ChatTemplate, Rendered } from "./template.js";
 import { compileTemplate } from "./template.js";
 
 /** One turn of a chat; templates may read more than role and content. */
@@ -42,6 +42,7 @@ export function applyTemplate(
   messages: readonly ChatMessage[],
   tokens: { readonly [name: string]: string },
   options: ChatOptions,
+  compile: (source: string) => ChatTemplate = compileTemplate,
 ): RenderedChat {
   if (messages.length === 0) {
     throw new PeftError("data", {
@@ -50,7 +51,7 @@ export function applyTemplate(
       fix: `pass messages such as [{ role: "user", content: "Hello" }].`,
     });
   }
-  const template = compileTemplate(chooseTemplate(templates, options));
+  const template = compile(chooseTemplate(templates, options));
   const now = options.now ?? new Date();
   const render = (turns: readonly ChatMessage[], prompt: boolean): Rendered =>
     template.render(

@@ -7,12 +7,9 @@ import type { SpecialTokens } from "./special_tokens.js";
 
 /** BERT's vocab.txt: one token a line. Reference: models/bert/tokenization_bert.py */
 export function fromVocabTxt(text: string, config: Json, special: SpecialTokens): Json {
-  const vocab: { [token: string]: number } = {};
   const lines = text.split("\n");
   if (lines.at(-1) === "") lines.pop();
-  lines.forEach((line, id) => {
-    vocab[line.trimEnd()] = id;
-  });
+  const vocab = Object.fromEntries(lines.map((line, id) => [line.trimEnd(), id]));
   return {
     added_tokens: [],
     normalizer: {

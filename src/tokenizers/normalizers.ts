@@ -9,7 +9,10 @@ import { compilePattern } from "./library.js";
 export type Normalizer = (a: Aligned) => Aligned;
 
 const whiteSpace = /^\p{White_Space}$/u;
-/** Rust's table of format characters is older than JavaScript's: these came later and are kept. */
+/**
+ * Tables of Unicode differ in age: a few hundred rare marks and punctuation signs that came after Rust's tables may be
+ * classed otherwise here (every code point was compared). These format characters are the ones that matter: kept there.
+ */
 const laterFormat = /^[\u0890\u0891\u08e2\u{110cd}\u{13430}-\u{1343f}]$/u;
 const control = /^[\p{Cc}\p{Cf}\p{Co}\p{Cs}]$/u;
 /** Rust's ranges; the one from 2b920 is a slip of theirs that ids depend on. */

@@ -43,6 +43,16 @@ export function compileTemplate(source: string): ChatTemplate {
   };
 }
 
+/** Compiles each template once, however many chats it renders. */
+export function templateCache(): (source: string) => ChatTemplate {
+  const compiled = new Map<string, ChatTemplate>();
+  return (source) => {
+    const template = compiled.get(source) ?? compileTemplate(source);
+    compiled.set(source, template);
+    return template;
+  };
+}
+
 function run(template: Template, variables: { readonly [name: string]: unknown }, now: Date): string {
   const environment = new Environment();
   const globals = { ...constants, strftime_now: (format: string) => strftime(now, format) };

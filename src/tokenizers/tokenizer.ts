@@ -8,6 +8,7 @@ import { encodeRow, layRows } from "./encode.js";
 import type { Pipeline } from "./pipeline.js";
 import type { SpecialName, SpecialTokens } from "./special_tokens.js";
 import { specialNames } from "./special_tokens.js";
+import { templateCache } from "./template.js";
 
 /** Python's int(1e30) stands for "no limit"; anything above 1e20 is read so. */
 export const noLimit: number = 1e30;
@@ -141,6 +142,7 @@ function textMembers(
   call: (text: string | readonly string[], options?: EncodeOptions) => Encoding,
 ): object {
   const { pipeline, cleanUpSpaces } = parts;
+  const compile = templateCache();
   const decode = (ids: Iterable<number | bigint>, options: DecodeOptions = {}): string => {
     const text = pipeline.decode(Array.from(ids, Number), options.skipSpecialTokens ?? false);
     // Python leaves BPE alone, whatever is asked: there the spaces are the text's own.
@@ -157,7 +159,7 @@ function textMembers(
       Array.from(rows, (ids) => decode(ids, options)),
     applyChatTemplate(this: Tokenizer, messages: readonly ChatMessage[], options: ChatOptions = {}) {
       const variables = { ...parts.extraSpecial, ...namedTokens(this) };
-      const chat = applyTemplate(parts.templates, messages, variables, options);
+      const chat = applyTemplate(parts.templates, messages, variables, options, compile);
       return options.tokenize === false ? chat.text : encodeChat(this, chat, options);
     },
   };
