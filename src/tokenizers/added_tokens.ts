@@ -33,7 +33,10 @@ export function readAddedToken(config: Json, id: number): AddedToken {
   };
 }
 
-/** Finds added tokens: those not normalized in the text as given, the others in the normalized text between them. */
+/**
+ * Finds added tokens: those not normalized in the text as given, the others in the normalized text between
+ * them.
+ */
 export function makeFinder(tokens: Iterable<AddedToken>, normalize: Normalizer): (text: string) => Stretch[] {
   const plain: Lexicon = new Map();
   const normalized: Lexicon = new Map();

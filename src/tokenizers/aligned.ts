@@ -1,6 +1,7 @@
 /**
- * A string on its way through normalizers and pre-tokenizers, each UTF-16 unit with the span of the user's string
- * it came from. Python's fast tokenizers call it NormalizedString; ours counts UTF-16 units, as JavaScript slices.
+ * A string on its way through normalizers and pre-tokenizers, each UTF-16 unit with the span of the user's
+ * string it came from. Python's fast tokenizers call it NormalizedString; ours counts UTF-16 units, as
+ * JavaScript slices.
  */
 export type Aligned = {
   readonly text: string;
@@ -48,8 +49,8 @@ export function originalSpan(a: Aligned, from: number, to: number): [number, num
 }
 
 /**
- * Rewrites a text from a list of output characters. An added character takes the span of the last character consumed,
- * as Rust's `NormalizedString::transform` has it.
+ * Rewrites a text from a list of output characters. An added character takes the span of the last character
+ * consumed, as Rust's `NormalizedString::transform` has it.
  */
 export function transform(a: Aligned, changes: Iterable<Change>): Aligned {
   const chars = [...a.text];

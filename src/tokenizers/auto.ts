@@ -12,10 +12,10 @@ export const AutoTokenizer: {
   fromPretrained(nameOrFolder: string, options?: TokenizerOptions): Promise<Tokenizer>;
 } = {
   /**
-   * The tokenizer of a Hub repository or a local folder, as transformers' AutoTokenizer gives it. Throws `tokenizer`
-   * where the folder has none that can be read here, `hub` where there is no such folder or repository.
-   * Reference: transformers/models/auto/tokenization_auto.py. Differs: tokenizer.json counts as it stands, where
-   * transformers 5 builds parts of it anew for some classes.
+   * The tokenizer of a Hub repository or a local folder, as transformers' AutoTokenizer gives it. Throws
+   * `tokenizer` where the folder has none that can be read here, `hub` where there is no such folder or
+   * repository. Reference: transformers/models/auto/tokenization_auto.py. Differs: tokenizer.json counts as
+   * it stands, where transformers 5 builds parts of it anew for some classes.
    */
   async fromPretrained(nameOrFolder, options = {}) {
     const folder = await resolveFolder(nameOrFolder, { ...options, files: tokenizerFileNames });

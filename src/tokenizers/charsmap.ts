@@ -2,7 +2,10 @@ import type { Aligned, Change } from "./aligned.js";
 import { transform } from "./aligned.js";
 import { fault } from "./json.js";
 
-/** SentencePiece's compiled normalization rules: a Darts double-array trie and the replacements it points at. */
+/**
+ * SentencePiece's compiled normalization rules: a Darts double-array trie and the replacements it points
+ * at.
+ */
 export type Charsmap = (chunk: string) => string | undefined;
 
 const encoder = new TextEncoder();

@@ -96,9 +96,9 @@ function chooseTemplate(templates: ChatTemplates, options: ChatOptions): string 
 }
 
 /**
- * Spans of the assistant's turns, by rendering the chat turn by turn: a turn begins where the chat before it, with the
- * header of an assistant's turn, ends; it ends where the chat up to it does. The end-of-turn token is part of it,
- * white space after that is not.
+ * Spans of the assistant's turns, by rendering the chat turn by turn: a turn begins where the chat before
+ * it, with the header of an assistant's turn, ends; it ends where the chat up to it does. The end-of-turn
+ * token is part of it, white space after that is not.
  */
 function assistantSpans(
   text: string,

@@ -1,11 +1,16 @@
 import type { SpecialTokens } from "./special_tokens.js";
 
-/** What a tokenizer class of transformers brings besides its files. Reference: transformers/models/<model>/tokenization_*.py */
+/**
+ * What a tokenizer class of transformers brings besides its files. Reference:
+ * transformers/models/<model>/tokenization_*.py
+ */
 export type TokenizerClass = {
   readonly special: SpecialTokens;
   readonly paddingSide: "left" | "right";
   readonly tokenTypeIds: boolean;
-  /** How to build it from `vocab.json` + `merges.txt` or from `vocab.txt`; undefined where we do not know. */
+  /**
+   * How to build it from `vocab.json` + `merges.txt` or from `vocab.txt`; undefined where we do not know.
+   */
   readonly legacy?: "gpt2" | "roberta" | "bert";
 };
 
@@ -67,7 +72,10 @@ const byModelType: { readonly [modelType: string]: string } = {
   llama: "LlamaTokenizer",
 };
 
-/** The class that a folder's tokenizer_class names, or else its model_type; a plain one where neither is known. */
+/**
+ * The class that a folder's tokenizer_class names, or else its model_type; a plain one where neither is
+ * known.
+ */
 export function tokenizerClass(name: string | undefined, modelType: string | undefined): TokenizerClass {
   const found = name ?? byModelType[modelType ?? ""] ?? "";
   return byName[found.replace(/Fast$/, "")] ?? plain;

@@ -27,7 +27,10 @@ export type Encoding = {
   inputIds: number[][];
   attentionMask: number[][];
   tokenTypeIds?: number[][];
-  /** [start, end) of each token in the text as given, in UTF-16 units, as `slice` counts; [0, 0] for added tokens. */
+  /**
+   * [start, end) of each token in the text as given, in UTF-16 units, as `slice` counts; [0, 0] for added
+   * tokens.
+   */
   offsets?: [number, number][][];
   /** How many rows lost tokens to the length limit. */
   truncated: number;

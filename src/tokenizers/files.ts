@@ -58,7 +58,10 @@ export async function tokenizerFromFiles(read: ReadText): Promise<Tokenizer> {
   return assemble(json, config, kind, withPad, await readTemplates(read, config), legacy);
 }
 
-/** tokenizer_config.json, with what older repositories keep in special_tokens_map.json and added_tokens.json. */
+/**
+ * tokenizer_config.json, with what older repositories keep in special_tokens_map.json and
+ * added_tokens.json.
+ */
 async function readConfig(readJson: (name: string) => Promise<Json>): Promise<Json> {
   const config = await readJson("tokenizer_config.json");
   if (isObject(config["added_tokens_decoder"])) return config;

@@ -10,7 +10,10 @@ import { readNormalizer } from "./normalizers.js";
 import { readPreTokenizer } from "./pre_tokenizers.js";
 import type { Tokenizer } from "./tokenizer.js";
 
-/** What Python gave: tools/golden/tokenizer.py. GOLDEN names another file of the same form, with more strings. */
+/**
+ * What Python gave: tools/golden/tokenizer.py. GOLDEN names another file of the same form, with more
+ * strings.
+ */
 const path = process.env["GOLDEN"] ?? "tests/golden/tokenizers.json";
 const golden = JSON.parse(readFileSync(path, "utf8"));
 const { parts, options: optionRows } = JSON.parse(readFileSync(path.replace(".json", "_parts.json"), "utf8"));

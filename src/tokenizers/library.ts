@@ -4,8 +4,9 @@ import { fault, isObject } from "./json.js";
 
 /**
  * The one door to @huggingface/tokenizers: its models (BPE merges, WordPiece's greedy match) and
- * its translation of Oniguruma patterns. What it lacks (offsets, truncation, padding) or does otherwise than Python
- * (normalizers, pre-tokenizers, decoders), or takes too much for (unigram), is ours, in the files beside this one.
+ * its translation of Oniguruma patterns. What it lacks (offsets, truncation, padding) or does otherwise
+ * than Python (normalizers, pre-tokenizers, decoders), or takes too much for (unigram), is ours, in the
+ * files beside this one.
  */
 
 /** What we use of it; its own declarations do not resolve under Node's rules for modules. */
@@ -18,7 +19,10 @@ const { BPE, ReplaceNormalizer, WordPiece } = library as unknown as {
 /** Splits a pre-token into pieces that concatenate to it. */
 export type Segment = (text: string) => string[];
 
-/** BPE merges over the characters of a pre-token; the last piece ends in end_of_word_suffix where there is one. */
+/**
+ * BPE merges over the characters of a pre-token; the last piece ends in end_of_word_suffix where there is
+ * one.
+ */
 export function bpe(config: Json): Segment {
   const model = new BPE(config);
   return (text) => model.bpe(text);

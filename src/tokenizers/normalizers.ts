@@ -10,8 +10,9 @@ export type Normalizer = (a: Aligned) => Aligned;
 
 const whiteSpace = /^\p{White_Space}$/u;
 /**
- * Tables of Unicode differ in age: a few hundred rare marks and punctuation signs that came after Rust's tables may be
- * classed otherwise here (every code point was compared). These format characters are the ones that matter: kept there.
+ * Tables of Unicode differ in age: a few hundred rare marks and punctuation signs that came after Rust's
+ * tables may be classed otherwise here (every code point was compared). These format characters are the
+ * ones that matter: kept there.
  */
 const laterFormat = /^[\u0890\u0891\u08e2\u{110cd}\u{13430}-\u{1343f}]$/u;
 const control = /^[\p{Cc}\p{Cf}\p{Co}\p{Cs}]$/u;
@@ -86,7 +87,10 @@ function cleanChar(char: string): string {
   return whiteSpace.test(char) ? " " : char;
 }
 
-/** Normal forms of Unicode, segment by segment, with the spans that Rust gives decomposed and composed characters. */
+/**
+ * Normal forms of Unicode, segment by segment, with the spans that Rust gives decomposed and composed
+ * characters.
+ */
 function unicode(a: Aligned, form: "NFC" | "NFD" | "NFKC" | "NFKD"): Aligned {
   if (ascii.test(a.text) || a.text.normalize(form) === a.text) return a;
   const decomposed = form.endsWith("C") ? (form === "NFC" ? "NFD" : "NFKD") : form;

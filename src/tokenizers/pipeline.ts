@@ -9,7 +9,10 @@ import type { PostProcessor, Token } from "./post_processors.js";
 import { readPostProcessor } from "./post_processors.js";
 import { readPreTokenizer } from "./pre_tokenizers.js";
 
-/** The parts of tokenizer.json at work: text to tokens and back, without special tokens, truncation or padding. */
+/**
+ * The parts of tokenizer.json at work: text to tokens and back, without special tokens, truncation or
+ * padding.
+ */
 export type Pipeline = {
   readonly model: VocabModel;
   readonly added: ReadonlyMap<string, AddedToken>;

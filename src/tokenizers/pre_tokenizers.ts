@@ -9,7 +9,10 @@ export type PreTokenizer = (pieces: readonly Aligned[]) => Aligned[];
 type Span = { from: number; to: number; match: boolean };
 type Behavior = "removed" | "isolated" | "mergedwithprevious" | "mergedwithnext" | "contiguous";
 
-/** GPT-2's pattern, with the white space of Unicode as Rust has it (JavaScript's \s adds U+FEFF, lacks U+0085). */
+/**
+ * GPT-2's pattern, with the white space of Unicode as Rust has it (JavaScript's \s adds U+FEFF, lacks
+ * U+0085).
+ */
 const gpt2 =
   /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\p{White_Space}\p{L}\p{N}]+|\p{White_Space}+(?!\P{White_Space})|\p{White_Space}+/gu;
 const punctuation = /[\p{P}!-/:-@[-`{-~]/gu;
@@ -140,7 +143,10 @@ const behaviors: { [B in Behavior]: (spans: readonly Span[]) => Span[] } = {
     joinWhere([...spans].reverse(), (after, span) => span.match && !after.match).reverse(),
 };
 
-/** Joins each span to its neighbour in the list where told to; asked about the two as they were before joining. */
+/**
+ * Joins each span to its neighbour in the list where told to; asked about the two as they were before
+ * joining.
+ */
 function joinWhere(spans: readonly Span[], told: (neighbour: Span, span: Span) => boolean): Span[] {
   const out: Span[] = [];
   spans.forEach((span, i) => {

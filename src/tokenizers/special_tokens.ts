@@ -26,7 +26,9 @@ export function readSpecialTokens(config: Json, defaults: SpecialTokens): Specia
   return out;
 }
 
-/** Other special tokens: `additional_special_tokens`, `extra_special_tokens`, and keys like `image_token`. */
+/**
+ * Other special tokens: `additional_special_tokens`, `extra_special_tokens`, and keys like `image_token`.
+ */
 export function readExtraTokens(config: Json): { [name: string]: string } {
   const out: { [name: string]: string } = {};
   const lists = [config["additional_special_tokens"], config["extra_special_tokens"]];
@@ -45,7 +47,10 @@ export function readExtraTokens(config: Json): { [name: string]: string } {
   return out;
 }
 
-/** The values behind readSpecialTokens and readExtraTokens: strings, or objects that say how a token is matched. */
+/**
+ * The values behind readSpecialTokens and readExtraTokens: strings, or objects that say how a token is
+ * matched.
+ */
 export function specialValues(config: Json, special: SpecialTokens, extra: readonly string[]): unknown[] {
   const named = specialNames.map((name) => {
     const value = config[`${name}_token`];

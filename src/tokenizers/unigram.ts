@@ -1,11 +1,15 @@
-/** A stretch of a text: [from, to) in UTF-16 units, and its id; undefined where the vocabulary has no such token. */
+/**
+ * A stretch of a text: [from, to) in UTF-16 units, and its id; undefined where the vocabulary has no such
+ * token.
+ */
 export type PathStep = { readonly id: number | undefined; readonly from: number; readonly to: number };
 
 /**
- * The best path through a unigram vocabulary: of all ways to cut a text into tokens, that with the highest sum of
- * scores. A character that no token covers alone costs `unknownScore`. Of equal paths the one seen first stays.
- * Tokens are looked up in the vocabulary itself: @huggingface/tokenizers builds a trie of maps, which for mt5's
- * 250100 tokens takes 4 s and 500 MB. Reference: tokenizers/src/models/unigram/model.rs (encode_optimized)
+ * The best path through a unigram vocabulary: of all ways to cut a text into tokens, that with the highest
+ * sum of scores. A character that no token covers alone costs `unknownScore`. Of equal paths the one seen
+ * first stays. Tokens are looked up in the vocabulary itself: @huggingface/tokenizers builds a trie of
+ * maps, which for mt5's 250100 tokens takes 4 s and 500 MB. Reference:
+ * tokenizers/src/models/unigram/model.rs (encode_optimized)
  */
 export function bestPath(
   text: string,
