@@ -1,6 +1,6 @@
 /**
- * The pretraining text: an endless seeded stream of text-to-text pairs about customers' messages. Every task names its
- * possible answers in the prompt, in random order, so the model learns to choose among words that it is given.
+ * The pretraining text: an endless seeded stream of text-to-text pairs about customers' messages. The tasks ask for parts
+ * of what a reader understands: what happened, in which order, in which tone, and whether a word applies ("X or no X?").
  * No sentence, no template and no label of the data set is in it (check_overlap.ts).
  * Run: node --import tsx tools/ship/pretraining_text.ts --lines 40000 --seed 1 > text.tsv
  */
@@ -77,41 +77,20 @@ function draft(world: World): Draft {
   const situation = pick(random, world.situations);
   const issue = pick(random, world.issues);
   const slots = drawSlots(random, issue);
-  const parts = [
-    pick(random, frames.opener),
-    pick(random, frames.situations[situation]!),
-    pick(random, frames.closer),
-  ];
+  const around = (some: readonly string[]): string => (random() < 0.3 ? pick(random, some) : "");
+  const parts = [around(frames.opener), pick(random, frames.situations[situation]!), around(frames.closer)];
   const text = parts.map((part) => expand(random, part, slots)).filter((part) => part !== "");
   const message = text.join(" ");
   return { message: random() < 0.06 ? misspell(random, message) : message, situation, issue, slots };
 }
 
-/** "a or b or c?": the answer among up to `count - 1` others. */
-function options(random: Random, answer: string, others: readonly string[], count: number): string {
-  const rest = shuffle(
-    random,
-    [...new Set(others)].filter((other) => other !== answer),
-  ).slice(0, count - 1);
-  return `${shuffle(random, [answer, ...rest]).join(" or ")}?`;
-}
-
-function ask(random: Random, message: string, name: string, choices: string): string {
-  const lead = pick(random, ["message", "message", "message", "text", "mail"]);
-  return `${lead}: ${message} ${name}: ${choices}`;
+function ask(random: Random, message: string, question: string): string {
+  return `${pick(random, ["message", "message", "message", "text", "mail"])}: ${message} ${question}`;
 }
 
 function meaningTask(world: World, column: "state" | "tone" | "story" | "act"): Pair {
-  const { random } = world;
   const { message, situation } = draft(world);
-  const answer = meaning[situation]![column];
-  const others = Object.values(meaning).map((row) => row[column]);
-  const choices = options(random, answer, others, 2 + Math.floor(random() * 3));
-  return { input: ask(random, message, column, choices), target: answer, message };
-}
-
-function yesOrNo(random: Random, word: string): string {
-  return `${shuffle(random, [word, `no ${word}`]).join(" or ")}?`;
+  return { input: ask(world.random, message, `${column}:`), target: meaning[situation]![column], message };
 }
 
 function propertyTask(world: World): Pair {
@@ -122,9 +101,8 @@ function propertyTask(world: World): Pair {
     const { message, situation } = draft(world);
     const has = properties[word]!.includes(situation);
     if (has !== wanted) continue;
-    const name = pick(random, ["kind", "label", "sort"]);
     return {
-      input: ask(random, message, name, yesOrNo(random, word)),
+      input: ask(random, message, `label: ${word} or no ${word}?`),
       target: has ? word : `no ${word}`,
       message,
     };
@@ -136,11 +114,10 @@ function wordTask(world: World): Pair {
   const { random } = world;
   const here = draft(world);
   const from = random() < 0.5 ? here : draft(world);
-  const words = from.message.match(/[a-z]{4,}/g)!.filter((word) => word !== "complaint");
+  const words = (from.message.match(/[a-z]{4,}/g) ?? []).filter((word) => word !== "complaint");
   const word = words.length === 0 ? here.issue.topic : pick(random, words);
   const has = ` ${here.message.replace(/[^a-z ]/g, " ")} `.includes(` ${word} `);
-  const name = pick(random, ["label", "word", "topic"]);
-  const input = ask(random, here.message, name, yesOrNo(random, word));
+  const input = ask(random, here.message, `label: ${word} or no ${word}?`);
   return { input, target: has ? word : `no ${word}`, message: here.message };
 }
 
@@ -167,7 +144,7 @@ function fragmentTask(world: World): Pair {
     "pos",
     "neg",
   ]);
-  if (random() < 0.35) {
+  if (random() < 0.2) {
     const [low, high] = pick(random, [
       [slots["early"]!, slots["late"]!] as const,
       [slots["few"]!, slots["many"]!],
@@ -178,7 +155,7 @@ function fragmentTask(world: World): Pair {
   }
   const bad = ["bad", "badNow", "if", "badNp", "neg"].includes(key);
   const text = key === "pos" || key === "neg" ? `the ${slots["topic"]} ${slots[key]}` : slots[key]!;
-  const input = `part: when ${text} that is: ${options(random, "good", ["bad"], 2)}`;
+  const input = `part: when ${text} that is:`;
   return { input, target: bad ? "bad" : "good", message: `when ${text}` };
 }
 
@@ -207,15 +184,15 @@ function hiddenTask(world: World): Pair {
 
 /** Tasks and their shares. */
 const tasks: readonly (readonly [number, (world: World) => Pair])[] = [
-  [0.14, hiddenTask],
-  [0.18, (world) => meaningTask(world, "state")],
+  [0.06, hiddenTask],
+  [0.27, (world) => meaningTask(world, "state")],
   [0.13, (world) => meaningTask(world, "tone")],
-  [0.14, (world) => meaningTask(world, "story")],
-  [0.05, (world) => meaningTask(world, "act")],
-  [0.12, propertyTask],
-  [0.06, wordTask],
-  [0.08, replyTask],
-  [0.1, fragmentTask],
+  [0.13, (world) => meaningTask(world, "story")],
+  [0.03, (world) => meaningTask(world, "act")],
+  [0.08, propertyTask],
+  [0.04, wordTask],
+  [0.03, replyTask],
+  [0.23, fragmentTask],
 ];
 
 /** An endless stream of pairs; the same seed gives the same pairs. */
