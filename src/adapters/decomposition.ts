@@ -1,4 +1,5 @@
-import { Matrix, QrDecomposition, SingularValueDecomposition } from "ml-matrix";
+import { EigenvalueDecomposition, Matrix, QrDecomposition, SingularValueDecomposition } from "ml-matrix";
+import { random, uniform } from "../random.js";
 
 /** Row-major [rows, cols]. */
 export interface Dense {
@@ -26,7 +27,12 @@ function fromMatrix(m: Matrix, cols: number = m.columns): Dense {
   return { rows: m.rows, cols, data };
 }
 
+/** Above this many directions a whole decomposition takes longer than the few that are asked for. */
+const wholeUpTo = 128;
+
+/** The r largest singular values and vectors, to about 1e-8 of the largest. */
 export function svd(w: Dense, r: number): TruncatedSvd {
+  if (Math.min(w.rows, w.cols) > wholeUpTo) return lanczos(w, r);
   const full = new SingularValueDecomposition(toMatrix(w), { autoTranspose: true });
   return {
     u: fromMatrix(full.leftSingularVectors, r),
@@ -35,12 +41,145 @@ export function svd(w: Dense, r: number): TruncatedSvd {
   };
 }
 
-/** The first r columns of Q [rows, r] and rows of R [r, cols], signs as LAPACK leaves them: diagonals of either sign. */
-export function qr(w: Dense, r: number): { q: Dense; r: Dense } {
-  const full = new QrDecomposition(toMatrix(w));
-  const upper = fromMatrix(full.upperTriangularMatrix);
-  return {
-    q: fromMatrix(full.orthogonalMatrix, r),
-    r: { rows: r, cols: upper.cols, data: upper.data.slice(0, r * upper.cols) },
+/** W x */
+function apply({ rows, cols, data }: Dense, x: Float64Array): Float64Array {
+  const y = new Float64Array(rows);
+  for (let i = 0; i < rows; i++) {
+    let sum = 0;
+    for (let j = 0, at = i * cols; j < cols; j++, at++) sum += data[at]! * x[j]!;
+    y[i] = sum;
+  }
+  return y;
+}
+
+/** W^T x */
+function applyTransposed({ rows, cols, data }: Dense, x: Float64Array): Float64Array {
+  const y = new Float64Array(cols);
+  for (let i = 0; i < rows; i++) {
+    const factor = x[i]!;
+    for (let j = 0, at = i * cols; j < cols; j++, at++) y[j] = y[j]! + factor * data[at]!;
+  }
+  return y;
+}
+
+function dot(x: Float64Array, y: Float64Array): number {
+  let sum = 0;
+  for (let i = 0; i < x.length; i++) sum += x[i]! * y[i]!;
+  return sum;
+}
+
+/** Takes from x what lies along the basis, twice for rounding's sake, and makes its length 1. Returns the length before. */
+function orthonormalize(x: Float64Array, basis: readonly Float64Array[]): number {
+  for (let pass = 0; pass < 2; pass++) {
+    for (const b of basis) {
+      const along = dot(x, b);
+      for (let i = 0; i < x.length; i++) x[i] = x[i]! - along * b[i]!;
+    }
+  }
+  const length = Math.sqrt(dot(x, x));
+  if (length > 0) for (let i = 0; i < x.length; i++) x[i] = x[i]! / length;
+  return length;
+}
+
+/** W V = U B with orthonormal U, V and B upper bidiagonal (diagonal alpha, above it beta). */
+interface Bidiagonal {
+  readonly u: Float64Array[];
+  readonly v: Float64Array[];
+  readonly alpha: number[];
+  readonly beta: number[];
+}
+
+/** One more column of U and V. Where the space is used up, a random direction goes on with weight 0. */
+function grow(w: Dense, { u, v, alpha, beta }: Bidiagonal, draw: () => number): void {
+  const scale = Math.max(1e-300, ...alpha);
+  const next = (x: Float64Array, basis: Float64Array[]): number => {
+    const length = orthonormalize(x, basis);
+    if (length > 1e-13 * scale) return length;
+    do for (let i = 0; i < x.length; i++) x[i] = draw() - 0.5;
+    while (orthonormalize(x, basis) < 1e-8);
+    return 0;
   };
+  const right = u.length === 0 ? new Float64Array(w.cols) : applyTransposed(w, u.at(-1)!);
+  const above = next(right, v);
+  if (u.length > 0) beta.push(above);
+  v.push(right);
+  const left = apply(w, right);
+  alpha.push(next(left, u));
+  u.push(left);
+}
+
+/** Columns of a basis combined: [length, r]. */
+function combine(basis: readonly Float64Array[], factors: Dense, r: number): Dense {
+  const rows = basis[0]!.length;
+  const data = new Float64Array(rows * r);
+  basis.forEach((column, k) => {
+    for (let j = 0; j < r; j++) {
+      const factor = factors.data[k * r + j]!;
+      for (let i = 0; i < rows; i++) data[i * r + j] = data[i * r + j]! + factor * column[i]!;
+    }
+  });
+  return { rows, cols: r, data };
+}
+
+/** The r largest singular values and vectors of B by the eigenvectors of B B^T, which is tridiagonal. */
+function innerSvd({ alpha, beta }: Bidiagonal, r: number): TruncatedSvd {
+  const size = alpha.length;
+  const square = Matrix.zeros(size, size);
+  for (let i = 0; i < size; i++) {
+    square.set(i, i, alpha[i]! ** 2 + (beta[i] ?? 0) ** 2);
+    if (i + 1 === size) continue;
+    square.set(i, i + 1, alpha[i + 1]! * beta[i]!);
+    square.set(i + 1, i, alpha[i + 1]! * beta[i]!);
+  }
+  const eigen = new EigenvalueDecomposition(square, { assumeSymmetric: true });
+  const s = Float64Array.from({ length: r }, (_, k) =>
+    Math.sqrt(Math.max(0, eigen.realEigenvalues[size - 1 - k]!)),
+  );
+  const u = new Float64Array(size * r);
+  const v = new Float64Array(size * r);
+  for (let k = 0; k < r; k++) {
+    const at = (i: number): number => eigen.eigenvectorMatrix.get(i, size - 1 - k);
+    for (let i = 0; i < size; i++) {
+      u[i * r + k] = at(i);
+      const back = alpha[i]! * at(i) + (i === 0 ? 0 : beta[i - 1]! * at(i - 1)); // B^T u = s v
+      v[i * r + k] = s[k]! === 0 ? 0 : back / s[k]!;
+    }
+  }
+  return { u: { rows: size, cols: r, data: u }, s, v: { rows: size, cols: r, data: v } };
+}
+
+/**
+ * Golub-Kahan-Lanczos with full reorthogonalization: the largest singular values of W are soon those of a small bidiagonal
+ * matrix. Goes on until W^T u - s v is below 1e-8 of the largest for all r; with all directions used it is exact.
+ */
+function lanczos(w: Dense, r: number): TruncatedSvd {
+  const next = random(0);
+  const limit = Math.min(w.rows, w.cols);
+  const found: Bidiagonal = { u: [], v: [], alpha: [], beta: [] };
+  for (let size = Math.min(limit, 2 * r + 32); ; size = Math.min(limit, Math.ceil(size * 1.5))) {
+    while (found.u.length < size) grow(w, found, () => uniform(next));
+    const inner = innerSvd(found, r);
+    const leaving = orthonormalize(applyTransposed(w, found.u.at(-1)!), found.v);
+    const last = inner.u.data.subarray((size - 1) * r);
+    const error = leaving * Math.max(...last.map(Math.abs));
+    if (size === limit || error < 1e-8 * inner.s[0]!) {
+      return { u: combine(found.u, inner.u, r), s: inner.s, v: combine(found.v, inner.v, r) };
+    }
+  }
+}
+
+/**
+ * The first r columns of Q and rows of R of W = Q R: q [rows, r], r [r, cols]. They depend on W's first r columns alone,
+ * R = Q^T W. Signs as the reflections leave them.
+ */
+export function qr(w: Dense, r: number): { q: Dense; r: Dense } {
+  const first = new Matrix(w.rows, r);
+  for (let i = 0; i < w.rows; i++) for (let j = 0; j < r; j++) first.set(i, j, w.data[i * w.cols + j]!);
+  const q = fromMatrix(new QrDecomposition(first).orthogonalMatrix, r);
+  const upper = new Float64Array(r * w.cols);
+  for (let k = 0; k < r; k++) {
+    const column = Float64Array.from({ length: w.rows }, (_, i) => q.data[i * r + k]!);
+    upper.set(applyTransposed(w, column), k * w.cols);
+  }
+  return { q, r: { rows: r, cols: w.cols, data: upper } };
 }
