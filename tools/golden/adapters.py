@@ -1,6 +1,6 @@
 """Golden numbers for src/adapters/*.test.ts: one adapted layer at a time, prompt encoders, and starts that need the base's weight.
 
-Run: /tmp/ref/bin/python tools/golden/adapters.py tests/golden/adapters.json   (torch 2.13.0, transformers 5.23.0, peft 0.21.2)
+Run: /tmp/ref/bin/python tools/golden/adapters.py tests/golden/adapters.json, then npx biome format --write on it   (torch 2.13.0, transformers 5.23.0, peft 0.21.2)
 """
 import json
 import sys
@@ -108,9 +108,13 @@ def encoder_case(make, config_class, options):
     return {"options": {**SIZES, **options}, "parameters": state, "y": plain(encoder(rows)[0])}
 
 
-def start_case(kind, options):
+def start_weight():
     torch.manual_seed(0)
-    weight = torch.randn(24, 16)
+    return torch.randn(24, 16)
+
+
+def start_case(kind, options):
+    weight = start_weight()
     layer = torch.nn.Linear(16, 24) if kind == "linear" else Conv1D(24, 16)
     layer.weight.data = weight.clone() if kind == "linear" else weight.T.clone()
     model = get_peft_model(Model(layer), LoraConfig(target_modules=["layer"], r=4, lora_alpha=6, **options))
@@ -119,11 +123,10 @@ def start_case(kind, options):
 
 
 def main():
-    torch.manual_seed(0)
     golden = {
         "layers": {name: layer_case(*case) for name, case in CASES.items()},
         "encoders": {name: encoder_case(*case) for name, case in ENCODERS.items()},
-        "starts": {"weight": plain(torch.randn(24, 16)), "cases": {name: start_case(*case) for name, case in STARTS.items()}},
+        "starts": {"weight": plain(start_weight()), "cases": {name: start_case(*case) for name, case in STARTS.items()}},
     }
     with open(sys.argv[1], "w") as file:
         json.dump(golden, file, separators=(",", ":"))
