@@ -24,8 +24,7 @@ export interface Lowering {
   readonly bindings: (name: string) => WeightBinding;
   /** Results of a node beyond the first that are asked for. */
   readonly wanted: ReadonlyMap<number, ReadonlySet<number>>;
-  /** int64 [1] value of a dimension's name. */
-  readonly names: Map<string, string>;
+  readonly dims: ReadonlyMap<string, DimSource>;
   readonly memo: Map<string, string>;
 }
 
@@ -56,32 +55,41 @@ function dimValue(l: Lowering, dim: Dim): string {
   });
 }
 
-/** A name's value, read off the shape of an input that has it as an axis, alone or plus names known otherwise. */
-function nameValue(l: Lowering, name: string): string {
-  const known = l.names.get(name);
-  if (known !== undefined) return known;
-  const inputs = l.program.nodes.flatMap((n, i) =>
-    n.op === "input" ? [{ n, value: l.values[i]![0]! }] : [],
+/** Where a dimension's name can be read: an input's axis, less terms that are known otherwise. */
+interface DimSource {
+  readonly value: string;
+  readonly axis: number;
+  readonly less: readonly Dim[];
+}
+
+/** Each axis of an input tells one name, alone ("seq") or plus others that some axis tells ("past+seq"). */
+function findDims(program: Program, values: readonly (readonly string[])[]): Map<string, DimSource> {
+  const found = new Map<string, DimSource>();
+  const axes = program.nodes.flatMap((n, i) =>
+    n.op === "input"
+      ? n.shape.map((dim, axis) => ({ terms: parseDim(dim), axis, value: values[i]![0]! }))
+      : [],
   );
-  const axis = (value: string, i: number): string => l.o.node("Shape", [value], { start: i, end: i + 1 });
-  for (const { n, value } of inputs) {
-    const at = n.shape.indexOf(name);
-    if (at < 0) continue;
-    l.names.set(name, axis(value, at));
-    return l.names.get(name)!;
-  }
-  for (const { n, value } of inputs)
-    for (const [at, dim] of n.shape.entries()) {
-      const terms = parseDim(dim);
-      if (terms.get(name) !== 1) continue;
-      const rest = [...terms].filter(([m]) => m !== name).map(([m, c]) => (m === "" ? c : `${c}*${m}`));
-      const others = rest.map((d) => (typeof d === "number" ? d : d.replace(/^1\*/, "")));
-      let result = axis(value, at);
-      for (const other of others) result = l.o.node("Sub", [result, dimValue(l, other)]);
-      l.names.set(name, result);
-      return result;
+  axes.sort((a, b) => a.terms.size - b.terms.size);
+  for (let before = -1; before < found.size; ) {
+    before = found.size;
+    for (const { terms, axis, value } of axes) {
+      const names = [...terms.keys()].flatMap((m) => (m === "" ? [] : m.split("*")));
+      const open = names.filter((name) => !found.has(name));
+      if (open.length !== 1 || terms.get(open[0]!) !== 1) continue;
+      const others = [...terms].filter(([m]) => m !== open[0]);
+      found.set(open[0]!, { value, axis, less: others.map(([m, c]) => (m === "" ? c : `${c}*${m}`)) });
     }
-  return internal(`no input shows the dimension "${name}"`);
+  }
+  return found;
+}
+
+function nameValue(l: Lowering, name: string): string {
+  return memo(l, `name ${name}`, () => {
+    const { value, axis, less } = l.dims.get(name) ?? internal(`no input shows the dimension "${name}"`);
+    const length = l.o.node("Shape", [value], { start: axis, end: axis + 1 });
+    return less.reduce<string>((rest, dim) => l.o.node("Sub", [rest, dimValue(l, dim)]), length);
+  });
 }
 
 /** int64 [rank] holding a shape. */
@@ -133,6 +141,10 @@ function reshape({ l, o, node, inputs }: Context<Ops["reshape"]>): string {
     return o.node("Reshape", [inputs[0]!, o.ints(target)]);
   }
   return o.node("Reshape", [inputs[0]!, shapeValue(l, node.attrs.shape)], { allowzero: 1 });
+}
+
+function inputOf(o: OnnxGraph, { attrs }: { readonly attrs: Ops["input"] }): string {
+  return o.input(attrs.name, attrs.dtype, attrs.shape);
 }
 
 function inputShape(l: Lowering, node: { readonly inputs: readonly number[] }, i: number): Shape {
@@ -192,7 +204,7 @@ function withResults(
 }
 
 export const lowering: Table<{ [K in OpName]: LoweringRule<Ops[K]> }> = {
-  input: ({ o, node }) => o.input(node.attrs.name, node.attrs.dtype, node.attrs.shape),
+  input: ({ o, node }) => inputOf(o, node),
   weight: ({ l, o, node }) => l.bindings(node.attrs.name).declare(o, node.attrs.name, node.attrs.shape),
   constant: ({ o, node }) => o.constant(node.attrs.dtype, node.attrs.values, node.attrs.shape),
   size: ({ l, o, node }) => {
@@ -293,10 +305,11 @@ export function lower(program: Program, bindings: (name: string) => WeightBindin
       wanted.set(of, (wanted.get(of) ?? new Set()).add((n.attrs as Ops["aux"]).index));
     }
   const o = new OnnxGraph();
-  const l: Lowering = { o, program, values: [], bindings, wanted, names: new Map(), memo: new Map() };
+  const values = program.nodes.map((n) => (n.op === "input" ? [inputOf(o, n as ProgramNode<"input">)] : []));
+  const dims = findDims(program, values);
+  const l: Lowering = { o, program, values, bindings, wanted, dims, memo: new Map() };
   for (const [i, n] of program.nodes.entries())
-    if (n.op === "input") l.values[i] = [lowerNode(l, n, i)].flat();
-  for (const [i, n] of program.nodes.entries()) l.values[i] ??= [lowerNode(l, n, i)].flat();
+    if (n.op !== "input") l.values[i] = [lowerNode(l, n, i)].flat();
   for (const { name, node } of program.outputs) {
     o.nodes("Identity", [l.values[node]![0]!], {}, [name]);
     const { shape, dtype } = program.nodes[node]!;

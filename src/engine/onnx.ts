@@ -91,7 +91,7 @@ export class OnnxGraph {
 
   /** A small constant, once per value. */
   constant(element: Element, values: readonly number[], shape: readonly number[]): string {
-    const key = `${element}[${shape}]${values}`;
+    const key = `${element}[${shape}]${values.map((v) => (Object.is(v, -0) ? "-0" : v))}`;
     const known = this.#constants.get(key);
     if (known !== undefined) return known;
     const name = this.fresh();
