@@ -15,8 +15,10 @@ interface Bounds {
 }
 
 /**
- * Reads options of unknown provenance (a file, the command line, untyped code) one by one and collects every fault.
- * null counts as not given: Python writes it so. `done` throws PeftError "adapter-config" with all of them at once.
+ * Reads options of unknown provenance (a file, the command line, untyped code) one by one and collects
+ * every fault.
+ * null counts as not given: Python writes it so. `done` throws PeftError "adapter-config" with all of
+ * them at once.
  */
 export class OptionReader {
   readonly #name: string;

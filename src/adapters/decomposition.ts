@@ -8,7 +8,9 @@ export interface Dense {
   readonly data: Float64Array;
 }
 
-/** The largest singular values of W and their vectors: W ~ U diag(S) V^T, u [rows, r], s [r], v [cols, r]. */
+/**
+ * The largest singular values of W and their vectors: W ~ U diag(S) V^T, u [rows, r], s [r], v [cols, r].
+ */
 export interface TruncatedSvd {
   readonly u: Dense;
   readonly s: Float64Array;
@@ -68,7 +70,10 @@ function dot(x: Float64Array, y: Float64Array): number {
   return sum;
 }
 
-/** Takes from x what lies along the basis, twice for rounding's sake, and makes its length 1. Returns the length before. */
+/**
+ * Takes from x what lies along the basis, twice for rounding's sake, and makes its length 1. Returns the
+ * length before.
+ */
 function orthonormalize(x: Float64Array, basis: readonly Float64Array[]): number {
   for (let pass = 0; pass < 2; pass++) {
     for (const b of basis) {
@@ -149,8 +154,10 @@ function innerSvd({ alpha, beta }: Bidiagonal, r: number): TruncatedSvd {
 }
 
 /**
- * Golub-Kahan-Lanczos with full reorthogonalization: the largest singular values of W are soon those of a small bidiagonal
- * matrix. Goes on until W^T u - s v is below 1e-8 of the largest for all r; with all directions used it is exact.
+ * Golub-Kahan-Lanczos with full reorthogonalization: the largest singular values of W are soon those of a
+ * small bidiagonal
+ * matrix. Goes on until W^T u - s v is below 1e-8 of the largest for all r; with all directions used it
+ * is exact.
  */
 function lanczos(w: Dense, r: number): TruncatedSvd {
   const next = random(0);
@@ -169,7 +176,8 @@ function lanczos(w: Dense, r: number): TruncatedSvd {
 }
 
 /**
- * The first r columns of Q and rows of R of W = Q R: q [rows, r], r [r, cols]. They depend on W's first r columns alone,
+ * The first r columns of Q and rows of R of W = Q R: q [rows, r], r [r, cols]. They depend on W's first r
+ * columns alone,
  * R = Q^T W. Signs as the reflections leave them.
  */
 export function qr(w: Dense, r: number): { q: Dense; r: Dense } {

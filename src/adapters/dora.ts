@@ -27,7 +27,8 @@ export function rowNorms(g: Graph, { weight, a, b, transposed }: Factors, scale:
 }
 
 /**
- * y + gate ((m / n - 1) W x + (m / n) s B A x), n = ||W + s B A||. `y` is what is adapted, `wx` [..., out] the base's
+ * y + gate ((m / n - 1) W x + (m / n) s B A x), n = ||W + s B A||. `y` is what is adapted, `wx` [...,
+ * out] the base's
  * product without its bias, `low` s B A x. Reference: peft/tuners/lora/dora.py
  */
 export function doraOutput(

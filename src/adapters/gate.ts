@@ -1,7 +1,10 @@
 import type { Graph } from "../graph/graph.js";
 import type { Tensor } from "../graph/ops.js";
 
-/** A gate or scale [batch, 1, 1] for an input of another rank, such as a pooler's [batch, hidden]. Scalars stay. */
+/**
+ * A gate or scale [batch, 1, 1] for an input of another rank, such as a pooler's [batch, hidden]. Scalars
+ * stay.
+ */
 export function perRow(g: Graph, gate: Tensor, x: Tensor): Tensor {
   const rank = x.shape.length;
   if (gate.shape.length === 0 || gate.shape.length === rank) return gate;

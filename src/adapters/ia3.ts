@@ -12,7 +12,10 @@ import { readTargets } from "./selection.js";
 
 /** Options of IA3. */
 export interface IA3Options extends CommonOptions, TargetOptions {
-  /** Targets that are scaled at their input instead of their output: a pattern, or endings of names among targetModules. */
+  /**
+   * Targets that are scaled at their input instead of their output: a pattern, or endings of names among
+   * targetModules.
+   */
   feedforwardModules?: string | readonly string[] | undefined;
   /** Python's word for weights stored [in, out]; here it is known from the model, and only recorded. */
   fanInFanOut?: boolean | undefined;

@@ -234,7 +234,8 @@ function trainedTokens(c: LoraConfig): ReadonlyMap<string | undefined, readonly 
 }
 
 /**
- * Low-rank adaptation: y = W x + b + s B A x, A [r, in], B [out, r], s = alpha / r. arXiv 2106.09685; DoRA 2402.09353.
+ * Low-rank adaptation: y = W x + b + s B A x, A [r, in], B [out, r], s = alpha / r. arXiv 2106.09685;
+ * DoRA 2402.09353.
  * Reference: peft/tuners/lora/layer.py
  */
 export const lora: Method<LoraConfig> = {

@@ -73,7 +73,10 @@ export const loraFields: Readonly<Record<string, Json>> = {
   ensure_weight_tying: false,
 };
 
-/** Fields that change what the adapter computes and are not built; configs of other initializations are without effect. */
+/**
+ * Fields that change what the adapter computes and are not built; configs of other initializations are
+ * without effect.
+ */
 const unsupported = [
   "megatron_config",
   "velora_config",
@@ -150,7 +153,7 @@ function readInit(read: OptionReader): LoraInit {
   if (known) return name as LoraInit;
   read.fault(
     `initLoraWeights is ${JSON.stringify(init)}.`,
-    "the ways to start are true, false, gaussian, orthogonal, olora, pissa and pissa_niter_N; others need data or a quantized base.",
+    "it is true, false, gaussian, orthogonal, olora, pissa or pissa_niter_N; others need data or a quantized base.",
     { fix: "initLoraWeights: true." },
   );
   return true;

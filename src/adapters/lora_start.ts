@@ -54,7 +54,8 @@ export function olora(start: Start): Pair {
 }
 
 /**
- * A and B in orthogonal subspaces, so that B A = 0 though neither is: Q [r, r] is a random rotation, A is made of its odd rows
+ * A and B in orthogonal subspaces, so that B A = 0 though neither is: Q [r, r] is a random rotation, A is
+ * made of its odd rows
  * and B of its even rows. Reference: peft/tuners/lora/layer.py orthogonal_init
  */
 export function orthogonal({ r, inDim, outDim, random }: Start): Pair {

@@ -27,7 +27,10 @@ function cells({
   ).flat();
 }
 
-/** weight_ih [4 hidden, in], weight_hh [4 hidden, hidden], biases [4 hidden], all U(-1/sqrt(hidden), 1/sqrt(hidden)). */
+/**
+ * weight_ih [4 hidden, in], weight_hh [4 hidden, hidden], biases [4 hidden], all U(-1/sqrt(hidden),
+ * 1/sqrt(hidden)).
+ */
 export function lstmSpecs(name: string, sizes: LstmSizes): ParameterSpec[] {
   const initial = { kind: "uniform", bound: 1 / Math.sqrt(sizes.hidden) } as const;
   const four = 4 * sizes.hidden;
@@ -39,7 +42,10 @@ export function lstmSpecs(name: string, sizes: LstmSizes): ParameterSpec[] {
   ]);
 }
 
-/** One direction over rows [steps, in] -> hidden states by step, each [1, hidden]. Gates in torch's order: i f g o. */
+/**
+ * One direction over rows [steps, in] -> hidden states by step, each [1, hidden]. Gates in torch's order:
+ * i f g o.
+ */
 function run(
   g: Graph,
   p: (kind: string) => Tensor,

@@ -40,7 +40,10 @@ const fields: Readonly<Record<string, Json>> = {
   encoder_dropout: 0,
 };
 
-/** Config of P-tuning (arXiv 2103.10385). Throws "adapter-config". Reference: peft/tuners/p_tuning/config.py */
+/**
+ * Config of P-tuning (arXiv 2103.10385). Throws "adapter-config". Reference:
+ * peft/tuners/p_tuning/config.py
+ */
 export class PromptEncoderConfig implements AdapterConfig, PromptSizes {
   readonly peftType = "P_TUNING";
   readonly taskType: TaskName | undefined;
@@ -111,7 +114,10 @@ function parameters(c: PromptEncoderConfig): ParameterSpec[] {
   return [tableSpec(rows, dim), ...head];
 }
 
-/** Table -> MLP, or LSTM and MLP: [rows, dim]. In an encoder-decoder all tokens * 2 rows go through, though half are used. */
+/**
+ * Table -> MLP, or LSTM and MLP: [rows, dim]. In an encoder-decoder all tokens * 2 rows go through, though
+ * half are used.
+ */
 function encode(
   g: Graph,
   p: (key: string) => Tensor,
@@ -124,7 +130,10 @@ function encode(
   return at("2", g.relu(at("0", lstm(g, p, table, lstmSizes(c), dropout))));
 }
 
-/** Virtual tokens before the embeddings, made by an encoder. arXiv 2103.10385. Reference: peft/tuners/p_tuning/model.py */
+/**
+ * Virtual tokens before the embeddings, made by an encoder. arXiv 2103.10385. Reference:
+ * peft/tuners/p_tuning/model.py
+ */
 export const pTuning: Method<PromptEncoderConfig> = {
   peftType: "P_TUNING",
   name: "p-tuning",

@@ -1,4 +1,7 @@
-/** A regular expression of Python's `re`, matched in full: named groups and a leading (?i) are written differently here. */
+/**
+ * A regular expression of Python's `re`, matched in full: named groups and a leading (?i) are written
+ * differently here.
+ */
 export function pythonPattern(source: string, before = ""): RegExp {
   const flags = /^\(\?([ims]+)\)/.exec(source);
   const body = source
@@ -9,7 +12,8 @@ export function pythonPattern(source: string, before = ""): RegExp {
 }
 
 /**
- * The value of the first pattern that a path ends in, as rank_pattern and alpha_pattern have it: `(.*\.)?(key)$`.
+ * The value of the first pattern that a path ends in, as rank_pattern and alpha_pattern have it:
+ * `(.*\.)?(key)$`.
  * Reference: peft/utils/other.py get_pattern_key
  */
 export function byPattern<T>(patterns: Readonly<Record<string, T>>, path: string): T | undefined {

@@ -25,7 +25,10 @@ const fields: Readonly<Record<string, Json>> = {
   prefix_projection: false,
 };
 
-/** Config of prefix tuning (arXiv 2101.00190). Throws "adapter-config". Reference: peft/tuners/prefix_tuning/config.py */
+/**
+ * Config of prefix tuning (arXiv 2101.00190). Throws "adapter-config". Reference:
+ * peft/tuners/prefix_tuning/config.py
+ */
 export class PrefixTuningConfig implements AdapterConfig, PromptSizes {
   readonly peftType = "PREFIX_TUNING";
   readonly taskType: TaskName | undefined;
@@ -62,7 +65,8 @@ export class PrefixTuningConfig implements AdapterConfig, PromptSizes {
 }
 
 /**
- * Python cuts tokenDim into heads: head_dim * kvHeads with grouped queries, else the hidden size, which fails where an
+ * Python cuts tokenDim into heads: head_dim * kvHeads with grouped queries, else the hidden size, which
+ * fails where an
  * encoder-decoder's heads do not add up to it. Throws "adapter-config", "adapter-mismatch".
  */
 function resolve(c: PrefixTuningConfig, shape: PromptShape): PrefixTuningConfig {
@@ -128,7 +132,8 @@ function encode(g: Graph, p: (key: string) => Tensor, c: PrefixTuningConfig): Te
 }
 
 /**
- * Keys and values of virtual tokens in every layer: a cache that is already filled. arXiv 2101.00190, 2110.07602.
+ * Keys and values of virtual tokens in every layer: a cache that is already filled. arXiv 2101.00190,
+ * 2110.07602.
  * Reference: peft/tuners/prefix_tuning/model.py
  */
 export const prefixTuning: Method<PrefixTuningConfig> = {

@@ -29,7 +29,10 @@ const fields: Readonly<Record<string, Json>> = {
   tokenizer_kwargs: null,
 };
 
-/** Config of prompt tuning (arXiv 2104.08691). Throws "adapter-config". Reference: peft/tuners/prompt_tuning/config.py */
+/**
+ * Config of prompt tuning (arXiv 2104.08691). Throws "adapter-config". Reference:
+ * peft/tuners/prompt_tuning/config.py
+ */
 export class PromptTuningConfig implements AdapterConfig, PromptSizes {
   readonly peftType = "PROMPT_TUNING";
   readonly taskType: TaskName | undefined;

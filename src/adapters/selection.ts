@@ -3,7 +3,10 @@ import type { Selection } from "./method.js";
 
 /** Options that choose layers by name. */
 export interface TargetOptions {
-  /** A regular expression (full match), names or dotted suffixes, or "all-linear"; left out: the model's default. */
+  /**
+   * A regular expression (full match), names or dotted suffixes, or "all-linear"; left out: the model's
+   * default.
+   */
   targetModules?: string | readonly string[] | undefined;
   /** Layers that stay as they are, in the same forms. */
   excludeModules?: string | readonly string[] | undefined;

@@ -23,6 +23,9 @@ import { weightsOf } from "./program.js";
 
 const STORED = { f32, f16, bf16 };
 
+/** Passes that would keep a second copy of a weight, in f32; the latter also fails on weights read inside a Scan. */
+const NO_COPIES = "ConstantFolding;FuseFp16InitializerToFp32NodeTransformer";
+
 interface Compiled {
   readonly session: ort.InferenceSession;
   /** Weights that are fed with every run, by input name. */
@@ -118,7 +121,7 @@ export class Sessions {
           disable_prepacking: "1",
           model_external_initializers_file_folder_path: this.#root,
         },
-        optimization: { disable_specified_optimizers: "ConstantFolding" },
+        optimization: { disable_specified_optimizers: NO_COPIES },
       },
     });
     this.#compiled.set(name, { session, fed: names.filter((n) => !this.#mapped(this.#weights.get(n)!)) });

@@ -32,7 +32,9 @@ export function readT5(f: Fields, scaled: boolean): T5Config {
   const decoderLayers = f.size("num_decoder_layers", layers);
   const heads = f.size("num_heads");
   const headDim = f.size("d_kv");
-  const tied = f.flag("tie_word_embeddings", true);
+  const flag = f.flag("tie_word_embeddings", true);
+  // transformers 5 writes v1.1 models as tied but unscaled; their head is their own.
+  const tied = scaled ? f.flag("scale_decoder_outputs", flag) && flag : flag;
   return {
     ...commonFields(f),
     ...readFeedForward(f),

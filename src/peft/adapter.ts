@@ -74,6 +74,15 @@ export class Adapter<C extends AdapterConfig = AdapterConfig> {
     return this.#parameters;
   }
 
+  /** Tensors beside the base's own: trained biases are the base's, in place. */
+  get addedSize(): number {
+    const inPlace = new Set(
+      [...this.replaced].filter(([name, key]) => isBias(name, key, this)).map(([, key]) => key),
+    );
+    const added = [...this.entries.values()].filter((e) => !inPlace.has(e.key));
+    return added.reduce((n, e) => n + e.data.length, 0);
+  }
+
   /** Grows whenever a tensor may have changed. */
   get version(): number {
     return this.#version + (this.#parameters?.version ?? 0);
@@ -120,6 +129,11 @@ export class Adapter<C extends AdapterConfig = AdapterConfig> {
     this.#structure ??= describe(this);
     return this.#structure;
   }
+}
+
+/** A bias that trains alone, not as part of a whole module. */
+function isBias(name: string, key: string, { replaced }: Adapter): boolean {
+  return name.endsWith(".bias") && (key !== name || !replaced.has(name.replace(/bias$/, "weight")));
 }
 
 let uids = 0;

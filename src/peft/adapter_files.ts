@@ -58,7 +58,8 @@ export function formatAdapterConfig(adapter: Adapter): string {
   const json: Record<string, unknown> = {};
   for (const [field, fallback] of Object.entries(method.fields)) {
     const own = config[toCamelName(field)];
-    json[field] = adapter.json.get(field) ?? adapter.loadedJson?.[field] ?? own ?? fallback;
+    const loaded = adapter.loadedJson;
+    json[field] = loaded && field in loaded ? loaded[field] : (adapter.json.get(field) ?? own ?? fallback);
   }
   json["inference_mode"] = true;
   return formatJson(json, new Set([...method.floats, ...adapter.loadedFloats]));

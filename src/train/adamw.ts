@@ -104,6 +104,7 @@ export class AdamW {
       const gradNorm = await this.#gradNorm(count);
       await this.#update(gradNorm, count);
       parameters.count = 0;
+      parameters.version++;
       return { gradNorm, count };
     } finally {
       this.#busy = false;
