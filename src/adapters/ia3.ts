@@ -69,7 +69,7 @@ function checkFeedforward(read: OptionReader, { targetModules, feedforwardModule
   const strays = feedforwardModules.filter((name) => !targetModules.includes(name));
   if (strays.length === 0) return;
   read.fault(
-    `feedforwardModules names ${JSON.stringify(strays)}, which targetModules ${JSON.stringify(targetModules)} lacks.`,
+    `feedforwardModules names ${JSON.stringify(strays)}, not among ${JSON.stringify(targetModules)}.`,
     "feed-forward modules are those of the targets that are scaled at their input.",
     { fix: `targetModules: ${JSON.stringify([...targetModules, ...strays])}.` },
   );

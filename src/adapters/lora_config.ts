@@ -153,7 +153,7 @@ function readInit(read: OptionReader): LoraInit {
   if (known) return name as LoraInit;
   read.fault(
     `initLoraWeights is ${JSON.stringify(init)}.`,
-    "it is true, false, gaussian, orthogonal, olora, pissa or pissa_niter_N; others need data or a quantized base.",
+    "it is true, false, gaussian, orthogonal, olora, pissa or pissa_niter_N; others need data.",
     { fix: "initLoraWeights: true." },
   );
   return true;

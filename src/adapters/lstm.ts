@@ -53,7 +53,8 @@ function run(
   { hidden, back }: { hidden: number; back: boolean },
 ): Tensor[] {
   const steps = x.shape[0] as number;
-  const fromInput = g.add(g.linear(x, p("weight_ih")), g.add(p("bias_ih"), p("bias_hh"))); // [steps, 4 hidden]
+  const bias = g.add(p("bias_ih"), p("bias_hh"));
+  const fromInput = g.add(g.linear(x, p("weight_ih")), bias); // [steps, 4 hidden]
   const states: Tensor[] = [];
   let h: Tensor | undefined;
   let c: Tensor | undefined;

@@ -74,7 +74,7 @@ function resolve(c: PrefixTuningConfig, shape: PromptShape): PrefixTuningConfig 
   const dim = cache.kvHeads * cache.headDim;
   if (shape.submodules === 2 && dim !== hidden) {
     throw new PeftError("adapter-config", {
-      what: `Prefix tuning does not fit this model: hidden size ${hidden}, ${cache.kvHeads} heads of ${cache.headDim}.`,
+      what: `Prefix tuning does not fit: hidden size ${hidden}, ${cache.kvHeads} heads of ${cache.headDim}.`,
       why: `Python's PEFT divides ${hidden} among the heads, and the model's heads have ${dim} in all.`,
       fix: "use prompt tuning, P-tuning, LoRA or IA3.",
     });
