@@ -77,7 +77,7 @@ export class Adapter<C extends AdapterConfig = AdapterConfig> {
   /** Tensors beside the base's own: trained biases are the base's, in place. */
   get addedSize(): number {
     const inPlace = new Set(
-      [...this.replaced].filter(([name, key]) => isBias(name, key, this)).map(([, key]) => key),
+      [...this.replaced].filter(([name, key]) => isBias(name, key, this.replaced)).map(([, key]) => key),
     );
     const added = [...this.entries.values()].filter((e) => !inPlace.has(e.key));
     return added.reduce((n, e) => n + e.data.length, 0);
@@ -132,7 +132,7 @@ export class Adapter<C extends AdapterConfig = AdapterConfig> {
 }
 
 /** A bias that trains alone, not as part of a whole module. */
-function isBias(name: string, key: string, { replaced }: Adapter): boolean {
+function isBias(name: string, key: string, replaced: ReadonlyMap<string, string>): boolean {
   return name.endsWith(".bias") && (key !== name || !replaced.has(name.replace(/bias$/, "weight")));
 }
 

@@ -302,6 +302,7 @@ async function checkTraining(
     losses.push((await model.forwardBackward(c.batch, { ...lossOption(c), training: false })).loss);
     await optimizer.step();
   }
+  const within = label === "firm" ? (c.file.tolerance.firm ?? 1e-4) : 1e-4;
   done(
     c,
     compare(`${label}.losses`, { shape: [steps], data: losses }, c.expect.get(`${label}.losses`)!, 1e-4),
