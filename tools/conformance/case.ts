@@ -305,7 +305,7 @@ async function checkTraining(
   const within = label === "firm" ? (c.file.tolerance.firm ?? 1e-4) : 1e-4;
   done(
     c,
-    compare(`${label}.losses`, { shape: [steps], data: losses }, c.expect.get(`${label}.losses`)!, 1e-4),
+    compare(`${label}.losses`, { shape: [steps], data: losses }, c.expect.get(`${label}.losses`)!, within),
   );
 }
 
