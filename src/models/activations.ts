@@ -3,12 +3,28 @@ import type { Tensor } from "../graph/ops.js";
 
 type Rule = (g: Graph, x: Tensor) => Tensor;
 
+export type Activation =
+  | "relu"
+  | "relu2"
+  | "gelu"
+  | "gelu_python"
+  | "gelu_new"
+  | "gelu_fast"
+  | "gelu_accurate"
+  | "gelu_pytorch_tanh"
+  | "quick_gelu"
+  | "silu"
+  | "swish"
+  | "tanh"
+  | "sigmoid"
+  | "linear";
+
 const gelu: Rule = (g, x) => g.gelu(x);
 const geluTanh: Rule = (g, x) => g.gelu(x, "tanh");
 const silu: Rule = (g, x) => g.silu(x);
 
 /** Activations by the names that config.json gives them. Reference: transformers/activations.py */
-const rules = {
+const rules: Readonly<Record<Activation, Rule>> = {
   relu: (g, x) => g.relu(x),
   relu2: (g, x) => g.square(g.relu(x)),
   gelu,
@@ -23,9 +39,8 @@ const rules = {
   tanh: (g, x) => g.tanh(x),
   sigmoid: (g, x) => g.sigmoid(x),
   linear: (_, x) => x,
-} satisfies Readonly<Record<string, Rule>>;
+};
 
-export type Activation = keyof typeof rules;
 export const activationNames: readonly Activation[] = Object.keys(rules) as Activation[];
 
 export function activate(g: Graph, name: Activation, x: Tensor): Tensor {

@@ -1,0 +1,10 @@
+#!/usr/bin/env node
+import { existsSync } from "node:fs";
+
+// A checkout runs from source, so that `npm ci && npx peft` needs no build; the package has only dist/.
+const source = new URL("../src/cli/main.ts", import.meta.url);
+const inCheckout = existsSync(source);
+if (inCheckout) (await import("tsx/esm/api")).register();
+const entry = inCheckout ? source : new URL("../dist/cli/main.js", import.meta.url);
+const { main } = await import(entry.href);
+process.exitCode = await main(process.argv.slice(2));

@@ -1,0 +1,238 @@
+// Holds src/ to ARCHITECTURE.md: who may import whom, and what no file may hold. Lists all faults at once.
+// node tools/check-structure.mjs [FOLDER]: FOLDER is a package with src/, this one by default.
+import { spawnSync } from "node:child_process";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { dirname, join, posix, relative, resolve, sep } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const home = dirname(dirname(fileURLToPath(import.meta.url)));
+
+/** What each folder of src/ may import besides itself and EVERYWHERE: folders, files, or only their types. */
+const ALLOWED = {
+  graph: [],
+  autodiff: ["graph"],
+  models: ["graph"],
+  adapters: ["graph"],
+  engine: ["graph"],
+  hub: [],
+  tokenizers: ["hub"],
+  data: ["hub", "tokenizers"],
+  generate: [],
+  peft: [
+    ...["graph", "autodiff", "engine", "hub", "generate"],
+    ...["models/model.ts", "models/index.ts", "adapters/method.ts", "adapters/index.ts"],
+    ...["type tokenizers", "type data/batch.ts"],
+  ],
+  train: ["peft", "data", "hub", "graph", "tokenizers", "generate"],
+  cli: ["index.ts"],
+};
+const EVERYWHERE = ["errors.ts", "random.ts"];
+const ENTRY = "index.ts"; // imports all of the above but cli
+
+/** The files that may import node: modules; of cli, any one file. */
+const NODE_FILES = [
+  "hub/files.ts",
+  "engine/sessions.ts",
+  "engine/spawn.ts",
+  "engine/engine.ts",
+  "engine/worker.ts",
+  "train/report_assets.ts",
+];
+const ONE_NODE_FILE = "cli";
+
+/** Folders of definitions: a file that declares one is named by its folder alone, and by the generated index.ts. */
+const DEFINITIONS = { models: "Architecture", adapters: "Method" };
+const VAGUE_NAME = /(^|[_-])(utils?|helpers?|common|managers?)\.\w+$/;
+const LINES_TO_LOOK_AT = 400;
+const MOST_LINES = 800;
+
+/** A file without its comments: `//` and block comments go, strings stay as they are. */
+function withoutComments(text) {
+  const token = /"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`(?:[^`\\]|\\.)*`|\/\/[^\n]*|\/\*[\s\S]*?\*\//g;
+  return text.replace(token, (found) => (found.startsWith("/") ? "" : found));
+}
+
+/** Imports of a file: statements, re-exports, and import("..."), in code or in a type. */
+function importsOf(code) {
+  const statement = /^(?:import|export)(\s+type\b)?(?:[\s\w*{},$]*?\bfrom)?\s*"([^"]+)"/gm;
+  const call = /\bimport\(\s*"([^"]+)"/g;
+  return [
+    ...[...code.matchAll(statement)].map((m) => ({ type: m[1] !== undefined, from: m[2] })),
+    ...[...code.matchAll(call)].map((m) => ({ type: false, from: m[1] })),
+  ];
+}
+
+function filesUnder(root, folder) {
+  if (!existsSync(join(root, folder))) return [];
+  return readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && /\.(ts|mjs|js|py)$/.test(entry.name))
+    .map((entry) => relative(root, join(entry.parentPath, entry.name)).split(sep).join("/"))
+    .sort();
+}
+
+/** Every source file: its path from the root and, in src/, from there; its imports, those of own files resolved. */
+function readSources(root) {
+  const paths = ["src", "tests", "tools", "bench", "bin"].flatMap((folder) => filesUnder(root, folder));
+  return paths.map((path) => {
+    const text = readFileSync(join(root, path), "utf8");
+    const code = path.endsWith(".py") ? "" : withoutComments(text);
+    const ships = path.startsWith("src/") && !path.endsWith(".test.ts");
+    const imports = importsOf(code).map((i) => ({
+      ...i,
+      file: i.from.startsWith(".") ? own(path, i.from) : undefined,
+    }));
+    return {
+      path,
+      inSrc: path.replace(/^src\//, ""),
+      ships,
+      code,
+      imports,
+      lines: text.split("\n").length - 1,
+    };
+  });
+}
+
+/** The file an import means, from src/ where it lies there. */
+function own(path, from) {
+  const file = posix.join(posix.dirname(path), from).replace(/\.js$/, ".ts");
+  return file.startsWith("src/") ? file.slice(4) : `../${file}`;
+}
+
+const folderOf = (inSrc) => (inSrc.includes("/") ? inSrc.slice(0, inSrc.indexOf("/")) : inSrc);
+
+function mayImport(from, { file, type }) {
+  const [here, there] = [folderOf(from), folderOf(file)];
+  if (here === there || EVERYWHERE.includes(file)) return true;
+  if (from === ENTRY) return there in ALLOWED && there !== "cli";
+  return (ALLOWED[here] ?? []).some((row) => {
+    const allowed = row.replace(/^type /, "");
+    return (row === allowed || type) && (file === allowed || there === allowed);
+  });
+}
+
+function directionFaults(sources) {
+  return sources.flatMap(({ inSrc, imports }) => [
+    ...(folderOf(inSrc) in ALLOWED || [ENTRY, ...EVERYWHERE].includes(inSrc)
+      ? []
+      : [
+          `src/${inSrc}: "${folderOf(inSrc)}" has no row in the table of imports (tools/check-structure.mjs)`,
+        ]),
+    ...imports
+      .filter((i) => i.file !== undefined && !mayImport(inSrc, i))
+      .map((i) => `src/${inSrc}: may not import ${i.type ? "types of " : ""}${i.file}`),
+  ]);
+}
+
+function definitionFaults(sources) {
+  const declares = ({ inSrc, code }) =>
+    new RegExp(`^export const \\w+: ${DEFINITIONS[folderOf(inSrc)]}\\b`, "m").test(code);
+  const defined = new Set(
+    sources.filter((s) => folderOf(s.inSrc) in DEFINITIONS && declares(s)).map((s) => s.inSrc),
+  );
+  return sources.flatMap(({ path, inSrc, imports }) =>
+    imports
+      .filter(({ file }) => defined.has(file) && folderOf(file) !== folderOf(inSrc))
+      .map(({ file }) => `${path}: names ${file}, which only the generated index of ${folderOf(file)}/ may`),
+  );
+}
+
+function nodeFaults(sources) {
+  const users = sources.filter((s) => s.imports.some((i) => i.from.startsWith("node:"))).map((s) => s.inSrc);
+  const inOne = users.filter((file) => folderOf(file) === ONE_NODE_FILE);
+  return [
+    ...users
+      .filter((file) => !NODE_FILES.includes(file) && folderOf(file) !== ONE_NODE_FILE)
+      .map((file) => `src/${file}: may not import node: modules (those that may: ${NODE_FILES.join(", ")})`),
+    ...(inOne.length > 1
+      ? [`${ONE_NODE_FILE}/: one file may import node: modules, not ${inOne.join(", ")}`]
+      : []),
+  ];
+}
+
+/** Each dependency of the package is imported (or read from, as "uplot/dist/...") by exactly one file. */
+function dependencyFaults(sources, root) {
+  const { dependencies = {} } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+  const names = Object.keys(dependencies);
+  const bare = /^(@[^/]+\/[^/]+|[^./][^/:]*)(\/|$)/;
+  const undeclared = sources.flatMap(({ inSrc, imports }) =>
+    imports
+      .filter(({ from }) => bare.test(from) && !names.includes(bare.exec(from)[1]))
+      .map(({ from }) => `src/${inSrc}: imports "${from}", which is no dependency in package.json`),
+  );
+  const counted = names.flatMap((name) => {
+    const users = sources.filter(
+      ({ code, imports }) => imports.some((i) => i.from === name) || code.includes(`"${name}/`),
+    );
+    if (users.length === 1) return [];
+    return [
+      `${name}: imported by ${users.map((s) => s.inSrc).join(", ") || "no file"}; exactly one file should`,
+    ];
+  });
+  return [...undeclared, ...counted];
+}
+
+function wordFaults(sources) {
+  return sources.flatMap(({ path, code }) => [
+    ...(VAGUE_NAME.test(posix.basename(path))
+      ? [`${path}: a name that says nothing; name what it holds`]
+      : []),
+    ...(/^\s*export\s+default\b|\bas\s+default\b/m.test(code) ? [`${path}: has a default export`] : []),
+    ...(/^\s*(export\s+)?(declare\s+)?(const\s+)?enum\s+\w/m.test(code) ? [`${path}: has an enum`] : []),
+  ]);
+}
+
+/** Cycles between files, each said once, from the file where a walk met it. */
+function cycleFaults(sources) {
+  const graph = new Map(
+    sources.map((s) => [s.inSrc, s.imports.flatMap((i) => (i.file === undefined ? [] : [i.file]))]),
+  );
+  const done = new Set();
+  const trail = [];
+  const faults = [];
+  const walk = (file) => {
+    if (trail.includes(file))
+      faults.push(`import cycle: ${[...trail.slice(trail.indexOf(file)), file].join(" -> ")}`);
+    if (trail.includes(file) || done.has(file)) return;
+    trail.push(file);
+    for (const next of graph.get(file) ?? []) walk(next);
+    trail.pop();
+    done.add(file);
+  };
+  for (const file of graph.keys()) walk(file);
+  return faults;
+}
+
+/** The indexes of models/ and adapters/ are what their generator writes; only this package has one. */
+function indexFaults(root) {
+  const generator = join(root, "tools/generate-index.mjs");
+  if (!existsSync(generator)) return [];
+  const { status, stderr } = spawnSync(process.execPath, [generator, "--check"], {
+    cwd: root,
+    encoding: "utf8",
+  });
+  return status === 0 ? [] : [stderr.trim()];
+}
+
+function main(root) {
+  const sources = readSources(root);
+  const shipped = sources.filter((s) => s.ships);
+  const faults = [
+    ...directionFaults(shipped),
+    ...definitionFaults(sources.filter((s) => !s.path.startsWith("tests/") && !s.path.endsWith(".test.ts"))),
+    ...nodeFaults(shipped),
+    ...dependencyFaults(shipped, root),
+    ...wordFaults(sources),
+    ...sources
+      .filter((s) => s.lines > MOST_LINES)
+      .map((s) => `${s.path}: ${s.lines} lines, over ${MOST_LINES}`),
+    ...cycleFaults(shipped),
+    ...indexFaults(root),
+  ];
+  for (const { path, lines } of sources)
+    if (lines > LINES_TO_LOOK_AT && lines <= MOST_LINES) console.log(`look again: ${path}: ${lines} lines`);
+  for (const fault of faults) console.error(fault);
+  console.log(`structure: ${shipped.length} files, ${faults.length} faults`);
+  return faults.length === 0 ? 0 : 1;
+}
+
+process.exitCode = main(resolve(process.argv[2] ?? home));
