@@ -1,6 +1,8 @@
+import { once } from "node:events";
 import * as os from "node:os";
 import type { Worker } from "node:worker_threads";
 import { PeftError } from "../errors.js";
+import { type Gate, openGate, shut, waitUntilIdle } from "./gate.js";
 import type { EngineOptions, Feed, HostTensor, Reply, Request, RunResult, WeightSource } from "./messages.js";
 import type { Program } from "./program.js";
 import { spawnWorker } from "./spawn.js";
@@ -18,12 +20,16 @@ export interface RunOptions {
   readonly pack?: readonly string[];
 }
 
+/** ms that the end of the process waits for. */
+const LONGEST_STEP = 30_000;
+
 /**
  * Runs programs on ONNX Runtime, in a worker: the caller's event loop stays free. Compiled programs are kept by name.
  * Errors: "engine" where the runtime refuses.
  */
 export class Engine {
-  readonly #worker: Worker;
+  readonly #gate: Gate = openGate();
+  readonly #worker: Worker = spawnWorker(this.#gate);
   readonly #waiting: Map<number, { resolve: (v: unknown) => void; reject: (e: unknown) => void }> = new Map();
   readonly #compiled: Set<string> = new Set();
   #next = 0;
@@ -31,25 +37,36 @@ export class Engine {
   /** How many programs were compiled so far. */
   compilations = 0;
 
-  private constructor(worker: Worker) {
-    this.#worker = worker;
-    worker.unref();
-    worker.on("message", (reply: Reply) => this.#settle(reply));
-    worker.on("error", (error) => this.#fail(error.message));
-    worker.on("exit", (code) => this.#fail(`its worker ended with code ${code}`));
+  readonly #onExit = (): void => {
+    shut(this.#gate);
+    waitUntilIdle(this.#gate, LONGEST_STEP);
+  };
+
+  private constructor() {
+    this.#worker.unref();
+    this.#worker.on("message", (reply: Reply) => this.#settle(reply));
+    this.#worker.on("error", (error) => this.#fail(error.message));
+    this.#worker.on("exit", (code) => this.#fail(`its worker ended with code ${code}`));
+    process.on("exit", this.#onExit);
   }
 
+  /** Starts the worker. Throws "engine" where the device is not there. */
   static async open(
     weights: ReadonlyMap<string, WeightSource>,
     settings: EngineSettings = {},
   ): Promise<Engine> {
-    const engine = new Engine(spawnWorker());
+    const engine = new Engine();
     const options: EngineOptions = {
       threads: settings.threads ?? os.availableParallelism(),
       device: settings.device ?? "cpu",
       resident: settings.resident ?? "f32",
     };
-    await engine.#ask({ kind: "open", options, weights });
+    try {
+      await engine.#ask({ kind: "open", options, weights });
+    } catch (error) {
+      await engine.close();
+      throw error;
+    }
     return engine;
   }
 
@@ -89,8 +106,16 @@ export class Engine {
     this.#compiled.clear();
   }
 
+  /** Ends the worker after the run that is under way; what waits for results gets an error at once. */
   async close(): Promise<void> {
-    this.#closed ??= closedError("it was closed");
+    if (this.#closed !== undefined) return;
+    const waiting = [...this.#waiting.values()];
+    this.#waiting.clear();
+    shut(this.#gate);
+    const idle = this.#ask({ kind: "close" });
+    this.#closed = closedError("it was closed");
+    for (const { reject } of waiting) reject(this.#closed);
+    await idle.catch(() => undefined);
     await this.#worker.terminate();
   }
 
@@ -109,21 +134,25 @@ export class Engine {
     this.#waiting.delete(reply.id);
     if (this.#waiting.size === 0) this.#worker.unref();
     if (reply.ok) waiting?.resolve(reply.value);
-    else
-      waiting?.reject(
-        new PeftError("engine", {
-          what: `ONNX Runtime failed: ${reply.message}`,
-          why: "the session could not be made or run.",
-          fix: 'check the device (device: "cpu" works everywhere) and the memory that is free.',
-        }),
-      );
+    else waiting?.reject(new PeftError(reply.fault.code, reply.fault));
   }
 
   #fail(reason: string): void {
+    process.off("exit", this.#onExit);
     this.#closed ??= closedError(reason);
     for (const { reject } of this.#waiting.values()) reject(this.#closed);
     this.#waiting.clear();
   }
+}
+
+/** The devices that work here, by trying each: "cpu", and what this machine has of "webgpu", "cuda", ... */
+export async function probeDevices(): Promise<string[]> {
+  const worker = spawnWorker(openGate());
+  const request: Request = { kind: "devices" };
+  worker.postMessage({ id: 0, request });
+  const [reply] = (await once(worker, "message")) as [Reply];
+  await worker.terminate();
+  return reply.ok ? (reply.value as string[]) : ["cpu"];
 }
 
 function closedError(reason: string): PeftError {

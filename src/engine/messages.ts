@@ -1,3 +1,4 @@
+import type { ErrorCode } from "../errors.js";
 import type { DType } from "../graph/ops.js";
 import type { Program } from "./program.js";
 
@@ -42,6 +43,8 @@ export interface EngineOptions {
 }
 
 export type Request =
+  | { readonly kind: "devices" }
+  | { readonly kind: "close" }
   | {
       readonly kind: "open";
       readonly options: EngineOptions;
@@ -54,6 +57,14 @@ export type Request =
   | { readonly kind: "release"; readonly names: readonly string[] }
   | { readonly kind: "run"; readonly request: RunRequest };
 
+/** The parts of a PeftError, which itself does not survive the way between threads. */
+export interface Fault {
+  readonly code: ErrorCode;
+  readonly what: string;
+  readonly why: string;
+  readonly fix: string;
+}
+
 export type Reply =
   | { readonly id: number; readonly ok: true; readonly value: unknown }
-  | { readonly id: number; readonly ok: false; readonly message: string };
+  | { readonly id: number; readonly ok: false; readonly fault: Fault };

@@ -1,7 +1,7 @@
 import * as fs from "node:fs";
 import * as path from "node:path";
 import * as ort from "onnxruntime-node";
-import { internal } from "../errors.js";
+import { internal, PeftError } from "../errors.js";
 import type { DType } from "../graph/ops.js";
 import { expandToF32 } from "./expand.js";
 import { bf16 } from "./formats/bf16.js";
@@ -18,6 +18,7 @@ import type {
   RunResult,
   WeightSource,
 } from "./messages.js";
+import { OnnxGraph } from "./onnx.js";
 import type { Program } from "./program.js";
 import { weightsOf } from "./program.js";
 
@@ -42,17 +43,23 @@ export class Sessions {
   readonly #expanded: Map<string, ort.Tensor> = new Map();
   readonly #compiled: Map<string, Compiled> = new Map();
   readonly #held: Map<string, ort.Tensor> = new Map();
-  readonly #root: string;
+  /** Where mapped weights are looked for: a folder that holds all their files. */
+  #root: string;
 
-  constructor(options: EngineOptions, weights: ReadonlyMap<string, WeightSource>) {
+  private constructor(options: EngineOptions, weights: ReadonlyMap<string, WeightSource>) {
     this.#options = options;
-    this.#weights = new Map(weights);
-    this.#root = commonFolder(
-      [...weights.values()].flatMap((w) => (w.file === undefined ? [] : [w.file.path])),
-    );
+    this.#weights = new Map([...weights].map(([name, source]) => [name, resolved(source)]));
+    this.#root = commonFolder(this.#weights.values());
   }
 
-  async handle(request: Exclude<Request, { kind: "open" }>): Promise<unknown> {
+  /** Throws "engine" where the device is not there. */
+  static async open(options: EngineOptions, weights: ReadonlyMap<string, WeightSource>): Promise<Sessions> {
+    ort.env.logLevel = "fatal"; // errors are thrown; what else is printed helps no user
+    if (options.device !== "cpu") await checkDevice(options.device);
+    return new Sessions(options, weights);
+  }
+
+  async handle(request: Exclude<Request, { kind: "open" | "devices" | "close" }>): Promise<unknown> {
     switch (request.kind) {
       case "compile":
         return this.#compile(request.name, request.program);
@@ -73,19 +80,27 @@ export class Sessions {
     }
   }
 
+  async close(): Promise<void> {
+    for (const { session } of this.#compiled.values()) await session.release();
+    this.#compiled.clear();
+    this.#expanded.clear();
+    this.#held.clear();
+  }
+
   /** Replaces weights (merging). Sessions that have the old ones bound are dropped. */
   async #change(changed: ReadonlyMap<string, WeightSource | undefined>): Promise<void> {
     for (const [name, source] of changed) {
       this.#expanded.delete(name);
       if (source === undefined) this.#weights.delete(name);
-      else this.#weights.set(name, source);
+      else this.#weights.set(name, resolved(source));
     }
+    this.#root = commonFolder(this.#weights.values());
     for (const { session } of this.#compiled.values()) await session.release();
     this.#compiled.clear();
   }
 
   #mapped(source: WeightSource): boolean {
-    if (source.file === undefined) return false;
+    if (source.file === undefined || !isInside(this.#root, source.file.path)) return false;
     return source.dtype === "f32" || this.#options.resident === "stored";
   }
 
@@ -115,7 +130,7 @@ export class Sessions {
       intraOpNumThreads: this.#options.threads,
       interOpNumThreads: 1,
       enableMemPattern: false,
-      logSeverityLevel: 3,
+      logSeverityLevel: 4,
       extra: {
         session: {
           disable_prepacking: "1",
@@ -175,7 +190,7 @@ function readBytes(source: WeightSource): Uint8Array {
     let done = 0;
     while (done < length) {
       const n = fs.readSync(fd, bytes, done, length - done, source.file!.offset + done);
-      if (n === 0) internal(`${source.file!.path} ended early`);
+      if (n === 0) throw unreadable(source.file!.path, "it ends before its weights do.");
       done += n;
     }
   } finally {
@@ -184,12 +199,30 @@ function readBytes(source: WeightSource): Uint8Array {
   return bytes;
 }
 
+function unreadable(file: string, why: string): PeftError {
+  return new PeftError("checkpoint", {
+    what: `The weights in "${file}" cannot be read.`,
+    why,
+    fix: "leave the model's files as they are while it is in use; else download them again.",
+  });
+}
+
 const ORT_TYPE = { f32: "float32", i64: "int64", i32: "int32", bool: "bool" } as const;
 
 function toOrt({ dtype, shape, data }: HostTensor): ort.Tensor {
-  if (dtype === "i64") return new ort.Tensor("int64", BigInt64Array.from(data as Int32Array, BigInt), shape);
+  if (dtype === "i64") return new ort.Tensor("int64", widened(data as Int32Array), shape);
   if (dtype === "bool") return new ort.Tensor("bool", Uint8Array.from(data), shape);
   return new ort.Tensor(ORT_TYPE[dtype], data as Float32Array, shape);
+}
+
+/** i32 to i64, both halves of each at once. */
+function widened(data: Int32Array): BigInt64Array {
+  const halves = new Int32Array(2 * data.length);
+  for (let i = 0; i < data.length; i++) {
+    halves[2 * i] = data[i]!;
+    halves[2 * i + 1] = data[i]! >> 31;
+  }
+  return new BigInt64Array(halves.buffer);
 }
 
 function fromOrt(tensor: ort.Tensor): HostTensor {
@@ -200,12 +233,62 @@ function fromOrt(tensor: ort.Tensor): HostTensor {
   return { dtype, shape: tensor.dims, data: Int32Array.from(data as Uint8Array, Number) };
 }
 
-/** The deepest folder that holds all files: where mapped weights are looked for. */
-function commonFolder(files: readonly string[]): string {
-  if (files.length === 0) return path.resolve("/");
-  let folder = path.dirname(files[0]!);
-  for (const file of files)
-    while (folder !== path.dirname(folder) && !file.startsWith(`${folder}${path.sep}`))
-      folder = path.dirname(folder);
-  return folder;
+/** Links followed: ONNX Runtime maps no file that lies outside its folder, and the Hub's cache is made of links. */
+function resolved(source: WeightSource): WeightSource {
+  if (source.file === undefined) return source;
+  const { path: file, offset } = source.file;
+  if (fs.existsSync(file)) return { ...source, file: { path: fs.realpathSync(file), offset } };
+  throw unreadable(file, "it is not there.");
+}
+
+function isInside(folder: string, file: string): boolean {
+  return file.startsWith(folder.endsWith(path.sep) ? folder : `${folder}${path.sep}`);
+}
+
+/** The deepest folder that holds all weight files, or at least the first. */
+function commonFolder(weights: Iterable<WeightSource>): string {
+  const files = new Set([...weights].flatMap((w) => (w.file === undefined ? [] : [w.file.path])));
+  let folder: string | undefined;
+  for (const file of files) {
+    folder ??= path.dirname(file);
+    while (!isInside(folder, file) && folder !== path.dirname(folder)) folder = path.dirname(folder);
+  }
+  return folder ?? path.resolve("/");
+}
+
+/** Devices that this build of ONNX Runtime knows and that a session can be made on. */
+export async function workingDevices(): Promise<string[]> {
+  ort.env.logLevel = "fatal";
+  const working = ["cpu"];
+  for (const { name } of ort.listSupportedBackends())
+    if (!working.includes(name) && (await tryDevice(name)) === undefined) working.push(name);
+  return working;
+}
+
+async function checkDevice(device: string): Promise<void> {
+  const fault = await tryDevice(device);
+  if (fault === undefined) return;
+  const working = await workingDevices();
+  throw new PeftError("engine", {
+    what: `There is no device "${device}" here.`,
+    why: `ONNX Runtime says: ${fault.split("\n")[0]}`,
+    fix: `use one of those that work on this machine: ${working.map((d) => `"${d}"`).join(", ")}.`,
+  });
+}
+
+/** Why a device does not work, by a session that does next to nothing. */
+async function tryDevice(device: string): Promise<string | undefined> {
+  const o = new OnnxGraph();
+  o.nodes("Identity", [o.input("x", "f32", [1])], {}, ["y"]);
+  o.output("y", "f32", [1]);
+  try {
+    const session = await ort.InferenceSession.create(o.model(), {
+      executionProviders: [device],
+      logSeverityLevel: 4,
+    });
+    await session.release();
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
 }

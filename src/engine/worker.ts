@@ -1,7 +1,10 @@
-import { parentPort } from "node:worker_threads";
-import type { HostTensor, Reply, Request, RunResult } from "./messages.js";
-import { Sessions } from "./sessions.js";
+import { parentPort, workerData } from "node:worker_threads";
+import { internal, PeftError } from "../errors.js";
+import { enter, type Gate, leave } from "./gate.js";
+import type { Fault, HostTensor, Reply, Request, RunResult } from "./messages.js";
+import { Sessions, workingDevices } from "./sessions.js";
 
+const gate = workerData as Gate;
 let sessions: Sessions | undefined;
 let queue: Promise<void> = Promise.resolve();
 
@@ -9,18 +12,43 @@ parentPort!.on("message", ({ id, request }: { id: number; request: Request }) =>
   queue = queue.then(async () => {
     let reply: Reply;
     try {
-      if (request.kind === "open") sessions = new Sessions(request.options, request.weights);
-      const value = request.kind === "open" ? undefined : await sessions!.handle(request);
-      reply = { id, ok: true, value };
+      reply = { id, ok: true, value: await handle(request) };
     } catch (error) {
-      reply = { id, ok: false, message: error instanceof Error ? error.message : String(error) };
+      reply = { id, ok: false, fault: faultOf(error) };
     }
     parentPort!.postMessage(reply, transferable(reply));
   });
 });
 
+async function handle(request: Request): Promise<unknown> {
+  if (request.kind === "close") return await sessions?.close();
+  if (!enter(gate)) return internal("the engine was closed");
+  try {
+    if (request.kind === "devices") return await workingDevices();
+    if (request.kind !== "open") return await sessions!.handle(request);
+    sessions = await Sessions.open(request.options, request.weights);
+    return undefined;
+  } finally {
+    leave(gate);
+  }
+}
+
+function faultOf(error: unknown): Fault {
+  if (error instanceof PeftError) {
+    const { code, what, why, fix } = error;
+    return { code, what, why, fix };
+  }
+  return {
+    code: "engine",
+    what: `ONNX Runtime failed: ${error instanceof Error ? error.message : String(error)}`,
+    why: "the session could not be made or run.",
+    fix: 'check the device (device: "cpu" works everywhere) and the memory that is free.',
+  };
+}
+
 function transferable(reply: Reply): ArrayBuffer[] {
   if (!reply.ok || reply.value === undefined || reply.value === null) return [];
+  if (Array.isArray(reply.value)) return [];
   const { outputs, packed } = reply.value as RunResult;
   const tensors = Object.values(outputs) as HostTensor[];
   return [packed.buffer as ArrayBuffer, ...tensors.map((t) => t.data.buffer as ArrayBuffer)];

@@ -11,7 +11,7 @@ import { compare, rounded, seedOf } from "./compare.js";
 import { draws } from "./draws.js";
 import { createRandom, type Draw, type Feed } from "./sketch.js";
 
-const drawsPerPrimitive = 20;
+const drawsPerPrimitive = 8;
 const readers = ["weight", "linear", "layerNorm", "rmsNorm", "crossEntropy", "aux"] as const;
 type Format = WeightSource["dtype"];
 const ways = (["f32", "f16", "bf16", "mixed"] as const).flatMap((format) =>
