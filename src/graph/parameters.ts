@@ -20,6 +20,8 @@ export class Parameters implements Iterable<Parameter> {
   count = 0;
   /** Grows whenever the tensors may have changed, so that copies elsewhere know. */
   version = 0;
+  /** Optimizer steps taken on these tensors: a part of the keys of dropout's random numbers. Checkpoints hold it. */
+  step = 0;
 
   constructor(list: readonly Parameter[]) {
     this.list = list;
@@ -46,10 +48,12 @@ export class Parameters implements Iterable<Parameter> {
     return this.gradient.subarray(start, start + this.list[i]!.data.length);
   }
 
+  /** Forgets the gradient, as an optimizer of one's own does after its step. */
   zero(): void {
     this.gradient.fill(0);
     this.count = 0;
     this.version++;
+    this.step++;
   }
 
   [Symbol.iterator](): Iterator<Parameter> {

@@ -15,7 +15,7 @@ import type { Inputs } from "./feeds.js";
 import type { GenerateInput, GenerateSettings } from "./generate.js";
 import { generateWith } from "./generate.js";
 import type { BackwardOptions, BackwardResult, ForwardResult, PassOptions } from "./passes.js";
-import { backwardPass, forwardPass } from "./passes.js";
+import { backwardPass, forwardPass, lossPass } from "./passes.js";
 import { NO_ADAPTERS, Runtime } from "./runtime.js";
 import { saveModel } from "./save_model.js";
 import type { BoundWeights } from "./weights.js";
@@ -72,8 +72,6 @@ export class PreTrainedModel<T extends TaskType = TaskType> {
   readonly runtime: Runtime;
   readonly generationConfig: GenerationConfig;
   readonly seed: number;
-  /** The number of finished optimizer steps: a part of the random numbers' keys. */
-  step = 0;
   readonly #unsupported: readonly string[];
   #whole: Promise<Adapter> | undefined;
   #parameters: Parameters | undefined;
@@ -140,6 +138,13 @@ export class PreTrainedModel<T extends TaskType = TaskType> {
     return forwardPass(this.runtime, view, batch as Inputs, options);
   }
 
+  /** The loss alone, without dropout: no logits are held, however large the vocabulary. */
+  async lossOf(batch: Inputs<T>, options: PassOptions = {}): Promise<StepResult> {
+    const view = this.#whole === undefined ? NO_ADAPTERS : { adapters: [await this.#whole], gates: [1] };
+    const { sum, count } = await lossPass(this.runtime, view, batch as Inputs, options);
+    return { loss: sum / count, count };
+  }
+
   /** All weights of the model, to train them in full. From then on the model computes with these. */
   async trainableParameters(): Promise<Parameters> {
     this.#parameters ??= (await this.#trainable()).parameters;
@@ -150,7 +155,7 @@ export class PreTrainedModel<T extends TaskType = TaskType> {
   async forwardBackward(batch: Inputs<T>, options: TrainOptions = {}): Promise<StepResult> {
     const whole = await this.#trainable();
     const view = { adapters: [whole], gates: [1] };
-    const settings = { ...options, seed: this.seed, step: this.step };
+    const settings = { ...options, seed: this.seed, step: whole.parameters.step };
     const result: BackwardResult = await backwardPass(
       this.runtime,
       view,

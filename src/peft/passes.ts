@@ -20,6 +20,8 @@ export interface ForwardResult {
   readonly logits: Result;
   /** The mean loss, where the batch has labels. */
   readonly loss: number | undefined;
+  /** What the loss was divided by. */
+  readonly count: number | undefined;
 }
 
 export interface PassOptions {
@@ -58,7 +60,7 @@ export async function forwardPass(
       write: (trace) => ({ outputs: { logits: writeLogits(spec, trace) } }),
       feeds,
     });
-    return { logits: outputs["logits"] as Result, loss: undefined };
+    return { logits: outputs["logits"] as Result, loss: undefined, count: undefined };
   }
   const { outputs } = await runtime.run({
     kind: `logits and ${loss.name}`,
@@ -69,7 +71,39 @@ export async function forwardPass(
     },
     feeds: { ...feeds, ...lossFeeds(spec, batch, virtual) },
   });
-  return { logits: outputs["logits"] as Result, loss: numberOf(outputs, "sum") / numberOf(outputs, "count") };
+  const count = numberOf(outputs, "count");
+  return { logits: outputs["logits"] as Result, loss: numberOf(outputs, "sum") / count, count };
+}
+
+/** The loss alone; dropout is off. */
+export async function lossPass(
+  runtime: Runtime,
+  view: View,
+  batch: Inputs,
+  options: PassOptions = {},
+): Promise<BackwardResult> {
+  const { spec } = runtime.weights;
+  checkBatch(spec, batch);
+  const loss = options.loss ?? defaultLoss(spec.task, spec.config) ?? noLoss(spec.task);
+  const virtual = virtualOf(view);
+  const { outputs } = await runtime.run({
+    kind: `loss ${loss.name}`,
+    view,
+    write: (trace) => {
+      const { sum, count } = writeLoss(spec, trace, loss);
+      return { outputs: { sum, count } };
+    },
+    feeds: { ...forwardFeeds(spec, batch, virtual), ...lossFeeds(spec, batch, virtual) },
+  });
+  return { sum: numberOf(outputs, "sum"), count: numberOf(outputs, "count") };
+}
+
+function noLoss(task: string): never {
+  throw new PeftError("training", {
+    what: `${task} has no loss of its own.`,
+    why: "what features should be is for you to say.",
+    fix: "pass a loss: forwardBackward(batch, { loss }).",
+  });
 }
 
 export interface BackwardOptions extends PassOptions {
@@ -95,13 +129,7 @@ export async function backwardPass(
 ): Promise<BackwardResult> {
   const { spec } = runtime.weights;
   checkBatch(spec, batch);
-  const loss = options.loss ?? defaultLoss(spec.task, spec.config);
-  if (loss === undefined)
-    throw new PeftError("training", {
-      what: `${spec.task} has no loss of its own.`,
-      why: "what features should be is for you to say.",
-      fix: "pass a loss: forwardBackward(batch, { loss }).",
-    });
+  const loss = options.loss ?? defaultLoss(spec.task, spec.config) ?? noLoss(spec.task);
   const virtual = virtualOf(view);
   const samples = "rows" in batch && batch.rows ? batch.rows : counting(batch.inputIds.shape[0]);
   const outcome = await runtime.run({

@@ -22,7 +22,7 @@ import type { GenerateInput, GenerateSettings } from "./generate.js";
 import { generateWith } from "./generate.js";
 import { mergedWeights } from "./merge.js";
 import type { ForwardResult, PassOptions } from "./passes.js";
-import { backwardPass, forwardPass } from "./passes.js";
+import { backwardPass, forwardPass, lossPass } from "./passes.js";
 import type { View } from "./runtime.js";
 import { NO_ADAPTERS } from "./runtime.js";
 
@@ -240,6 +240,14 @@ export class PeftModel<T extends TaskType = TaskType> {
     return forwardPass(this.base.runtime, view, batch as Inputs, options);
   }
 
+  /** The loss alone, without dropout: no logits are held, however large the vocabulary. */
+  async lossOf(batch: Inputs<T>, options: PassOptions & RowAdapters = {}): Promise<StepResult> {
+    await this.#ready;
+    const view = this.#view(options.adapterNames, batch.inputIds.shape[0]);
+    const { sum, count } = await lossPass(this.base.runtime, view, batch as Inputs, options);
+    return { loss: sum / count, count };
+  }
+
   /** Adds the gradient of the loss to `trainableParameters()`, until an optimizer's step takes it. */
   async forwardBackward(batch: Inputs<T>, options: TrainOptions = {}): Promise<StepResult> {
     await this.#ready;
@@ -247,7 +255,7 @@ export class PeftModel<T extends TaskType = TaskType> {
     this.#checkTrainable(adapter);
     const { parameters } = adapter;
     const view = { adapters: [adapter], gates: [1] };
-    const settings = { ...options, seed: this.base.seed, step: parameters.version };
+    const settings = { ...options, seed: this.base.seed, step: parameters.step };
     const result = await backwardPass(this.base.runtime, view, parameters, batch as Inputs, settings);
     return { loss: result.sum / result.count, count: result.count };
   }

@@ -105,6 +105,7 @@ export class AdamW {
       await this.#update(gradNorm, count);
       parameters.count = 0;
       parameters.version++;
+      parameters.step++;
       return { gradNorm, count };
     } finally {
       this.#busy = false;
