@@ -1,0 +1,205 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { parse } from "csv-parse/sync";
+import { LoraConfig } from "../src/adapters/index.js";
+import { PreTrainedModel } from "../src/peft/base_model.js";
+import type { Inputs } from "../src/peft/feeds.js";
+import type { PeftModel } from "../src/peft/peft_model.js";
+import { getPeftModel } from "../src/peft/peft_model.js";
+import { AutoTokenizer } from "../src/tokenizers/auto.js";
+import type { Tokenizer } from "../src/tokenizers/tokenizer.js";
+import { AdamW } from "../src/train/adamw.js";
+import { learningRate } from "../src/train/schedules.js";
+import { runReference } from "./python.js";
+
+type CsvRow = Record<string, string>;
+type Ids = { data: Int32Array; shape: [number, number] };
+
+interface Task {
+  readonly model: PeftModel;
+  readonly train: readonly CsvRow[];
+  readonly batchSize: number;
+  readonly epochs: number;
+  readonly lr: number;
+  readonly collate: (rows: readonly CsvRow[]) => Inputs;
+  readonly evaluate: () => Promise<{ accuracy: number; answers: string[] }>;
+}
+
+const DATA = join(import.meta.dirname, "../../shared/data");
+
+function readRows(file: string): CsvRow[] {
+  return parse(readFileSync(join(DATA, file)), { columns: true, bom: true }) as CsvRow[];
+}
+
+function padded(rows: readonly (readonly number[])[], value: number, left: boolean): Ids {
+  const width = Math.max(...rows.map((r) => r.length));
+  const data = new Int32Array(rows.length * width).fill(value);
+  for (const [i, row] of rows.entries()) data.set(row, i * width + (left ? width - row.length : 0));
+  return { data, shape: [rows.length, width] };
+}
+
+const ones = (rows: readonly (readonly number[])[]): number[][] => rows.map((r) => r.map(() => 1));
+
+/** LoRA on BERT, 77 classes. */
+async function banking77(folder: string, tokenizer: Tokenizer): Promise<Task> {
+  const train = readRows("banking77/train.csv");
+  const test = readRows("banking77/test.csv").filter((_, i) => i % 3 === 0);
+  const names = [...new Set(train.map((r) => r["category"]!))].sort();
+  const config = { num_labels: names.length, hidden_dropout_prob: 0, attention_probs_dropout_prob: 0 };
+  const base = await PreTrainedModel.load("SEQ_CLS", folder, { config });
+  const model = getPeftModel(
+    base,
+    new LoraConfig({ r: 16, loraAlpha: 32, targetModules: ["query", "value"] }),
+  );
+  await model.ready();
+  for (const e of model.activeAdapter.entries.values()) if (e.key.startsWith("classifier")) e.data.fill(0);
+  const collate = (rows: readonly CsvRow[]): Inputs => {
+    const texts = rows.map((r) => r["text"]!);
+    const { inputIds } = tokenizer(texts, { truncation: true, maxLength: 64 });
+    const labels = {
+      data: Int32Array.from(rows, (r) => names.indexOf(r["category"]!)),
+      shape: [rows.length, 1],
+    };
+    return {
+      task: "SEQ_CLS",
+      inputIds: padded(inputIds, tokenizer.padTokenId ?? 0, false),
+      attentionMask: padded(ones(inputIds), 0, false),
+      labels,
+    } as unknown as Inputs;
+  };
+  const evaluate = async (): Promise<{ accuracy: number; answers: string[] }> => {
+    let right = 0;
+    for (let i = 0; i < test.length; i += 64) {
+      const rows = test.slice(i, i + 64);
+      const { logits } = await model.forward(collate(rows) as never);
+      for (const [k, row] of rows.entries()) {
+        const scores = logits.data.subarray(k * names.length, (k + 1) * names.length);
+        if (scores.indexOf(Math.max(...scores)) === names.indexOf(row["category"]!)) right++;
+      }
+    }
+    return { accuracy: right / test.length, answers: [] };
+  };
+  return { model: model as PeftModel, train, batchSize: 32, epochs: 2, lr: 2e-3, collate, evaluate };
+}
+
+/** LoRA on a Llama: "Tweet text : ... Label : complaint", only the label is learnt. */
+async function tweets(folder: string, tokenizer: Tokenizer): Promise<Task> {
+  const all = readRows("twitter_complaints/train.csv");
+  const [train, test] = [all.slice(0, 40), all.slice(40)];
+  const base = await PreTrainedModel.load("CAUSAL_LM", folder);
+  const model = getPeftModel(
+    base,
+    new LoraConfig({ r: 8, loraAlpha: 16, targetModules: ["q_proj", "v_proj"] }),
+  );
+  const prompt = (r: CsvRow): string => `Tweet text : ${r["Tweet text"]} Label : `;
+  const ids = (text: string): number[] => tokenizer(text).inputIds[0]!;
+  const collate = (rows: readonly CsvRow[]): Inputs => {
+    const pairs = rows.map((r) => [ids(prompt(r)), [...ids(r["Label"]!), tokenizer.eosTokenId!]] as const);
+    const whole = pairs.map(([p, l]) => [...p, ...l]);
+    return {
+      task: "CAUSAL_LM",
+      inputIds: padded(whole, tokenizer.padTokenId!, true),
+      attentionMask: padded(ones(whole), 0, true),
+      labels: padded(
+        pairs.map(([p, l]) => [...p.map(() => -100), ...l]),
+        -100,
+        true,
+      ),
+    } as unknown as Inputs;
+  };
+  const evaluate = async (): Promise<{ accuracy: number; answers: string[] }> => {
+    const answers: string[] = [];
+    for (const row of test) {
+      const input = ids(prompt(row));
+      const [out] = await model.generate({ inputIds: [input] }, { maxNewTokens: 6, doSample: false });
+      answers.push(tokenizer.decode(out!.slice(input.length), { skipSpecialTokens: true }));
+    }
+    const right = answers.filter((a, i) => a.trim() === test[i]!["Label"]).length;
+    return { accuracy: right / test.length, answers };
+  };
+  return { model: model as PeftModel, train, batchSize: 8, epochs: 8, lr: 1e-3, collate, evaluate };
+}
+
+/** A whole fine-tuning run on real weights and data, beside the same run in Python: same start, same batches. */
+export async function benchTrain(name: string, folder: string, maxSteps: number | undefined): Promise<void> {
+  const tokenizer = await AutoTokenizer.fromPretrained(folder);
+  const task = await (name === "banking77" ? banking77 : tweets)(folder, tokenizer);
+  await task.model.ready();
+  for (const e of task.model.activeAdapter.entries.values())
+    if (e.key.includes("lora_A"))
+      for (let i = 0; i < e.data.length; i++)
+        e.data[i] = Math.fround(Math.sin(i * 1.7)) / Math.sqrt(e.shape[1]!);
+  task.model.activeAdapter.touch();
+  const perEpoch = Math.floor(task.train.length / task.batchSize);
+  const total = perEpoch * task.epochs;
+  const steps = maxSteps ?? total;
+  const optimizer = new AdamW(task.model.trainableParameters(), { lr: task.lr, weightDecay: 0 });
+  const losses: number[] = [];
+  let tokens = 0;
+  const start = performance.now();
+  for (let step = 0; step < steps; step++) {
+    const first = (step % perEpoch) * task.batchSize;
+    const rows = Array.from(
+      { length: task.batchSize },
+      (_, i) => task.train[((first + i) * 7919) % task.train.length]!,
+    );
+    const batch = task.collate(rows);
+    losses.push((await task.model.forwardBackward(batch, { training: false })).loss);
+    const options = { lr: task.lr, warmupSteps: Math.floor(total / 10), totalSteps: total };
+    optimizer.lr = learningRate("linear", options, step);
+    await optimizer.step();
+    tokens += batch.attentionMask.data.reduce((a, b) => a + b, 0);
+  }
+  const seconds = (performance.now() - start) / 1000;
+  const { accuracy, answers } = await task.evaluate();
+  const ours = {
+    seconds,
+    rate: tokens / seconds,
+    accuracy,
+    peak: Math.round(process.resourceUsage().maxRSS / 1024),
+  };
+  await task.model.close();
+  console.log(line("peft.js", ours), answers.length > 0 ? JSON.stringify(answers) : "");
+  const limit = maxSteps === undefined ? [] : ["--steps", `${maxSteps}`];
+  const theirs = runReference("reference_train.py", [name, folder, ...limit]);
+  if (theirs === undefined) {
+    console.log(`losses: ${losses.map((l) => l.toFixed(5)).join(" ")}`);
+    return;
+  }
+  report(ours, losses, answers, theirs);
+}
+
+interface Figures {
+  readonly seconds: number;
+  readonly rate: number;
+  readonly accuracy: number;
+  readonly peak: number;
+}
+
+function line(who: string, f: Figures): string {
+  return `${who}: ${f.seconds.toFixed(1)} s, ${Math.round(f.rate)} tokens/s, accuracy ${f.accuracy.toFixed(4)}, peak ${f.peak} MB`;
+}
+
+function report(
+  ours: Figures,
+  losses: readonly number[],
+  answers: readonly string[],
+  theirs: Record<string, unknown>,
+): void {
+  const expected = theirs["losses"] as number[];
+  const python = {
+    seconds: theirs["seconds"] as number,
+    rate: theirs["tokens_per_second"] as number,
+    accuracy: theirs["accuracy"] as number,
+    peak: theirs["peak_mb"] as number,
+  };
+  const worst = Math.max(...losses.map((l, i) => Math.abs(l - expected[i]!)));
+  const same = JSON.stringify(answers) === JSON.stringify(theirs["answers"]);
+  console.log(line("Python ", python));
+  console.log(`losses: largest difference of ${losses.length} steps ${worst.toExponential(2)}`);
+  if (answers.length > 0)
+    console.log(`answers: ${same ? "the same" : `not the same: ${JSON.stringify(theirs["answers"])}`}`);
+  console.log(
+    `ratio: ${(ours.rate / python.rate).toFixed(2)} times as fast, ${(ours.peak / python.peak).toFixed(2)} of the memory`,
+  );
+}
