@@ -40,7 +40,7 @@ const NODE_FILES = [
 ];
 const ONE_NODE_FILE = "cli";
 
-/** Folders of definitions: a file that declares one is named by its folder alone, and by the generated index.ts. */
+/** Folders of definitions: a file that declares one is named by its folder alone, in the generated index.ts. */
 const DEFINITIONS = { models: "Architecture", adapters: "Method" };
 const VAGUE_NAME = /(^|[_-])(utils?|helpers?|common|managers?)\.\w+$/;
 const LINES_TO_LOOK_AT = 400;
@@ -70,7 +70,7 @@ function filesUnder(root, folder) {
     .sort();
 }
 
-/** Every source file: its path from the root and, in src/, from there; its imports, those of own files resolved. */
+/** Every source file: its path, also as seen from src/, and its imports, those of own files resolved. */
 function readSources(root) {
   const paths = ["src", "tests", "tools", "bench", "bin"].flatMap((folder) => filesUnder(root, folder));
   return paths.map((path) => {

@@ -1,0 +1,119 @@
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, expect, test } from "vitest";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+const model = join(root, "tests/kit/models/t5-text");
+const windows = process.platform === "win32";
+
+let folder: string;
+let app: string;
+
+function run(command: string, args: readonly string[], cwd: string): string {
+  try {
+    return execFileSync(command, args, { cwd, encoding: "utf8", shell: windows, stdio: "pipe" });
+  } catch (error) {
+    const { stdout, stderr } = error as { stdout: string; stderr: string };
+    throw new Error(`${command} ${args.join(" ")}\n${stdout}${stderr}`);
+  }
+}
+
+/** node_modules/NAME of the app is this checkout's. */
+function link(name: string): void {
+  const to = join(app, "node_modules", name);
+  mkdirSync(dirname(to), { recursive: true });
+  symlinkSync(join(root, "node_modules", name), to, "junction");
+}
+
+// What `npm install --ignore-scripts peft.js-*.tgz` leaves behind, without the network it needs: npm packs and links
+// the bin, and the dependencies are this checkout's, since npm would ask the registry for them.
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "peft-package-"));
+  app = join(folder, "app");
+  const unpacked = join(app, "node_modules/peft.js");
+  mkdirSync(unpacked, { recursive: true });
+  run("node", ["tools/build.mjs"], root);
+  run("npm", ["pack", "--ignore-scripts", "--pack-destination", folder], root);
+  const tarball = `peft.js-${manifest.version}.tgz`;
+  run("tar", ["-xzf", tarball, "-C", "app/node_modules/peft.js", "--strip-components=1"], folder);
+  const dependencies = { "peft.js": `file:../${tarball}` };
+  writeFileSync(join(app, "package.json"), JSON.stringify({ type: "module", private: true, dependencies }));
+  run("npm", ["rebuild", "--ignore-scripts", "--offline"], app);
+  for (const name of [...Object.keys(manifest.dependencies), "@types/node"]) link(name);
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+test("npx peft runs the compiled command line", () => {
+  expect(run("npx", ["--offline", "peft", "--version"], app).trim()).toBe(manifest.version);
+});
+
+test("npx peft runs from source in a checkout", () => {
+  expect(run("npx", ["--offline", "peft", "--version"], root).trim()).toBe(manifest.version);
+});
+
+test("the package holds what is needed and no tests", () => {
+  const files = run("tar", ["-tzf", `peft.js-${manifest.version}.tgz`], folder).split("\n");
+  const wanted = ["LICENSE", "bin/peft.js", "dist/index.js", "dist/index.d.ts", "dist/engine/worker.js"];
+  expect(files).toEqual(expect.arrayContaining(wanted.map((file) => `package/${file}`)));
+  expect(files.filter((file) => /\.test\.|\/(src|tests|tools|fixtures)\//.test(file))).toEqual([]);
+});
+
+test("an import gives the public names and prints nothing", () => {
+  const code = 'import * as peft from "peft.js";\nconsole.log(JSON.stringify(Object.keys(peft)));\n';
+  writeFileSync(join(app, "names.mjs"), code);
+  const names = JSON.parse(run("node", ["names.mjs"], app));
+  const wanted = ["AdamW", "AutoModelForSeq2SeqLM", "AutoTokenizer", "LoraConfig", "PeftError", "PeftModel"];
+  expect(names).toEqual(expect.arrayContaining([...wanted, "batches", "getPeftModel", "loadDataset"]));
+});
+
+test("text goes through the compiled engine's worker and comes out as Python has it", () => {
+  const script = `
+    import { readFileSync } from "node:fs";
+    import { AutoModelForSeq2SeqLM, AutoTokenizer } from "peft.js";
+    const folder = ${JSON.stringify(model)};
+    const tokenizer = await AutoTokenizer.fromPretrained(folder);
+    const model = await AutoModelForSeq2SeqLM.fromPretrained(folder);
+    const { texts } = JSON.parse(readFileSync(folder + "/expect.json", "utf8"));
+    const ids = await model.generate(tokenizer(texts, { padding: true }), { maxNewTokens: 8 });
+    const decoded = tokenizer.batchDecode(ids, { skipSpecialTokens: true });
+    console.log(JSON.stringify({ generated: ids, decoded }));
+    await model.close();`;
+  writeFileSync(join(app, "generate.mjs"), script);
+  const { generated, decoded } = JSON.parse(readFileSync(join(model, "expect.json"), "utf8"));
+  expect(JSON.parse(run("node", ["generate.mjs"], app))).toEqual({ generated, decoded });
+});
+
+test("the packed types accept what is right and refuse what is wrong", () => {
+  const code = `
+    import type { Batch } from "peft.js";
+    import { AdamW, AutoModelForSeq2SeqLM, getPeftModel, LoraConfig } from "peft.js";
+    const base = await AutoModelForSeq2SeqLM.fromPretrained("some/model");
+    const model = getPeftModel(base, new LoraConfig({ taskType: "SEQ_2_SEQ_LM", r: 8, loraAlpha: 32 }));
+    // @ts-expect-error: an option that there is not
+    new LoraConfig({ rr: 8 });
+    // @ts-expect-error: a value of the wrong type
+    new LoraConfig({ r: "8" });
+    // @ts-expect-error: a task that there is not
+    new LoraConfig({ taskType: "SEQ2SEQ" });
+    declare const right: Batch<"SEQ_2_SEQ_LM">;
+    declare const wrong: Batch<"SEQ_CLS">;
+    const { loss }: { loss: number } = await model.forwardBackward(right);
+    // @ts-expect-error: a batch of another task
+    await model.forwardBackward(wrong);
+    await new AdamW(model.trainableParameters(), { lr: 1e-3 }).step();
+    console.log(loss);`;
+  writeFileSync(join(app, "user.ts"), code);
+  const compilerOptions = {
+    strict: true,
+    noEmit: true,
+    target: "es2023",
+    module: "nodenext",
+    types: ["node"],
+  };
+  writeFileSync(join(app, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["user.ts"] }));
+  expect(run("node", [join(root, "node_modules/typescript/bin/tsc"), "-p", "."], app)).toBe("");
+});
