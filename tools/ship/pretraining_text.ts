@@ -35,6 +35,7 @@ interface World {
 }
 
 interface Draft {
+  readonly frame: string;
   readonly message: string;
   readonly situation: string;
   readonly issue: Issue;
@@ -78,10 +79,11 @@ function draft(world: World): Draft {
   const issue = pick(random, world.issues);
   const slots = drawSlots(random, issue);
   const around = (some: readonly string[]): string => (random() < 0.3 ? pick(random, some) : "");
-  const parts = [around(frames.opener), pick(random, frames.situations[situation]!), around(frames.closer)];
+  const frame = pick(random, frames.situations[situation]!);
+  const parts = [around(frames.opener), frame, around(frames.closer)];
   const text = parts.map((part) => expand(random, part, slots)).filter((part) => part !== "");
   const message = text.join(" ");
-  return { message: random() < 0.06 ? misspell(random, message) : message, situation, issue, slots };
+  return { frame, message: random() < 0.06 ? misspell(random, message) : message, situation, issue, slots };
 }
 
 function ask(random: Random, message: string, question: string): string {
@@ -91,6 +93,17 @@ function ask(random: Random, message: string, question: string): string {
 function meaningTask(world: World, column: "state" | "tone" | "story" | "act"): Pair {
   const { message, situation } = draft(world);
   return { input: ask(world.random, message, `${column}:`), target: meaning[situation]![column], message };
+}
+
+/** Whether each fragment by itself is good or bad, in their order, whatever the message makes of them. */
+function partsTask(world: World): Pair {
+  for (;;) {
+    const { message, frame } = draft(world);
+    const slots = [...frame.matchAll(/\{(bad|good|fix|if|pos|neg)\w*\}/g)].map((match) => match[1]!);
+    if (slots.length === 0) continue;
+    const target = slots.map((slot) => (["bad", "if", "neg"].includes(slot) ? "bad" : "good")).join(" ");
+    return { input: ask(world.random, message, "parts:"), target, message };
+  }
 }
 
 function propertyTask(world: World): Pair {
@@ -184,15 +197,16 @@ function hiddenTask(world: World): Pair {
 
 /** Tasks and their shares. */
 const tasks: readonly (readonly [number, (world: World) => Pair])[] = [
-  [0.06, hiddenTask],
-  [0.27, (world) => meaningTask(world, "state")],
+  [0.04, hiddenTask],
+  [0.3, (world) => meaningTask(world, "state")],
   [0.13, (world) => meaningTask(world, "tone")],
   [0.13, (world) => meaningTask(world, "story")],
-  [0.03, (world) => meaningTask(world, "act")],
-  [0.08, propertyTask],
-  [0.04, wordTask],
-  [0.03, replyTask],
-  [0.23, fragmentTask],
+  [0.02, (world) => meaningTask(world, "act")],
+  [0.15, partsTask],
+  [0.06, propertyTask],
+  [0.03, wordTask],
+  [0.02, replyTask],
+  [0.12, fragmentTask],
 ];
 
 /** An endless stream of pairs; the same seed gives the same pairs. */
