@@ -1,25 +1,30 @@
 import type { TaskType } from "../../src/models/model.js";
 import type { Inputs } from "../../src/peft/feeds.js";
 import type { Loss } from "../../src/peft/losses.js";
-import type { KitTensor } from "./tensors.js";
+import type { Expected, KitTensor, Numbers } from "./tensors.js";
 
-type Tensors = ReadonlyMap<string, KitTensor>;
+type Ids = { data: Int32Array; shape: [number, number] };
 
-function ids(t: KitTensor): { data: Int32Array; shape: [number, number] } {
+function ids(t: KitTensor): Ids {
   return { data: Int32Array.from(t.data), shape: [t.shape[0]!, t.shape[1] ?? 1] };
 }
 
+function floats(t: KitTensor): { data: Float32Array; shape: [number, number] } {
+  return { data: Float32Array.from(t.data), shape: [t.shape[0]!, t.shape[1] ?? 1] };
+}
+
 /** The batch under `prefix` ("input.", "second.") as the product's own inputs. */
-export function batchOf(tensors: Tensors, prefix: string, task: TaskType): Inputs {
-  const get = (name: string): KitTensor | undefined => tensors.get(prefix + name);
-  const inputIds = ids(get("input_ids")!);
+export function batchOf(expected: Expected, prefix: string, task: TaskType): Inputs {
+  const get = (name: string): KitTensor | undefined => expected.get(prefix + name);
+  const tokens = get("input_ids");
+  if (tokens === undefined) throw new Error(`the kit has no key ${prefix}input_ids`);
+  const inputIds = ids(tokens);
   const mask = get("attention_mask");
+  const ones = new Int32Array(inputIds.data.length).fill(1);
   const batch: Record<string, unknown> = {
     task,
     inputIds,
-    attentionMask: mask
-      ? ids(mask)
-      : { data: new Int32Array(inputIds.data.length).fill(1), shape: inputIds.shape },
+    attentionMask: mask ? ids(mask) : { data: ones, shape: inputIds.shape },
   };
   const labels = get("labels");
   if (labels !== undefined) batch["labels"] = labels.isInteger ? ids(labels) : floats(labels);
@@ -34,8 +39,12 @@ export function batchOf(tensors: Tensors, prefix: string, task: TaskType): Input
   return batch as unknown as Inputs;
 }
 
-function floats(t: KitTensor): { data: Float32Array; shape: [number, number] } {
-  return { data: Float32Array.from(t.data), shape: [t.shape[0]!, t.shape[1] ?? 1] };
+/** Rows of ids, as generation takes and gives them. */
+export function rowsOf({ data, shape }: Numbers): number[][] {
+  const [rows = 0, width = 0] = shape;
+  return Array.from({ length: rows }, (_, i) =>
+    Array.from({ length: width }, (_, j) => data[i * width + j]!),
+  );
 }
 
 /** What the kit differentiates for features: the mean square of the hidden states, over real and virtual tokens. */
@@ -46,3 +55,37 @@ export const featureLoss: Loss = {
     return { sum: g.sum(g.mul(g.mean(g.square(logits()), -1), real)), count: g.sum(real) };
   },
 };
+
+export function lossOption(task: TaskType): { loss?: Loss } {
+  return task === "FEATURE_EXTRACTION" ? { loss: featureLoss } : {};
+}
+
+/** Question answering: [batch, total, 2] -> start logits, then end logits. */
+export function kitLogits(task: TaskType, { data, shape }: Numbers): Numbers {
+  if (task !== "QUESTION_ANS") return { data, shape };
+  const [rows, total] = shape as [number, number];
+  const out = new Float64Array(rows * total * 2);
+  for (let i = 0; i < rows; i++)
+    for (let j = 0; j < total; j++)
+      for (let k = 0; k < 2; k++) out[(i * 2 + k) * total + j] = data[(i * total + j) * 2 + k]!;
+  return { data: out, shape: [rows, total * 2] };
+}
+
+/** Positions where logits count: real tokens and virtual ones. */
+export function countedAt(
+  batch: Inputs,
+  { shape, data }: Numbers = { shape: [], data: [] },
+): ((i: number) => boolean) | undefined {
+  if (batch.task === "SEQ_CLS" || batch.task === "SEQ_2_SEQ_LM") return undefined;
+  const mask = batch.attentionMask;
+  const [rows, seq] = mask.shape;
+  const isPair = batch.task === "QUESTION_ANS";
+  const total = isPair ? shape[1]! / 2 : shape[1]!;
+  const width = data.length / rows / total;
+  const before = total - seq;
+  return (i) => {
+    const row = Math.floor(i / (total * width));
+    const at = isPair ? i % total : Math.floor(i / width) % total;
+    return at < before || mask.data[row * seq + at - before] === 1;
+  };
+}

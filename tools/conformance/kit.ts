@@ -1,0 +1,73 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { Bases } from "./bases.js";
+import { runCase } from "./case.js";
+import { foldersIn } from "./files.js";
+import { formatNames, runFormat } from "./formats.js";
+import { runMulti } from "./multi.js";
+import { runSchedules, runScores } from "./rules.js";
+import type { Check } from "./tensors.js";
+import { failure } from "./tensors.js";
+import { runText, runTokenizer } from "./text.js";
+
+/** Keys that are not checked, by name, and why. */
+export interface NotCovered {
+  readonly reason: string;
+  readonly keys: readonly string[];
+}
+
+/** A case's checks; those keys that are not covered. */
+export interface CaseResult {
+  readonly checks: readonly Check[];
+  readonly notCovered?: NotCovered;
+}
+
+interface Case {
+  readonly name: string;
+  readonly run: (bases: Bases) => Promise<CaseResult>;
+}
+
+/** Everything in a kit's folder that can be run, by name. */
+export function casesOf(kit: string): Case[] {
+  const has = (...path: string[]): boolean => existsSync(join(kit, ...path));
+  const cases = foldersIn(kit, "cases").map((name) => ({
+    name,
+    run: (bases: Bases) => runCase(kit, name, bases),
+  }));
+  const one = (name: string, run: Case["run"]): Case[] => (has(name) ? [{ name, run }] : []);
+  return [
+    ...cases,
+    ...one("multi", (bases) => runMulti(kit, bases)),
+    ...formatNames(kit).map((name) => ({ name: `formats/${name}`, run: () => runFormat(kit, name) })),
+    ...foldersIn(kit, "tokenizers").map((name) => ({
+      name: `tokenizers/${name}`,
+      run: () => runTokenizer(join(kit, "tokenizers", name)),
+    })),
+    ...foldersIn(kit, "models")
+      .filter((name) => has("models", name, "expect.json"))
+      .map((name) => ({ name: `models/${name}`, run: () => runText(join(kit, "models", name)) })),
+    ...one("schedules.json", async () => runSchedules(join(kit, "schedules.json"))),
+    ...one("scores.safetensors", () => runScores(join(kit, "scores.safetensors"))),
+  ];
+}
+
+/** Runs what of a kit has a name like `only`, one case after another. An error of a case is a failed check of it. */
+export async function* runKit(
+  kit: string,
+  only: RegExp = /./,
+): AsyncGenerator<CaseResult & { readonly name: string }> {
+  const bases = new Bases();
+  try {
+    for (const { name, run } of casesOf(kit)) {
+      if (!only.test(name)) continue;
+      try {
+        yield { name, ...(await run(bases)) };
+      } catch (error) {
+        await bases.close();
+        yield { name, checks: [failure(error)] };
+      }
+    }
+  } finally {
+    await bases.close();
+  }
+}

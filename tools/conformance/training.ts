@@ -1,0 +1,77 @@
+import type { Adapter } from "../../src/peft/adapter.js";
+import type { PeftModel } from "../../src/peft/peft_model.js";
+import { AdamW } from "../../src/train/adamw.js";
+import { lossOption } from "./batches.js";
+import type { Context } from "./case.js";
+import { compare, compareToLargest, equal, exact } from "./tensors.js";
+
+/** The name a tensor has in the kit: as Python's named_parameters, without the adapter's name. */
+function kitName(adapter: Adapter, key: string): string {
+  if (key.startsWith("prompt_encoder.")) return key;
+  const prefix = adapter.method?.prompt === undefined ? "base_model.model." : "base_model.";
+  if (key.endsWith(".lora_magnitude_vector")) return `${prefix}${key}.weight`;
+  const isModule = adapter.replaced.has(key) && adapter.replaced.has(key.replace(/\.\w+$/, ".weight"));
+  return prefix + (isModule ? key.replace(/\.(\w+)$/, ".modules_to_save.$1") : key);
+}
+
+/** The gradient of the mean loss for every trainable tensor. */
+export async function checkGradients(c: Context, model: PeftModel): Promise<void> {
+  const parameters = model.trainableParameters();
+  parameters.zero();
+  await model.forwardBackward(c.batch, lossOption(c.task));
+  const none = new Set(c.file.parameters_without_gradient);
+  for (const [i, p] of parameters.list.entries()) {
+    const name = kitName(model.activeAdapter, p.name);
+    const key = `grad.${name}`;
+    const data = parameters.gradientOf(i).map((x) => x / parameters.count);
+    if (none.delete(name)) {
+      const isZero = data.every((x) => x === 0) && !c.expected.has(key);
+      c.checks.push(exact(key, isZero, "a gradient where Python has none"));
+      continue;
+    }
+    const within = c.file.tolerance.grad ?? 1e-4;
+    c.checks.push(compareToLargest(key, { shape: p.shape, data }, c.expected.get(key), within, 1e-6));
+  }
+  c.checks.push(equal("grad.none", [...none], []));
+  parameters.zero();
+}
+
+type Options = ConstructorParameters<typeof AdamW>[1];
+const OPTIMIZERS: Readonly<Record<"train" | "firm", { steps: number; options: Options }>> = {
+  train: { steps: 3, options: { lr: 1e-2, weightDecay: 0.01 } },
+  firm: { steps: 5, options: { lr: 1e-2, betas: [0.8, 0.95], eps: 1e-3, weightDecay: 0.1 } },
+};
+
+/** Both trainings of the kit, each from the start, and the weights after the second; afterwards the adapter is as it was. */
+export async function checkTraining(c: Context, model: PeftModel): Promise<void> {
+  const entries = [...model.activeAdapter.entries.values()];
+  const start = entries.map((e) => e.data.slice());
+  for (const label of ["train", "firm"] as const) {
+    await train(c, model, label);
+    if (label === "firm") checkTrained(c, model.activeAdapter);
+    for (const [i, e] of entries.entries()) e.data.set(start[i]!);
+    model.activeAdapter.touch();
+  }
+}
+
+async function train(c: Context, model: PeftModel, label: "train" | "firm"): Promise<void> {
+  const { steps, options } = OPTIMIZERS[label];
+  const optimizer = new AdamW(model.trainableParameters(), options);
+  const losses: number[] = [];
+  for (let i = 0; i < steps; i++) {
+    losses.push((await model.forwardBackward(c.batch, lossOption(c.task))).loss);
+    await optimizer.step();
+  }
+  const key = `${label}.losses`;
+  const within = label === "firm" ? (c.file.tolerance.firm ?? 1e-4) : 1e-4;
+  c.checks.push(compare(key, { shape: [steps], data: losses }, c.expected.get(key), within));
+}
+
+function checkTrained(c: Context, adapter: Adapter): void {
+  if (c.file.method === "lora-all-linear") return; // the kit leaves them out
+  for (const entry of adapter.entries.values()) {
+    const key = `firm.trained.${kitName(adapter, entry.key)}`;
+    const within = c.file.tolerance.firm ?? 1e-4;
+    c.checks.push(compareToLargest(key, entry, c.expected.get(key), within, 1e-6));
+  }
+}
