@@ -40,7 +40,7 @@ const NODE_FILES = [
 ];
 const ONE_NODE_FILE = "cli";
 
-/** Folders of definitions: a file that declares one is named by its folder alone, in the generated index.ts. */
+/** Folders of definitions: a file that declares one is named in its folder's generated index.ts alone. */
 const DEFINITIONS = { models: "Architecture", adapters: "Method" };
 const VAGUE_NAME = /(^|[_-])(utils?|helpers?|common|managers?)\.\w+$/;
 const LINES_TO_LOOK_AT = 400;
