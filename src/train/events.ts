@@ -32,7 +32,7 @@ export interface StepEvent {
   /** Real tokens, not padding, since the start. */
   readonly tokens: number;
   readonly tokensPerSecond: number;
-  /** Anonymous memory of the process and its workers. */
+  /** Resident memory of the process with its workers, mapped files among it. */
   readonly memoryBytes: number;
   readonly secondsLeft: number;
 }
@@ -79,6 +79,8 @@ export interface EndEvent {
   readonly seconds: number;
   readonly peakMemoryBytes: number;
   readonly best?: { readonly step: number; readonly metric: string; readonly value: number };
+  /** The newest checkpoint: where the run, if it was aborted, goes on with resume: true. */
+  readonly checkpoint?: string;
 }
 
 export type TrainEventOf<T extends TrainEvent["type"]> = Extract<TrainEvent, { type: T }>;

@@ -12,7 +12,7 @@ export interface TrainingState {
   /** Optimizer steps done. */
   step: number;
   epoch: number;
-  /** Rows of this epoch's order that are consumed. */
+  /** Batches of this epoch's order that are consumed. */
   position: number;
   /** Where each random stream stands: "data", "dropout". */
   seeds: Readonly<Record<string, number>>;

@@ -1,0 +1,142 @@
+import type { TaskType } from "../data/batch.js";
+import { ignoreIndex } from "../data/batch.js";
+import { padTokenOf } from "../data/batches.js";
+import type { Sample } from "../data/sample.js";
+import { PeftError } from "../errors.js";
+import type { GenerationConfig } from "../generate/config.js";
+import type { Tokenizer } from "../tokenizers/tokenizer.js";
+import type { TrainableModel } from "./model.js";
+import { baseOf, maxPositionsOf } from "./model.js";
+
+export interface AnswerOptions {
+  readonly tokenizer: Tokenizer;
+  readonly batchSize: number;
+  /** Greedy without it. */
+  readonly generation?: GenerationConfig | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What a model answers to a sample's prompt, and what the sample teaches. */
+export interface Answer {
+  readonly row: number;
+  readonly prompt: string;
+  readonly output: string;
+  readonly expected: string;
+}
+
+interface Question {
+  readonly row: number;
+  readonly ids: readonly number[];
+  readonly expected: readonly number[];
+}
+
+/** The samples that ask something: a prompt and a target, or a chat before the assistant's last turn. Not plain text. */
+export function answerable(samples: readonly Sample[]): readonly Sample[] {
+  return samples.filter((sample) => questionOf(sample) !== undefined);
+}
+
+function questionOf(sample: Sample): Question | undefined {
+  if (sample.task === "SEQ_2_SEQ_LM")
+    return { row: sample.row, ids: [...sample.inputIds], expected: learnt(sample.labels) };
+  if (sample.task !== "CAUSAL_LM") return undefined;
+  const { labels, inputIds } = sample;
+  const last = labels.findLastIndex((label) => label !== ignoreIndex);
+  const before = labels.subarray(0, last + 1).lastIndexOf(ignoreIndex);
+  if (last < 0 || before < 0) return undefined;
+  return {
+    row: sample.row,
+    ids: [...inputIds.subarray(0, before + 1)],
+    expected: learnt(labels.subarray(before + 1)),
+  };
+}
+
+function learnt(labels: Int32Array): number[] {
+  return [...labels].filter((label) => label !== ignoreIndex);
+}
+
+/** Answers of CAUSAL_LM and SEQ_2_SEQ_LM models, in batches of similar length, in the samples' order. */
+export async function answersOf(
+  model: TrainableModel,
+  samples: readonly Sample[],
+  options: AnswerOptions,
+): Promise<Answer[]> {
+  const questions = samples.map(questionOf).filter((q) => q !== undefined);
+  const sorted = questions.toSorted((a, b) => b.ids.length - a.ids.length);
+  const settings = settingsOf(model, questions, options);
+  const answers: Answer[] = [];
+  for (let i = 0; i < sorted.length; i += options.batchSize) {
+    if (options.signal?.aborted) throw aborted();
+    answers.push(...(await answerBatch(model, sorted.slice(i, i + options.batchSize), settings, options)));
+  }
+  const place = new Map(questions.map(({ row }, i) => [row, i]));
+  return answers.sort((a, b) => place.get(a.row)! - place.get(b.row)!);
+}
+
+async function answerBatch(
+  model: TrainableModel,
+  questions: readonly Question[],
+  settings: GenerationConfig,
+  { tokenizer, signal }: AnswerOptions,
+): Promise<Answer[]> {
+  const width = Math.max(...questions.map(({ ids }) => ids.length));
+  const isDecoder = !model.config.encoderDecoder;
+  const padded = (row: readonly number[], value: number): number[] => {
+    const padding = new Array<number>(width - row.length).fill(value);
+    return isDecoder ? [...padding, ...row] : [...row, ...padding];
+  };
+  const prompt = {
+    inputIds: questions.map(({ ids }) => padded(ids, padTokenOf(tokenizer))),
+    attentionMask: questions.map(({ ids }) =>
+      padded(
+        ids.map(() => 1),
+        0,
+      ),
+    ),
+  };
+  const rows = await model.generate(prompt, { ...settings, tokenizer, signal });
+  const each = rows.length / questions.length; // several returned sequences: the first, which is the best, counts
+  const text = (ids: readonly number[]): string => tokenizer.decode(ids, { skipSpecialTokens: true }).trim();
+  return questions.map(({ row, ids, expected }, i) => ({
+    row,
+    prompt: text(ids),
+    output: text(rows[i * each]!.slice(isDecoder ? width : 1)),
+    expected: text(expected),
+  }));
+}
+
+/** Greedy, as long as the longest target and a little more, unless the caller says otherwise. */
+function settingsOf(
+  model: TrainableModel,
+  questions: readonly Question[],
+  { generation = {}, tokenizer }: AnswerOptions,
+): GenerationConfig {
+  const { generationConfig } = baseOf(model);
+  const longest = (of: (q: Question) => number): number => Math.max(1, ...questions.map(of));
+  const room = model.config.encoderDecoder
+    ? Number.POSITIVE_INFINITY
+    : maxPositionsOf(model) - longest(({ ids }) => ids.length);
+  const wanted = longest(({ expected }) => expected.length) + 8;
+  const { maxNewTokens, maxLength } = generation;
+  return {
+    numBeams: 1,
+    doSample: false,
+    padTokenId: generationConfig.padTokenId ?? padTokenOf(tokenizer),
+    ...(generationConfig.eosTokenId === undefined ? { eosTokenId: tokenizer.eosTokenId ?? null } : {}),
+    ...(maxNewTokens === undefined && maxLength === undefined
+      ? { maxNewTokens: Math.max(1, Math.min(wanted, room)) }
+      : {}),
+    ...generation,
+  };
+}
+
+export const aborted = (): PeftError =>
+  new PeftError("aborted", {
+    what: "The evaluation was stopped.",
+    why: "its signal was aborted.",
+    fix: "run it again.",
+  });
+
+/** Tasks whose models answer in words of their own. */
+export function isGenerative(task: TaskType): boolean {
+  return task === "CAUSAL_LM" || task === "SEQ_2_SEQ_LM";
+}

@@ -1,0 +1,179 @@
+import type { Batch, TaskType } from "../data/batch.js";
+import { batchesOf, padTokenOf } from "../data/batches.js";
+import type { EncodeRowsOptions } from "../data/encode.js";
+import { encodeRows } from "../data/encode.js";
+import type { Row } from "../data/row.js";
+import { labelNames } from "../data/row.js";
+import type { Sample } from "../data/sample.js";
+import type { GenerationConfig } from "../generate/config.js";
+import type { Loss } from "../peft/losses.js";
+import type { Tokenizer } from "../tokenizers/tokenizer.js";
+import { aborted, answerable, answersOf } from "./answers.js";
+import type { TrainableModel } from "./model.js";
+import { baseOf, maxPositionsOf } from "./model.js";
+import { readScores, type Scored, type ScoreKind, scoreKind, scoreMetrics, textMetrics } from "./scores.js";
+
+export interface EvaluateOptions
+  extends Pick<
+    EncodeRowsOptions<TaskType>,
+    "maxLength" | "maxTargetLength" | "labels" | "emptyLabels" | "truncationSide"
+  > {
+  tokenizer: Tokenizer;
+  batchSize?: number | undefined;
+  /** In place of the task's own loss. */
+  loss?: Loss | undefined;
+  /** Let models for CAUSAL_LM and SEQ_2_SEQ_LM answer, for accuracy, exactMatch and f1; default true. A number: that many rows. */
+  generate?: boolean | number | undefined;
+  /** How they answer: greedy, a little longer than the longest target, without it. */
+  generation?: GenerationConfig | undefined;
+  /** Throws "aborted" at the next batch. */
+  signal?: AbortSignal | undefined;
+}
+
+/** What the model says about a row, in words. */
+export interface Prediction {
+  /** The row's place in the data set. */
+  readonly row: number;
+  readonly prompt: string;
+  readonly output: string;
+  readonly expected: string;
+}
+
+export interface Evaluation {
+  /** Mean over all that is labelled: tokens, or rows; NaN where the task has no loss. */
+  readonly loss: number;
+  /** What it was divided by. */
+  readonly count: number;
+  readonly rows: number;
+  /** accuracy, f1, exactMatch, meanSquaredError, pearson, spearman: those that the task has. */
+  readonly metrics: Readonly<Record<string, number>>;
+  readonly predictions: readonly Prediction[];
+}
+
+/** Loss, metrics and predictions on rows, without dropout. Throws what `encodeRows` throws, "generation", "aborted". */
+export async function evaluate<T extends TaskType>(
+  model: TrainableModel<T>,
+  rows: readonly Row[],
+  options: EvaluateOptions,
+): Promise<Evaluation> {
+  const plain = model as unknown as TrainableModel;
+  const samples = encodeFor(plain, rows, options);
+  return evaluateSamples(plain, rows, samples.samples, options);
+}
+
+/** Rows as samples of the model's task, no longer than it has positions. */
+export function encodeFor(
+  model: TrainableModel,
+  rows: readonly Row[],
+  options: Pick<
+    EvaluateOptions,
+    "tokenizer" | "maxLength" | "maxTargetLength" | "labels" | "emptyLabels" | "truncationSide"
+  >,
+): ReturnType<typeof encodeRows<TaskType>> {
+  const { vocabSize, numLabels } = model.config;
+  const { tokenizer, maxLength = Math.min(tokenizer.modelMaxLength, maxPositionsOf(model)) } = options;
+  return encodeRows(rows, { ...options, maxLength, task: model.taskType, vocabSize, numLabels });
+}
+
+export async function evaluateSamples(
+  model: TrainableModel,
+  rows: readonly Row[],
+  samples: readonly Sample[],
+  options: EvaluateOptions,
+): Promise<Evaluation> {
+  const { tokenizer, batchSize = 8, generate = true, signal } = options;
+  const kind = scoreKind(model);
+  // spans are read off as places in the sample itself
+  const paddingSide = kind === "spans" ? "right" : tokenizer.paddingSide;
+  const padding = { padTokenId: padTokenOf(tokenizer), paddingSide };
+  const order = { batchSize, shuffle: false, groupByLength: true };
+  const scored: Scored[] = [];
+  let [sum, count] = [0, 0];
+  for await (const batch of batchesOf(samples, { ...padding, ...order })) {
+    if (signal?.aborted) throw aborted();
+    const result = await evaluateBatch(model, kind, batch, options);
+    sum += result.loss * result.count;
+    count += result.count;
+    scored.push(...result.scored);
+  }
+  const loss = sum / count;
+  if (kind !== "answers") {
+    const ids = new Map(samples.map((sample) => [sample.row, sample.inputIds]));
+    const predictions = scored.map((s) => inWords(model, kind, rows[s.row]!, s, ids.get(s.row)!, options));
+    const metrics = kind === "spans" ? textMetrics(predictions) : scoreMetrics(kind, scored);
+    return { loss, count, rows: samples.length, metrics: finite(metrics), predictions };
+  }
+  const asked =
+    generate === false ? [] : answerable(samples).slice(0, generate === true ? undefined : generate);
+  const predictions = await answersOf(model, asked, { ...options, batchSize });
+  return { loss, count, rows: samples.length, metrics: textMetrics(predictions), predictions };
+}
+
+interface BatchResult {
+  readonly loss: number;
+  readonly count: number;
+  readonly scored: readonly Scored[];
+}
+
+/** Where answers are texts the loss alone is computed: logits over a vocabulary would be large, and nobody reads them. */
+async function evaluateBatch(
+  model: TrainableModel,
+  kind: ScoreKind,
+  batch: Batch,
+  options: EvaluateOptions,
+): Promise<BatchResult> {
+  const pass = options.loss === undefined ? {} : { loss: options.loss };
+  if (kind === "answers") return { ...(await model.lossOf(batch, pass)), scored: [] };
+  const { loss = 0, count = 0, logits } = await model.forward(batch, pass);
+  return { loss, count, scored: readScores(kind, batch, logits) };
+}
+
+/** What a prediction means: names of classes, numbers, or the words of a span. */
+function inWords(
+  model: TrainableModel,
+  kind: ScoreKind,
+  row: Row,
+  { row: place, predicted, actual }: Scored,
+  ids: Int32Array,
+  { tokenizer, labels }: EvaluateOptions,
+): Prediction {
+  const names = labels ?? labelNames([row]);
+  const nameOf = (id: number): string => names[id] ?? labelOf(model, id);
+  const words = (values: readonly number[]): string => {
+    if (kind === "numbers") return values.map((x) => String(Number(x.toPrecision(4)))).join(" ");
+    if (kind === "classes") return values.map(nameOf).join(" ");
+    if (kind === "manyLabels")
+      return values.flatMap((value, id) => (value > 0 ? [nameOf(id)] : [])).join(", ");
+    const [start, end] = values as [number, number];
+    if (end === 0) return "";
+    return tokenizer.decode(ids.subarray(start, end + 1), { skipSpecialTokens: true }).trim();
+  };
+  return { row: place, prompt: promptOf(row), output: words(predicted), expected: words(actual) };
+}
+
+function labelOf(model: TrainableModel, id: number): string {
+  const names = baseOf(model).configJson["id2label"] as Readonly<Record<string, string>> | undefined;
+  return names?.[id] ?? String(id);
+}
+
+const promptOf = (row: Row): string => {
+  switch (row.kind) {
+    case "prompt":
+      return row.prompt;
+    case "chat":
+      return row.messages.map(({ role, content }) => `${role}: ${content}`).join("\n");
+    case "text":
+      return row.text;
+    case "classify":
+      return row.pair === undefined ? row.text : `${row.text}\n${row.pair}`;
+    case "tokens":
+      return row.words.join(" ");
+    case "question":
+      return `${row.question}\n${row.context}`;
+  }
+};
+
+/** Without correlations of constants, which are no numbers. */
+function finite(metrics: Readonly<Record<string, number>>): Record<string, number> {
+  return Object.fromEntries(Object.entries(metrics).filter(([, value]) => Number.isFinite(value)));
+}

@@ -1,0 +1,43 @@
+import type { Batch, TaskType } from "../data/batch.js";
+import type { Parameters } from "../graph/parameters.js";
+import type { PreTrainedModel } from "../peft/base_model.js";
+import { PeftModel } from "../peft/peft_model.js";
+
+/** What can be trained: adapters on a frozen base, or all of a model. */
+export type TrainableModel<T extends TaskType = TaskType> = PeftModel<T> | PreTrainedModel<T>;
+
+export function baseOf(model: TrainableModel): PreTrainedModel {
+  return model instanceof PeftModel ? model.base : model;
+}
+
+/** The tensors that train, when their starting values are there. */
+export async function parametersOf(model: TrainableModel): Promise<Parameters> {
+  if (model instanceof PeftModel) await model.ready();
+  return model.trainableParameters();
+}
+
+export function countsOf(model: TrainableModel): { trainable: number; total: number } {
+  if (model instanceof PeftModel) return model.getNbTrainableParameters();
+  const total = model.numParameters();
+  return { trainable: total, total };
+}
+
+/** Positions that a sample may take: the model's table of positions less an adapter's virtual tokens. */
+export function maxPositionsOf(model: TrainableModel): number {
+  const positions = baseOf(model).configJson["max_position_embeddings"];
+  if (typeof positions !== "number" || model.config.encoderDecoder) return Number.POSITIVE_INFINITY;
+  return positions - virtualTokens(model);
+}
+
+function virtualTokens(model: TrainableModel): number {
+  if (!(model instanceof PeftModel) || model.activeAdapters.length === 0) return 0;
+  const { method, config } = model.activeAdapter;
+  return method?.prompt?.tokens(config) ?? 0;
+}
+
+/** Real tokens of a batch: those read, and those that a decoder writes. */
+export function tokensOf(batch: Batch): number {
+  const read = batch.lengths.reduce((a, b) => a + b, 0);
+  if (batch.task !== "SEQ_2_SEQ_LM") return read;
+  return read + batch.labels.data.reduce((n, label) => n + (label >= 0 ? 1 : 0), 0);
+}

@@ -1,0 +1,32 @@
+import { PeftError } from "../errors.js";
+
+/** Where a run was when its numbers broke down. */
+export interface Place {
+  readonly step: number;
+  /** The newest checkpoint, if there is one. */
+  readonly checkpoint: string | undefined;
+}
+
+export function lossNotFinite(loss: number, where: string, place: Place): PeftError {
+  return new PeftError("training", {
+    what: `Step ${place.step}: the loss is ${loss} (${where}).`,
+    why: `numbers grew beyond what f32 holds; no weight changed in this step, and nothing was saved after ${lastGood(place)}.`,
+    fix: fixOf(place),
+  });
+}
+
+export function weightsNotFinite(names: readonly string[], place: Place): PeftError {
+  const more = names.length > 5 ? ` and ${names.length - 5} more` : "";
+  return new PeftError("training", {
+    what: `Step ${place.step} left NaN or infinity in ${names.slice(0, 5).join(", ")}${more}.`,
+    why: `its update was too large for f32; nothing was saved after ${lastGood(place)}.`,
+    fix: fixOf(place),
+  });
+}
+
+const lastGood = ({ checkpoint }: Place): string => checkpoint ?? "the start";
+
+const fixOf = ({ checkpoint }: Place): string =>
+  checkpoint === undefined
+    ? "start again with a smaller lr, with warmupRatio: 0.1, or with maxGradNorm: 1."
+    : "resume from that checkpoint (resume: true, --resume) with a smaller lr, or with maxGradNorm: 1.";

@@ -1,0 +1,134 @@
+import type { TaskType } from "../data/batch.js";
+import type { EncodedRows, EncodeReport } from "../data/encode.js";
+import { describeReport } from "../data/encode.js";
+import type { Row } from "../data/row.js";
+import type { Sample } from "../data/sample.js";
+import { PeftError } from "../errors.js";
+import { encodeFor } from "./evaluate.js";
+import { baseOf } from "./model.js";
+import type { TrainingState } from "./saved_state.js";
+import { learningRate } from "./schedules.js";
+import { scoreKind } from "./scores.js";
+import { refuseOptions, type Settings } from "./trainer_options.js";
+
+/** What a run will do, known before it starts. */
+export interface Plan {
+  readonly samples: readonly Sample[];
+  readonly validation: readonly Sample[];
+  readonly batchesPerEpoch: number;
+  readonly epochs: number;
+  readonly totalSteps: number;
+  readonly warmupSteps: number;
+  readonly warnings: readonly string[];
+  /** What must be the same when a run is resumed. */
+  readonly identity: Readonly<Record<string, number>>;
+}
+
+/** Encodes all rows. Throws "data" with the faults of both sets at once, and "option" for a schedule that cannot run. */
+export function planOf(s: Settings): Plan {
+  const { train, validation } = encodeBoth(s);
+  refuseProblems(s);
+  const batchesPerEpoch = Math.ceil(train.samples.length / s.batchSize);
+  const stepsPerEpoch = Math.ceil(batchesPerEpoch / s.gradientAccumulationSteps);
+  const totalSteps = s.maxSteps ?? stepsPerEpoch * s.epochs;
+  const warmupSteps = s.warmupSteps ?? Math.ceil((s.warmupRatio ?? 0) * totalSteps);
+  const plan: Plan = {
+    samples: train.samples,
+    validation: validation?.samples ?? [],
+    batchesPerEpoch,
+    epochs: Math.ceil(totalSteps / stepsPerEpoch),
+    totalSteps,
+    warmupSteps,
+    warnings: [...warningsOf("train", train.report), ...warningsOf("validation", validation?.report)],
+    identity: {
+      batchSize: s.batchSize,
+      gradientAccumulationSteps: s.gradientAccumulationSteps,
+      seed: s.seed,
+      shuffle: Number(s.shuffle),
+      groupByLength: Number(s.groupByLength),
+      modelSeed: baseOf(s.model).seed,
+      samples: train.samples.length,
+      contents: digest(train.samples),
+    },
+  };
+  rateAt(s, plan, 0);
+  return plan;
+}
+
+/** The learning rate of a step, counted from 0. */
+export function rateAt({ schedule, lr, scheduleOptions }: Settings, plan: Plan, step: number): number {
+  const { totalSteps, warmupSteps } = plan;
+  return learningRate(schedule, { ...scheduleOptions, lr, totalSteps, warmupSteps }, step);
+}
+
+/** Throws "option" where the run is not the one that wrote the state: its position and its bits would mean nothing. */
+export function refuseOtherRun(plan: Plan, { counters }: TrainingState): void {
+  const names: Readonly<Record<string, string>> = {
+    modelSeed: "the model's seed",
+    samples: "the number of training samples",
+    contents: "the training samples themselves (their digest)",
+  };
+  const faults = Object.entries(plan.identity).flatMap(([name, value]) =>
+    counters[name] === value
+      ? []
+      : [`${names[name] ?? name} is ${value}, and was ${counters[name] ?? "not saved"}`],
+  );
+  refuseOptions(faults.map((fault) => `the checkpoint to resume is another run's: ${fault}`));
+}
+
+function encodeBoth(s: Settings): { train: EncodedRows<TaskType>; validation?: EncodedRows<TaskType> } {
+  const faults: PeftError[] = [];
+  const encode = (rows: readonly Row[]): EncodedRows<TaskType> | undefined => {
+    try {
+      return encodeFor(s.model, rows, s);
+    } catch (error) {
+      if (!(error instanceof PeftError)) throw error;
+      faults.push(error);
+      return undefined;
+    }
+  };
+  const train = encode(s.train);
+  const validation = s.validation === undefined ? undefined : encode(s.validation);
+  const [first, second] = faults;
+  if (first !== undefined && second !== undefined && first.code === second.code && first.what !== second.what)
+    throw new PeftError(first.code, {
+      what: `${first.what} In the validation rows: ${second.what}`,
+      why: first.why === second.why ? first.why : `${first.why} And ${second.why}`,
+      fix: first.fix === second.fix ? first.fix : `${first.fix} And ${second.fix}`,
+    });
+  if (first !== undefined) throw first;
+  return validation === undefined ? { train: train! } : { train: train!, validation };
+}
+
+/** Labels of another kind than the head's loss. */
+function refuseProblems({ model, train, validation = [] }: Settings): void {
+  if (model.taskType !== "SEQ_CLS") return;
+  const kinds: Readonly<Record<string, string>> = {
+    classes: "single_label_classification",
+    manyLabels: "multi_label_classification",
+    numbers: "regression",
+  };
+  const wanted = kinds[scoreKind(model)]!;
+  const other = [...train, ...validation].find((r) => r.kind === "classify" && r.problemType !== wanted);
+  if (other?.kind !== "classify") return;
+  throw new PeftError("data", {
+    what: `The labels are for ${other.problemType}, the model's head is for ${wanted} (first at ${other.at}).`,
+    why: `its config.json says num_labels ${model.config.numLabels}, problem_type ${model.config.problemType ?? "nothing"}.`,
+    fix: `load the model with config: { problem_type: "${other.problemType}", num_labels: ${other.problemType === "regression" ? 1 : other.labelNames.length} }.`,
+  });
+}
+
+function warningsOf(name: string, report: EncodeReport | undefined): string[] {
+  if (report === undefined || report.truncated + report.emptyLabels === 0) return [];
+  return [`${name}: ${describeReport(report)}`];
+}
+
+/** FNV-1a over all token ids: tells a changed data set from the same one. */
+function digest(samples: readonly Sample[]): number {
+  let h = 0x811c9dc5;
+  for (const { inputIds } of samples) {
+    h = Math.imul(h ^ inputIds.length, 0x01000193);
+    for (const id of inputIds) h = Math.imul(h ^ id, 0x01000193);
+  }
+  return h >>> 0;
+}

@@ -1,0 +1,91 @@
+import { PeftModel } from "../peft/peft_model.js";
+import type { SampleEvent, TrainEvent, TrainEventOf } from "./events.js";
+import { baseOf } from "./model.js";
+import type { Plan } from "./plan.js";
+import { formatBytes, formatDuration } from "./progress.js";
+import { type Report, type ReportSample, renderReport } from "./report.js";
+import type { Settings } from "./trainer_options.js";
+
+/** What was run, as plain data: training_config.json, and the report's last section. */
+export function configOf(s: Settings, plan: Plan): Record<string, unknown> {
+  const { model, tokenizer, train, validation, loss, signal, now, config, resume, ...plain } = s;
+  const adapter = model instanceof PeftModel ? { adapter: { ...model.activeAdapter.config } } : {};
+  return {
+    model: baseOf(model).name,
+    taskType: model.taskType,
+    ...adapter,
+    ...plain,
+    ...(loss === undefined ? {} : { loss: loss.name }),
+    maxGradNorm: Number.isFinite(s.maxGradNorm) ? s.maxGradNorm : "none",
+    trainSamples: plan.samples.length,
+    ...(validation === undefined ? {} : { validationSamples: plan.validation.length }),
+    totalSteps: plan.totalSteps,
+    warmupSteps: plan.warmupSteps,
+    ...config,
+  };
+}
+
+interface Reported {
+  readonly settings: Settings;
+  readonly plan: Plan;
+}
+
+/** The page of a run, from all its events. */
+export function reportOf({ settings, plan }: Reported, events: readonly TrainEvent[]): string {
+  const of = <K extends TrainEvent["type"]>(type: K): TrainEventOf<K>[] =>
+    events.filter((event): event is TrainEventOf<K> => event.type === type);
+  return renderReport({
+    title: titleOf(settings),
+    config: configOf(settings, plan),
+    steps: of("step"),
+    evaluations: of("evaluation"),
+    samples: pairUp(of("sample")),
+    summary: summaryOf(of("start").at(-1), of("evaluation").at(-1), of("end").at(-1)),
+  });
+}
+
+function titleOf({ model }: Settings): string {
+  const name = baseOf(model).name.split(/[\\/]/).filter(Boolean).at(-1) ?? "model";
+  const method = model instanceof PeftModel ? model.activeAdapter.config.peftType : "all weights";
+  return `${name}, ${method.toLowerCase().replaceAll("_", " ")}, ${model.taskType}`;
+}
+
+/** Outputs at step 0 beside the newest ones to the same prompt. */
+function pairUp(samples: readonly SampleEvent[]): ReportSample[] {
+  const last = samples.at(-1)?.step ?? 0;
+  const before = new Map(samples.filter(({ step }) => step === 0).map((s) => [s.prompt, s.output]));
+  return samples
+    .filter(({ step }) => step === last)
+    .map(({ prompt, output, expected }) => {
+      const first = last === 0 ? undefined : before.get(prompt);
+      return {
+        prompt,
+        after: output,
+        ...(first === undefined ? {} : { before: first }),
+        ...(expected === undefined ? {} : { expected }),
+      };
+    });
+}
+
+function summaryOf(
+  start: TrainEventOf<"start"> | undefined,
+  evaluation: TrainEventOf<"evaluation"> | undefined,
+  end: TrainEventOf<"end"> | undefined,
+): Report["summary"] {
+  const summary: Record<string, string | number> = {};
+  if (end !== undefined) {
+    summary["result"] = end.reason;
+    summary["steps"] = end.step;
+    summary["training loss, last epoch"] = end.loss;
+  }
+  if (evaluation !== undefined)
+    for (const [name, value] of Object.entries({ loss: evaluation.loss, ...evaluation.metrics }))
+      summary[`validation ${name}`] = value;
+  if (end?.best !== undefined)
+    summary[`best ${end.best.metric}`] = `${Number(end.best.value.toPrecision(4))} at step ${end.best.step}`;
+  if (start !== undefined) summary["trained parameters"] = start.trainableParameters;
+  if (end === undefined) return summary;
+  summary["time"] = formatDuration(end.seconds);
+  summary["peak memory"] = formatBytes(end.peakMemoryBytes);
+  return summary;
+}

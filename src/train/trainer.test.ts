@@ -1,0 +1,206 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { LoraConfig } from "../adapters/lora.js";
+import type { PromptRow } from "../data/row.js";
+import { AutoModelForSeq2SeqLM } from "../peft/auto.js";
+import { getPeftModel, PeftModel } from "../peft/peft_model.js";
+import { AutoTokenizer } from "../tokenizers/auto.js";
+import type { Tokenizer } from "../tokenizers/tokenizer.js";
+import type { TrainEvent, TrainEventOf } from "./events.js";
+import { loadState } from "./saved_state.js";
+import { Trainer, type TrainerOptions } from "./trainer.js";
+
+const kit = (name: string): string =>
+  fileURLToPath(new URL(`../../tests/kit/models/${name}`, import.meta.url));
+
+let root: string;
+const open: { close(): Promise<void> }[] = [];
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), "peft-trainer-"));
+});
+afterEach(async () => {
+  for (const model of open.splice(0)) await model.close();
+  rmSync(root, { recursive: true, force: true });
+});
+
+const subjects = ["train", "phone", "bread", "weather", "bill", "garden"];
+const rows: PromptRow[] = Array.from({ length: 24 }, (_, i) => {
+  const bad = i % 2 === 1;
+  const text = `The ${subjects[i % 6]} is ${bad ? "late and broken" : "fine"}, number ${i} Label :`;
+  return { kind: "prompt", at: `row ${i + 1}`, prompt: text, target: bad ? "complaint" : "no complaint" };
+});
+
+async function setUp(dropout = 0.1): Promise<{ model: PeftModel<"SEQ_2_SEQ_LM">; tokenizer: Tokenizer }> {
+  const base = await AutoModelForSeq2SeqLM.fromPretrained(kit("t5-text"));
+  const config = new LoraConfig({ r: 8, loraAlpha: 32, loraDropout: dropout, targetModules: "all-linear" });
+  const model = getPeftModel(base, config);
+  open.push(model);
+  return { model, tokenizer: await AutoTokenizer.fromPretrained(kit("t5-text")) };
+}
+
+async function all(
+  trainer: Trainer<"SEQ_2_SEQ_LM">,
+  see: (event: TrainEvent) => void = () => {},
+): Promise<TrainEvent[]> {
+  const events: TrainEvent[] = [];
+  for await (const event of trainer.run()) {
+    see(event);
+    events.push(event);
+  }
+  return events;
+}
+
+const of = <K extends TrainEvent["type"]>(events: readonly TrainEvent[], type: K): TrainEventOf<K>[] =>
+  events.filter((event): event is TrainEventOf<K> => event.type === type);
+
+const losses = (events: readonly TrainEvent[]): number[] => of(events, "step").map(({ loss }) => loss);
+
+async function trainerOf(
+  options: Partial<TrainerOptions<"SEQ_2_SEQ_LM">>,
+  dropout?: number,
+): Promise<{ trainer: Trainer<"SEQ_2_SEQ_LM">; model: PeftModel<"SEQ_2_SEQ_LM">; tokenizer: Tokenizer }> {
+  const parts = await setUp(dropout);
+  return { ...parts, trainer: new Trainer({ ...parts, train: rows, ...options }) };
+}
+
+describe("Trainer", () => {
+  it("learns, tells what it does, and leaves a folder from which all of it can be used again", async () => {
+    const outputDir = join(root, "out");
+    const validation = rows.slice(0, 8);
+    const options = { outputDir, validation, epochs: 12, batchSize: 6, lr: 1e-2, generate: true, samples: 2 };
+    const { trainer, model, tokenizer } = await trainerOf({ ...options, evaluateOnStart: true });
+    const events = await all(trainer);
+
+    const steps = of(events, "step");
+    expect(steps.map(({ step }) => step)).toEqual(Array.from({ length: 48 }, (_, i) => i + 1));
+    const evaluations = of(events, "evaluation");
+    expect(evaluations).toHaveLength(13);
+    expect(evaluations.at(-1)!.loss).toBeLessThan(evaluations[0]!.loss / 10);
+    expect(evaluations[0]!.metrics["accuracy"]).toBe(0);
+    expect(evaluations.at(-1)!.metrics).toEqual({ accuracy: 1, exactMatch: 1, f1: 1 });
+    const samples = of(events, "sample");
+    expect(samples).toHaveLength(4);
+    expect(samples[0]!.output).not.toBe(samples[0]!.expected);
+    expect(samples.slice(2).map(({ output }) => output)).toEqual(samples.slice(2).map((s) => s.expected));
+    expect(of(events, "end")[0]).toMatchObject({ reason: "finished", step: 48 });
+    expect(steps[0]!.tokens).toBeGreaterThan(50);
+
+    const names = readdirSync(outputDir);
+    for (const name of ["adapter_model.safetensors", "adapter_config.json", "README.md", "tokenizer.json"])
+      expect(names).toContain(name);
+    expect(readdirSync(join(outputDir, "checkpoints"))).toContain("checkpoint-48");
+    const lines = readFileSync(join(outputDir, "metrics.jsonl"), "utf8").trimEnd().split("\n");
+    expect(lines).toHaveLength(events.length);
+    expect(JSON.parse(lines.at(-1)!)).toMatchObject({ type: "end", peak_memory_bytes: expect.any(Number) });
+    expect(JSON.parse(readFileSync(join(outputDir, "training_config.json"), "utf8"))).toMatchObject({
+      task_type: "SEQ_2_SEQ_LM",
+      batch_size: 6,
+      total_steps: 48,
+      adapter: { peft_type: "LORA", r: 8 },
+    });
+    expect(readFileSync(join(outputDir, "report.html"), "utf8")).toContain("no complaint");
+
+    const again = await PeftModel.fromPretrained(model.base, outputDir);
+    const prompt = tokenizer(rows[1]!.prompt);
+    const ids = await again.generate(prompt, { maxNewTokens: 8 });
+    expect(tokenizer.decode(ids[0]!, { skipSpecialTokens: true }).trim()).toBe("complaint");
+  });
+
+  it("goes on after a stop to the same bits: weights, moments, losses, with dropout on", async () => {
+    const common = { maxSteps: 10, batchSize: 5, gradientAccumulationSteps: 2, lr: 1e-2, warmupSteps: 2 };
+    const straight = await trainerOf({ ...common, outputDir: join(root, "straight") });
+    const whole = await all(straight.trainer);
+
+    const outputDir = join(root, "resumed");
+    const stop = new AbortController();
+    const first = await trainerOf({ ...common, outputDir, signal: stop.signal });
+    const before = await all(first.trainer, (event) => {
+      if (event.type === "step" && event.step === 5) stop.abort();
+    });
+    const end = of(before, "end")[0]!;
+    expect(end).toMatchObject({ reason: "aborted", step: 5 });
+    expect(end.checkpoint).toBe(join(outputDir, "checkpoints", "checkpoint-5"));
+
+    const second = await trainerOf({ ...common, outputDir, resume: true });
+    const after = await all(second.trainer);
+    expect(of(after, "start")[0]).toMatchObject({ step: 5, totalSteps: 10 });
+    expect([...losses(before), ...losses(after)]).toEqual(losses(whole));
+    expect(of(after, "end")[0]!.loss).toBe(of(whole, "end")[0]!.loss);
+
+    const expected = await loadState(join(root, "straight", "checkpoints"));
+    const actual = await loadState(join(outputDir, "checkpoints"));
+    expect(actual.step).toBe(10);
+    expect(actual.parameters).toEqual(expected.parameters);
+    expect(actual.optimizer).toEqual(expected.optimizer);
+    expect(actual.seeds).toEqual(expected.seeds);
+    const lines = readFileSync(join(outputDir, "metrics.jsonl"), "utf8").trimEnd().split("\n");
+    const steps = lines.map((line) => JSON.parse(line)).filter(({ type }) => type === "step");
+    expect(steps.map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    // dropout is on: another stream of random numbers gives other losses
+    expect(new Set(losses(whole)).size).toBe(10);
+  });
+
+  it("goes on from the last checkpoint after a kill, and cuts what came after it from the metrics", async () => {
+    const outputDir = join(root, "out");
+    const common = { maxSteps: 6, batchSize: 8, saveEvery: 2, lr: 1e-2 };
+    const straight = losses(await all((await trainerOf(common)).trainer));
+    const killed = await trainerOf({ ...common, outputDir });
+    for await (const event of killed.trainer.run()) if (event.type === "step" && event.step === 5) break;
+    const lines = (): string[] =>
+      readFileSync(join(outputDir, "metrics.jsonl"), "utf8").trimEnd().split("\n");
+    expect(lines().filter((line) => line.includes('"step"') && line.includes('"step":5'))).toHaveLength(1);
+    writeFileSync(join(outputDir, "metrics.jsonl"), `${lines().join("\n")}\n{"type":"step","st`);
+
+    const { trainer } = await trainerOf({ ...common, outputDir, resume: true });
+    const events = await all(trainer);
+    expect(of(events, "start")[0]!.step).toBe(4);
+    expect(losses(events)).toEqual(straight.slice(4));
+    const steps = lines().map((line) => JSON.parse(line) as TrainEvent);
+    expect(of(steps, "step").map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6]);
+  });
+
+  it("weighs accumulated batches by their labelled tokens: four of 2 rows make the step of one of 8", async () => {
+    const common = { maxSteps: 3, lr: 1e-2, groupByLength: false, schedule: "constant" as const };
+    const one = await all((await trainerOf({ ...common, batchSize: 8 }, 0)).trainer);
+    const four = await all(
+      (await trainerOf({ ...common, batchSize: 2, gradientAccumulationSteps: 4 }, 0)).trainer,
+    );
+    for (const [i, loss] of losses(one).entries()) expect(losses(four)[i]).toBeCloseTo(loss, 4);
+    const norms = (events: TrainEvent[]): number[] => of(events, "step").map(({ gradNorm }) => gradNorm);
+    expect(norms(four)[0]! / norms(one)[0]!).toBeCloseTo(1, 4);
+  });
+
+  it("stops early, and leaves the best weights, not the last", async () => {
+    const outputDir = join(root, "out");
+    const other = rows.slice(0, 6).map((row) => ({ ...row, target: "something else" }));
+    const options = { validation: other, epochs: 20, batchSize: 12, lr: 2e-2, evaluateEvery: 2 };
+    const { trainer, model } = await trainerOf({ ...options, outputDir, earlyStopping: { patience: 3 } });
+    const events = await all(trainer);
+    const end = of(events, "end")[0]!;
+    expect(end.reason).toBe("stopped-early");
+    const best = of(events, "evaluation").reduce((a, b) => (b.loss < a.loss ? b : a));
+    expect(end.best).toEqual({ step: best.step, metric: "loss", value: best.loss });
+    expect(end.step).toBe(best.step + 6);
+    const kept = await loadState(join(outputDir, "checkpoints", `checkpoint-${best.step}`));
+    const named = new Map(kept.parameters.map((p) => [p.name, p.data]));
+    for (const { name, data } of model.trainableParameters()) expect(data).toEqual(named.get(name));
+  });
+
+  it("trains all weights of a model", async () => {
+    const model = await AutoModelForSeq2SeqLM.fromPretrained(kit("t5-text"));
+    open.push(model);
+    const tokenizer = await AutoTokenizer.fromPretrained(kit("t5-text"));
+    const outputDir = join(root, "full");
+    const options = { model, tokenizer, train: rows, outputDir, epochs: 4, lr: 3e-3, batchSize: 8 };
+    const events = await all(new Trainer(options));
+    expect(losses(events).at(-1)).toBeLessThan(losses(events)[0]! / 2);
+    const again = await AutoModelForSeq2SeqLM.fromPretrained(outputDir);
+    open.push(again);
+    const name = "decoder.block.1.layer.2.DenseReluDense.wo.weight";
+    const trained = [...(await model.trainableParameters())].find((p) => p.name === name)!;
+    expect(await again.runtime.weight(name)).toEqual(trained.data);
+  });
+});

@@ -1,0 +1,187 @@
+import type { TaskType } from "../data/batch.js";
+import { PeftError } from "../errors.js";
+import { answerable } from "./answers.js";
+import { evaluateSamples } from "./evaluate.js";
+import type { EndEvent, EndReason, SampleEvent, StartEvent, TrainEvent } from "./events.js";
+import { baseOf, countsOf } from "./model.js";
+import { planOf } from "./plan.js";
+import { RunFolder } from "./run_folder.js";
+import { configOf, reportOf } from "./run_report.js";
+import { listCheckpoints } from "./saved_state.js";
+import { scoreKind } from "./scores.js";
+import { type Settings, settingsOf, type TrainerOptions } from "./trainer_options.js";
+import { TrainingRun } from "./training_run.js";
+
+export type { EvaluateOptions, Evaluation, Prediction } from "./evaluate.js";
+export { evaluate } from "./evaluate.js";
+export type { TrainableModel } from "./model.js";
+export type { EarlyStopping, TrainerOptions } from "./trainer_options.js";
+
+/**
+ * Trains a model on rows and says what it does: `for await (const event of new Trainer({ ... }).run())`.
+ * What is wrong with options, rows or the output folder is thrown before anything is written or computed.
+ * Reference: transformers/trainer.py
+ */
+export class Trainer<T extends TaskType = TaskType> {
+  readonly #settings: Settings;
+
+  /** Throws "option" with all that is wrong. */
+  constructor(options: TrainerOptions<T>) {
+    this.#settings = settingsOf(options);
+  }
+
+  /**
+   * Throws "data", "option", "output", "checkpoint" before work starts; "training" where a loss is no number: the step is named,
+   * and the newest checkpoint is from before it.
+   */
+  async *run(): AsyncGenerator<TrainEvent, void, undefined> {
+    const run = await openRun(this.#settings);
+    const { folder } = run;
+    try {
+      for await (const event of eventsOf(run)) {
+        await folder?.record(event);
+        if (event.type === "end") await folder?.writeReport(reportOf(run, folder.events));
+        yield event;
+      }
+    } finally {
+      await folder?.flush();
+    }
+  }
+}
+
+/** All checks, and then the folder. */
+async function openRun(s: Settings): Promise<TrainingRun> {
+  const folder = s.outputDir === undefined ? undefined : new RunFolder(s.outputDir, s.now);
+  await folder?.check(s.resume !== false);
+  const plan = planOf(s);
+  const checkpoint = await checkpointOf(s, folder);
+  await folder?.open(TrainingRun.bytesOf(countsOf(s.model).trainable, s));
+  const run = await TrainingRun.open(s, plan, folder);
+  if (checkpoint !== undefined) await run.resume(checkpoint);
+  await folder?.startMetrics(run.step);
+  await folder?.writeConfig(configOf(s, plan));
+  return run;
+}
+
+/** Where the run goes on; undefined: at its beginning, also where a run was stopped before its first checkpoint. */
+async function checkpointOf(
+  { resume }: Settings,
+  folder: RunFolder | undefined,
+): Promise<string | undefined> {
+  if (resume === false) return undefined;
+  if (resume === true) return folder?.newestCheckpoint();
+  for (const path of [resume, `${resume}/checkpoints`]) {
+    const newest = (await listCheckpoints(path)).at(-1);
+    if (newest !== undefined) return newest.path;
+  }
+  return resume;
+}
+
+async function* eventsOf(run: TrainingRun): AsyncGenerator<TrainEvent, void, undefined> {
+  yield startOf(run);
+  for (const message of run.plan.warnings) yield { type: "warning", message };
+  let reason: EndReason;
+  try {
+    if (run.step === 0) yield* samplesOf(run);
+    reason = yield* train(run);
+  } catch (error) {
+    if (!isAbort(error, run.settings)) throw error;
+    reason = "aborted";
+  }
+  yield* finish(run, reason);
+}
+
+function isAbort(error: unknown, { signal }: Settings): boolean {
+  return signal?.aborted === true && error instanceof PeftError && error.code === "aborted";
+}
+
+/** Evaluates and saves where it is due, then takes the next step; a resumed run makes up for an evaluation that was missed. */
+async function* train(run: TrainingRun): AsyncGenerator<TrainEvent, EndReason, undefined> {
+  const { settings: s, plan, folder } = run;
+  for (;;) {
+    const isLast = run.step >= plan.totalSteps;
+    let improved = false;
+    if (isEvaluationDue(run, isLast) && run.evaluatedAt !== run.step) {
+      if (s.signal?.aborted) return "aborted";
+      yield await run.evaluate();
+      improved = run.best.best?.step === run.step && s.keepBest;
+    }
+    const isOver = isLast || run.best.isOver;
+    if (folder && run.isDirty && (isOver || improved || isDue(s.saveEvery, run)))
+      yield await run.save(folder);
+    if (isOver) return isLast ? "finished" : "stopped-early";
+    if (s.signal?.aborted) return "aborted";
+    yield await run.train();
+  }
+}
+
+function isDue(every: number | "epoch", run: TrainingRun): boolean {
+  return run.step > 0 && (every === "epoch" ? run.isEpochEnd : run.step % every === 0);
+}
+
+function isEvaluationDue(run: TrainingRun, isLast: boolean): boolean {
+  const { validation, evaluateEvery, evaluateOnStart } = run.settings;
+  if (validation === undefined) return false;
+  return run.step === 0 ? evaluateOnStart : isLast || isDue(evaluateEvery, run);
+}
+
+async function* finish(run: TrainingRun, reason: EndReason): AsyncGenerator<TrainEvent, void, undefined> {
+  const { folder, settings: s } = run;
+  if (reason === "aborted") {
+    if (folder && run.isDirty) yield await run.save(folder);
+    yield endOf(run, reason);
+    return;
+  }
+  if (s.keepBest && !(await run.restoreBest()))
+    yield { type: "warning", message: "The best checkpoint is gone: the last weights stay instead." };
+  yield* samplesOf(run, true);
+  if (folder) {
+    await s.model.savePretrained(folder.path);
+    await folder.copyTokenizer(baseOf(s.model).folder);
+  }
+  yield endOf(run, reason);
+}
+
+/** What the model says to some rows of the validation set, or of the training set. */
+async function* samplesOf(run: TrainingRun, isEnd = false): AsyncGenerator<SampleEvent, void, undefined> {
+  const { settings: s, plan } = run;
+  const kind = scoreKind(s.model);
+  if (s.samples === 0 || kind === "none") return;
+  const [rows, all] = s.validation ? [s.validation, plan.validation] : [s.train, plan.samples];
+  const usable = kind === "answers" ? answerable(all) : all;
+  const count = Math.min(s.samples, usable.length);
+  const chosen = Array.from({ length: count }, (_, i) => usable[Math.floor((i * usable.length) / count)]!);
+  if (count === 0) return;
+  const signal = isEnd ? undefined : s.signal; // a run that has finished is not stopped any more
+  const { predictions } = await evaluateSamples(s.model, rows, chosen, { ...s, generate: true, signal });
+  for (const { prompt, output, expected } of predictions.toSorted((a, b) => a.row - b.row))
+    yield { type: "sample", step: run.step, prompt, output, expected };
+}
+
+function startOf({ step, plan, settings }: TrainingRun): StartEvent {
+  const { trainable, total } = countsOf(settings.model);
+  return {
+    type: "start",
+    step,
+    totalSteps: plan.totalSteps,
+    epochs: plan.epochs,
+    rows: plan.samples.length,
+    trainableParameters: trainable,
+    allParameters: total,
+  };
+}
+
+function endOf(run: TrainingRun, reason: EndReason): EndEvent {
+  const { best } = run.best;
+  return {
+    type: "end",
+    reason,
+    step: run.step,
+    loss: run.loss,
+    tokens: run.tokens,
+    seconds: run.clock.seconds,
+    peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
+    ...(best === undefined ? {} : { best }),
+    ...(run.checkpoint === undefined ? {} : { checkpoint: run.checkpoint }),
+  };
+}

@@ -1,0 +1,257 @@
+import type { Batch } from "../data/batch.js";
+import { batchesOf, padTokenOf } from "../data/batches.js";
+import type { Parameters } from "../graph/parameters.js";
+import { nodeFiles } from "../hub/files.js";
+import { PeftModel } from "../peft/peft_model.js";
+import { AdamW } from "./adamw.js";
+import { BestSoFar } from "./best.js";
+import { evaluateSamples } from "./evaluate.js";
+import type { CheckpointEvent, EvaluationEvent, StepEvent } from "./events.js";
+import { parametersOf, type TrainableModel, tokensOf } from "./model.js";
+import { lossNotFinite, weightsNotFinite } from "./not_finite.js";
+import type { Plan } from "./plan.js";
+import { rateAt, refuseOtherRun } from "./plan.js";
+import { restoreTensors } from "./restore.js";
+import type { RunFolder } from "./run_folder.js";
+import type { TrainingState } from "./saved_state.js";
+import { loadState, saveState } from "./saved_state.js";
+import { StepClock } from "./step_clock.js";
+import type { Settings } from "./trainer_options.js";
+
+/** Where a run stands, and the pieces of its way; the Trainer decides which comes next. */
+export class TrainingRun {
+  readonly settings: Settings;
+  readonly plan: Plan;
+  readonly folder: RunFolder | undefined;
+  readonly best: BestSoFar;
+  readonly clock: StepClock;
+  /** Optimizer steps done. */
+  step = 0;
+  /** Real tokens seen. */
+  tokens = 0;
+  /** The newest checkpoint. */
+  checkpoint: string | undefined;
+  /** The step of the last evaluation. */
+  evaluatedAt = -1;
+  /** Whether something happened that no checkpoint holds. */
+  isDirty = false;
+  readonly #parameters: Parameters;
+  readonly #optimizer: AdamW;
+  #batches: AsyncIterator<Batch> | undefined;
+  #epoch = 0;
+  #position = 0;
+  /** Of the epoch so far: the loss's sum, and what it is divided by. */
+  #sum = 0;
+  #count = 0;
+  /** Copies of the best weights, where no folder keeps them. */
+  #bestWeights: readonly Float32Array[] | undefined;
+  /** Folders of checkpoints that may hold the best one. */
+  readonly #kept: string[];
+
+  private constructor(s: Settings, plan: Plan, folder: RunFolder | undefined, parameters: Parameters) {
+    const { lr, betas, eps, weightDecay, maxGradNorm } = s;
+    this.settings = s;
+    this.plan = plan;
+    this.folder = folder;
+    this.best = new BestSoFar(s.bestMetric, s.earlyStopping);
+    this.clock = new StepClock(s.now);
+    this.#parameters = parameters;
+    this.#optimizer = new AdamW(parameters, { lr, betas, eps, weightDecay, maxGradNorm });
+    this.#kept = folder === undefined ? [] : [folder.checkpoints];
+  }
+
+  static async open(s: Settings, plan: Plan, folder: RunFolder | undefined): Promise<TrainingRun> {
+    const parameters = await parametersOf(s.model);
+    parameters.gradient.fill(0);
+    parameters.count = 0;
+    return new TrainingRun(s, plan, folder, parameters);
+  }
+
+  /** Epochs done, with the fraction of the one that runs. */
+  get epoch(): number {
+    return this.#epoch + this.#position / this.plan.batchesPerEpoch;
+  }
+
+  /** Whether a step was the last one of its epoch. */
+  get isEpochEnd(): boolean {
+    return this.#position === 0;
+  }
+
+  /** Mean loss of the epoch so far, or of the last one; NaN before the first step. */
+  get loss(): number {
+    return this.#sum / this.#count;
+  }
+
+  /** Bytes that the run may write: checkpoints hold weights and both moments. */
+  static bytesOf(parameters: number, { keepCheckpoints }: Settings): number {
+    return 4 * parameters * (3 * (keepCheckpoints + 2) + 1);
+  }
+
+  /** Goes to where a checkpoint was. Throws "checkpoint" where it does not fit the model, "option" where it is another run's. */
+  async resume(path: string): Promise<void> {
+    const state = await loadState(path);
+    refuseOtherRun(this.plan, state);
+    this.#restore(state);
+    this.#optimizer.load(state.optimizer);
+    const { counters } = state;
+    [this.step, this.#epoch, this.#position] = [state.step, state.epoch, state.position];
+    this.tokens = counters["tokens"] ?? 0;
+    this.#sum = counters["lossSum"] ?? 0;
+    this.#count = counters["lossCount"] ?? 0;
+    this.evaluatedAt = counters["evaluatedAt"] ?? -1;
+    this.best.stale = counters["stale"] ?? 0;
+    if (state.best?.metric === this.best.metric) this.best.best = state.best;
+    this.clock.start(counters["seconds"] ?? 0);
+    this.checkpoint = path;
+    this.#kept.push(nodeFiles.parent(path));
+  }
+
+  /** Forward and backward over a step's batches, and the optimizer's update. Throws "training" where a loss is not finite. */
+  async train(): Promise<StepEvent> {
+    const { settings: s, plan } = this;
+    const began = s.now();
+    let [sum, count, tokens] = [0, 0, 0];
+    const batches = Math.min(s.gradientAccumulationSteps, plan.batchesPerEpoch - this.#position);
+    for (let i = 0; i < batches; i++) {
+      const batch = await this.#nextBatch();
+      const result = await s.model.forwardBackward(batch, s.loss === undefined ? {} : { loss: s.loss });
+      if (!Number.isFinite(result.loss)) throw this.#lossNotFinite(result.loss, batch);
+      sum += result.loss * result.count;
+      count += result.count;
+      tokens += tokensOf(batch);
+    }
+    const lr = rateAt(s, plan, this.step);
+    this.#optimizer.lr = lr;
+    const { gradNorm } = await this.#optimizer.step();
+    this.#advance(batches, sum, count, tokens);
+    this.clock.tick(s.now() - began, tokens);
+    return { type: "step", step: this.step, loss: sum / count, lr, gradNorm, ...this.#pace() };
+  }
+
+  #pace(): Omit<StepEvent, "type" | "step" | "loss" | "lr" | "gradNorm"> {
+    const { totalSteps } = this.plan;
+    return {
+      totalSteps,
+      epoch: this.epoch,
+      tokens: this.tokens,
+      tokensPerSecond: this.clock.tokensPerSecond,
+      memoryBytes: process.memoryUsage.rss(),
+      secondsLeft: this.clock.secondsPerStep * (totalSteps - this.step),
+    };
+  }
+
+  #advance(batches: number, sum: number, count: number, tokens: number): void {
+    const isFirst = this.#position === 0;
+    this.#sum = sum + (isFirst ? 0 : this.#sum);
+    this.#count = count + (isFirst ? 0 : this.#count);
+    this.tokens += tokens;
+    this.step++;
+    this.#position += batches;
+    this.isDirty = true;
+    if (this.#position < this.plan.batchesPerEpoch) return;
+    this.#position = 0;
+    this.#epoch++;
+  }
+
+  /** Batches from here on are those that a run without interruption would see. */
+  async #nextBatch(): Promise<Batch> {
+    if (this.#batches === undefined) {
+      const { batchSize, seed, shuffle, groupByLength, tokenizer } = this.settings;
+      const padding = { padTokenId: padTokenOf(tokenizer), paddingSide: tokenizer.paddingSide };
+      const { epochs, samples, batchesPerEpoch } = this.plan;
+      const startAt = this.#epoch * batchesPerEpoch + this.#position;
+      const order = { batchSize, seed, shuffle, groupByLength, epochs, startAt };
+      this.#batches = batchesOf(samples, { ...order, ...padding })[Symbol.asyncIterator]();
+    }
+    return (await this.#batches.next()).value;
+  }
+
+  /** Validation rows, if the run has some. Throws "training" where the loss is not finite, "aborted" by the signal. */
+  async evaluate(): Promise<EvaluationEvent> {
+    const { settings: s, plan, step } = this;
+    const { model, validation = [] } = s;
+    const { loss, metrics } = await evaluateSamples(model, validation, plan.validation, s);
+    if (!Number.isFinite(loss)) throw lossNotFinite(loss, "in the evaluation", this);
+    this.evaluatedAt = step;
+    this.isDirty = step > 0;
+    const isBest = this.best.take(step, { ...metrics, loss });
+    if (isBest && s.keepBest && this.folder === undefined)
+      this.#bestWeights = this.#parameters.list.map(({ data }) => data.slice());
+    return { type: "evaluation", step, loss, metrics };
+  }
+
+  /** Throws "training" where a weight is not finite: such a checkpoint would push out good ones. */
+  async save(folder: RunFolder): Promise<CheckpointEvent> {
+    const { model, keepCheckpoints } = this.settings;
+    const bad = this.#parameters.list.filter(({ data }) => !data.every(Number.isFinite));
+    const names = bad.map(({ name }) => name);
+    if (names.length > 0) throw weightsNotFinite(names, this);
+    await folder.flush();
+    const attach = (path: string): Promise<void> => attachAdapter(model, path);
+    const options = { keep: keepCheckpoints, attach };
+    this.checkpoint = await saveState(folder.checkpoints, this.#state(), options);
+    this.isDirty = false;
+    const best = this.best.best?.step === this.step;
+    return { type: "checkpoint", step: this.step, path: this.checkpoint, best };
+  }
+
+  /** Puts the best weights in place of the last; false where they are not to be found. */
+  async restoreBest(): Promise<boolean> {
+    const { best } = this.best;
+    if (best === undefined || best.step === this.step) return true;
+    if (this.#bestWeights !== undefined) {
+      for (const [i, { data }] of this.#parameters.list.entries()) data.set(this.#bestWeights[i]!);
+      this.#parameters.version++;
+      return true;
+    }
+    for (const folder of this.#kept) {
+      const path = nodeFiles.join(folder, `checkpoint-${best.step}`);
+      if (!(await nodeFiles.exists(path))) continue;
+      this.#restore(await loadState(path));
+      return true;
+    }
+    return false;
+  }
+
+  #restore({ parameters, seeds, step }: TrainingState): void {
+    restoreTensors(this.#parameters.list, parameters);
+    this.#parameters.version++;
+    this.#parameters.step = seeds["dropoutStep"] ?? step;
+  }
+
+  #state(): TrainingState {
+    const { best } = this.best;
+    return {
+      step: this.step,
+      epoch: this.#epoch,
+      position: this.#position,
+      seeds: { data: this.settings.seed, dropoutStep: this.#parameters.step },
+      counters: {
+        ...this.plan.identity,
+        tokens: this.tokens,
+        seconds: this.clock.seconds,
+        lossSum: this.#sum,
+        lossCount: this.#count,
+        evaluatedAt: this.evaluatedAt,
+        stale: this.best.stale,
+      },
+      ...(best === undefined ? {} : { best }),
+      parameters: this.#parameters.list,
+      optimizer: this.#optimizer.state(),
+    };
+  }
+
+  #lossNotFinite(loss: number, { rows }: Batch): Error {
+    this.#parameters.gradient.fill(0);
+    this.#parameters.count = 0;
+    const at = [...rows].slice(0, 8).map((row) => this.settings.train[row]!.at);
+    const where = `in the batch of ${at.join(", ")}${rows.length > 8 ? ", ..." : ""}`;
+    return lossNotFinite(loss, where, { step: this.step + 1, checkpoint: this.checkpoint });
+  }
+}
+
+/** A checkpoint can be used as an adapter. Of a whole model it holds the weights already. */
+async function attachAdapter(model: TrainableModel, path: string): Promise<void> {
+  if (model instanceof PeftModel)
+    await model.savePretrained(path, { selectedAdapters: model.activeAdapters });
+}
