@@ -195,6 +195,7 @@ export const rules: Table<{ [K in OpName]: Vjp<K> }> = {
   // y = x[ids]: dx[i] = sum of dy where ids = i, and the other way round
   gather: (g, y, dy, [x, ids]) => [g.scatterAdd(dy, ids!, y.attrs.axis, x!.shape[y.attrs.axis]!)],
   scatterAdd: (g, y, dy, [_, ids]) => [g.gather(dy, ids!, y.attrs.axis)],
+  moveRows: (g, _y, dy, [_, index, inverse]) => [g.moveRows(dy, inverse!, index!, true)],
   gatherLast: (g, _y, dy, [x, ids]) => [g.scatterLast(dy, ids!, x!.shape.at(-1)!)],
   scatterLast: (g, _y, dy, [_, ids]) => [g.gatherLast(dy, ids!)],
 

@@ -272,6 +272,13 @@ export const lowering: Table<{ [K in OpName]: LoweringRule<Ops[K]> }> = {
 
   gather: ({ o, node, inputs }) => o.node("Gather", inputs, { axis: node.attrs.axis }),
   scatterAdd,
+  moveRows: ({ o, node, inputs }) => {
+    const zero = o.constant("i64", [0], []);
+    const rows = o.node("Gather", [inputs[0]!, o.node("Max", [inputs[1]!, zero])], { axis: 0 });
+    if (!node.attrs.fill) return rows;
+    const known = o.node("Unsqueeze", [o.node("GreaterOrEqual", [inputs[1]!, zero]), o.ints([1])]);
+    return o.node("Where", [known, rows, o.constant("f32", [0], [])]);
+  },
   gatherLast: ({ o, inputs }) => o.node("GatherElements", inputs, { axis: -1 }),
   scatterLast: ({ l, o, node, inputs }) =>
     o.node("ScatterElements", [zeros(l, node.shape, "f32"), inputs[1]!, inputs[0]!], {

@@ -241,6 +241,9 @@ export class Graph {
   scatterAdd(dy: Tensor, ids: Tensor, axis: number, size: Dim): Tensor {
     return this.add_("scatterAdd", { axis, size }, [dy, ids]);
   }
+  moveRows(x: Tensor, index: Tensor, inverse: Tensor, fill = false): Tensor {
+    return this.add_("moveRows", { fill }, [x, index, inverse]);
+  }
   gatherLast(x: Tensor, ids: Tensor): Tensor {
     return this.add_("gatherLast", {}, [x, ids]);
   }

@@ -79,6 +79,11 @@ export interface Ops {
   gather: { axis: number };
   /** dy, ids -> sum of dy's slices by id, `size` along `axis`: the gradient of gather. */
   scatterAdd: { axis: number; size: Dim };
+  /**
+   * x [n, width], index [m], inverse [n] (i64) -> x[index] [m, width]: rows that move one to one. `inverse` says where each row of x
+   * went, negative: nowhere; so the gradient moves rows back and needs no sums. Negative indices: zeros with `fill`, else any row.
+   */
+  moveRows: { fill: boolean };
   /** x [..., n], ids [..., m] (i64) -> x[..., ids]: one index space per row. */
   gatherLast: None;
   /** dy [..., m], ids [..., m] -> [..., size], adding up: the gradient of gatherLast. */

@@ -139,6 +139,7 @@ export const shapes: Table<{ [K in OpName]: ShapeRule<Ops[K]> }> = {
     shape: [...dy!.shape.slice(0, axis), size, ...dy!.shape.slice(axis + ids!.shape.length)],
     dtype: dy!.dtype,
   }),
+  moveRows: (_, [x, index]) => ({ shape: [index!.shape[0]!, x!.shape[1]!], dtype: x!.dtype }),
   gatherLast: (_, [x, ids]) => ({ shape: ids!.shape, dtype: x!.dtype }),
   scatterLast: ({ size }, [dy]) => ({ shape: [...dy!.shape.slice(0, -1), size], dtype: dy!.dtype }),
   matmul,

@@ -147,6 +147,20 @@ const scatterAdd: DrawOf = (random) => {
   return s.done(s.g.scatterAdd(dy, ids, axis, size));
 };
 
+const moveRows: DrawOf = (random) => {
+  const s = sketch(random);
+  const [from, moved] = [random.int(1, 5), random.int(0, 5)];
+  const fill = random.chance(0.5) || moved > from;
+  const to = fill ? random.int(1, 6) : Math.max(1, Math.min(moved, from));
+  const sources = Array.from({ length: from }, (_, i) => i).sort(() => random.uniform(-1, 1));
+  const index = Array.from({ length: to }, (_, i) =>
+    i < from && (!fill || random.chance(0.7)) ? sources[i]! : -1,
+  );
+  const inverse = Array.from({ length: from }, (_, i) => index.indexOf(i));
+  const [there, back] = [index, inverse].map((v) => s.g.constant(v, [v.length], "i64")) as [Tensor, Tensor];
+  return s.done(s.g.moveRows(s.f32([from, random.int(1, 3)]), there, back, fill));
+};
+
 const gatherLast: DrawOf = (random) => {
   const s = sketch(random);
   const size = random.int(1, 4);
@@ -307,6 +321,7 @@ export const draws: Table<{ [K in OpName]: DrawOf }> = {
 
   gather,
   scatterAdd,
+  moveRows,
   gatherLast,
   scatterLast,
 

@@ -87,6 +87,17 @@ function wholeId(id: number, size: number): number {
   return id;
 }
 
+function moveRows({ fill }: Ops["moveRows"], [x, index]: readonly Value[]): Value {
+  const width = x!.shape[1]!;
+  const rows = Array.from(index!.data, (i) => {
+    const row = x!.data.subarray(Math.max(i, 0) * width, (Math.max(i, 0) + 1) * width);
+    return i < 0 && fill ? new Float64Array(width) : row;
+  });
+  const data = new Float64Array(rows.length * width);
+  for (const [i, row] of rows.entries()) data.set(row, i * width);
+  return { data, shape: [rows.length, width] };
+}
+
 function gather({ axis }: Ops["gather"], [x, ids]: readonly Value[]): Value {
   const rank = ids!.shape.length;
   return build([...x!.shape.slice(0, axis), ...ids!.shape, ...x!.shape.slice(axis + 1)], (index) => {
@@ -296,6 +307,7 @@ export const evaluators: Table<{ [K in OpName]: Evaluate<Ops[K]> }> = {
 
   gather,
   scatterAdd,
+  moveRows,
   gatherLast: (_, [x, ids]) =>
     build(ids!.shape, (index) => at(x!, [...index.slice(0, -1), wholeId(at(ids!, index), x!.shape.at(-1)!)])),
   scatterLast,
