@@ -58,6 +58,7 @@ export class Adapter<C extends AdapterConfig = AdapterConfig> {
   #structure: string | undefined;
   #parameters: Parameters | undefined;
   #version = 0;
+  readonly #trainers: Parameters[] = [];
 
   constructor(name: string, method: Method<C> | undefined, config: C) {
     this.name = name;
@@ -85,7 +86,13 @@ export class Adapter<C extends AdapterConfig = AdapterConfig> {
 
   /** Grows whenever a tensor may have changed. */
   get version(): number {
-    return this.#version + (this.#parameters?.version ?? 0);
+    const trained = [this.#parameters, ...this.#trainers].map((p) => p?.version ?? 0);
+    return trained.reduce((a, b) => a + b, this.#version);
+  }
+
+  /** Says that these parameters hold tensors of this adapter, so that their steps count as changes. */
+  trainedBy(parameters: Parameters): void {
+    this.#trainers.push(parameters);
   }
 
   /** To be called after writing into an entry's data. */
@@ -113,11 +120,6 @@ export class Adapter<C extends AdapterConfig = AdapterConfig> {
     return this.entries.get(key) ?? internal(`adapter "${this.name}" has no tensor "${key}"`);
   }
 
-  remove(key: string): void {
-    this.entries.delete(key);
-    this.#changed();
-  }
-
   #changed(): void {
     this.#structure = undefined;
     this.#parameters = undefined;
@@ -129,6 +131,27 @@ export class Adapter<C extends AdapterConfig = AdapterConfig> {
     this.#structure ??= describe(this);
     return this.#structure;
   }
+}
+
+/** The name of an adapter's tensor among the trainable ones of several adapters. */
+export function parameterName(adapters: readonly Adapter[], slot: number, key: string): string {
+  return adapters.length === 1 ? key : `${adapters[slot]!.name}/${key}`;
+}
+
+/** The trainable tensors of adapters that train together, with one gradient. */
+export function parametersOf(adapters: readonly Adapter[]): Parameters {
+  if (adapters.length === 1) return adapters[0]!.parameters;
+  const all = new Parameters(
+    adapters.flatMap((a, slot) =>
+      [...a.entries.values()].map(({ key, shape, data }) => ({
+        name: parameterName(adapters, slot, key),
+        shape,
+        data,
+      })),
+    ),
+  );
+  for (const adapter of adapters) adapter.trainedBy(all);
+  return all;
 }
 
 /** A bias that trains alone, not as part of a whole module. */

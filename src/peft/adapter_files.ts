@@ -38,8 +38,9 @@ export function methodOf(peftType: unknown): Method {
 /** Reads adapter_config.json. Unknown keys are dropped with a warning. */
 export async function readAdapterConfig(folder: string): Promise<AdapterFile> {
   const path = nodeFiles.join(folder, "adapter_config.json");
+  if (!(await nodeFiles.exists(path))) throw await noAdapter(folder);
   const { value, floats } = parseJsonWithFloats(await nodeFiles.text(path), path);
-  const json = value as Record<string, unknown>;
+  const json = (value ?? {}) as Record<string, unknown>;
   const method = methodOf(json["peft_type"]);
   const known = Object.entries(json).filter(([key]) => key in method.fields);
   const unknown = Object.keys(json).filter((key) => !(key in method.fields));
@@ -49,6 +50,21 @@ export async function readAdapterConfig(folder: string): Promise<AdapterFile> {
   const warnings =
     unknown.length === 0 ? [] : [`adapter_config.json has unknown keys, which are ignored: ${unknown}.`];
   return { method, config: method.create(options), json: Object.fromEntries(known), floats, warnings };
+}
+
+async function noAdapter(folder: string): Promise<PeftError> {
+  const names = await nodeFiles.list(folder);
+  const below: string[] = [];
+  for (const name of names)
+    if (await nodeFiles.exists(nodeFiles.join(folder, name, "adapter_config.json"))) below.push(name);
+  return new PeftError("file-format", {
+    what: `"${folder}" holds no adapter.`,
+    why: `it has no adapter_config.json${names.length > 0 ? `, but ${names.slice(0, 8).join(", ")}` : ""}.`,
+    fix:
+      below.length > 0
+        ? `load one of its adapters: "${nodeFiles.join(folder, below[0]!)}".`
+        : "give the folder that savePretrained wrote; a whole model is loaded with AutoModelForCausalLM and the like.",
+  });
 }
 
 /** adapter_config.json as Python writes it. */
@@ -181,26 +197,33 @@ interface F32Tensor {
   readonly data: Float32Array;
 }
 
-/** Writes adapter_model.safetensors, adapter_config.json and README.md, each whole or not at all. */
+/** Writes adapter_model.safetensors, adapter_config.json and README.md: all of them, or none where one fails. */
 export async function saveAdapter(
   adapter: Adapter,
   folder: string,
   runtime: Runtime,
   prompt: F32Tensor | undefined,
 ): Promise<void> {
-  await nodeFiles.makeFolder(folder);
   const tensors = await savedTensors(adapter, runtime);
   if (prompt !== undefined) tensors.set("prompt_embeddings", prompt);
-  await writeF32(nodeFiles.join(folder, "adapter_model.safetensors"), tensors);
   const encoder = [...adapter.entries.values()].filter((e) => e.key.startsWith("prompt_encoder."));
-  if (encoder.length > 0 && adapter.method?.prompt?.table(adapter.config) === undefined)
-    await writeF32(nodeFiles.join(folder, ENCODER_FILE), new Map(encoder.map((e) => [e.key, e])));
-  const text = (s: string): Uint8Array[] => [new TextEncoder().encode(s)];
-  await nodeFiles.writeAtomic(
-    nodeFiles.join(folder, "adapter_config.json"),
-    text(formatAdapterConfig(adapter)),
-  );
-  await nodeFiles.writeAtomic(nodeFiles.join(folder, "README.md"), text(modelCard(adapter)));
+  const hasEncoder = encoder.length > 0 && adapter.method?.prompt?.table(adapter.config) === undefined;
+  const draft = nodeFiles.join(folder, `.saving-${nodeFiles.owner()}-${runtime.unique()}`);
+  const at = (name: string): string => nodeFiles.join(draft, name);
+  const write = (name: string, text: string): Promise<void> =>
+    nodeFiles.writeAtomic(at(name), [new TextEncoder().encode(text)]);
+  await nodeFiles.makeFolder(draft);
+  try {
+    await writeF32(at("adapter_model.safetensors"), tensors);
+    if (hasEncoder) await writeF32(at(ENCODER_FILE), new Map(encoder.map((e) => [e.key, e])));
+    await write("adapter_config.json", formatAdapterConfig(adapter));
+    await write("README.md", modelCard(adapter));
+    for (const name of await nodeFiles.list(draft))
+      await nodeFiles.rename(at(name), nodeFiles.join(folder, name));
+    if (!hasEncoder) await nodeFiles.remove(nodeFiles.join(folder, ENCODER_FILE));
+  } finally {
+    await nodeFiles.remove(draft);
+  }
 }
 
 async function savedTensors(adapter: Adapter, runtime: Runtime): Promise<Map<string, F32Tensor>> {

@@ -13,8 +13,8 @@ import type { ModelSpec } from "./write.js";
 export interface Attached {
   readonly adapter: Adapter;
   readonly warnings: readonly string[];
-  /** Fills in starting values that depend on the base; may change the base's weights (PiSSA, OLoRA). */
-  readonly prepare: (runtime: Runtime) => Promise<void>;
+  /** Fills in starting values that depend on the base. Returns weights that the base must change to (PiSSA, OLoRA). */
+  readonly prepare: (runtime: Runtime) => Promise<ReadonlyMap<string, Float32Array>>;
 }
 
 export interface AttachOptions {
@@ -23,8 +23,6 @@ export interface AttachOptions {
   readonly tokenize?: ((text: string) => readonly number[]) | undefined;
   /** The adapter's tensors come from a file: only the rows of a prompt, not its encoder, may be there. */
   readonly storedPrompt?: boolean;
-  /** Values that depend on the base's weights come from a file, but the base's residual does not. */
-  readonly loaded?: boolean;
 }
 
 /** Heads that a task trains beside the adapter. Reference: peft/peft_model.py */
@@ -172,6 +170,20 @@ function addPrompt<C extends AdapterConfig>(
   }
 }
 
+/** Every weight, and those of tied modules by the names they would have of their own; `from` is the base's name for it. */
+function ownWeights(inventory: Inventory): Map<string, { shape: readonly number[]; from: string }> {
+  const own = new Map([...inventory.weights].map(([name, shape]) => [name, { shape, from: name }]));
+  for (const { path, weight } of inventory.linears.values())
+    own.set(`${path}.weight`, { shape: inventory.weights.get(weight)!, from: weight });
+  return own;
+}
+
+/** The modules that a weight is in, inside out: a.b.weight is in a.b and in a. */
+function places(name: string): string[] {
+  const parts = name.split(".");
+  return parts.slice(1).map((_, i) => parts.slice(0, parts.length - 1 - i).join("."));
+}
+
 /** Whole modules that train: the adapter has tensors of its own in their place. */
 function addModules<C extends AdapterConfig>(
   adapter: Adapter<C>,
@@ -181,9 +193,9 @@ function addModules<C extends AdapterConfig>(
 ): void {
   const prefix = adapter.method?.prompt === undefined ? "base_model.model." : "base_model.";
   const matched = new Set<string>();
-  for (const [name, shape] of inventory.weights) {
-    const module = modules.find((m) => named(name.slice(0, name.lastIndexOf(".")), m));
-    if (module === undefined || adapter.replaced.has(name)) continue;
+  for (const [name, { shape }] of ownWeights(inventory)) {
+    const module = modules.find((m) => places(name).some((path) => named(path, m)));
+    if (module === undefined) continue;
     matched.add(module);
     adapter.replaced.set(name, name);
     adapter.add({ key: name, savedKey: prefix + name, shape });
@@ -213,16 +225,37 @@ function addBiases<C extends AdapterConfig>(
 }
 
 /** Everything that starts from the base's weights: copies of modules and biases, token rows, decompositions. */
-async function prepare(adapter: Adapter, runtime: Runtime, options: AttachOptions): Promise<void> {
+async function prepare(
+  adapter: Adapter,
+  runtime: Runtime,
+  options: AttachOptions,
+): Promise<ReadonlyMap<string, Float32Array>> {
   const next = random(options.seed, 0x9e4);
-  const residuals = new Map<string, Float32Array>();
-  for (const [name, key] of adapter.replaced) adapter.entry(key).data.set(await runtime.weight(name));
+  await copyFromBase(adapter, runtime);
+  const residuals = await prepareSites(adapter, runtime, next);
+  await startPrompt(adapter, runtime, options, next);
+  adapter.touch();
+  return residuals;
+}
+
+async function copyFromBase(adapter: Adapter, runtime: Runtime): Promise<void> {
+  const own = ownWeights(runtime.weights.inventory);
+  for (const [name, key] of adapter.replaced)
+    adapter.entry(key).data.set(await runtime.weight(own.get(name)!.from));
   for (const [path, { ids, entry }] of adapter.tokens) {
     const { weight, dim } = runtime.weights.inventory.embeddings.get(path)!;
     const table = await runtime.weight(weight);
     const rows = adapter.entry(entry).data;
     for (const [i, id] of ids.entries()) rows.set(table.subarray(id * dim, (id + 1) * dim), i * dim);
   }
+}
+
+async function prepareSites(
+  adapter: Adapter,
+  runtime: Runtime,
+  next: () => number,
+): Promise<Map<string, Float32Array>> {
+  const residuals = new Map<string, Float32Array>();
   for (const s of adapter.sites.values()) {
     if (s.method.prepare === undefined) continue;
     const weight = await runtime.weight(s.site.weight);
@@ -234,9 +267,7 @@ async function prepare(adapter: Adapter, runtime: Runtime, options: AttachOption
       adapter.entry(`${s.site.path}.${key}`).data.set(data);
     if (prepared?.weight !== undefined) residuals.set(s.site.weight, prepared.weight);
   }
-  await startPrompt(adapter, runtime, options, next);
-  adapter.touch();
-  await runtime.changeWeights(residuals);
+  return residuals;
 }
 
 /** Prompt tuning from rows of the vocabulary or from a text. */

@@ -2,6 +2,7 @@ import type { Batch, TaskType as BatchTask, Floats, Ids } from "../data/batch.js
 import type { HostTensor } from "../engine/messages.js";
 import { PeftError } from "../errors.js";
 import { mix } from "../random.js";
+import type { BoundWeights } from "./weights.js";
 import type { ModelSpec } from "./write.js";
 
 /** A batch without labels too, for a forward pass; encoder-decoders may name the decoder's input themselves. */
@@ -41,22 +42,45 @@ export function filled(rows: number, columns: number, value: number): Ids {
   return { data: new Int32Array(rows * columns).fill(value), shape: [rows, columns] };
 }
 
-/** Throws "batch" for what cannot be run: another task's batch, ids beyond the vocabulary, labels that are all masked. */
-export function checkBatch(spec: ModelSpec, batch: Inputs): void {
-  const faults: string[] = [];
+/** Throws "batch" for what cannot be run, all of it at once: another task's batch, ids or labels that do not exist, wrong shapes. */
+export function checkBatch({ spec, inventory }: BoundWeights, batch: Inputs, virtual: Virtual): void {
   const { vocabSize, modelType } = spec.config;
+  const { inputIds, attentionMask, decoderInputIds } = batch;
+  const faults: string[] = [];
   if (batch.task !== spec.task) faults.push(`it is a batch for ${batch.task}, the model is for ${spec.task}`);
-  const beyond = batch.inputIds.data.find((id) => id < 0 || id >= vocabSize);
-  if (beyond !== undefined) faults.push(`token id ${beyond} is beyond the vocabulary of ${vocabSize}`);
-  if (`${batch.inputIds.shape}` !== `${batch.attentionMask.shape}`)
-    faults.push(`inputIds are [${batch.inputIds.shape}], attentionMask [${batch.attentionMask.shape}]`);
-  if (batch.inputIds.data.length === 0) faults.push("it is empty");
+  for (const ids of [inputIds, decoderInputIds ?? inputIds]) {
+    const beyond = ids.data.find((id) => id < 0 || id >= vocabSize);
+    if (beyond !== undefined) faults.push(`token id ${beyond} is beyond the vocabulary of ${vocabSize}`);
+  }
+  if (`${inputIds.shape}` !== `${attentionMask.shape}`)
+    faults.push(`inputIds are [${inputIds.shape}], attentionMask [${attentionMask.shape}]`);
+  if (inputIds.data.length === 0) faults.push("it is empty");
+  const length = inputIds.shape[1] + virtual.input + virtual.cache;
+  if (inventory.positions !== undefined && length > inventory.positions)
+    faults.push(`it is ${length} tokens long (virtual ones included) of ${inventory.positions} positions`);
+  if (batch.task === spec.task) faults.push(...labelFaults(spec, batch));
   if (faults.length === 0) return;
   throw new PeftError("batch", {
-    what: `This batch cannot be run: ${faults.join("; ")}.`,
+    what: `This batch cannot be run: ${[...new Set(faults)].join("; ")}.`,
     why: `the model is a ${modelType} for ${spec.task}.`,
     fix: "make batches with this model's own tokenizer: batches(rows, { tokenizer, model }).",
   });
+}
+
+function labelFaults({ task, config }: ModelSpec, batch: Inputs): string[] {
+  const { labels } = batch as { labels?: Ids | Floats };
+  if (labels === undefined || task === "FEATURE_EXTRACTION") return [];
+  const [rows, seq] = batch.inputIds.shape;
+  const perToken = task === "CAUSAL_LM" || task === "TOKEN_CLS";
+  const isFloat = labels.data instanceof Float32Array;
+  const columns = perToken ? seq : isFloat ? config.numLabels : labels.shape[1];
+  const faults: string[] = [];
+  if (labels.shape[0] !== rows || labels.shape[1] !== columns)
+    faults.push(`labels are [${labels.shape}], not [${rows},${columns}]`);
+  const classes = task === "SEQ_CLS" || task === "TOKEN_CLS" ? config.numLabels : config.vocabSize;
+  const beyond = isFloat ? undefined : labels.data.find((label) => label >= classes);
+  if (beyond !== undefined) faults.push(`label ${beyond} is not one of ${classes}`);
+  return faults;
 }
 
 /** Feeds of a pass over whole sequences. */
@@ -113,7 +137,9 @@ export function lossFeeds(spec: ModelSpec, batch: Inputs, virtual: Virtual): Rec
     if (startPositions === undefined || endPositions === undefined)
       throw noLabels("startPositions and endPositions");
     const length = batch.inputIds.shape[1] + virtual.input;
-    return { startPositions: span(startPositions, length), endPositions: span(endPositions, length) };
+    const spans = { startPositions: span(startPositions, length), endPositions: span(endPositions, length) };
+    if (Object.values(spans).every(({ data }) => data.every((p) => p < 0))) throw allMasked();
+    return spans;
   }
   const { labels } = batch as { labels?: Ids | Floats };
   if (labels === undefined) throw noLabels("labels");
@@ -131,7 +157,16 @@ function span(positions: Ids, length: number): HostTensor {
 
 function rowLabels(labels: Ids | Floats): HostTensor {
   if (labels.data instanceof Float32Array) return { dtype: "f32", shape: labels.shape, data: labels.data };
+  if (labels.data.every((label) => label < 0)) throw allMasked();
   return ids(labels.data, [labels.data.length]);
+}
+
+function allMasked(): PeftError {
+  return new PeftError("batch", {
+    what: "Every label of this batch is masked.",
+    why: "there is nothing to learn: the targets were cut away or are empty.",
+    fix: "raise maxLength, or drop these rows.",
+  });
 }
 
 /** Where the model predicts a labelled token, as rows of the flattened hidden states, in chunks of bounded size. */
@@ -154,12 +189,7 @@ function tokenLabels(
       positions.push(i * width + before + j - shift);
       wanted.push(label);
     }
-  if (wanted.length === 0)
-    throw new PeftError("batch", {
-      what: "Every label of this batch is masked.",
-      why: "there is nothing to learn: the targets were cut away or are empty.",
-      fix: "raise maxLength, or drop these rows.",
-    });
+  if (wanted.length === 0) throw allMasked();
   const classes = task === "TOKEN_CLS" ? config.numLabels : config.vocabSize;
   const chunks = Math.ceil(wanted.length / Math.max(1, Math.floor(CHUNK_LOGITS / classes)));
   const chunk = Math.ceil(wanted.length / chunks);

@@ -3,7 +3,7 @@ import { internal, PeftError } from "../errors.js";
 import type { Tensor } from "../graph/ops.js";
 import type { AdaptedSite, Adapter } from "./adapter.js";
 import type { Runtime } from "./runtime.js";
-import type { ModelTrace } from "./trace.js";
+import type { Inventory, ModelTrace } from "./trace.js";
 
 /** What merging changes: new weights by name. */
 export type MergedWeights = Map<string, Float32Array>;
@@ -19,9 +19,9 @@ export async function mergedWeights(
 ): Promise<MergedWeights> {
   const merged: MergedWeights = new Map();
   for (const adapter of adapters) {
-    checkMergeable(adapter);
-    for (const site of adapter.sites.values()) await mergeSite(runtime, adapter, site, merged);
+    checkMergeable(adapter, runtime.weights.inventory);
     for (const [name, key] of adapter.replaced) merged.set(name, adapter.entry(key).data.slice());
+    for (const site of adapter.sites.values()) await mergeSite(runtime, adapter, site, merged);
     for (const [path, rows] of adapter.tokens) {
       const { weight, dim } =
         runtime.weights.inventory.embeddings.get(path) ?? internal(`no embedding ${path}`);
@@ -35,8 +35,15 @@ export async function mergedWeights(
   return merged;
 }
 
-function checkMergeable(adapter: Adapter): void {
+function checkMergeable(adapter: Adapter, inventory: Inventory): void {
   const { method } = adapter;
+  const tied = tiedLayers(adapter, inventory);
+  if (tied.length > 0)
+    throw new PeftError("adapter-config", {
+      what: `The adapter "${adapter.name}" cannot be merged: it changes ${tied.join(", ")}.`,
+      why: "the weight is tied to another layer's, which the adapter leaves as it is.",
+      fix: "keep the adapter apart, or train one that leaves tied layers out of targetModules and modulesToSave.",
+    });
   const cannot = [...adapter.sites.values()].some((s) => s.method.merge === undefined);
   if (method?.prompt === undefined && !cannot) return;
   throw new PeftError("adapter-config", {
@@ -46,6 +53,16 @@ function checkMergeable(adapter: Adapter): void {
       : "its layers are not linear in the input.",
     fix: "keep the adapter apart: it is a few megabytes, and PeftModel.fromPretrained loads it.",
   });
+}
+
+/** Layers of the adapter whose weight another layer shares that the adapter does not change in the same way. */
+function tiedLayers(adapter: Adapter, { weights, linears, embeddings }: Inventory): string[] {
+  const layers = [...linears.values(), ...embeddings.values()];
+  const shared = [...adapter.sites.values()].map(({ site }) => site);
+  const sites = shared.filter(({ path, weight }) =>
+    layers.some((other) => other.weight === weight && other.path !== path),
+  );
+  return [...sites.map((s) => s.path), ...[...adapter.replaced.keys()].filter((name) => !weights.has(name))];
 }
 
 function checkFinite(merged: MergedWeights): void {
@@ -69,18 +86,12 @@ async function mergeSite(
   const { site } = adapted;
   const shape = runtime.weights.inventory.weights.get(site.weight) ?? internal(`no weight ${site.weight}`);
   const biasName = "bias" in site ? site.bias : undefined;
-  const own = biasName === undefined ? undefined : adapter.replaced.get(biasName);
+  const now = async (name: string): Promise<Float32Array> => merged.get(name) ?? (await runtime.weight(name));
   const feeds: Record<string, HostTensor> = {
-    baseWeight: {
-      dtype: "f32",
-      shape,
-      data: merged.get(site.weight) ?? (await runtime.weight(site.weight)).slice(),
-    },
+    baseWeight: { dtype: "f32", shape, data: await now(site.weight) },
   };
   if (biasName !== undefined) {
-    const data = own
-      ? adapter.entry(own).data.slice()
-      : (merged.get(biasName) ?? (await runtime.weight(biasName)).slice());
+    const data = await now(biasName);
     feeds["baseBias"] = { dtype: "f32", shape: [data.length], data };
   }
   const write = (trace: ModelTrace): { outputs: Record<string, Tensor> } => {
@@ -88,7 +99,7 @@ async function mergeSite(
     const common = {
       g,
       weight: g.input("baseWeight", shape),
-      bias: biasName === undefined ? undefined : g.input("baseBias", [shapeOf(feeds["baseBias"]!)]),
+      bias: biasName === undefined ? undefined : g.input("baseBias", feeds["baseBias"]!.shape),
       p: (key: string) => trace.entry(0, `${site.path}.${key}`),
       scale: g.input(`0/scale:${site.path}`, []),
     };
@@ -104,8 +115,4 @@ async function mergeSite(
   const { outputs } = await runtime.run({ kind: `merge ${site.path}`, view, write, feeds });
   merged.set(site.weight, outputs["weight"]!.data as Float32Array);
   if (outputs["bias"] !== undefined) merged.set(biasName!, outputs["bias"].data as Float32Array);
-}
-
-function shapeOf(tensor: HostTensor): number {
-  return tensor.shape[0]!;
 }

@@ -1,12 +1,15 @@
+import type { Floats, Ids } from "../data/batch.js";
 import type { HostTensor } from "../engine/messages.js";
 import { internal, PeftError } from "../errors.js";
 import type { Parameters } from "../graph/parameters.js";
+import { parameterName } from "./adapter.js";
 import type { Inputs } from "./feeds.js";
 import { checkBatch, forwardFeeds, lossFeeds, randomKeys } from "./feeds.js";
 import type { Loss } from "./losses.js";
 import { defaultLoss } from "./losses.js";
 import type { RunOutcome, Runtime, View } from "./runtime.js";
 import { parseEntryInput } from "./trace.js";
+import type { ModelSpec } from "./write.js";
 import { writeLogits, writeLoss } from "./write.js";
 
 /** A tensor of results. */
@@ -49,9 +52,9 @@ export async function forwardPass(
   options: PassOptions = {},
 ): Promise<ForwardResult> {
   const { spec } = runtime.weights;
-  checkBatch(spec, batch);
-  const loss = options.loss ?? (hasLabels(batch) ? defaultLoss(spec.task, spec.config) : undefined);
   const virtual = virtualOf(view);
+  checkBatch(runtime.weights, batch, virtual);
+  const loss = options.loss ?? (hasLabels(batch) ? lossOf(spec, batch) : undefined);
   const feeds = forwardFeeds(spec, batch, virtual);
   if (loss === undefined) {
     const { outputs } = await runtime.run({
@@ -83,9 +86,9 @@ export async function lossPass(
   options: PassOptions = {},
 ): Promise<BackwardResult> {
   const { spec } = runtime.weights;
-  checkBatch(spec, batch);
-  const loss = options.loss ?? defaultLoss(spec.task, spec.config) ?? noLoss(spec.task);
   const virtual = virtualOf(view);
+  checkBatch(runtime.weights, batch, virtual);
+  const loss = options.loss ?? lossOf(spec, batch) ?? noLoss(spec.task);
   const { outputs } = await runtime.run({
     kind: `loss ${loss.name}`,
     view,
@@ -96,6 +99,11 @@ export async function lossPass(
     feeds: { ...forwardFeeds(spec, batch, virtual), ...lossFeeds(spec, batch, virtual) },
   });
   return { sum: numberOf(outputs, "sum"), count: numberOf(outputs, "count") };
+}
+
+function lossOf({ task, config }: ModelSpec, batch: Inputs): Loss | undefined {
+  const floats = (batch as { labels?: Ids | Floats }).labels?.data instanceof Float32Array;
+  return defaultLoss(task, config, floats ? "floats" : "ids");
 }
 
 function noLoss(task: string): never {
@@ -119,7 +127,7 @@ export interface BackwardResult {
   readonly count: number;
 }
 
-/** Adds the gradient of the loss's sum to `parameters`, the active adapter's, and its count. */
+/** Adds the gradient of the loss's sum to `parameters`, those of the view's adapters, and its count. */
 export async function backwardPass(
   runtime: Runtime,
   view: View,
@@ -128,9 +136,9 @@ export async function backwardPass(
   options: BackwardOptions,
 ): Promise<BackwardResult> {
   const { spec } = runtime.weights;
-  checkBatch(spec, batch);
-  const loss = options.loss ?? defaultLoss(spec.task, spec.config) ?? noLoss(spec.task);
   const virtual = virtualOf(view);
+  checkBatch(runtime.weights, batch, virtual);
+  const loss = options.loss ?? lossOf(spec, batch) ?? noLoss(spec.task);
   const samples = "rows" in batch && batch.rows ? batch.rows : counting(batch.inputIds.shape[0]);
   const outcome = await runtime.run({
     kind: `gradient of ${loss.name}`,
@@ -148,7 +156,7 @@ export async function backwardPass(
   });
   const sum = numberOf(outcome.outputs, "sum");
   const count = numberOf(outcome.outputs, "count");
-  addGradients(parameters, outcome);
+  addGradients(parameters, view, outcome);
   parameters.count += count;
   return { sum, count };
 }
@@ -161,13 +169,13 @@ function numberOf(outputs: Readonly<Record<string, HostTensor>>, name: string): 
   return outputs[name]?.data[0] ?? internal(`no output "${name}"`);
 }
 
-/** Adds packed gradients into the flat buffer, entry by entry. Slot 0 is the adapter that trains. */
-function addGradients(parameters: Parameters, { packed, gradients }: RunOutcome): void {
+/** Adds packed gradients into the flat buffer, entry by entry. */
+function addGradients(parameters: Parameters, view: View, { packed, gradients }: RunOutcome): void {
   const index = new Map(parameters.list.map((p, i) => [p.name, i]));
   let at = 0;
   for (const input of gradients) {
     const entry = parseEntryInput(input);
-    const i = entry?.slot === 0 ? index.get(entry.key) : undefined;
+    const i = entry && index.get(parameterName(view.adapters, entry.slot, entry.key));
     if (i === undefined) internal(`gradient of "${input}"`);
     const into = parameters.gradientOf(i);
     for (let k = 0; k < into.length; k++) into[k]! += packed[at + k]!;

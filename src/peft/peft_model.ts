@@ -4,8 +4,12 @@ import type { Parameters } from "../graph/parameters.js";
 import { nodeFiles } from "../hub/files.js";
 import type { ResolveOptions } from "../hub/resolve.js";
 import { resolveFolder } from "../hub/resolve.js";
+import { hubSettings } from "../hub/settings.js";
+import type { PushOptions } from "../hub/upload.js";
+import { pushFolder } from "../hub/upload.js";
 import type { ModelConfig, TaskType } from "../models/model.js";
 import type { Adapter } from "./adapter.js";
+import { parametersOf } from "./adapter.js";
 import {
   hasEncoder,
   type LoadedKeys,
@@ -23,8 +27,8 @@ import { generateWith } from "./generate.js";
 import { mergedWeights } from "./merge.js";
 import type { ForwardResult, PassOptions } from "./passes.js";
 import { backwardPass, forwardPass, lossPass } from "./passes.js";
-import type { View } from "./runtime.js";
-import { NO_ADAPTERS } from "./runtime.js";
+import type { Loan, View } from "./runtime.js";
+import { BASE, checkTogether, mixedView, viewOf } from "./views.js";
 
 export interface AdapterOptions {
   /** Of new parameters; default: the base's. */
@@ -46,8 +50,6 @@ export interface RowAdapters {
   readonly adapterNames?: readonly string[];
 }
 
-const BASE = "__base__";
-
 /**
  * A base model with adapters on it: one or more active at a time, switched, disabled and mixed without another copy of the base.
  * Reference: peft/peft_model.py
@@ -58,9 +60,14 @@ export class PeftModel<T extends TaskType = TaskType> {
   readonly #warn: (message: string) => void;
   #active: string[] = [];
   #disabled = false;
+  /** What is still to be done before the next run: starting values from the base's weights, weights taken back. */
   #ready: Promise<void> = Promise.resolve();
-  /** Names of merged adapters, and what the base's weights were before. */
-  #merged: { names: readonly string[]; before: Map<string, Float32Array | undefined> } | undefined;
+  readonly #faults: unknown[] = [];
+  /** What adapters that keep a part of the base in themselves (PiSSA, OLoRA) left of it. */
+  readonly #residuals: Map<Adapter, Loan> = new Map();
+  #merged: { readonly name: string; readonly loan: Loan }[] = [];
+  /** Parameters of several adapters that train together, by their ids. */
+  readonly #together: Map<string, Parameters> = new Map();
 
   constructor(base: PreTrainedModel<T>, warn: (message: string) => void = console.warn) {
     this.base = base;
@@ -90,9 +97,9 @@ export class PeftModel<T extends TaskType = TaskType> {
     return this.#active;
   }
 
-  /** The active adapter that trains. */
+  /** The active adapter, the first one of several. */
   get activeAdapter(): Adapter {
-    return this.#adapter(this.#active[0] ?? "default");
+    return this.#activeAdapters()[0]!;
   }
 
   /** Adds a new adapter; the first one becomes active. Throws "adapter-name", "adapter-targets", "adapter-config". */
@@ -116,29 +123,69 @@ export class PeftModel<T extends TaskType = TaskType> {
     const named = { ...config, baseModelNameOrPath: config.baseModelNameOrPath ?? this.base.name };
     Object.setPrototypeOf(named, Object.getPrototypeOf(config));
     const attached = attach(name, methodOf(config.peftType), named, spec, runtime.weights.inventory, options);
-    this.#checkTogether(attached.adapter);
+    this.#checkBias(attached.adapter);
     for (const warning of attached.warnings) this.#warn(warning);
-    this.adapters.set(name, attached.adapter);
+    const { adapter } = attached;
+    this.adapters.set(name, adapter);
     if (this.#active.length === 0) this.#active = [name];
-    const before = this.#ready;
-    this.#ready = before.then(() => attached.prepare(runtime));
-    this.#ready.catch(() => undefined);
+    this.#after(
+      () => this.#prepare(attached),
+      () => this.#drop(adapter),
+    );
     return attached;
   }
 
+  /** Starting values that come from the base, and what they leave of it. */
+  async #prepare({ adapter, prepare }: Attached): Promise<void> {
+    if (this.adapters.get(adapter.name) !== adapter) return;
+    const { runtime } = this.base;
+    const residuals = await prepare(runtime);
+    if (residuals.size === 0) return;
+    const [loan] = runtime.loans;
+    if (loan !== undefined)
+      throw new PeftError("adapter-config", {
+        what: `The adapter "${adapter.name}" cannot start on this base.`,
+        why: `it takes a part of the base's weights into itself, and these are changed: ${loan.what}.`,
+        fix: "load the base once more for it, or unmerge, unload or delete the other first.",
+      });
+    const what = `adapter "${adapter.name}" keeps a part of them`;
+    this.#residuals.set(adapter, await runtime.lend(this, what, residuals));
+  }
+
+  /** Puts work into the queue before the next run. */
+  #after(work: () => Promise<void>, otherwise?: () => void): void {
+    this.#ready = this.#ready.then(work).catch((error) => {
+      otherwise?.();
+      this.#faults.push(error);
+    });
+  }
+
+  /** Waits for that work. Throws what went wrong in it, once: the adapter in question is gone. */
+  async ready(): Promise<void> {
+    for (let last: Promise<void> | undefined; last !== this.#ready; ) {
+      last = this.#ready;
+      await last;
+    }
+    const [fault] = this.#faults.splice(0);
+    if (fault !== undefined) throw fault;
+  }
+
   #checkName(name: string): void {
-    if (name !== "" && name !== BASE && !this.adapters.has(name)) return;
+    const isPath = /[/\\]|^\.*$/.test(name);
+    if (!isPath && name !== BASE && !this.adapters.has(name)) return;
     throw new PeftError("adapter-name", {
       what: `The adapter name "${name}" cannot be used.`,
       why: this.adapters.has(name)
         ? "the model has an adapter of this name."
-        : `"" and "${BASE}" mean no adapter.`,
+        : isPath
+          ? "adapters are saved in folders of their names."
+          : `"${BASE}" means no adapter.`,
       fix: "choose another name, or deleteAdapter() first.",
     });
   }
 
-  /** Prompt methods stand alone; trained biases of the base can belong to one adapter only. */
-  #checkTogether(added: Adapter): void {
+  /** Trained biases of the base can belong to one adapter only. */
+  #checkBias(added: Adapter): void {
     const trainsBias = (a: Adapter): boolean => (a.method?.layers?.bias?.(a.config) ?? "none") !== "none";
     const others = [...this.adapters.values()];
     if (!(trainsBias(added) && others.some(trainsBias))) return;
@@ -159,45 +206,76 @@ export class PeftModel<T extends TaskType = TaskType> {
     const file = await readAdapterConfig(folder);
     for (const warning of file.warnings) this.#warn(warning);
     const storedPrompt = !(await hasEncoder(folder));
-    const active = this.#active;
-    const attached = this.#add(name, file.config, { seed: this.base.seed, tokenize: () => [], storedPrompt });
-    const { adapter } = attached;
+    const stored = { seed: this.base.seed, tokenize: () => [], storedPrompt };
+    const { adapter } = this.#addLoaded(name, file.config, stored);
     adapter.loadedJson = file.json;
     adapter.loadedFloats = file.floats;
     try {
-      await this.#ready;
+      await this.ready();
       if (options.isTrainable === true) this.#checkTrainable(adapter);
       return await loadAdapterTensors(adapter, folder, this.base.runtime, options.strict ?? true);
     } catch (error) {
-      this.adapters.delete(name);
-      this.#active = active;
-      this.#ready = Promise.resolve();
+      this.#drop(adapter);
       throw error;
     }
   }
 
-  /** Makes one adapter, or several together, the active ones. */
+  /** Layers that a stored adapter names and this base lacks mean another base. */
+  #addLoaded(name: string, config: AdapterConfig, options: AttachOptions): Attached {
+    try {
+      return this.#add(name, config, options);
+    } catch (error) {
+      if (!(error instanceof PeftError) || error.code !== "adapter-targets") throw error;
+      throw new PeftError("adapter-mismatch", {
+        what: `The adapter "${name}" does not fit this model.`,
+        why: `${error.what} ${error.why}`,
+        fix: `load it on its own base (${config.baseModelNameOrPath ?? "its file names none"}).`,
+      });
+    }
+  }
+
+  /** Makes one adapter, or several together, the active ones. Throws "adapter-name", "adapter-config" (not together). */
   setAdapter(names: string | readonly string[]): void {
-    const list = typeof names === "string" ? [names] : [...names];
-    for (const name of list) this.#adapter(name);
+    const list = [...new Set(typeof names === "string" ? [names] : names)];
+    checkTogether(list.map((name) => this.#adapter(name)));
+    if (list.length === 0)
+      throw new PeftError("adapter-name", {
+        what: "setAdapter got no names.",
+        why: "one adapter at least is active.",
+        fix: "name one, or run on the plain base: disableAdapter(() => ...).",
+      });
     this.#active = list;
   }
 
+  /** Removes an adapter; what it changed of the base's weights is taken back. Throws "adapter-name". */
   deleteAdapter(name: string): void {
-    this.#adapter(name);
-    if (this.#merged?.names.includes(name))
+    const adapter = this.#adapter(name);
+    if (this.#isMerged(name) || (this.#merged.length > 0 && this.#residuals.has(adapter)))
       throw new PeftError("adapter-name", {
-        what: `The adapter "${name}" is merged into the base.`,
-        why: "its weights are part of the base's until unmerge().",
-        fix: "call unmerge() first.",
+        what: `The adapter "${name}" cannot be deleted while ${this.#mergedNames().join(", ")} are merged.`,
+        why: "what it changed of the base's weights cannot be taken back from under them.",
+        fix: "call unmergeAdapter() first.",
       });
-    this.adapters.delete(name);
-    this.#active = this.#active.filter((n) => n !== name);
-    const [first] = this.adapters.keys();
-    if (this.#active.length === 0 && first !== undefined) this.#active = [first];
+    this.#drop(adapter);
   }
 
-  /** Runs something on the plain base. */
+  #drop(adapter: Adapter): void {
+    const { name } = adapter;
+    if (this.adapters.get(name) === adapter) this.adapters.delete(name);
+    this.#together.clear();
+    this.#active = this.#active.filter((n) => this.adapters.has(n));
+    const [first] = this.adapters.keys();
+    if (this.#active.length === 0 && first !== undefined) this.#active = [first];
+    this.#after(async () => {
+      const { runtime } = this.base;
+      const loan = this.#residuals.get(adapter);
+      this.#residuals.delete(adapter);
+      if (loan !== undefined) await runtime.giveBack(loan);
+      await runtime.forget(adapter);
+    });
+  }
+
+  /** Runs something on the plain base; where an adapter keeps a part of it (PiSSA, OLoRA), on what is left, as in Python. */
   async disableAdapter<R>(run: () => Promise<R>): Promise<R> {
     const before = this.#disabled;
     this.#disabled = true;
@@ -212,9 +290,19 @@ export class PeftModel<T extends TaskType = TaskType> {
     return this.base;
   }
 
-  /** Trainable tensors of the active adapter, with their gradient. */
+  /** Trainable tensors of the active adapters, with their gradient. */
   trainableParameters(): Parameters {
-    return this.activeAdapter.parameters;
+    const adapters = this.#activeAdapters();
+    if (adapters.length === 1) return adapters[0]!.parameters;
+    const key = adapters.map((a) => a.uid).join();
+    const parameters = this.#together.get(key) ?? parametersOf(adapters);
+    this.#together.set(key, parameters);
+    return parameters;
+  }
+
+  #activeAdapters(): Adapter[] {
+    const names = this.#active.length === 0 ? ["default"] : this.#active;
+    return names.map((name) => this.#adapter(name));
   }
 
   getNbTrainableParameters(): { trainable: number; total: number } {
@@ -235,14 +323,14 @@ export class PeftModel<T extends TaskType = TaskType> {
 
   /** Logits, and the loss where the batch has labels. Dropout is off. */
   async forward(batch: Inputs<T>, options: PassOptions & RowAdapters = {}): Promise<ForwardResult> {
-    await this.#ready;
+    await this.ready();
     const view = this.#view(options.adapterNames, batch.inputIds.shape[0]);
     return forwardPass(this.base.runtime, view, batch as Inputs, options);
   }
 
   /** The loss alone, without dropout: no logits are held, however large the vocabulary. */
   async lossOf(batch: Inputs<T>, options: PassOptions & RowAdapters = {}): Promise<StepResult> {
-    await this.#ready;
+    await this.ready();
     const view = this.#view(options.adapterNames, batch.inputIds.shape[0]);
     const { sum, count } = await lossPass(this.base.runtime, view, batch as Inputs, options);
     return { loss: sum / count, count };
@@ -250,40 +338,34 @@ export class PeftModel<T extends TaskType = TaskType> {
 
   /** Adds the gradient of the loss to `trainableParameters()`, until an optimizer's step takes it. */
   async forwardBackward(batch: Inputs<T>, options: TrainOptions = {}): Promise<StepResult> {
-    await this.#ready;
-    const adapter = this.activeAdapter;
-    this.#checkTrainable(adapter);
-    const { parameters } = adapter;
-    const view = { adapters: [adapter], gates: [1] };
+    await this.ready();
+    const adapters = this.#activeAdapters();
+    for (const adapter of adapters) this.#checkTrainable(adapter);
+    const parameters = this.trainableParameters();
+    const view = viewOf(adapters, true);
     const settings = { ...options, seed: this.base.seed, step: parameters.step };
     const result = await backwardPass(this.base.runtime, view, parameters, batch as Inputs, settings);
     return { loss: result.sum / result.count, count: result.count };
   }
 
   #checkTrainable(adapter: Adapter): void {
-    if (this.#active.length > 1 && this.#active.includes(adapter.name))
-      throw new PeftError("training", {
-        what: `The adapters ${this.#active.join(", ")} are active together.`,
-        why: "one adapter is trained at a time.",
-        fix: `call setAdapter("${this.#active[0]}") first.`,
-      });
     if (adapter.prompt === "stored")
       throw new PeftError("training", {
         what: `The adapter "${adapter.name}" cannot be trained further.`,
         why: "its file holds the prompt's final rows only, not the encoder that made them.",
         fix: "train it here from the start (peft.js saves the encoder too), or use a method without an encoder.",
       });
-    if (this.#merged?.names.includes(adapter.name))
+    if (this.#isMerged(adapter.name))
       throw new PeftError("training", {
         what: `The adapter "${adapter.name}" is merged.`,
         why: "a merged adapter takes no part in the computation any more.",
-        fix: "call unmerge() first.",
+        fix: "call unmergeAdapter() first.",
       });
   }
 
   /** Continues prompts: [rows, tokens], prompt (or start token) included, as transformers returns them. */
   async generate(input: GenerateInput, settings: GenerateSettings & RowAdapters = {}): Promise<number[][]> {
-    await this.#ready;
+    await this.ready();
     const { adapterNames, ...options } = settings;
     const view = this.#view(adapterNames, input.inputIds.length);
     return generateWith(this.base, this.base.runtime, view, input, options);
@@ -291,81 +373,83 @@ export class PeftModel<T extends TaskType = TaskType> {
 
   /** Which adapters a run uses: the active ones, none where disabled, or row by row. */
   #view(names: readonly string[] | undefined, rows: number): View {
-    if (names !== undefined) return this.#mixedView(names, rows);
-    const merged = this.#merged?.names ?? [];
-    const active = this.#active.filter((n) => !merged.includes(n)).map((n) => this.#adapter(n));
-    if (!this.#disabled) return { adapters: active, gates: active.map(() => 1) };
-    const canGate = active.every((a) => a.replaced.size === 0 && a.method?.prompt === undefined);
-    return canGate ? { adapters: active, gates: active.map(() => 0) } : NO_ADAPTERS;
+    if (names === undefined) {
+      const active = this.#active.filter((n) => !this.#isMerged(n)).map((n) => this.#adapter(n));
+      return viewOf(active, !this.#disabled);
+    }
+    if (this.#disabled || this.#merged.length > 0)
+      throw new PeftError("batch", {
+        what: "adapterNames is given while adapters are disabled or merged.",
+        why: "rows cannot choose their adapter then.",
+        fix: "leave adapterNames out, or unmerge and enable adapters first.",
+      });
+    return mixedView(names, rows, (name) => this.#adapter(name));
   }
 
-  #mixedView(names: readonly string[], rows: number): View {
-    const used = [...new Set(names)].filter((n) => n !== BASE).map((n) => this.#adapter(n));
-    const whole = used.filter((a) => a.replaced.size > 0 || a.method?.prompt !== undefined);
-    if (names.length !== rows || whole.length > 0)
-      throw new PeftError("batch", {
-        what:
-          names.length !== rows
-            ? `adapterNames has ${names.length} names for ${rows} rows.`
-            : `The adapters ${whole.map((a) => a.name).join(", ")} cannot be mixed in one batch.`,
-        why:
-          names.length !== rows
-            ? "each row needs one."
-            : "they replace whole modules or add virtual tokens, which all rows share.",
-        fix:
-          names.length !== rows ? `give ${rows} names; "${BASE}" means none.` : "run them one after another.",
-      });
-    const gates = used.map((a) => Float32Array.from(names, (n) => (n === a.name ? 1 : 0)));
-    return { adapters: used, gates };
+  #isMerged(name: string): boolean {
+    return this.#merged.some((m) => m.name === name);
+  }
+
+  #mergedNames(): string[] {
+    return this.#merged.map((m) => m.name);
   }
 
   /** Merges the active adapters (or those named) into the base's weights; `safe` refuses NaN and leaves all as it was. */
   async mergeAdapter(options: { adapterNames?: readonly string[]; safe?: boolean } = {}): Promise<void> {
-    await this.#ready;
+    await this.ready();
     const names = options.adapterNames ?? this.#active;
-    if (this.#merged !== undefined) {
-      this.#warn(`Adapters ${this.#merged.names.join(", ")} are merged already; nothing was done.`);
-      return;
-    }
+    const adapters = names.map((n) => this.#adapter(n)).filter((a) => !this.#isMerged(a.name));
+    if (adapters.length < names.length)
+      this.#warn(`Adapters ${this.#mergedNames().join(", ")} are merged already: not once more.`);
+    if (adapters.length === 0) return;
     const { runtime } = this.base;
-    const merged = await mergedWeights(
-      runtime,
-      names.map((n) => this.#adapter(n)),
-      options.safe ?? false,
-    );
-    const before = new Map<string, Float32Array | undefined>();
-    for (const name of merged.keys())
-      before.set(name, runtime.isChanged(name) ? await runtime.weight(name) : undefined);
-    await runtime.changeWeights(merged);
-    this.#merged = { names: [...names], before };
+    const other = runtime.loans.find((loan) => loan.owner !== this);
+    if (other !== undefined)
+      throw new PeftError("adapter-config", {
+        what: `The adapters ${names.join(", ")} cannot be merged into this base.`,
+        why: `another PeftModel changed its weights: ${other.what}.`,
+        fix: "unmerge or unload there first, or load the base once more.",
+      });
+    checkTogether([...this.#mergedNames().map((n) => this.#adapter(n)), ...adapters]);
+    const merged = await mergedWeights(runtime, adapters, options.safe ?? false);
+    const loan = await runtime.lend(this, `${adapters.map((a) => a.name).join(", ")} are merged`, merged);
+    this.#merged.push(...adapters.map(({ name }) => ({ name, loan })));
   }
 
   /** Takes merged adapters out again: the base's weights are what they were, to the bit. */
   async unmergeAdapter(): Promise<void> {
-    if (this.#merged === undefined) {
+    if (this.#merged.length === 0) {
       this.#warn("No adapter is merged; nothing was done.");
       return;
     }
-    await this.base.runtime.changeWeights(this.#merged.before);
-    this.#merged = undefined;
+    const loans = [...new Set(this.#merged.map((m) => m.loan))];
+    this.#merged = [];
+    for (const loan of loans.reverse()) await this.base.runtime.giveBack(loan);
   }
 
   /** The base with the adapters merged into it, as a plain model: save it, and transformers loads it. */
   async mergeAndUnload(
     options: { adapterNames?: readonly string[]; safe?: boolean } = {},
   ): Promise<PreTrainedModel<T>> {
-    if (this.#merged === undefined) await this.mergeAdapter(options);
-    this.adapters.clear();
-    this.#active = [];
-    this.#merged = undefined;
-    return this.base;
+    await this.ready();
+    const names = [...new Set([...this.#mergedNames(), ...(options.adapterNames ?? this.#active)])];
+    const left = [...this.#residuals.keys()].filter((a) => !names.includes(a.name));
+    if (left.length > 0 && this.#merged.length > 0) await this.unmergeAdapter();
+    for (const adapter of left) this.#drop(adapter);
+    const adapterNames = names.filter((n) => !this.#isMerged(n));
+    if (adapterNames.length > 0) await this.mergeAdapter({ ...options, adapterNames });
+    for (const loan of [...this.#residuals.values(), ...this.#merged.map((m) => m.loan)])
+      this.base.runtime.keep(loan);
+    this.#residuals.clear();
+    this.#merged = [];
+    return this.unload();
   }
 
   /** The base without any adapter. */
   async unload(): Promise<PreTrainedModel<T>> {
-    if (this.#merged !== undefined) await this.unmergeAdapter();
-    this.adapters.clear();
-    this.#active = [];
+    if (this.#merged.length > 0) await this.unmergeAdapter();
+    for (const adapter of [...this.adapters.values()]) this.#drop(adapter);
+    await this.ready();
     return this.base;
   }
 
@@ -374,11 +458,30 @@ export class PeftModel<T extends TaskType = TaskType> {
     folder: string,
     options: { selectedAdapters?: readonly string[] } = {},
   ): Promise<void> {
-    await this.#ready;
-    for (const name of options.selectedAdapters ?? this.adapters.keys()) {
-      const adapter = this.#adapter(name);
-      const target = name === "default" ? folder : nodeFiles.join(folder, name);
-      await saveAdapter(adapter, target, this.base.runtime, await this.promptEmbeddings(name));
+    await this.ready();
+    const names = options.selectedAdapters ?? [...this.adapters.keys()];
+    for (const adapter of names.map((name) => this.#adapter(name))) {
+      const target = adapter.name === "default" ? folder : nodeFiles.join(folder, adapter.name);
+      await saveAdapter(adapter, target, this.base.runtime, await this.promptEmbeddings(adapter.name));
+    }
+  }
+
+  /**
+   * Uploads adapters to a repository on the Hub, which is made where it does not exist, as savePretrained writes them.
+   * Throws "hub", "aborted".
+   */
+  async pushToHub(
+    repo: string,
+    options: PushOptions & { selectedAdapters?: readonly string[] } = {},
+  ): Promise<{ url: string; commit: string }> {
+    const { selectedAdapters, ...push } = options;
+    const { cacheDir } = await hubSettings(push, nodeFiles);
+    const folder = nodeFiles.join(cacheDir, `push-${nodeFiles.owner()}-${this.base.runtime.unique()}`);
+    try {
+      await this.savePretrained(folder, selectedAdapters === undefined ? {} : { selectedAdapters });
+      return await pushFolder(folder, repo, push);
+    } finally {
+      await nodeFiles.remove(folder);
     }
   }
 
@@ -386,7 +489,7 @@ export class PeftModel<T extends TaskType = TaskType> {
   async promptEmbeddings(
     name: string,
   ): Promise<{ shape: readonly number[]; data: Float32Array } | undefined> {
-    await this.#ready;
+    await this.ready();
     const adapter = this.#adapter(name);
     const prompt = adapter.method?.prompt;
     if (prompt === undefined) return undefined;
@@ -403,11 +506,6 @@ export class PeftModel<T extends TaskType = TaskType> {
     });
     const { shape, data } = outputs["rows"]!;
     return { shape, data: data as Float32Array };
-  }
-
-  /** Waits for starting values that come from the base's weights. */
-  ready(): Promise<void> {
-    return this.#ready;
   }
 
   async close(): Promise<void> {

@@ -30,6 +30,15 @@ export interface View {
   readonly gates: readonly (number | Float32Array)[];
 }
 
+/** A change of the base's weights that will be taken back. */
+export interface Loan {
+  readonly owner: object;
+  /** Who changed them, in words. */
+  readonly what: string;
+  /** What they were before; undefined: the checkpoint's. */
+  readonly before: ReadonlyMap<string, Float32Array | undefined>;
+}
+
 export const NO_ADAPTERS: View = { adapters: [], gates: [] };
 
 export interface RunRequest {
@@ -59,6 +68,8 @@ export class Runtime {
   readonly #sent: Map<string, number> = new Map();
   readonly #names: Map<string, string> = new Map();
   readonly #overrides: Map<string, WeightSource> = new Map();
+  /** Changes of weights that will be taken back, the last one first. */
+  readonly #loans: Loan[] = [];
   #engine: Promise<Engine> | undefined;
   #uid = 0;
 
@@ -88,19 +99,46 @@ export class Runtime {
     return this.#overrides.get(name)?.data ?? (await this.weights.readF32(name));
   }
 
-  /** Whether a weight is not the checkpoint's any more. */
-  isChanged(name: string): boolean {
-    return this.#overrides.has(name);
+  get loans(): readonly Loan[] {
+    return this.#loans;
+  }
+
+  /** Changes weights of the base until `giveBack`. */
+  async lend(owner: object, what: string, changed: ReadonlyMap<string, Float32Array>): Promise<Loan> {
+    const before = new Map([...changed.keys()].map((name) => [name, this.#overrides.get(name)?.data]));
+    const loan = { owner, what, before };
+    this.#loans.push(loan);
+    await this.#changeWeights(changed);
+    return loan;
+  }
+
+  async giveBack(loan: Loan): Promise<void> {
+    this.keep(loan);
+    await this.#changeWeights(loan.before);
+  }
+
+  /** A change stays for good. */
+  keep(loan: Loan): void {
+    const at = this.#loans.indexOf(loan);
+    if (at >= 0) this.#loans.splice(at, 1);
+  }
+
+  /** Lets go of what the engine holds of an adapter. */
+  async forget(adapter: Adapter): Promise<void> {
+    const held = [...this.#sent.keys()].filter((name) => name.startsWith(`${adapter.uid}:`));
+    for (const name of held) this.#sent.delete(name);
+    await this.release(held);
   }
 
   /** Replaces weights of the base, or takes them back to the checkpoint's (undefined). */
-  async changeWeights(changed: ReadonlyMap<string, Float32Array | undefined>): Promise<void> {
+  async #changeWeights(changed: ReadonlyMap<string, Float32Array | undefined>): Promise<void> {
     const sources = new Map<string, WeightSource>();
     for (const [name, data] of changed) {
       const original = this.weights.sources.get(name) ?? internal(`no weight "${name}"`);
       if (data === undefined) this.#overrides.delete(name);
       else this.#overrides.set(name, { dtype: "f32", shape: original.shape, file: undefined, data });
       sources.set(name, this.#overrides.get(name) ?? original);
+      this.#sent.delete(baseHeld(name));
     }
     if (this.#engine !== undefined && sources.size > 0) await (await this.#engine).changeWeights(sources);
   }
@@ -181,20 +219,30 @@ export class Runtime {
     return compiled;
   }
 
+  async #hostWeight(name: string, shape: readonly number[]): Promise<HostTensor> {
+    const { weights, linears } = this.weights.inventory;
+    const tied = linears.get(name.slice(0, -".weight".length))?.weight;
+    return { dtype: "f32", shape, data: await this.weight(weights.has(name) ? name : tied!) };
+  }
+
   /** Feeds of the adapters' own inputs: tensors are sent where they changed, scales and gates with every run. */
   async #adapterFeeds(engine: Engine, view: View, compiled: Compiled): Promise<Record<string, Feed>> {
     const feeds: Record<string, Feed> = {};
     const changed: Record<string, HostTensor> = {};
     for (const [slot, adapter] of view.adapters.entries()) {
       const gate = view.gates[slot]!;
+      const instead =
+        gate === 0 ? new Map([...adapter.replaced].map(([name, key]) => [key, name])) : undefined;
       for (const entry of adapter.entries.values()) {
         const input = entryInput(slot, entry.key);
         if (!compiled.inputs.has(input)) continue;
-        const held = `${adapter.uid}:${entry.key}`;
+        const base = instead?.get(entry.key);
+        const held = base === undefined ? `${adapter.uid}:${entry.key}` : baseHeld(base);
+        const version = base === undefined ? adapter.version : 0;
         feeds[input] = { held };
-        if (this.#sent.get(held) === adapter.version) continue;
-        changed[held] = hostEntry(entry);
-        this.#sent.set(held, adapter.version);
+        if (this.#sent.get(held) === version) continue;
+        changed[held] = base === undefined ? hostEntry(entry) : await this.#hostWeight(base, entry.shape);
+        this.#sent.set(held, version);
       }
       feeds[gateInput(slot)] = scaleFeed(1, gate);
       for (const { site, scale } of adapter.scales()) feeds[scaleInput(slot, site)] = scaleFeed(scale, gate);
@@ -203,6 +251,9 @@ export class Runtime {
     return feeds;
   }
 }
+
+/** The engine's name for a weight of the base that is fed in place of an adapter's tensor. */
+const baseHeld = (name: string): string => `base:${name}`;
 
 /** Adapters' tensors are the inputs that can have a gradient; scales and gates are numbers of their configs. */
 function isTrained(name: string): boolean {

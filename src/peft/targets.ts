@@ -17,8 +17,15 @@ export function named(path: string, name: string): boolean {
   return path === name || path.endsWith(`.${name}`);
 }
 
+/** A regular expression of Python's, matched in full: named groups and a leading (?i) are written differently here. */
+function fullMatch(source: string): RegExp {
+  const flags = /^\(\?([ims]+)\)/.exec(source);
+  const body = source.slice(flags?.[0].length ?? 0).replaceAll("(?P<", "(?<");
+  return new RegExp(`^(?:${body})$`, flags?.[1] ?? "");
+}
+
 function matches(path: string, patterns: string | readonly string[]): boolean {
-  if (typeof patterns === "string") return new RegExp(`^(?:${patterns})$`).test(path);
+  if (typeof patterns === "string") return fullMatch(patterns).test(path);
   return patterns.some((name) => named(path, name));
 }
 
@@ -61,10 +68,8 @@ export function matchTargets(
   const embeddings = [...inventory.embeddings.values()].filter((e) => isSelected(e.path, selection, targets));
   const names = typeof targets === "string" ? [targets] : targets;
   if (linears.length + embeddings.length === 0) throw nothingMatches(spec, inventory, selection, names);
-  const paths = [...linears, ...embeddings].map((s) => s.path);
-  const all = [...inventory.linears.keys(), ...inventory.embeddings.keys()];
-  const unmatched =
-    typeof targets === "string" ? [] : names.filter((n) => ![...paths, ...all].some((p) => named(p, n)));
+  const paths = [...inventory.linears.keys(), ...inventory.embeddings.keys()];
+  const unmatched = typeof targets === "string" ? [] : names.filter((n) => !paths.some((p) => named(p, n)));
   return { linears, embeddings, unmatched };
 }
 
@@ -86,6 +91,18 @@ export function layerNames(inventory: Inventory): string[] {
   return [...new Set([...inventory.linears.keys(), ...inventory.embeddings.keys()].map(last))];
 }
 
+/** The name that shares most pairs of letters with `wanted`, if one shares half of them or more. */
+function nearest(wanted: string, names: readonly string[]): string | undefined {
+  const pairs = (s: string): Set<string> => new Set([...s].map((c, i) => c + (s[i + 1] ?? "")));
+  const own = pairs(wanted.slice(wanted.lastIndexOf(".") + 1));
+  const likeness = (name: string): number => {
+    const others = pairs(name);
+    return (2 * [...own].filter((p) => others.has(p)).length) / (own.size + others.size);
+  };
+  const [best] = [...names].sort((a, b) => likeness(b) - likeness(a));
+  return best !== undefined && likeness(best) >= 0.5 ? best : undefined;
+}
+
 function noTargets({ config, architecture }: ModelSpec, inventory: Inventory): PeftError {
   return new PeftError("adapter-targets", {
     what: `No targetModules are given for a ${config.modelType} model.`,
@@ -101,7 +118,8 @@ function nothingMatches(
   names: readonly string[],
 ): PeftError {
   const there = layerNames(inventory);
-  const suggested = spec.architecture.roles.targets ?? there.slice(0, 2);
+  const meant = new Set(names.map((n) => nearest(n, there)).filter((n) => n !== undefined));
+  const suggested = meant.size > 0 ? [...meant] : (spec.architecture.roles.targets ?? there.slice(0, 2));
   const known = names.some((n) => [...inventory.linears.keys()].some((p) => named(p, n)));
   return new PeftError("adapter-targets", {
     what: `No layer matches targetModules ${JSON.stringify(names)}.`,

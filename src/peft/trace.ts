@@ -1,17 +1,22 @@
 import type { AdapterConfig, Site } from "../adapters/method.js";
 import { internal } from "../errors.js";
 import type { Dim } from "../graph/dims.js";
-import { addDims } from "../graph/dims.js";
+import { addDims, mulDims } from "../graph/dims.js";
 import { Graph } from "../graph/graph.js";
 import type { EmbeddingSite, LinearSite, Trace } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
+import { isOp } from "../graph/ops.js";
 import type { AdaptedSite, Adapter } from "./adapter.js";
+import type { Packing } from "./packing.js";
+import { declarePacking, packRows, unpackRows } from "./packing.js";
 
 /** What a traced model named: its layers and its weights, in the order of their first use. */
 export interface Inventory {
   readonly linears: ReadonlyMap<string, LinearSite>;
   readonly embeddings: ReadonlyMap<string, EmbeddingSite>;
   readonly weights: ReadonlyMap<string, readonly number[]>;
+  /** Rows of the table that position ids choose from; undefined: positions have no end. */
+  readonly positions: number | undefined;
 }
 
 export interface TraceOptions {
@@ -23,6 +28,8 @@ export interface TraceOptions {
   readonly training: boolean;
   /** Virtual tokens stand before the input embeddings (they do not in a step of generation with a cache). */
   readonly virtual: boolean;
+  /** Padding is left out where the model works position by position. */
+  readonly packed: boolean;
 }
 
 /** Name of the graph input that holds an adapter's tensor. */
@@ -41,24 +48,36 @@ export class ModelTrace implements Trace {
   readonly linears: Map<string, LinearSite> = new Map();
   readonly embeddings: Map<string, EmbeddingSite> = new Map();
   readonly weights: Map<string, readonly number[]> = new Map();
+  positions: number | undefined;
   readonly options: TraceOptions;
   /** Per sample: keys of the random numbers of this step. */
   readonly randomKey: Tensor | undefined;
   readonly #dropouts: Map<string, number> = new Map();
+  readonly #packings: Packing[] = [];
+  /** Where a head sees chosen rows only: which ones of the flattened [batch, total]. */
+  #chosen: { readonly rows: Tensor; readonly of: readonly [Dim, Dim] } | undefined;
 
   constructor(options: TraceOptions) {
     this.options = options;
     this.randomKey = options.training ? this.g.input("randomKey", ["batch"], "i32") : undefined;
   }
 
-  /** A weight of the base, or what an adapter has in its place. */
-  parameter(name: string, shape: readonly number[]): Tensor {
+  /** A weight of the base, or what an adapter has in its place; `alias` is a tied module's own name for it. */
+  parameter(name: string, shape: readonly number[], alias = name): Tensor {
     this.weights.set(name, shape);
     for (const [slot, adapter] of this.options.adapters.entries()) {
-      const key = adapter.replaced.get(name);
+      const key = adapter.replaced.get(alias) ?? adapter.replaced.get(name);
       if (key !== undefined) return this.entry(slot, key);
     }
     return this.g.weight(name, shape);
+  }
+
+  /** Writes a head at chosen positions of hidden [batch, total, hidden]: rows [chunks, chunk] -> [chunks, chunk, n]. */
+  atRows(rows: Tensor, hidden: Tensor, head: (x: Tensor) => Tensor): Tensor {
+    this.#chosen = { rows, of: [hidden.shape[0]!, hidden.shape[1]!] };
+    const y = head(this.g.gather(this.g.rows(hidden), rows));
+    this.#chosen = undefined;
+    return y;
   }
 
   entry(slot: number, key: string): Tensor {
@@ -72,7 +91,7 @@ export class ModelTrace implements Trace {
     this.linears.set(site.path, site);
     const shape = site.transposed ? [site.inDim, site.outDim] : [site.outDim, site.inDim];
     const bias = site.bias === undefined ? undefined : this.parameter(site.bias, [site.outDim]);
-    const weight = this.parameter(site.weight, shape);
+    const weight = this.parameter(site.weight, shape, `${site.path}.weight`);
     const base = (x: Tensor): Tensor => {
       const y = this.#tiedRows(site, x, g.linear(x, weight, site.transposed));
       return bias === undefined ? y : g.add(y, bias);
@@ -89,6 +108,7 @@ export class ModelTrace implements Trace {
   embedding(site: EmbeddingSite, ids: Tensor): Tensor {
     const { g } = this;
     this.embeddings.set(site.path, site);
+    if (isOp(ids, "input") && ids.attrs.name === "positionIds") this.positions = site.vocab;
     const shape = [site.vocab, site.dim];
     const table = this.parameter(site.weight, shape);
     const base = (ids: Tensor): Tensor => this.#tokenRows(site, ids, g.gather(table, ids));
@@ -108,7 +128,44 @@ export class ModelTrace implements Trace {
   dropout(path: string, x: Tensor, p: number): Tensor {
     const count = this.#dropouts.get(path) ?? 0;
     this.#dropouts.set(path, count + 1);
-    return this.g.dropout(x, p, this.randomKey, `${path}#${count}`);
+    return this.#drop(`${path}#${count}`, x, p);
+  }
+
+  /** At chosen rows the mask is that of the whole [batch, total, n], so that it is one and the same wherever they lie. */
+  #drop(site: string, x: Tensor, p: number): Tensor {
+    const { g } = this;
+    const packing = this.#packings.find((k) => k.tokens === (this.#chosen ? this.#chosen.of : x.shape)[1]);
+    if (packing !== undefined && this.randomKey !== undefined && p > 0) {
+      const rows = this.#chosen?.rows;
+      const key = rows === undefined ? packing.key : g.gather(packing.key, g.reshape(rows, [mulDims(...rows.shape)]));
+      return g.reshape(g.dropout(g.rows(x), p, key, site), x.shape);
+    }
+    if (this.#chosen === undefined || this.randomKey === undefined || p === 0)
+      return g.dropout(x, p, this.randomKey, site);
+    const ones = g.expand(g.scalar(1), [...this.#chosen.of, x.shape.at(-1)!]);
+    return g.mul(x, g.gather(g.rows(g.dropout(ones, p, this.randomKey, site)), this.#chosen.rows));
+  }
+
+  /** A prompt is the same for all samples: so is its mask. x [rows, n] */
+  #dropPrompt(site: string, x: Tensor, p: number): Tensor {
+    const { g } = this;
+    if (this.randomKey === undefined) return x;
+    return g.squeeze(g.dropout(g.unsqueeze(x, 0), p, g.slice(this.randomKey, 0, 0, 1), site), 0);
+  }
+
+  /** Declares that sequences of this length can be packed. */
+  addPacking(name: string, length: Dim): void {
+    if (this.options.packed) this.#packings.push(declarePacking(this.g, name, length));
+  }
+
+  pack(x: Tensor): Tensor {
+    const packing = x.shape[0] === "batch" ? this.#packings.find((p) => p.length === x.shape[1]) : undefined;
+    return packing === undefined ? x : packRows(this.g, x, packing);
+  }
+
+  unpack(x: Tensor): Tensor {
+    const packing = this.#packings.find((p) => p.tokens === x.shape[1]);
+    return packing === undefined ? x : unpackRows(this.g, x, packing);
   }
 
   prepend(x: Tensor): Tensor {
@@ -130,10 +187,16 @@ export class ModelTrace implements Trace {
     const adapter = this.options.adapters[slot]!;
     const prompt = adapter.method?.prompt;
     if (prompt === undefined) return undefined;
+    let dropouts = 0;
     const rows =
       adapter.prompt === "stored"
         ? this.entry(slot, "prompt_embeddings")
-        : prompt.encode(this.g, (key) => this.entry(slot, `prompt_encoder.${key}`), adapter.config);
+        : prompt.encode(
+            this.g,
+            (key) => this.entry(slot, `prompt_encoder.${key}`),
+            adapter.config,
+            (x, p) => this.#dropPrompt(`prompt/${slot}#${dropouts++}`, x, p),
+          );
     return this.g.slice(rows, 0, 0, prompt.tokens(adapter.config));
   }
 
@@ -180,7 +243,7 @@ export class ModelTrace implements Trace {
       p: (key: string) => this.entry(slot, `${path}.${key}`),
       scale: this.#perRow(scaleInput(slot, path)),
       gate: this.#perRow(gateInput(slot)),
-      dropout: (x: Tensor, p: number) => this.g.dropout(x, p, this.randomKey, `${path}/${slot}`),
+      dropout: (x: Tensor, p: number) => this.#drop(`${path}/${slot}`, x, p),
     };
     if (adapted.kind === "linear")
       return (x) => adapted.method.forward({ ...common, site: adapted.site }, x, adapter.config);

@@ -27,7 +27,7 @@ interface Written {
 
 /** Every layer and weight of the model, from its config alone. */
 export function takeInventory(spec: ModelSpec): Inventory {
-  const trace = new ModelTrace({ adapters: [], mixed: false, training: false, virtual: false });
+  const trace = new ModelTrace({ adapters: [], mixed: false, training: false, virtual: false, packed: false });
   writeLogits(spec, trace);
   return trace;
 }
@@ -45,6 +45,7 @@ function stackInputs(
 ): TextInputs {
   const { g } = trace;
   const length = addDims(sizes.virtual, sizes.length);
+  trace.addPacking(names.ids, length);
   return {
     ids: g.input(names.ids, ["batch", sizes.length], "i64"),
     mask: g.input(names.mask, ["batch", addDims(sizes.past, length)], "i64"),
@@ -103,7 +104,7 @@ function writeHead(spec: ModelSpec, trace: ModelTrace, hidden: Tensor, mask: Ten
 /** logits over whole sequences: [batch, total, n], or [batch, n] where the task pools. */
 export function writeLogits(spec: ModelSpec, trace: ModelTrace): Tensor {
   const { hidden, mask } = writeHidden(spec, trace);
-  return writeHead(spec, trace, hidden, mask);
+  return writeHead(spec, trace, trace.unpack(hidden), mask);
 }
 
 /** The loss's sum and count, and the logits if they are asked for. */
@@ -114,9 +115,11 @@ export function writeLoss(
 ): { sum: Tensor; count: Tensor; logits: () => Tensor } {
   const { g } = trace;
   const { hidden, mask } = writeHidden(spec, trace);
-  const logits = (): Tensor => writeHead(spec, trace, hidden, mask);
+  const logits = (): Tensor => writeHead(spec, trace, trace.unpack(hidden), mask);
   const logitsAt = (positions: Tensor): Tensor =>
-    writeHead(spec, trace, g.gather(g.rows(hidden), positions), mask);
+    trace.options.mixed // scales are per row of the batch there
+      ? g.gather(g.rows(logits()), positions)
+      : trace.atRows(positions, hidden, (x) => writeHead(spec, trace, x, mask));
   return { ...loss.write({ g, config: spec.config, logits, logitsAt, mask }), logits };
 }
 

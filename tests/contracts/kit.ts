@@ -1,0 +1,139 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, onTestFinished } from "vitest";
+import { methods } from "../../src/adapters/index.js";
+import type { AdapterConfig } from "../../src/adapters/method.js";
+import type { TaskType } from "../../src/models/model.js";
+import type { Adapter } from "../../src/peft/adapter.js";
+import type { LoadOptions } from "../../src/peft/base_model.js";
+import { PreTrainedModel } from "../../src/peft/base_model.js";
+import type { Inputs } from "../../src/peft/feeds.js";
+import type { ForwardResult } from "../../src/peft/passes.js";
+import { PeftModel } from "../../src/peft/peft_model.js";
+
+/** Tolerances of the contracts: absolute or relative, whichever is larger. */
+export const CLOSE = 1e-4;
+export const SAME = 1e-6;
+
+export const TASKS = { t5: "SEQ_2_SEQ_LM", llama: "CAUSAL_LM", bert: "SEQ_CLS" } as const;
+export type Kind = keyof typeof TASKS;
+
+export function folderOf(model: string): string {
+  return join(import.meta.dirname, "../kit/models", model);
+}
+
+export function loadBase<T extends TaskType>(
+  task: T,
+  model: string,
+  options: LoadOptions = {},
+): Promise<PreTrainedModel<T>> {
+  return PreTrainedModel.load(task, folderOf(model), { threads: 1, ...options });
+}
+
+/** Padded rows of ids with a mask, and labels of the task. */
+export function batchOf<T extends TaskType>(task: T, rows: readonly number[][], labels: unknown): Inputs<T> {
+  const seq = Math.max(...rows.map((r) => r.length));
+  const pad = (of: (row: number[], i: number) => number): Int32Array =>
+    Int32Array.from(rows.flatMap((row) => Array.from({ length: seq }, (_, i) => of(row, i))));
+  const shape = [rows.length, seq] as const;
+  return {
+    task,
+    inputIds: { data: pad((row, i) => row[i] ?? 0), shape },
+    attentionMask: { data: pad((row, i) => (i < row.length ? 1 : 0)), shape },
+    ...(labels === undefined ? {} : { labels }),
+  } as unknown as Inputs<T>;
+}
+
+export function ids(rows: readonly number[][]): { data: Int32Array; shape: [number, number] } {
+  return { data: Int32Array.from(rows.flat()), shape: [rows.length, rows[0]!.length] };
+}
+
+const ROWS = [
+  [5, 7, 9, 11, 3],
+  [9, 40, 41, 42, 43, 44, 45],
+];
+
+/** A batch of two rows, one padded, for each of the three models. */
+export function sampleBatch(kind: Kind): Inputs {
+  const labels = {
+    t5: [
+      [7, 9, 60, -100],
+      [3, 11, 2, 1],
+    ],
+    llama: [
+      [-100, -100, 9, 11, 3, -100, -100],
+      [-100, 40, 41, 42, 43, 44, 45],
+    ],
+    bert: [[1], [3]],
+  }[kind];
+  return batchOf(TASKS[kind], ROWS, ids(labels));
+}
+
+/** The same rows and labels with everything twice as long, in three rows: another shape. */
+export function otherBatch(kind: Kind): Inputs {
+  const row = Array.from({ length: 11 }, (_, i) => 10 + i);
+  const labels = kind === "bert" ? [[0], [1], [2]] : [row, row, row];
+  return batchOf(TASKS[kind], [row, row, row], ids(labels));
+}
+
+/** A small config for every method, by what it can do. */
+export function configFor(method: string, options: Record<string, unknown> = {}): AdapterConfig {
+  const found = methods.find((m) => m.name === method)!;
+  return found.create({ ...(found.prompt ? { numVirtualTokens: 3 } : {}), ...options });
+}
+
+/** Values that are no start: a formula of name and place, so that every adapter does something. */
+export function disturb(adapter: Adapter, factor = 1): void {
+  for (const entry of adapter.entries.values()) {
+    const h = [...entry.key].reduce((n, c) => n + c.charCodeAt(0), 0) % 101;
+    entry.data.forEach((x, i) => {
+      entry.data[i] = x + factor * 0.2 * Math.sin(1.3 * i + h);
+    });
+  }
+  adapter.touch();
+}
+
+export interface Warned {
+  readonly model: PeftModel;
+  readonly warnings: string[];
+}
+
+/** A model with a disturbed adapter on it, and what it warned of; the test's end takes the adapters off again. */
+export async function adapted(
+  base: PreTrainedModel,
+  config: AdapterConfig,
+  name = "default",
+): Promise<Warned> {
+  const warnings: string[] = [];
+  const model = new PeftModel(base, (w) => warnings.push(w));
+  onTestFinished(async () => {
+    await model.unload();
+  });
+  model.addAdapter(name, config);
+  await model.ready();
+  disturb(model.activeAdapter);
+  return { model, warnings };
+}
+
+export async function logitsOf(
+  model: { forward(batch: Inputs): Promise<ForwardResult> },
+  batch: Inputs,
+): Promise<Float32Array> {
+  return (await model.forward(batch)).logits.data;
+}
+
+/** The largest difference, relative to numbers above 1. */
+export function difference(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  expect(a.length).toBe(b.length);
+  let worst = 0;
+  for (let i = 0; i < a.length; i++)
+    worst = Math.max(worst, Math.abs(a[i]! - b[i]!) / Math.max(1, Math.abs(b[i]!)));
+  return worst;
+}
+
+export function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), "peft-contracts-"));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
