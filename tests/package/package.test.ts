@@ -29,7 +29,7 @@ function link(name: string): void {
   symlinkSync(join(root, "node_modules", name), to, "junction");
 }
 
-// What `npm install --ignore-scripts peft.js-*.tgz` leaves behind, without its network: npm packs and links the
+// What `npm install --ignore-scripts peft.js-*.tgz` leaves, without its network: npm packs and links the
 // bin, and the dependencies are this checkout's, since npm would ask the registry for them.
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), "peft-package-"));
