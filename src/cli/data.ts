@@ -1,0 +1,46 @@
+import { AutoTokenizer, describeReport, encodeRows, labelNames, preview, specOf } from "../index.js";
+import { chooseTask, modelGroup, readConfigOf, showHub } from "./model.js";
+import type { Settings, Verb } from "./options.js";
+import { dataFiles, dataGroup, lengthOptions, readRows } from "./rows.js";
+import { withShipped } from "./shipped.js";
+import type { Terminal } from "./terminal.js";
+
+/** `peft data` */
+export const data: Verb = {
+  name: "data",
+  summary: "Show rows as the model will see them, with what is learnt marked.",
+  examples: [
+    'peft data --model bigscience/mt0-large --data tweets.csv --template "Tweet text : {Tweet text} Label : " --target "{Label}"',
+    "peft data --model HuggingFaceTB/SmolLM2-135M-Instruct --data chats.jsonl --rows 1",
+  ],
+  groups: [
+    modelGroup("the model that ships"),
+    dataGroup(...lengthOptions),
+    { title: "Output", options: [{ key: "rows", kind: "whole", help: "how many to show", byDefault: 3 }] },
+  ],
+  run,
+};
+
+async function run(given: Settings, terminal: Terminal): Promise<number> {
+  const settings = await withShipped(given, terminal);
+  const rows = await readRows(settings, dataFiles(settings));
+  const name = settings.text("model")!;
+  const hub = { progress: showHub(terminal), revision: settings.text("revision") };
+  const json = await readConfigOf(name, hub);
+  const task = chooseTask(settings, json, rows);
+  const tokenizer = await AutoTokenizer.fromPretrained(name, hub);
+  const { samples, report } = encodeRows(rows, {
+    tokenizer,
+    task,
+    vocabSize: specOf(json, task).config.vocabSize,
+    emptyLabels: "drop",
+    ...settings.pick(["maxLength", "maxTargetLength", "labels"]),
+  });
+  const shown = preview(samples, tokenizer, settings.number("rows"), {
+    style: terminal.showsToPerson ? "ansi" : "brackets",
+    labelNames: labelNames(rows),
+  });
+  for (const [i, text] of shown.entries()) terminal.print(`${rows[samples[i]!.row]!.at}\n${text}\n`);
+  terminal.print(`${describeReport(report)} ${task}.`);
+  return 0;
+}

@@ -1,0 +1,69 @@
+import { formatBytes, PeftError } from "../index.js";
+import { adapterOption, engineGroup, modelGroup, openModel } from "./model.js";
+import type { Settings, Verb } from "./options.js";
+import type { Terminal } from "./terminal.js";
+
+/** `peft merge` */
+export const merge: Verb = {
+  name: "merge",
+  summary: "Merge an adapter into its base: a plain folder that transformers loads.",
+  examples: [
+    "peft merge --adapter out --output merged",
+    "peft merge --model bigscience/mt0-large --adapter me/tweets --output merged --dtype f16",
+  ],
+  groups: [
+    modelGroup("the adapter's own base", adapterOption),
+    {
+      title: "Output",
+      options: [
+        { key: "output", kind: "text", value: "FOLDER", help: "where to put the merged model" },
+        {
+          key: "dtype",
+          kind: "text",
+          help: "how to store the weights",
+          choices: ["f32", "f16", "bf16"],
+          byDefault: "f32",
+        },
+        { key: "overwrite", kind: "flag", help: "write into a folder that is not empty" },
+      ],
+    },
+    engineGroup,
+  ],
+  run,
+};
+
+async function run(settings: Settings, terminal: Terminal): Promise<number> {
+  const [adapter, output] = [settings.text("adapter"), settings.text("output")];
+  if (adapter === undefined || output === undefined) throw missing(adapter === undefined);
+  const names = await terminal.list(output);
+  if (names.length > 0 && !settings.flag("overwrite")) throw notEmpty(output, names);
+  const { base, adapted } = await openModel(settings, terminal);
+  try {
+    const merged = await adapted!.mergeAndUnload({ safe: true });
+    await terminal.makeWritable(output);
+    const dtype = settings.text("dtype") as "f32" | "f16" | "bf16";
+    await merged.savePretrained(output, { dtype });
+    const size = base.numParameters() * (dtype === "f32" ? 4 : 2);
+    terminal.print(`Merged ${adapter} into ${base.name}: ${output} (${dtype}, ${formatBytes(size)}).`);
+    terminal.note(`Next: peft generate --model ${output} --prompt "..."`);
+    return 0;
+  } finally {
+    await base.close();
+  }
+}
+
+function missing(isAdapter: boolean): PeftError {
+  return new PeftError("option", {
+    what: isAdapter ? "No adapter is given." : "No output folder is given.",
+    why: isAdapter ? "there is nothing to merge." : "the base and the adapter stay as they are.",
+    fix: isAdapter ? "add --adapter FOLDER_OR_HUB_ID." : "add --output FOLDER.",
+  });
+}
+
+function notEmpty(output: string, names: readonly string[]): PeftError {
+  return new PeftError("output", {
+    what: `The output folder "${output}" is not empty.`,
+    why: `it holds ${names.slice(0, 5).join(", ")}${names.length > 5 ? ", ..." : ""}.`,
+    fix: "choose another folder with --output, or add --overwrite.",
+  });
+}

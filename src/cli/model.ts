@@ -1,0 +1,212 @@
+import {
+  AutoTokenizer,
+  formatBytes,
+  type HubEvent,
+  labelNames,
+  PeftError,
+  PeftModel,
+  PreTrainedModel,
+  type Row,
+  readJsonObject,
+  resolveFolder,
+  type TaskType,
+  type Tokenizer,
+} from "../index.js";
+import type { Option, OptionGroup, Settings } from "./options.js";
+import { readLabels } from "./output.js";
+import type { Terminal } from "./terminal.js";
+
+export const tasks: readonly TaskType[] = [
+  "SEQ_2_SEQ_LM",
+  "CAUSAL_LM",
+  "SEQ_CLS",
+  "TOKEN_CLS",
+  "QUESTION_ANS",
+  "FEATURE_EXTRACTION",
+];
+
+const revision: Option = {
+  key: "revision",
+  kind: "text",
+  help: "a branch, tag or commit",
+  otherwise: "main",
+};
+const task: Option = {
+  key: "task",
+  kind: "text",
+  help: "what the model is for",
+  choices: tasks,
+  otherwise: "by the adapter, the model's config.json and the data",
+};
+
+export function modelGroup(otherwise?: string, ...more: readonly Option[]): OptionGroup {
+  const model: Option = { key: "model", kind: "text", value: "NAME", help: "a folder or a Hub id" };
+  const shown = otherwise === undefined ? model : { ...model, otherwise };
+  return { title: "Model", options: [shown, ...more, revision, task] };
+}
+
+export const adapterOption: Option = {
+  key: "adapter",
+  kind: "text",
+  value: "NAME",
+  help: "an adapter's folder or Hub id",
+};
+
+export const engineGroup: OptionGroup = {
+  title: "Engine",
+  options: [
+    { key: "threads", kind: "whole", help: "threads that compute", otherwise: "all of this machine" },
+    { key: "device", kind: "text", help: "where to compute: cpu, webgpu, cuda, ...", otherwise: "cpu" },
+    {
+      key: "resident",
+      kind: "text",
+      help: "f16 and bf16 weights in memory: f32 is faster, stored is smaller",
+      choices: ["f32", "stored"],
+      otherwise: "f32",
+    },
+  ],
+};
+
+export interface Opened {
+  readonly base: PreTrainedModel;
+  /** With the adapter that was asked for. */
+  readonly adapted: PeftModel | undefined;
+  readonly tokenizer: Tokenizer;
+}
+
+/** Loads the model, its tokenizer and the adapter that the settings name, for the task that they or the rows mean. */
+export async function openModel(
+  settings: Settings,
+  terminal: Terminal,
+  { rows, signal }: { rows?: readonly Row[]; signal?: AbortSignal } = {},
+): Promise<Opened> {
+  const hub = { progress: showHub(terminal), signal, revision: settings.text("revision") };
+  const name = await baseName(settings, terminal);
+  const json = await readConfigOf(name, hub);
+  const adapter = await adapterJson(settings, hub);
+  const chosen = chooseTask(settings, json, rows, adapter?.["task_type"]);
+  const base = await PreTrainedModel.load(chosen, name, {
+    ...hub,
+    ...settings.pick(["threads", "device", "resident", "seed"]),
+    config: headFields(chosen, rows),
+  });
+  const tokenizer = await AutoTokenizer.fromPretrained(name, hub);
+  const folder = settings.text("adapter");
+  const adapted =
+    folder === undefined
+      ? undefined
+      : await PeftModel.fromPretrained(base, folder, { ...hub, revision: undefined });
+  return { base, adapted, tokenizer };
+}
+
+type Hub = Parameters<typeof resolveFolder>[1];
+
+/** config.json of a folder or a Hub repository, and nothing else of it. */
+export async function readConfigOf(name: string, hub: Hub = {}): Promise<Record<string, unknown>> {
+  const folder = await resolveFolder(name, { ...hub, files: ["config.json"] });
+  return readJsonObject(`${folder}/config.json`);
+}
+
+async function adapterJson(settings: Settings, hub: Hub): Promise<Record<string, unknown> | undefined> {
+  const name = settings.text("adapter");
+  if (name === undefined) return undefined;
+  const folder = await resolveFolder(name, { ...hub, revision: undefined, files: ["adapter_config.json"] });
+  return readJsonObject(`${folder}/adapter_config.json`);
+}
+
+/** The model that is named, or the adapter's own base. */
+async function baseName(settings: Settings, terminal: Terminal): Promise<string> {
+  const name = settings.text("model");
+  if (name !== undefined) return name;
+  const base = (await adapterJson(settings, { progress: showHub(terminal) }))?.["base_model_name_or_path"];
+  if (typeof base === "string") return base;
+  throw new PeftError("option", {
+    what: "No model is given.",
+    why: settings.isGiven("adapter") ? "the adapter does not name its base." : "there is nothing to load.",
+    fix: "add --model FOLDER_OR_HUB_ID.",
+  });
+}
+
+/** Classes of the rows' labels for a head that is made for them. */
+function headFields(chosen: TaskType, rows: readonly Row[] | undefined): Record<string, unknown> {
+  const first = rows?.[0];
+  if (first === undefined || (chosen !== "SEQ_CLS" && chosen !== "TOKEN_CLS")) return {};
+  const problem = first.kind === "classify" ? { problem_type: first.problemType } : {};
+  if (first.kind === "classify" && first.problemType === "regression") return { ...problem, num_labels: 1 };
+  const names = labelNames(rows!);
+  if (names.length === 0) return problem;
+  return {
+    ...problem,
+    num_labels: names.length,
+    id2label: Object.fromEntries(names.map((name, id) => [String(id), name])),
+    label2id: Object.fromEntries(names.map((name, id) => [name, id])),
+  };
+}
+
+/** transformers' class names end in what the model is for. */
+const tasksByClass: readonly (readonly [RegExp, TaskType])[] = [
+  [/(ForConditionalGeneration|Seq2SeqLM)$/, "SEQ_2_SEQ_LM"],
+  [/(ForCausalLM|LMHeadModel)$/, "CAUSAL_LM"],
+  [/ForSequenceClassification$/, "SEQ_CLS"],
+  [/ForTokenClassification$/, "TOKEN_CLS"],
+  [/ForQuestionAnswering$/, "QUESTION_ANS"],
+];
+
+const tasksByKind: { readonly [K in Row["kind"]]: TaskType } = {
+  prompt: "CAUSAL_LM",
+  chat: "CAUSAL_LM",
+  text: "CAUSAL_LM",
+  classify: "SEQ_CLS",
+  tokens: "TOKEN_CLS",
+  question: "QUESTION_ANS",
+};
+
+/** What is said; else what the adapter was made for; else what the data are good for; else what the model was made for. */
+export function chooseTask(
+  settings: Settings,
+  json: Readonly<Record<string, unknown>>,
+  rows?: readonly Row[],
+  ofAdapter?: unknown,
+): TaskType {
+  const said = settings.text("task") ?? ofAdapter;
+  if (typeof said === "string" && tasks.includes(said as TaskType)) return said as TaskType;
+  const name = [json["architectures"]].flat()[0];
+  const byClass = tasksByClass.find(([form]) => typeof name === "string" && form.test(name))?.[1];
+  const kind = rows?.[0]?.kind;
+  const byKind = kind === undefined ? undefined : tasksByKind[kind];
+  if (byKind !== undefined && byKind !== "CAUSAL_LM") return byKind;
+  if (byClass !== undefined || byKind !== undefined)
+    return byClass ?? (json["is_encoder_decoder"] === true ? "SEQ_2_SEQ_LM" : byKind!);
+  throw new PeftError("unknown-task", {
+    what: "It is not known what the model is for.",
+    why: `its config.json names ${typeof name === "string" ? `the class ${name}` : "no class"}, which has no head for a task.`,
+    fix: `say it: --task ${tasks.join(", ")}.`,
+  });
+}
+
+/** Classes in the order in which the adapter, or the model, learnt them. */
+export async function knownLabels(
+  settings: Settings,
+  terminal: Terminal,
+): Promise<readonly string[] | undefined> {
+  const said = settings.list("labels");
+  if (said.length > 0) return said;
+  const adapter = settings.text("adapter");
+  const ofRun = adapter === undefined ? undefined : await readLabels(adapter, terminal);
+  if (ofRun !== undefined) return ofRun;
+  const names = (await readConfigOf(await baseName(settings, terminal)))["id2label"];
+  if (typeof names !== "object" || names === null) return undefined;
+  const list = Object.values(names).map(String);
+  return list.every((label, id) => label === `LABEL_${id}`) ? undefined : list;
+}
+
+/** Downloads, one line each on stderr. */
+export function showHub({ note }: Terminal): (event: HubEvent) => void {
+  return (event) => {
+    if (event.kind === "start" && event.files > 0)
+      note(`Downloading ${event.files} files, ${formatBytes(event.bytes)}.`);
+    if (event.kind === "done") note(`  ${event.file}`);
+    if (event.kind === "retry") note(`  ${event.reason}; trying again in ${Math.ceil(event.seconds)} s`);
+    if (event.kind === "offline") note(`The Hub does not answer (${event.reason}); using the cache.`);
+  };
+}

@@ -1,0 +1,120 @@
+import type { Terminal } from "./terminal.js";
+
+/** What a value is: decides how its text on the command line is read, and what a config file may hold. */
+export type OptionKind =
+  | "text"
+  | "number"
+  | "whole"
+  | "flag"
+  /** Words between commas. */
+  | "names"
+  /** Names, or a regular expression, or "all-linear". */
+  | "targets"
+  /** One number, or several between commas. */
+  | "numberOrNumbers"
+  | "numbers"
+  /** `q_proj=4,v_proj=8`, or JSON. */
+  | "map"
+  | "json"
+  /** JSON where it is some, else text. */
+  | "value";
+
+/** One option: a flag of the command line, a key of a config file, a name of the API. */
+export interface Option {
+  /** camelCase, as the API has it; the flag is the same in kebab-case. */
+  readonly key: string;
+  readonly kind: OptionKind;
+  readonly help: string;
+  /** Taken where nothing is given. */
+  readonly byDefault?: unknown;
+  /** The default in words, where it is found out later. */
+  readonly otherwise?: string;
+  readonly choices?: readonly string[];
+  /** What stands for the value in help: FILE. */
+  readonly value?: string;
+  /** May be given more than once. */
+  readonly many?: true;
+}
+
+export interface OptionGroup {
+  readonly title: string;
+  readonly options: readonly Option[];
+}
+
+export interface Argument {
+  readonly name: string;
+  readonly help: string;
+}
+
+/** One command of `peft`: parse, call, print. Returns an exit code. */
+export interface Verb {
+  readonly name: string;
+  readonly summary: string;
+  readonly examples: readonly string[];
+  readonly arguments?: readonly Argument[];
+  readonly groups: readonly OptionGroup[];
+  readonly run: (settings: Settings, terminal: Terminal) => Promise<number>;
+}
+
+/** The options of one run, checked: flags over the config file over defaults. */
+export class Settings {
+  readonly #given: ReadonlyMap<string, unknown>;
+  readonly #defaults: ReadonlyMap<string, unknown>;
+
+  constructor(given: ReadonlyMap<string, unknown>, defaults: ReadonlyMap<string, unknown>) {
+    this.#given = given;
+    this.#defaults = defaults;
+  }
+
+  /** Whether the user said something. */
+  isGiven(key: string): boolean {
+    return this.#given.has(key);
+  }
+  get(key: string): unknown {
+    return this.#given.get(key) ?? this.#defaults.get(key);
+  }
+  text(key: string): string | undefined {
+    return this.get(key) as string | undefined;
+  }
+  number(key: string): number | undefined {
+    return this.get(key) as number | undefined;
+  }
+  flag(key: string): boolean {
+    return (this.get(key) as boolean | undefined) ?? false;
+  }
+  list(key: string): readonly string[] {
+    const value = this.get(key) as string | readonly string[] | undefined;
+    return value === undefined ? [] : typeof value === "string" ? [value] : value;
+  }
+  /** Those of these keys that have a value, as an object for the API. */
+  pick(keys: readonly string[]): Record<string, unknown> {
+    return Object.fromEntries(
+      keys.flatMap((key) => (this.get(key) === undefined ? [] : [[key, this.get(key)]])),
+    );
+  }
+  /** What the user gave of these keys. */
+  pickGiven(keys: readonly string[]): Record<string, unknown> {
+    return Object.fromEntries(keys.flatMap((key) => (this.isGiven(key) ? [[key, this.get(key)]] : [])));
+  }
+  /** The same with values under what was given. */
+  over(base: Readonly<Record<string, unknown>>): Settings {
+    return new Settings(new Map([...Object.entries(base), ...this.#given]), this.#defaults);
+  }
+}
+
+/** Defaults by key. */
+export function defaultsOf(options: readonly Option[]): Map<string, unknown> {
+  return new Map(
+    options.flatMap(({ key, byDefault }) => (byDefault === undefined ? [] : [[key, byDefault] as const])),
+  );
+}
+
+export function optionsOf(verb: Verb): readonly Option[] {
+  return verb.groups.flatMap((group) => group.options);
+}
+
+/** The flag of an option: `--lora-alpha`; `--no-shuffle` where it is on by default. */
+export function flagOf({ key, kind, byDefault }: Pick<Option, "key" | "kind" | "byDefault">): string {
+  const name = key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  return kind === "flag" && byDefault === true ? `--no-${name}` : `--${name}`;
+}

@@ -1,0 +1,125 @@
+import { PeftError } from "../index.js";
+import type { Settings } from "./options.js";
+import type { Terminal } from "./terminal.js";
+
+/** What a run was asked to do. It lies in the run's folder, so that the next one knows whether it may go on. */
+export interface RunRecord {
+  readonly settings: Readonly<Record<string, unknown>>;
+  /** SHA-256 of the data files. */
+  readonly files: Readonly<Record<string, string>>;
+  readonly labels: readonly string[];
+  readonly finished: boolean;
+}
+
+const recordFile = "run.json";
+/** Files that a run writes: what --overwrite removes. */
+const ofRun = [
+  /^(run\.json|training_config\.json|metrics\.jsonl|report\.html|README\.md|checkpoints)$/,
+  /^adapter_.*\.(json|safetensors)$/,
+  /^(tokenizer.*|vocab\..*|merges\.txt|special_tokens_map\.json|added_tokens\.json|spiece\.model)$/,
+  /^chat_template\..*$|^\..*\.tmp$/,
+];
+const isOfRun = (name: string): boolean => ofRun.some((form) => form.test(name));
+
+/**
+ * Decides whether a run may write to its folder: it is new, or goes on with a run that was interrupted. Throws "output" where
+ * the folder holds a finished run, one with other options, or other files; and where it cannot be written.
+ */
+export async function openOutput(
+  folder: string,
+  record: RunRecord,
+  overwrite: boolean,
+  terminal: Terminal,
+): Promise<"new" | "resume" | "overwrite"> {
+  const names = await terminal.list(folder);
+  if (names.length === 0) {
+    await terminal.makeWritable(folder);
+    return "new";
+  }
+  if (overwrite) {
+    const others = names.filter((name) => !isOfRun(name));
+    if (others.length > 0) throw foreign(folder, others);
+    await terminal.makeWritable(folder);
+    return "overwrite";
+  }
+  const before = names.includes(recordFile) ? await readRecord(folder, terminal) : undefined;
+  if (before === undefined) throw foreign(folder, names);
+  const differences = compare(before, record);
+  if (differences.length > 0) throw otherRun(folder, differences);
+  if (before.finished) throw isFinished(folder);
+  await terminal.makeWritable(folder);
+  return "resume";
+}
+
+/** Removes what a former run left, when all that could go wrong before the new one has gone well. */
+export async function clearOutput(folder: string, terminal: Terminal): Promise<void> {
+  for (const name of (await terminal.list(folder)).filter(isOfRun))
+    await terminal.remove(terminal.join(folder, name));
+}
+
+export async function writeRecord(folder: string, record: RunRecord, terminal: Terminal): Promise<void> {
+  await terminal.writeFile(terminal.join(folder, recordFile), `${JSON.stringify(record, undefined, 2)}\n`);
+}
+
+async function readRecord(folder: string, terminal: Terminal): Promise<RunRecord | undefined> {
+  try {
+    const record = JSON.parse(await terminal.readFile(terminal.join(folder, recordFile)));
+    return typeof record?.settings === "object" && typeof record?.files === "object" ? record : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The classes that an adapter of ours was trained on, in the order of their ids. */
+export async function readLabels(
+  adapter: string,
+  terminal: Terminal,
+): Promise<readonly string[] | undefined> {
+  const record = await readRecord(adapter, terminal);
+  return record === undefined || record.labels.length === 0 ? undefined : record.labels;
+}
+
+/** SHA-256 of the files that the settings name. */
+export async function digests(settings: Settings, terminal: Terminal): Promise<Record<string, string>> {
+  const paths = ["data", "validation", "test"].flatMap((key) => settings.list(key));
+  const entries = paths.map(async (path) => [path, await terminal.digest(path)] as const);
+  return Object.fromEntries(await Promise.all(entries));
+}
+
+function compare(before: RunRecord, now: RunRecord): string[] {
+  const keys = new Set([...Object.keys(before.settings), ...Object.keys(now.settings)]);
+  const show = (value: unknown): string => (value === undefined ? "not given" : JSON.stringify(value));
+  const options = [...keys].flatMap((key) => {
+    const [old, wanted] = [show(before.settings[key]), show(now.settings[key])];
+    return old === wanted ? [] : [`${key} was ${old} and is ${wanted}`];
+  });
+  const files = Object.entries(now.files).flatMap(([path, digest]) =>
+    before.files[path] === undefined || before.files[path] === digest ? [] : [`"${path}" has changed`],
+  );
+  return [...options, ...files];
+}
+
+function foreign(folder: string, names: readonly string[]): PeftError {
+  const some = names.slice(0, 5).join(", ") + (names.length > 5 ? ", ..." : "");
+  return new PeftError("output", {
+    what: `The output folder "${folder}" is not empty.`,
+    why: `it holds ${some}, which no run of \`peft train\` put there (it has no ${recordFile} that can be read).`,
+    fix: `choose another folder with --output${names.every(isOfRun) ? ", or add --overwrite to start anew" : ""}.`,
+  });
+}
+
+function otherRun(folder: string, differences: readonly string[]): PeftError {
+  return new PeftError("output", {
+    what: `The output folder "${folder}" holds a run with other options.`,
+    why: `${differences.join("; ")}.`,
+    fix: "choose another folder with --output, or add --overwrite to start anew.",
+  });
+}
+
+function isFinished(folder: string): PeftError {
+  return new PeftError("output", {
+    what: `The output folder "${folder}" holds this very run, finished.`,
+    why: "the same options and data would give the same adapter.",
+    fix: `use it with \`peft generate --adapter ${folder}\`, or add --overwrite to train it again.`,
+  });
+}

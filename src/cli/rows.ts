@@ -1,0 +1,125 @@
+import {
+  type LoadDatasetOptions,
+  labelNames,
+  loadDataset,
+  PeftError,
+  type Row,
+  split,
+  type TaskType,
+} from "../index.js";
+import type { Option, OptionGroup, Settings } from "./options.js";
+
+/** Where rows come from and what in them is learnt. */
+export function dataGroup(...more: readonly Option[]): OptionGroup {
+  const data: Option = {
+    key: "data",
+    kind: "text",
+    value: "FILE",
+    many: true,
+    help: "JSONL, JSON, CSV or Parquet; may be given more than once",
+  };
+  return { title: "Data", options: [data, ...more, ...rowOptions] };
+}
+
+const rowOptions: readonly Option[] = [
+  { key: "template", kind: "text", help: 'the prompt, with columns in braces: "Tweet : {text} Label : "' },
+  { key: "target", kind: "text", help: 'what is learnt after it: "{label}"' },
+  { key: "text", kind: "text", value: "COLUMN", help: "the column of the text that is classified" },
+  { key: "pair", kind: "text", value: "COLUMN", help: "the column of a second text" },
+  { key: "label", kind: "text", value: "COLUMN", help: "the column of the class" },
+  { key: "messages", kind: "text", value: "COLUMN", help: "the column of a chat's messages" },
+  {
+    key: "labels",
+    kind: "names",
+    help: "names of the classes in the order of their ids",
+    otherwise: "sorted",
+  },
+  {
+    key: "kind",
+    kind: "text",
+    help: "what a row is",
+    choices: ["prompt", "chat", "text", "classify", "tokens", "question"],
+    otherwise: "read off the columns",
+  },
+  {
+    key: "problemType",
+    kind: "text",
+    help: "what the labels are",
+    choices: ["single_label_classification", "multi_label_classification", "regression"],
+    otherwise: "read off the labels",
+  },
+  {
+    key: "format",
+    kind: "text",
+    help: "the form of the files",
+    choices: ["jsonl", "json", "csv", "tsv", "parquet"],
+    otherwise: "by their extension",
+  },
+  { key: "limit", kind: "whole", help: "read no more than so many rows of a file", otherwise: "all" },
+];
+
+export const lengthOptions: readonly Option[] = [
+  { key: "maxLength", kind: "whole", help: "longest sample in tokens", otherwise: "the tokenizer's limit" },
+  {
+    key: "maxTargetLength",
+    kind: "whole",
+    help: "longest target of an encoder-decoder",
+    otherwise: "maxLength",
+  },
+];
+
+export const rowKeys: readonly string[] = rowOptions.map((option) => option.key);
+
+/** Rows of a file as the settings describe them. */
+export function readRows(
+  settings: Settings,
+  files: readonly string[],
+  labels?: readonly string[],
+): Promise<Row[]> {
+  const columns = settings.pick(["text", "pair", "label", "messages"]) as Record<string, string>;
+  const task = settings.text("task") as TaskType | undefined;
+  const options = settings.pick(["template", "target", "kind", "problemType", "format", "limit", "labels"]);
+  return loadDataset(files, {
+    ...(options as LoadDatasetOptions),
+    ...(Object.keys(columns).length === 0 ? {} : { columns }),
+    ...(task === undefined ? {} : { taskType: task }),
+    ...(labels === undefined || labels.length === 0 ? {} : { labels }),
+  });
+}
+
+export interface TrainingRows {
+  readonly train: readonly Row[];
+  readonly validation: readonly Row[] | undefined;
+  readonly test: readonly Row[] | undefined;
+}
+
+/** The rows of a run; all splits have the classes of the training rows. */
+export async function readTrainingRows(settings: Settings): Promise<TrainingRows> {
+  const all = await readRows(settings, dataFiles(settings));
+  const names = labelNames(all);
+  const read = async (key: string): Promise<Row[] | undefined> => {
+    const file = settings.text(key);
+    return file === undefined ? undefined : readRows(settings, [file], names);
+  };
+  const [validation, test] = [await read("validation"), await read("test")];
+  const part = settings.number("validationSplit");
+  if (part === undefined) return { train: all, validation, test };
+  if (validation !== undefined)
+    throw new PeftError("option", {
+      what: "validation and validationSplit are both given.",
+      why: "the first names a file for validation, the second takes rows away from training.",
+      fix: "leave one of them out.",
+    });
+  return { ...split(all, { validation: part, seed: settings.number("seed") ?? 0 }), test };
+}
+
+/** Throws "option" where no file is named. */
+export function dataFiles(settings: Settings): readonly string[] {
+  const files = settings.list("data");
+  if (files.length > 0) return files;
+  throw new PeftError("option", {
+    what: "No data are given.",
+    why: "there must be rows to work on.",
+    fix: "add --data FILE (JSONL, JSON, CSV or Parquet).",
+  });
+}

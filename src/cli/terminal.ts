@@ -1,0 +1,170 @@
+import { createHash } from "node:crypto";
+import * as fs from "node:fs/promises";
+import * as paths from "node:path";
+import { createInterface } from "node:readline/promises";
+import { fileURLToPath } from "node:url";
+import { PeftError } from "../index.js";
+
+/** The world outside: files, streams, signals. The only file of cli/ that knows Node. */
+export interface Terminal {
+  /** A line of results, to stdout. */
+  print(line: string): void;
+  /** Text of results without an end of line. */
+  write(text: string): void;
+  /** A line about the work, to stderr. */
+  note(line: string): void;
+  readonly stderr: NodeJS.WriteStream;
+  /** Whether a person reads what is printed, and whether one types. */
+  readonly showsToPerson: boolean;
+  readonly hearsPerson: boolean;
+  /** Everything that is piped in; "" where nothing is. */
+  readInput(): Promise<string>;
+  /** Lines that a person types, until they end it with Ctrl-D or Ctrl-C. */
+  ask(prompt: string): AsyncIterable<string>;
+  /** Aborts at the first Ctrl-C, saying `message`; the second ends the process at once, with code 130. */
+  interruptible<T>(message: string, work: (signal: AbortSignal) => Promise<T>): Promise<T>;
+  readFile(path: string): Promise<string>;
+  writeFile(path: string, text: string): Promise<void>;
+  /** SHA-256 of a file, in hexadecimal. */
+  digest(path: string): Promise<string>;
+  isFolder(path: string): Promise<boolean>;
+  /** Names in a folder; [] where there is none. */
+  list(folder: string): Promise<string[]>;
+  remove(path: string): Promise<void>;
+  /** Makes a folder and proves that files can be put there. Throws "output". */
+  makeWritable(folder: string): Promise<void>;
+  join(...parts: string[]): string;
+  absolute(path: string): string;
+  /** A path inside the package. */
+  packagePath(name: string): string;
+  now(): number;
+}
+
+export function nodeTerminal(): Terminal {
+  return {
+    print: (line) => void process.stdout.write(`${line}\n`),
+    write: (text) => void process.stdout.write(text),
+    note: (line) => void process.stderr.write(`${line}\n`),
+    stderr: process.stderr,
+    showsToPerson: process.stdout.isTTY === true,
+    hearsPerson: process.stdin.isTTY === true,
+    readInput,
+    ask,
+    interruptible,
+    readFile,
+    writeFile,
+    digest: async (path) =>
+      createHash("sha256")
+        .update(await readBytes(path))
+        .digest("hex"),
+    isFolder: async (path) => (await fs.stat(path).catch(() => undefined))?.isDirectory() ?? false,
+    list: async (folder) => (await fs.readdir(folder).catch(() => [])).sort(),
+    remove: (path) => fs.rm(path, { recursive: true, force: true }),
+    makeWritable,
+    join: paths.join,
+    absolute: (path) => paths.resolve(path),
+    packagePath: (name) => fileURLToPath(new URL(`../../${name}`, import.meta.url)),
+    now: () => performance.now(),
+  };
+}
+
+async function readInput(): Promise<string> {
+  if (process.stdin.isTTY === true) return "";
+  const chunks: Buffer[] = [];
+  for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks).toString("utf8");
+}
+
+async function* ask(prompt: string): AsyncGenerator<string> {
+  const lines = createInterface({ input: process.stdin, output: process.stdout, prompt });
+  // A terminal in raw mode tells readline of Ctrl-C, not the process: it stops an answer, or ends the chat.
+  lines.on("SIGINT", () => {
+    if (process.listenerCount("SIGINT") > 0) process.emit("SIGINT");
+    else lines.close();
+  });
+  lines.prompt();
+  for await (const line of lines) {
+    yield line;
+    lines.prompt();
+  }
+}
+
+async function interruptible<T>(message: string, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const control = new AbortController();
+  const onInterrupt = (): void => {
+    if (control.signal.aborted) process.exit(130);
+    process.stderr.write(`\n${message}\n`);
+    control.abort();
+  };
+  process.on("SIGINT", onInterrupt);
+  try {
+    return await work(control.signal);
+  } finally {
+    process.off("SIGINT", onInterrupt);
+  }
+}
+
+async function readFile(path: string): Promise<string> {
+  return (await readBytes(path)).toString("utf8");
+}
+
+async function readBytes(path: string): Promise<Buffer> {
+  try {
+    return await fs.readFile(path);
+  } catch (cause) {
+    throw new PeftError("option", {
+      what: `Cannot read "${path}".`,
+      why: reasonOf(cause),
+      fix: "check the path.",
+      cause,
+    });
+  }
+}
+
+/** Beside it first, then renamed: the file is whole or not there. */
+async function writeFile(path: string, text: string): Promise<void> {
+  const temporary = paths.join(paths.dirname(path), `.${paths.basename(path)}.${process.pid}.tmp`);
+  try {
+    await fs.writeFile(temporary, text, { flush: true });
+    await fs.rename(temporary, path);
+  } catch (cause) {
+    await fs.rm(temporary, { force: true });
+    throw cannotWrite(path, cause);
+  }
+}
+
+async function makeWritable(folder: string): Promise<void> {
+  const probe = paths.join(folder, `.peft-${process.pid}.tmp`);
+  try {
+    await fs.mkdir(folder, { recursive: true });
+    await fs.writeFile(probe, "");
+    await fs.rm(probe);
+  } catch (cause) {
+    throw cannotWrite(folder, cause);
+  }
+}
+
+function cannotWrite(path: string, cause: unknown): PeftError {
+  return new PeftError("output", {
+    what: `Cannot write to "${path}".`,
+    why: reasonOf(cause),
+    fix: "choose another place with --output.",
+    cause,
+  });
+}
+
+function reasonOf(cause: unknown): string {
+  const { code, message } = cause as NodeJS.ErrnoException;
+  return (
+    {
+      ENOENT: "there is no such file or folder.",
+      EACCES: "you have no permission for it.",
+      EPERM: "you have no permission for it.",
+      EROFS: "that disk can only be read.",
+      ENOSPC: "the disk is full.",
+      EEXIST: "a file of that name is in the way.",
+      ENOTDIR: "a file is in the way where a folder is needed.",
+      EISDIR: "it is a folder.",
+    }[code ?? ""] ?? `${message}.`
+  );
+}

@@ -1,0 +1,230 @@
+import {
+  createProgress,
+  evaluate,
+  formatDuration,
+  getPeftModel,
+  labelNames,
+  type PeftModel,
+  type Row,
+  type SampleEvent,
+  type Tokenizer,
+  type TrainEvent,
+  Trainer,
+  type TrainerOptions,
+} from "../index.js";
+import { methodConfig, methodGroups, methodKeys, methodOption } from "./method_options.js";
+import { engineGroup, modelGroup, openModel } from "./model.js";
+import type { Settings, Verb } from "./options.js";
+import { clearOutput, digests, openOutput, type RunRecord, writeRecord } from "./output.js";
+import { dataFiles, dataGroup, lengthOptions, readTrainingRows, rowKeys, type TrainingRows } from "./rows.js";
+import { withShipped } from "./shipped.js";
+import type { Terminal } from "./terminal.js";
+import { trainerOptions, trainingGroups, trainingKeys } from "./training_options.js";
+
+/** `peft train` */
+export const train: Verb = {
+  name: "train",
+  summary: "Fine-tune a model on your data. Without options: the model and the data that ship with peft.js.",
+  examples: [
+    "peft train",
+    'peft train --model bigscience/mt0-large --data tweets.csv --template "Tweet text : {Tweet text} Label : " --target "{Label}" --r 8 --output out',
+    "peft train --model HuggingFaceTB/SmolLM2-135M-Instruct --data chats.jsonl --validation-split 0.1 --output out",
+    "peft train --model microsoft/MiniLM-L12-H384-uncased --data banking77.csv --text text --label category --output out",
+    "peft train --config run.yaml --epochs 5",
+  ],
+  groups: [
+    modelGroup("the model that ships"),
+    dataGroup(
+      { key: "validation", kind: "text", value: "FILE", help: "rows to evaluate on while training" },
+      {
+        key: "validationSplit",
+        kind: "number",
+        help: "or a part of the rows (0.1), or a number of them (100)",
+      },
+      { key: "test", kind: "text", value: "FILE", help: "rows to evaluate on before and after" },
+      ...lengthOptions,
+    ),
+    { title: "Method", options: [methodOption("lora")] },
+    ...methodGroups(),
+    ...trainingGroups,
+    {
+      title: "Output",
+      options: [
+        { key: "output", kind: "text", value: "FOLDER", help: "where the adapter goes", byDefault: "out" },
+        { key: "overwrite", kind: "flag", help: "remove a former run from the folder and start anew" },
+      ],
+    },
+    engineGroup,
+  ],
+  run,
+};
+
+const stopping = "Stopping after this step. Once more ends at once.";
+
+async function run(given: Settings, terminal: Terminal): Promise<number> {
+  const settings = await withShipped(given, terminal);
+  dataFiles(settings);
+  methodConfig(settings);
+  const output = settings.text("output")!;
+  const keys = [
+    "model",
+    "revision",
+    "task",
+    ...filesAndRows,
+    ...methodKeys(settings),
+    ...trainingKeys,
+    ...engineKeys,
+  ];
+  const wanted = {
+    settings: settings.pick(keys),
+    files: await digests(settings, terminal),
+    labels: [],
+    finished: false,
+  };
+  const start = await openOutput(output, wanted, settings.flag("overwrite"), terminal);
+  const rows = await readTrainingRows(settings);
+  const record: RunRecord = { ...wanted, labels: labelNames(rows.train) };
+  return terminal.interruptible(stopping, async (signal) => {
+    const { base, tokenizer } = await openModel(settings, terminal, { rows: rows.train, signal });
+    try {
+      const model = getPeftModel(base, methodConfig(settings), { tokenizer });
+      terminal.print(model.trainableParametersLine());
+      const job: Job = { settings, terminal, model, tokenizer, rows, record, output, signal };
+      return await work(job, start);
+    } finally {
+      await base.close();
+    }
+  });
+}
+
+const filesAndRows = [
+  "data",
+  "validation",
+  "validationSplit",
+  "test",
+  "maxLength",
+  "maxTargetLength",
+  ...rowKeys,
+];
+const engineKeys = engineGroup.options.map((option) => option.key);
+
+interface Job {
+  readonly settings: Settings;
+  readonly terminal: Terminal;
+  readonly model: PeftModel;
+  readonly tokenizer: Tokenizer;
+  readonly rows: TrainingRows;
+  readonly record: RunRecord;
+  readonly output: string;
+  readonly signal: AbortSignal;
+}
+
+/** Before, training, after. */
+async function work(job: Job, start: "new" | "resume" | "overwrite"): Promise<number> {
+  const { terminal, model, output, record } = job;
+  const began = terminal.now();
+  const trainer = new Trainer(optionsOf(job, start === "resume"));
+  await model.disableAdapter(() => test(job, "before"));
+  if (start === "overwrite") await clearOutput(output, terminal);
+  const { end, samples } = await follow(job, trainer.run());
+  if (end === "aborted") {
+    terminal.note(`Stopped; "${output}" holds a checkpoint. Run the same command again to go on from there.`);
+    return 130;
+  }
+  await test(job, "after");
+  await writeRecord(output, { ...record, finished: true }, terminal);
+  showSamples(samples, terminal);
+  const took = formatDuration((terminal.now() - began) / 1000);
+  terminal.print(
+    `Done in ${took}. The adapter is in "${output}", its curves in "${terminal.join(output, "report.html")}".`,
+  );
+  for (const line of nextSteps(job, samples)) terminal.print(line);
+  return 0;
+}
+
+function optionsOf(
+  { settings, model, tokenizer, rows, record, output, signal }: Job,
+  resume: boolean,
+): TrainerOptions {
+  return {
+    ...(trainerOptions(settings) as Partial<TrainerOptions>),
+    model,
+    tokenizer,
+    train: rows.train,
+    validation: rows.validation,
+    outputDir: output,
+    resume,
+    signal,
+    config: { model: settings.text("model"), data: settings.list("data").join(", ") },
+    ...(record.labels.length === 0 ? {} : { labels: record.labels }),
+  };
+}
+
+interface Outcome {
+  readonly end: string;
+  /** First and last answers by prompt. */
+  readonly samples: ReadonlyMap<string, readonly SampleEvent[]>;
+}
+
+/** Draws what happens, and keeps what is shown at the end. */
+async function follow(job: Job, events: AsyncIterable<TrainEvent>): Promise<Outcome> {
+  const { terminal, output, record } = job;
+  const progress = createProgress({ stream: terminal.stderr });
+  const samples = new Map<string, SampleEvent[]>();
+  let end = "finished";
+  try {
+    for await (const event of events) {
+      if (event.type === "start") await writeRecord(output, record, terminal);
+      if (event.type === "end") end = event.reason;
+      if (event.type !== "sample") progress.draw(event);
+      else samples.set(event.prompt, [...(samples.get(event.prompt) ?? []), event]);
+    }
+  } finally {
+    progress.stop();
+  }
+  return { end, samples };
+}
+
+/** Metrics on the test rows, where there are some. */
+async function test(
+  { settings, terminal, model, tokenizer, rows, record, signal }: Job,
+  when: "before" | "after",
+): Promise<void> {
+  if (rows.test === undefined) return;
+  const { loss, metrics } = await evaluate(model, rows.test as Row[], {
+    tokenizer,
+    signal,
+    ...settings.pick(["maxLength", "maxTargetLength", "emptyLabels"]),
+    batchSize: 32,
+    ...(record.labels.length === 0 ? {} : { labels: record.labels }),
+  });
+  const [name, value] = Object.entries({ ...metrics, loss })[0]!;
+  terminal.print(
+    `test ${name} ${when}: ${value.toFixed(4)} (${rows.test.length} rows, loss ${loss.toFixed(4)})`,
+  );
+}
+
+function showSamples(samples: Outcome["samples"], { print }: Terminal): void {
+  if (samples.size === 0) return;
+  print("");
+  for (const [prompt, answers] of samples) {
+    const [first, last] = [answers[0]!, answers.at(-1)!];
+    print(prompt);
+    if (last.expected !== undefined) print(`  expected  ${last.expected}`);
+    if (first !== last) print(`  before    ${first.output}`);
+    print(`  after     ${last.output}`);
+  }
+  print("");
+}
+
+function nextSteps({ settings, output, model }: Job, samples: Outcome["samples"]): string[] {
+  const [prompt = "..."] = samples.keys();
+  const asks = ["SEQ_2_SEQ_LM", "CAUSAL_LM"].includes(model.taskType);
+  const quoted = JSON.stringify(prompt.length > 80 ? "..." : prompt);
+  return [
+    "Next:",
+    ...(asks ? [`  peft generate --adapter ${output} --prompt ${quoted}`] : []),
+    `  peft merge --adapter ${output} --output ${output}-merged`,
+    ...(settings.isGiven("test") ? [] : [`  peft eval --adapter ${output} --data FILE`]),
+  ];
+}
