@@ -16,7 +16,7 @@ import type { CaseResult } from "./kit.js";
 import { checkMerged } from "./merged.js";
 import { checkSaved } from "./saved.js";
 import type { Check, Numbers } from "./tensors.js";
-import { compare, Expected, equal, exact, readTensors } from "./tensors.js";
+import { compare, Expected, equal, exact, failure, readTensors } from "./tensors.js";
 import { checkGradients, checkTraining } from "./training.js";
 
 interface CaseFile {
