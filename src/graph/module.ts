@@ -36,6 +36,13 @@ export interface Trace {
   output(path: string, x: Tensor): Tensor;
   /** Virtual tokens of prompt methods go before x [batch, seq, hidden] -> [batch, virtual + seq, hidden]. */
   prepend(x: Tensor): Tensor;
+  /**
+   * Leaves padding out: x [batch, length, width] -> [1, tokens, width], where the trace packs sequences of this length; else x.
+   * What works position by position need not know.
+   */
+  pack(x: Tensor): Tensor;
+  /** Packed x -> [batch, length, width], with any finite numbers at padding; else x. */
+  unpack(x: Tensor): Tensor;
   /** The base model's own dropout; active in training mode only. */
   dropout(path: string, x: Tensor, p: number): Tensor;
 }

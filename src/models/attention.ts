@@ -7,10 +7,12 @@ import type { Tensor } from "../graph/ops.js";
 /** What is added to a score that must not count. */
 export const MASKED = -1e9;
 
-/** x [batch, seq, heads * headDim] -> [batch, heads, seq, headDim] */
-export function splitHeads(g: Graph, x: Tensor, heads: number, headDim: number): Tensor {
-  const [batch, seq] = x.shape as [Dim, Dim];
-  return g.transpose(g.reshape(x, [batch, seq, heads, headDim]), [0, 2, 1, 3]);
+/** x [batch, seq, heads * headDim], packed or not -> [batch, heads, seq, headDim] */
+export function splitHeads(w: Module, x: Tensor, heads: number, headDim: number): Tensor {
+  const g = w.g;
+  const whole = w.trace.unpack(x);
+  const [batch, seq] = whole.shape as [Dim, Dim];
+  return g.transpose(g.reshape(whole, [batch, seq, heads, headDim]), [0, 2, 1, 3]);
 }
 
 /** x [batch, heads, seq, headDim] -> [batch, seq, heads * headDim] */
@@ -48,7 +50,7 @@ export function causalBias(g: Graph, mask: Tensor, queries: Dim, window?: number
 }
 
 /**
- * softmax(scale q k^T + bias) v, heads merged: [batch, queries, heads * headDim].
+ * softmax(scale q k^T + bias) v, heads merged: [batch, queries, heads * headDim], packed where the trace packs.
  * q [batch, heads, queries, headDim], k v [batch, kvHeads, keys, headDim] with heads a multiple of kvHeads, each serving its group.
  */
 export function attend(
@@ -67,5 +69,6 @@ export function attend(
   if (options.bias !== undefined) scores = g.add(scores, options.bias);
   const weights = w.dropout("attention", g.softmax(scores), options.dropout);
   const mixed = g.matmul(kvHeads === heads ? weights : g.reshape(weights, [...grouped, keys]), v);
-  return mergeHeads(g, kvHeads === heads ? mixed : g.reshape(mixed, [batch, heads, queries, headDim]));
+  const whole = kvHeads === heads ? mixed : g.reshape(mixed, [batch, heads, queries, headDim]);
+  return w.trace.pack(mergeHeads(g, whole));
 }

@@ -78,7 +78,7 @@ function embed(w: Module, c: BertConfig, x: TextInputs): Tensor {
   const typeIds = x.typeIds ?? g.constant([0], [1, 1], "i64");
   const positions = w.embedding("position_embeddings", x.positions, c.maxPositions, c.hiddenSize);
   const types = w.embedding("token_type_embeddings", typeIds, c.tokenTypes, c.hiddenSize);
-  const sum = g.add(g.add(words, types), positions);
+  const sum = w.trace.pack(g.add(g.add(words, types), positions));
   return w.dropout("dropout", w.layerNorm("LayerNorm", sum, c.eps), c.dropout);
 }
 
@@ -91,7 +91,7 @@ function attention(
 ): { x: Tensor; present: KeyValue } {
   const at = w.at("self");
   const project = (name: string): Tensor =>
-    splitHeads(w.g, at.linear(name, x, c.hiddenSize), c.heads, c.headDim);
+    splitHeads(w, at.linear(name, x, c.hiddenSize), c.heads, c.headDim);
   const q = project("query");
   const present = withPast(w.g, { k: project("key"), v: project("value") }, past);
   const mixed = attend(at, q, present, { scale: c.headDim ** -0.5, bias, dropout: c.attentionDropout });

@@ -62,12 +62,19 @@ function stack(w: Module, c: LlamaConfig, x: TextInputs): StackOutput {
     bias: causalBias(g, x.mask, embedded.shape[1] as Dim),
     ...rotaryTables(g, x.positions, c.rope, c.headDim),
   };
-  const { hidden, present } = repeat(w.at("layers"), c.layers, embedded, x.past, shared, (w, x, s, past) => {
-    const attended = attention(w.at("self_attn"), c, w.rmsNorm("input_layernorm", x, c.eps), s, past);
-    const h = g.add(x, attended.x);
-    const y = feedForward(w.at("mlp"), c, w.rmsNorm("post_attention_layernorm", h, c.eps));
-    return { x: g.add(h, y), present: attended.present };
-  });
+  const { hidden, present } = repeat(
+    w.at("layers"),
+    c.layers,
+    w.trace.pack(embedded),
+    x.past,
+    shared,
+    (w, x, s, past) => {
+      const attended = attention(w.at("self_attn"), c, w.rmsNorm("input_layernorm", x, c.eps), s, past);
+      const h = g.add(x, attended.x);
+      const y = feedForward(w.at("mlp"), c, w.rmsNorm("post_attention_layernorm", h, c.eps));
+      return { x: g.add(h, y), present: attended.present };
+    },
+  );
   return { hidden: w.rmsNorm("norm", hidden, c.eps), present };
 }
 
@@ -81,7 +88,7 @@ function attention(
   const { g } = w;
   const options = { bias: c.attentionBias };
   const project = (name: string, heads: number): Tensor =>
-    splitHeads(g, w.linear(name, x, heads * c.headDim, options), heads, c.headDim);
+    splitHeads(w, w.linear(name, x, heads * c.headDim, options), heads, c.headDim);
   const q = rotate(g, project("q_proj", c.heads), tables);
   const k = rotate(g, project("k_proj", c.kvHeads), tables);
   const present = withPast(g, { k, v: project("v_proj", c.kvHeads) }, past);

@@ -74,7 +74,7 @@ export function encode(w: Module, c: T5Config, x: TextInputs): Tensor {
   const { hidden } = repeat(
     at.at("block"),
     c.layers,
-    at.dropout("dropout", embedded, c.dropout),
+    at.dropout("dropout", w.trace.pack(embedded), c.dropout),
     undefined,
     { bias },
     (w, x, { bias }) => {
@@ -100,7 +100,7 @@ export function decode(w: Module, c: T5Config, x: DecoderInputs, encoded: Tensor
   const { hidden, present } = repeat(
     at.at("block"),
     c.decoderLayers,
-    at.dropout("dropout", embedded, c.dropout),
+    at.dropout("dropout", w.trace.pack(embedded), c.dropout),
     x.past,
     shared,
     (w, h, s, past, i) => {
@@ -121,7 +121,7 @@ function finish(w: Module, c: T5Config, hidden: Tensor): Tensor {
 /** One of q, k, v: x [batch, seq, hidden] -> [batch, heads, seq, headDim] */
 function project(w: Module, c: T5Config, name: "q" | "k" | "v", x: Tensor): Tensor {
   const y = w.linear(name, x, c.heads * c.headDim, { bias: false });
-  return splitHeads(w.g, y, c.heads, c.headDim);
+  return splitHeads(w, y, c.heads, c.headDim);
 }
 
 /** Scores are not divided by sqrt(headDim) in this family. */

@@ -2,6 +2,8 @@ import type { Batch, TaskType as BatchTask, Floats, Ids } from "../data/batch.js
 import type { HostTensor } from "../engine/messages.js";
 import { PeftError } from "../errors.js";
 import { mix } from "../random.js";
+import type { Places } from "./packing.js";
+import { placesOf } from "./packing.js";
 import type { BoundWeights } from "./weights.js";
 import type { ModelSpec } from "./write.js";
 
@@ -128,8 +130,52 @@ function decoderInput({ config }: ModelSpec, batch: Inputs): Ids {
   return out;
 }
 
+/** Which places of a batch are computed where padding is left out: of the input, and of an encoder-decoder's decoder. */
+export interface BatchPlaces {
+  readonly input: Places;
+  readonly decoder: Places | undefined;
+}
+
+/**
+ * Places of all tokens, and of what a label or a pooler reads though it is padding. Behind the last label nothing of a decoder
+ * counts for the loss; `wholeDecoder` keeps it for its logits.
+ */
+export function batchPlaces(
+  { task, config }: ModelSpec,
+  batch: Inputs,
+  virtual: Virtual,
+  wholeDecoder: boolean,
+): BatchPlaces {
+  const [rows, seq] = batch.inputIds.shape;
+  const mask = batch.attentionMask.data;
+  const labels = "labels" in batch ? (batch.labels as Ids | Floats | undefined) : undefined;
+  const isRead = (row: number, at: number): boolean =>
+    task === "SEQ_CLS"
+      ? at === 0
+      : task === "CAUSAL_LM" && labels !== undefined && at + 1 < seq && labels.data[row * seq + at + 1]! >= 0;
+  const keep = (row: number, j: number): boolean => {
+    const at = j - virtual.input;
+    return at < 0 || mask[row * seq + at] === 1 || isRead(row, at);
+  };
+  const input = placesOf(keep, rows, virtual.input + seq);
+  if (!config.encoderDecoder) return { input, decoder: undefined };
+  const columns = (batch.decoderInputIds ?? labels)?.shape[1] ?? 0;
+  const last = (row: number): number => {
+    let j = columns - 1;
+    while (!wholeDecoder && j > 0 && labels !== undefined && labels.data[row * columns + j]! < 0) j--;
+    return j;
+  };
+  const ends = Array.from({ length: rows }, (_, row) => last(row));
+  return { input, decoder: placesOf((row, j) => j <= ends[row]!, rows, columns) };
+}
+
 /** Feeds of the loss. Throws "batch" where labels are missing or all masked. */
-export function lossFeeds(spec: ModelSpec, batch: Inputs, virtual: Virtual): Record<string, HostTensor> {
+export function lossFeeds(
+  spec: ModelSpec,
+  batch: Inputs,
+  virtual: Virtual,
+  places?: BatchPlaces,
+): Record<string, HostTensor> {
   const { task } = spec;
   if (task === "FEATURE_EXTRACTION") return {};
   if (task === "QUESTION_ANS") {
@@ -144,7 +190,7 @@ export function lossFeeds(spec: ModelSpec, batch: Inputs, virtual: Virtual): Rec
   const { labels } = batch as { labels?: Ids | Floats };
   if (labels === undefined) throw noLabels("labels");
   if (task === "SEQ_CLS") return { labels: rowLabels(labels) };
-  return tokenLabels(spec, labels as Ids, batch, virtual);
+  return tokenLabels(spec, labels as Ids, batch, virtual, places);
 }
 
 /** Positions beyond the sequence are not learnt, as transformers has it. */
@@ -169,14 +215,16 @@ function allMasked(): PeftError {
   });
 }
 
-/** Where the model predicts a labelled token, as rows of the flattened hidden states, in chunks of bounded size. */
+/** Where the model predicts a labelled token, as rows of the flattened (or packed) hidden states, in chunks of bounded size. */
 function tokenLabels(
   { task, config }: ModelSpec,
   labels: Ids,
   batch: Inputs,
   virtual: Virtual,
+  places: BatchPlaces | undefined,
 ): Record<string, HostTensor> {
   const [rows, columns] = labels.shape;
+  const tokenAt = (task === "SEQ_2_SEQ_LM" ? places?.decoder : places?.input)?.tokenAt;
   const shift = task === "CAUSAL_LM" ? 1 : 0;
   const before = task === "SEQ_2_SEQ_LM" ? 0 : virtual.input;
   const width = task === "SEQ_2_SEQ_LM" ? columns : batch.inputIds.shape[1] + virtual.input;
@@ -186,7 +234,8 @@ function tokenLabels(
     for (let j = 0; j < columns; j++) {
       const label = labels.data[i * columns + j]!;
       if (label < 0 || before + j - shift < 0) continue;
-      positions.push(i * width + before + j - shift);
+      const place = i * width + before + j - shift;
+      positions.push(tokenAt === undefined ? place : tokenAt[place]!);
       wanted.push(label);
     }
   if (wanted.length === 0) throw allMasked();

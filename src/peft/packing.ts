@@ -65,7 +65,11 @@ export function placesOf(keep: (row: number, at: number) => boolean, rows: numbe
 }
 
 /** Feeds of a packing. `rowKeys` are the samples' random keys: a token's key follows from its sample's and its position. */
-export function packingFeeds(name: string, places: Places, rowKeys: Int32Array | undefined): Record<string, HostTensor> {
+export function packingFeeds(
+  name: string,
+  places: Places,
+  rowKeys: Int32Array | undefined,
+): Record<string, HostTensor> {
   const { kept, tokenAt, shape } = places;
   const keyOf = (place: number): number => {
     const row = Math.floor(place / shape[1]);

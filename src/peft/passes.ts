@@ -2,12 +2,15 @@ import type { Floats, Ids } from "../data/batch.js";
 import type { HostTensor } from "../engine/messages.js";
 import { internal, PeftError } from "../errors.js";
 import type { Parameters } from "../graph/parameters.js";
+import type { TaskType } from "../models/model.js";
 import { parameterName } from "./adapter.js";
 import type { Inputs } from "./feeds.js";
-import { checkBatch, forwardFeeds, lossFeeds, randomKeys } from "./feeds.js";
+import { batchPlaces, checkBatch, forwardFeeds, lossFeeds, randomKeys } from "./feeds.js";
 import type { Loss } from "./losses.js";
 import { defaultLoss } from "./losses.js";
-import type { RunOutcome, Runtime, View } from "./runtime.js";
+import { packingFeeds } from "./packing.js";
+import type { RunOutcome, Runtime, View, Written } from "./runtime.js";
+import type { ModelTrace } from "./trace.js";
 import { parseEntryInput } from "./trace.js";
 import type { ModelSpec } from "./write.js";
 import { writeLogits, writeLoss } from "./write.js";
@@ -44,6 +47,45 @@ function hasLabels(batch: Inputs): boolean {
   return "labels" in batch || "startPositions" in batch;
 }
 
+/**
+ * Tasks whose padding can be left out of everything but attention. Question answering cannot: its loss runs over padding too; nor can
+ * a loss of the user's own, which may read any position.
+ */
+const PACKED: ReadonlySet<TaskType> = new Set(["CAUSAL_LM", "SEQ_2_SEQ_LM", "SEQ_CLS", "TOKEN_CLS"]);
+
+interface Prepared {
+  readonly loss: Loss | undefined;
+  readonly packed: boolean;
+  readonly feeds: Record<string, HostTensor>;
+}
+
+/** Checks a batch and lays out all that a pass over it feeds. `keys`: random keys of the rows, in training. */
+function prepare(
+  runtime: Runtime,
+  view: View,
+  batch: Inputs,
+  loss: Loss | undefined,
+  more: { logits?: boolean; keys?: HostTensor } = {},
+): Prepared {
+  const { keys } = more;
+  const { spec } = runtime.weights;
+  const virtual = virtualOf(view);
+  checkBatch(runtime.weights, batch, virtual);
+  const used = loss ?? (hasLabels(batch) ? lossOf(spec, batch) : undefined);
+  const packed =
+    loss === undefined && PACKED.has(spec.task) && view.gates.every((g) => typeof g === "number");
+  const feeds: Record<string, HostTensor> = forwardFeeds(spec, batch, virtual);
+  const places = packed ? batchPlaces(spec, batch, virtual, more.logits ?? false) : undefined;
+  if (used !== undefined) Object.assign(feeds, lossFeeds(spec, batch, virtual, places));
+  if (keys !== undefined) feeds["randomKey"] = keys;
+  if (places !== undefined) {
+    const rowKeys = keys?.data as Int32Array | undefined;
+    Object.assign(feeds, packingFeeds("inputIds", places.input, rowKeys));
+    if (places.decoder) Object.assign(feeds, packingFeeds("decoderInputIds", places.decoder, rowKeys));
+  }
+  return { loss: used, packed, feeds };
+}
+
 /** Logits, and the loss where there are labels; dropout is off. */
 export async function forwardPass(
   runtime: Runtime,
@@ -52,27 +94,21 @@ export async function forwardPass(
   options: PassOptions = {},
 ): Promise<ForwardResult> {
   const { spec } = runtime.weights;
-  const virtual = virtualOf(view);
-  checkBatch(runtime.weights, batch, virtual);
-  const loss = options.loss ?? (hasLabels(batch) ? lossOf(spec, batch) : undefined);
-  const feeds = forwardFeeds(spec, batch, virtual);
+  const { loss, packed, feeds } = prepare(runtime, view, batch, options.loss, { logits: true });
   if (loss === undefined) {
-    const { outputs } = await runtime.run({
-      kind: "logits",
-      view,
-      write: (trace) => ({ outputs: { logits: writeLogits(spec, trace) } }),
-      feeds,
-    });
+    const write = (trace: ModelTrace): Written => ({ outputs: { logits: writeLogits(spec, trace) } });
+    const { outputs } = await runtime.run({ kind: "logits", view, packed, write, feeds });
     return { logits: outputs["logits"] as Result, loss: undefined, count: undefined };
   }
   const { outputs } = await runtime.run({
     kind: `logits and ${loss.name}`,
     view,
+    packed,
     write: (trace) => {
       const { sum, count, logits } = writeLoss(spec, trace, loss);
       return { outputs: { sum, count, logits: logits() } };
     },
-    feeds: { ...feeds, ...lossFeeds(spec, batch, virtual) },
+    feeds,
   });
   const count = numberOf(outputs, "count");
   return { logits: outputs["logits"] as Result, loss: numberOf(outputs, "sum") / count, count };
@@ -86,17 +122,17 @@ export async function lossPass(
   options: PassOptions = {},
 ): Promise<BackwardResult> {
   const { spec } = runtime.weights;
-  const virtual = virtualOf(view);
-  checkBatch(runtime.weights, batch, virtual);
-  const loss = options.loss ?? lossOf(spec, batch) ?? noLoss(spec.task);
+  const { loss, packed, feeds } = prepare(runtime, view, batch, options.loss);
+  const named = loss ?? noLoss(spec.task, batch);
   const { outputs } = await runtime.run({
-    kind: `loss ${loss.name}`,
+    kind: `loss ${named.name}`,
     view,
+    packed,
     write: (trace) => {
-      const { sum, count } = writeLoss(spec, trace, loss);
+      const { sum, count } = writeLoss(spec, trace, named);
       return { outputs: { sum, count } };
     },
-    feeds: { ...forwardFeeds(spec, batch, virtual), ...lossFeeds(spec, batch, virtual) },
+    feeds,
   });
   return { sum: numberOf(outputs, "sum"), count: numberOf(outputs, "count") };
 }
@@ -106,11 +142,12 @@ function lossOf({ task, config }: ModelSpec, batch: Inputs): Loss | undefined {
   return defaultLoss(task, config, floats ? "floats" : "ids");
 }
 
-function noLoss(task: string): never {
-  throw new PeftError("training", {
-    what: `${task} has no loss of its own.`,
-    why: "what features should be is for you to say.",
-    fix: "pass a loss: forwardBackward(batch, { loss }).",
+function noLoss(task: TaskType, batch: Inputs): never {
+  const features = task === "FEATURE_EXTRACTION";
+  throw new PeftError(features ? "training" : "batch", {
+    what: features ? `${task} has no loss of its own.` : `This batch has no labels: ${Object.keys(batch)}.`,
+    why: features ? "what features should be is for you to say." : "a loss needs them.",
+    fix: features ? "pass a loss: forwardBackward(batch, { loss })." : "use rows with a target or label.",
   });
 }
 
@@ -136,23 +173,20 @@ export async function backwardPass(
   options: BackwardOptions,
 ): Promise<BackwardResult> {
   const { spec } = runtime.weights;
-  const virtual = virtualOf(view);
-  checkBatch(runtime.weights, batch, virtual);
-  const loss = options.loss ?? lossOf(spec, batch) ?? noLoss(spec.task);
   const samples = "rows" in batch && batch.rows ? batch.rows : counting(batch.inputIds.shape[0]);
+  const keys = randomKeys(options.seed, options.step, samples);
+  const { loss, packed, feeds } = prepare(runtime, view, batch, options.loss, { keys });
+  const named = loss ?? noLoss(spec.task, batch);
   const outcome = await runtime.run({
-    kind: `gradient of ${loss.name}`,
+    kind: `gradient of ${named.name}`,
     view,
+    packed,
     training: options.training ?? true,
     write: (trace) => {
-      const { sum, count } = writeLoss(spec, trace, loss);
+      const { sum, count } = writeLoss(spec, trace, named);
       return { outputs: { sum, count }, loss: sum };
     },
-    feeds: {
-      ...forwardFeeds(spec, batch, virtual),
-      ...lossFeeds(spec, batch, virtual),
-      randomKey: randomKeys(options.seed, options.step, samples),
-    },
+    feeds,
   });
   const sum = numberOf(outcome.outputs, "sum");
   const count = numberOf(outcome.outputs, "count");

@@ -47,6 +47,7 @@ export interface RunRequest {
   readonly view: View;
   readonly training?: boolean;
   readonly virtual?: boolean;
+  readonly packed?: boolean;
   readonly write: (trace: ModelTrace) => Written;
   readonly feeds: Readonly<Record<string, Feed>>;
   readonly keep?: Readonly<Record<string, string>>;
@@ -152,8 +153,9 @@ export class Runtime {
       mixed,
       training: request.training ?? false,
       virtual: request.virtual ?? true,
+      packed: request.packed ?? false,
     };
-    const flags = `${options.training ? "training" : ""}|${options.virtual ? "virtual" : ""}|${mixed ? "mixed" : ""}`;
+    const flags = `${options.training ? "training" : ""}|${options.virtual ? "virtual" : ""}|${mixed ? "mixed" : ""}|${options.packed ? "packed" : ""}`;
     const name = this.#name([request.kind, flags, ...view.adapters.map((a) => a.structure)].join("\n"));
     const compiled = await this.#compile(engine, name, options, request.write);
     const feeds = { ...(await this.#adapterFeeds(engine, view, compiled)), ...request.feeds };

@@ -137,7 +137,8 @@ export class ModelTrace implements Trace {
     const packing = this.#packings.find((k) => k.tokens === (this.#chosen ? this.#chosen.of : x.shape)[1]);
     if (packing !== undefined && this.randomKey !== undefined && p > 0) {
       const rows = this.#chosen?.rows;
-      const key = rows === undefined ? packing.key : g.gather(packing.key, g.reshape(rows, [mulDims(...rows.shape)]));
+      const key =
+        rows === undefined ? packing.key : g.gather(packing.key, g.reshape(rows, [mulDims(...rows.shape)]));
       return g.reshape(g.dropout(g.rows(x), p, key, site), x.shape);
     }
     if (this.#chosen === undefined || this.randomKey === undefined || p === 0)

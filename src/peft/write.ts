@@ -27,7 +27,13 @@ interface Written {
 
 /** Every layer and weight of the model, from its config alone. */
 export function takeInventory(spec: ModelSpec): Inventory {
-  const trace = new ModelTrace({ adapters: [], mixed: false, training: false, virtual: false, packed: false });
+  const trace = new ModelTrace({
+    adapters: [],
+    mixed: false,
+    training: false,
+    virtual: false,
+    packed: false,
+  });
   writeLogits(spec, trace);
   return trace;
 }
