@@ -2,13 +2,13 @@ import { PeftError } from "../errors.js";
 import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import { OptionReader } from "./checks.js";
-import type { CommonOptions, TaskName } from "./common.js";
-import { commonFields, readCommon, withFields } from "./common.js";
 import { perRow } from "./gate.js";
 import type { Adapted, AdapterConfig, Json, LayerLists, Merging, Method, SiteMethod } from "./method.js";
 import { pythonPattern } from "./pattern.js";
 import type { TargetOptions } from "./selection.js";
 import { readTargets } from "./selection.js";
+import type { CommonOptions, TaskName } from "./shared_options.js";
+import { commonFields, readCommon, withFields } from "./shared_options.js";
 
 /** Options of IA3. */
 export interface IA3Options extends CommonOptions, TargetOptions {

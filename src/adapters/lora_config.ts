@@ -1,9 +1,9 @@
 import { camel, OptionReader } from "./checks.js";
-import type { CommonOptions, TaskName } from "./common.js";
-import { commonFields, readCommon } from "./common.js";
 import type { AdapterConfig, Json } from "./method.js";
 import type { SelectionOptions } from "./selection.js";
 import { readSelection } from "./selection.js";
+import type { CommonOptions, TaskName } from "./shared_options.js";
+import { commonFields, readCommon } from "./shared_options.js";
 
 export type Bias = "none" | "all" | "lora_only";
 export type LoraInit = boolean | "gaussian" | "orthogonal" | "olora" | "pissa" | `pissa_niter_${number}`;

@@ -1,8 +1,6 @@
 import type { Graph } from "../graph/graph.js";
 import type { Tensor } from "../graph/ops.js";
 import { OptionReader } from "./checks.js";
-import type { TaskName } from "./common.js";
-import { readCommon, withFields } from "./common.js";
 import type { LstmSizes } from "./lstm.js";
 import { lstm, lstmSpecs } from "./lstm.js";
 import type { AdapterConfig, Json, Method, ParameterSpec, PromptShape } from "./method.js";
@@ -17,6 +15,8 @@ import {
   resolveSizes,
   tableSpec,
 } from "./prompt.js";
+import type { TaskName } from "./shared_options.js";
+import { readCommon, withFields } from "./shared_options.js";
 
 export type Reparameterization = "MLP" | "LSTM";
 

@@ -2,11 +2,11 @@ import { PeftError } from "../errors.js";
 import type { Graph } from "../graph/graph.js";
 import type { Tensor } from "../graph/ops.js";
 import { OptionReader } from "./checks.js";
-import type { TaskName } from "./common.js";
-import { readCommon, withFields } from "./common.js";
 import type { AdapterConfig, Initial, Json, Method, ParameterSpec, PromptShape } from "./method.js";
 import type { PromptOptions, PromptSizes } from "./prompt.js";
 import { known, layer, layerSpecs, promptFields, readPrompt, resolveSizes, tableSpec } from "./prompt.js";
+import type { TaskName } from "./shared_options.js";
+import { readCommon, withFields } from "./shared_options.js";
 
 /** Options of prefix tuning. */
 export interface PrefixTuningOptions extends PromptOptions {

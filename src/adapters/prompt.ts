@@ -2,9 +2,9 @@ import { PeftError } from "../errors.js";
 import type { Graph } from "../graph/graph.js";
 import type { Tensor } from "../graph/ops.js";
 import type { OptionReader } from "./checks.js";
-import type { CommonOptions } from "./common.js";
-import { commonFields } from "./common.js";
 import type { Json, ParameterSpec, PromptShape } from "./method.js";
+import type { CommonOptions } from "./shared_options.js";
+import { commonFields } from "./shared_options.js";
 
 /** Options of every method that adds virtual tokens. All but the first are read off the model. */
 export interface PromptOptions extends CommonOptions {

@@ -1,11 +1,11 @@
 import { PeftError } from "../errors.js";
 import { below } from "../random.js";
 import { OptionReader } from "./checks.js";
-import type { TaskName } from "./common.js";
-import { readCommon, withFields } from "./common.js";
 import type { AdapterConfig, Json, Method } from "./method.js";
 import type { PromptOptions, PromptSizes } from "./prompt.js";
 import { promptFields, promptShape, readPrompt, resolveSizes, tableSpec } from "./prompt.js";
+import type { TaskName } from "./shared_options.js";
+import { readCommon, withFields } from "./shared_options.js";
 
 export type PromptTuningInit = "RANDOM" | "SAMPLE_VOCAB" | "TEXT";
 

@@ -2,24 +2,11 @@ import { PeftError } from "../errors.js";
 import type { Batch, TaskType } from "./batch.js";
 import { type CollateOptions, collate } from "./collate.js";
 import { type EncodeReport, type EncodeRowsOptions, encodeRows } from "./encode.js";
+import type { OrderOptions } from "./order.js";
 import { orderOf } from "./order.js";
 import type { Row } from "./row.js";
 import type { Sample } from "./sample.js";
 import type { TokenizerLike } from "./types.js";
-
-export interface OrderOptions {
-  batchSize?: number | undefined;
-  epochs?: number | undefined;
-  seed?: number | undefined;
-  /** Another order in every epoch; false keeps the rows' own. */
-  shuffle?: boolean | undefined;
-  /** Batches of similar length, for less padding; as `shuffle` without it. */
-  groupByLength?: boolean | undefined;
-  /** Leave out the rows that do not fill the last batch of an epoch. */
-  dropLast?: boolean | undefined;
-  /** Begin at this batch, counted over all epochs: the batches are those that an unbroken run would see. */
-  startAt?: number | undefined;
-}
 
 export interface BatchesOptions<T extends TaskType>
   extends OrderOptions,

@@ -2,7 +2,7 @@ import { PeftError } from "../errors.js";
 import type { TaskType } from "./batch.js";
 import { nearest } from "./faults.js";
 import { kinds } from "./kinds/index.js";
-import type { LoadDatasetOptions, SlotSource } from "./load.js";
+import type { LoadDatasetOptions, SlotSource } from "./load_options.js";
 import type { RowKind } from "./row.js";
 import type { Table } from "./tables/table.js";
 import { fillTemplate, parseTemplate } from "./template.js";

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { type LoadDatasetOptions, loadDataset } from "./load.js";
+import { loadDataset } from "./load.js";
+import type { LoadDatasetOptions } from "./load_options.js";
 import { labelNames, type Row } from "./row.js";
 import type { Reader } from "./types.js";
 

@@ -5,33 +5,11 @@ import { resolveColumns } from "./columns.js";
 import { count, type Fault, refuse } from "./faults.js";
 import { kinds } from "./kinds/index.js";
 import type { Entry } from "./kinds/kind.js";
+import type { LoadDatasetOptions, SlotSource } from "./load_options.js";
 import type { Row, RowKind } from "./row.js";
 import { type DataFormat, readerOf } from "./tables/formats.js";
 import type { DataRecord, Table } from "./tables/table.js";
 import type { Reader } from "./types.js";
-
-export interface LoadDatasetOptions {
-  /** Text with columns in braces: `"Tweet text : {Tweet text} Label : "`. `{{` is a brace. */
-  template?: string;
-  /** What is learnt after it: `"{Label}"`. */
-  target?: string;
-  /** Columns by what they are for, where their names do not say it: `{ text: "Tweet text", label: "Label" }`. */
-  columns?: Readonly<Record<string, string>>;
-  /** What a row is; without it, it is read off the template, the task and the columns. */
-  kind?: RowKind;
-  taskType?: TaskType;
-  /** Class names in the order of their ids, for example those of the training set. */
-  labels?: readonly string[];
-  problemType?: ProblemType;
-  /** The form of the file where its extension does not say it. */
-  format?: DataFormat;
-  /** Which list of a JSON file that holds several. */
-  split?: string;
-  /** Read no more than this many rows. */
-  limit?: number;
-  /** Access to files; Node's own without it. */
-  reader?: Reader;
-}
 
 /**
  * Reads one or more files as rows of one kind. Throws `data`: malformed lines, missing columns, values of a wrong form (all of a
@@ -64,13 +42,6 @@ export async function loadDataset(
     fix: "correct or remove these rows, or name other columns.",
   });
   return rows;
-}
-
-/** How a slot gets its value from a record, and the columns that it needs. */
-export interface SlotSource {
-  readonly columns: readonly string[];
-  readonly optional: boolean;
-  get(record: DataRecord): unknown;
 }
 
 function fillSlots(

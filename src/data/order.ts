@@ -1,5 +1,18 @@
 import { random, shuffled } from "../random.js";
-import type { OrderOptions } from "./batches.js";
+
+export interface OrderOptions {
+  batchSize?: number | undefined;
+  epochs?: number | undefined;
+  seed?: number | undefined;
+  /** Another order in every epoch; false keeps the rows' own. */
+  shuffle?: boolean | undefined;
+  /** Batches of similar length, for less padding; as `shuffle` without it. */
+  groupByLength?: boolean | undefined;
+  /** Leave out the rows that do not fill the last batch of an epoch. */
+  dropLast?: boolean | undefined;
+  /** Begin at this batch, counted over all epochs: the batches are those that an unbroken run would see. */
+  startAt?: number | undefined;
+}
 
 // Rows are sorted within this many batches: enough for little padding, few enough that the order stays random.
 const sortedTogether = 50;

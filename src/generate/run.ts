@@ -1,6 +1,6 @@
 import { PeftError } from "../errors.js";
-import type { Rule } from "./processors.js";
 import type { Decoding } from "./resolve.js";
+import type { Rule } from "./rule.js";
 import type { Stepper } from "./stepper.js";
 import type { Stops } from "./stop.js";
 import type { TokenStreamer } from "./streamer.js";

@@ -1,4 +1,4 @@
-import type { Rule } from "./processors.js";
+import type { Rule } from "./rule.js";
 import { kthLargest, largest, topK as selectTop, sumExp } from "./select.js";
 
 const NEVER = Number.NEGATIVE_INFINITY;

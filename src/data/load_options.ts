@@ -1,0 +1,35 @@
+import type { ProblemType, TaskType } from "./batch.js";
+import type { RowKind } from "./row.js";
+import type { DataFormat } from "./tables/formats.js";
+import type { DataRecord } from "./tables/table.js";
+import type { Reader } from "./types.js";
+
+export interface LoadDatasetOptions {
+  /** Text with columns in braces: `"Tweet text : {Tweet text} Label : "`. `{{` is a brace. */
+  template?: string;
+  /** What is learnt after it: `"{Label}"`. */
+  target?: string;
+  /** Columns by what they are for, where their names do not say it: `{ text: "Tweet text", label: "Label" }`. */
+  columns?: Readonly<Record<string, string>>;
+  /** What a row is; without it, it is read off the template, the task and the columns. */
+  kind?: RowKind;
+  taskType?: TaskType;
+  /** Class names in the order of their ids, for example those of the training set. */
+  labels?: readonly string[];
+  problemType?: ProblemType;
+  /** The form of the file where its extension does not say it. */
+  format?: DataFormat;
+  /** Which list of a JSON file that holds several. */
+  split?: string;
+  /** Read no more than this many rows. */
+  limit?: number;
+  /** Access to files; Node's own without it. */
+  reader?: Reader;
+}
+
+/** How a slot gets its value from a record, and the columns that it needs. */
+export interface SlotSource {
+  readonly columns: readonly string[];
+  readonly optional: boolean;
+  get(record: DataRecord): unknown;
+}
