@@ -1,15 +1,13 @@
 import { PeftError } from "../errors.js";
 import { nodeFiles } from "../hub/files.js";
-import type { ProblemType, TaskType } from "./batch.js";
 import { resolveColumns } from "./columns.js";
 import { count, type Fault, refuse } from "./faults.js";
 import { kinds } from "./kinds/index.js";
 import type { Entry } from "./kinds/kind.js";
 import type { LoadDatasetOptions, SlotSource } from "./load_options.js";
-import type { Row, RowKind } from "./row.js";
-import { type DataFormat, readerOf } from "./tables/formats.js";
+import type { Row } from "./row.js";
+import { readerOf } from "./tables/formats.js";
 import type { DataRecord, Table } from "./tables/table.js";
-import type { Reader } from "./types.js";
 
 /**
  * Reads one or more files as rows of one kind. Throws `data`: malformed lines, missing columns, values of a wrong form (all of a

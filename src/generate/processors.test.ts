@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { badWords, force, minLength, noRepeatNgram, type Rule, repetitionPenalty } from "./processors.js";
+import { badWords, force, minLength, noRepeatNgram, repetitionPenalty } from "./processors.js";
+import type { Rule } from "./rule.js";
 import { minP, temperature, topK, topP, typicalP } from "./warpers.js";
 
 type Tensors = Record<string, { shape: number[]; data: Float32Array | BigInt64Array }>;
