@@ -10,9 +10,8 @@ import { nodeTerminal, type Terminal } from "./terminal.js";
 import { train } from "./train.js";
 
 /** The command line. Returns the exit code: 1 after an error, 2 where the command cannot be understood, 130 after Ctrl-C. */
-export async function main(argv: readonly string[]): Promise<number> {
+export async function main(argv: readonly string[], terminal: Terminal = nodeTerminal()): Promise<number> {
   const verbs = [train, generate, evaluation, merge, info, data, push];
-  const terminal = nodeTerminal();
   try {
     const { version } = JSON.parse(await terminal.readFile(terminal.packagePath("package.json")));
     return await runProgram(argv, { version, verbs, terminal });

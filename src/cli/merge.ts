@@ -1,4 +1,4 @@
-import { formatBytes, PeftError } from "../index.js";
+import { PeftError } from "../index.js";
 import { adapterOption, engineGroup, modelGroup, openModel } from "./model.js";
 import type { Settings, Verb } from "./options.js";
 import type { Terminal } from "./terminal.js";
@@ -37,14 +37,13 @@ async function run(settings: Settings, terminal: Terminal): Promise<number> {
   if (adapter === undefined || output === undefined) throw missing(adapter === undefined);
   const names = await terminal.list(output);
   if (names.length > 0 && !settings.flag("overwrite")) throw notEmpty(output, names);
+  await terminal.checkWritable(output);
   const { base, adapted } = await openModel(settings, terminal);
   try {
     const merged = await adapted!.mergeAndUnload({ safe: true });
-    await terminal.makeWritable(output);
     const dtype = settings.text("dtype") as "f32" | "f16" | "bf16";
     await merged.savePretrained(output, { dtype });
-    const size = base.numParameters() * (dtype === "f32" ? 4 : 2);
-    terminal.print(`Merged ${adapter} into ${base.name}: ${output} (${dtype}, ${formatBytes(size)}).`);
+    terminal.print(`Merged ${adapter} into ${base.name}: ${output} (${dtype}).`);
     terminal.note(`Next: peft generate --model ${output} --prompt "..."`);
     return 0;
   } finally {

@@ -33,13 +33,13 @@ export async function openOutput(
 ): Promise<"new" | "resume" | "overwrite"> {
   const names = await terminal.list(folder);
   if (names.length === 0) {
-    await terminal.makeWritable(folder);
+    await terminal.checkWritable(folder);
     return "new";
   }
   if (overwrite) {
     const others = names.filter((name) => !isOfRun(name));
     if (others.length > 0) throw foreign(folder, others);
-    await terminal.makeWritable(folder);
+    await terminal.checkWritable(folder);
     return "overwrite";
   }
   const before = names.includes(recordFile) ? await readRecord(folder, terminal) : undefined;
@@ -47,7 +47,7 @@ export async function openOutput(
   const differences = compare(before, record);
   if (differences.length > 0) throw otherRun(folder, differences);
   if (before.finished) throw isFinished(folder);
-  await terminal.makeWritable(folder);
+  await terminal.checkWritable(folder);
   return "resume";
 }
 

@@ -36,7 +36,11 @@ export async function runProgram(
     .description("Fine-tune transformer models, on the hardware you have.")
     .version(about.version)
     .usage("<command> [options]")
-    .exitOverride();
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => about.terminal.write(text),
+      writeErr: (text) => about.terminal.note(text.trimEnd()),
+    });
   for (const verb of about.verbs)
     addVerb(
       program,

@@ -13,14 +13,13 @@ async function shippedOptions(terminal: Terminal): Promise<Record<string, unknow
   return options;
 }
 
-/** Whether nothing but what ships is trained. */
-export function isShipped(settings: Settings): boolean {
-  return !settings.isGiven("model") && !settings.isGiven("data");
-}
-
-/** Fills in the shipped model, data and recipe where neither a model nor data are named. */
+/** Fills in what is not said: without data, the shipped ones with their recipe; without a model, the shipped one. */
 export async function withShipped(settings: Settings, terminal: Terminal): Promise<Settings> {
-  return isShipped(settings) ? settings.over(await shippedOptions(terminal)) : settings;
+  const shipped = await shippedOptions(terminal);
+  if (settings.isGiven("data"))
+    return settings.isGiven("model") ? settings : settings.over({ model: shipped["model"] });
+  terminal.note("No --data given: these are the messages that ship with peft.js, complaint or no complaint.");
+  return settings.over(shipped);
 }
 
 /** The folder of the shipped model. */

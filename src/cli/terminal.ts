@@ -31,8 +31,8 @@ export interface Terminal {
   /** Names in a folder; [] where there is none. */
   list(folder: string): Promise<string[]>;
   remove(path: string): Promise<void>;
-  /** Makes a folder and proves that files can be put there. Throws "output". */
-  makeWritable(folder: string): Promise<void>;
+  /** Proves that files can be put into a folder, or into one that is to be made; leaves nothing behind. Throws "output". */
+  checkWritable(folder: string): Promise<void>;
   join(...parts: string[]): string;
   absolute(path: string): string;
   /** A path inside the package. */
@@ -60,7 +60,7 @@ export function nodeTerminal(): Terminal {
     isFolder: async (path) => (await fs.stat(path).catch(() => undefined))?.isDirectory() ?? false,
     list: async (folder) => (await fs.readdir(folder).catch(() => [])).sort(),
     remove: (path) => fs.rm(path, { recursive: true, force: true }),
-    makeWritable,
+    checkWritable,
     join: paths.join,
     absolute: (path) => paths.resolve(path),
     packagePath: (name) => fileURLToPath(new URL(`../../${name}`, import.meta.url)),
@@ -133,14 +133,17 @@ async function writeFile(path: string, text: string): Promise<void> {
   }
 }
 
-async function makeWritable(folder: string): Promise<void> {
+async function checkWritable(folder: string): Promise<void> {
   const probe = paths.join(folder, `.peft-${process.pid}.tmp`);
+  let made: string | undefined;
   try {
-    await fs.mkdir(folder, { recursive: true });
+    made = await fs.mkdir(folder, { recursive: true });
     await fs.writeFile(probe, "");
     await fs.rm(probe);
   } catch (cause) {
     throw cannotWrite(folder, cause);
+  } finally {
+    if (made !== undefined) await fs.rm(made, { recursive: true, force: true });
   }
 }
 

@@ -9,6 +9,7 @@ import {
   type SampleEvent,
   type Tokenizer,
   type TrainEvent,
+  type TrainEventOf,
   Trainer,
   type TrainerOptions,
 } from "../index.js";
@@ -127,8 +128,9 @@ async function work(job: Job, start: "new" | "resume" | "overwrite"): Promise<nu
   await model.disableAdapter(() => test(job, "before"));
   if (start === "overwrite") await clearOutput(output, terminal);
   const { end, samples } = await follow(job, trainer.run());
-  if (end === "aborted") {
-    terminal.note(`Stopped; "${output}" holds a checkpoint. Run the same command again to go on from there.`);
+  if (end?.reason === "aborted") {
+    const from = end.step === 0 ? "starts it anew" : `goes on from ${end.step} of its steps, in "${output}"`;
+    terminal.note(`The same command ${from}.`);
     return 130;
   }
   await test(job, "after");
@@ -161,7 +163,7 @@ function optionsOf(
 }
 
 interface Outcome {
-  readonly end: string;
+  readonly end: TrainEventOf<"end"> | undefined;
   /** First and last answers by prompt. */
   readonly samples: ReadonlyMap<string, readonly SampleEvent[]>;
 }
@@ -171,11 +173,11 @@ async function follow(job: Job, events: AsyncIterable<TrainEvent>): Promise<Outc
   const { terminal, output, record } = job;
   const progress = createProgress({ stream: terminal.stderr });
   const samples = new Map<string, SampleEvent[]>();
-  let end = "finished";
+  let end: Outcome["end"];
   try {
     for await (const event of events) {
       if (event.type === "start") await writeRecord(output, record, terminal);
-      if (event.type === "end") end = event.reason;
+      if (event.type === "end") end = event;
       if (event.type !== "sample") progress.draw(event);
       else samples.set(event.prompt, [...(samples.get(event.prompt) ?? []), event]);
     }
