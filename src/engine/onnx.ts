@@ -17,6 +17,9 @@ export type Element = keyof typeof ELEMENT;
 
 export type Attribute = number | string | readonly number[] | { float: number } | { graph: OnnxGraph };
 
+/** Undefined: nothing is said about it. */
+export type ValueShape = readonly (number | string)[] | undefined;
+
 /** Bytes of a file that serve as an initializer where they are. */
 export interface External {
   readonly location: string;
@@ -80,12 +83,12 @@ export class OnnxGraph {
     return this.node(op, inputs, attributes, "com.microsoft");
   }
 
-  input(name: string, element: Element, shape: readonly (number | string)[]): string {
+  input(name: string, element: Element, shape: ValueShape): string {
     this.#proto.message(11, valueInfo(name, element, shape));
     return name;
   }
 
-  output(name: string, element: Element, shape: readonly (number | string)[]): void {
+  output(name: string, element: Element, shape: ValueShape): void {
     this.#proto.message(12, valueInfo(name, element, shape));
   }
 
@@ -148,12 +151,17 @@ function attributeProto(name: string, value: Attribute): ProtoWriter {
   return proto.int(20, 7);
 }
 
-function valueInfo(name: string, element: Element, shape: readonly (number | string)[]): ProtoWriter {
+function valueInfo(name: string, element: Element, shape: ValueShape): ProtoWriter {
+  const tensor = new ProtoWriter().int(1, ELEMENT[element]);
+  if (shape !== undefined) tensor.message(2, shapeProto(shape));
+  return new ProtoWriter().string(1, name).message(2, new ProtoWriter().message(1, tensor));
+}
+
+function shapeProto(shape: readonly (number | string)[]): ProtoWriter {
   const dims = new ProtoWriter();
   for (const d of shape)
     dims.message(1, typeof d === "number" ? new ProtoWriter().int(1, d) : new ProtoWriter().string(2, d));
-  const tensor = new ProtoWriter().int(1, ELEMENT[element]).message(2, dims);
-  return new ProtoWriter().string(1, name).message(2, new ProtoWriter().message(1, tensor));
+  return dims;
 }
 
 function tensorProto(name: string, element: Element, shape: readonly number[]): ProtoWriter {

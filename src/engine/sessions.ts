@@ -126,7 +126,7 @@ export class Sessions {
     const model = lower(program, (n) => this.#binding(n));
     const session = await ort.InferenceSession.create(model, {
       executionProviders: [this.#options.device],
-      graphOptimizationLevel: "all",
+      graphOptimizationLevel: "extended",
       intraOpNumThreads: this.#options.threads,
       interOpNumThreads: 1,
       enableMemPattern: false,
