@@ -83,9 +83,7 @@ export async function evaluateSamples(
 ): Promise<Evaluation> {
   const { tokenizer, batchSize = 8, generate = true, signal } = options;
   const kind = scoreKind(model);
-  // spans are read off as places in the sample itself
-  const paddingSide = kind === "spans" ? "right" : tokenizer.paddingSide;
-  const padding = { padTokenId: padTokenOf(tokenizer), paddingSide };
+  const padding = { padTokenId: padTokenOf(tokenizer), paddingSide: tokenizer.paddingSide };
   const order = { batchSize, shuffle: false, groupByLength: true };
   const scored: Scored[] = [];
   let [sum, count] = [0, 0];
@@ -105,7 +103,11 @@ export async function evaluateSamples(
   }
   const asked =
     generate === false ? [] : answerable(samples).slice(0, generate === true ? undefined : generate);
-  const predictions = await answersOf(model, asked, { ...options, batchSize });
+  const answers = await answersOf(model, asked, { ...options, batchSize });
+  const predictions = answers.map((answer) => {
+    const row = rows[answer.row]!;
+    return row.kind === "prompt" ? { ...answer, prompt: row.prompt } : answer; // decoding may lose spaces
+  });
   return { loss, count, rows: samples.length, metrics: textMetrics(predictions), predictions };
 }
 

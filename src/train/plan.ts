@@ -26,8 +26,8 @@ export interface Plan {
 
 /** Encodes all rows. Throws "data" with the faults of both sets at once, and "option" for a schedule that cannot run. */
 export function planOf(s: Settings): Plan {
-  const { train, validation } = encodeBoth(s);
   refuseProblems(s);
+  const { train, validation } = encodeBoth(s);
   const batchesPerEpoch = Math.ceil(train.samples.length / s.batchSize);
   const stepsPerEpoch = Math.ceil(batchesPerEpoch / s.gradientAccumulationSteps);
   const totalSteps = s.maxSteps ?? stepsPerEpoch * s.epochs;

@@ -78,6 +78,14 @@ describe("progress on no terminal", () => {
     ]);
   });
 
+  it("says how to go on after a stop", () => {
+    const { best: _, ...plain } = end;
+    const stopped: EndEvent = { ...plain, reason: "aborted", checkpoint: "out/checkpoints/checkpoint-8" };
+    expect(draw(false, 80, [stopped], Date.now)).toMatch(
+      /^Stopped by you after 8 steps.* Go on from out\/checkpoints\/checkpoint-8 with --resume \(resume: true\)\.\n$/,
+    );
+  });
+
   it("prints steps again once the time has passed", () => {
     let now = 0;
     const text = draw(false, 80, [1, 2, 3, 4, 5].map(step), () => (now += 4000));

@@ -36,7 +36,7 @@ export const metricNames: { readonly [K in ScoreKind]: readonly string[] } = {
   classes: ["accuracy", "f1"],
   manyLabels: ["accuracy", "f1"],
   numbers: ["meanSquaredError", "pearson", "spearman"],
-  spans: ["exactMatch", "f1"],
+  spans: ["accuracy", "exactMatch", "f1"],
   answers: ["accuracy", "exactMatch", "f1"],
   none: [],
 };
@@ -79,7 +79,7 @@ function readTokens({ rows, labels, inputIds }: Batch<"TOKEN_CLS">, { data, shap
 
 const longestAnswer = 30;
 
-/** The likeliest span of real tokens. With virtual tokens labels are not shifted (as Python has it), so neither is this. */
+/** The likeliest span of real tokens, as places in the sample without its padding. With virtual tokens labels are not shifted (as Python has it), so neither is this. */
 function readSpans(batch: Batch<"QUESTION_ANS">, { data, shape }: Logits): Scored[] {
   const total = shape[1]!;
   const seq = batch.inputIds.shape[1];
@@ -96,7 +96,9 @@ function readSpans(batch: Batch<"QUESTION_ANS">, { data, shape }: Logits): Score
       }
     }
     const actual = [batch.startPositions.data[i]!, batch.endPositions.data[i]!];
-    return { row, predicted, actual };
+    const padding = batch.attentionMask.data.subarray(i * seq, (i + 1) * seq).indexOf(1);
+    const unpadded = (places: readonly number[]): number[] => places.map((place) => place - padding);
+    return { row, predicted: unpadded(predicted), actual: unpadded(actual) };
   });
 }
 
