@@ -2,6 +2,7 @@ import type { Batch, TaskType as BatchTask, Floats, Ids } from "../data/batch.js
 import type { HostTensor } from "../engine/messages.js";
 import { PeftError } from "../errors.js";
 import { mix } from "../random.js";
+import { problemOf } from "./losses.js";
 import type { Places } from "./packing.js";
 import { placesOf } from "./packing.js";
 import type { BoundWeights } from "./weights.js";
@@ -77,6 +78,11 @@ function labelFaults({ task, config }: ModelSpec, batch: Inputs): string[] {
   const isFloat = labels.data instanceof Float32Array;
   const columns = perToken ? seq : isFloat ? config.numLabels : labels.shape[1];
   const faults: string[] = [];
+  const problem = task === "SEQ_CLS" ? problemOf(config) : "single_label_classification";
+  if (isFloat && problem === "single_label_classification")
+    faults.push("labels are numbers, and the task is to tell classes apart");
+  if (!isFloat && problem !== undefined && problem !== "single_label_classification")
+    faults.push("labels are class numbers, and the task is to say numbers");
   if (labels.shape[0] !== rows || labels.shape[1] !== columns)
     faults.push(`labels are [${labels.shape}], not [${rows},${columns}]`);
   const classes = task === "SEQ_CLS" || task === "TOKEN_CLS" ? config.numLabels : config.vocabSize;

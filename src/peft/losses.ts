@@ -88,13 +88,18 @@ function sizeOf(y: Tensor): string {
   return n === 1 ? "batch" : `${n}*batch`;
 }
 
+/** What a sequence classifier learns, as transformers decides it; undefined: the labels' form says. */
+export function problemOf({ problemType, numLabels }: ModelConfig): ModelConfig["problemType"] {
+  return problemType ?? (numLabels === 1 ? "regression" : undefined);
+}
+
 /** The loss that transformers computes for a task and its labels; undefined: none of its own. */
 export function defaultLoss(task: TaskType, config: ModelConfig, labels: "ids" | "floats"): Loss | undefined {
   if (task === "QUESTION_ANS") return spans;
   if (task === "FEATURE_EXTRACTION") return undefined;
   if (task !== "SEQ_CLS") return tokens;
-  const byLabels = labels === "floats" ? "multi_label_classification" : "single_label_classification";
-  const problem = config.problemType ?? (config.numLabels === 1 ? "regression" : byLabels);
+  const byForm = labels === "floats" ? "multi_label_classification" : "single_label_classification";
+  const problem = problemOf(config) ?? byForm;
   if (problem === "regression") return regression;
   return problem === "multi_label_classification" ? multiLabel : classes;
 }

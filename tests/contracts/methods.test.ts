@@ -111,6 +111,16 @@ describe.each(Object.keys(TASKS) as Kind[])("on %s", (kind) => {
     });
   });
 
+  it.each(methods.filter((m) => m.layers !== undefined).map((m) => m.name))(
+    "a fresh %s equals the base",
+    async (method) => {
+      const model = new PeftModel(base);
+      model.addAdapter("default", configFor(method));
+      expect(difference(await logitsOf(model, batch), plain)).toBeLessThan(SAME);
+      await model.unload();
+    },
+  );
+
   describe.each(mergeable)("%s merges", (method) => {
     it("into the base and out of it again", async () => {
       const { model, warnings } = await adapted(base, configFor(method));
