@@ -20,14 +20,14 @@ import {
 } from "./adapter_files.js";
 import type { Attached, AttachOptions } from "./attach.js";
 import { attach } from "./attach.js";
+import { BaseChanges } from "./base_changes.js";
 import type { PreTrainedModel, StepResult, TrainOptions } from "./base_model.js";
 import type { Inputs } from "./feeds.js";
 import type { GenerateInput, GenerateSettings } from "./generate.js";
 import { generateWith } from "./generate.js";
-import { mergedWeights } from "./merge.js";
 import type { ForwardResult, PassOptions } from "./passes.js";
 import { backwardPass, forwardPass, lossPass } from "./passes.js";
-import type { Loan, View } from "./runtime.js";
+import type { View } from "./runtime.js";
 import { BASE, checkTogether, mixedView, viewOf } from "./views.js";
 
 export interface AdapterOptions {
@@ -63,15 +63,14 @@ export class PeftModel<T extends TaskType = TaskType> {
   /** What is still to be done before the next run: starting values from the base's weights, weights taken back. */
   #ready: Promise<void> = Promise.resolve();
   readonly #faults: unknown[] = [];
-  /** What adapters that keep a part of the base in themselves (PiSSA, OLoRA) left of it. */
-  readonly #residuals: Map<Adapter, Loan> = new Map();
-  #merged: { readonly name: string; readonly loan: Loan }[] = [];
+  readonly #changes: BaseChanges;
   /** Parameters of several adapters that train together, by their ids. */
   readonly #together: Map<string, Parameters> = new Map();
 
   constructor(base: PreTrainedModel<T>, warn: (message: string) => void = console.warn) {
     this.base = base;
     this.#warn = warn;
+    this.#changes = new BaseChanges(base.runtime);
   }
 
   /** Loads an adapter from a folder or the Hub onto a base. Throws "adapter-mismatch", "unknown-method", "file-format", "hub". */
@@ -138,18 +137,8 @@ export class PeftModel<T extends TaskType = TaskType> {
   /** Starting values that come from the base, and what they leave of it. */
   async #prepare({ adapter, prepare }: Attached): Promise<void> {
     if (this.adapters.get(adapter.name) !== adapter) return;
-    const { runtime } = this.base;
-    const residuals = await prepare(runtime);
-    if (residuals.size === 0) return;
-    const [loan] = runtime.loans;
-    if (loan !== undefined)
-      throw new PeftError("adapter-config", {
-        what: `The adapter "${adapter.name}" cannot start on this base.`,
-        why: `it takes a part of the base's weights into itself, and these are changed: ${loan.what}.`,
-        fix: "load the base once more for it, or unmerge, unload or delete the other first.",
-      });
-    const what = `adapter "${adapter.name}" keeps a part of them`;
-    this.#residuals.set(adapter, await runtime.lend(this, what, residuals));
+    const residuals = await prepare(this.base.runtime);
+    if (residuals.size > 0) await this.#changes.reduce(adapter, residuals);
   }
 
   /** Puts work into the queue before the next run. */
@@ -250,9 +239,10 @@ export class PeftModel<T extends TaskType = TaskType> {
   /** Removes an adapter; what it changed of the base's weights is taken back. Throws "adapter-name". */
   deleteAdapter(name: string): void {
     const adapter = this.#adapter(name);
-    if (this.#isMerged(name) || (this.#merged.length > 0 && this.#residuals.has(adapter)))
+    const { merged, residuals } = this.#changes;
+    if (merged.includes(adapter) || (merged.length > 0 && residuals.includes(adapter)))
       throw new PeftError("adapter-name", {
-        what: `The adapter "${name}" cannot be deleted while ${this.#mergedNames().join(", ")} are merged.`,
+        what: `The adapter "${name}" cannot be deleted while ${namesOf(merged)} are merged.`,
         why: "what it changed of the base's weights cannot be taken back from under them.",
         fix: "call unmergeAdapter() first.",
       });
@@ -267,11 +257,8 @@ export class PeftModel<T extends TaskType = TaskType> {
     const [first] = this.adapters.keys();
     if (this.#active.length === 0 && first !== undefined) this.#active = [first];
     this.#after(async () => {
-      const { runtime } = this.base;
-      const loan = this.#residuals.get(adapter);
-      this.#residuals.delete(adapter);
-      if (loan !== undefined) await runtime.giveBack(loan);
-      await runtime.forget(adapter);
+      await this.#changes.restore(adapter);
+      await this.base.runtime.forget(adapter);
     });
   }
 
@@ -355,7 +342,7 @@ export class PeftModel<T extends TaskType = TaskType> {
         why: "its file holds the prompt's final rows only, not the encoder that made them.",
         fix: "train it here from the start (peft.js saves the encoder too), or use a method without an encoder.",
       });
-    if (this.#isMerged(adapter.name))
+    if (this.#changes.isMerged(adapter))
       throw new PeftError("training", {
         what: `The adapter "${adapter.name}" is merged.`,
         why: "a merged adapter takes no part in the computation any more.",
@@ -374,10 +361,13 @@ export class PeftModel<T extends TaskType = TaskType> {
   /** Which adapters a run uses: the active ones, none where disabled, or row by row. */
   #view(names: readonly string[] | undefined, rows: number): View {
     if (names === undefined) {
-      const active = this.#active.filter((n) => !this.#isMerged(n)).map((n) => this.#adapter(n));
-      return viewOf(active, !this.#disabled);
+      const active = this.#active.map((n) => this.#adapter(n));
+      return viewOf(
+        active.filter((a) => !this.#changes.isMerged(a)),
+        !this.#disabled,
+      );
     }
-    if (this.#disabled || this.#merged.length > 0)
+    if (this.#disabled || this.#changes.merged.length > 0)
       throw new PeftError("batch", {
         what: "adapterNames is given while adapters are disabled or merged.",
         why: "rows cannot choose their adapter then.",
@@ -386,45 +376,20 @@ export class PeftModel<T extends TaskType = TaskType> {
     return mixedView(names, rows, (name) => this.#adapter(name));
   }
 
-  #isMerged(name: string): boolean {
-    return this.#merged.some((m) => m.name === name);
-  }
-
-  #mergedNames(): string[] {
-    return this.#merged.map((m) => m.name);
-  }
-
   /** Merges the active adapters (or those named) into the base's weights; `safe` refuses NaN and leaves all as it was. */
   async mergeAdapter(options: { adapterNames?: readonly string[]; safe?: boolean } = {}): Promise<void> {
     await this.ready();
-    const names = options.adapterNames ?? this.#active;
-    const adapters = names.map((n) => this.#adapter(n)).filter((a) => !this.#isMerged(a.name));
-    if (adapters.length < names.length)
-      this.#warn(`Adapters ${this.#mergedNames().join(", ")} are merged already: not once more.`);
-    if (adapters.length === 0) return;
-    const { runtime } = this.base;
-    const other = runtime.loans.find((loan) => loan.owner !== this);
-    if (other !== undefined)
-      throw new PeftError("adapter-config", {
-        what: `The adapters ${names.join(", ")} cannot be merged into this base.`,
-        why: `another PeftModel changed its weights: ${other.what}.`,
-        fix: "unmerge or unload there first, or load the base once more.",
-      });
-    checkTogether([...this.#mergedNames().map((n) => this.#adapter(n)), ...adapters]);
-    const merged = await mergedWeights(runtime, adapters, options.safe ?? false);
-    const loan = await runtime.lend(this, `${adapters.map((a) => a.name).join(", ")} are merged`, merged);
-    this.#merged.push(...adapters.map(({ name }) => ({ name, loan })));
+    const named = (options.adapterNames ?? this.#active).map((n) => this.#adapter(n));
+    const adapters = named.filter((a) => !this.#changes.isMerged(a));
+    if (adapters.length < named.length)
+      this.#warn(`Adapters ${namesOf(this.#changes.merged)} are merged already: not once more.`);
+    if (adapters.length > 0) await this.#changes.merge(adapters, options.safe ?? false);
   }
 
   /** Takes merged adapters out again: the base's weights are what they were, to the bit. */
   async unmergeAdapter(): Promise<void> {
-    if (this.#merged.length === 0) {
-      this.#warn("No adapter is merged; nothing was done.");
-      return;
-    }
-    const loans = [...new Set(this.#merged.map((m) => m.loan))];
-    this.#merged = [];
-    for (const loan of loans.reverse()) await this.base.runtime.giveBack(loan);
+    if (this.#changes.merged.length === 0) this.#warn("No adapter is merged; nothing was done.");
+    await this.#changes.unmerge();
   }
 
   /** The base with the adapters merged into it, as a plain model: save it, and transformers loads it. */
@@ -432,22 +397,22 @@ export class PeftModel<T extends TaskType = TaskType> {
     options: { adapterNames?: readonly string[]; safe?: boolean } = {},
   ): Promise<PreTrainedModel<T>> {
     await this.ready();
-    const names = [...new Set([...this.#mergedNames(), ...(options.adapterNames ?? this.#active)])];
-    const left = [...this.#residuals.keys()].filter((a) => !names.includes(a.name));
-    if (left.length > 0 && this.#merged.length > 0) await this.unmergeAdapter();
+    const changes = this.#changes;
+    const named = (options.adapterNames ?? this.#active).map((n) => this.#adapter(n));
+    const wanted = [...new Set([...changes.merged, ...named])];
+    const left = changes.residuals.filter((a) => !wanted.includes(a));
+    if (left.length > 0) await changes.unmerge(); // these lie under the merges
     for (const adapter of left) this.#drop(adapter);
-    const adapterNames = names.filter((n) => !this.#isMerged(n));
-    if (adapterNames.length > 0) await this.mergeAdapter({ ...options, adapterNames });
-    for (const loan of [...this.#residuals.values(), ...this.#merged.map((m) => m.loan)])
-      this.base.runtime.keep(loan);
-    this.#residuals.clear();
-    this.#merged = [];
+    await this.ready();
+    const adapters = wanted.filter((a) => !changes.isMerged(a));
+    if (adapters.length > 0) await changes.merge(adapters, options.safe ?? false);
+    changes.keep();
     return this.unload();
   }
 
   /** The base without any adapter. */
   async unload(): Promise<PreTrainedModel<T>> {
-    if (this.#merged.length > 0) await this.unmergeAdapter();
+    await this.#changes.unmerge();
     for (const adapter of [...this.adapters.values()]) this.#drop(adapter);
     await this.ready();
     return this.base;
@@ -522,6 +487,10 @@ export class PeftModel<T extends TaskType = TaskType> {
       fix: "use one of these, or addAdapter() or loadAdapter() first.",
     });
   }
+}
+
+function namesOf(adapters: readonly Adapter[]): string {
+  return adapters.map((a) => a.name).join(", ");
 }
 
 /** Puts a new adapter on a base model. Throws "adapter-targets", "adapter-config". Reference: peft/mapping_func.py */
