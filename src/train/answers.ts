@@ -30,7 +30,10 @@ interface Question {
   readonly expected: readonly number[];
 }
 
-/** The samples that ask something: a prompt and a target, or a chat before the assistant's last turn. Not plain text. */
+/**
+ * The samples that ask something: a prompt and a target, or a chat before the assistant's last turn. Not
+ * plain text.
+ */
 export function answerable(samples: readonly Sample[]): readonly Sample[] {
   return samples.filter((sample) => questionOf(sample) !== undefined);
 }
@@ -94,7 +97,7 @@ async function answerBatch(
     ),
   };
   const rows = await model.generate(prompt, { ...settings, tokenizer, signal });
-  const each = rows.length / questions.length; // several returned sequences: the first, which is the best, counts
+  const each = rows.length / questions.length; // of several returned sequences the first, the best, counts
   const text = (ids: readonly number[]): string => tokenizer.decode(ids, { skipSpecialTokens: true }).trim();
   return questions.map(({ row, ids, expected }, i) => ({
     row,

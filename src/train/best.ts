@@ -16,7 +16,10 @@ export class BestSoFar {
     this.#stopping = stopping;
   }
 
-  /** Takes an evaluation in; true where it is the best. One without the metric (no row has an answer) counts as no better. */
+  /**
+   * Takes an evaluation in; true where it is the best. One without the metric (no row has an answer) counts
+   * as no better.
+   */
   take(step: number, values: Readonly<Record<string, number>>): boolean {
     const value = values[this.metric] ?? Number.NaN;
     const sign = lowerIsBetter.has(this.metric) ? -1 : 1;

@@ -22,7 +22,10 @@ export interface EvaluateOptions
   batchSize?: number | undefined;
   /** In place of the task's own loss. */
   loss?: Loss | undefined;
-  /** Let models for CAUSAL_LM and SEQ_2_SEQ_LM answer, for accuracy, exactMatch and f1; default true. A number: that many rows. */
+  /**
+   * Let models for CAUSAL_LM and SEQ_2_SEQ_LM answer, for accuracy, exactMatch and f1; default true. A
+   * number: that many rows.
+   */
   generate?: boolean | number | undefined;
   /** How they answer: greedy, a little longer than the longest target, without it. */
   generation?: GenerationConfig | undefined;
@@ -50,7 +53,10 @@ export interface Evaluation {
   readonly predictions: readonly Prediction[];
 }
 
-/** Loss, metrics and predictions on rows, without dropout. Throws what `encodeRows` throws, "generation", "aborted". */
+/**
+ * Loss, metrics and predictions on rows, without dropout. Throws what `encodeRows` throws, "generation",
+ * "aborted".
+ */
 export async function evaluate<T extends TaskType>(
   model: TrainableModel<T>,
   rows: readonly Row[],
@@ -117,7 +123,10 @@ interface BatchResult {
   readonly scored: readonly Scored[];
 }
 
-/** Where answers are texts the loss alone is computed: logits over a vocabulary would be large, and nobody reads them. */
+/**
+ * Where answers are texts the loss alone is computed: logits over a vocabulary would be large, and nobody
+ * reads them.
+ */
 async function evaluateBatch(
   model: TrainableModel,
   kind: ScoreKind,

@@ -10,7 +10,7 @@ export interface Place {
 export function lossNotFinite(loss: number, where: string, place: Place): PeftError {
   return new PeftError("training", {
     what: `Step ${place.step}: the loss is ${loss} (${where}).`,
-    why: `numbers grew beyond what f32 holds; no weight changed in this step, and nothing was saved after ${lastGood(place)}.`,
+    why: `numbers left the range of f32; no weight changed in it, nothing was saved after ${lastGood(place)}.`,
     fix: fixOf(place),
   });
 }

@@ -24,7 +24,10 @@ export interface Plan {
   readonly identity: Readonly<Record<string, number>>;
 }
 
-/** Encodes all rows. Throws "data" with the faults of both sets at once, and "option" for a schedule that cannot run. */
+/**
+ * Encodes all rows. Throws "data" with the faults of both sets at once, and "option" for a schedule that
+ * cannot run.
+ */
 export function planOf(s: Settings): Plan {
   refuseProblems(s);
   const { train, validation } = encodeBoth(s);
@@ -61,7 +64,10 @@ export function rateAt({ schedule, lr, scheduleOptions }: Settings, plan: Plan, 
   return learningRate(schedule, { ...scheduleOptions, lr, totalSteps, warmupSteps }, step);
 }
 
-/** Throws "option" where the run is not the one that wrote the state: its position and its bits would mean nothing. */
+/**
+ * Throws "option" where the run is not the one that wrote the state: its position and its bits would mean
+ * nothing.
+ */
 export function refuseOtherRun(plan: Plan, { counters }: TrainingState): void {
   const names: Readonly<Record<string, string>> = {
     modelSeed: "the model's seed",
@@ -111,10 +117,13 @@ function refuseProblems({ model, train, validation = [] }: Settings): void {
   const wanted = kinds[scoreKind(model)]!;
   const other = [...train, ...validation].find((r) => r.kind === "classify" && r.problemType !== wanted);
   if (other?.kind !== "classify") return;
+  const { problemType, labelNames, at } = other;
+  const { numLabels, problemType: says = "nothing" } = model.config;
+  const count = problemType === "regression" ? 1 : labelNames.length;
   throw new PeftError("data", {
-    what: `The labels are for ${other.problemType}, the model's head is for ${wanted} (first at ${other.at}).`,
-    why: `its config.json says num_labels ${model.config.numLabels}, problem_type ${model.config.problemType ?? "nothing"}.`,
-    fix: `load the model with config: { problem_type: "${other.problemType}", num_labels: ${other.problemType === "regression" ? 1 : other.labelNames.length} }.`,
+    what: `The labels are for ${problemType}, the model's head is for ${wanted} (first at ${at}).`,
+    why: `its config.json says num_labels ${numLabels}, problem_type ${says}.`,
+    fix: `load the model with config: { problem_type: "${problemType}", num_labels: ${count} }.`,
   });
 }
 

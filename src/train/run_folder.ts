@@ -59,7 +59,10 @@ export class RunFolder {
     return isRun;
   }
 
-  /** Makes the folder and proves that it can be written and holds `bytes`. Throws "output"; then nothing is left behind. */
+  /**
+   * Makes the folder and proves that it can be written and holds `bytes`. Throws "output"; then nothing is
+   * left behind.
+   */
   async open(bytes: number): Promise<void> {
     const files = this.#files;
     const made = !(await files.exists(this.path));

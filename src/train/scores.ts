@@ -79,7 +79,10 @@ function readTokens({ rows, labels, inputIds }: Batch<"TOKEN_CLS">, { data, shap
 
 const longestAnswer = 30;
 
-/** The likeliest span of real tokens, as places in the sample without its padding. With virtual tokens labels are not shifted (as Python has it), so neither is this. */
+/**
+ * The likeliest span of real tokens, as places in the sample without its padding. With virtual tokens labels
+ * are not shifted (as Python has it), so neither is this.
+ */
 function readSpans(batch: Batch<"QUESTION_ANS">, { data, shape }: Logits): Scored[] {
   const total = shape[1]!;
   const seq = batch.inputIds.shape[1];
@@ -108,7 +111,10 @@ function argmax(values: Float32Array): number {
   return best;
 }
 
-/** Classes: f1 is the mean over classes. Many labels: accuracy counts rows that are right in all, f1 counts labels. */
+/**
+ * Classes: f1 is the mean over classes. Many labels: accuracy counts rows that are right in all, f1 counts
+ * labels.
+ */
 export function scoreMetrics(kind: ScoreKind, scored: readonly Scored[]): Record<string, number> {
   const predicted = scored.flatMap((s) => s.predicted);
   const actual = scored.flatMap((s) => s.actual);
@@ -130,7 +136,9 @@ export function scoreMetrics(kind: ScoreKind, scored: readonly Scored[]): Record
   };
 }
 
-/** Texts: accuracy is plain equality; exactMatch and f1 are SQuAD's, without case, punctuation and articles. */
+/**
+ * Texts: accuracy is plain equality; exactMatch and f1 are SQuAD's, without case, punctuation and articles.
+ */
 export function textMetrics(
   texts: readonly { readonly output: string; readonly expected?: string | undefined }[],
 ): Record<string, number> {

@@ -1,4 +1,7 @@
-/** How fast a run goes. The first step compiles and says nothing about the others, so it counts only while it is alone. */
+/**
+ * How fast a run goes. The first step compiles and says nothing about the others, so it counts only while it
+ * is alone.
+ */
 export class StepClock {
   readonly #now: () => number;
   #began: number;

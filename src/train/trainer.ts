@@ -31,8 +31,8 @@ export class Trainer<T extends TaskType = TaskType> {
   }
 
   /**
-   * Throws "data", "option", "output", "checkpoint" before work starts; "training" where a loss is no number: the step is named,
-   * and the newest checkpoint is from before it.
+   * Throws "data", "option", "output", "checkpoint" before work starts; "training" where a loss is no number:
+   * the step is named, and the newest checkpoint is from before it.
    */
   async *run(): AsyncGenerator<TrainEvent, void, undefined> {
     const run = await openRun(this.#settings);
@@ -63,7 +63,10 @@ async function openRun(s: Settings): Promise<TrainingRun> {
   return run;
 }
 
-/** Where the run goes on; undefined: at its beginning, also where a run was stopped before its first checkpoint. */
+/**
+ * Where the run goes on; undefined: at its beginning, also where a run was stopped before its first
+ * checkpoint.
+ */
 async function checkpointOf(
   { resume }: Settings,
   folder: RunFolder | undefined,
@@ -95,7 +98,10 @@ function isAbort(error: unknown, { signal }: Settings): boolean {
   return signal?.aborted === true && error instanceof PeftError && error.code === "aborted";
 }
 
-/** Evaluates and saves where it is due, then takes the next step; a resumed run makes up for an evaluation that was missed. */
+/**
+ * Evaluates and saves where it is due, then takes the next step; a resumed run makes up for an evaluation
+ * that was missed.
+ */
 async function* train(run: TrainingRun): AsyncGenerator<TrainEvent, EndReason, undefined> {
   const { settings: s, plan, folder } = run;
   for (;;) {

@@ -26,7 +26,10 @@ export interface TrainerOptions<T extends TaskType = TaskType> {
   tokenizer: Tokenizer;
   train: readonly Row[];
   validation?: readonly Row[] | undefined;
-  /** Gets the adapter (or the whole model), metrics.jsonl, report.html, training_config.json, checkpoints/. Without it nothing is written. */
+  /**
+   * Gets the adapter (or the whole model), metrics.jsonl, report.html, training_config.json, checkpoints/.
+   * Without it nothing is written.
+   */
   outputDir?: string | undefined;
   /** 3 */
   epochs?: number | undefined;
@@ -66,7 +69,10 @@ export interface TrainerOptions<T extends TaskType = TaskType> {
   shuffle?: boolean | undefined;
   /** As shuffle. */
   groupByLength?: boolean | undefined;
-  /** Steps between evaluations, or "epoch", which is the default where there are validation rows. The last step always is. */
+  /**
+   * Steps between evaluations, or "epoch", which is the default where there are validation rows. The last
+   * step always is.
+   */
   evaluateEvery?: number | "epoch" | undefined;
   /** An evaluation before the first step as well. false */
   evaluateOnStart?: boolean | undefined;
@@ -74,16 +80,25 @@ export interface TrainerOptions<T extends TaskType = TaskType> {
   saveEvery?: number | "epoch" | undefined;
   /** How many checkpoints stay; the best one stays besides. 2 */
   keepCheckpoints?: number | undefined;
-  /** Ends the run when the metric stops improving. The adapter that is left is then the best one's, not the last one's. */
+  /**
+   * Ends the run when the metric stops improving. The adapter that is left is then the best one's, not the
+   * last one's.
+   */
   earlyStopping?: EarlyStopping | undefined;
-  /** What "best" means: "loss", or a metric of the task. Given, the adapter that is left is the best one's, not the last one's. */
+  /**
+   * What "best" means: "loss", or a metric of the task. Given, the adapter that is left is the best one's,
+   * not the last one's.
+   */
   bestMetric?: string | undefined;
   /** Rows whose outputs are shown before and after; 0. */
   samples?: number | undefined;
   /** Goes on from the newest checkpoint in outputDir, or from the checkpoint of this path. */
   resume?: boolean | string | undefined;
   loss?: Loss | undefined;
-  /** Let the model answer in evaluations (a number: that many rows); true where `generation` or a metric of answers is given. */
+  /**
+   * Let the model answer in evaluations (a number: that many rows); true where `generation` or a metric of
+   * answers is given.
+   */
   generate?: boolean | number | undefined;
   generation?: GenerationConfig | undefined;
   /** Stops after the step that runs, and saves a checkpoint. */
@@ -212,7 +227,7 @@ export function refuseOptions(faults: readonly string[]): void {
   if (faults.length === 0) return;
   throw new PeftError("option", {
     what: `The Trainer cannot run like this: ${faults.join("; ")}.`,
-    why: `${faults.length === 1 ? "this option is" : `these ${faults.length} options are`} out of range or contradict others.`,
+    why: "an option out of its range, or options that contradict each other, have no one meaning.",
     fix: "correct the options named above, or leave them out for their defaults.",
   });
 }

@@ -87,7 +87,10 @@ export class TrainingRun {
     return 4 * parameters * (3 * (keepCheckpoints + 2) + 1);
   }
 
-  /** Goes to where a checkpoint was. Throws "checkpoint" where it does not fit the model, "option" where it is another run's. */
+  /**
+   * Goes to where a checkpoint was. Throws "checkpoint" where it does not fit the model, "option" where it
+   * is another run's.
+   */
   async resume(path: string): Promise<void> {
     const state = await loadState(path);
     refuseOtherRun(this.plan, state);
@@ -106,7 +109,10 @@ export class TrainingRun {
     this.#kept.push(nodeFiles.parent(path));
   }
 
-  /** Forward and backward over a step's batches, and the optimizer's update. Throws "training" where a loss is not finite. */
+  /**
+   * Forward and backward over a step's batches, and the optimizer's update. Throws "training" where a loss
+   * is not finite.
+   */
   async train(): Promise<StepEvent> {
     const { settings: s, plan } = this;
     const began = s.now();
@@ -166,7 +172,10 @@ export class TrainingRun {
     return (await this.#batches.next()).value;
   }
 
-  /** Validation rows, if the run has some. Throws "training" where the loss is not finite, "aborted" by the signal. */
+  /**
+   * Validation rows, if the run has some. Throws "training" where the loss is not finite, "aborted" by the
+   * signal.
+   */
   async evaluate(): Promise<EvaluationEvent> {
     const { settings: s, plan, step } = this;
     const { model, validation = [] } = s;
