@@ -1,8 +1,8 @@
 import { PeftError } from "../errors.js";
 import type { Adapter } from "./adapter.js";
+import { checkTogether } from "./checks.js";
 import { mergedWeights } from "./merge.js";
 import type { Loan, Runtime } from "./runtime.js";
-import { checkTogether } from "./views.js";
 
 /**
  * What one model's adapters changed of the base's weights, to be taken back: residuals of adapters that keep a part of the base in

@@ -22,13 +22,14 @@ import type { Attached, AttachOptions } from "./attach.js";
 import { attach } from "./attach.js";
 import { BaseChanges } from "./base_changes.js";
 import type { PreTrainedModel, StepResult, TrainOptions } from "./base_model.js";
+import { checkBias, checkName, checkTask, checkTogether, checkTrainable } from "./checks.js";
 import type { Inputs } from "./feeds.js";
 import type { GenerateInput, GenerateSettings } from "./generate.js";
 import { generateWith } from "./generate.js";
 import type { ForwardResult, PassOptions } from "./passes.js";
 import { backwardPass, forwardPass, lossPass } from "./passes.js";
 import type { View } from "./runtime.js";
-import { BASE, checkTogether, mixedView, viewOf } from "./views.js";
+import { mixedView, viewOf } from "./views.js";
 
 export interface AdapterOptions {
   /** Of new parameters; default: the base's. */
@@ -111,18 +112,13 @@ export class PeftModel<T extends TaskType = TaskType> {
   }
 
   #add(name: string, config: AdapterConfig, options: AttachOptions): Attached {
-    this.#checkName(name);
+    checkName(name, this.adapters);
     const { spec, runtime } = this.base;
-    if (config.taskType !== undefined && config.taskType !== spec.task)
-      throw new PeftError("adapter-config", {
-        what: `The adapter is for ${config.taskType}, the model was loaded for ${spec.task}.`,
-        why: "heads and losses differ between tasks.",
-        fix: `leave taskType out, or load the base with the class for ${config.taskType}.`,
-      });
+    checkTask(config, spec.task);
     const named = { ...config, baseModelNameOrPath: config.baseModelNameOrPath ?? this.base.name };
     Object.setPrototypeOf(named, Object.getPrototypeOf(config));
     const attached = attach(name, methodOf(config.peftType), named, spec, runtime.weights.inventory, options);
-    this.#checkBias(attached.adapter);
+    checkBias(attached.adapter, [...this.adapters.values()]);
     for (const warning of attached.warnings) this.#warn(warning);
     const { adapter } = attached;
     this.adapters.set(name, adapter);
@@ -159,32 +155,6 @@ export class PeftModel<T extends TaskType = TaskType> {
     if (fault !== undefined) throw fault;
   }
 
-  #checkName(name: string): void {
-    const isPath = /[/\\]|^\.*$/.test(name);
-    if (!isPath && name !== BASE && !this.adapters.has(name)) return;
-    throw new PeftError("adapter-name", {
-      what: `The adapter name "${name}" cannot be used.`,
-      why: this.adapters.has(name)
-        ? "the model has an adapter of this name."
-        : isPath
-          ? "adapters are saved in folders of their names."
-          : `"${BASE}" means no adapter.`,
-      fix: "choose another name, or deleteAdapter() first.",
-    });
-  }
-
-  /** Trained biases of the base can belong to one adapter only. */
-  #checkBias(added: Adapter): void {
-    const trainsBias = (a: Adapter): boolean => (a.method?.layers?.bias?.(a.config) ?? "none") !== "none";
-    const others = [...this.adapters.values()];
-    if (!(trainsBias(added) && others.some(trainsBias))) return;
-    throw new PeftError("adapter-config", {
-      what: `The adapter "${added.name}" trains biases of the base, and another adapter does so already.`,
-      why: "a bias can have one value at a time; the model is as it was.",
-      fix: 'use bias: "none" for all but one adapter.',
-    });
-  }
-
   /** Loads an adapter beside those that are there; does not activate it. */
   async loadAdapter(
     nameOrFolder: string,
@@ -201,7 +171,7 @@ export class PeftModel<T extends TaskType = TaskType> {
     adapter.loadedFloats = file.floats;
     try {
       await this.ready();
-      if (options.isTrainable === true) this.#checkTrainable(adapter);
+      if (options.isTrainable === true) checkTrainable(adapter, this.#changes.merged);
       return await loadAdapterTensors(adapter, folder, this.base.runtime, options.strict ?? true);
     } catch (error) {
       this.#drop(adapter);
@@ -327,27 +297,12 @@ export class PeftModel<T extends TaskType = TaskType> {
   async forwardBackward(batch: Inputs<T>, options: TrainOptions = {}): Promise<StepResult> {
     await this.ready();
     const adapters = this.#activeAdapters();
-    for (const adapter of adapters) this.#checkTrainable(adapter);
+    for (const adapter of adapters) checkTrainable(adapter, this.#changes.merged);
     const parameters = this.trainableParameters();
     const view = viewOf(adapters, true);
     const settings = { ...options, seed: this.base.seed, step: parameters.step };
     const result = await backwardPass(this.base.runtime, view, parameters, batch as Inputs, settings);
     return { loss: result.sum / result.count, count: result.count };
-  }
-
-  #checkTrainable(adapter: Adapter): void {
-    if (adapter.prompt === "stored")
-      throw new PeftError("training", {
-        what: `The adapter "${adapter.name}" cannot be trained further.`,
-        why: "its file holds the prompt's final rows only, not the encoder that made them.",
-        fix: "train it here from the start (peft.js saves the encoder too), or use a method without an encoder.",
-      });
-    if (this.#changes.isMerged(adapter))
-      throw new PeftError("training", {
-        what: `The adapter "${adapter.name}" is merged.`,
-        why: "a merged adapter takes no part in the computation any more.",
-        fix: "call unmergeAdapter() first.",
-      });
   }
 
   /** Continues prompts: [rows, tokens], prompt (or start token) included, as transformers returns them. */

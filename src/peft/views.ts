@@ -1,10 +1,8 @@
 import { PeftError } from "../errors.js";
 import type { Adapter } from "./adapter.js";
+import { BASE } from "./checks.js";
 import type { View } from "./runtime.js";
 import { NO_ADAPTERS } from "./runtime.js";
-
-/** In place of an adapter's name: none. */
-export const BASE = "__base__";
 
 /** Adapters for all rows of a run; `on` false: the base's numbers, by the same compiled graph where there is one. */
 export function viewOf(adapters: readonly Adapter[], on: boolean): View {
@@ -34,20 +32,4 @@ export function mixedView(
       fix: "run them one after another.",
     });
   return { adapters: used, gates: used.map((a) => Float32Array.from(names, (n) => (n === a.name ? 1 : 0))) };
-}
-
-/** Adapters that cannot be active at once: two prompts, or two tensors for one weight of the base. Throws "adapter-config". */
-export function checkTogether(adapters: readonly Adapter[]): void {
-  const prompts = adapters.filter((a) => a.method?.prompt !== undefined);
-  const all = adapters.flatMap((a) => [...a.replaced.keys()]);
-  const twice = [...new Set(all.filter((name, i) => all.indexOf(name) !== i))];
-  if (prompts.length < 2 && twice.length === 0) return;
-  throw new PeftError("adapter-config", {
-    what: `The adapters ${adapters.map((a) => a.name).join(", ")} cannot be active together.`,
-    why:
-      twice.length > 0
-        ? `each has a tensor of its own in place of ${twice.slice(0, 5).join(", ")}.`
-        : "each brings virtual tokens, and there is one place for them.",
-    fix: `activate one of them: setAdapter("${adapters[0]!.name}").`,
-  });
 }
