@@ -1,4 +1,3 @@
-import type { Rule } from "../../src/generate/processors.js";
 import { noRepeatNgram, repetitionPenalty } from "../../src/generate/processors.js";
 import { minP, temperature, topK, topP, typicalP } from "../../src/generate/warpers.js";
 import type { ScheduleName } from "../../src/train/schedules.js";
@@ -37,6 +36,8 @@ export function runSchedules(path: string): CaseResult {
   }
   return { checks };
 }
+
+type Rule = ReturnType<typeof temperature>;
 
 const RULES: Readonly<Record<string, (value: number) => Rule>> = {
   temperature,
