@@ -175,13 +175,8 @@ export function chooseTask(
   const kind = rows?.[0]?.kind;
   const byKind = kind === undefined ? undefined : tasksByKind[kind];
   if (byKind !== undefined && byKind !== "CAUSAL_LM") return byKind;
-  if (byClass !== undefined || byKind !== undefined)
-    return byClass ?? (json["is_encoder_decoder"] === true ? "SEQ_2_SEQ_LM" : byKind!);
-  throw new PeftError("unknown-task", {
-    what: "It is not known what the model is for.",
-    why: `its config.json names ${typeof name === "string" ? `the class ${name}` : "no class"}, which has no head for a task.`,
-    fix: `say it: --task ${tasks.join(", ")}.`,
-  });
+  if (byClass !== undefined) return byClass;
+  return json["is_encoder_decoder"] === true ? "SEQ_2_SEQ_LM" : (byKind ?? "FEATURE_EXTRACTION");
 }
 
 /** Classes in the order in which the adapter, or the model, learnt them. */

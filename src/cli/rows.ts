@@ -52,7 +52,7 @@ const rowOptions: readonly Option[] = [
     key: "format",
     kind: "text",
     help: "the form of the files",
-    choices: ["jsonl", "json", "csv", "tsv", "parquet"],
+    choices: ["jsonl", "json", "csv", "parquet"],
     otherwise: "by their extension",
   },
   { key: "limit", kind: "whole", help: "read no more than so many rows of a file", otherwise: "all" },

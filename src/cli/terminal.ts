@@ -135,16 +135,25 @@ async function writeFile(path: string, text: string): Promise<void> {
 
 async function checkWritable(folder: string): Promise<void> {
   const probe = paths.join(folder, `.peft-${process.pid}.tmp`);
-  let made: string | undefined;
+  const made: string[] = [];
   try {
-    made = await fs.mkdir(folder, { recursive: true });
+    for (const missing of await missingFolders(paths.resolve(folder))) {
+      await fs.mkdir(missing);
+      made.push(missing);
+    }
     await fs.writeFile(probe, "");
     await fs.rm(probe);
   } catch (cause) {
     throw cannotWrite(folder, cause);
   } finally {
-    if (made !== undefined) await fs.rm(made, { recursive: true, force: true });
+    if (made[0] !== undefined) await fs.rm(made[0], { recursive: true, force: true });
   }
+}
+
+/** Folders that a path lacks, the outermost first; Node's own `recursive` never ends where a disk refuses (/proc). */
+async function missingFolders(folder: string): Promise<string[]> {
+  if ((await fs.stat(folder).catch(() => undefined)) !== undefined) return [];
+  return [...(await missingFolders(paths.dirname(folder))), folder];
 }
 
 function cannotWrite(path: string, cause: unknown): PeftError {

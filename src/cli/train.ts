@@ -67,15 +67,7 @@ async function run(given: Settings, terminal: Terminal): Promise<number> {
   dataFiles(settings);
   methodConfig(settings);
   const output = settings.text("output")!;
-  const keys = [
-    "model",
-    "revision",
-    "task",
-    ...filesAndRows,
-    ...methodKeys(settings),
-    ...trainingKeys,
-    ...engineKeys,
-  ];
+  const keys = ["model", "revision", "task", ...filesAndRows, ...methodKeys(settings), ...trainingKeys];
   const wanted = {
     settings: settings.pick(keys),
     files: await digests(settings, terminal),
@@ -107,7 +99,6 @@ const filesAndRows = [
   "maxTargetLength",
   ...rowKeys,
 ];
-const engineKeys = engineGroup.options.map((option) => option.key);
 
 interface Job {
   readonly settings: Settings;

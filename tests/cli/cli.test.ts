@@ -202,6 +202,8 @@ describe("data and options", () => {
       [[...trainArgs, "--epochs", "two"], 1, /epochs is "two"/],
       [[...trainArgs, "--output", at("full")], 1, /not empty[\s\S]*thesis\.txt/],
       [[...trainArgs, "--output", at("full"), "--overwrite"], 1, /not empty[\s\S]*thesis\.txt/],
+      [[...trainArgs, "--output", at("train.csv")], 1, /Cannot write[\s\S]*in the way/],
+      [[...trainArgs, "--output", at("train.csv/in/the/way")], 1, /Cannot write[\s\S]*in the way/],
       [["train", "--model", model, "--data", at("bad.jsonl"), "--output", at("no")], 1, /bad\.jsonl line 2/],
       [["train", "--model", model, "--data", at("nope.csv"), "--output", at("no")], 1, /nope\.csv/],
       [
