@@ -88,7 +88,7 @@ export async function evaluateSamples(
   options: EvaluateOptions,
 ): Promise<Evaluation> {
   const { tokenizer, batchSize = 8, generate = true, signal } = options;
-  const kind = scoreKind(model);
+  const kind = scoreKind(model, rows);
   const padding = { padTokenId: padTokenOf(tokenizer), paddingSide: tokenizer.paddingSide };
   const order = { batchSize, shuffle: false, groupByLength: true };
   const scored: Scored[] = [];

@@ -114,7 +114,7 @@ function refuseProblems({ model, train, validation = [] }: Settings): void {
     manyLabels: "multi_label_classification",
     numbers: "regression",
   };
-  const wanted = kinds[scoreKind(model)]!;
+  const wanted = kinds[scoreKind(model, train)]!;
   const other = [...train, ...validation].find((r) => r.kind === "classify" && r.problemType !== wanted);
   if (other?.kind !== "classify") return;
   const { problemType, labelNames, at } = other;

@@ -1,4 +1,5 @@
 import type { Batch, TaskType } from "../data/batch.js";
+import type { Row } from "../data/row.js";
 import { accuracy, exactMatch, f1, meanSquaredError, pearson, spearman, tokenF1 } from "./metrics.js";
 
 /** What the metrics of an evaluation are computed from. */
@@ -21,12 +22,15 @@ export interface ScoredTask {
   readonly config: { readonly numLabels: number; readonly problemType?: string | undefined };
 }
 
-export function scoreKind({ taskType, config }: ScoredTask): ScoreKind {
+/** Where the config does not say what a classification head is for, the rows' labels do, as they choose its loss. */
+export function scoreKind({ taskType, config }: ScoredTask, rows: readonly Row[] = []): ScoreKind {
   if (taskType === "CAUSAL_LM" || taskType === "SEQ_2_SEQ_LM") return "answers";
   if (taskType === "QUESTION_ANS") return "spans";
   if (taskType === "FEATURE_EXTRACTION") return "none";
   if (taskType === "TOKEN_CLS") return "classes";
-  const problem = config.problemType ?? (config.numLabels === 1 ? "regression" : undefined);
+  const row = rows.find((r) => r.kind === "classify");
+  const byLabels = row?.problemType === "multi_label_classification" ? row.problemType : undefined;
+  const problem = config.problemType ?? (config.numLabels === 1 ? "regression" : byLabels);
   if (problem === "regression") return "numbers";
   return problem === "multi_label_classification" ? "manyLabels" : "classes";
 }

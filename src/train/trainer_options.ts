@@ -150,7 +150,7 @@ export function settingsOf<T extends TaskType>(given: TrainerOptions<T>): Settin
   const filled = { ...defaults, ...said } as Omit<TrainerOptions, keyof Filled> & Filled;
   const { model, earlyStopping, generation } = options;
   const bestMetric = options.bestMetric ?? earlyStopping?.metric ?? "loss";
-  const answers = metricNames.answers.includes(bestMetric);
+  const answers = scoreKind(model) === "answers" && metricNames.answers.includes(bestMetric);
   const settings: Settings = {
     ...filled,
     model,
