@@ -16,8 +16,9 @@ export type Frames = Readonly<Record<string, readonly string[]>>;
 export interface MessageFrames {
   readonly opener: readonly string[];
   readonly closer: readonly string[];
+  /** `share`: how often its turn comes; default 1. */
   readonly skills: Readonly<
-    Record<string, Readonly<Record<"complaint" | "no complaint", readonly string[]>>>
+    Record<string, Readonly<Record<"complaint" | "no complaint", readonly string[]>> & { share?: number }>
   >;
 }
 export interface PretrainingFrames {

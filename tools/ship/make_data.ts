@@ -28,7 +28,7 @@ export interface Row {
 }
 export type Split = "train" | "validation" | "test";
 
-const sizes: Readonly<Record<Split, number>> = { train: 480, validation: 120, test: 200 };
+const sizes: Readonly<Record<Split, number>> = { train: 640, validation: 120, test: 200 };
 const labels = ["complaint", "no complaint"] as const;
 
 function roughen(random: Random, text: string): string {
@@ -54,7 +54,9 @@ function writeMessage(
 function draw(random: Random, label: Label, count: number, seen: Set<string>): Row[] {
   const frames = readMessageFrames();
   const issues = readIssues();
-  const skills = Object.values(frames.skills);
+  const skills = Object.values(frames.skills).flatMap((skill) =>
+    Array<typeof skill>(skill.share ?? 1).fill(skill),
+  );
   const rows: Row[] = [];
   while (rows.length < count) {
     const skill = skills[rows.length % skills.length]!;

@@ -90,20 +90,26 @@ function ask(random: Random, message: string, question: string): string {
   return `${pick(random, ["message", "message", "message", "text", "mail"])}: ${message} ${question}`;
 }
 
-function meaningTask(world: World, column: "state" | "tone" | "story" | "act"): Pair {
-  const { message, situation } = draft(world);
-  return { input: ask(world.random, message, `${column}:`), target: meaning[situation]![column], message };
+/** Whether each fragment by itself is good or bad, in their order, whatever the message makes of them. */
+function partsOf(frame: string): string {
+  const slots = [...frame.matchAll(/\{(bad|good|fix|if|pos|neg)\w*\}/g)].map((match) => match[1]!);
+  return slots.map((slot) => (["bad", "if", "neg"].includes(slot) ? "bad" : "good")).join(" ") || "none";
 }
 
-/** Whether each fragment by itself is good or bad, in their order, whatever the message makes of them. */
-function partsTask(world: World): Pair {
-  for (;;) {
-    const { message, frame } = draft(world);
-    const slots = [...frame.matchAll(/\{(bad|good|fix|if|pos|neg)\w*\}/g)].map((match) => match[1]!);
-    if (slots.length === 0) continue;
-    const target = slots.map((slot) => (["bad", "if", "neg"].includes(slot) ? "bad" : "good")).join(" ");
-    return { input: ask(world.random, message, "parts:"), target, message };
+/** One or two questions about a message at once; two answers cost little more than one. */
+function meaningTask(world: World): Pair {
+  const { random } = world;
+  const { message, situation, frame } = draft(world);
+  const answers: Record<string, string> = { ...meaning[situation]!, parts: partsOf(frame) };
+  const columns = shuffle(random, ["state", "state", "state", "tone", "parts"]);
+  if (random() < 0.2) {
+    // "label" asks for any apt word, so that the new label of a fine-tuning finds all that was understood.
+    const target = answers[pick(random, ["state", "tone", "story", "act"])]!;
+    return { input: ask(random, message, "label:"), target, message };
   }
+  const asked = [...new Set(columns)].slice(0, random() < 0.6 ? 1 : 2);
+  const target = asked.map((column) => answers[column]!).join(", ");
+  return { input: ask(random, message, `${asked.join(", ")}:`), target, message };
 }
 
 function propertyTask(world: World): Pair {
@@ -115,7 +121,7 @@ function propertyTask(world: World): Pair {
     const has = properties[word]!.includes(situation);
     if (has !== wanted) continue;
     return {
-      input: ask(random, message, `label: ${word} or no ${word}?`),
+      input: ask(random, message, `about: ${word} or no ${word}?`),
       target: has ? word : `no ${word}`,
       message,
     };
@@ -130,7 +136,7 @@ function wordTask(world: World): Pair {
   const words = (from.message.match(/[a-z]{4,}/g) ?? []).filter((word) => word !== "complaint");
   const word = words.length === 0 ? here.issue.topic : pick(random, words);
   const has = ` ${here.message.replace(/[^a-z ]/g, " ")} `.includes(` ${word} `);
-  const input = ask(random, here.message, `label: ${word} or no ${word}?`);
+  const input = ask(random, here.message, `about: ${word} or no ${word}?`);
   return { input, target: has ? word : `no ${word}`, message: here.message };
 }
 
@@ -197,16 +203,12 @@ function hiddenTask(world: World): Pair {
 
 /** Tasks and their shares. */
 const tasks: readonly (readonly [number, (world: World) => Pair])[] = [
+  [0.72, meaningTask],
   [0.04, hiddenTask],
-  [0.3, (world) => meaningTask(world, "state")],
-  [0.13, (world) => meaningTask(world, "tone")],
-  [0.13, (world) => meaningTask(world, "story")],
-  [0.02, (world) => meaningTask(world, "act")],
-  [0.15, partsTask],
   [0.06, propertyTask],
   [0.03, wordTask],
   [0.02, replyTask],
-  [0.12, fragmentTask],
+  [0.13, fragmentTask],
 ];
 
 /** An endless stream of pairs; the same seed gives the same pairs. */
