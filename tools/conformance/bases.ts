@@ -2,7 +2,8 @@ import type { TaskType } from "../../src/models/model.js";
 import { PreTrainedModel } from "../../src/peft/base_model.js";
 
 /**
- * The base model of the case at hand, kept for the next case on the same folder: starting an engine takes longer than a case.
+ * The base model of the case at hand, kept for the next case on the same folder: starting an engine takes
+ * longer than a case.
  * Every case must leave it as it was.
  */
 export class Bases {

@@ -47,7 +47,10 @@ export function rowsOf({ data, shape }: Numbers): number[][] {
   );
 }
 
-/** What the kit differentiates for features: the mean square of the hidden states, over real and virtual tokens. */
+/**
+ * What the kit differentiates for features: the mean square of the hidden states, over real and virtual
+ * tokens.
+ */
 export const featureLoss: Loss = {
   name: "kit features",
   write: ({ g, logits, mask }) => {

@@ -14,10 +14,16 @@ const CASES = [
   ...["bert-regression--lora", "bert-multilabel--lora", "bert-token_cls--p-tuning"],
   ...["bert-question_ans--prompt", "bert-feature_extraction--ia3"],
 ];
-/** Whole models in one .bin are above 200 KB and stay outside; the two forms of .bin are in adapter-bin and src/hub/fixtures. */
+/**
+ * Whole models in one .bin are above 200 KB and stay outside; the two forms of .bin are in adapter-bin and
+ * src/hub/fixtures.
+ */
 const FORMATS = ["adapter-bin", "bf16", "bin-sharded", "f16", "refused", "sharded"];
 
-/** npx tsx tools/conformance/carry.ts KIT: copies the part into tests/kit. Models and tokenizers are there already. */
+/**
+ * npx tsx tools/conformance/carry.ts KIT: copies the part into tests/kit. Models and tokenizers are there
+ * already.
+ */
 const [kit = "", target = "tests/kit"] = process.argv.slice(2);
 for (const folder of ["cases", "multi", "formats"])
   rmSync(join(target, folder), { recursive: true, force: true });

@@ -151,7 +151,8 @@ function canMerge({ activeAdapter: { method, sites } }: PeftModel): boolean {
 }
 
 /**
- * Loads the adapter and saves it again. Prompt methods then get their encoder's own weights, which the kit has, and must yield the
+ * Loads the adapter and saves it again. Prompt methods then get their encoder's own weights, which the kit
+ * has, and must yield the
  * saved rows: so they can be trained.
  */
 async function loadForTraining(c: Context, base: PreTrainedModel): Promise<PeftModel> {
@@ -239,7 +240,10 @@ export async function changedWeights({ runtime }: PreTrainedModel): Promise<stri
   return changed;
 }
 
-/** The base must be what it was before the case. Where a method's start changes it for good (PiSSA, OLoRA), it is not used again. */
+/**
+ * The base must be what it was before the case. Where a method's start changes it for good (PiSSA, OLoRA),
+ * it is not used again.
+ */
 async function checkBaseAgain(c: Context, base: PreTrainedModel, bases: Bases): Promise<void> {
   if ((await changedWeights(base)).length > 0) await bases.close();
   else await checkForward(c, "base", base, "base.again");

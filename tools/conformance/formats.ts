@@ -82,7 +82,10 @@ async function checkAdapter(kit: string, folder: string): Promise<Check[]> {
   }
 }
 
-/** Every file must be refused as a file, whether it is opened by itself or as an adapter's weights, and nothing in it be executed. */
+/**
+ * Every file must be refused as a file, whether it is opened by itself or as an adapter's weights, and
+ * nothing in it be executed.
+ */
 async function checkRefused(kit: string, folder: string): Promise<Check[]> {
   const checks: Check[] = [];
   const base = await PreTrainedModel.load(TASK, join(kit, "models", "t5"));

@@ -51,7 +51,10 @@ export function casesOf(kit: string): Case[] {
   ];
 }
 
-/** Runs what of a kit has a name like `only`, one case after another. An error of a case is a failed check of it. */
+/**
+ * Runs what of a kit has a name like `only`, one case after another. An error of a case is a failed check
+ * of it.
+ */
 export async function* runKit(
   kit: string,
   only: RegExp = /./,

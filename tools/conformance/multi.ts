@@ -24,7 +24,10 @@ interface Multi {
   readonly checks: Check[];
 }
 
-/** Several adapters on models/llama: each alone, one per row, none, merged, deleted. Weighted mixtures are yet to come. */
+/**
+ * Several adapters on models/llama: each alone, one per row, none, merged, deleted. Weighted mixtures are
+ * yet to come.
+ */
 export async function runMulti(kit: string, bases: Bases): Promise<CaseResult> {
   const folder = join(kit, "multi");
   const expected = await Expected.open(join(folder, "expect.safetensors"));

@@ -38,7 +38,10 @@ function figure(check: Check): string {
   return `${kind} ${exponent(check.share * check.within)} of ${exponent(check.within)}`;
 }
 
-/** The lines of a case: the worst error of each kind of check, all that failed, and the keys that nobody checks. */
+/**
+ * The lines of a case: the worst error of each kind of check, all that failed, and the keys that nobody
+ * checks.
+ */
 export function linesOf(name: string, result: CaseResult): string[] {
   const { checks, notCovered } = result;
   const verdict = verdictOf(result);

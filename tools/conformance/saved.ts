@@ -7,7 +7,8 @@ import type { Check, KitTensor } from "./tensors.js";
 import { equal, exact, readTensors } from "./tensors.js";
 
 /**
- * Saves a loaded adapter again and compares with the folder it came from: keys, shapes, values, and both files byte for byte.
+ * Saves a loaded adapter again and compares with the folder it came from: keys, shapes, values, and both
+ * files byte for byte.
  * `within`: what may be lost where the file is computed again (a prompt from its encoder).
  */
 export async function checkSaved(

@@ -42,7 +42,10 @@ const OPTIMIZERS: Readonly<Record<"train" | "firm", { steps: number; options: Op
   firm: { steps: 5, options: { lr: 1e-2, betas: [0.8, 0.95], eps: 1e-3, weightDecay: 0.1 } },
 };
 
-/** Both trainings of the kit, each from the start, and the weights after the second; afterwards the adapter is as it was. */
+/**
+ * Both trainings of the kit, each from the start, and the weights after the second; afterwards the adapter
+ * is as it was.
+ */
 export async function checkTraining(c: Context, model: PeftModel): Promise<void> {
   const entries = [...model.activeAdapter.entries.values()];
   const start = entries.map((e) => e.data.slice());
