@@ -1,6 +1,7 @@
 import type { WeightSource } from "../engine/messages.js";
 import { PeftError } from "../errors.js";
 import type { Checkpoint, StoredTensor } from "../hub/checkpoint.js";
+import { nodeFiles } from "../hub/files.js";
 import type { Architecture } from "../models/model.js";
 import { normal, random } from "../random.js";
 import type { Inventory } from "./trace.js";
@@ -39,7 +40,7 @@ export async function bindWeights(
   for (const tensor of checkpoint.tensors.values())
     for (const name of moduleNames(spec.architecture, tensor.name))
       if (!stored.has(name)) stored.set(name, tensor);
-  const settled = { ...spec, config: { ...spec.config, tied: await isTied(spec, stored, checkpoint) } };
+  const settled = { ...spec, config: { ...spec.config, tied: await isTied(spec, stored) } };
   const inventory = takeInventory(settled);
   const found = findAll(settled, inventory, stored);
   const sources = new Map<string, WeightSource>();
@@ -65,14 +66,25 @@ export async function bindWeights(
 async function isTied(
   { architecture, config }: ModelSpec,
   stored: ReadonlyMap<string, StoredTensor>,
-  checkpoint: Checkpoint,
 ): Promise<boolean> {
   if (architecture.tie === undefined) return config.tied;
   const [head, embedding] = architecture.tie.map((name) => stored.get(name));
   if (head === undefined) return true;
   if (embedding === undefined || head.dtype !== embedding.dtype) return false;
-  const [a, b] = await Promise.all([checkpoint.read(head.name), checkpoint.read(embedding.name)]);
-  return Buffer.compare(a, b) === 0 && config.tied;
+  return config.tied && (await sameBytes(head, embedding));
+}
+
+/** Piece by piece, as far as they are equal: heads are as large as embeddings. */
+async function sameBytes(a: StoredTensor, b: StoredTensor): Promise<boolean> {
+  const piece = 1 << 20;
+  const read = async ({ data, path, offset, bytes }: StoredTensor, at: number): Promise<Uint8Array> =>
+    data?.subarray(at, at + piece) ?? (await nodeFiles.read(path, offset + at, Math.min(piece, bytes - at)));
+  if (a.bytes !== b.bytes) return false;
+  for (let at = 0; at < a.bytes; at += piece) {
+    const [x, y] = await Promise.all([read(a, at), read(b, at)]);
+    if (x.some((byte, i) => byte !== y[i])) return false;
+  }
+  return true;
 }
 
 interface Found {
