@@ -6,7 +6,7 @@ import type { Terminal } from "./terminal.js";
 /** `peft push` */
 export const push: Verb = {
   name: "push",
-  summary: "Upload a folder to the Hub; the repository is made where there is none.",
+  summary: "Upload an adapter or a model to the Hub; the repository is made where there is none.",
   examples: ["peft push out me/tweets", "peft push merged me/tweets-merged --private"],
   arguments: [
     { name: "<folder>", help: "an adapter's or a model's folder" },
@@ -28,12 +28,19 @@ export const push: Verb = {
 async function run(settings: Settings, terminal: Terminal): Promise<number> {
   const options = settings.pick(["private", "message", "revision"]) as PushOptions;
   return terminal.interruptible("Stopping the upload.", async (signal) => {
-    const { url } = await pushFolder(settings.text("folder")!, settings.text("repo")!, {
+    const { url, files, leftBehind } = await pushFolder(settings.text("folder")!, settings.text("repo")!, {
       ...options,
       progress: showHub(terminal),
       signal,
     });
+    terminal.note(`Uploaded ${files.join(", ")}.`);
+    if (leftBehind.length > 0) terminal.note(`Not uploaded: ${inShort(leftBehind).join(", ")}.`);
     terminal.print(url);
     return 0;
   });
+}
+
+/** A folder of which nothing goes is one entry: checkpoints/ */
+function inShort(names: readonly string[]): string[] {
+  return [...new Set(names.map((name) => name.replace(/\/.*/, "/")))];
 }

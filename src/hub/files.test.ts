@@ -83,6 +83,18 @@ describe("writing atomically", () => {
   });
 });
 
+test("folders are made with those above them, and where none can be made that is an error", async () => {
+  const deep = join(folder, "a", "b", "c");
+  await Promise.all([nodeFiles.makeFolder(deep), nodeFiles.makeFolder(deep)]);
+  await nodeFiles.makeFolder(deep);
+  expect(fs.statSync(deep).isDirectory()).toBe(true);
+  fs.writeFileSync(join(folder, "file"), "x");
+  await expect(nodeFiles.makeFolder(join(folder, "file", "below"))).rejects.toMatchObject({ code: "output" });
+  // Node 20's own recursive mkdir hangs here
+  if (fs.existsSync("/proc/self"))
+    await expect(nodeFiles.makeFolder("/proc/nowhere/a/b")).rejects.toMatchObject({ code: "output" });
+});
+
 test("links are relative, so that a cache can be moved", async () => {
   await nodeFiles.makeFolder(join(folder, "blobs"));
   await nodeFiles.makeFolder(join(folder, "snapshots"));

@@ -121,6 +121,18 @@ async function flushFolder(folder: string): Promise<void> {
   } catch {}
 }
 
+/** Level by level: in Node 20 a recursive mkdir never returns where the system answers ENOENT, as /proc does. */
+async function makeFolder(path: string): Promise<void> {
+  if (await nodeFiles.isFolder(path)) return;
+  const parent = paths.dirname(path);
+  if (parent !== path && !(await nodeFiles.exists(parent))) await makeFolder(parent);
+  try {
+    await fs.mkdir(path);
+  } catch (error) {
+    if (!(await nodeFiles.isFolder(path))) throw error; // another process may have made it
+  }
+}
+
 async function create(path: string, text: string): Promise<boolean> {
   try {
     await fs.writeFile(path, text, { flag: "wx" });
@@ -232,9 +244,7 @@ export const nodeFiles: Files = {
   writeAtomic,
   append: (path, chunks) => writeAll(path, "a", path, chunks),
   create,
-  makeFolder: async (path) => {
-    await attempt("write", path, () => fs.mkdir(path, { recursive: true }));
-  },
+  makeFolder: (path) => attempt("write", path, () => makeFolder(paths.resolve(path))),
   rename: (from, to) => attempt("write", to, () => fs.rename(from, to)),
   remove: (path) => attempt("write", path, () => fs.rm(path, { recursive: true, force: true })),
   link,

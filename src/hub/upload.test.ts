@@ -38,6 +38,8 @@ test("makes the repository and puts every file there, large ones through the sto
   expect(await push({ private: true, message: "first" })).toEqual({
     url: `${hub.endpoint}/me/mine`,
     commit: commitId(1),
+    files: ["adapter_config.json", "adapter_model.safetensors", "second/adapter_config.json"],
+    leftBehind: [".hidden"],
   });
   const repo = hub.repos.get("me/mine")!;
   expect(repo).toMatchObject({ visibility: "private", message: "first" });
@@ -47,6 +49,29 @@ test("makes the repository and puts every file there, large ones through the sto
   expect(repo.files.get("adapter_config.json")?.toString()).toBe('{"r": 8}');
   const puts = hub.log.filter((request) => request.method === "PUT");
   expect(puts.map((request) => request.authorization)).toEqual([undefined]);
+});
+
+test("sends adapters, models and tokenizers; what a run and its user keep beside them stays", async () => {
+  const sent = [
+    ...["README.md", "config.json", "generation_config.json", "model-00001-of-00002.safetensors"],
+    ...["model.safetensors.index.json", "pytorch_model.bin", "tokenizer.json", "tokenizer_config.json"],
+    ...["special_tokens_map.json", "vocab.txt", "merges.txt", "spiece.model", "chat_template.jinja"],
+    "adapter_prompt_encoder.safetensors",
+  ];
+  const stays = [
+    ...["run.json", "metrics.jsonl", "report.html", "training_config.json", "training_state.safetensors"],
+    ...["checkpoints/checkpoint-7/adapter_model.safetensors", "checkpoint-500/config.json", "train.csv"],
+    ...[".git/config.json", "notes.txt", "rows.json"],
+  ];
+  for (const name of [...sent, ...stays]) {
+    fs.mkdirSync(join(folder, name, ".."), { recursive: true });
+    fs.writeFileSync(join(folder, name), "x");
+  }
+  const { files, leftBehind } = await push();
+  const before = ["adapter_config.json", "adapter_model.safetensors", "second/adapter_config.json"];
+  expect([...hub.repos.get("me/mine")!.files.keys()].sort()).toEqual([...sent, ...before].sort());
+  expect(files).toEqual([...sent, ...before].sort());
+  expect(leftBehind).toEqual([...stays, ".hidden"].sort());
 });
 
 test("updates a repository that exists", async () => {
@@ -72,8 +97,12 @@ test("a wrong token, no token, a name without owner, an empty folder, offline, n
   await expect(push({}, "mine")).rejects.toThrow(/"owner\/name"/);
   await expect(push({ offline: true })).rejects.toThrow(/offline mode/);
   await expect(pushFolder(join(folder, "none"), "me/mine", { token: "t", env: {} })).rejects.toThrow(
-    /no files/,
+    /no files.*empty or absent/,
   );
+  const only = fs.mkdtempSync(join(tmpdir(), "peft-push-"));
+  fs.writeFileSync(join(only, "rows.csv"), "a");
+  await expect(pushFolder(only, "me/mine", { token: "t", env: {} })).rejects.toThrow(/none of rows\.csv/);
+  fs.rmSync(only, { recursive: true });
   expect(hub.repos.size).toBe(0);
   await hub.close();
   await expect(push()).rejects.toThrow(/could not be sent.*cannot be reached/);

@@ -14,22 +14,49 @@ export interface PushOptions extends HubOptions {
   readonly revision?: string | undefined;
 }
 
+export interface PushResult {
+  readonly url: string;
+  readonly commit: string;
+  readonly files: readonly string[];
+  /** What lies in the folder and is no part of a model or adapter. */
+  readonly leftBehind: readonly string[];
+}
+
+/** Names of what makes an adapter or a model, of what tells about it, and of no data and no state of a run. */
+const published = [
+  /^(README\.md|LICENSE|LICENSE\.(md|txt)|NOTICE)$/,
+  /^adapter_.*\.(json|safetensors|bin)$/,
+  /^(pytorch_)?model.*\.(safetensors|bin|index\.json)$/,
+  /^(modules|config|.+_config|config_.+)\.json$/,
+  /^(tokenizer\.(json|model)|special_tokens_map\.json|added_tokens\.json|.+\.jinja)$/,
+  /^(vocab\.(txt|json)|merges\.txt|spiece\.model|sentencepiece.*\.model)$/,
+];
+/** training_config.json names the user's own paths. */
+const ofRun = /(^|\/)(\..*|checkpoints|checkpoint-\d+)\/|(^|\/)training_config\.json$/;
+
+function isPublished(path: string): boolean {
+  const name = path.slice(path.lastIndexOf("/") + 1);
+  return !ofRun.test(path) && published.some((form) => form.test(name));
+}
+
 /**
- * Puts the files of a folder into a Hub repository, which is made where it does not exist, in one commit.
- * Hidden files stay behind. Throws hub, checkpoint (an empty folder), aborted.
+ * Puts the adapters, model and tokenizer of a folder into a Hub repository, which is made where it does not exist, in one
+ * commit. Checkpoints, metrics, reports, data and hidden files stay behind. Throws hub, checkpoint (nothing to send), aborted.
  */
 export async function pushFolder(
   folder: string,
   repo: string,
   options: PushOptions = {},
   files: Files = nodeFiles,
-): Promise<{ url: string; commit: string }> {
+): Promise<PushResult> {
   const settings = await hubSettings(options, files);
   if (!/^[\w.-]+\/[\w.-]+$/.test(repo)) throw badName(repo);
   if (settings.token === undefined) throw noToken(settings.endpoint);
   if (settings.offline) throw isOffline();
-  const names = (await files.listDeep(folder)).filter((name) => !/(^|\/)\./.test(name));
-  if (names.length === 0) throw emptyFolder(folder);
+  const all = await files.listDeep(folder);
+  const names = all.filter(isPublished);
+  const leftBehind = all.filter((name) => !isPublished(name));
+  if (names.length === 0) throw nothingToSend(folder, all);
   const message = options.message ?? "Upload with peft.js";
   const contents = names.map((path) => ({ path, content: files.url(files.join(folder, path)) }));
   try {
@@ -38,7 +65,7 @@ export async function pushFolder(
       message,
       revision: options.revision ?? "main",
     });
-    return { url: `${settings.endpoint}/${repo}`, commit };
+    return { url: `${settings.endpoint}/${repo}`, commit, files: names, leftBehind };
   } catch (error) {
     if (error instanceof Unreachable) throw notSent(repo, error);
     throw error;
@@ -69,10 +96,13 @@ function isOffline(): PeftError {
   });
 }
 
-function emptyFolder(folder: string): PeftError {
+function nothingToSend(folder: string, names: readonly string[]): PeftError {
   return new PeftError("checkpoint", {
     what: `"${folder}" holds no files to upload.`,
-    why: "the folder is empty or absent.",
+    why:
+      names.length === 0
+        ? "the folder is empty or absent."
+        : `none of ${names.slice(0, 5).join(", ")} belongs to an adapter, a model or a tokenizer.`,
     fix: "give the folder that savePretrained wrote.",
   });
 }

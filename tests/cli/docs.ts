@@ -27,7 +27,8 @@ npx peft generate --adapter out --prompt "Tweet text : ... Label : "
 - **Results** go to stdout, the work is told on stderr. Exit codes: 0; 1 for an error, in three lines: what, why, fix (\`--debug\` adds
   where it comes from); 2 where the command cannot be understood; 130 after Ctrl-C.
 - **Hub**: a model or adapter that is no folder is a Hub id; downloads go to the cache that Python uses. HF_TOKEN, HF_HOME, HF_ENDPOINT and
-  HF_HUB_OFFLINE mean what they mean there.
+  HF_HUB_OFFLINE mean what they mean there. \`peft push\` sends adapters, model, tokenizer
+  and README.md; checkpoints, metrics, report and training_config.json (it names your paths) stay.
 `;
 
 const verbs = ["train", "generate", "eval", "merge", "info", "data", "push"];
