@@ -20,6 +20,8 @@ export interface EmbeddingSite {
   readonly vocab: number;
   readonly dim: number;
   readonly weight: string;
+  /** Where the rows are positions: how many a sequence can take (fewer than rows where the first ones serve padding). */
+  readonly positions?: number | undefined;
 }
 
 /**
@@ -97,10 +99,10 @@ export class Module {
     );
   }
 
-  /** ids [batch, seq] -> [batch, seq, dim] */
-  embedding(name: string, ids: Tensor, vocab: number, dim: number): Tensor {
+  /** ids [batch, seq] -> [batch, seq, dim]. `positions`: see EmbeddingSite. */
+  embedding(name: string, ids: Tensor, vocab: number, dim: number, positions?: number): Tensor {
     const path = this.name(name);
-    return this.trace.embedding({ path, vocab, dim, weight: `${path}.weight` }, ids);
+    return this.trace.embedding({ path, vocab, dim, weight: `${path}.weight`, positions }, ids);
   }
 
   layerNorm(name: string, x: Tensor, eps: number): Tensor {

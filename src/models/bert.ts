@@ -15,14 +15,17 @@ export interface BertConfig extends ModelConfig {
   readonly inter: number;
   readonly activation: Activation;
   readonly eps: number;
+  /** Rows of the table of positions, and which one is the first token's. */
   readonly maxPositions: number;
+  readonly firstPosition: number;
   readonly tokenTypes: number;
   readonly dropout: number;
   readonly attentionDropout: number;
   readonly classifierDropout: number;
 }
 
-function read(f: Fields): BertConfig {
+/** The fields that every relative of BERT has. */
+export function readBert(f: Fields): BertConfig {
   const hiddenSize = f.size("hidden_size");
   const layers = f.size("num_hidden_layers");
   const heads = f.size("num_attention_heads");
@@ -30,7 +33,8 @@ function read(f: Fields): BertConfig {
   const dropout = f.rate("hidden_dropout_prob", 0.1);
   if (headDim * heads !== hiddenSize)
     f.fault(`hidden_size ${hiddenSize} is not a multiple of ${heads} heads`);
-  if (f.flag("is_decoder", false)) f.fault(`"is_decoder" is true, and peft.js knows BERT as an encoder`);
+  if (f.flag("is_decoder", false))
+    f.fault(`"is_decoder" is true, and peft.js knows this model as an encoder`);
   f.choice("position_embedding_type", ["absolute"], "absolute");
   return {
     ...commonFields(f),
@@ -45,6 +49,7 @@ function read(f: Fields): BertConfig {
     activation: f.choice("hidden_act", activationNames, "gelu"),
     eps: f.number("layer_norm_eps", 1e-12),
     maxPositions: f.size("max_position_embeddings", 512),
+    firstPosition: 0,
     tokenTypes: f.size("type_vocab_size", 2),
     dropout,
     attentionDropout: f.rate("attention_probs_dropout_prob", 0.1),
@@ -53,7 +58,7 @@ function read(f: Fields): BertConfig {
 }
 
 /** ids -> [batch, virtual + seq, hidden] */
-function stack(w: Module, c: BertConfig, x: TextInputs): StackOutput {
+export function bertStack(w: Module, c: BertConfig, x: TextInputs): StackOutput {
   const shared = { bias: paddingBias(w.g, x.mask) };
   return repeat(
     w.at("encoder.layer"),
@@ -76,7 +81,8 @@ function embed(w: Module, c: BertConfig, x: TextInputs): Tensor {
   const { g } = w;
   const words = w.trace.prepend(w.embedding("word_embeddings", x.ids, c.vocabSize, c.hiddenSize));
   const typeIds = x.typeIds ?? g.constant([0], [1, 1], "i64");
-  const positions = w.embedding("position_embeddings", x.positions, c.maxPositions, c.hiddenSize);
+  const limit = c.maxPositions - c.firstPosition;
+  const positions = w.embedding("position_embeddings", x.positions, c.maxPositions, c.hiddenSize, limit);
   const types = w.embedding("token_type_embeddings", typeIds, c.tokenTypes, c.hiddenSize);
   const sum = w.trace.pack(g.add(g.add(words, types), positions));
   return w.dropout("dropout", w.layerNorm("LayerNorm", sum, c.eps), c.dropout);
@@ -121,14 +127,14 @@ export const bert: Architecture<BertConfig> = {
     targets: ["query", "value"],
     scaled: { targets: ["key", "value", "output.dense"], feedforward: ["output.dense"] },
   },
-  parse: (json) => readConfig(json, read),
+  parse: (json) => readConfig(json, readBert),
   checkpoint: {
     rename: [
       [/\.LayerNorm\.gamma$/, ".LayerNorm.weight"],
       [/\.LayerNorm\.beta$/, ".LayerNorm.bias"],
     ],
   },
-  stack,
+  stack: bertStack,
   heads: {
     SEQ_CLS: (w, c, hidden) => classify(w, c, pool(w.at("bert.pooler"), c, hidden)),
     TOKEN_CLS: classify,

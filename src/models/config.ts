@@ -64,6 +64,19 @@ export class Fields {
     return this.#read(key, fallback, (x): x is K => known.includes(x as K), expected, fallback);
   }
 
+  /** One of the names known here for each of `count` things. */
+  choices<K extends string>(
+    key: string,
+    known: readonly K[],
+    count: number,
+    fallback: readonly K[],
+  ): readonly K[] {
+    const is = (x: unknown): x is readonly K[] =>
+      Array.isArray(x) && x.length === count && x.every((one) => known.includes(one as K));
+    const expected = `a list of ${count}, each one of ${known.map((k) => `"${k}"`).join(", ")}`;
+    return this.#read(key, fallback, is, expected, fallback);
+  }
+
   /** A token id, or undefined where there is none. */
   id(key: string): number | undefined {
     if (!this.has(key)) return undefined;

@@ -6,9 +6,9 @@ import { activate, activationNames } from "./activations.js";
 import { attend, causalBias, splitHeads, withPast } from "./attention.js";
 import type { Fields } from "./config.js";
 import { commonFields, readConfig } from "./config.js";
+import { decoderHeads } from "./decoder_heads.js";
 import { repeat } from "./layers.js";
 import type { Architecture, ModelConfig, StackOutput, TextInputs } from "./model.js";
-import { lastToken } from "./pooling.js";
 import type { Rope, RotaryTables } from "./rotary.js";
 import { readRope, rotaryTables, rotate } from "./rotary.js";
 
@@ -19,13 +19,19 @@ export interface LlamaConfig extends ModelConfig {
   readonly inter: number;
   readonly activation: Activation;
   readonly eps: number;
-  readonly attentionBias: boolean;
+  /** Of q, k and v, and of the output's projection. */
+  readonly qkvBias: boolean;
+  readonly outBias: boolean;
   readonly mlpBias: boolean;
   readonly attentionDropout: number;
   readonly rope: Rope;
+  /** Where given, a token sees no more than so many, itself included, in the layers that `windowed` says. */
+  readonly window: number | undefined;
+  readonly windowed: readonly boolean[];
 }
 
-function read(f: Fields): LlamaConfig {
+/** The fields that every relative of Llama has. */
+export function readLlama(f: Fields): LlamaConfig {
   const hiddenSize = f.size("hidden_size");
   const layers = f.size("num_hidden_layers");
   const heads = f.size("num_attention_heads");
@@ -34,6 +40,7 @@ function read(f: Fields): LlamaConfig {
   if (heads % kvHeads !== 0)
     f.fault(`${heads} attention heads do not share ${kvHeads} key and value heads evenly`);
   if (headDim % 2 !== 0) f.fault(`rotary positions turn pairs of channels, and head_dim ${headDim} is odd`);
+  const attentionBias = f.flag("attention_bias", false);
   return {
     ...commonFields(f),
     hiddenSize,
@@ -47,10 +54,13 @@ function read(f: Fields): LlamaConfig {
     inter: f.size("intermediate_size"),
     activation: f.choice("hidden_act", activationNames, "silu"),
     eps: f.number("rms_norm_eps", 1e-6),
-    attentionBias: f.flag("attention_bias", false),
+    qkvBias: attentionBias,
+    outBias: attentionBias,
     mlpBias: f.flag("mlp_bias", false),
     attentionDropout: f.rate("attention_dropout", 0),
     rope: readRope(f),
+    window: undefined,
+    windowed: new Array<boolean>(layers).fill(false),
   };
 }
 
@@ -58,8 +68,11 @@ function read(f: Fields): LlamaConfig {
 function stack(w: Module, c: LlamaConfig, x: TextInputs): StackOutput {
   const { g } = w;
   const embedded = w.trace.prepend(w.embedding("embed_tokens", x.ids, c.vocabSize, c.hiddenSize));
+  const length = embedded.shape[1] as Dim;
+  const full = causalBias(g, x.mask, length);
   const shared = {
-    bias: causalBias(g, x.mask, embedded.shape[1] as Dim),
+    full,
+    near: c.window === undefined ? full : causalBias(g, x.mask, length, c.window),
     ...rotaryTables(g, x.positions, c.rope, c.headDim),
   };
   const { hidden, present } = repeat(
@@ -68,8 +81,10 @@ function stack(w: Module, c: LlamaConfig, x: TextInputs): StackOutput {
     w.trace.pack(embedded),
     x.past,
     shared,
-    (w, x, s, past) => {
-      const attended = attention(w.at("self_attn"), c, w.rmsNorm("input_layernorm", x, c.eps), s, past);
+    (w, x, { full, near, ...tables }, past, i) => {
+      const bias = c.windowed[i] ? near : full;
+      const normed = w.rmsNorm("input_layernorm", x, c.eps);
+      const attended = attention(w.at("self_attn"), c, normed, { bias, ...tables }, past);
       const h = g.add(x, attended.x);
       const y = feedForward(w.at("mlp"), c, w.rmsNorm("post_attention_layernorm", h, c.eps));
       return { x: g.add(h, y), present: attended.present };
@@ -86,14 +101,13 @@ function attention(
   past: KeyValue | undefined,
 ): { x: Tensor; present: KeyValue } {
   const { g } = w;
-  const options = { bias: c.attentionBias };
   const project = (name: string, heads: number): Tensor =>
-    splitHeads(w, w.linear(name, x, heads * c.headDim, options), heads, c.headDim);
+    splitHeads(w, w.linear(name, x, heads * c.headDim, { bias: c.qkvBias }), heads, c.headDim);
   const q = rotate(g, project("q_proj", c.heads), tables);
   const k = rotate(g, project("k_proj", c.kvHeads), tables);
   const present = withPast(g, { k, v: project("v_proj", c.kvHeads) }, past);
   const mixed = attend(w, q, present, { scale: c.headDim ** -0.5, bias, dropout: c.attentionDropout });
-  return { x: w.output(w.linear("o_proj", mixed, c.hiddenSize, options)), present };
+  return { x: w.output(w.linear("o_proj", mixed, c.hiddenSize, { bias: c.outBias })), present };
 }
 
 function feedForward(w: Module, c: LlamaConfig, x: Tensor): Tensor {
@@ -111,17 +125,9 @@ export const llama: Architecture<LlamaConfig> = {
     targets: ["q_proj", "v_proj"],
     scaled: { targets: ["k_proj", "v_proj", "down_proj"], feedforward: ["down_proj"] },
   },
-  parse: (json) => readConfig(json, read),
+  parse: (json) => readConfig(json, readLlama),
   tie: ["lm_head.weight", "model.embed_tokens.weight"],
   stack,
-  heads: {
-    CAUSAL_LM: (w, c, hidden) => {
-      const tied = c.tied ? "model.embed_tokens.weight" : undefined;
-      return w.linear("lm_head", hidden, c.vocabSize, { bias: false, tied });
-    },
-    SEQ_CLS: (w, c, hidden, mask) =>
-      w.linear("score", lastToken(w.g, hidden, mask), c.numLabels, { bias: false }),
-    FEATURE_EXTRACTION: (_w, _c, hidden) => hidden,
-  },
+  heads: decoderHeads("model.embed_tokens.weight"),
   newModules: ["score"],
 };

@@ -5,7 +5,6 @@ import { addDims, mulDims } from "../graph/dims.js";
 import { Graph } from "../graph/graph.js";
 import type { EmbeddingSite, LinearSite, Trace } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
-import { isOp } from "../graph/ops.js";
 import type { AdaptedSite, Adapter } from "./adapter.js";
 import type { Packing } from "./packing.js";
 import { declarePacking, packRows, unpackRows } from "./packing.js";
@@ -15,7 +14,7 @@ export interface Inventory {
   readonly linears: ReadonlyMap<string, LinearSite>;
   readonly embeddings: ReadonlyMap<string, EmbeddingSite>;
   readonly weights: ReadonlyMap<string, readonly number[]>;
-  /** Rows of the table that position ids choose from; undefined: positions have no end. */
+  /** How many positions a sequence can take; undefined: they have no end. */
   readonly positions: number | undefined;
 }
 
@@ -108,7 +107,7 @@ export class ModelTrace implements Trace {
   embedding(site: EmbeddingSite, ids: Tensor): Tensor {
     const { g } = this;
     this.embeddings.set(site.path, site);
-    if (isOp(ids, "input") && ids.attrs.name === "positionIds") this.positions = site.vocab;
+    if (site.positions !== undefined) this.positions = site.positions;
     const shape = [site.vocab, site.dim];
     const table = this.parameter(site.weight, shape);
     const base = (ids: Tensor): Tensor => this.#tokenRows(site, ids, g.gather(table, ids));

@@ -24,7 +24,8 @@ export function countsOf(model: TrainableModel): { trainable: number; total: num
 
 /** Positions that a sample may take: the model's table of positions less an adapter's virtual tokens. */
 export function maxPositionsOf(model: TrainableModel): number {
-  const positions = baseOf(model).configJson["max_position_embeddings"];
+  const { configJson, runtime } = baseOf(model);
+  const positions = runtime.weights.inventory.positions ?? configJson["max_position_embeddings"];
   if (typeof positions !== "number" || model.config.encoderDecoder) return Number.POSITIVE_INFINITY;
   return positions - virtualTokens(model);
 }

@@ -1,0 +1,119 @@
+import type { Dim } from "../graph/dims.js";
+import type { KeyValue, Module } from "../graph/module.js";
+import type { Tensor } from "../graph/ops.js";
+import type { Activation } from "./activations.js";
+import { activate, activationNames } from "./activations.js";
+import { attend, causalBias, splitHeads, withPast } from "./attention.js";
+import type { Fields } from "./config.js";
+import { commonFields, readConfig } from "./config.js";
+import { decoderHeads } from "./decoder_heads.js";
+import { repeat } from "./layers.js";
+import type { Architecture, ModelConfig, StackOutput, TextInputs } from "./model.js";
+
+export interface Gpt2Config extends ModelConfig {
+  readonly heads: number;
+  readonly headDim: number;
+  readonly inter: number;
+  readonly activation: Activation;
+  readonly eps: number;
+  readonly maxPositions: number;
+  /** Factor of the scores, layer by layer. */
+  readonly scales: readonly number[];
+  readonly embeddingDropout: number;
+  readonly attentionDropout: number;
+  readonly residualDropout: number;
+}
+
+function read(f: Fields): Gpt2Config {
+  const hiddenSize = f.size("n_embd");
+  const layers = f.size("n_layer");
+  const heads = f.size("n_head");
+  const headDim = Math.floor(hiddenSize / heads);
+  if (headDim * heads !== hiddenSize) f.fault(`n_embd ${hiddenSize} is not a multiple of ${heads} heads`);
+  if (f.flag("add_cross_attention", false))
+    f.fault(`"add_cross_attention" is true, and peft.js knows GPT-2 as a decoder of its own`);
+  const scale = f.flag("scale_attn_weights", true) ? headDim ** -0.5 : 1;
+  const byLayer = f.flag("scale_attn_by_inverse_layer_idx", false);
+  return {
+    ...commonFields(f),
+    hiddenSize,
+    encoderDecoder: false,
+    cache: { layers, kvHeads: heads, headDim },
+    tied: f.flag("tie_word_embeddings", true),
+    layers,
+    heads,
+    headDim,
+    inter: f.size("n_inner", 4 * hiddenSize),
+    activation: f.choice("activation_function", activationNames, "gelu_new"),
+    eps: f.number("layer_norm_epsilon", 1e-5),
+    maxPositions: f.size("n_positions", 1024),
+    scales: Array.from({ length: layers }, (_, i) => (byLayer ? scale / (i + 1) : scale)),
+    embeddingDropout: f.rate("embd_pdrop", 0.1),
+    attentionDropout: f.rate("attn_pdrop", 0.1),
+    residualDropout: f.rate("resid_pdrop", 0.1),
+  };
+}
+
+/** Conv1D: a linear layer whose weight is stored [in, out]. */
+const CONV1D = { transposed: true };
+
+/** ids -> [batch, virtual + seq, hidden] */
+function stack(w: Module, c: Gpt2Config, x: TextInputs): StackOutput {
+  const { g } = w;
+  const words = w.trace.prepend(w.embedding("wte", x.ids, c.vocabSize, c.hiddenSize));
+  const positions = w.embedding("wpe", x.positions, c.maxPositions, c.hiddenSize, c.maxPositions);
+  const { hidden, present } = repeat(
+    w.at("h"),
+    c.layers,
+    w.dropout("drop", w.trace.pack(g.add(words, positions)), c.embeddingDropout),
+    x.past,
+    { bias: causalBias(g, x.mask, words.shape[1] as Dim) },
+    (w, x, { bias }, past, i) => {
+      const options = { scale: c.scales[i]!, bias, dropout: c.attentionDropout };
+      const attended = attention(w.at("attn"), c, w.layerNorm("ln_1", x, c.eps), options, past);
+      const h = g.add(x, attended.x);
+      return {
+        x: g.add(h, feedForward(w.at("mlp"), c, w.layerNorm("ln_2", h, c.eps))),
+        present: attended.present,
+      };
+    },
+  );
+  return { hidden: w.layerNorm("ln_f", hidden, c.eps), present };
+}
+
+function attention(
+  w: Module,
+  c: Gpt2Config,
+  x: Tensor,
+  options: { scale: number; bias: Tensor; dropout: number },
+  past: KeyValue | undefined,
+): { x: Tensor; present: KeyValue } {
+  const size = c.hiddenSize;
+  const [q, k, v] = w.g
+    .split(w.linear("c_attn", x, 3 * size, CONV1D), -1, [size, size, size])
+    .map((part) => splitHeads(w, part, c.heads, c.headDim)) as [Tensor, Tensor, Tensor];
+  const present = withPast(w.g, { k, v }, past);
+  const y = w.linear("c_proj", attend(w, q, present, options), size, CONV1D);
+  return { x: w.output(w.dropout("resid_dropout", y, c.residualDropout)), present };
+}
+
+function feedForward(w: Module, c: Gpt2Config, x: Tensor): Tensor {
+  const inner = activate(w.g, c.activation, w.linear("c_fc", x, c.inter, CONV1D));
+  const y = w.linear("c_proj", inner, c.hiddenSize, CONV1D);
+  return w.output(w.dropout("dropout", y, c.residualDropout));
+}
+
+/** Reference: transformers/models/gpt2 */
+export const gpt2: Architecture<Gpt2Config> = {
+  modelTypes: ["gpt2"],
+  prefix: "transformer",
+  roles: {
+    targets: ["c_attn"],
+    scaled: { targets: ["c_attn", "mlp.c_proj"], feedforward: ["mlp.c_proj"] },
+  },
+  parse: (json) => readConfig(json, read),
+  tie: ["lm_head.weight", "transformer.wte.weight"],
+  stack,
+  heads: decoderHeads("transformer.wte.weight"),
+  newModules: ["score"],
+};

@@ -1,0 +1,148 @@
+import type { Dim } from "../graph/dims.js";
+import type { KeyValue, Module } from "../graph/module.js";
+import type { Tensor } from "../graph/ops.js";
+import type { Activation } from "./activations.js";
+import { activate, activationNames } from "./activations.js";
+import { attend, causalBias, splitHeads, withPast } from "./attention.js";
+import type { Fields } from "./config.js";
+import { commonFields, readConfig } from "./config.js";
+import { decoderHeads } from "./decoder_heads.js";
+import { repeat } from "./layers.js";
+import type { Architecture, ModelConfig, StackOutput, TextInputs } from "./model.js";
+import { realPositions } from "./positions.js";
+
+export interface OptConfig extends ModelConfig {
+  readonly heads: number;
+  readonly headDim: number;
+  readonly inter: number;
+  /** Width of the embeddings and of the head; where it is not the hidden size, project_in and project_out stand between. */
+  readonly embeddingDim: number;
+  readonly activation: Activation;
+  readonly bias: boolean;
+  /** Norms have a scale and a bias. */
+  readonly affine: boolean;
+  /** Norms stand before attention and feed-forward; after them in the 350m model. */
+  readonly preNorm: boolean;
+  readonly finalNorm: boolean;
+  readonly maxPositions: number;
+  readonly dropout: number;
+  readonly attentionDropout: number;
+}
+
+/** The table of positions begins with rows for padding. */
+const OFFSET = 2;
+const EPS = 1e-5;
+
+function read(f: Fields): OptConfig {
+  const hiddenSize = f.size("hidden_size");
+  const layers = f.size("num_hidden_layers");
+  const heads = f.size("num_attention_heads");
+  const headDim = Math.floor(hiddenSize / heads);
+  if (headDim * heads !== hiddenSize)
+    f.fault(`hidden_size ${hiddenSize} is not a multiple of ${heads} heads`);
+  if (f.rate("layerdrop", 0) > 0) f.fault(`"layerdrop" is not 0, and peft.js leaves no layer out`);
+  const preNorm = f.flag("do_layer_norm_before", true);
+  return {
+    ...commonFields(f),
+    initializerRange: f.number("init_std", 0.02),
+    hiddenSize,
+    encoderDecoder: false,
+    cache: { layers, kvHeads: heads, headDim },
+    tied: f.flag("tie_word_embeddings", true),
+    layers,
+    heads,
+    headDim,
+    inter: f.size("ffn_dim"),
+    embeddingDim: f.size("word_embed_proj_dim", hiddenSize),
+    activation: f.choice("activation_function", activationNames, "relu"),
+    bias: f.flag("enable_bias", true),
+    affine: f.flag("layer_norm_elementwise_affine", true),
+    preNorm,
+    finalNorm: preNorm && !f.flag("_remove_final_layer_norm", false),
+    maxPositions: f.size("max_position_embeddings", 2048),
+    dropout: f.rate("dropout", 0.1),
+    attentionDropout: f.rate("attention_dropout", 0),
+  };
+}
+
+/** ids -> [batch, virtual + seq, embeddingDim]. Positions always count the mask, in training too. */
+function stack(w: Module, c: OptConfig, x: TextInputs): StackOutput {
+  const { g } = w;
+  const at = w.at("decoder");
+  const words = w.trace.prepend(at.embedding("embed_tokens", x.ids, c.vocabSize, c.embeddingDim));
+  const length = words.shape[1] as Dim;
+  const projects = c.embeddingDim !== c.hiddenSize;
+  const packed = w.trace.pack(words);
+  const embedded = projects ? at.linear("project_in", packed, c.hiddenSize, { bias: false }) : packed;
+  const places = g.add(realPositions(g, x.mask, length), g.scalar(OFFSET, "i64"));
+  const rows = c.maxPositions + OFFSET;
+  const positions = at.embedding("embed_positions", places, rows, c.hiddenSize, c.maxPositions);
+  const { hidden, present } = repeat(
+    at.at("layers"),
+    c.layers,
+    g.add(embedded, w.trace.pack(positions)),
+    x.past,
+    { bias: causalBias(g, x.mask, length) },
+    (w, x, s, past) => {
+      const attended = attention(w, c, x, s.bias, past);
+      return { x: feedForward(w, c, attended.x), present: attended.present };
+    },
+  );
+  const last = c.finalNorm ? norm(at, c, "final_layer_norm", hidden) : hidden;
+  return {
+    hidden: projects ? at.linear("project_out", last, c.embeddingDim, { bias: false }) : last,
+    present,
+  };
+}
+
+function norm(w: Module, c: OptConfig, name: string, x: Tensor): Tensor {
+  if (c.affine) return w.layerNorm(name, x, EPS);
+  const { g } = w;
+  const dim = [c.hiddenSize];
+  return w.at(name).output(g.layerNorm(x, g.expand(g.scalar(1), dim), g.zeros(dim), EPS));
+}
+
+/** x + dropout(y), where y saw x's norm, or else the norm of the sum. */
+function add(w: Module, c: OptConfig, name: string, x: Tensor, y: Tensor): Tensor {
+  const sum = w.g.add(x, w.dropout("dropout", y, c.dropout));
+  return c.preNorm ? sum : norm(w, c, name, sum);
+}
+
+function attention(
+  w: Module,
+  c: OptConfig,
+  x: Tensor,
+  bias: Tensor,
+  past: KeyValue | undefined,
+): { x: Tensor; present: KeyValue } {
+  const at = w.at("self_attn");
+  const normed = c.preNorm ? norm(w, c, "self_attn_layer_norm", x) : x;
+  const project = (name: string): Tensor =>
+    splitHeads(w, at.linear(name, normed, c.hiddenSize, { bias: c.bias }), c.heads, c.headDim);
+  const q = project("q_proj");
+  const present = withPast(w.g, { k: project("k_proj"), v: project("v_proj") }, past);
+  const mixed = attend(at, q, present, { scale: c.headDim ** -0.5, bias, dropout: c.attentionDropout });
+  const y = at.output(at.linear("out_proj", mixed, c.hiddenSize, { bias: c.bias }));
+  return { x: add(w, c, "self_attn_layer_norm", x, y), present };
+}
+
+function feedForward(w: Module, c: OptConfig, x: Tensor): Tensor {
+  const normed = c.preNorm ? norm(w, c, "final_layer_norm", x) : x;
+  const inner = activate(w.g, c.activation, w.linear("fc1", normed, c.inter, { bias: c.bias }));
+  return add(w, c, "final_layer_norm", x, w.linear("fc2", inner, c.hiddenSize, { bias: c.bias }));
+}
+
+/** Reference: transformers/models/opt */
+export const opt: Architecture<OptConfig> = {
+  modelTypes: ["opt"],
+  prefix: "model",
+  roles: {
+    targets: ["q_proj", "v_proj"],
+    scaled: { targets: ["q_proj", "k_proj", "fc2"], feedforward: ["fc2"] },
+  },
+  parse: (json) => readConfig(json, read),
+  tie: ["lm_head.weight", "model.decoder.embed_tokens.weight"],
+  stack,
+  heads: decoderHeads("model.decoder.embed_tokens.weight"),
+  newModules: ["score"],
+};

@@ -1,0 +1,35 @@
+import type { Fields } from "./config.js";
+import { readConfig } from "./config.js";
+import type { LlamaConfig } from "./llama.js";
+import { llama, readLlama } from "./llama.js";
+import type { Architecture } from "./model.js";
+
+/** Which layers have a sliding window: as `layer_types` says, or all from `max_window_layers` on; none where it is off. */
+function readWindow(f: Fields, layers: number): Pick<LlamaConfig, "window" | "windowed"> {
+  const off = !f.flag("use_sliding_window", false) || f.json["sliding_window"] === null;
+  const window = off ? undefined : f.size("sliding_window", 4096);
+  const first = f.number("max_window_layers", 28);
+  const names = ["full_attention", "sliding_attention"] as const;
+  const types = f.choices(
+    "layer_types",
+    names,
+    layers,
+    Array.from({ length: layers }, (_, i) => names[window !== undefined && i >= first ? 1 : 0]),
+  );
+  return { window, windowed: types.map((type) => type === "sliding_attention") };
+}
+
+/** Llama with biases on queries, keys and values. Reference: transformers/models/qwen2 */
+export const qwen2: Architecture<LlamaConfig> = {
+  ...llama,
+  modelTypes: ["qwen2"],
+  roles: {
+    targets: ["q_proj", "v_proj"],
+    scaled: { targets: ["q_proj", "v_proj", "down_proj"], feedforward: ["down_proj"] },
+  },
+  parse: (json) =>
+    readConfig(json, (f) => {
+      const c = readLlama(f);
+      return { ...c, ...readWindow(f, c.layers), qkvBias: true, outBias: false, mlpBias: false };
+    }),
+};

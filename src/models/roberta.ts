@@ -1,0 +1,42 @@
+import { subDims } from "../graph/dims.js";
+import type { Module } from "../graph/module.js";
+import type { Tensor } from "../graph/ops.js";
+import type { BertConfig } from "./bert.js";
+import { bert, bertStack, readBert } from "./bert.js";
+import { readConfig } from "./config.js";
+import type { Architecture, TextInputs } from "./model.js";
+import { firstToken } from "./pooling.js";
+import { realPositions } from "./positions.js";
+
+/** Rows of the table of positions: they count tokens that are not the padding token, from its id on; behind a prompt, all. */
+function positions({ g }: Module, c: BertConfig, x: TextInputs): Tensor {
+  const first = g.scalar(c.firstPosition, "i64");
+  const [, length] = x.positions.shape;
+  if (length !== x.ids.shape[1]) return g.add(x.positions, first);
+  const padding = g.scalar(c.firstPosition - 1, "i64");
+  const real = g.cast(g.not(g.equal(x.ids, padding)), "i64");
+  const past = g.mul(g.size(subDims(x.mask.shape[1]!, length!), "i64"), real);
+  return g.add(g.add(realPositions(g, real, length!), past), first);
+}
+
+/** classifier.out_proj(dropout(tanh(classifier.dense(dropout(first position))))) */
+function classify(w: Module, c: BertConfig, hidden: Tensor): Tensor {
+  const at = w.at("classifier");
+  const first = at.dropout("dropout", firstToken(w.g, hidden), c.classifierDropout);
+  const inner = w.g.tanh(at.linear("dense", first, c.hiddenSize));
+  return at.output(at.linear("out_proj", at.dropout("dropout", inner, c.classifierDropout), c.numLabels));
+}
+
+/** BERT whose positions begin after the padding token's id. Reference: transformers/models/roberta */
+export const roberta: Architecture<BertConfig> = {
+  ...bert,
+  modelTypes: ["roberta"],
+  prefix: "roberta",
+  parse: (json) =>
+    readConfig(json, (f) => {
+      const c = readBert(f);
+      return { ...c, firstPosition: (c.padTokenId ?? 1) + 1 };
+    }),
+  stack: (w, c, x) => bertStack(w, c, { ...x, positions: positions(w, c, x) }),
+  heads: { ...bert.heads, SEQ_CLS: classify },
+};
