@@ -147,12 +147,24 @@ export class Engine {
 
 /** The devices that work here, by trying each: "cpu", and what this machine has of "webgpu", "cuda", ... */
 export async function probeDevices(): Promise<string[]> {
+  const reply = await askOnce({ kind: "devices" });
+  return reply.ok ? (reply.value as string[]) : ["cpu"];
+}
+
+/** Before work starts. Throws "engine", which names those that work, where the device does not; "cpu" always does. */
+export async function checkDevice(device: string | undefined): Promise<void> {
+  if (device === undefined || device === "cpu") return;
+  const reply = await askOnce({ kind: "device", device });
+  if (!reply.ok) throw new PeftError(reply.fault.code, reply.fault);
+}
+
+/** A worker for one question. */
+async function askOnce(request: Request): Promise<Reply> {
   const worker = spawnWorker(openGate());
-  const request: Request = { kind: "devices" };
   worker.postMessage({ id: 0, request });
   const [reply] = (await once(worker, "message")) as [Reply];
   await worker.terminate();
-  return reply.ok ? (reply.value as string[]) : ["cpu"];
+  return reply;
 }
 
 function closedError(reason: string): PeftError {

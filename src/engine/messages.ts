@@ -44,6 +44,7 @@ export interface EngineOptions {
 
 export type Request =
   | { readonly kind: "devices" }
+  | { readonly kind: "device"; readonly device: string }
   | { readonly kind: "close" }
   | {
       readonly kind: "open";

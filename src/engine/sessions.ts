@@ -59,7 +59,9 @@ export class Sessions {
     return new Sessions(options, weights);
   }
 
-  async handle(request: Exclude<Request, { kind: "open" | "devices" | "close" }>): Promise<unknown> {
+  async handle(
+    request: Exclude<Request, { kind: "open" | "devices" | "device" | "close" }>,
+  ): Promise<unknown> {
     switch (request.kind) {
       case "compile":
         return this.#compile(request.name, request.program);
@@ -267,7 +269,8 @@ export async function workingDevices(): Promise<string[]> {
   return working;
 }
 
-async function checkDevice(device: string): Promise<void> {
+/** Throws "engine" where no session can be made on it. */
+export async function checkDevice(device: string): Promise<void> {
   const fault = await tryDevice(device);
   if (fault === undefined) return;
   const working = await workingDevices();

@@ -2,7 +2,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import { internal, PeftError } from "../errors.js";
 import { enter, type Gate, leave } from "./gate.js";
 import type { Fault, HostTensor, Reply, Request, RunResult } from "./messages.js";
-import { Sessions, workingDevices } from "./sessions.js";
+import { checkDevice, Sessions, workingDevices } from "./sessions.js";
 
 const gate = workerData as Gate;
 let sessions: Sessions | undefined;
@@ -25,6 +25,7 @@ async function handle(request: Request): Promise<unknown> {
   if (!enter(gate)) return internal("the engine was closed");
   try {
     if (request.kind === "devices") return await workingDevices();
+    if (request.kind === "device") return await checkDevice(request.device);
     if (request.kind !== "open") return await sessions!.handle(request);
     sessions = await Sessions.open(request.options, request.weights);
     return undefined;

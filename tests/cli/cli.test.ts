@@ -221,6 +221,7 @@ describe("data and options", () => {
         1,
         /"message" in place of "massage"/,
       ],
+      [[...trainArgs, "--device", "abacus", "--output", at("no")], 1, /no device "abacus"[\s\S]*"cpu"/],
       [["info", "--model", model, "--target-modules", "c_attn"], 1, /c_attn[\s\S]*fix: +use targetModules/],
     ];
     for (const [args, code, says] of cases) {

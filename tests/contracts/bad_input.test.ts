@@ -131,6 +131,15 @@ describe("a config", () => {
     });
   });
 
+  it("a device that is not there: said before anything is read, with those that are", async () => {
+    const load = PreTrainedModel.load("CAUSAL_LM", "/nowhere", { device: "abacus" });
+    await expect(load).rejects.toMatchObject({
+      code: "engine",
+      what: 'There is no device "abacus" here.',
+      fix: expect.stringContaining('"cpu"'),
+    });
+  });
+
   it("a second adapter that trains biases is refused, and the model is as it was", async () => {
     const config = (): LoraConfig => new LoraConfig({ targetModules: ["query"], bias: "all" });
     const { model } = await adapted(bases.bert!, config());
