@@ -1,28 +1,42 @@
 /** The public names of peft.js: the one place where its parts meet. */
 export * from "./adapters/index.js";
 export type { AdapterConfig, Method } from "./adapters/method.js";
-export type { Batch } from "./data/batch.js";
+export type { Batch, ProblemType } from "./data/batch.js";
+export type { Batches, BatchesOptions } from "./data/batches.js";
 export { batches } from "./data/batches.js";
 export { collate } from "./data/collate.js";
+export type { EncodedRows, EncodeReport, EncodeRowsOptions } from "./data/encode.js";
 export { describeReport, encodeRows } from "./data/encode.js";
 export { nearest } from "./data/faults.js";
 export { loadDataset } from "./data/load.js";
 export type { LoadDatasetOptions } from "./data/load_options.js";
 export { preview } from "./data/preview.js";
-export type { Row } from "./data/row.js";
+export type {
+  ChatRow,
+  ClassifyRow,
+  PromptRow,
+  QuestionRow,
+  Row,
+  TextRow,
+  TokensRow,
+} from "./data/row.js";
 export { labelNames } from "./data/row.js";
 export { split } from "./data/split.js";
+export type { EngineSettings } from "./engine/engine.js";
+export { probeDevices } from "./engine/engine.js";
 export type { ErrorCode } from "./errors.js";
 export { PeftError } from "./errors.js";
 export type { GenerationConfig } from "./generate/config.js";
 export { fieldFaults, GENERATION_DEFAULTS, GENERATION_FIELDS } from "./generate/config.js";
+export type { TextStreamerOptions, TokenStreamer } from "./generate/streamer.js";
 export { streamText, TextStreamer } from "./generate/streamer.js";
+export type { Parameter } from "./graph/parameters.js";
 export { Parameters } from "./graph/parameters.js";
 export { readJsonObject } from "./hub/json.js";
 export type { ResolveOptions } from "./hub/resolve.js";
 export { resolveFolder } from "./hub/resolve.js";
-export type { HubEvent } from "./hub/settings.js";
-export type { PushOptions } from "./hub/upload.js";
+export type { HubEvent, HubOptions } from "./hub/settings.js";
+export type { PushOptions, PushResult } from "./hub/upload.js";
 export { pushFolder } from "./hub/upload.js";
 export type { TaskType } from "./models/model.js";
 export { methodOf } from "./peft/adapter_files.js";
@@ -35,23 +49,34 @@ export {
   AutoModelForSequenceClassification,
   AutoModelForTokenClassification,
 } from "./peft/auto.js";
-export type { LoadOptions, StepResult } from "./peft/base_model.js";
+export type { LoadOptions, StepResult, TrainOptions } from "./peft/base_model.js";
 export { PreTrainedModel, specOf } from "./peft/base_model.js";
 export type { Inputs } from "./peft/feeds.js";
-export type { GenerateSettings } from "./peft/generate.js";
+export type { GenerateInput, GenerateSettings } from "./peft/generate.js";
 export type { Loss } from "./peft/losses.js";
-export type { ForwardResult } from "./peft/passes.js";
+export type { ForwardResult, PassOptions } from "./peft/passes.js";
+export type { AdapterOptions, LoadAdapterOptions, RowAdapters } from "./peft/peft_model.js";
 export { getPeftModel, PeftModel } from "./peft/peft_model.js";
 export type { Inventory } from "./peft/trace.js";
 export type { ModelSpec } from "./peft/write.js";
 export { takeInventory } from "./peft/write.js";
+export type { TokenizerOptions } from "./tokenizers/auto.js";
 export { AutoTokenizer } from "./tokenizers/auto.js";
-export type { ChatMessage } from "./tokenizers/chat.js";
-export type { Tokenizer } from "./tokenizers/tokenizer.js";
+export type { ChatMessage, ChatOptions } from "./tokenizers/chat.js";
+export type { EncodeOptions, Encoding } from "./tokenizers/encode.js";
+export type { ChatEncoding, DecodeOptions, Tokenizer } from "./tokenizers/tokenizer.js";
+export type { AdamWOptions, AdamWState, StepOptions } from "./train/adamw.js";
 export { AdamW } from "./train/adamw.js";
+export type { EvaluateOptions, Evaluation, Prediction } from "./train/evaluate.js";
 export { evaluate } from "./train/evaluate.js";
 export * from "./train/events.js";
+export type { TrainableModel } from "./train/model.js";
 export { createProgress, formatBytes, formatDuration } from "./train/progress.js";
-export { learningRate } from "./train/schedules.js";
-export type { TrainerOptions } from "./train/trainer.js";
+export { restoreParameters } from "./train/restore.js";
+export type { TrainingState } from "./train/saved_state.js";
+export { listCheckpoints, loadState, saveState } from "./train/saved_state.js";
+export type { ScheduleExtras, ScheduleName, ScheduleOptions } from "./train/schedules.js";
+export { learningRate, SCHEDULE_NAMES } from "./train/schedules.js";
 export { Trainer } from "./train/trainer.js";
+export type { EarlyStopping, TrainerOptions } from "./train/trainer_options.js";
+export { TRAINER_DEFAULTS } from "./train/trainer_options.js";

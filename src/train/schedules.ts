@@ -97,6 +97,8 @@ export const schedules: { readonly [K in ScheduleName]: Schedule } = {
   },
 };
 
+export const SCHEDULE_NAMES: readonly ScheduleName[] = Object.keys(schedules) as ScheduleName[];
+
 /**
  * The learning rate of one step, counted from 0; scripts that resume ask again and get the same number.
  * Throws `option` for an unknown name and for options that the schedule does not read or still needs.

@@ -109,16 +109,19 @@ export interface TrainerOptions<T extends TaskType = TaskType> {
   now?: (() => number) | undefined;
 }
 
-const defaults = {
+/** What the Trainer does where nothing is said. The peak of the learning rate is for adapters; a whole model gets 5e-5. */
+export const TRAINER_DEFAULTS = {
   epochs: 3,
   batchSize: 8,
   gradientAccumulationSteps: 1,
+  lr: 1e-3,
   schedule: "linear",
   weightDecay: 0,
   betas: [0.9, 0.999],
   eps: 1e-8,
   maxGradNorm: 1,
   emptyLabels: "error",
+  truncationSide: "right",
   seed: 0,
   shuffle: true,
   evaluateEvery: "epoch",
@@ -130,12 +133,11 @@ const defaults = {
   now: Date.now,
 } as const;
 
-type Filled = { [K in keyof typeof defaults]: NonNullable<TrainerOptions[K]> };
+type Filled = { [K in keyof typeof TRAINER_DEFAULTS]: NonNullable<TrainerOptions[K]> };
 
 /** Options with their defaults. */
 export interface Settings extends Omit<TrainerOptions, keyof Filled | "model">, Filled {
   readonly model: TrainableModel;
-  readonly lr: number;
   readonly groupByLength: boolean;
   readonly bestMetric: string;
   /** Whether the best weights, not the last, are what the run leaves. */
@@ -147,14 +149,14 @@ export interface Settings extends Omit<TrainerOptions, keyof Filled | "model">, 
 export function settingsOf<T extends TaskType>(given: TrainerOptions<T>): Settings {
   const options = given as unknown as TrainerOptions;
   const said = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
-  const filled = { ...defaults, ...said } as Omit<TrainerOptions, keyof Filled> & Filled;
+  const filled = { ...TRAINER_DEFAULTS, ...said } as Omit<TrainerOptions, keyof Filled> & Filled;
   const { model, earlyStopping, generation } = options;
   const bestMetric = options.bestMetric ?? earlyStopping?.metric ?? "loss";
   const answers = scoreKind(model) === "answers" && metricNames.answers.includes(bestMetric);
   const settings: Settings = {
     ...filled,
     model,
-    lr: options.lr ?? (model instanceof PeftModel ? 1e-3 : 5e-5),
+    lr: options.lr ?? (model instanceof PeftModel ? filled.lr : 5e-5),
     groupByLength: options.groupByLength ?? filled.shuffle,
     bestMetric,
     keepBest: earlyStopping !== undefined || options.bestMetric !== undefined,

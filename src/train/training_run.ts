@@ -11,7 +11,7 @@ import { parametersOf, type TrainableModel, tokensOf } from "./model.js";
 import { lossNotFinite, weightsNotFinite } from "./not_finite.js";
 import type { Plan } from "./plan.js";
 import { rateAt, refuseOtherRun } from "./plan.js";
-import { restoreTensors } from "./restore.js";
+import { restoreParameters } from "./restore.js";
 import type { RunFolder } from "./run_folder.js";
 import type { TrainingState } from "./saved_state.js";
 import { loadState, saveState } from "./saved_state.js";
@@ -223,8 +223,7 @@ export class TrainingRun {
   }
 
   #restore({ parameters, seeds, step }: TrainingState): void {
-    restoreTensors(this.#parameters.list, parameters);
-    this.#parameters.version++;
+    restoreParameters(this.#parameters, parameters);
     this.#parameters.step = seeds["dropoutStep"] ?? step;
   }
 
