@@ -15,6 +15,13 @@ export function splitHeads(w: Module, x: Tensor, heads: number, headDim: number)
   return g.transpose(g.reshape(whole, [batch, seq, heads, headDim]), [0, 2, 1, 3]);
 }
 
+/** x [batch, seq, heads * (q, k, v) * headDim], packed or not: q, k, v of one head side by side. */
+export function splitFused(w: Module, x: Tensor, heads: number, headDim: number): KeyValue & { q: Tensor } {
+  const one = [headDim, headDim, headDim];
+  const [q, k, v] = w.g.split(splitHeads(w, x, heads, 3 * headDim), -1, one) as [Tensor, Tensor, Tensor];
+  return { q, k, v };
+}
+
 /** x [batch, heads, seq, headDim] -> [batch, seq, heads * headDim] */
 export function mergeHeads(g: Graph, x: Tensor): Tensor {
   const [batch, heads, seq, headDim] = x.shape as [Dim, Dim, Dim, Dim];

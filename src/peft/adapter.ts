@@ -46,6 +46,8 @@ export class Adapter<C extends AdapterConfig = AdapterConfig> {
   readonly entries: Map<string, Entry> = new Map();
   readonly sites: Map<string, AdaptedSite<C>> = new Map();
   readonly replaced: Map<string, string> = new Map();
+  /** Weights of modules that train whole (modules_to_save) -> the module's path. */
+  readonly whole: Map<string, string> = new Map();
   readonly tokens: Map<string, TokenRows> = new Map();
   /** How a prompt is there: through its encoder, or as the rows that were saved. */
   prompt: "encoder" | "stored" | undefined;

@@ -134,7 +134,7 @@ function wantedKeys(adapter: Adapter): Map<string, string> {
 /** What Python saves beside an adapter's own tensors: the base under an adapted embedding, wrappers' copies of biases. */
 function isCompanion(key: string): boolean {
   return (
-    /\.(base_layer\.weight|modules_to_save\.bias|original_module\.bias)$/.test(key) ||
+    /\.(base_layer\.weight|(modules_to_save|original_module)\.(.+\.)?bias)$/.test(key) ||
     key === "prompt_embeddings"
   );
 }
@@ -241,13 +241,15 @@ async function savedTensors(adapter: Adapter, runtime: Runtime): Promise<Map<str
     tensors.set(key, { shape, data: await runtime.weight(site.weight) });
   }
   if (adapter.method?.layers?.bias?.(config) !== "all") return tensors;
-  for (const [name, key] of adapter.replaced) {
-    const module = name.slice(0, -".bias".length);
-    if (!name.endsWith(".bias") || !adapter.replaced.has(`${module}.weight`)) continue;
-    const entry = adapter.entry(key);
-    tensors.set(`base_model.model.${module}.modules_to_save.bias`, entry);
+  for (const [name, module] of adapter.whole) {
+    if (!name.endsWith(".bias")) continue;
+    const entry = adapter.entry(name);
+    const inner = name.slice(module.length + 1);
+    // Python takes the adapter's name out of a key only where it stands before the last part.
+    const own = inner === "bias" ? inner : `${adapter.name}.${inner}`;
+    tensors.set(`base_model.model.${module}.modules_to_save.${own}`, entry);
     const original = { shape: entry.shape, data: await runtime.weight(name) };
-    tensors.set(`base_model.model.${module}.original_module.bias`, original);
+    tensors.set(`base_model.model.${module}.original_module.${inner}`, original);
   }
   return tensors;
 }

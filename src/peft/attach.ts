@@ -93,6 +93,7 @@ function addLayers<C extends AdapterConfig>(
     inventory,
     layers.select(config),
     layers.defaults(spec.architecture.roles),
+    [...(config.modulesToSave ?? []), ...(spec.task === "SEQ_CLS" ? taskModules(spec.task) : [])],
   );
   if (matched.embeddings.length > 0 && layers.embedding === undefined)
     throw new PeftError("adapter-targets", {
@@ -194,10 +195,11 @@ function addModules<C extends AdapterConfig>(
   const prefix = adapter.method?.prompt === undefined ? "base_model.model." : "base_model.";
   const matched = new Set<string>();
   for (const [name, { shape }] of ownWeights(inventory)) {
-    const module = modules.find((m) => places(name).some((path) => named(path, m)));
-    if (module === undefined) continue;
-    matched.add(module);
+    const path = places(name).findLast((path) => modules.some((m) => named(path, m)));
+    if (path === undefined) continue;
+    for (const module of modules) if (places(name).some((p) => named(p, module))) matched.add(module);
     adapter.replaced.set(name, name);
+    adapter.whole.set(name, path);
     adapter.add({ key: name, savedKey: prefix + name, shape });
   }
   const unknown = (adapter.config.modulesToSave ?? []).filter((m) => !matched.has(m));

@@ -7,11 +7,16 @@ import { specOf } from "./base_model.js";
 import { layerNames, matchTargets } from "./targets.js";
 import { takeInventory } from "./write.js";
 
-function choose(model: string, task: TaskType, selection: Partial<Selection>): string[] {
+function choose(
+  model: string,
+  task: TaskType,
+  selection: Partial<Selection>,
+  whole: readonly string[] = [],
+): string[] {
   const path = join(import.meta.dirname, "../../tests/kit/models", model, "config.json");
   const spec = specOf(JSON.parse(readFileSync(path, "utf8")), task);
   const all = { targetModules: undefined, ...selection };
-  const found = matchTargets(spec, takeInventory(spec), all, spec.architecture.roles.targets);
+  const found = matchTargets(spec, takeInventory(spec), all, spec.architecture.roles.targets, whole);
   return [...found.linears, ...found.embeddings].map((s) => s.path);
 }
 const llama = (selection: Partial<Selection>): string[] => choose("llama", "CAUSAL_LM", selection);
@@ -65,6 +70,17 @@ describe("matchTargets", () => {
     expect(bert("SEQ_CLS")).toContain("bert.pooler.dense");
     expect(bert("SEQ_CLS")).not.toContain("classifier");
     expect(bert("TOKEN_CLS")).toContain("classifier");
+  });
+
+  it("leaves modules that train whole alone, and what is in them", () => {
+    const bert = (whole: string[]): string[] =>
+      choose("bert", "SEQ_CLS", { targetModules: ["dense"] }, whole);
+    expect(bert([])).toContain("bert.pooler.dense");
+    expect(bert(["pooler"])).toEqual(bert([]).filter((path) => path !== "bert.pooler.dense"));
+    expect(bert(["pool", "ooler"])).toEqual(bert([]));
+    expect(() => choose("bert", "SEQ_CLS", { targetModules: ["pooler.dense"] }, ["bert.pooler"])).toThrow(
+      /No layer matches/,
+    );
   });
 
   it("embeddings are targets too", () => {

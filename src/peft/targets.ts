@@ -51,16 +51,23 @@ function isSelected(path: string, s: Selection, targets: string | readonly strin
   return wanted.length === 0 || (layer !== undefined && wanted.includes(layer));
 }
 
+/** Whether a layer is a module of this name, or in one. */
+function within(path: string, name: string): boolean {
+  return `.${path}.`.includes(`.${name}.`);
+}
+
 /**
- * Chooses layers as PEFT does. Throws "adapter-targets" where nothing matches: the error lists what is there.
+ * Chooses layers as PEFT does, none of those in modules that train `whole`. Throws "adapter-targets" where nothing matches: the error lists what is there.
  * Reference: peft/tuners/tuners_utils.py, check_target_module_exists
  */
 export function matchTargets(
   spec: ModelSpec,
-  inventory: Inventory,
+  all: Inventory,
   selection: Selection,
   defaults: readonly string[] | undefined,
+  whole: readonly string[] = [],
 ): Matched {
+  const inventory = withoutModules(all, whole);
   const targets = selection.targetModules ?? defaults;
   if (targets === undefined || targets.length === 0) throw noTargets(spec, inventory);
   if (targets === "all-linear") return allLinear(spec, inventory, selection);
@@ -68,9 +75,16 @@ export function matchTargets(
   const embeddings = [...inventory.embeddings.values()].filter((e) => isSelected(e.path, selection, targets));
   const names = typeof targets === "string" ? [targets] : targets;
   if (linears.length + embeddings.length === 0) throw nothingMatches(spec, inventory, selection, names);
-  const paths = [...inventory.linears.keys(), ...inventory.embeddings.keys()];
+  const paths = [...all.linears.keys(), ...all.embeddings.keys()];
   const unmatched = typeof targets === "string" ? [] : names.filter((n) => !paths.some((p) => named(p, n)));
   return { linears, embeddings, unmatched };
+}
+
+function withoutModules(inventory: Inventory, modules: readonly string[]): Inventory {
+  if (modules.length === 0) return inventory;
+  const rest = <T>(sites: ReadonlyMap<string, T>): Map<string, T> =>
+    new Map([...sites].filter(([path]) => !modules.some((m) => within(path, m))));
+  return { ...inventory, linears: rest(inventory.linears), embeddings: rest(inventory.embeddings) };
 }
 
 /** Every linear layer but the output head, and but the classifier of a sequence classification. */

@@ -1,0 +1,121 @@
+import type { Dim } from "../graph/dims.js";
+import type { Graph } from "../graph/graph.js";
+import type { KeyValue, Module } from "../graph/module.js";
+import type { Tensor } from "../graph/ops.js";
+import { activate } from "./activations.js";
+import { attend, causalBias, splitFused, withPast } from "./attention.js";
+import type { Fields } from "./config.js";
+import { commonFields, readConfig } from "./config.js";
+import { decoderHeads } from "./decoder_heads.js";
+import { repeat } from "./layers.js";
+import type { Architecture, ModelConfig, StackOutput, TextInputs } from "./model.js";
+import { realPositions } from "./positions.js";
+
+export interface BloomConfig extends ModelConfig {
+  readonly heads: number;
+  readonly headDim: number;
+  readonly eps: number;
+  /** What is added to is the norm's output instead of its input. */
+  readonly addToNormed: boolean;
+  readonly dropout: number;
+  readonly attentionDropout: number;
+}
+
+function read(f: Fields): BloomConfig {
+  const hiddenSize = f.size(f.has("n_embed") ? "n_embed" : "hidden_size");
+  const layers = f.size(f.has("n_layer") ? "n_layer" : "num_hidden_layers");
+  const heads = f.size(f.has("n_head") ? "n_head" : "num_attention_heads");
+  const headDim = Math.floor(hiddenSize / heads);
+  if (headDim * heads !== hiddenSize)
+    f.fault(`hidden_size ${hiddenSize} is not a multiple of ${heads} heads`);
+  return {
+    ...commonFields(f),
+    hiddenSize,
+    encoderDecoder: false,
+    cache: { layers, kvHeads: heads, headDim },
+    tied: f.flag("tie_word_embeddings", true),
+    layers,
+    heads,
+    headDim,
+    eps: f.number("layer_norm_epsilon", 1e-5),
+    addToNormed: f.flag("apply_residual_connection_post_layernorm", false),
+    dropout: f.rate("hidden_dropout", 0),
+    attentionDropout: f.rate("attention_dropout", 0),
+  };
+}
+
+/** ids -> [batch, virtual + seq, hidden] */
+function stack(w: Module, c: BloomConfig, x: TextInputs): StackOutput {
+  const { g } = w;
+  const words = w.trace.prepend(w.embedding("word_embeddings", x.ids, c.vocabSize, c.hiddenSize));
+  const bias = g.add(causalBias(g, x.mask, words.shape[1] as Dim), alibi(g, x.mask, c.heads));
+  const { hidden, present } = repeat(
+    w.at("h"),
+    c.layers,
+    w.layerNorm("word_embeddings_layernorm", w.trace.pack(words), c.eps),
+    x.past,
+    { bias },
+    (w, x, s, past) => {
+      const normed = w.layerNorm("input_layernorm", x, c.eps);
+      const attended = attention(w.at("self_attention"), c, normed, s.bias, past);
+      const h = g.add(c.addToNormed ? normed : x, attended.x);
+      const inner = w.layerNorm("post_attention_layernorm", h, c.eps);
+      const y = feedForward(w.at("mlp"), c, inner);
+      return { x: g.add(c.addToNormed ? inner : h, y), present: attended.present };
+    },
+  );
+  return { hidden: w.layerNorm("ln_f", hidden, c.eps), present };
+}
+
+/**
+ * What a head's scores gain at each key by its number among the real tokens (2108.12409): mask [batch, keys] ->
+ * [batch, heads, 1, keys]. A query's own number falls out of the softmax.
+ */
+function alibi(g: Graph, mask: Tensor, heads: number): Tensor {
+  const [batch, keys] = mask.shape as [Dim, Dim];
+  const at = g.reshape(g.cast(realPositions(g, mask, keys), "f32"), [batch, 1, 1, keys]);
+  return g.mul(at, g.constant(slopes(heads), [1, heads, 1, 1]));
+}
+
+/** One slope per head: 2^(-8 i / n) for the n heads up to a power of two, every other one of 2n heads for the rest. */
+export function slopes(heads: number): number[] {
+  const power = 2 ** Math.floor(Math.log2(heads));
+  return Array.from({ length: heads }, (_, i) =>
+    i < power ? 2 ** ((-8 * (i + 1)) / power) : 2 ** ((-4 * (2 * (i - power) + 1)) / power),
+  );
+}
+
+function attention(
+  w: Module,
+  c: BloomConfig,
+  x: Tensor,
+  bias: Tensor,
+  past: KeyValue | undefined,
+): { x: Tensor; present: KeyValue } {
+  const { q, k, v } = splitFused(w, w.linear("query_key_value", x, 3 * c.hiddenSize), c.heads, c.headDim);
+  const present = withPast(w.g, { k, v }, past);
+  const mixed = attend(w, q, present, { scale: c.headDim ** -0.5, bias, dropout: c.attentionDropout });
+  const y = w.dropout("dropout", w.linear("dense", mixed, c.hiddenSize), c.dropout);
+  return { x: w.output(y), present };
+}
+
+function feedForward(w: Module, c: BloomConfig, x: Tensor): Tensor {
+  const inner = activate(w.g, "gelu_new", w.linear("dense_h_to_4h", x, 4 * c.hiddenSize));
+  const y = w.linear("dense_4h_to_h", inner, c.hiddenSize);
+  return w.output(w.dropout("dropout", y, c.dropout));
+}
+
+/** Reference: transformers/models/bloom */
+export const bloom: Architecture<BloomConfig> = {
+  modelTypes: ["bloom"],
+  prefix: "transformer",
+  roles: {
+    targets: ["query_key_value"],
+    scaled: { targets: ["query_key_value", "mlp.dense_4h_to_h"], feedforward: ["mlp.dense_4h_to_h"] },
+  },
+  parse: (json) => readConfig(json, read),
+  tie: ["lm_head.weight", "transformer.word_embeddings.weight"],
+  stack,
+  heads: decoderHeads("transformer.word_embeddings.weight"),
+  newModules: ["score"],
+};

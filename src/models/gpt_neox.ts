@@ -1,0 +1,133 @@
+import type { Dim } from "../graph/dims.js";
+import type { KeyValue, Module } from "../graph/module.js";
+import type { Tensor } from "../graph/ops.js";
+import type { Activation } from "./activations.js";
+import { activate, activationNames } from "./activations.js";
+import { attend, causalBias, splitFused, withPast } from "./attention.js";
+import type { Fields } from "./config.js";
+import { commonFields, readConfig } from "./config.js";
+import { decoderHeads } from "./decoder_heads.js";
+import { repeat } from "./layers.js";
+import type { Architecture, ModelConfig, StackOutput, TextInputs } from "./model.js";
+import type { Rope, RotaryTables } from "./rotary.js";
+import { readRope, rotaryTables, rotate } from "./rotary.js";
+
+export interface GptNeoxConfig extends ModelConfig {
+  readonly heads: number;
+  readonly headDim: number;
+  readonly inter: number;
+  readonly activation: Activation;
+  readonly eps: number;
+  readonly attentionBias: boolean;
+  /** Attention and feed-forward both read the layer's input. */
+  readonly parallel: boolean;
+  readonly rope: Rope;
+  /** Channels of a head that positions turn: the first ones. */
+  readonly turned: number;
+  readonly dropout: number;
+  readonly attentionDropout: number;
+}
+
+function read(f: Fields): GptNeoxConfig {
+  const hiddenSize = f.size("hidden_size");
+  const layers = f.size("num_hidden_layers");
+  const heads = f.size("num_attention_heads");
+  const headDim = Math.floor(hiddenSize / heads);
+  if (headDim * heads !== hiddenSize)
+    f.fault(`hidden_size ${hiddenSize} is not a multiple of ${heads} heads`);
+  const part = (f.object("rope_parameters") ?? f).number(
+    f.has("rope_parameters") ? "partial_rotary_factor" : "rotary_pct",
+    0.25,
+  );
+  const turned = Math.trunc(headDim * part);
+  if (turned % 2 !== 0 || turned < 2)
+    f.fault(`rotary positions turn pairs of channels, and these are ${turned}`);
+  return {
+    ...commonFields(f),
+    hiddenSize,
+    encoderDecoder: false,
+    cache: { layers, kvHeads: heads, headDim },
+    tied: f.flag("tie_word_embeddings", false),
+    layers,
+    heads,
+    headDim,
+    inter: f.size("intermediate_size"),
+    activation: f.choice("hidden_act", activationNames, "gelu"),
+    eps: f.number("layer_norm_eps", 1e-5),
+    attentionBias: f.flag("attention_bias", true),
+    parallel: f.flag("use_parallel_residual", true),
+    rope: readRope(f, f.number("rotary_emb_base", 10000)),
+    turned,
+    dropout: f.rate("hidden_dropout", 0),
+    attentionDropout: f.rate("attention_dropout", 0),
+  };
+}
+
+/** ids -> [batch, virtual + seq, hidden] */
+function stack(w: Module, c: GptNeoxConfig, x: TextInputs): StackOutput {
+  const { g } = w;
+  const words = w.trace.prepend(w.embedding("embed_in", x.ids, c.vocabSize, c.hiddenSize));
+  const shared = {
+    bias: causalBias(g, x.mask, words.shape[1] as Dim),
+    ...rotaryTables(g, x.positions, c.rope, c.turned),
+  };
+  const { hidden, present } = repeat(
+    w.at("layers"),
+    c.layers,
+    w.dropout("emb_dropout", w.trace.pack(words), c.dropout),
+    x.past,
+    shared,
+    (w, x, s, past) => {
+      const attended = attention(w.at("attention"), c, w.layerNorm("input_layernorm", x, c.eps), s, past);
+      const h = g.add(x, w.dropout("post_attention_dropout", attended.x, c.dropout));
+      const normed = w.layerNorm("post_attention_layernorm", c.parallel ? x : h, c.eps);
+      const y = w.dropout("post_mlp_dropout", feedForward(w.at("mlp"), c, normed), c.dropout);
+      return { x: g.add(h, y), present: attended.present };
+    },
+  );
+  return { hidden: w.layerNorm("final_layer_norm", hidden, c.eps), present };
+}
+
+function attention(
+  w: Module,
+  c: GptNeoxConfig,
+  x: Tensor,
+  { bias, ...tables }: RotaryTables & { bias: Tensor },
+  past: KeyValue | undefined,
+): { x: Tensor; present: KeyValue } {
+  const options = { bias: c.attentionBias };
+  const fused = w.linear("query_key_value", x, 3 * c.hiddenSize, options);
+  const { q, k, v } = splitFused(w, fused, c.heads, c.headDim);
+  const present = withPast(w.g, { k: turn(w, c, k, tables), v }, past);
+  const scale = c.headDim ** -0.5;
+  const mixed = attend(w, turn(w, c, q, tables), present, { scale, bias, dropout: c.attentionDropout });
+  return { x: w.output(w.linear("dense", mixed, c.hiddenSize, options)), present };
+}
+
+/** x [batch, heads, seq, headDim]: the first channels turned, the others as they are. */
+function turn({ g }: Module, { turned, headDim }: GptNeoxConfig, x: Tensor, tables: RotaryTables): Tensor {
+  if (turned === headDim) return rotate(g, x, tables);
+  const [first, rest] = g.split(x, -1, [turned, headDim - turned]) as [Tensor, Tensor];
+  return g.concat([rotate(g, first, tables), rest], -1);
+}
+
+function feedForward(w: Module, c: GptNeoxConfig, x: Tensor): Tensor {
+  const inner = activate(w.g, c.activation, w.linear("dense_h_to_4h", x, c.inter));
+  return w.output(w.linear("dense_4h_to_h", inner, c.hiddenSize));
+}
+
+/** Its head is called embed_out in checkpoints. Reference: transformers/models/gpt_neox */
+export const gptNeox: Architecture<GptNeoxConfig> = {
+  modelTypes: ["gpt_neox"],
+  prefix: "gpt_neox",
+  roles: {
+    targets: ["query_key_value"],
+    scaled: { targets: ["query_key_value", "dense_4h_to_h"], feedforward: ["dense_4h_to_h"] },
+  },
+  parse: (json) => readConfig(json, read),
+  checkpoint: { rename: [[/^embed_out\.weight$/, "lm_head.weight"]] },
+  tie: ["lm_head.weight", "gpt_neox.embed_in.weight"],
+  stack,
+  heads: decoderHeads("gpt_neox.embed_in.weight"),
+  newModules: ["score"],
+};
