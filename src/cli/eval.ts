@@ -2,7 +2,7 @@ import { evaluate, labelNames } from "../index.js";
 import { answerFields, generationGroup, generationSettings } from "./generation_options.js";
 import { adapterOption, engineGroup, knownLabels, modelGroup, openModel } from "./model.js";
 import type { Settings, Verb } from "./options.js";
-import { dataFiles, dataGroup, lengthOptions, readRows } from "./rows.js";
+import { asTrained, dataFiles, dataGroup, lengthOptions, readRows } from "./rows.js";
 import type { Terminal } from "./terminal.js";
 
 /** `peft eval` */
@@ -10,7 +10,8 @@ export const evaluation: Verb = {
   name: "eval",
   summary: "Loss, accuracy, exact match and F1 of a model, with or without an adapter, on a file.",
   examples: [
-    'peft eval --adapter out --data test.csv --template "{message} Label : " --target "{label}"',
+    "peft eval --adapter out --data test.csv",
+    'peft eval --model google/flan-t5-large --data test.csv --template "{message} Label : " --target "{label}"',
     "peft eval --model cross-encoder/ms-marco-MiniLM-L6-v2 --data pairs.jsonl --text query --pair passage --label score",
   ],
   groups: [
@@ -36,7 +37,8 @@ export const evaluation: Verb = {
   run,
 };
 
-function run(settings: Settings, terminal: Terminal): Promise<number> {
+async function run(given: Settings, terminal: Terminal): Promise<number> {
+  const settings = await asTrained(given, terminal);
   return terminal.interruptible("Stopping.", async (signal) => {
     const rows = await readRows(settings, dataFiles(settings), await knownLabels(settings, terminal));
     const { base, adapted, tokenizer } = await openModel(settings, terminal, { rows, signal });

@@ -79,6 +79,11 @@ export async function readLabels(
   return record === undefined || record.labels.length === 0 ? undefined : record.labels;
 }
 
+/** The settings of the run of ours that made an adapter. */
+export async function readRunSettings(adapter: string, terminal: Terminal): Promise<RunRecord["settings"]> {
+  return (await readRecord(adapter, terminal))?.settings ?? {};
+}
+
 /** SHA-256 of the files that the settings name. */
 export async function digests(settings: Settings, terminal: Terminal): Promise<Record<string, string>> {
   const paths = ["data", "validation", "test"].flatMap((key) => settings.list(key));

@@ -8,6 +8,8 @@ import {
   type TaskType,
 } from "../index.js";
 import type { Option, OptionGroup, Settings } from "./options.js";
+import { readRunSettings } from "./output.js";
+import type { Terminal } from "./terminal.js";
 
 /** Where rows come from and what in them is learnt. */
 export function dataGroup(...more: readonly Option[]): OptionGroup {
@@ -69,6 +71,21 @@ export const lengthOptions: readonly Option[] = [
 ];
 
 export const rowKeys: readonly string[] = rowOptions.map((option) => option.key);
+
+/** What a column means: an adapter that learnt from rows of one form is asked in that form. */
+const formKeys = ["template", "target", "text", "pair", "label", "messages", "kind", "problemType"];
+
+/** The settings, with the form of the rows that the adapter's run read, where none is given. */
+export async function asTrained(settings: Settings, terminal: Terminal): Promise<Settings> {
+  const adapter = settings.text("adapter");
+  if (adapter === undefined || formKeys.some((key) => settings.isGiven(key))) return settings;
+  const run = await readRunSettings(adapter, terminal);
+  const form = formKeys.filter((key) => run[key] !== undefined);
+  if (form.length === 0) return settings;
+  const said = form.map((key) => `${key} ${JSON.stringify(run[key])}`).join(", ");
+  terminal.note(`Rows are read as in training: ${said}.`);
+  return settings.over(Object.fromEntries(form.map((key) => [key, run[key]])));
+}
 
 /** Rows of a file as the settings describe them. */
 export function readRows(

@@ -117,7 +117,14 @@ describe("progress on a terminal", () => {
 
 describe("formats", () => {
   it("bytes and durations", () => {
-    expect([0, 812.4e6, 999.6e6, 14.4e9].map(formatBytes)).toEqual(["0 MB", "812 MB", "1.0 GB", "14.4 GB"]);
+    expect([0, 1, 32.2e3, 812.4e6, 999.6e6, 14.4e9].map(formatBytes)).toEqual([
+      "0 KB",
+      "1 KB",
+      "33 KB",
+      "812 MB",
+      "1.0 GB",
+      "14.4 GB",
+    ]);
     expect([0.4, 59.6, 723, 3723, Number.POSITIVE_INFINITY].map(formatDuration)).toEqual([
       "0:00",
       "1:00",

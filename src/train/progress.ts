@@ -148,8 +148,9 @@ function count(value: number): string {
   return value.toLocaleString("en-US");
 }
 
-/** 812 MB, 1.2 GB: powers of ten, as disks and downloads are measured. */
+/** 32 KB, 812 MB, 1.2 GB: powers of ten, as disks and downloads are measured. */
 export function formatBytes(bytes: number): string {
+  if (bytes < 999.5e3) return `${Math.ceil(bytes / 1e3)} KB`;
   if (bytes < 999.5e6) return `${Math.round(bytes / 1e6)} MB`;
   return `${(bytes / 1e9).toFixed(1)} GB`;
 }

@@ -19,7 +19,8 @@ npx peft generate --adapter out --prompt "Tweet text : ... Label : "
 - **Options of a method** are those of its config class; one of another method is an error. \`--target-modules q,v\` names layers,
   \`--target-modules all-linear\` means all, and anything with a sign of a regular expression in it is one (full match).
 - **Data**: a prompt and what follows it (\`--template\`, \`--target\`), classes (\`--text\`, \`--label\`, \`--pair\`), chats (\`--messages\`),
-  words with tags, questions with answers. Without these the columns' usual names tell. \`peft data\` shows what will be learnt.
+  words with tags, questions with answers. Without these the columns' usual names tell,
+  and \`peft eval --adapter out\` reads rows as the run in out did. \`peft data\` shows what will be learnt.
 - **The output folder** of \`peft train\` holds the adapter as Python's PEFT loads it, \`metrics.jsonl\`, \`report.html\`, checkpoints, and
   \`run.json\`: what was asked for. The same command again goes on where an interrupted run stopped; a finished run, one with other
   options or data, or other files in the folder are refused. \`--overwrite\` removes the former run (and nothing else) and starts anew.
