@@ -4,7 +4,7 @@ import type { Activation } from "./activations.js";
 import { activate, activationNames } from "./activations.js";
 import { attend, paddingBias, splitHeads, withPast } from "./attention.js";
 import type { Fields } from "./config.js";
-import { commonFields, readConfig } from "./config.js";
+import { commonFields, readConfig, stackSizes } from "./config.js";
 import { repeat } from "./layers.js";
 import type { Architecture, ModelConfig, StackOutput, TextInputs } from "./model.js";
 import { firstToken } from "./pooling.js";
@@ -26,25 +26,19 @@ export interface BertConfig extends ModelConfig {
 
 /** The fields that every relative of BERT has. */
 export function readBert(f: Fields): BertConfig {
-  const hiddenSize = f.size("hidden_size");
-  const layers = f.size("num_hidden_layers");
-  const heads = f.size("num_attention_heads");
-  const headDim = Math.floor(hiddenSize / heads);
+  const sizes = stackSizes(f, {
+    hiddenSize: f.size("hidden_size"),
+    layers: f.size("num_hidden_layers"),
+    heads: f.size("num_attention_heads"),
+  });
   const dropout = f.rate("hidden_dropout_prob", 0.1);
-  if (headDim * heads !== hiddenSize)
-    f.fault(`hidden_size ${hiddenSize} is not a multiple of ${heads} heads`);
   if (f.flag("is_decoder", false))
     f.fault(`"is_decoder" is true, and peft.js knows this model as an encoder`);
   f.choice("position_embedding_type", ["absolute"], "absolute");
   return {
     ...commonFields(f),
-    hiddenSize,
-    encoderDecoder: false,
-    cache: { layers, kvHeads: heads, headDim },
+    ...sizes,
     tied: false,
-    layers,
-    heads,
-    headDim,
     inter: f.size("intermediate_size"),
     activation: f.choice("hidden_act", activationNames, "gelu"),
     eps: f.number("layer_norm_eps", 1e-12),

@@ -5,7 +5,7 @@ import type { Tensor } from "../graph/ops.js";
 import { activate } from "./activations.js";
 import { attend, causalBias, splitFused, withPast } from "./attention.js";
 import type { Fields } from "./config.js";
-import { commonFields, readConfig } from "./config.js";
+import { commonFields, readConfig, stackSizes } from "./config.js";
 import { decoderHeads } from "./decoder_heads.js";
 import { repeat } from "./layers.js";
 import type { Architecture, ModelConfig, StackOutput, TextInputs } from "./model.js";
@@ -22,21 +22,15 @@ export interface BloomConfig extends ModelConfig {
 }
 
 function read(f: Fields): BloomConfig {
-  const hiddenSize = f.size(f.has("n_embed") ? "n_embed" : "hidden_size");
-  const layers = f.size(f.has("n_layer") ? "n_layer" : "num_hidden_layers");
-  const heads = f.size(f.has("n_head") ? "n_head" : "num_attention_heads");
-  const headDim = Math.floor(hiddenSize / heads);
-  if (headDim * heads !== hiddenSize)
-    f.fault(`hidden_size ${hiddenSize} is not a multiple of ${heads} heads`);
+  const sizes = stackSizes(f, {
+    hiddenSize: f.size(f.has("n_embed") ? "n_embed" : "hidden_size"),
+    layers: f.size(f.has("n_layer") ? "n_layer" : "num_hidden_layers"),
+    heads: f.size(f.has("n_head") ? "n_head" : "num_attention_heads"),
+  });
   return {
     ...commonFields(f),
-    hiddenSize,
-    encoderDecoder: false,
-    cache: { layers, kvHeads: heads, headDim },
+    ...sizes,
     tied: f.flag("tie_word_embeddings", true),
-    layers,
-    heads,
-    headDim,
     eps: f.number("layer_norm_epsilon", 1e-5),
     addToNormed: f.flag("apply_residual_connection_post_layernorm", false),
     dropout: f.rate("hidden_dropout", 0),

@@ -141,3 +141,17 @@ function numLabels(f: Fields): number {
   const names = f.object("id2label") ?? f.object("label2id");
   return names === undefined ? 2 : Object.keys(names.json).length;
 }
+
+/** The sizes of one stack whose heads share the hidden size evenly, each with keys and values of its own. */
+export function stackSizes(
+  f: Fields,
+  sizes: { readonly hiddenSize: number; readonly layers: number; readonly heads: number },
+): Pick<ModelConfig, "hiddenSize" | "layers" | "encoderDecoder" | "cache"> & {
+  readonly heads: number;
+  readonly headDim: number;
+} {
+  const { hiddenSize, layers, heads } = sizes;
+  const headDim = Math.floor(hiddenSize / heads);
+  if (headDim * heads !== hiddenSize) f.fault(`a width of ${hiddenSize} is not a multiple of ${heads} heads`);
+  return { ...sizes, headDim, encoderDecoder: false, cache: { layers, kvHeads: heads, headDim } };
+}

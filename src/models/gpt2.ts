@@ -5,7 +5,7 @@ import type { Activation } from "./activations.js";
 import { activate, activationNames } from "./activations.js";
 import { attend, causalBias, splitHeads, withPast } from "./attention.js";
 import type { Fields } from "./config.js";
-import { commonFields, readConfig } from "./config.js";
+import { commonFields, readConfig, stackSizes } from "./config.js";
 import { decoderHeads } from "./decoder_heads.js";
 import { repeat } from "./layers.js";
 import type { Architecture, ModelConfig, StackOutput, TextInputs } from "./model.js";
@@ -25,29 +25,24 @@ export interface Gpt2Config extends ModelConfig {
 }
 
 function read(f: Fields): Gpt2Config {
-  const hiddenSize = f.size("n_embd");
-  const layers = f.size("n_layer");
-  const heads = f.size("n_head");
-  const headDim = Math.floor(hiddenSize / heads);
-  if (headDim * heads !== hiddenSize) f.fault(`n_embd ${hiddenSize} is not a multiple of ${heads} heads`);
+  const sizes = stackSizes(f, {
+    hiddenSize: f.size("n_embd"),
+    layers: f.size("n_layer"),
+    heads: f.size("n_head"),
+  });
   if (f.flag("add_cross_attention", false))
     f.fault(`"add_cross_attention" is true, and peft.js knows GPT-2 as a decoder of its own`);
-  const scale = f.flag("scale_attn_weights", true) ? headDim ** -0.5 : 1;
+  const scale = f.flag("scale_attn_weights", true) ? sizes.headDim ** -0.5 : 1;
   const byLayer = f.flag("scale_attn_by_inverse_layer_idx", false);
   return {
     ...commonFields(f),
-    hiddenSize,
-    encoderDecoder: false,
-    cache: { layers, kvHeads: heads, headDim },
+    ...sizes,
     tied: f.flag("tie_word_embeddings", true),
-    layers,
-    heads,
-    headDim,
-    inter: f.size("n_inner", 4 * hiddenSize),
+    inter: f.size("n_inner", 4 * sizes.hiddenSize),
     activation: f.choice("activation_function", activationNames, "gelu_new"),
     eps: f.number("layer_norm_epsilon", 1e-5),
     maxPositions: f.size("n_positions", 1024),
-    scales: Array.from({ length: layers }, (_, i) => (byLayer ? scale / (i + 1) : scale)),
+    scales: Array.from({ length: sizes.layers }, (_, i) => (byLayer ? scale / (i + 1) : scale)),
     embeddingDropout: f.rate("embd_pdrop", 0.1),
     attentionDropout: f.rate("attn_pdrop", 0.1),
     residualDropout: f.rate("resid_pdrop", 0.1),

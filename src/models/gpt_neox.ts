@@ -5,7 +5,7 @@ import type { Activation } from "./activations.js";
 import { activate, activationNames } from "./activations.js";
 import { attend, causalBias, splitFused, withPast } from "./attention.js";
 import type { Fields } from "./config.js";
-import { commonFields, readConfig } from "./config.js";
+import { commonFields, readConfig, stackSizes } from "./config.js";
 import { decoderHeads } from "./decoder_heads.js";
 import { repeat } from "./layers.js";
 import type { Architecture, ModelConfig, StackOutput, TextInputs } from "./model.js";
@@ -29,28 +29,22 @@ export interface GptNeoxConfig extends ModelConfig {
 }
 
 function read(f: Fields): GptNeoxConfig {
-  const hiddenSize = f.size("hidden_size");
-  const layers = f.size("num_hidden_layers");
-  const heads = f.size("num_attention_heads");
-  const headDim = Math.floor(hiddenSize / heads);
-  if (headDim * heads !== hiddenSize)
-    f.fault(`hidden_size ${hiddenSize} is not a multiple of ${heads} heads`);
+  const sizes = stackSizes(f, {
+    hiddenSize: f.size("hidden_size"),
+    layers: f.size("num_hidden_layers"),
+    heads: f.size("num_attention_heads"),
+  });
   const part = (f.object("rope_parameters") ?? f).number(
     f.has("rope_parameters") ? "partial_rotary_factor" : "rotary_pct",
     0.25,
   );
-  const turned = Math.trunc(headDim * part);
+  const turned = Math.trunc(sizes.headDim * part);
   if (turned % 2 !== 0 || turned < 2)
     f.fault(`rotary positions turn pairs of channels, and these are ${turned}`);
   return {
     ...commonFields(f),
-    hiddenSize,
-    encoderDecoder: false,
-    cache: { layers, kvHeads: heads, headDim },
+    ...sizes,
     tied: f.flag("tie_word_embeddings", false),
-    layers,
-    heads,
-    headDim,
     inter: f.size("intermediate_size"),
     activation: f.choice("hidden_act", activationNames, "gelu"),
     eps: f.number("layer_norm_eps", 1e-5),

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { PeftError } from "../errors.js";
 import type { Dim } from "../graph/dims.js";
@@ -8,9 +8,17 @@ import type { CacheShape, KeyValue, Trace } from "../graph/module.js";
 import { Module } from "../graph/module.js";
 import type { Ops, Tensor } from "../graph/ops.js";
 import { bert } from "./bert.js";
+import { slopes } from "./bloom.js";
+import { gptNeox } from "./gpt_neox.js";
+import { gpt2 } from "./gpt2.js";
+import { architectures } from "./index.js";
 import { llama } from "./llama.js";
-import type { Architecture, ModelConfig, TaskType, TextInputs } from "./model.js";
+import { mistral } from "./mistral.js";
+import type { Architecture, CheckpointRules, ModelConfig, TaskType, TextInputs } from "./model.js";
 import { mt5 } from "./mt5.js";
+import { opt } from "./opt.js";
+import { qwen2 } from "./qwen2.js";
+import { roberta } from "./roberta.js";
 import { frequencies } from "./rotary.js";
 import { bucketTable, t5 } from "./t5.js";
 
@@ -22,13 +30,15 @@ function read(path: string): string {
 function kitConfig(model: string): Record<string, unknown> {
   return JSON.parse(read(`../../tests/kit/models/${model}/config.json`));
 }
-/** Names and shapes in the checkpoint's header. */
-function kitWeights(model: string): Record<string, number[]> {
+/** Current names and shapes in the checkpoint's header. */
+function kitWeights(model: string, rules: CheckpointRules = {}): Record<string, number[]> {
   const bytes = readFileSync(new URL(`../../tests/kit/models/${model}/model.safetensors`, import.meta.url));
   const end = 8 + Number(bytes.readBigUInt64LE(0));
   const header = JSON.parse(bytes.toString("utf8", 8, end)) as Record<string, { shape: number[] }>;
   delete header["__metadata__"];
-  return Object.fromEntries(Object.entries(header).map(([name, { shape }]) => [name, shape]));
+  const current = (name: string): string =>
+    (rules.rename ?? []).reduce((name, [from, to]) => name.replace(from, to), name);
+  return Object.fromEntries(Object.entries(header).map(([name, { shape }]) => [current(name), shape]));
 }
 
 /** The plain model: each layer as it is. `virtual` tokens of zeros stand in for a prompt method's. */
@@ -37,7 +47,8 @@ function plainTrace(g: Graph, virtual: number): Trace {
     g,
     parameter: (name, shape) => g.weight(name, shape),
     linear: (site, x) => {
-      const w = g.weight(site.weight, [site.outDim, site.inDim]);
+      const shape = site.transposed ? [site.inDim, site.outDim] : [site.outDim, site.inDim];
+      const w = g.weight(site.weight, shape);
       const y = g.linear(x, w, site.transposed);
       return site.bias === undefined ? y : g.add(y, g.weight(site.bias, [site.outDim]));
     },
@@ -119,31 +130,39 @@ function trace<C extends ModelConfig>(
   return { g, logits, present, weights: Object.fromEntries(weights.map((x) => [x.name, x.shape])) };
 }
 
-type Case = [model: string, architecture: Architecture<never>, task: TaskType, logits: Dim[]];
-const any = <C extends ModelConfig>(a: Architecture<C>): Architecture<never> => a as never;
-const cases: Case[] = [
-  ["t5", any(t5), "SEQ_2_SEQ_LM", ["batch", "target", 96]],
-  ["t5-v1_1", any(t5), "SEQ_2_SEQ_LM", ["batch", "target", 96]],
-  ["t5-v1_1-new", any(t5), "SEQ_2_SEQ_LM", ["batch", "target", 96]],
-  ["t5-text", any(t5), "SEQ_2_SEQ_LM", ["batch", "target", 600]],
-  ["mt5", any(mt5), "SEQ_2_SEQ_LM", ["batch", "target", 96]],
-  ["llama", any(llama), "CAUSAL_LM", ["batch", "seq", 96]],
-  ["llama-rope3", any(llama), "CAUSAL_LM", ["batch", "seq", 96]],
-  ["llama-seq_cls", any(llama), "SEQ_CLS", ["batch", 4]],
-  ["bert", any(bert), "SEQ_CLS", ["batch", 4]],
-  ["bert-regression", any(bert), "SEQ_CLS", ["batch", 1]],
-  ["bert-multilabel", any(bert), "SEQ_CLS", ["batch", 4]],
-  ["bert-token_cls", any(bert), "TOKEN_CLS", ["batch", "seq", 4]],
-  ["bert-question_ans", any(bert), "QUESTION_ANS", ["batch", "seq", 2]],
-  ["bert-feature_extraction", any(bert), "FEATURE_EXTRACTION", ["batch", "seq", 32]],
+const kit = new URL("../../tests/kit/models/", import.meta.url);
+/** What the class of a checkpoint (`architectures`) ends in -> its task and the shape of its logits. */
+const heads: readonly [RegExp, TaskType, (c: ModelConfig) => Dim[]][] = [
+  [/CausalLM|LMHeadModel/, "CAUSAL_LM", (c) => ["batch", "seq", c.vocabSize]],
+  [/ConditionalGeneration/, "SEQ_2_SEQ_LM", (c) => ["batch", "target", c.vocabSize]],
+  [/SequenceClassification/, "SEQ_CLS", (c) => ["batch", c.numLabels]],
+  [/TokenClassification/, "TOKEN_CLS", (c) => ["batch", "seq", c.numLabels]],
+  [/QuestionAnswering/, "QUESTION_ANS", () => ["batch", "seq", 2]],
+  [/Model/, "FEATURE_EXTRACTION", (c) => ["batch", "seq", c.hiddenSize]],
 ];
+
+type Case = [model: string, architecture: Architecture<never>, task: TaskType, logits: Dim[]];
+/** Every model of the kit that an architecture of ours reads. */
+const cases: Case[] = readdirSync(kit).flatMap((model): Case[] => {
+  const json = kitConfig(model);
+  const a = architectures.find(({ modelTypes }) => modelTypes.includes(json["model_type"] as string));
+  if (a === undefined) return [];
+  const [, task, shape] = heads.find(([name]) => name.test(`${json["architectures"]}`))!;
+  return [[model, a as never, task, shape(a.parse(json))]];
+});
+
+it("has a model in the kit for each architecture", () => {
+  const types = new Set(cases.map(([model]) => kitConfig(model)["model_type"]));
+  expect(architectures.filter(({ modelTypes }) => !modelTypes.some((t) => types.has(t)))).toEqual([]);
+  expect(cases.length).toBeGreaterThanOrEqual(24);
+});
 
 describe.each(cases)("%s", (model, a, task, shape) => {
   it("reads exactly the weights of its checkpoint, and yields logits", () => {
     const json = kitConfig(model);
-    const expected = kitWeights(model);
+    const expected = kitWeights(model, a.checkpoint);
     // Where the checkpoint holds a head of its own, the loader says so, whatever the config says.
-    const tied = json["tie_word_embeddings"] === true && !("lm_head.weight" in expected);
+    const tied = a.tie !== undefined && !(a.tie[0] in expected);
     const { weights, logits } = trace(a, { ...json, tie_word_embeddings: tied }, task);
     expect(weights).toEqual(expected);
     expect(logits.shape).toEqual(shape);
@@ -231,6 +250,60 @@ it.each(golden.frequencies as { config: Record<string, unknown>; expected: numbe
     });
   },
 );
+
+describe("relatives and their configs", () => {
+  it("know their sliding windows", () => {
+    const mistralWith = (more: object): object => mistral.parse({ ...kitConfig("mistral"), ...more });
+    expect(mistralWith({})).toMatchObject({ window: 4, windowed: [true, true] });
+    expect(mistralWith({ sliding_window: undefined })).toMatchObject({ window: 4096 });
+    expect(mistralWith({ sliding_window: null })).toMatchObject({
+      window: undefined,
+      windowed: [false, false],
+    });
+    const qwen = (more: object): object =>
+      qwen2.parse({ ...kitConfig("qwen2"), layer_types: undefined, sliding_window: 8, ...more });
+    expect(qwen({})).toMatchObject({ window: undefined, windowed: [false, false] });
+    const on = { use_sliding_window: true, max_window_layers: 1 };
+    expect(qwen(on)).toMatchObject({ window: 8, windowed: [false, true] });
+    const types = ["sliding_attention", "full_attention"];
+    expect(qwen({ ...on, layer_types: types })).toMatchObject({ window: 8, windowed: [true, false] });
+    expect(() => qwen({ layer_types: ["sliding_attention"] })).toThrow(/"layer_types".*a list of 2/);
+    expect(() => qwen({ layer_types: types })).toThrow(/no window/);
+  });
+
+  it("scale GPT-2's scores by layer, and OPT's norms stand where the config says", () => {
+    const scales = (more: object): readonly number[] => gpt2.parse({ ...kitConfig("gpt2"), ...more }).scales;
+    expect(scales({})).toEqual([8 ** -0.5, 8 ** -0.5]);
+    expect(scales({ scale_attn_weights: false })).toEqual([1, 1]);
+    expect(scales({ scale_attn_by_inverse_layer_idx: true })).toEqual([8 ** -0.5, 8 ** -0.5 / 2]);
+    const plain = { layer_norm_elementwise_affine: false, enable_bias: false };
+    const { weights } = trace(opt, { ...kitConfig("opt"), ...plain }, "CAUSAL_LM");
+    expect(Object.keys(weights).filter((name) => /norm|bias/.test(name))).toEqual([]);
+    const removed = trace(opt, { ...kitConfig("opt"), _remove_final_layer_norm: true }, "CAUSAL_LM");
+    expect(Object.keys(removed.weights)).not.toContain("model.decoder.final_layer_norm.weight");
+    expect(() => opt.parse({ ...kitConfig("opt"), layerdrop: 0.1 })).toThrow(/layerdrop/);
+  });
+
+  it("turn a part of GPT-NeoX's channels, in both forms of the config", () => {
+    const { rotary_pct, rotary_emb_base, rope_scaling, ...rest } = kitConfig("gpt_neox");
+    expect([rotary_pct, rotary_emb_base, rope_scaling]).toEqual([0.25, 1234, null]);
+    const current = { rope_type: "default", rope_theta: 1234, partial_rotary_factor: 0.25 };
+    const old = gptNeox.parse(kitConfig("gpt_neox"));
+    expect(old).toMatchObject({ turned: 2, rope: { theta: 1234 } });
+    expect(gptNeox.parse({ ...rest, rope_parameters: current })).toEqual(old);
+    expect(gptNeox.parse({ ...kitConfig("gpt_neox"), rotary_pct: 1 }).turned).toBe(8);
+    expect(() => gptNeox.parse({ ...kitConfig("gpt_neox"), rotary_pct: 0.4 })).toThrow(/pairs/);
+  });
+
+  it("begin RoBERTa's positions after the padding token", () => {
+    expect(roberta.parse({ ...kitConfig("roberta"), pad_token_id: 3 }).firstPosition).toBe(4);
+  });
+
+  it("slope BLOOM's heads, also where their number is no power of two", () => {
+    expect(slopes(4)).toEqual([2 ** -2, 2 ** -4, 2 ** -6, 2 ** -8]);
+    expect(slopes(6)).toEqual([2 ** -2, 2 ** -4, 2 ** -6, 2 ** -8, 2 ** -1, 2 ** -3]);
+  });
+});
 
 describe("config.json", () => {
   it("gives the same rope in the forms of transformers 4 and 5", () => {

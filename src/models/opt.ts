@@ -5,7 +5,7 @@ import type { Activation } from "./activations.js";
 import { activate, activationNames } from "./activations.js";
 import { attend, causalBias, splitHeads, withPast } from "./attention.js";
 import type { Fields } from "./config.js";
-import { commonFields, readConfig } from "./config.js";
+import { commonFields, readConfig, stackSizes } from "./config.js";
 import { decoderHeads } from "./decoder_heads.js";
 import { repeat } from "./layers.js";
 import type { Architecture, ModelConfig, StackOutput, TextInputs } from "./model.js";
@@ -34,26 +34,20 @@ const OFFSET = 2;
 const EPS = 1e-5;
 
 function read(f: Fields): OptConfig {
-  const hiddenSize = f.size("hidden_size");
-  const layers = f.size("num_hidden_layers");
-  const heads = f.size("num_attention_heads");
-  const headDim = Math.floor(hiddenSize / heads);
-  if (headDim * heads !== hiddenSize)
-    f.fault(`hidden_size ${hiddenSize} is not a multiple of ${heads} heads`);
+  const sizes = stackSizes(f, {
+    hiddenSize: f.size("hidden_size"),
+    layers: f.size("num_hidden_layers"),
+    heads: f.size("num_attention_heads"),
+  });
   if (f.rate("layerdrop", 0) > 0) f.fault(`"layerdrop" is not 0, and peft.js leaves no layer out`);
   const preNorm = f.flag("do_layer_norm_before", true);
   return {
     ...commonFields(f),
     initializerRange: f.number("init_std", 0.02),
-    hiddenSize,
-    encoderDecoder: false,
-    cache: { layers, kvHeads: heads, headDim },
+    ...sizes,
     tied: f.flag("tie_word_embeddings", true),
-    layers,
-    heads,
-    headDim,
     inter: f.size("ffn_dim"),
-    embeddingDim: f.size("word_embed_proj_dim", hiddenSize),
+    embeddingDim: f.size("word_embed_proj_dim", sizes.hiddenSize),
     activation: f.choice("activation_function", activationNames, "relu"),
     bias: f.flag("enable_bias", true),
     affine: f.flag("layer_norm_elementwise_affine", true),

@@ -16,7 +16,10 @@ function readWindow(f: Fields, layers: number): Pick<LlamaConfig, "window" | "wi
     layers,
     Array.from({ length: layers }, (_, i) => names[window !== undefined && i >= first ? 1 : 0]),
   );
-  return { window, windowed: types.map((type) => type === "sliding_attention") };
+  const windowed = types.map((type) => type === "sliding_attention");
+  if (window === undefined && windowed.includes(true))
+    f.fault(`"layer_types" names layers with a sliding window, and there is no window`);
+  return { window, windowed };
 }
 
 /** Llama with biases on queries, keys and values. Reference: transformers/models/qwen2 */

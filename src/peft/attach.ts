@@ -70,6 +70,9 @@ function recordJson<C extends AdapterConfig>(adapter: Adapter<C>, spec: ModelSpe
   if (targets === undefined && method?.layers !== undefined)
     adapter.json.set("target_modules", method.layers.defaults(spec.architecture.roles));
   if (targets === "all-linear") adapter.json.set("target_modules", adapted);
+  const transposed = [...adapter.sites.values()].map((s) => s.kind === "linear" && s.site.transposed).at(-1);
+  if (transposed !== undefined && "fan_in_fan_out" in (method?.fields ?? {}))
+    adapter.json.set("fan_in_fan_out", transposed);
   const modules = [...(config.modulesToSave ?? []), ...taskModules(spec.task)];
   if (modules.length > 0) adapter.json.set("modules_to_save", [...new Set(modules)]);
   adapter.json.set("task_type", config.taskType ?? spec.task);

@@ -13,6 +13,8 @@ const CASES = [
   ...["bert--lora", "bert--lora-bias-lora-only", "bert--prompt", "llama-seq_cls--lora"],
   ...["bert-regression--lora", "bert-multilabel--lora", "bert-token_cls--p-tuning"],
   ...["bert-question_ans--prompt", "bert-feature_extraction--ia3"],
+  ...["opt", "opt-postnorm", "opt-seq_cls", "qwen2", "mistral"].map((m) => `${m}--lora`),
+  ...["gpt2", "gpt2-seq_cls", "roberta", "bloom", "gpt_neox"].map((m) => `${m}--lora`),
 ];
 /**
  * Whole models in one .bin are above 200 KB and stay outside; the two forms of .bin are in adapter-bin and

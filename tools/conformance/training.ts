@@ -10,8 +10,8 @@ function kitName(adapter: Adapter, key: string): string {
   if (key.startsWith("prompt_encoder.")) return key;
   const prefix = adapter.method?.prompt === undefined ? "base_model.model." : "base_model.";
   if (key.endsWith(".lora_magnitude_vector")) return `${prefix}${key}.weight`;
-  const isModule = adapter.replaced.has(key) && adapter.replaced.has(key.replace(/\.\w+$/, ".weight"));
-  return prefix + (isModule ? key.replace(/\.(\w+)$/, ".modules_to_save.$1") : key);
+  const module = adapter.whole.get(key);
+  return prefix + (module === undefined ? key : `${module}.modules_to_save${key.slice(module.length)}`);
 }
 
 /** The gradient of the mean loss for every trainable tensor. */
