@@ -43,8 +43,13 @@ async function run(settings: Settings, terminal: Terminal): Promise<number> {
     const merged = await adapted!.mergeAndUnload({ safe: true });
     const dtype = settings.text("dtype") as "f32" | "f16" | "bf16";
     await merged.savePretrained(output, { dtype });
-    terminal.print(`Merged ${adapter} into ${base.name}: ${output} (${dtype}).`);
-    terminal.note(`Next: peft generate --model ${output} --prompt "..."`);
+    terminal.print(
+      `Merged "${adapter}" into "${base.name}". The whole model is in "${output}", in ${dtype}.`,
+    );
+    const asks = ["SEQ_2_SEQ_LM", "CAUSAL_LM"].includes(base.taskType);
+    terminal.note(
+      `Next: peft ${asks ? "generate" : "eval"} --model ${output} ${asks ? '--prompt "..."' : "--data FILE"}`,
+    );
     return 0;
   } finally {
     await base.close();

@@ -3,6 +3,7 @@ import {
   formatBytes,
   type HubEvent,
   labelNames,
+  labelsOfAdapter,
   PeftError,
   PeftModel,
   PreTrainedModel,
@@ -88,7 +89,8 @@ export async function openModel(
   const base = await PreTrainedModel.load(chosen, name, {
     ...hub,
     ...settings.pick(["threads", "device", "resident", "seed"]),
-    config: headFields(chosen, rows),
+    config:
+      rows === undefined ? await headOfAdapter(chosen, json, settings, terminal) : headFields(chosen, rows),
   });
   const tokenizer = await AutoTokenizer.fromPretrained(name, hub);
   const folder = settings.text("adapter");
@@ -127,6 +129,25 @@ async function baseName(settings: Settings, terminal: Terminal): Promise<string>
   });
 }
 
+/** The head that an adapter was trained with, by its own file; its run, where it is one of ours, names the classes. */
+async function headOfAdapter(
+  chosen: TaskType,
+  json: Readonly<Record<string, unknown>>,
+  settings: Settings,
+  terminal: Terminal,
+): Promise<Record<string, unknown>> {
+  const adapter = settings.text("adapter");
+  if (adapter === undefined || (chosen !== "SEQ_CLS" && chosen !== "TOKEN_CLS")) return {};
+  const folder = await resolveFolder(adapter, { progress: showHub(terminal) });
+  const count = await labelsOfAdapter(folder, json, chosen);
+  if (count === undefined) return {};
+  const names = (await readLabels(adapter, terminal)) ?? [];
+  return names.length === count ? classFields(names) : { ...unnamed, num_labels: count };
+}
+
+/** Names for another number of classes would contradict it. */
+const unnamed = { id2label: undefined, label2id: undefined };
+
 /** Classes of the rows' labels for a head that is made for them. */
 function headFields(chosen: TaskType, rows: readonly Row[] | undefined): Record<string, unknown> {
   const first = rows?.[0];
@@ -135,8 +156,11 @@ function headFields(chosen: TaskType, rows: readonly Row[] | undefined): Record<
   if (first.kind === "classify" && first.problemType === "regression") return { ...problem, num_labels: 1 };
   const names = labelNames(rows!);
   if (names.length === 0) return problem;
+  return { ...problem, ...classFields(names) };
+}
+
+function classFields(names: readonly string[]): Record<string, unknown> {
   return {
-    ...problem,
     num_labels: names.length,
     id2label: Object.fromEntries(names.map((name, id) => [String(id), name])),
     label2id: Object.fromEntries(names.map((name, id) => [name, id])),

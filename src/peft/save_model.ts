@@ -2,9 +2,11 @@ import { fromF32 } from "../hub/dtypes.js";
 import { nodeFiles } from "../hub/files.js";
 import { formatJson, parseJsonWithFloats } from "../hub/json.js";
 import { writeSafetensors } from "../hub/safetensors.js";
+import type { TaskType } from "../models/model.js";
 import type { Runtime } from "./runtime.js";
 
 interface Saved {
+  readonly taskType: TaskType;
   readonly folder: string;
   readonly configJson: Readonly<Record<string, unknown>>;
   readonly runtime: Runtime;
@@ -50,7 +52,29 @@ async function writeConfig(model: Saved, folder: string, dtype: "f32" | "f16" | 
   const source = nodeFiles.join(model.folder, "config.json");
   const { floats } = parseJsonWithFloats(await nodeFiles.text(source), source);
   const key = "torch_dtype" in model.configJson ? "torch_dtype" : "dtype";
-  const json = { ...model.configJson, [key]: DTYPE_NAMES[dtype] };
+  const architectures = classesOf(model.configJson["architectures"], model.taskType);
+  const json = { ...model.configJson, ...architectures, [key]: DTYPE_NAMES[dtype] };
   const text = `${formatJson(json, floats)}\n`;
   await nodeFiles.writeAtomic(nodeFiles.join(folder, "config.json"), [new TextEncoder().encode(text)]);
+}
+
+/** What transformers' class for a task ends in; where there are several, the first is meant for new ones. */
+const CLASS_ENDS: { readonly [K in TaskType]: readonly string[] } = {
+  SEQ_2_SEQ_LM: ["ForConditionalGeneration", "ForSeq2SeqLM"],
+  CAUSAL_LM: ["ForCausalLM", "LMHeadModel"],
+  SEQ_CLS: ["ForSequenceClassification"],
+  TOKEN_CLS: ["ForTokenClassification"],
+  QUESTION_ANS: ["ForQuestionAnswering"],
+  FEATURE_EXTRACTION: ["Model"],
+};
+
+/** `architectures` as Python would write it for the head that the model has now: BertModel with classes is another class. */
+function classesOf(stored: unknown, task: TaskType): { architectures?: readonly string[] } {
+  const name: unknown = Array.isArray(stored) ? stored[0] : undefined;
+  if (typeof name !== "string" || CLASS_ENDS[task].some((end) => name.endsWith(end))) return {};
+  return {
+    architectures: [
+      name.replace(/(LMHeadModel|PreTrainedModel|Model|For[A-Z]\w*)$/, "") + CLASS_ENDS[task][0],
+    ],
+  };
 }

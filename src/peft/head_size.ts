@@ -1,0 +1,28 @@
+import type { Checkpoint } from "../hub/checkpoint.js";
+import { openAdapterWeights } from "../hub/checkpoint.js";
+import type { TaskType } from "../models/model.js";
+import { specOf } from "./base_model.js";
+import { takeInventory } from "./write.js";
+
+/**
+ * How many labels an adapter's own head has; undefined where it brings none. The base's config.json does not say: its head
+ * was made for the adapter. Which weight the head is shows where one more label changes a shape.
+ */
+export async function labelsOfAdapter(
+  folder: string,
+  json: Readonly<Record<string, unknown>>,
+  task: TaskType,
+): Promise<number | undefined> {
+  const shapes = (labels: number): ReadonlyMap<string, readonly number[]> =>
+    takeInventory(specOf({ ...json, id2label: undefined, num_labels: labels }, task)).weights;
+  const [some, more] = [shapes(2), shapes(3)];
+  const head = [...some].filter(([name, shape]) => `${shape}` !== `${more.get(name)}`);
+  if (head.length === 0) return undefined;
+  const file: Checkpoint = await openAdapterWeights(folder);
+  for (const [name, shape] of head) {
+    const stored = file.tensors.get(`base_model.model.${name}`);
+    const axis = shape.findIndex((size, i) => size !== more.get(name)![i]);
+    if (stored !== undefined) return stored.shape[axis];
+  }
+  return undefined;
+}
