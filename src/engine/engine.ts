@@ -151,8 +151,17 @@ export async function probeDevices(): Promise<string[]> {
   return reply.ok ? (reply.value as string[]) : ["cpu"];
 }
 
-/** Before work starts. Throws "engine", which names those that work, where the device does not; "cpu" always does. */
-export async function checkDevice(device: string | undefined): Promise<void> {
+/**
+ * Before work starts. Throws "option" where threads are none, and "engine", which names the devices that work, where this one
+ * does not; "cpu" always does.
+ */
+export async function checkEngine({ threads = 1, device }: EngineSettings): Promise<void> {
+  if (!Number.isInteger(threads) || threads < 1)
+    throw new PeftError("option", {
+      what: `threads is ${threads}.`,
+      why: "threads is a whole number of at least 1.",
+      fix: `leave it out for all of this machine (${os.availableParallelism()}), or give fewer.`,
+    });
   if (device === undefined || device === "cpu") return;
   const reply = await askOnce({ kind: "device", device });
   if (!reply.ok) throw new PeftError(reply.fault.code, reply.fault);

@@ -12,6 +12,8 @@ export interface About {
 export class Unreachable extends Error {}
 
 const tries = 5;
+/** Where the Hub's name cannot be looked up there is no network: the cache, or the error, should not be waited for. */
+const triesWithoutNetwork = 2;
 const longestWait = 300_000;
 
 /**
@@ -43,7 +45,8 @@ export function hubFetch(
       }
       const reason = answer instanceof Response ? `${url.host} answered ${answer.status}` : answer.message;
       const mayRepeat = repeatable || (answer instanceof Response && [429, 503].includes(answer.status));
-      if (attempt >= tries || !mayRepeat) throw new Unreachable(reason, { cause: answer });
+      const most = isWithoutNetwork(answer) ? triesWithoutNetwork : tries;
+      if (attempt >= most || !mayRepeat) throw new Unreachable(reason, { cause: answer });
       await pause(
         settings,
         reason,
@@ -113,6 +116,12 @@ export function innermost(error: unknown): string {
   if (cause instanceof Error) return innermost(cause);
   if (!(error instanceof Error)) return String(error);
   return error.message || (error as { code?: string }).code || error.name;
+}
+
+function isWithoutNetwork(answer: unknown): boolean {
+  if (!(answer instanceof Error)) return false;
+  const { code } = answer as NodeJS.ErrnoException;
+  return code === "ENOTFOUND" || code === "EAI_AGAIN" || isWithoutNetwork(answer.cause);
 }
 
 const isPassing = (status: number): boolean => status === 429 || status === 408 || status >= 500;

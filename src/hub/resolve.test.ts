@@ -266,6 +266,17 @@ describe("without a network", () => {
     );
     hub = await startHub();
   });
+  test("without name lookup the second try is the last: nobody waits for a network that is not there", async () => {
+    for (const code of ["ENOTFOUND", "EAI_AGAIN"]) {
+      waits.length = 0;
+      const cause = Object.assign(new Error(`getaddrinfo ${code} hub`), { code });
+      const fetch = async (): Promise<Response> => {
+        throw new TypeError("fetch failed", { cause });
+      };
+      await expect(get({ fetch })).rejects.toThrow(`cannot be reached (getaddrinfo ${code} hub)`);
+      expect(waits).toEqual([1000]);
+    }
+  });
   test("offline mode asks nobody", async () => {
     await expect(get({ env: { HF_HUB_OFFLINE: "1" } })).rejects.toThrow(
       /not in the cache.*offline mode is on/,

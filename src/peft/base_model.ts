@@ -1,5 +1,5 @@
 import type { EngineSettings } from "../engine/engine.js";
-import { checkDevice } from "../engine/engine.js";
+import { checkEngine } from "../engine/engine.js";
 import { PeftError } from "../errors.js";
 import type { GenerationConfig } from "../generate/config.js";
 import { parseGenerationConfig } from "../generate/config.js";
@@ -97,13 +97,13 @@ export class PreTrainedModel<T extends TaskType = TaskType> {
     this.seed = parts.options.seed ?? 0;
   }
 
-  /** Loads a Hub repository or a folder. Throws "unknown-model", "unknown-task", "checkpoint", "file-format", "hub", "engine". */
+  /** Loads a Hub repository or a folder. Throws "unknown-model", "unknown-task", "checkpoint", "file-format", "hub", "option", "engine". */
   static async load<T extends TaskType>(
     task: T,
     nameOrFolder: string,
     options: LoadOptions = {},
   ): Promise<PreTrainedModel<T>> {
-    await checkDevice(options.device);
+    await checkEngine(options);
     const folder = await resolveFolder(nameOrFolder, options);
     const stored = await readJsonObject(nodeFiles.join(folder, "config.json"));
     const configJson = { ...stored, ...options.config };

@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { main } from "../../src/cli/main.js";
 import { nodeTerminal } from "../../src/cli/terminal.js";
+import { startHub } from "../support/hub_server.js";
 import { cliPage, cliPagePath } from "./docs.js";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -19,12 +20,18 @@ interface Result {
   err: string;
 }
 
+interface Circumstances {
+  input?: string;
+  onErr?: (text: string, kill: () => void) => void;
+  env?: Readonly<Record<string, string>>;
+}
+
 /** The real command line, from source. `onErr` sees what it says on stderr while it runs. */
-function peft(
-  args: readonly string[],
-  { input = "", onErr }: { input?: string; onErr?: (text: string, kill: () => void) => void } = {},
-): Promise<Result> {
-  const child = spawn(process.execPath, ["bin/peft.js", ...args], { cwd: root });
+function peft(args: readonly string[], { input = "", onErr, env = {} }: Circumstances = {}): Promise<Result> {
+  const child = spawn(process.execPath, ["bin/peft.js", ...args], {
+    cwd: root,
+    env: { ...process.env, ...env },
+  });
   let [out, err] = ["", ""];
   child.stdout.on("data", (chunk) => (out += chunk));
   child.stderr.on("data", (chunk) => {
@@ -94,6 +101,43 @@ describe("a run and what comes after it", () => {
     for (const metric of [accuracy, exactMatch, f1]) expect(metric).toBeGreaterThanOrEqual(0);
     const lines = readFileSync(at("answers.jsonl"), "utf8").trim().split("\n");
     expect(JSON.parse(lines[1]!)).toMatchObject({ row: 1, expected: "no" });
+  });
+
+  test("eval without a template reads rows as in training", async () => {
+    const { code, out, err } = await peft([
+      "eval",
+      "--adapter",
+      at("out"),
+      "--data",
+      at("train.csv"),
+      "--json",
+    ]);
+    expect(code).toBe(0);
+    expect(err).toContain('Rows are read as in training: template "{message} Label :", target "{label}".');
+    expect(JSON.parse(out).rows).toBe(12);
+  });
+
+  test("push: the adapter and its tokenizer go, the run stays; a wrong token is said", async () => {
+    const hub = await startHub();
+    const env = { HF_ENDPOINT: hub.endpoint, HF_TOKEN: "secret" };
+    try {
+      const { code, out, err } = await peft(["push", at("out"), "me/mine"], { env });
+      expect(err).toMatch(
+        /Uploaded .*adapter_model\.safetensors.*\.\nNot uploaded: checkpoints\/, metrics\.jsonl/,
+      );
+      expect([code, out]).toEqual([0, `${hub.endpoint}/me/mine\n`]);
+      const sent = [...hub.repos.get("me/mine")!.files.keys()].sort();
+      expect(sent.filter((name) => !name.startsWith("tokenizer"))).toEqual([
+        "README.md",
+        "adapter_config.json",
+        "adapter_model.safetensors",
+      ]);
+      const wrong = await peft(["push", at("out"), "me/mine"], { env: { ...env, HF_TOKEN: "wrong" } });
+      expect(wrong.err).toMatch(/^error: .*\nwhy: .*token is wrong or has expired.*\nfix: .*\n$/);
+      expect(wrong.code).toBe(1);
+    } finally {
+      await hub.close();
+    }
   });
 
   test("merge, and the merged folder answers as base and adapter do", async () => {

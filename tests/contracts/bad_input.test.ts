@@ -131,6 +131,14 @@ describe("a config", () => {
     });
   });
 
+  it("no threads: said before anything is read", async () => {
+    for (const threads of [0, -3, 1.5])
+      await expect(PreTrainedModel.load("CAUSAL_LM", "/nowhere", { threads })).rejects.toMatchObject({
+        code: "option",
+        what: `threads is ${threads}.`,
+      });
+  });
+
   it("a device that is not there: said before anything is read, with those that are", async () => {
     const load = PreTrainedModel.load("CAUSAL_LM", "/nowhere", { device: "abacus" });
     await expect(load).rejects.toMatchObject({
