@@ -116,7 +116,7 @@ function foreign(folder: string, names: readonly string[]): PeftError {
 function otherRun(folder: string, differences: readonly string[]): PeftError {
   return new PeftError("output", {
     what: `The output folder "${folder}" holds a run with other options.`,
-    why: `${differences.join("; ")}.`,
+    why: `${differences.slice(0, 4).join("; ")}${differences.length > 4 ? `; and ${differences.length - 4} more` : ""}.`,
     fix: "choose another folder with --output, or add --overwrite to start anew.",
   });
 }

@@ -42,7 +42,11 @@ export function planOf(s: Settings): Plan {
     epochs: Math.ceil(totalSteps / stepsPerEpoch),
     totalSteps,
     warmupSteps,
-    warnings: [...warningsOf("train", train.report), ...warningsOf("validation", validation?.report)],
+    warnings: [
+      ...oneClass(s.train),
+      ...warningsOf("train", train.report),
+      ...warningsOf("validation", validation?.report),
+    ],
     identity: {
       batchSize: s.batchSize,
       gradientAccumulationSteps: s.gradientAccumulationSteps,
@@ -130,6 +134,16 @@ function refuseProblems({ model, train, validation = [] }: Settings): void {
 function warningsOf(name: string, report: EncodeReport | undefined): string[] {
   if (report === undefined || report.truncated + report.emptyLabels === 0) return [];
   return [`${name}: ${describeReport(report)}`];
+}
+
+/** A file sorted by class and read with a limit gives one class: the loss is then 0, and nothing is learnt. */
+function oneClass(rows: readonly Row[]): string[] {
+  const [first] = rows;
+  if (first?.kind !== "classify" || first.problemType !== "single_label_classification") return [];
+  const [id] = first.labels;
+  if (rows.some((row) => row.kind !== "classify" || row.labels[0] !== id)) return [];
+  const name = first.labelNames[id ?? -1] ?? String(id);
+  return [`train: all rows have the label "${name}", so there is nothing to tell apart`];
 }
 
 /** FNV-1a over all token ids: tells a changed data set from the same one. */

@@ -78,6 +78,20 @@ const problem = (
     return { kind: "classify", at: `row ${i}`, text, problemType, labels: labels(text), labelNames };
   });
 
+it("rows of one class only: a warning", async () => {
+  const warnings = async (labels: (text: string) => number[]): Promise<string[]> => {
+    const train = problem("single_label_classification", labels, ["blue", "red", "green", "old"]);
+    const tokenizer = await tinyTokenizer("right");
+    const said: string[] = [];
+    const model = await modelOf("SEQ_CLS", "bert");
+    for await (const event of new Trainer({ model, tokenizer, train, maxSteps: 1 }).run())
+      if (event.type === "warning") said.push(event.message);
+    return said;
+  };
+  expect(await warnings(() => [1])).toEqual([expect.stringContaining('all rows have the label "red"')]);
+  expect(await warnings((text) => [isRed(text) ? 1 : 0])).toEqual([]);
+});
+
 describe("every task trains and is evaluated", () => {
   it.each(["left", "right"] as const)("CAUSAL_LM, padded on the %s: answers", async (side) => {
     const rows: Row[] = things.map((text, i) => {
