@@ -62,7 +62,7 @@ export class ModelTrace implements Trace {
   }
 
   /** A weight of the base, or what an adapter has in its place; `alias` is a tied module's own name for it. */
-  parameter(name: string, shape: readonly number[], alias = name): Tensor {
+  parameter(name: string, shape: readonly number[], alias: string = name): Tensor {
     this.weights.set(name, shape);
     for (const [slot, adapter] of this.options.adapters.entries()) {
       const key = adapter.replaced.get(alias) ?? adapter.replaced.get(name);

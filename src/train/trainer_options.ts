@@ -130,7 +130,7 @@ export const TRAINER_DEFAULTS = {
   keepCheckpoints: 2,
   samples: 0,
   resume: false,
-  now: Date.now,
+  now: (): number => Date.now(),
 } as const;
 
 type Filled = { [K in keyof typeof TRAINER_DEFAULTS]: NonNullable<TrainerOptions[K]> };
