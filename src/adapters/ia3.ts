@@ -1,13 +1,14 @@
 import { PeftError } from "../errors.js";
 import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
+import type { TaskType } from "../task.js";
 import { OptionReader } from "./checks.js";
 import { perRow } from "./gate.js";
 import type { Adapted, AdapterConfig, Json, LayerLists, Merging, Method, SiteMethod } from "./method.js";
 import { pythonPattern } from "./pattern.js";
 import type { TargetOptions } from "./selection.js";
 import { readTargets } from "./selection.js";
-import type { CommonOptions, TaskName } from "./shared_options.js";
+import type { CommonOptions } from "./shared_options.js";
 import { commonFields, readCommon, withFields } from "./shared_options.js";
 
 /** Options of IA3. */
@@ -35,7 +36,7 @@ const fields: Readonly<Record<string, Json>> = {
 /** Config of IA3 (arXiv 2205.05638). Throws "adapter-config". Reference: peft/tuners/ia3/config.py */
 export class IA3Config implements AdapterConfig {
   readonly peftType = "IA3";
-  readonly taskType: TaskName | undefined;
+  readonly taskType: TaskType | undefined;
   readonly baseModelNameOrPath: string | undefined;
   readonly revision: string | undefined;
   readonly modulesToSave: readonly string[] | undefined;

@@ -1,8 +1,9 @@
+import type { TaskType } from "../task.js";
 import { camel, OptionReader } from "./checks.js";
 import type { AdapterConfig, Json } from "./method.js";
 import type { SelectionOptions } from "./selection.js";
 import { readSelection } from "./selection.js";
-import type { CommonOptions, TaskName } from "./shared_options.js";
+import type { CommonOptions } from "./shared_options.js";
 import { commonFields, readCommon } from "./shared_options.js";
 
 export type Bias = "none" | "all" | "lora_only";
@@ -94,7 +95,7 @@ const unsupported = [
 /** Config of LoRA (arXiv 2106.09685). Throws "adapter-config". Reference: peft/tuners/lora/config.py */
 export class LoraConfig implements AdapterConfig {
   readonly peftType = "LORA";
-  readonly taskType: TaskName | undefined;
+  readonly taskType: TaskType | undefined;
   readonly baseModelNameOrPath: string | undefined;
   readonly revision: string | undefined;
   readonly modulesToSave: readonly string[] | undefined;

@@ -1,5 +1,6 @@
 import type { Graph } from "../graph/graph.js";
 import type { Tensor } from "../graph/ops.js";
+import type { TaskType } from "../task.js";
 import { OptionReader } from "./checks.js";
 import type { LstmSizes } from "./lstm.js";
 import { lstm, lstmSpecs } from "./lstm.js";
@@ -15,7 +16,6 @@ import {
   resolveSizes,
   tableSpec,
 } from "./prompt.js";
-import type { TaskName } from "./shared_options.js";
 import { readCommon, withFields } from "./shared_options.js";
 
 export type Reparameterization = "MLP" | "LSTM";
@@ -46,7 +46,7 @@ const fields: Readonly<Record<string, Json>> = {
  */
 export class PromptEncoderConfig implements AdapterConfig, PromptSizes {
   readonly peftType = "P_TUNING";
-  readonly taskType: TaskName | undefined;
+  readonly taskType: TaskType | undefined;
   readonly baseModelNameOrPath: string | undefined;
   readonly revision: string | undefined;
   readonly modulesToSave: readonly string[] | undefined;

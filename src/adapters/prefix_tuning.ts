@@ -1,11 +1,11 @@
 import { PeftError } from "../errors.js";
 import type { Graph } from "../graph/graph.js";
 import type { Tensor } from "../graph/ops.js";
+import type { TaskType } from "../task.js";
 import { OptionReader } from "./checks.js";
 import type { AdapterConfig, Initial, Json, Method, ParameterSpec, PromptShape } from "./method.js";
 import type { PromptOptions, PromptSizes } from "./prompt.js";
 import { known, layer, layerSpecs, promptFields, readPrompt, resolveSizes, tableSpec } from "./prompt.js";
-import type { TaskName } from "./shared_options.js";
 import { readCommon, withFields } from "./shared_options.js";
 
 /** Options of prefix tuning. */
@@ -31,7 +31,7 @@ const fields: Readonly<Record<string, Json>> = {
  */
 export class PrefixTuningConfig implements AdapterConfig, PromptSizes {
   readonly peftType = "PREFIX_TUNING";
-  readonly taskType: TaskName | undefined;
+  readonly taskType: TaskType | undefined;
   readonly baseModelNameOrPath: string | undefined;
   readonly revision: string | undefined;
   readonly modulesToSave: readonly string[] | undefined;

@@ -1,10 +1,10 @@
 import { PeftError } from "../errors.js";
 import { below } from "../random.js";
+import type { TaskType } from "../task.js";
 import { OptionReader } from "./checks.js";
 import type { AdapterConfig, Json, Method } from "./method.js";
 import type { PromptOptions, PromptSizes } from "./prompt.js";
 import { promptFields, promptShape, readPrompt, resolveSizes, tableSpec } from "./prompt.js";
-import type { TaskName } from "./shared_options.js";
 import { readCommon, withFields } from "./shared_options.js";
 
 export type PromptTuningInit = "RANDOM" | "SAMPLE_VOCAB" | "TEXT";
@@ -35,7 +35,7 @@ const fields: Readonly<Record<string, Json>> = {
  */
 export class PromptTuningConfig implements AdapterConfig, PromptSizes {
   readonly peftType = "PROMPT_TUNING";
-  readonly taskType: TaskName | undefined;
+  readonly taskType: TaskType | undefined;
   readonly baseModelNameOrPath: string | undefined;
   readonly revision: string | undefined;
   readonly modulesToSave: readonly string[] | undefined;

@@ -1,27 +1,12 @@
+import type { TaskType } from "../task.js";
+import { taskTypes } from "../task.js";
 import type { OptionReader } from "./checks.js";
 import type { AdapterConfig, Json } from "./method.js";
-
-export type TaskName =
-  | "SEQ_CLS"
-  | "SEQ_2_SEQ_LM"
-  | "CAUSAL_LM"
-  | "TOKEN_CLS"
-  | "QUESTION_ANS"
-  | "FEATURE_EXTRACTION";
-
-const taskNames: readonly string[] = [
-  "SEQ_CLS",
-  "SEQ_2_SEQ_LM",
-  "CAUSAL_LM",
-  "TOKEN_CLS",
-  "QUESTION_ANS",
-  "FEATURE_EXTRACTION",
-] satisfies TaskName[];
 
 /** Options of every method. */
 export interface CommonOptions {
   /** What the model is for; decides which head is trained along. */
-  taskType?: TaskName | undefined;
+  taskType?: TaskType | undefined;
   /** The base's Hub id or folder, as the adapter's file names it. */
   baseModelNameOrPath?: string | undefined;
   /** The base's revision on the Hub. */
@@ -33,20 +18,20 @@ export interface CommonOptions {
 }
 
 interface Common extends Omit<AdapterConfig, "peftType"> {
-  readonly taskType: TaskName | undefined;
+  readonly taskType: TaskType | undefined;
 }
 
 export function readCommon(options: OptionReader): Common {
   const taskType = options.text("taskType");
-  if (taskType !== undefined && !taskNames.includes(taskType)) {
-    options.fault(`taskType is "${taskType}".`, `the tasks are ${taskNames.join(", ")}.`, {
+  if (taskType !== undefined && !(taskTypes as readonly string[]).includes(taskType)) {
+    options.fault(`taskType is "${taskType}".`, `the tasks are ${taskTypes.join(", ")}.`, {
       fix: 'for example taskType: "CAUSAL_LM".',
       code: "unknown-task",
     });
   }
   options.flag("inferenceMode", false);
   return {
-    taskType: taskType as TaskName | undefined,
+    taskType: taskType as TaskType | undefined,
     baseModelNameOrPath: options.text("baseModelNameOrPath"),
     revision: options.text("revision"),
     modulesToSave: options.names("modulesToSave"),

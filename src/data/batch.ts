@@ -1,12 +1,8 @@
+import type { TaskType } from "../task.js";
+
 /** What a step is fed with: padded ids in flat arrays, one type per task, so that a batch of the wrong task does not compile. */
 
-export type TaskType =
-  | "CAUSAL_LM"
-  | "SEQ_2_SEQ_LM"
-  | "SEQ_CLS"
-  | "TOKEN_CLS"
-  | "QUESTION_ANS"
-  | "FEATURE_EXTRACTION";
+export type { TaskType } from "../task.js";
 
 export type ProblemType = "single_label_classification" | "multi_label_classification" | "regression";
 

@@ -1,13 +1,7 @@
 import type { CacheShape, KeyValue, Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 
-export type TaskType =
-  | "SEQ_CLS"
-  | "SEQ_2_SEQ_LM"
-  | "CAUSAL_LM"
-  | "TOKEN_CLS"
-  | "QUESTION_ANS"
-  | "FEATURE_EXTRACTION";
+export type { TaskType } from "../task.js";
 
 /** What shared code reads of any parsed config. An architecture's own type extends it. */
 export interface ModelConfig {
