@@ -5,7 +5,7 @@ import { random } from "../random.js";
 import { Adapter } from "./adapter.js";
 import { initialize } from "./initialize.js";
 import type { Runtime } from "./runtime.js";
-import { matchTargets, named } from "./targets.js";
+import { matchTargets, named, refuseAbsent } from "./targets.js";
 import type { Inventory } from "./trace.js";
 import type { ModelSpec } from "./write.js";
 
@@ -23,6 +23,8 @@ export interface AttachOptions {
   readonly tokenize?: ((text: string) => readonly number[]) | undefined;
   /** The adapter's tensors come from a file: only the rows of a prompt, not its encoder, may be there. */
   readonly storedPrompt?: boolean;
+  /** The adapter was made elsewhere: target names that no layer has are worth a warning only, as Python lets them pass. */
+  readonly fromFile?: boolean;
 }
 
 /** Heads that a task trains beside the adapter. Reference: peft/peft_model.py */
@@ -46,7 +48,8 @@ export function attach<C extends AdapterConfig>(
   const adapter = new Adapter(name, method, resolved);
   const warnings: string[] = [];
   const next = random(options.seed, 0x0ada);
-  if (method.layers !== undefined) warnings.push(...addLayers(adapter, method.layers, spec, inventory, next));
+  if (method.layers !== undefined)
+    warnings.push(...addLayers(adapter, method.layers, spec, inventory, next, options.fromFile ?? false));
   if (method.prompt !== undefined) addPrompt(adapter, method.prompt, options, next);
   addModules(adapter, [...(config.modulesToSave ?? []), ...taskModules(spec.task)], inventory, warnings);
   if (method.layers !== undefined) addBiases(adapter, method.layers, inventory);
@@ -89,6 +92,7 @@ function addLayers<C extends AdapterConfig>(
   spec: ModelSpec,
   inventory: Inventory,
   next: () => number,
+  fromFile: boolean,
 ): string[] {
   const { config } = adapter;
   const matched = matchTargets(
@@ -116,6 +120,7 @@ function addLayers<C extends AdapterConfig>(
   }
   for (const [module, ids] of layers.tokens?.(config) ?? []) addTokens(adapter, module, ids, inventory);
   if (matched.unmatched.length === 0) return [];
+  if (!fromFile) refuseAbsent(spec, inventory, matched.unmatched);
   return [`targetModules ${JSON.stringify(matched.unmatched)} match no layer; the others of the list do.`];
 }
 

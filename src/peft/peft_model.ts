@@ -165,7 +165,7 @@ export class PeftModel<T extends TaskType = TaskType> {
     const file = await readAdapterConfig(folder);
     for (const warning of file.warnings) this.#warn(warning);
     const storedPrompt = !(await hasEncoder(folder));
-    const stored = { seed: this.base.seed, tokenize: () => [], storedPrompt };
+    const stored = { seed: this.base.seed, tokenize: () => [], storedPrompt, fromFile: true };
     const { adapter } = this.#addLoaded(name, file.config, stored);
     adapter.loadedJson = file.json;
     adapter.loadedFloats = file.floats;

@@ -117,6 +117,20 @@ function nearest(wanted: string, names: readonly string[]): string | undefined {
   return best !== undefined && likeness(best) >= 0.5 ? best : undefined;
 }
 
+/** Some names of a list are no layer's at all: a typing error that Python lets pass. */
+export function refuseAbsent(spec: ModelSpec, inventory: Inventory, unmatched: readonly string[]): void {
+  const layers = [...inventory.linears.keys(), ...inventory.embeddings.keys()];
+  const absent = unmatched.filter((n) => !layers.some((p) => named(p, n)));
+  if (absent.length === 0) return;
+  const there = layerNames(inventory);
+  const meant = absent.map((n) => nearest(n, there)).filter((n) => n !== undefined);
+  throw new PeftError("adapter-targets", {
+    what: `No layer matches ${JSON.stringify(absent)} of targetModules; the others of the list do.`,
+    why: `this ${spec.config.modelType} checkpoint names its layers ${there.join(", ")}.`,
+    fix: `${meant.length > 0 ? `write ${JSON.stringify(meant)}, or ` : ""}leave out what is not there.`,
+  });
+}
+
 function noTargets({ config, architecture }: ModelSpec, inventory: Inventory): PeftError {
   return new PeftError("adapter-targets", {
     what: `No targetModules are given for a ${config.modelType} model.`,

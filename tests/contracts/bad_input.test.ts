@@ -69,12 +69,21 @@ describe("targets", () => {
     );
   });
 
-  it("that match in part: a warning", async () => {
+  it("that match in part: the error names those that no layer has", () => {
+    const error = add({ targetModules: ["q_proj", "qq_proj", "wo"] });
+    expect(error).toMatchObject({
+      code: "adapter-targets",
+      what: expect.stringContaining('["qq_proj","wo"]'),
+    });
+    expect(error.fix).toContain('["q_proj"');
+  });
+
+  it("that exist but are excluded: neither", async () => {
     const { warnings } = await adapted(
       bases.llama!,
-      new LoraConfig({ targetModules: ["q_proj", "qq_proj", "wo"] }),
+      new LoraConfig({ targetModules: ["q_proj", "v_proj"], excludeModules: ["v_proj"] }),
     );
-    expect(warnings).toEqual([expect.stringContaining('["qq_proj","wo"] match no layer')]);
+    expect(warnings).toEqual([]);
   });
 
   it("that the method cannot adapt", () => {

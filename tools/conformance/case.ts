@@ -104,7 +104,7 @@ async function checkCounts(c: Context): Promise<void> {
   const spec = specOf(json(c.kit, c.file.model, "config.json"), c.task);
   const inventory = takeInventory(spec);
   const { method, config } = await readAdapterConfig(c.folder);
-  const { adapter } = attach("default", method, config, spec, inventory, { seed: 0 });
+  const { adapter } = attach("default", method, config, spec, inventory, { seed: 0, fromFile: true });
   const base = [...inventory.weights.values()].reduce((n, s) => n + s.reduce((a, b) => a * b, 1), 0);
   c.checks.push(
     equal("counts.trainable", adapter.parameters.size, c.file.trainable),
@@ -182,7 +182,7 @@ function giveEncoder(model: PeftModel): void {
   const stored = model.activeAdapter;
   const { spec, runtime } = model.base;
   const { inventory } = runtime.weights;
-  const { adapter } = attach("default", stored.method!, stored.config, spec, inventory, { seed: 0 });
+  const { adapter } = attach("default", stored.method!, stored.config, spec, inventory, { seed: 0, fromFile: true });
   for (const { key, data } of stored.entries.values())
     if (adapter.entries.has(key)) adapter.entry(key).data.set(data);
   model.adapters.set("default", adapter);
