@@ -182,7 +182,10 @@ function giveEncoder(model: PeftModel): void {
   const stored = model.activeAdapter;
   const { spec, runtime } = model.base;
   const { inventory } = runtime.weights;
-  const { adapter } = attach("default", stored.method!, stored.config, spec, inventory, { seed: 0, fromFile: true });
+  const { adapter } = attach("default", stored.method!, stored.config, spec, inventory, {
+    seed: 0,
+    fromFile: true,
+  });
   for (const { key, data } of stored.entries.values())
     if (adapter.entries.has(key)) adapter.entry(key).data.set(data);
   model.adapters.set("default", adapter);
