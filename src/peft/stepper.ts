@@ -25,8 +25,7 @@ export async function makeStepper(
   prompt: PromptInput,
   expand: number,
 ): Promise<Stepper> {
-  const stepper = new CachedStepper(runtime, repeatGates(view, expand), prompt, expand);
-  return stepper;
+  return new CachedStepper(runtime, repeatGates(view, expand), prompt, expand);
 }
 
 function repeatGates(view: View, expand: number): View {
