@@ -57,6 +57,26 @@ ${exports.join("\n")}
 ${list("Every method, one file each.", "methods", "Method", found)}`;
 }
 
+/** Every `export const name: WeightFormat`, several to a file where they share a form. */
+function formatsIndex() {
+  const folder = join(root, "src/engine/formats");
+  const files = readdirSync(folder).filter((file) => file.endsWith(".ts") && !file.endsWith(".test.ts"));
+  const found = files.sort().flatMap((file) => {
+    const source = readFileSync(join(folder, file), "utf8");
+    const names = [...source.matchAll(/^export const (\w+): WeightFormat/gm)].map((m) => m[1]);
+    return names.length === 0 || file === "index.ts" ? [] : [{ file, names }];
+  });
+  const names = found.flatMap((d) => d.names);
+  return `${header}${found.map((d) => `import { ${d.names.join(", ")} } from ${from(d.file)};`).join("\n")}
+import type { WeightFormat } from "./format.js";
+
+export type FormatName = ${names.map((n) => JSON.stringify(n)).join(" | ")};
+
+/** Every weight format, by name. */
+export const formats: { readonly [K in FormatName]: WeightFormat } = { ${names.join(", ")} };
+`;
+}
+
 /** As the formatter would leave it, so that the file is stable under \`npm run format\`. */
 function formatted(text, path) {
   const biome = join(root, "node_modules/@biomejs/biome/bin/biome");
@@ -69,6 +89,7 @@ let stale = false;
 for (const [path, text] of [
   ["src/models/index.ts", modelsIndex()],
   ["src/adapters/index.ts", adaptersIndex()],
+  ["src/engine/formats/index.ts", formatsIndex()],
 ]) {
   const wanted = formatted(text, path);
   let present = "";

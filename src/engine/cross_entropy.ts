@@ -1,4 +1,5 @@
-import type { WeightFormat } from "./formats/format.js";
+import { f32 } from "./formats/f32.js";
+import type { BoundWeight } from "./lowering.js";
 import { OnnxGraph } from "./onnx.js";
 
 /**
@@ -8,28 +9,36 @@ import { OnnxGraph } from "./onnx.js";
  */
 export function crossEntropyScan(
   o: OnnxGraph,
-  [x, w, labels]: readonly string[],
-  format: WeightFormat,
+  x: string,
+  w: BoundWeight,
+  labels: string,
   gradient: boolean,
 ): string[] {
+  const { format, ...head } = inF32(o, w);
   const b = new OnnxGraph("s");
   const rows = b.input("scan_x", "f32", ["chunk", "hidden"]);
   const row = b.input("scan_labels", "i64", ["chunk"]);
   const known = b.node("GreaterOrEqual", [row, b.constant("i64", [0], [])]);
   const safe = b.node("Max", [row, b.constant("i64", [0], [])]);
   const zero = b.constant("f32", [0], []);
-  const logs = b.node("LogSoftmax", [format.linear(b, rows, w!, false)], { axis: -1 });
+  const logs = b.node("LogSoftmax", [format.linear(b, rows, head, false)], { axis: -1 });
   const column = b.node("Unsqueeze", [safe, b.ints([1])]);
   const picked = b.node("Squeeze", [b.node("GatherElements", [logs, column], { axis: -1 }), b.ints([1])]);
   b.nodes("Where", [known, b.node("Neg", [picked]), zero], {}, ["scan_loss"]);
   b.output("scan_loss", "f32", ["chunk"]);
   if (gradient) {
-    const mixed = format.linear(b, b.node("Exp", [logs]), w!, true);
-    const dx = b.node("Sub", [mixed, b.node("Gather", [w!, safe], { axis: 0 })]);
+    const mixed = format.linear(b, b.node("Exp", [logs]), head, true);
+    const dx = b.node("Sub", [mixed, w.format.rows(b, w, safe)]);
     b.nodes("Where", [b.node("Unsqueeze", [known, b.ints([1])]), dx, zero], {}, ["scan_dx"]);
     b.output("scan_dx", "f32", ["chunk", "hidden"]);
   }
   const outputs = gradient ? [o.fresh(), o.fresh()] : [o.fresh()];
-  o.nodes("Scan", [x!, labels!], { num_scan_inputs: 2, body: { graph: b } }, outputs);
+  o.nodes("Scan", [x, labels], { num_scan_inputs: 2, body: { graph: b } }, outputs);
   return outputs;
+}
+
+/** A head of 16 bits is brought to f32 once, not chunk by chunk. */
+function inF32(o: OnnxGraph, w: BoundWeight): BoundWeight {
+  if (w.format.pack !== undefined) return w;
+  return { ...w, format: f32, parts: { data: w.format.weight(o, w) } };
 }

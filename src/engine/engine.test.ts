@@ -8,9 +8,10 @@ import { Graph } from "../graph/graph.js";
 import type { Tensor } from "../graph/ops.js";
 import { openSafetensors, type TensorToWrite, writeSafetensors } from "../hub/safetensors.js";
 import { Engine, probeDevices } from "./engine.js";
-import type { HostTensor, WeightSource } from "./messages.js";
+import type { FilePlace, HostTensor, WeightSource } from "./messages.js";
 import type { Program } from "./program.js";
 import { toProgram } from "./program.js";
+import { givenWeight, inFile } from "./weight_source.js";
 
 let folder: string;
 let engine: Engine;
@@ -217,7 +218,7 @@ describe("weights in files", () => {
     return new Map(
       [...tensors.values()].map(({ name, dtype, shape, offset }) => [
         name,
-        { dtype: dtype as "f32", shape, file: { path: file, offset }, data: undefined },
+        inFile(dtype as "f32", shape, file, offset),
       ]),
     );
   }
@@ -243,9 +244,7 @@ describe("weights in files", () => {
     expect(other.isCompiled("sum")).toBe(false);
     await other.compile("sum", () => sumOf(["w1", "w2", "w3"], [2]));
     expect(numbers((await other.run("sum", {})).outputs["y"])).toEqual([12]);
-    await other.changeWeights(
-      new Map([["w1", { dtype: "f32", shape: [2], file: undefined, data: Float32Array.of(9, 9) }]]),
-    );
+    await other.changeWeights(new Map([["w1", givenWeight([2], Float32Array.of(9, 9))]]));
     await other.compile("sum", () => sumOf(["w1", "w2", "w3"], [2]));
     expect(numbers((await other.run("sum", {})).outputs["y"])).toEqual([28]);
     await other.close();
@@ -255,7 +254,7 @@ describe("weights in files", () => {
     const sources = await written("short/model", {
       w: { dtype: "bf16", shape: [8], data: new Uint8Array(16) },
     });
-    const file = sources.get("w")!.file!.path;
+    const file = (sources.get("w")!.parts["data"] as FilePlace).path;
     fs.truncateSync(file, fs.statSync(file).size - 4);
     for (const resident of ["f32", "stored"] as const) {
       const other = await Engine.open(sources, { resident });

@@ -3,8 +3,18 @@ import * as os from "node:os";
 import type { Worker } from "node:worker_threads";
 import { PeftError } from "../errors.js";
 import { type Gate, openGate, shut, waitUntilIdle } from "./gate.js";
-import type { EngineOptions, Feed, HostTensor, Reply, Request, RunResult, WeightSource } from "./messages.js";
+import type {
+  EngineOptions,
+  Feed,
+  HostTensor,
+  Reply,
+  Request,
+  RunResult,
+  Schedule,
+  WeightSource,
+} from "./messages.js";
 import type { Program } from "./program.js";
+import { fused } from "./schedule.js";
 import { spawnWorker } from "./spawn.js";
 
 export interface EngineSettings {
@@ -13,6 +23,7 @@ export interface EngineSettings {
   /** An execution provider of ONNX Runtime: "cpu", "webgpu", "cuda", ... */
   readonly device?: string;
   readonly resident?: EngineOptions["resident"];
+  readonly keep?: EngineOptions["keep"];
 }
 
 export interface RunOptions {
@@ -60,6 +71,7 @@ export class Engine {
       threads: settings.threads ?? os.availableParallelism(),
       device: settings.device ?? "cpu",
       resident: settings.resident ?? "f32",
+      keep: settings.keep,
     };
     try {
       await engine.#ask({ kind: "open", options, weights });
@@ -74,20 +86,25 @@ export class Engine {
     return this.#compiled.has(name);
   }
 
-  /** Compiles a program under a name, unless one is there. */
+  /** Compiles a program that runs in one piece under a name, unless one is there. */
   async compile(name: string, make: () => Program): Promise<void> {
+    await this.prepare(name, () => fused(name, make()));
+  }
+
+  /** Compiles what a schedule needs under a name, unless one is there. */
+  async prepare(name: string, make: () => Schedule): Promise<void> {
     if (this.#compiled.has(name)) return;
-    await this.#ask({ kind: "compile", name, program: make() });
+    await this.#ask({ kind: "compile", name, schedule: make() });
     this.#compiled.add(name);
     this.compilations++;
   }
 
   async run(
-    program: string,
+    schedule: string,
     feeds: Readonly<Record<string, Feed>>,
     options: RunOptions = {},
   ): Promise<RunResult> {
-    const request = { program, feeds, keep: options.keep ?? {}, pack: options.pack ?? [] };
+    const request = { schedule, feeds, keep: options.keep ?? {}, pack: options.pack ?? [] };
     return (await this.#ask({ kind: "run", request })) as RunResult;
   }
 

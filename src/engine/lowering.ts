@@ -3,17 +3,16 @@ import type { Dim, Shape } from "../graph/dims.js";
 import { parseDim } from "../graph/dims.js";
 import type { DType, OpName, Ops, Table } from "../graph/ops.js";
 import { crossEntropyScan } from "./cross_entropy.js";
-import type { WeightFormat } from "./formats/format.js";
+import type { StoredWeight, WeightFormat } from "./formats/format.js";
 import { OnnxGraph } from "./onnx.js";
 import type { Program, ProgramNode } from "./program.js";
 import { lowerRandom } from "./random.js";
 
-/** How a weight is bound to the sessions that read it. */
-export interface WeightBinding {
+/** A weight in the graph of a session that reads it. */
+export interface BoundWeight extends StoredWeight {
   readonly format: WeightFormat;
-  /** Name of the value(s) the format declared in this graph. */
-  declare(o: OnnxGraph, name: string, shape: readonly number[]): string;
 }
+export type BindWeight = (o: OnnxGraph, name: string, shape: readonly number[]) => BoundWeight;
 
 /** One program on its way to ONNX. */
 export interface Lowering {
@@ -21,7 +20,9 @@ export interface Lowering {
   readonly program: Program;
   /** Names of each node's results. */
   readonly values: string[][];
-  readonly bindings: (name: string) => WeightBinding;
+  readonly bind: BindWeight;
+  /** Weights by their node. */
+  readonly weights: Map<number, BoundWeight>;
   /** Results of a node beyond the first that are asked for. */
   readonly wanted: ReadonlyMap<number, ReadonlySet<number>>;
   readonly dims: ReadonlyMap<string, DimSource>;
@@ -189,11 +190,8 @@ function matmul({ o, node, inputs }: Context<Ops["matmul"]>): string {
 }
 
 function linear({ l, o, node, inputs }: Context<Ops["linear"]>): string {
-  const w = l.program.nodes[node.inputs[1]!]!;
-  if (w.op === "weight") {
-    const { name } = w.attrs as Ops["weight"];
-    return l.bindings(name).format.linear(o, inputs[0]!, inputs[1]!, node.attrs.transposed);
-  }
+  const w = l.weights.get(node.inputs[1]!);
+  if (w !== undefined) return w.format.linear(o, inputs[0]!, w, node.attrs.transposed);
   if (node.attrs.transposed) return o.node("MatMul", inputs);
   return o.contrib("FusedMatMul", inputs, { transB: 1 });
 }
@@ -213,7 +211,10 @@ function withResults(
 
 export const lowering: Table<{ [K in OpName]: LoweringRule<Ops[K]> }> = {
   input: ({ o, node }) => inputOf(o, node),
-  weight: ({ l, o, node }) => l.bindings(node.attrs.name).declare(o, node.attrs.name, node.attrs.shape),
+  weight: ({ l, o, index, node }) => {
+    l.weights.set(index, l.bind(o, node.attrs.name, node.attrs.shape));
+    return [];
+  },
   constant: ({ o, node }) => o.constant(node.attrs.dtype, node.attrs.values, node.attrs.shape),
   size: ({ l, o, node }) => {
     const value = o.node("Squeeze", [dimValue(l, node.attrs.dim)]);
@@ -278,7 +279,11 @@ export const lowering: Table<{ [K in OpName]: LoweringRule<Ops[K]> }> = {
     return o.node("Pad", [inputs[0]!, pads, o.constant(node.dtype, [0], []), o.ints([node.attrs.axis])]);
   },
 
-  gather: ({ o, node, inputs }) => o.node("Gather", inputs, { axis: node.attrs.axis }),
+  gather: ({ l, o, node, inputs }) => {
+    const w = node.attrs.axis === 0 ? l.weights.get(node.inputs[0]!) : undefined;
+    if (w !== undefined) return w.format.rows(o, w, inputs[1]!);
+    return o.node("Gather", inputs, { axis: node.attrs.axis });
+  },
   scatterAdd,
   moveRows: ({ o, node, inputs }) => {
     const zero = o.constant("i64", [0], []);
@@ -303,16 +308,15 @@ export const lowering: Table<{ [K in OpName]: LoweringRule<Ops[K]> }> = {
   rmsNorm: (c) =>
     withResults(c, "SimplifiedLayerNormalization", { axis: -1, epsilon: { float: c.node.attrs.eps } }, 2),
   crossEntropy: ({ l, o, node, index, inputs }) => {
-    const w = l.program.nodes[node.inputs[1]!]!.attrs as Ops["weight"];
-    const { format } = l.bindings(w.name);
-    return crossEntropyScan(o, inputs, format, l.wanted.get(index)?.has(1) ?? false);
+    const w = l.weights.get(node.inputs[1]!) ?? internal("crossEntropy's head is no weight");
+    return crossEntropyScan(o, inputs[0]!, w, inputs[2]!, l.wanted.get(index)?.has(1) ?? false);
   },
   aux: ({ l, node }) =>
     l.values[node.inputs[0]!]![node.attrs.index] ?? internal("a result that was not made"),
 };
 
 /** The ONNX model of a program. */
-export function lower(program: Program, bindings: (name: string) => WeightBinding): Uint8Array {
+export function lower(program: Program, bind: BindWeight): Uint8Array {
   const wanted = new Map<number, Set<number>>();
   for (const n of program.nodes)
     if (n.op === "aux") {
@@ -322,11 +326,11 @@ export function lower(program: Program, bindings: (name: string) => WeightBindin
   const o = new OnnxGraph();
   const values = program.nodes.map((n) => (n.op === "input" ? [inputOf(o, n as ProgramNode<"input">)] : []));
   const dims = findDims(program, values);
-  const l: Lowering = { o, program, values, bindings, wanted, dims, memo: new Map() };
+  const l: Lowering = { o, program, values, bind, weights: new Map(), wanted, dims, memo: new Map() };
   for (const [i, n] of program.nodes.entries())
     if (n.op !== "input") l.values[i] = [lowerNode(l, n, i)].flat();
   for (const { name, node } of program.outputs) {
-    o.nodes("Identity", [l.values[node]![0]!], {}, [name]);
+    o.nodes("Identity", [firstResult(l, node)], {}, [name]);
     const { shape, dtype } = program.nodes[node]!;
     o.output(name, dtype, declared(shape));
   }
@@ -335,5 +339,21 @@ export function lower(program: Program, bindings: (name: string) => WeightBindin
 
 function lowerNode<K extends OpName>(l: Lowering, node: ProgramNode<K>, index: number): string | string[] {
   const rule: LoweringRule<Ops[K]> = lowering[node.op];
-  return rule({ l, o: l.o, node, index, inputs: node.inputs.map((i) => l.values[i]![0]!) });
+  const stored = readsStored(node);
+  const value = (input: number, i: number): string =>
+    i === stored && l.weights.has(input) ? "" : firstResult(l, input);
+  return rule({ l, o: l.o, node, index, inputs: node.inputs.map(value) });
+}
+
+/** Which input of a node is read in the weight's own format. */
+function readsStored({ op, attrs }: ProgramNode): number | undefined {
+  if (op === "linear" || op === "crossEntropy") return 1;
+  return op === "gather" && (attrs as Ops["gather"]).axis === 0 ? 0 : undefined;
+}
+
+/** A node's first result; a weight is brought to f32 where that is asked for. */
+function firstResult(l: Lowering, index: number): string {
+  const w = l.weights.get(index);
+  if (w !== undefined && l.values[index]!.length === 0) l.values[index] = [w.format.weight(l.o, w)];
+  return l.values[index]![0]!;
 }

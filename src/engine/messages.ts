@@ -1,5 +1,7 @@
 import type { ErrorCode } from "../errors.js";
 import type { DType } from "../graph/ops.js";
+import type { PartData } from "./formats/format.js";
+import type { FormatName } from "./formats/index.js";
 import type { Program } from "./program.js";
 
 /** A tensor at the border to the worker. i64 and bool travel as Int32Array and are widened there. */
@@ -9,24 +11,65 @@ export interface HostTensor {
   readonly data: Float32Array | Int32Array;
 }
 
-/** Where a weight's bytes are. */
+/** Bytes of a file. */
+export interface FilePlace {
+  readonly path: string;
+  readonly offset: number;
+}
+
+/** Where a weight's parts are: in files, or given here. */
 export interface WeightSource {
-  readonly dtype: "f32" | "f16" | "bf16";
+  readonly format: FormatName;
   readonly shape: readonly number[];
-  /** Bytes of a file, or given here. */
-  readonly file: { readonly path: string; readonly offset: number } | undefined;
-  readonly data: Float32Array | undefined;
+  /** Held [in, out] (GPT-2's Conv1D). */
+  readonly transposed: boolean;
+  readonly parts: Readonly<Record<string, FilePlace | PartData>>;
 }
 
 /** A feed: a tensor sent along, or one that the worker holds (`put`, or kept from an earlier run). */
 export type Feed = HostTensor | { readonly held: string };
 
-export interface RunRequest {
+/** How a weight that is fed is stored: part of what a program is compiled for. */
+export interface WeightType {
+  readonly format: FormatName;
+  readonly transposed: boolean;
+}
+
+/** A program to be compiled, unless one of this name is. */
+export interface NamedProgram {
+  readonly name: string;
+  readonly program: Program;
+  /** Its weights' types where they are fed, by its own names for them; absent: bound by the model's names, mapped where they can be. */
+  readonly fed: Readonly<Record<string, WeightType>> | undefined;
+}
+
+/** One run of a program within a schedule. Values are named; feeds of the run are values from the start. */
+export interface Step {
   readonly program: string;
+  /** The program's inputs -> values. */
+  readonly inputs: Readonly<Record<string, string>>;
+  /** The program's names of fed weights -> the model's. */
+  readonly weights: Readonly<Record<string, string>>;
+  /** The program's outputs -> values. A value that is there already grows by the output (gradients). */
+  readonly outputs: Readonly<Record<string, string>>;
+  /** Values that no later step reads. */
+  readonly free: readonly string[];
+}
+
+/** Programs that run one after another on values that stay in the worker: what a plan makes of a graph. */
+export interface Schedule {
+  readonly programs: readonly NamedProgram[];
+  readonly steps: readonly Step[];
+  /** Names of results -> values. */
+  readonly results: Readonly<Record<string, string>>;
+}
+
+export interface RunRequest {
+  readonly schedule: string;
   readonly feeds: Readonly<Record<string, Feed>>;
-  /** Outputs that stay in the worker under the names given here, for later feeds. */
+  /** Results that stay in the worker under the names given here, for later feeds. */
   readonly keep: Readonly<Record<string, string>>;
-  /** Outputs to be laid one after another into one flat array, in this order. */
+  /** Results to be laid one after another into one flat array, in this order. */
   readonly pack: readonly string[];
 }
 
@@ -38,8 +81,10 @@ export interface RunResult {
 export interface EngineOptions {
   readonly threads: number;
   readonly device: string;
-  /** f16 and bf16 weights: held as f32 (faster), or as stored and cast in every step (smaller). */
+  /** f16 and bf16 weights that are not fed block by block: brought to f32 once (faster), or cast in every step (smaller). */
   readonly resident: "f32" | "stored";
+  /** Bytes of weights fed block by block that stay in memory; the rest is read ahead of its use in every step. Default: all stay. */
+  readonly keep: number | undefined;
 }
 
 export type Request =
@@ -52,8 +97,7 @@ export type Request =
       readonly weights: ReadonlyMap<string, WeightSource>;
     }
   | { readonly kind: "weights"; readonly changed: ReadonlyMap<string, WeightSource | undefined> }
-  | { readonly kind: "compile"; readonly name: string; readonly program: Program }
-  | { readonly kind: "drop"; readonly name: string }
+  | { readonly kind: "compile"; readonly name: string; readonly schedule: Schedule }
   | { readonly kind: "put"; readonly tensors: Readonly<Record<string, HostTensor>> }
   | { readonly kind: "release"; readonly names: readonly string[] }
   | { readonly kind: "run"; readonly request: RunRequest };

@@ -29,6 +29,7 @@ export interface External {
 
 const IR_VERSION = 10;
 const OPSET = 21;
+const BIT_CAST_OPSET = 26;
 
 /** Collects nodes, inputs and initializers of one ONNX graph. Values are referred to by name. */
 export class OnnxGraph {
@@ -36,6 +37,8 @@ export class OnnxGraph {
   readonly #prefix: string;
   #count = 0;
   readonly #constants: Map<string, string> = new Map();
+  readonly #once: Map<string, string> = new Map();
+  #opset = OPSET;
 
   constructor(prefix = "v") {
     this.#prefix = prefix;
@@ -72,6 +75,27 @@ export class OnnxGraph {
     const output = this.fresh();
     this.nodes(op, inputs, attributes, [output], domain);
     return output;
+  }
+
+  /** The same node once: for what several others read. */
+  once(
+    op: string,
+    inputs: readonly string[],
+    attributes: Readonly<Record<string, Attribute>> = {},
+    domain = "",
+  ): string {
+    const key = `${domain}${op}(${inputs})${JSON.stringify(attributes)}`;
+    const known = this.#once.get(key);
+    if (known !== undefined) return known;
+    const made = this.node(op, inputs, attributes, domain);
+    this.#once.set(key, made);
+    return made;
+  }
+
+  /** Bits of one type read as another of the same width. */
+  bitCast(value: string, to: Element): string {
+    this.#opset = BIT_CAST_OPSET;
+    return this.node("BitCast", [value], { to: ELEMENT[to] });
   }
 
   /** A node of ONNX Runtime's own operators. */
@@ -129,7 +153,7 @@ export class OnnxGraph {
   /** The whole model file. */
   model(): Uint8Array {
     const opsets = [
-      new ProtoWriter().string(1, "").int(2, OPSET),
+      new ProtoWriter().string(1, "").int(2, this.#opset),
       new ProtoWriter().string(1, "com.microsoft").int(2, 1),
     ];
     const model = new ProtoWriter()

@@ -39,6 +39,10 @@ export function toProgram(outputs: Readonly<Record<string, Tensor>>): Program {
   };
 }
 
+export function inputsOf(program: Program): string[] {
+  return program.nodes.flatMap((n) => (n.op === "input" ? [(n.attrs as Ops["input"]).name] : []));
+}
+
 /** Names of the frozen weights that a program reads. */
 export function weightsOf(program: Program): string[] {
   return program.nodes.flatMap((n) => (n.op === "weight" ? [(n.attrs as Ops["weight"]).name] : []));

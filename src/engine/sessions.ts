@@ -1,55 +1,43 @@
-import * as fs from "node:fs";
-import * as path from "node:path";
 import * as ort from "onnxruntime-node";
 import { internal, PeftError } from "../errors.js";
 import type { DType } from "../graph/ops.js";
-import { expandToF32 } from "./expand.js";
-import { bf16 } from "./formats/bf16.js";
-import { f16 } from "./formats/f16.js";
-import { f32 } from "./formats/f32.js";
-import type { WeightBinding } from "./lowering.js";
 import { lower } from "./lowering.js";
 import type {
   EngineOptions,
   Feed,
   HostTensor,
+  NamedProgram,
   Request,
   RunRequest,
   RunResult,
+  Schedule,
+  Step,
   WeightSource,
 } from "./messages.js";
 import { OnnxGraph } from "./onnx.js";
-import type { Program } from "./program.js";
 import { weightsOf } from "./program.js";
-
-const STORED = { f32, f16, bf16 };
+import { fedWeight, WeightStore } from "./weight_store.js";
 
 /** Passes that would keep a second copy of a weight, in f32; the latter also fails on weights read inside a Scan. */
 const NO_COPIES = "ConstantFolding;FuseFp16InitializerToFp32NodeTransformer";
 
 interface Compiled {
   readonly session: ort.InferenceSession;
-  /** Weights that are fed with every run, by input name. */
-  readonly fed: readonly string[];
+  /** Weights that are fed with every run by the model's names. */
+  readonly held: readonly string[];
 }
 
-/**
- * The worker's side of the engine: sessions on ONNX Runtime, weights, and tensors kept between runs.
- * f32 weights in a file are mapped where they lie; others are brought into f32 once and fed without a copy.
- */
+/** The worker's side of the engine: sessions on ONNX Runtime, weights, and tensors kept between runs. */
 export class Sessions {
   readonly #options: EngineOptions;
-  readonly #weights: Map<string, WeightSource>;
-  readonly #expanded: Map<string, ort.Tensor> = new Map();
+  readonly #store: WeightStore;
   readonly #compiled: Map<string, Compiled> = new Map();
+  readonly #schedules: Map<string, Schedule> = new Map();
   readonly #held: Map<string, ort.Tensor> = new Map();
-  /** Where mapped weights are looked for: a folder that holds all their files. */
-  #root: string;
 
   private constructor(options: EngineOptions, weights: ReadonlyMap<string, WeightSource>) {
     this.#options = options;
-    this.#weights = new Map([...weights].map(([name, source]) => [name, resolved(source)]));
-    this.#root = commonFolder(this.#weights.values());
+    this.#store = new WeightStore(options, weights);
   }
 
   /** Throws "engine" where the device is not there. */
@@ -64,7 +52,9 @@ export class Sessions {
   ): Promise<unknown> {
     switch (request.kind) {
       case "compile":
-        return this.#compile(request.name, request.program);
+        for (const program of request.schedule.programs) await this.#compile(program);
+        this.#schedules.set(request.name, { ...request.schedule, programs: [] });
+        return undefined;
       case "run":
         return this.#run(request.request);
       case "put":
@@ -73,59 +63,33 @@ export class Sessions {
       case "release":
         for (const name of request.names) this.#held.delete(name);
         return undefined;
-      case "drop":
-        await this.#compiled.get(request.name)?.session.release();
-        this.#compiled.delete(request.name);
-        return undefined;
       case "weights":
-        return this.#change(request.changed);
+        await this.#drop();
+        this.#store.change(request.changed);
+        return undefined;
     }
   }
 
   async close(): Promise<void> {
-    for (const { session } of this.#compiled.values()) await session.release();
-    this.#compiled.clear();
-    this.#expanded.clear();
+    await this.#drop();
+    this.#store.close();
     this.#held.clear();
   }
 
-  /** Replaces weights (merging). Sessions that have the old ones bound are dropped. */
-  async #change(changed: ReadonlyMap<string, WeightSource | undefined>): Promise<void> {
-    for (const [name, source] of changed) {
-      this.#expanded.delete(name);
-      if (source === undefined) this.#weights.delete(name);
-      else this.#weights.set(name, resolved(source));
-    }
-    this.#root = commonFolder(this.#weights.values());
+  /** Sessions that have weights bound are of no use once these change. */
+  async #drop(): Promise<void> {
     for (const { session } of this.#compiled.values()) await session.release();
     this.#compiled.clear();
+    this.#schedules.clear();
   }
 
-  #mapped(source: WeightSource): boolean {
-    if (source.file === undefined || !isInside(this.#root, source.file.path)) return false;
-    return source.dtype === "f32" || this.#options.resident === "stored";
-  }
-
-  #binding(name: string): WeightBinding {
-    const source = this.#weights.get(name) ?? internal(`no weight "${name}"`);
-    if (this.#mapped(source)) {
-      const format = STORED[source.dtype];
-      const { path: file, offset } = source.file!;
-      const location = path.relative(this.#root, file);
-      const bytes = format.bytes(source.shape);
-      return {
-        format,
-        declare: (o, n, shape) =>
-          format.weight(o, o.external(`w:${n}`, format.element, shape, { location, offset, bytes })),
-      };
-    }
-    return { format: f32, declare: (o, n, shape) => o.input(`w:${n}`, "f32", shape) };
-  }
-
-  async #compile(name: string, program: Program): Promise<void> {
+  async #compile({ name, program, fed }: NamedProgram): Promise<void> {
     if (this.#compiled.has(name)) return;
-    const names = weightsOf(program);
-    const model = lower(program, (n) => this.#binding(n));
+    const model = lower(program, (o, n, shape) =>
+      fed === undefined
+        ? this.#store.named(o, n, shape)
+        : fedWeight(o, n, shape, fed[n] ?? internal(`weight "${n}" has no type`)),
+    );
     const session = await ort.InferenceSession.create(model, {
       executionProviders: [this.#options.device],
       graphOptimizationLevel: "extended",
@@ -138,39 +102,63 @@ export class Sessions {
           disable_prepacking: "1",
           // waiting threads that spin gain 2 % on an idle machine, and lose 20 to 40 % where anything else runs
           intra_op: { allow_spinning: "0" },
-          model_external_initializers_file_folder_path: this.#root,
+          model_external_initializers_file_folder_path: this.#store.root,
         },
         optimization: { disable_specified_optimizers: NO_COPIES },
       },
     });
-    this.#compiled.set(name, { session, fed: names.filter((n) => !this.#mapped(this.#weights.get(n)!)) });
-  }
-
-  #weightTensor(name: string): ort.Tensor {
-    const known = this.#expanded.get(name);
-    if (known !== undefined) return known;
-    const source = this.#weights.get(name) ?? internal(`no weight "${name}"`);
-    const data = source.data ?? expandToF32(readBytes(source), source.dtype);
-    const tensor = new ort.Tensor("float32", data, source.shape);
-    this.#expanded.set(name, tensor);
-    return tensor;
+    const held = fed === undefined ? weightsOf(program).filter((n) => !this.#store.isMapped(n)) : [];
+    this.#compiled.set(name, { session, held });
   }
 
   async #run(request: RunRequest): Promise<RunResult> {
-    const compiled =
-      this.#compiled.get(request.program) ?? internal(`program ${request.program} is not compiled`);
-    const feeds: Record<string, ort.Tensor> = {};
-    for (const [name, feed] of Object.entries(request.feeds)) feeds[name] = this.#feed(feed);
-    for (const name of compiled.fed) feeds[`w:${name}`] = this.#weightTensor(name);
-    const results = await compiled.session.run(feeds);
-    const packedNames = new Set(request.pack);
-    const outputs: Record<string, HostTensor> = {};
-    for (const [name, tensor] of Object.entries(results)) {
-      const kept = request.keep[name];
-      if (kept !== undefined) this.#held.set(kept, tensor);
-      else if (!packedNames.has(name)) outputs[name] = fromOrt(tensor);
+    const { steps, results } =
+      this.#schedules.get(request.schedule) ?? internal(`schedule ${request.schedule} is not compiled`);
+    this.#store.check();
+    const values = new Map<string, ort.Tensor>();
+    for (const [name, feed] of Object.entries(request.feeds)) values.set(name, this.#feed(feed));
+    for (const [i, step] of steps.entries()) {
+      await this.#step(step, steps[i + 1] ?? steps[0]!, values);
+      for (const name of step.free) values.delete(name);
     }
-    const parts = request.pack.map((name) => results[name]!.data as Float32Array);
+    return this.#results(
+      request,
+      (name) => {
+        return values.get(results[name] ?? "") ?? internal(`no result "${name}"`);
+      },
+      Object.keys(results),
+    );
+  }
+
+  async #step(step: Step, next: Step, values: Map<string, ort.Tensor>): Promise<void> {
+    const { session, held } =
+      this.#compiled.get(step.program) ?? internal(`program ${step.program} is not compiled`);
+    const value = (name: string): ort.Tensor => values.get(name) ?? internal(`no value "${name}"`);
+    const feeds = { ...this.#store.feeds(held), ...(await this.#store.fed(step.weights)) };
+    for (const [input, name] of Object.entries(step.inputs)) feeds[input] = value(name);
+    this.#store.prefetch(next.weights, step.weights);
+    const made = await session.run(feeds);
+    for (const [output, name] of Object.entries(step.outputs)) {
+      const tensor = made[output] ?? internal(`${step.program} has no output "${output}"`);
+      const known = values.get(name);
+      if (known === undefined) values.set(name, tensor);
+      else addTo(known, tensor);
+    }
+  }
+
+  #results(
+    { keep, pack }: RunRequest,
+    result: (name: string) => ort.Tensor,
+    names: readonly string[],
+  ): RunResult {
+    const packedNames = new Set(pack);
+    const outputs: Record<string, HostTensor> = {};
+    for (const name of names) {
+      const kept = keep[name];
+      if (kept !== undefined) this.#held.set(kept, result(name));
+      else if (!packedNames.has(name)) outputs[name] = fromOrt(result(name));
+    }
+    const parts = pack.map((name) => result(name).data as Float32Array);
     const packed = new Float32Array(parts.reduce((n, p) => n + p.length, 0));
     let at = 0;
     for (const part of parts) {
@@ -186,29 +174,9 @@ export class Sessions {
   }
 }
 
-function readBytes(source: WeightSource): Uint8Array {
-  const length = STORED[source.dtype].bytes(source.shape);
-  const bytes = new Uint8Array(length);
-  const fd = fs.openSync(source.file!.path, "r");
-  try {
-    let done = 0;
-    while (done < length) {
-      const n = fs.readSync(fd, bytes, done, length - done, source.file!.offset + done);
-      if (n === 0) throw unreadable(source.file!.path, "it ends before its weights do.");
-      done += n;
-    }
-  } finally {
-    fs.closeSync(fd);
-  }
-  return bytes;
-}
-
-function unreadable(file: string, why: string): PeftError {
-  return new PeftError("checkpoint", {
-    what: `The weights in "${file}" cannot be read.`,
-    why,
-    fix: "leave the model's files as they are while it is in use; else download them again.",
-  });
+function addTo(total: ort.Tensor, part: ort.Tensor): void {
+  const [a, b] = [total.data as Float32Array, part.data as Float32Array];
+  for (let i = 0; i < a.length; i++) a[i]! += b[i]!;
 }
 
 const ORT_TYPE = { f32: "float32", i64: "int64", i32: "int32", bool: "bool" } as const;
@@ -235,29 +203,6 @@ function fromOrt(tensor: ort.Tensor): HostTensor {
   const { data } = tensor;
   if (data instanceof Float32Array || data instanceof Int32Array) return { dtype, shape: tensor.dims, data };
   return { dtype, shape: tensor.dims, data: Int32Array.from(data as Uint8Array, Number) };
-}
-
-/** Links followed: ONNX Runtime maps no file that lies outside its folder, and the Hub's cache is made of links. */
-function resolved(source: WeightSource): WeightSource {
-  if (source.file === undefined) return source;
-  const { path: file, offset } = source.file;
-  if (fs.existsSync(file)) return { ...source, file: { path: fs.realpathSync(file), offset } };
-  throw unreadable(file, "it is not there.");
-}
-
-function isInside(folder: string, file: string): boolean {
-  return file.startsWith(folder.endsWith(path.sep) ? folder : `${folder}${path.sep}`);
-}
-
-/** The deepest folder that holds all weight files, or at least the first. */
-function commonFolder(weights: Iterable<WeightSource>): string {
-  const files = new Set([...weights].flatMap((w) => (w.file === undefined ? [] : [w.file.path])));
-  let folder: string | undefined;
-  for (const file of files) {
-    folder ??= path.dirname(file);
-    while (!isInside(folder, file) && folder !== path.dirname(folder)) folder = path.dirname(folder);
-  }
-  return folder ?? path.resolve("/");
 }
 
 /** Devices that this build of ONNX Runtime knows and that a session can be made on. */

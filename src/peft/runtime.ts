@@ -3,6 +3,7 @@ import type { EngineSettings } from "../engine/engine.js";
 import { Engine } from "../engine/engine.js";
 import type { Feed, HostTensor, RunResult, WeightSource } from "../engine/messages.js";
 import { toProgram } from "../engine/program.js";
+import { givenWeight } from "../engine/weight_source.js";
 import { internal } from "../errors.js";
 import type { Tensor } from "../graph/ops.js";
 import { isOp } from "../graph/ops.js";
@@ -97,7 +98,11 @@ export class Runtime {
 
   /** The base's weight as it is now: the checkpoint's, or what replaced it. */
   async weight(name: string): Promise<Float32Array> {
-    return this.#overrides.get(name)?.data ?? (await this.weights.readF32(name));
+    return this.#override(name) ?? (await this.weights.readF32(name));
+  }
+
+  #override(name: string): Float32Array | undefined {
+    return this.#overrides.get(name)?.parts["data"] as Float32Array | undefined;
   }
 
   get loans(): readonly Loan[] {
@@ -106,7 +111,7 @@ export class Runtime {
 
   /** Changes weights of the base until `giveBack`. */
   async lend(owner: object, what: string, changed: ReadonlyMap<string, Float32Array>): Promise<Loan> {
-    const before = new Map([...changed.keys()].map((name) => [name, this.#overrides.get(name)?.data]));
+    const before = new Map([...changed.keys()].map((name) => [name, this.#override(name)]));
     const loan = { owner, what, before };
     this.#loans.push(loan);
     await this.#changeWeights(changed);
@@ -137,7 +142,7 @@ export class Runtime {
     for (const [name, data] of changed) {
       const original = this.weights.sources.get(name) ?? internal(`no weight "${name}"`);
       if (data === undefined) this.#overrides.delete(name);
-      else this.#overrides.set(name, { dtype: "f32", shape: original.shape, file: undefined, data });
+      else this.#overrides.set(name, givenWeight(original.shape, data));
       sources.set(name, this.#overrides.get(name) ?? original);
       this.#sent.delete(baseHeld(name));
     }

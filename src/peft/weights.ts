@@ -1,4 +1,5 @@
 import type { WeightSource } from "../engine/messages.js";
+import { givenWeight, inFile } from "../engine/weight_source.js";
 import { PeftError } from "../errors.js";
 import type { Checkpoint, StoredTensor } from "../hub/checkpoint.js";
 import { nodeFiles } from "../hub/files.js";
@@ -57,7 +58,9 @@ export async function bindWeights(
     unused: [...checkpoint.tensors.keys()].filter((name) => !used.has(name)),
     readF32: async (name) => {
       const tensor = found.tensors.get(name);
-      return tensor ? await checkpoint.readF32(tensor.name) : sources.get(name)!.data!;
+      return tensor
+        ? await checkpoint.readF32(tensor.name)
+        : (sources.get(name)!.parts["data"] as Float32Array);
     },
   };
 }
@@ -124,8 +127,8 @@ function findAll(
 async function sourceOf(tensor: StoredTensor, checkpoint: Checkpoint): Promise<WeightSource> {
   const { dtype, shape, path, offset } = tensor;
   if (tensor.data === undefined && (dtype === "f32" || dtype === "f16" || dtype === "bf16"))
-    return { dtype, shape, file: { path, offset }, data: undefined };
-  return { dtype: "f32", shape, file: undefined, data: await checkpoint.readF32(tensor.name) };
+    return inFile(dtype, shape, path, offset);
+  return givenWeight(shape, await checkpoint.readF32(tensor.name));
 }
 
 /** As transformers starts a new head: weights normal with the config's initializer_range, biases zero. */
@@ -142,5 +145,5 @@ function freshWeight(
   );
   if (!name.endsWith("bias"))
     for (let i = 0; i < data.length; i++) data[i] = config.initializerRange * normal(next);
-  return { dtype: "f32", shape, file: undefined, data };
+  return givenWeight(shape, data);
 }

@@ -4,6 +4,7 @@ import * as path from "node:path";
 import { afterAll, beforeAll, describe, test } from "vitest";
 import { Engine } from "../../src/engine/engine.js";
 import type { WeightSource } from "../../src/engine/messages.js";
+import { inFile } from "../../src/engine/weight_source.js";
 import type { OpName } from "../../src/graph/ops.js";
 import { fromF32, toF32 } from "../../src/hub/dtypes.js";
 import { openSafetensors, type TensorToWrite, writeSafetensors } from "../../src/hub/safetensors.js";
@@ -13,7 +14,7 @@ import { createRandom, type Draw, type Feed } from "./sketch.js";
 
 const drawsPerPrimitive = 8;
 const readers = ["weight", "linear", "layerNorm", "rmsNorm", "crossEntropy", "aux"] as const;
-type Format = WeightSource["dtype"];
+type Format = "f32" | "f16" | "bf16";
 const ways = (["f32", "f16", "bf16", "mixed"] as const).flatMap((format) =>
   (["f32", "stored"] as const).map((resident) => ({ format, resident })),
 );
@@ -61,7 +62,7 @@ async function store(
   const sources = [...stored.tensors.values()].map(
     ({ name, dtype, shape, offset }): [string, WeightSource] => [
       name,
-      { dtype: dtype as Format, shape, file: { path: file, offset }, data: undefined },
+      inFile(dtype as Format, shape, file, offset),
     ],
   );
   return { sources: new Map(sources), feeds };

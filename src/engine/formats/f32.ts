@@ -1,10 +1,10 @@
 import type { WeightFormat } from "./format.js";
-import { elements, linearF32 } from "./format.js";
+import { linearF32 } from "./format.js";
 
 export const f32: WeightFormat = {
   name: "f32",
-  element: "f32",
-  bytes: (shape) => 4 * elements(shape),
-  weight: (_, stored) => stored,
-  linear: linearF32,
+  parts: (shape) => ({ data: { element: "f32", shape } }),
+  weight: (_, w) => w.parts["data"]!,
+  linear: (o, x, w, transposed) => linearF32(o, x, w.parts["data"]!, transposed),
+  rows: (o, w, ids) => o.node("Gather", [w.parts["data"]!, ids], { axis: 0 }),
 };

@@ -1,23 +1,66 @@
 import type { Element, OnnxGraph } from "../onnx.js";
 
+/** Types that parts of a weight are stored in. */
+export type PartElement = Extract<Element, "f32" | "f16" | "bf16" | "i8" | "u8">;
+
+/** One stored tensor of a weight: its values, its scales, ... */
+export interface PartType {
+  readonly element: PartElement;
+  readonly shape: readonly number[];
+}
+
+/** A part in memory; f16 and bf16 as their bits. */
+export type PartData = Float32Array | Uint16Array | Int8Array | Uint8Array;
+
+/** A weight inside a graph. */
+export interface StoredWeight {
+  /** Values of its parts, by the parts' names. */
+  readonly parts: Readonly<Record<string, string>>;
+  /** [out, in], or [in, out] where `transposed`; embeddings, norms and biases have shapes of their own. */
+  readonly shape: readonly number[];
+  /** The checkpoint holds it [in, out] (GPT-2's Conv1D): tells which product is the forward one. */
+  readonly transposed: boolean;
+}
+
 /**
- * One way to hold a frozen weight while it is used. A format is one file: how to declare a weight's stored bytes in a graph,
- * how to lower its products, and how many bytes it takes.
+ * One way to hold a frozen weight while it is used. A format is one file: which parts it has, how its products and its values are
+ * lowered, and how it is made from f32.
  */
 export interface WeightFormat {
   readonly name: string;
-  /** Stored element type of the value that `declare` names. */
-  readonly element: Element;
-  /** Bytes of a weight of this shape. */
-  readonly bytes: (shape: readonly number[]) => number;
-  /** f32 tensor from the stored value. */
-  readonly weight: (o: OnnxGraph, stored: string) => string;
-  /** x W^T, or x W where `transposed`; `w` is what `weight` returned. */
-  readonly linear: (o: OnnxGraph, x: string, w: string, transposed: boolean) => string;
+  readonly parts: (shape: readonly number[], transposed: boolean) => Readonly<Record<string, PartType>>;
+  /** The whole weight in f32, of its shape. */
+  readonly weight: (o: OnnxGraph, w: StoredWeight) => string;
+  /** x W^T, or x W where `transposed`: forward where `transposed` is the weight's own, else the gradient by the input. */
+  readonly linear: (o: OnnxGraph, x: string, w: StoredWeight, transposed: boolean) => string;
+  /** Rows of an embedding by ids (i64). */
+  readonly rows: (o: OnnxGraph, w: StoredWeight, ids: string) => string;
+  /** Its parts from f32; absent: the checkpoint's own bytes serve. */
+  readonly pack?: (
+    data: Float32Array,
+    shape: readonly number[],
+    transposed: boolean,
+    options: PackOptions,
+  ) => Readonly<Record<string, PartData>>;
+}
+
+export interface PackOptions {
+  /** Largest int8 weight: 127, or 63 where this processor's kernels saturate beyond (engine/probe.ts). */
+  readonly largest: 127 | 63;
 }
 
 export function elements(shape: readonly number[]): number {
   return shape.reduce((a, b) => a * b, 1);
+}
+
+export const BYTES: Readonly<Record<PartElement, number>> = { f32: 4, f16: 2, bf16: 2, i8: 1, u8: 1 };
+
+/** Bytes of a weight of this shape in this format. */
+export function bytesOf(format: WeightFormat, shape: readonly number[], transposed = false): number {
+  return Object.values(format.parts(shape, transposed)).reduce(
+    (n, part) => n + BYTES[part.element] * elements(part.shape),
+    0,
+  );
 }
 
 /** A product with an f32 matrix: the same bytes serve both directions. */

@@ -1,0 +1,173 @@
+import * as path from "node:path";
+import * as ort from "onnxruntime-node";
+import { internal } from "../errors.js";
+import { expandToF32 } from "./expand.js";
+import { f32 } from "./formats/f32.js";
+import type { PartData, PartType } from "./formats/format.js";
+import { BYTES, elements } from "./formats/format.js";
+import { formats } from "./formats/index.js";
+import type { BoundWeight } from "./lowering.js";
+import type { EngineOptions, FilePlace, WeightSource, WeightType } from "./messages.js";
+import type { OnnxGraph } from "./onnx.js";
+import { viewOf, WeightCache } from "./weight_cache.js";
+import { commonFolder, isInside, isPlace, resolved, WeightFiles } from "./weight_files.js";
+
+type Tensors = Record<string, ort.Tensor>;
+
+/**
+ * A model's weights in the worker. By the model's names they are bound once: mapped where they lie in files, else held and fed. Block by
+ * block they are fed to programs that name them as they like, read ahead of their use.
+ */
+export class WeightStore {
+  readonly #options: EngineOptions;
+  readonly #sources: Map<string, WeightSource>;
+  readonly #files: WeightFiles = new WeightFiles();
+  readonly #cache: WeightCache;
+  /** Weights held in memory under the model's names, as they are fed. */
+  readonly #held: Map<string, Tensors> = new Map();
+  /** Where mapped weights are looked for: a folder that holds all their files. */
+  root = "";
+
+  constructor(options: EngineOptions, sources: ReadonlyMap<string, WeightSource>) {
+    this.#options = options;
+    this.#sources = new Map();
+    this.#cache = new WeightCache(this.#files, options.keep ?? Number.POSITIVE_INFINITY);
+    this.change(sources);
+  }
+
+  change(changed: ReadonlyMap<string, WeightSource | undefined>): void {
+    for (const [name, source] of changed) {
+      this.#held.delete(name);
+      this.#cache.forget(name);
+      if (source === undefined) this.#sources.delete(name);
+      else this.#sources.set(name, resolved(source));
+    }
+    this.root = commonFolder(this.#sources.values());
+    for (const source of this.#sources.values())
+      for (const part of Object.values(source.parts)) if (isPlace(part)) this.#files.watch(part.path);
+  }
+
+  /** Throws "checkpoint" where files were changed. */
+  check(): void {
+    this.#files.check();
+  }
+
+  close(): void {
+    this.#held.clear();
+    this.#cache.clear();
+    this.#files.close();
+  }
+
+  /** Binds a weight by the model's name for it. */
+  named(o: OnnxGraph, name: string, shape: readonly number[]): BoundWeight {
+    const source = this.#source(name);
+    if (!this.isMapped(name)) return fedWeight(o, name, shape, this.#heldType(source));
+    const format = formats[source.format];
+    const parts: Record<string, string> = {};
+    for (const [part, type] of Object.entries(format.parts(shape, source.transposed))) {
+      const { path: file, offset } = source.parts[part] as FilePlace;
+      const bytes = BYTES[type.element] * elements(type.shape);
+      const location = path.relative(this.root, file);
+      parts[part] = o.external(inputName(name, part), type.element, type.shape, { location, offset, bytes });
+    }
+    return { format, parts, shape, transposed: source.transposed };
+  }
+
+  isMapped(name: string): boolean {
+    const source = this.#source(name);
+    const inFiles = Object.values(source.parts).every((p) => isPlace(p) && isInside(this.root, p.path));
+    return inFiles && !this.#expands(source);
+  }
+
+  /** Feeds of weights that are bound by name and not mapped. */
+  feeds(names: readonly string[]): Tensors {
+    return Object.assign({}, ...names.map((name) => this.#heldTensors(name)));
+  }
+
+  /** Feeds of weights under the program's own names for them: own name -> the model's. */
+  async fed(weights: Readonly<Record<string, string>>): Promise<Tensors> {
+    const feeds: Tensors = {};
+    const loaded = await this.#cache.get(this.#sourcesOf(weights));
+    for (const [own, name] of Object.entries(weights)) {
+      const { format, shape, transposed } = this.#source(name);
+      const types = formats[format].parts(shape, transposed);
+      for (const [part, data] of Object.entries(loaded.get(name)!))
+        feeds[inputName(own, part)] = partTensor(data, types[part]!);
+    }
+    return feeds;
+  }
+
+  /** Starts to read weights of the next step beside those of this one. */
+  prefetch(next: Readonly<Record<string, string>>, now: Readonly<Record<string, string>>): void {
+    this.#cache.prefetch(this.#sourcesOf(next), Object.values(now));
+  }
+
+  #source(name: string): WeightSource {
+    return this.#sources.get(name) ?? internal(`no weight "${name}"`);
+  }
+
+  #sourcesOf(weights: Readonly<Record<string, string>>): Map<string, WeightSource> {
+    return new Map(Object.values(weights).map((name) => [name, this.#source(name)]));
+  }
+
+  #expands({ format }: WeightSource): boolean {
+    return (format === "f16" || format === "bf16") && this.#options.resident === "f32";
+  }
+
+  #heldType(source: WeightSource): WeightType {
+    const format = this.#expands(source) ? "f32" : source.format;
+    return { format, transposed: source.transposed };
+  }
+
+  #heldTensors(name: string): Tensors {
+    const known = this.#held.get(name);
+    if (known !== undefined) return known;
+    const source = this.#source(name);
+    const { shape, transposed } = source;
+    const tensors: Tensors = {};
+    for (const [part, type] of Object.entries(formats[source.format].parts(shape, transposed))) {
+      const data = this.#read(source.parts[part]!, type);
+      const expanded = this.#expands(source) ? expandToF32(bytesOf(data), source.format as "f16") : data;
+      const as = this.#expands(source) ? f32.parts(shape, transposed)["data"]! : type;
+      tensors[inputName(name, part)] = partTensor(expanded, as);
+    }
+    this.#held.set(name, tensors);
+    return tensors;
+  }
+
+  #read(part: FilePlace | PartData, type: PartType): PartData {
+    if (!isPlace(part)) return part;
+    const buffer = new ArrayBuffer(BYTES[type.element] * elements(type.shape));
+    this.#files.readSync(part, new Uint8Array(buffer));
+    return viewOf(buffer, type);
+  }
+}
+
+const inputName = (weight: string, part: string): string => `w:${weight}:${part}`;
+
+/** Declares a weight's parts as inputs of a program; 16 bits cross the border as integers. */
+export function fedWeight(
+  o: OnnxGraph,
+  name: string,
+  shape: readonly number[],
+  { format: formatName, transposed }: WeightType,
+): BoundWeight {
+  const format = formats[formatName];
+  const parts: Record<string, string> = {};
+  for (const [part, { element, shape: partShape }] of Object.entries(format.parts(shape, transposed))) {
+    const half = element === "f16" || element === "bf16";
+    const value = o.input(inputName(name, part), half ? "u16" : element, partShape);
+    parts[part] = half ? o.bitCast(value, element) : value;
+  }
+  return { format, parts, shape, transposed };
+}
+
+const TENSOR_TYPE = { f32: "float32", f16: "uint16", bf16: "uint16", i8: "int8", u8: "uint8" } as const;
+
+function partTensor(data: PartData, { element, shape }: PartType): ort.Tensor {
+  return new ort.Tensor(TENSOR_TYPE[element], data as Uint8Array, shape);
+}
+
+function bytesOf(data: PartData): Uint8Array {
+  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+}
