@@ -32,7 +32,7 @@ const ENTRY = "index.ts"; // imports all of the above but cli
 /** The files that may import node: modules; of cli, any one file. */
 const NODE_FILES = [
   "hub/files.ts",
-  "engine/sessions.ts",
+  "engine/weight_files.ts",
   "engine/spawn.ts",
   "engine/engine.ts",
   "engine/worker.ts",

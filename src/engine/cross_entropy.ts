@@ -1,5 +1,5 @@
 import { f32 } from "./formats/f32.js";
-import type { BoundWeight } from "./lowering.js";
+import type { BoundWeight } from "./formats/format.js";
 import { OnnxGraph } from "./onnx.js";
 
 /**

@@ -3,15 +3,11 @@ import type { Dim, Shape } from "../graph/dims.js";
 import { parseDim } from "../graph/dims.js";
 import type { DType, OpName, Ops, Table } from "../graph/ops.js";
 import { crossEntropyScan } from "./cross_entropy.js";
-import type { StoredWeight, WeightFormat } from "./formats/format.js";
+import type { BoundWeight } from "./formats/format.js";
 import { OnnxGraph } from "./onnx.js";
 import type { Program, ProgramNode } from "./program.js";
 import { lowerRandom } from "./random.js";
 
-/** A weight in the graph of a session that reads it. */
-export interface BoundWeight extends StoredWeight {
-  readonly format: WeightFormat;
-}
 export type BindWeight = (o: OnnxGraph, name: string, shape: readonly number[]) => BoundWeight;
 
 /** One program on its way to ONNX. */

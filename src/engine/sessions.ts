@@ -1,6 +1,7 @@
 import * as ort from "onnxruntime-node";
 import { internal, PeftError } from "../errors.js";
 import type { DType } from "../graph/ops.js";
+import type { PartTensor } from "./formats/format.js";
 import { lower } from "./lowering.js";
 import type {
   EngineOptions,
@@ -34,6 +35,7 @@ export class Sessions {
   readonly #compiled: Map<string, Compiled> = new Map();
   readonly #schedules: Map<string, Schedule> = new Map();
   readonly #held: Map<string, ort.Tensor> = new Map();
+  readonly #partTensors: WeakMap<PartTensor, ort.Tensor> = new WeakMap();
 
   private constructor(options: EngineOptions, weights: ReadonlyMap<string, WeightSource>) {
     this.#options = options;
@@ -134,7 +136,9 @@ export class Sessions {
     const { session, held } =
       this.#compiled.get(step.program) ?? internal(`program ${step.program} is not compiled`);
     const value = (name: string): ort.Tensor => values.get(name) ?? internal(`no value "${name}"`);
-    const feeds = { ...this.#store.feeds(held), ...(await this.#store.fed(step.weights)) };
+    const feeds: Record<string, ort.Tensor> = {};
+    const weights = { ...this.#store.feeds(held), ...(await this.#store.fed(step.weights)) };
+    for (const [input, part] of Object.entries(weights)) feeds[input] = this.#partTensor(part);
     for (const [input, name] of Object.entries(step.inputs)) feeds[input] = value(name);
     this.#store.prefetch(next.weights, step.weights);
     const made = await session.run(feeds);
@@ -144,6 +148,14 @@ export class Sessions {
       if (known === undefined) values.set(name, tensor);
       else addTo(known, tensor);
     }
+  }
+
+  #partTensor(part: PartTensor): ort.Tensor {
+    const known = this.#partTensors.get(part);
+    if (known !== undefined) return known;
+    const tensor = new ort.Tensor(PART_TYPE[part.element], part.data as Uint8Array, part.shape);
+    this.#partTensors.set(part, tensor);
+    return tensor;
   }
 
   #results(
@@ -179,6 +191,8 @@ function addTo(total: ort.Tensor, part: ort.Tensor): void {
   for (let i = 0; i < a.length; i++) a[i]! += b[i]!;
 }
 
+/** 16 bits cross the border as integers. */
+const PART_TYPE = { f32: "float32", f16: "uint16", bf16: "uint16", i8: "int8", u8: "uint8" } as const;
 const ORT_TYPE = { f32: "float32", i64: "int64", i32: "int32", bool: "bool" } as const;
 
 function toOrt({ dtype, shape, data }: HostTensor): ort.Tensor {

@@ -99,6 +99,10 @@ export function isInside(folder: string, file: string): boolean {
   return file.startsWith(folder.endsWith(path.sep) ? folder : `${folder}${path.sep}`);
 }
 
+export function locationIn(folder: string, file: string): string {
+  return path.relative(folder, file);
+}
+
 /** The deepest folder that holds all weight files, or at least the first. */
 export function commonFolder(weights: Iterable<WeightSource>): string {
   const files = new Set(

@@ -1,18 +1,15 @@
-import * as path from "node:path";
-import * as ort from "onnxruntime-node";
 import { internal } from "../errors.js";
 import { expandToF32 } from "./expand.js";
 import { f32 } from "./formats/f32.js";
-import type { PartData, PartType } from "./formats/format.js";
+import type { BoundWeight, PartData, PartTensor, PartType } from "./formats/format.js";
 import { BYTES, elements } from "./formats/format.js";
 import { formats } from "./formats/index.js";
-import type { BoundWeight } from "./lowering.js";
 import type { EngineOptions, FilePlace, WeightSource, WeightType } from "./messages.js";
 import type { OnnxGraph } from "./onnx.js";
 import { viewOf, WeightCache } from "./weight_cache.js";
-import { commonFolder, isInside, isPlace, resolved, WeightFiles } from "./weight_files.js";
+import { commonFolder, isInside, isPlace, locationIn, resolved, WeightFiles } from "./weight_files.js";
 
-type Tensors = Record<string, ort.Tensor>;
+type Tensors = Record<string, PartTensor>;
 
 /**
  * A model's weights in the worker. By the model's names they are bound once: mapped where they lie in files, else held and fed. Block by
@@ -67,7 +64,7 @@ export class WeightStore {
     for (const [part, type] of Object.entries(format.parts(shape, source.transposed))) {
       const { path: file, offset } = source.parts[part] as FilePlace;
       const bytes = BYTES[type.element] * elements(type.shape);
-      const location = path.relative(this.root, file);
+      const location = locationIn(this.root, file);
       parts[part] = o.external(inputName(name, part), type.element, type.shape, { location, offset, bytes });
     }
     return { format, parts, shape, transposed: source.transposed };
@@ -92,7 +89,7 @@ export class WeightStore {
       const { format, shape, transposed } = this.#source(name);
       const types = formats[format].parts(shape, transposed);
       for (const [part, data] of Object.entries(loaded.get(name)!))
-        feeds[inputName(own, part)] = partTensor(data, types[part]!);
+        feeds[inputName(own, part)] = { ...types[part]!, data };
     }
     return feeds;
   }
@@ -129,7 +126,7 @@ export class WeightStore {
       const data = this.#read(source.parts[part]!, type);
       const expanded = this.#expands(source) ? expandToF32(bytesOf(data), source.format as "f16") : data;
       const as = this.#expands(source) ? f32.parts(shape, transposed)["data"]! : type;
-      tensors[inputName(name, part)] = partTensor(expanded, as);
+      tensors[inputName(name, part)] = { ...as, data: expanded };
     }
     this.#held.set(name, tensors);
     return tensors;
@@ -160,12 +157,6 @@ export function fedWeight(
     parts[part] = half ? o.bitCast(value, element) : value;
   }
   return { format, parts, shape, transposed };
-}
-
-const TENSOR_TYPE = { f32: "float32", f16: "uint16", bf16: "uint16", i8: "int8", u8: "uint8" } as const;
-
-function partTensor(data: PartData, { element, shape }: PartType): ort.Tensor {
-  return new ort.Tensor(TENSOR_TYPE[element], data as Uint8Array, shape);
 }
 
 function bytesOf(data: PartData): Uint8Array {

@@ -44,6 +44,16 @@ export interface WeightFormat {
   ) => Readonly<Record<string, PartData>>;
 }
 
+/** A weight in the graph of a session that reads it. */
+export interface BoundWeight extends StoredWeight {
+  readonly format: WeightFormat;
+}
+
+/** A part as it is fed. */
+export interface PartTensor extends PartType {
+  readonly data: PartData;
+}
+
 export interface PackOptions {
   /** Largest int8 weight: 127, or 63 where this processor's kernels saturate beyond (engine/probe.ts). */
   readonly largest: 127 | 63;
