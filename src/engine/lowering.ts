@@ -1,6 +1,6 @@
 import { internal } from "../errors.js";
-import type { Dim, Shape } from "../graph/dims.js";
-import { parseDim } from "../graph/dims.js";
+import type { Dim, DimSource, Shape } from "../graph/dims.js";
+import { findDims, parseDim } from "../graph/dims.js";
 import type { DType, OpName, Ops, Table } from "../graph/ops.js";
 import { crossEntropyScan } from "./cross_entropy.js";
 import type { BoundWeight } from "./formats/format.js";
@@ -21,7 +21,7 @@ export interface Lowering {
   readonly weights: Map<number, BoundWeight>;
   /** Results of a node beyond the first that are asked for. */
   readonly wanted: ReadonlyMap<number, ReadonlySet<number>>;
-  readonly dims: ReadonlyMap<string, DimSource>;
+  readonly dims: ReadonlyMap<string, DimSource<string>>;
   readonly memo: Map<string, string>;
 }
 
@@ -50,35 +50,6 @@ function dimValue(l: Lowering, dim: Dim): string {
     }
     return total!;
   });
-}
-
-/** Where a dimension's name can be read: an input's axis, less terms that are known otherwise. */
-interface DimSource {
-  readonly value: string;
-  readonly axis: number;
-  readonly less: readonly Dim[];
-}
-
-/** Each axis of an input tells one name, alone ("seq") or plus others that some axis tells ("past+seq"). */
-function findDims(program: Program, values: readonly (readonly string[])[]): Map<string, DimSource> {
-  const found = new Map<string, DimSource>();
-  const axes = program.nodes.flatMap((n, i) =>
-    n.op === "input"
-      ? n.shape.map((dim, axis) => ({ terms: parseDim(dim), axis, value: values[i]![0]! }))
-      : [],
-  );
-  axes.sort((a, b) => a.terms.size - b.terms.size);
-  for (let before = -1; before < found.size; ) {
-    before = found.size;
-    for (const { terms, axis, value } of axes) {
-      const names = [...terms.keys()].flatMap((m) => (m === "" ? [] : m.split("*")));
-      const open = names.filter((name) => !found.has(name));
-      if (open.length !== 1 || terms.get(open[0]!) !== 1) continue;
-      const others = [...terms].filter(([m]) => m !== open[0]);
-      found.set(open[0]!, { value, axis, less: others.map(([m, c]) => (m === "" ? c : `${c}*${m}`)) });
-    }
-  }
-  return found;
 }
 
 function nameValue(l: Lowering, name: string): string {
@@ -221,7 +192,7 @@ export const lowering: Table<{ [K in OpName]: LoweringRule<Ops[K]> }> = {
     return o.node("Range", [o.constant("i64", [0], []), end, o.constant("i64", [1], [])]);
   },
   random: ({ l, o, node, inputs }) =>
-    lowerRandom(o, inputs[0]!, node.attrs.site, node.attrs.shape, (shape) => shapeValue(l, shape)),
+    lowerRandom(o, inputs[0]!, inputs[1]!, node.attrs.shape, (shape) => shapeValue(l, shape)),
 
   neg: unary("Neg"),
   exp: unary("Exp"),
@@ -321,7 +292,10 @@ export function lower(program: Program, bind: BindWeight): Uint8Array {
     }
   const o = new OnnxGraph();
   const values = program.nodes.map((n) => (n.op === "input" ? [inputOf(o, n as ProgramNode<"input">)] : []));
-  const dims = findDims(program, values);
+  const inputs = program.nodes.flatMap((n, i) =>
+    n.op === "input" ? [{ shape: n.shape, value: values[i]![0]! }] : [],
+  );
+  const dims = findDims(inputs);
   const l: Lowering = { o, program, values, bind, weights: new Map(), wanted, dims, memo: new Map() };
   for (const [i, n] of program.nodes.entries())
     if (n.op !== "input") l.values[i] = [lowerNode(l, n, i)].flat();

@@ -8,7 +8,7 @@ const GOLDEN = 0x9e3779b9;
 export function lowerRandom(
   o: OnnxGraph,
   key: string,
-  site: number,
+  site: string,
   shape: Shape,
   shapeValue: (shape: Shape) => string,
 ): string {
@@ -16,7 +16,7 @@ export function lowerRandom(
   const count = o.node("Squeeze", [shapeValue([inRow])]);
   const index = o.node("Range", [o.constant("i64", [0], []), count, o.constant("i64", [1], [])]);
   const spread = multiply(o, o.node("Cast", [index], { to: U32 }), GOLDEN);
-  const rows = o.node("Cast", [o.node("BitwiseXor", [key, o.constant("i32", [site], [])])], { to: U32 });
+  const rows = o.node("Cast", [o.node("BitwiseXor", [key, site])], { to: U32 });
   const column = o.node("Unsqueeze", [rows, o.ints([1])]);
   let x = o.node("Add", [column, o.node("Unsqueeze", [spread, o.ints([0])])]); // u32 [batch, inRow]
   x = xorShift(o, x, 16);

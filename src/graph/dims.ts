@@ -90,6 +90,46 @@ export function evalDim(dim: Dim, names: ReadonlyMap<string, number>): number {
   return total;
 }
 
+/** Where a dimension's name can be read: an axis of a value, less terms that are known otherwise. */
+export interface DimSource<V> {
+  readonly value: V;
+  readonly axis: number;
+  readonly less: readonly Dim[];
+}
+
+/** Each axis of a value tells one name, alone ("seq") or plus others that some axis tells ("past+seq"). */
+export function findDims<V>(values: readonly { shape: Shape; value: V }[]): Map<string, DimSource<V>> {
+  const found = new Map<string, DimSource<V>>();
+  const axes = values.flatMap(({ shape, value }) =>
+    shape.flatMap((dim, axis) => (typeof dim === "number" ? [] : [{ terms: parseDim(dim), axis, value }])),
+  );
+  axes.sort((a, b) => a.terms.size - b.terms.size);
+  for (let before = -1; before < found.size; ) {
+    before = found.size;
+    for (const { terms, axis, value } of axes) {
+      const open = [...terms.keys()].flatMap(namesOf).filter((name) => !found.has(name));
+      if (open.length !== 1 || terms.get(open[0]!) !== 1) continue;
+      const others = [...terms].filter(([m]) => m !== open[0]);
+      found.set(open[0]!, { value, axis, less: others.map(([m, c]) => (m === "" ? c : `${c}*${m}`)) });
+    }
+  }
+  return found;
+}
+
+const namesOf = (monomial: string): string[] => (monomial === "" ? [] : monomial.split("*"));
+
+/** The names that a dimension is made of. */
+export function dimNames(dim: Dim): string[] {
+  return typeof dim === "number" ? [] : [...parseDim(dim).keys()].flatMap(namesOf);
+}
+
+/** The dimension with other names for its names. */
+export function renameDim(dim: Dim, rename: (name: string) => string): Dim {
+  if (typeof dim === "number") return dim;
+  const terms = [...parseDim(dim)].map(([m, c]) => mulDims(c, ...namesOf(m).map(rename)));
+  return addDims(0, ...terms);
+}
+
 /** Numpy's broadcasting of two shapes, aligned at the end. */
 export function broadcast(a: Shape, b: Shape): Dim[] {
   const rank = Math.max(a.length, b.length);

@@ -73,7 +73,7 @@ export class Graph {
     return this.add_("iota", { dim }, []);
   }
   random(key: Tensor, site: number, shape: Shape): Tensor {
-    return this.add_("random", { site, shape }, [key]);
+    return this.add_("random", { shape }, [key, this.scalar(site, "i32")]);
   }
   zeros(shape: Shape, dtype: DType = "f32"): Tensor {
     return this.expand(this.scalar(0, dtype), shape);

@@ -20,8 +20,8 @@ export interface Ops {
   size: { dim: Dim; dtype: DType };
   /** 0, 1, ... dim - 1, i64. */
   iota: { dim: Dim };
-  /** Uniform in [0, 1), counter-based: a function of key [batch] (i32), the site and the element's index in its row. */
-  random: { site: number; shape: readonly Dim[] };
+  /** key [batch], site [] (both i32) -> uniform in [0, 1), counter-based: a function of both and the element's index in its row. */
+  random: { shape: readonly Dim[] };
 
   // ---- elementwise, one input
   neg: None;

@@ -241,11 +241,11 @@ export const evaluators: Table<{ [K in OpName]: Evaluate<Ops[K]> }> = {
   constant: ({ values, shape }) => value(values, shape),
   size: (attrs, _, { dim }) => value([dim(attrs.dim)], []),
   iota: (attrs, _, { dim }) => build([dim(attrs.dim)], ([i]) => i!),
-  random: ({ site, shape }, [key], { dim }) => {
+  random: ({ shape }, [key, site], { dim }) => {
     const sizes = shape.map(dim);
     return build(sizes, (index) => {
       const inRow = offsetOf(sizes.slice(1), index.slice(1));
-      return uniform(key!.data[index[0]!]!, site, inRow);
+      return uniform(key!.data[index[0]!]!, site!.data[0]!, inRow);
     });
   },
 
