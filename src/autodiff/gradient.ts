@@ -65,7 +65,7 @@ function inputGradients<K extends OpName>(
 }
 
 /** For each node up to `last`: does its value depend, differentiably, on something in `by`? */
-function leadsTo(g: Graph, by: readonly Tensor[], last: number): boolean[] {
+export function leadsTo(g: Graph, by: readonly Tensor[], last: number): boolean[] {
   const ids = new Set(by.map((x) => x.id));
   const leads: boolean[] = [];
   for (let id = 0; id <= last; id++) {

@@ -1,4 +1,5 @@
 import type { ErrorCode } from "../errors.js";
+import type { DimSource } from "../graph/dims.js";
 import type { DType } from "../graph/ops.js";
 import type { PartData } from "./formats/format.js";
 import type { FormatName } from "./formats/index.js";
@@ -62,6 +63,8 @@ export interface Schedule {
   readonly steps: readonly Step[];
   /** Names of results -> values. */
   readonly results: Readonly<Record<string, string>>;
+  /** Where the run's feeds tell the dimensions that programs ask for, as values "dim:NAME" of shape [NAME, 0]. */
+  readonly dims: Readonly<Record<string, DimSource<string>>>;
 }
 
 export interface RunRequest {

@@ -9,5 +9,5 @@ export function fused(name: string, program: Program): Schedule {
   const results = same(program.outputs.map((y) => y.name));
   const inputs = same(inputsOf(program));
   const step = { program: name, inputs, weights: {}, outputs: results, free: [] };
-  return { programs: [{ name, program, fed: undefined }], steps: [step], results };
+  return { programs: [{ name, program, fed: undefined }], steps: [step], results, dims: {} };
 }

@@ -1,5 +1,6 @@
 import * as ort from "onnxruntime-node";
 import { internal, PeftError } from "../errors.js";
+import { evalDim } from "../graph/dims.js";
 import type { DType } from "../graph/ops.js";
 import type { PartTensor } from "./formats/format.js";
 import { lower } from "./lowering.js";
@@ -114,11 +115,12 @@ export class Sessions {
   }
 
   async #run(request: RunRequest): Promise<RunResult> {
-    const { steps, results } =
+    const { steps, results, dims } =
       this.#schedules.get(request.schedule) ?? internal(`schedule ${request.schedule} is not compiled`);
     this.#store.check();
     const values = new Map<string, ort.Tensor>();
     for (const [name, feed] of Object.entries(request.feeds)) values.set(name, this.#feed(feed));
+    for (const [name, size] of solveDims(dims, values)) values.set(`dim:${name}`, emptyOf(size));
     for (const [i, step] of steps.entries()) {
       await this.#step(step, steps[i + 1] ?? steps[0]!, values);
       for (const name of step.free) values.delete(name);
@@ -135,7 +137,7 @@ export class Sessions {
   async #step(step: Step, next: Step, values: Map<string, ort.Tensor>): Promise<void> {
     const { session, held } =
       this.#compiled.get(step.program) ?? internal(`program ${step.program} is not compiled`);
-    const value = (name: string): ort.Tensor => values.get(name) ?? internal(`no value "${name}"`);
+    const value = (name: string): ort.Tensor => values.get(name) ?? numberOf(name);
     const feeds: Record<string, ort.Tensor> = {};
     const weights = { ...this.#store.feeds(held), ...(await this.#store.fed(step.weights)) };
     for (const [input, part] of Object.entries(weights)) feeds[input] = this.#partTensor(part);
@@ -184,6 +186,30 @@ export class Sessions {
     if (!("held" in feed)) return toOrt(feed);
     return this.#held.get(feed.held) ?? internal(`nothing is held as "${feed.held}"`);
   }
+}
+
+/** Values of dimensions, in the order of their sources, of which later ones need earlier ones. */
+function solveDims(dims: Schedule["dims"], values: ReadonlyMap<string, ort.Tensor>): Map<string, number> {
+  const solved = new Map<string, number>();
+  for (const [name, { value, axis, less }] of Object.entries(dims)) {
+    const length = values.get(value)?.dims[axis] ?? internal(`no axis ${axis} of "${value}"`);
+    solved.set(
+      name,
+      less.reduce<number>((n, dim) => n - evalDim(dim, solved), length),
+    );
+  }
+  return solved;
+}
+
+/** A tensor without elements whose first axis is a dimension's value. */
+function emptyOf(size: number): ort.Tensor {
+  return new ort.Tensor("float32", new Float32Array(0), [size, 0]);
+}
+
+/** "number:N" stands for itself. */
+function numberOf(name: string): ort.Tensor {
+  if (!name.startsWith("number:")) return internal(`no value "${name}"`);
+  return new ort.Tensor("int32", Int32Array.of(Number(name.slice("number:".length))), []);
 }
 
 function addTo(total: ort.Tensor, part: ort.Tensor): void {

@@ -1,4 +1,3 @@
-import type { EngineSettings } from "../engine/engine.js";
 import { checkEngine } from "../engine/engine.js";
 import { PeftError } from "../errors.js";
 import type { GenerationConfig } from "../generate/config.js";
@@ -17,6 +16,7 @@ import type { GenerateInput, GenerateSettings } from "./generate.js";
 import { generateWith } from "./generate.js";
 import type { BackwardOptions, BackwardResult, ForwardResult, PassOptions } from "./passes.js";
 import { backwardPass, forwardPass, lossPass } from "./passes.js";
+import type { RuntimeSettings } from "./runtime.js";
 import { NO_ADAPTERS, Runtime } from "./runtime.js";
 import { saveModel } from "./save_model.js";
 import type { BoundWeights } from "./weights.js";
@@ -24,7 +24,7 @@ import { bindWeights } from "./weights.js";
 import type { ModelSpec } from "./write.js";
 import { takeInventory } from "./write.js";
 
-export interface LoadOptions extends EngineSettings, Omit<ResolveOptions, "files"> {
+export interface LoadOptions extends RuntimeSettings, Omit<ResolveOptions, "files"> {
   /** Fields of config.json that are set here, by their names there: { num_labels: 77, dropout_rate: 0 }. */
   readonly config?: Readonly<Record<string, unknown>>;
   /** Of what is made new: heads that the checkpoint lacks, adapters. */

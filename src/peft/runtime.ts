@@ -1,13 +1,15 @@
-import { gradients } from "../autodiff/gradient.js";
 import type { EngineSettings } from "../engine/engine.js";
 import { Engine } from "../engine/engine.js";
-import type { Feed, HostTensor, RunResult, WeightSource } from "../engine/messages.js";
-import { toProgram } from "../engine/program.js";
+import type { Feed, HostTensor, RunResult, WeightSource, WeightType } from "../engine/messages.js";
 import { givenWeight } from "../engine/weight_source.js";
 import { internal } from "../errors.js";
+import type { Graph } from "../graph/graph.js";
 import type { Tensor } from "../graph/ops.js";
 import { isOp } from "../graph/ops.js";
 import type { Adapter, Entry } from "./adapter.js";
+import type { Names, Planned, Wanted } from "./checkpointed.js";
+import { checkpointed } from "./checkpointed.js";
+import { fused } from "./fused.js";
 import type { TraceOptions } from "./trace.js";
 import { entryInput, gateInput, ModelTrace, parseEntryInput, scaleInput } from "./trace.js";
 import type { BoundWeights } from "./weights.js";
@@ -18,11 +20,15 @@ export interface Written {
   readonly loss?: Tensor;
 }
 
-interface Compiled {
-  readonly inputs: ReadonlySet<string>;
-  /** Inputs with a gradient, in the order in which gradients are packed. */
-  readonly gradients: readonly string[];
+type Compiled = Pick<Planned, "inputs" | "gradients">;
+
+export interface RuntimeSettings extends EngineSettings {
+  /** Default: fused. */
+  readonly plan?: PlanName;
 }
+
+/** How a step runs: in one piece, block by block, or block by block with weights read ahead of their use. */
+export type PlanName = "fused" | "checkpointed" | "streamed";
 
 /** Which adapters a run uses, in slots, and how strongly each row uses each. */
 export interface View {
@@ -65,17 +71,21 @@ export interface RunOutcome extends RunResult {
  */
 export class Runtime {
   readonly weights: BoundWeights;
-  readonly #settings: EngineSettings;
+  readonly #settings: RuntimeSettings;
   readonly #compiled: Map<string, Compiled> = new Map();
   readonly #sent: Map<string, number> = new Map();
   readonly #names: Map<string, string> = new Map();
   readonly #overrides: Map<string, WeightSource> = new Map();
   /** Changes of weights that will be taken back, the last one first. */
   readonly #loans: Loan[] = [];
+  readonly #planNames: Names = {
+    typeOf: (weight) => this.#weightType(weight),
+    program: (content) => this.#name(content),
+  };
   #engine: Promise<Engine> | undefined;
   #uid = 0;
 
-  constructor(weights: BoundWeights, settings: EngineSettings) {
+  constructor(weights: BoundWeights, settings: RuntimeSettings) {
     this.weights = weights;
     this.#settings = settings;
   }
@@ -207,23 +217,22 @@ export class Runtime {
     const { outputs, loss } = write(trace);
     const inputs = trace.g.nodes.filter((x): x is Tensor<"input"> => isOp(x, "input"));
     const wanted = loss === undefined ? [] : inputs.filter((x) => isTrained(x.attrs.name));
-    const grads = loss === undefined ? [] : gradients(trace.g, loss, wanted);
-    const all: Record<string, Tensor> = { ...outputs };
-    const packed: string[] = [];
-    for (const [i, x] of wanted.entries()) {
-      const gradient = grads[i];
-      if (gradient === undefined) continue;
-      all[`gradient:${x.attrs.name}`] = gradient;
-      packed.push(x.attrs.name);
-    }
-    const program = toProgram(all);
-    const names = program.nodes.flatMap((n) =>
-      n.op === "input" ? [(n.attrs as { name: string }).name] : [],
-    );
-    const compiled = { inputs: new Set(names), gradients: packed };
-    await engine.compile(name, () => program);
-    this.#compiled.set(name, compiled);
-    return compiled;
+    const made = this.#plan(name, trace.g, { outputs, loss, trained: wanted });
+    await engine.prepare(name, () => made.schedule);
+    this.#compiled.set(name, made);
+    return made;
+  }
+
+  #plan(name: string, g: Graph, wanted: Wanted): Planned {
+    if (this.#settings.plan !== undefined && this.#settings.plan !== "fused")
+      return checkpointed(g, wanted, this.#planNames);
+    return fused(name, g, wanted);
+  }
+
+  #weightType(name: string): WeightType {
+    const source = this.#overrides.get(name) ?? this.weights.sources.get(name);
+    if (source === undefined) return internal(`no weight "${name}"`);
+    return { format: source.format, transposed: source.transposed };
   }
 
   async #hostWeight(name: string, shape: readonly number[]): Promise<HostTensor> {

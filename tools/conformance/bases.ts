@@ -14,7 +14,9 @@ export class Bases {
     const key = `${task} ${folder}`;
     if (this.#base !== undefined && key === this.#key) return this.#base;
     await this.close();
-    this.#base = await PreTrainedModel.load(task, folder);
+    this.#base = await PreTrainedModel.load(task, folder, {
+      ...(process.env["PLAN"] ? { plan: process.env["PLAN"] as "fused" } : {}),
+    });
     this.#key = key;
     return this.#base;
   }

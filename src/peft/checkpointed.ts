@@ -1,0 +1,231 @@
+import { gradients, leadsTo, vjp } from "../autodiff/gradient.js";
+import type { NamedProgram, Schedule, Step, WeightType } from "../engine/messages.js";
+import type { Program } from "../engine/program.js";
+import { inputsOf, toProgram } from "../engine/program.js";
+import { internal } from "../errors.js";
+import type { Segment } from "../graph/cut.js";
+import { cut } from "../graph/cut.js";
+import { dimNames, findDims } from "../graph/dims.js";
+import type { Graph } from "../graph/graph.js";
+import type { Tensor } from "../graph/ops.js";
+import { isOp } from "../graph/ops.js";
+import type { Piece } from "../graph/piece.js";
+import { pieceOf } from "../graph/piece.js";
+
+/** What a graph is to give. */
+export interface Wanted {
+  readonly outputs: Readonly<Record<string, Tensor>>;
+  /** Differentiated by `trained`: each gradient is a result `gradient:NAME`. */
+  readonly loss: Tensor | undefined;
+  readonly trained: readonly Tensor<"input">[];
+}
+
+/** What a plan asks of the model that it is made for. */
+export interface Names {
+  readonly typeOf: (weight: string) => WeightType;
+  /** A short name for a program, by its whole content. */
+  readonly program: (content: string) => string;
+}
+
+export interface Planned {
+  readonly schedule: Schedule;
+  readonly inputs: ReadonlySet<string>;
+  /** Trained inputs that have a gradient. */
+  readonly gradients: readonly string[];
+}
+
+/**
+ * Block after block: blocks of one kind share a session, weights are fed to it, and only what passes between blocks is kept. Going
+ * back, each block is computed again inside its gradient's program. Gradients of what several blocks read add up.
+ */
+export function checkpointed(g: Graph, wanted: Wanted, names: Names): Planned {
+  const all = Object.values(wanted.outputs);
+  const roots = wanted.loss === undefined ? all : [...all, wanted.loss];
+  const plan = new Plan(g, wanted, names);
+  const segments = cut(g, roots).map((segment) => ({ segment, piece: pieceOf(segment) }));
+  const last = wanted.loss === undefined ? undefined : segments.pop();
+  for (const { segment, piece } of segments) plan.forward(segment, piece);
+  if (last !== undefined) {
+    plan.finish(last.segment, last.piece);
+    for (const { segment, piece } of segments.reverse()) plan.backward(segment, piece);
+  }
+  return plan.result();
+}
+
+/** A result between segments, and the gradient by it. */
+const valueName = (x: Tensor): string => `t${x.id}`;
+const slopeName = (x: Tensor): string => `d${x.id}`;
+
+class Plan {
+  readonly #g: Graph;
+  readonly #wanted: Wanted;
+  readonly #names: Names;
+  /** Which nodes depend on something trained. */
+  readonly #leads: readonly boolean[];
+  readonly #trained: ReadonlySet<string>;
+  readonly #programs: Map<string, NamedProgram> = new Map();
+  readonly #steps: Omit<Step, "free">[] = [];
+  readonly #used: Map<string, Tensor<"input">> = new Map();
+  /** Values of gradients that exist. */
+  readonly #slopes: Set<string> = new Set();
+
+  constructor(g: Graph, wanted: Wanted, names: Names) {
+    this.#g = g;
+    this.#wanted = wanted;
+    this.#names = names;
+    this.#leads = wanted.loss === undefined ? [] : leadsTo(g, wanted.trained, wanted.loss.id);
+    this.#trained = new Set(wanted.trained.map((x) => x.attrs.name));
+  }
+
+  forward(segment: Segment, piece: Piece): void {
+    const outputs = Object.fromEntries(piece.outputs.map((y, i) => [`y${i}`, y]));
+    const values = Object.fromEntries(segment.outputs.map((y, i) => [`y${i}`, valueName(y)]));
+    this.#add(segment, piece, outputs, values);
+  }
+
+  /** The last segment, which makes the loss: the way back begins in it. */
+  finish(segment: Segment, piece: Piece): void {
+    const outputs: Record<string, Tensor> = {};
+    const values: Record<string, string> = {};
+    for (const [i, y] of segment.outputs.entries()) {
+      outputs[`y${i}`] = piece.outputs[i]!;
+      values[`y${i}`] = valueName(y);
+    }
+    const by = this.#by(piece);
+    const loss = piece.outputs[segment.outputs.indexOf(this.#wanted.loss!)];
+    if (loss === undefined) internal("the loss is made in a block");
+    this.#addSlopes(gradients(piece.g, loss, [...by.keys()]), [...by.values()], outputs, values);
+    this.#add(segment, piece, outputs, values);
+  }
+
+  backward(segment: Segment, piece: Piece): void {
+    const ys: Tensor[] = [];
+    const dys: Tensor[] = [];
+    const slopes: Record<string, string> = {};
+    for (const [i, y] of segment.outputs.entries()) {
+      if (!this.#slopes.has(slopeName(y))) continue;
+      const own = piece.outputs[i]!;
+      slopes[`d${i}`] = slopeName(y);
+      ys.push(own);
+      dys.push(piece.g.input(`d${i}`, own.shape));
+    }
+    const by = this.#by(piece);
+    if (ys.length === 0 || by.size === 0) return;
+    const outputs: Record<string, Tensor> = {};
+    const values: Record<string, string> = {};
+    const found = vjp(piece.g, ys, dys, [...by.keys()]);
+    this.#addSlopes(found, [...by.values()], outputs, values);
+    if (Object.keys(outputs).length > 0) this.#add(segment, piece, outputs, values, slopes);
+  }
+
+  result(): Planned {
+    const results = Object.fromEntries(
+      Object.entries(this.#wanted.outputs).map(([name, y]) => [name, valueName(y)]),
+    );
+    const gradients = [...this.#trained].filter((name) => this.#slopes.has(`gradient:${name}`));
+    for (const name of gradients) results[`gradient:${name}`] = `gradient:${name}`;
+    const inputs = [...this.#used.values()].map((x) => ({ shape: x.shape, value: x.attrs.name }));
+    const dims = Object.fromEntries(findDims(inputs));
+    const steps = withFrees(this.#steps, new Set(Object.values(results)));
+    const schedule = { programs: [...this.#programs.values()], steps, results, dims };
+    return { schedule, inputs: new Set(this.#used.keys()), gradients };
+  }
+
+  /** What of a piece's inputs has a gradient: its own tensors -> the values that gradients add up in. */
+  #by(piece: Piece): Map<Tensor, string> {
+    const by = new Map<Tensor, string>();
+    for (const [x, own] of piece.given) if (this.#leads[x.id]) by.set(own, slopeName(x));
+    for (const [name, own] of piece.inputs) if (this.#trained.has(name)) by.set(own, `gradient:${name}`);
+    return by;
+  }
+
+  #addSlopes(
+    found: readonly (Tensor | undefined)[],
+    names: readonly string[],
+    outputs: Record<string, Tensor>,
+    values: Record<string, string>,
+  ): void {
+    for (const [i, slope] of found.entries()) {
+      if (slope === undefined) continue;
+      outputs[`g${i}`] = slope;
+      values[`g${i}`] = names[i]!;
+      this.#slopes.add(names[i]!);
+    }
+  }
+
+  #add(
+    segment: Segment,
+    piece: Piece,
+    outputs: Readonly<Record<string, Tensor>>,
+    values: Readonly<Record<string, string>>,
+    more: Readonly<Record<string, string>> = {},
+  ): void {
+    const program = withDims(toProgram(outputs));
+    const reads = new Set(inputsOf(program));
+    const inputs: Record<string, string> = { ...more };
+    for (const [x, own] of piece.given) inputs[own.attrs.name] = valueName(x);
+    for (const [name, own] of piece.inputs) {
+      inputs[own.attrs.name] = name;
+      if (reads.has(own.attrs.name)) this.#used.set(name, this.#input(name));
+    }
+    for (const [own, value] of piece.numbers) inputs[own] = `${NUMBER}${value}`;
+    for (const name of reads) if (name.startsWith(DIM)) inputs[name] = name;
+    for (const name of Object.keys(inputs)) if (!reads.has(name)) delete inputs[name];
+    const isBlock = segment.block !== undefined;
+    const weights = isBlock ? ownWeights(piece, program) : {};
+    const name = this.#program(program, isBlock ? weights : undefined);
+    this.#steps.push({ program: name, inputs, weights, outputs: values });
+  }
+
+  #input(name: string): Tensor<"input"> {
+    const found = this.#g.nodes.find((x) => isOp(x, "input") && x.attrs.name === name);
+    return (found as Tensor<"input"> | undefined) ?? internal(`no input "${name}"`);
+  }
+
+  #program(program: Program, weights: Readonly<Record<string, string>> | undefined): string {
+    const fed =
+      weights &&
+      Object.fromEntries(Object.entries(weights).map(([own, name]) => [own, this.#names.typeOf(name)]));
+    const name = this.#names.program(JSON.stringify([program, fed]));
+    if (!this.#programs.has(name)) this.#programs.set(name, { name, program, fed });
+    return name;
+  }
+}
+
+/** Prefixes of values that no segment makes: dimensions, and numbers by their value. */
+const DIM = "dim:";
+const NUMBER = "number:";
+
+/** Inputs that tell a program the dimensions it speaks of, whether or not its other inputs do. */
+function withDims(program: Program): Program {
+  const names = new Set(program.nodes.flatMap((n) => n.shape.flatMap(dimNames)));
+  const inputs = [...names]
+    .filter((name) => !/^(rank\d|slot)/.test(name))
+    .map((name) => {
+      const shape = [name, 0];
+      const attrs = { name: `${DIM}${name}`, shape, dtype: "f32" as const };
+      return { op: "input" as const, attrs, inputs: [], shape, dtype: "f32" as const };
+    });
+  return { ...program, nodes: [...program.nodes, ...inputs] };
+}
+
+/** A block's weights that a program reads: the program's names -> the model's. */
+function ownWeights(piece: Piece, program: Program): Record<string, string> {
+  const read = new Set(
+    program.nodes.flatMap((n) => (n.op === "weight" ? [(n.attrs as { name: string }).name] : [])),
+  );
+  return Object.fromEntries(
+    [...piece.weights].flatMap(([name, own]) => (read.has(own) ? [[own, name]] : [])),
+  );
+}
+
+/** Says of each step which values nobody reads after it. */
+function withFrees(steps: readonly Omit<Step, "free">[], results: ReadonlySet<string>): Step[] {
+  const lastUse = new Map<string, number>();
+  for (const [i, step] of steps.entries())
+    for (const value of [...Object.values(step.inputs), ...Object.values(step.outputs)])
+      lastUse.set(value, i);
+  const frees: string[][] = steps.map(() => []);
+  for (const [value, i] of lastUse) if (!results.has(value)) frees[i]!.push(value);
+  return steps.map((step, i) => ({ ...step, free: frees[i]! }));
+}
