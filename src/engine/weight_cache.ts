@@ -10,6 +10,8 @@ export type LoadedParts = Readonly<Record<string, PartData>>;
 
 interface Entry {
   readonly parts: LoadedParts;
+  /** Buffers that were filled from files, to be used again. */
+  readonly own: readonly ArrayBuffer[];
   readonly bytes: number;
   readonly ready: Promise<void>;
   done: boolean;
@@ -81,13 +83,14 @@ export class WeightCache {
       if (this.#bytes + bytes <= this.#capacity) return true;
       if (protect.has(name) || !entry.done) continue;
       this.forget(name);
-      for (const { buffer } of Object.values(entry.parts)) this.#keepSpare(buffer as ArrayBuffer);
+      for (const buffer of entry.own) this.#keepSpare(buffer);
     }
     return this.#bytes + bytes <= this.#capacity;
   }
 
   #start(name: string, source: WeightSource, types: Readonly<Record<string, PartType>>, bytes: number): void {
     const reads: Promise<void>[] = [];
+    const own: ArrayBuffer[] = [];
     const parts: Record<string, PartData> = {};
     for (const [part, type] of Object.entries(types)) {
       const given = source.parts[part] ?? internal(`weight "${name}" lacks its ${part}`);
@@ -96,11 +99,12 @@ export class WeightCache {
         continue;
       }
       const buffer = this.#spare.get(sizeOf(type))?.pop() ?? new ArrayBuffer(sizeOf(type));
+      own.push(buffer);
       parts[part] = viewOf(buffer, type);
       reads.push(this.#files.read(given as FilePlace, new Uint8Array(buffer)));
     }
     const ready = Promise.all(reads).then(() => undefined);
-    const entry: Entry = { parts, bytes, ready, done: false };
+    const entry: Entry = { parts, own, bytes, ready, done: false };
     this.#entries.set(name, entry);
     this.#bytes += bytes;
     ready.then(

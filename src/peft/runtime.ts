@@ -92,7 +92,8 @@ export class Runtime {
 
   engine(): Promise<Engine> {
     const sources = new Map([...this.weights.sources, ...this.#overrides]);
-    this.#engine ??= Engine.open(sources, this.#settings);
+    const { plan, keep } = this.#settings;
+    this.#engine ??= Engine.open(sources, { ...this.#settings, ...(plan === "streamed" ? { keep: keep ?? 0 } : {}) });
     return this.#engine;
   }
 
