@@ -66,6 +66,8 @@ class Plan {
   readonly #programs: Map<string, NamedProgram> = new Map();
   readonly #steps: Omit<Step, "free">[] = [];
   readonly #used: Map<string, Tensor<"input">> = new Map();
+  /** By kind of block: the inputs that its gradient's program differentiates by. */
+  readonly #differentiated: Map<string, ReadonlySet<string>> = new Map();
   /** Values of gradients that exist. */
   readonly #slopes: Set<string> = new Set();
 
@@ -94,7 +96,12 @@ class Plan {
     const by = this.#by(piece);
     const loss = piece.outputs[segment.outputs.indexOf(this.#wanted.loss!)];
     if (loss === undefined) internal("the loss is made in a block");
-    this.#addSlopes(gradients(piece.g, loss, [...by.keys()]), [...by.values()], outputs, values);
+    for (const [i, slope] of gradients(piece.g, loss, [...by.keys()]).entries()) {
+      if (slope === undefined) continue;
+      outputs[`g${i}`] = slope;
+      values[`g${i}`] = [...by.values()][i]!;
+      this.#slopes.add(values[`g${i}`]!);
+    }
     this.#add(segment, piece, outputs, values);
   }
 
@@ -109,13 +116,34 @@ class Plan {
       ys.push(own);
       dys.push(piece.g.input(`d${i}`, own.shape));
     }
-    const by = this.#by(piece);
-    if (ys.length === 0 || by.size === 0) return;
+    const wanted = this.#by(piece);
+    if (ys.length === 0 || wanted.size === 0) return;
+    const by = this.#asAnother(piece, Object.keys(slopes), [...wanted.keys()]);
     const outputs: Record<string, Tensor> = {};
     const values: Record<string, string> = {};
-    const found = vjp(piece.g, ys, dys, [...by.keys()]);
-    this.#addSlopes(found, [...by.values()], outputs, values);
-    if (Object.keys(outputs).length > 0) this.#add(segment, piece, outputs, values, slopes);
+    const found = vjp(piece.g, ys, dys, by);
+    for (const [i, x] of by.entries()) if (found[i] !== undefined) outputs[`g${x.attrs.name}`] = found[i];
+    for (const [x, name] of wanted) {
+      const output = `g${x.attrs.name}`;
+      if (outputs[output] === undefined) continue;
+      values[output] = name;
+      this.#slopes.add(name);
+    }
+    if (Object.keys(values).length > 0) this.#add(segment, piece, outputs, values, slopes);
+  }
+
+  /**
+   * What is differentiated by: as much as for another block of this kind, so that both share a session. (The lowest one needs less;
+   * a session of its own would cost more memory than that saves time.)
+   */
+  #asAnother(piece: Piece, slopes: readonly string[], by: readonly Tensor<"input">[]): Tensor<"input">[] {
+    const kind = JSON.stringify([toProgram(Object.fromEntries(piece.outputs.entries())), slopes]);
+    const names = new Set(by.map((x) => x.attrs.name));
+    const other = this.#differentiated.get(kind);
+    const more = other !== undefined && [...names].every((name) => other.has(name));
+    if (!more) this.#differentiated.set(kind, names);
+    const all = [...piece.given.values(), ...piece.inputs.values()];
+    return all.filter((x) => (more ? other : names).has(x.attrs.name));
   }
 
   result(): Planned {
@@ -132,25 +160,11 @@ class Plan {
   }
 
   /** What of a piece's inputs has a gradient: its own tensors -> the values that gradients add up in. */
-  #by(piece: Piece): Map<Tensor, string> {
-    const by = new Map<Tensor, string>();
+  #by(piece: Piece): Map<Tensor<"input">, string> {
+    const by = new Map<Tensor<"input">, string>();
     for (const [x, own] of piece.given) if (this.#leads[x.id]) by.set(own, slopeName(x));
     for (const [name, own] of piece.inputs) if (this.#trained.has(name)) by.set(own, `gradient:${name}`);
     return by;
-  }
-
-  #addSlopes(
-    found: readonly (Tensor | undefined)[],
-    names: readonly string[],
-    outputs: Record<string, Tensor>,
-    values: Record<string, string>,
-  ): void {
-    for (const [i, slope] of found.entries()) {
-      if (slope === undefined) continue;
-      outputs[`g${i}`] = slope;
-      values[`g${i}`] = names[i]!;
-      this.#slopes.add(names[i]!);
-    }
   }
 
   #add(
