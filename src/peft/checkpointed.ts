@@ -1,5 +1,5 @@
 import { gradients, leadsTo, vjp } from "../autodiff/gradient.js";
-import type { NamedProgram, Schedule, Step, WeightType } from "../engine/messages.js";
+import type { NamedProgram, Step } from "../engine/messages.js";
 import type { Program } from "../engine/program.js";
 import { inputsOf, toProgram } from "../engine/program.js";
 import { internal } from "../errors.js";
@@ -11,28 +11,7 @@ import type { Tensor } from "../graph/ops.js";
 import { isOp } from "../graph/ops.js";
 import type { Piece } from "../graph/piece.js";
 import { pieceOf } from "../graph/piece.js";
-
-/** What a graph is to give. */
-export interface Wanted {
-  readonly outputs: Readonly<Record<string, Tensor>>;
-  /** Differentiated by `trained`: each gradient is a result `gradient:NAME`. */
-  readonly loss: Tensor | undefined;
-  readonly trained: readonly Tensor<"input">[];
-}
-
-/** What a plan asks of the model that it is made for. */
-export interface Names {
-  readonly typeOf: (weight: string) => WeightType;
-  /** A short name for a program, by its whole content. */
-  readonly program: (content: string) => string;
-}
-
-export interface Planned {
-  readonly schedule: Schedule;
-  readonly inputs: ReadonlySet<string>;
-  /** Trained inputs that have a gradient. */
-  readonly gradients: readonly string[];
-}
+import type { Names, Planned, Wanted } from "./planned.js";
 
 /**
  * Block after block: blocks of one kind share a session, weights are fed to it, and only what passes between blocks is kept. Going

@@ -46,7 +46,11 @@ export function filled(rows: number, columns: number, value: number): Ids {
 }
 
 /** Throws "batch" for what cannot be run, all of it at once: another task's batch, ids or labels that do not exist, wrong shapes. */
-export function checkBatch({ spec, inventory }: BoundWeights, batch: Inputs, virtual: Virtual): void {
+export function checkBatch(
+  { spec, inventory }: Pick<BoundWeights, "spec" | "inventory">,
+  batch: Inputs,
+  virtual: Virtual,
+): void {
   const { vocabSize, modelType } = spec.config;
   const { inputIds, attentionMask, decoderInputIds } = batch;
   const faults: string[] = [];

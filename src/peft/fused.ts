@@ -3,7 +3,7 @@ import { inputsOf, toProgram } from "../engine/program.js";
 import { fused as inOnePiece } from "../engine/schedule.js";
 import type { Graph } from "../graph/graph.js";
 import type { Tensor } from "../graph/ops.js";
-import type { Planned, Wanted } from "./checkpointed.js";
+import type { Planned, Wanted } from "./planned.js";
 
 /** Forward and backward in one session, weights bound once. */
 export function fused(name: string, g: Graph, { outputs, loss, trained }: Wanted): Planned {

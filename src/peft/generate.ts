@@ -5,7 +5,8 @@ import { generate } from "../generate/generate.js";
 import type { TokenDecoder } from "../generate/stepper.js";
 import type { TokenStreamer } from "../generate/streamer.js";
 import type { ModelConfig, TaskType } from "../models/model.js";
-import type { Runtime, View } from "./runtime.js";
+import type { View } from "./plan_run.js";
+import type { Runtime } from "./runtime.js";
 import { makeStepper } from "./stepper.js";
 
 /** Encoded prompts, as a tokenizer returns them: rows of one length, padded on the left for decoders. */

@@ -9,9 +9,11 @@ import { batchPlaces, checkBatch, forwardFeeds, lossFeeds, randomKeys } from "./
 import type { Loss } from "./losses.js";
 import { defaultLoss } from "./losses.js";
 import { packingFeeds } from "./packing.js";
-import type { RunOutcome, Runtime, View, Written } from "./runtime.js";
+import type { RunRequest, View, Written } from "./plan_run.js";
+import type { RunOutcome, Runtime } from "./runtime.js";
 import type { ModelTrace } from "./trace.js";
 import { parseEntryInput } from "./trace.js";
+import type { BoundWeights } from "./weights.js";
 import type { ModelSpec } from "./write.js";
 import { writeLogits, writeLoss } from "./write.js";
 
@@ -61,16 +63,16 @@ interface Prepared {
 
 /** Checks a batch and lays out all that a pass over it feeds. `keys`: random keys of the rows, in training. */
 function prepare(
-  runtime: Runtime,
+  weights: Pick<BoundWeights, "spec" | "inventory">,
   view: View,
   batch: Inputs,
   loss: Loss | undefined,
   more: { logits?: boolean; keys?: HostTensor } = {},
 ): Prepared {
   const { keys } = more;
-  const { spec } = runtime.weights;
+  const { spec } = weights;
   const virtual = virtualOf(view);
-  checkBatch(runtime.weights, batch, virtual);
+  checkBatch(weights, batch, virtual);
   const used = loss ?? (hasLabels(batch) ? lossOf(spec, batch) : undefined);
   const packed =
     loss === undefined && PACKED.has(spec.task) && view.gates.every((g) => typeof g === "number");
@@ -94,7 +96,7 @@ export async function forwardPass(
   options: PassOptions = {},
 ): Promise<ForwardResult> {
   const { spec } = runtime.weights;
-  const { loss, packed, feeds } = prepare(runtime, view, batch, options.loss, { logits: true });
+  const { loss, packed, feeds } = prepare(runtime.weights, view, batch, options.loss, { logits: true });
   if (loss === undefined) {
     const write = (trace: ModelTrace): Written => ({ outputs: { logits: writeLogits(spec, trace) } });
     const { outputs } = await runtime.run({ kind: "logits", view, packed, write, feeds });
@@ -122,7 +124,7 @@ export async function lossPass(
   options: PassOptions = {},
 ): Promise<BackwardResult> {
   const { spec } = runtime.weights;
-  const { loss, packed, feeds } = prepare(runtime, view, batch, options.loss);
+  const { loss, packed, feeds } = prepare(runtime.weights, view, batch, options.loss);
   const named = loss ?? noLoss(spec.task, batch);
   const { outputs } = await runtime.run({
     kind: `loss ${named.name}`,
@@ -172,12 +174,27 @@ export async function backwardPass(
   batch: Inputs,
   options: BackwardOptions,
 ): Promise<BackwardResult> {
-  const { spec } = runtime.weights;
+  const outcome = await runtime.run(backwardRequest(runtime.weights, view, batch, options));
+  const sum = numberOf(outcome.outputs, "sum");
+  const count = numberOf(outcome.outputs, "count");
+  addGradients(parameters, view, outcome);
+  parameters.count += count;
+  return { sum, count };
+}
+
+/** A step's run. Throws "batch" for what cannot be run. */
+export function backwardRequest(
+  weights: Pick<BoundWeights, "spec" | "inventory">,
+  view: View,
+  batch: Inputs,
+  options: BackwardOptions,
+): RunRequest {
+  const { spec } = weights;
   const samples = "rows" in batch && batch.rows ? batch.rows : counting(batch.inputIds.shape[0]);
   const keys = randomKeys(options.seed, options.step, samples);
-  const { loss, packed, feeds } = prepare(runtime, view, batch, options.loss, { keys });
+  const { loss, packed, feeds } = prepare(weights, view, batch, options.loss, { keys });
   const named = loss ?? noLoss(spec.task, batch);
-  const outcome = await runtime.run({
+  return {
     kind: `gradient of ${named.name}`,
     view,
     packed,
@@ -187,12 +204,7 @@ export async function backwardPass(
       return { outputs: { sum, count }, loss: sum };
     },
     feeds,
-  });
-  const sum = numberOf(outcome.outputs, "sum");
-  const count = numberOf(outcome.outputs, "count");
-  addGradients(parameters, view, outcome);
-  parameters.count += count;
-  return { sum, count };
+  };
 }
 
 function counting(n: number): Int32Array {

@@ -28,7 +28,7 @@ import type { GenerateInput, GenerateSettings } from "./generate.js";
 import { generateWith } from "./generate.js";
 import type { ForwardResult, PassOptions } from "./passes.js";
 import { backwardPass, forwardPass, lossPass } from "./passes.js";
-import type { View } from "./runtime.js";
+import type { View } from "./plan_run.js";
 import { mixedView, viewOf } from "./views.js";
 
 export interface AdapterOptions {

@@ -3,38 +3,18 @@ import { Engine } from "../engine/engine.js";
 import type { Feed, HostTensor, RunResult, WeightSource, WeightType } from "../engine/messages.js";
 import { givenWeight } from "../engine/weight_source.js";
 import { internal } from "../errors.js";
-import type { Graph } from "../graph/graph.js";
-import type { Tensor } from "../graph/ops.js";
-import { isOp } from "../graph/ops.js";
 import type { Adapter, Entry } from "./adapter.js";
-import type { Names, Planned, Wanted } from "./checkpointed.js";
-import { checkpointed } from "./checkpointed.js";
-import { fused } from "./fused.js";
-import type { TraceOptions } from "./trace.js";
-import { entryInput, gateInput, ModelTrace, parseEntryInput, scaleInput } from "./trace.js";
+import type { PlanName, RunRequest, View } from "./plan_run.js";
+import { planRun, programName } from "./plan_run.js";
+import type { Names, Planned } from "./planned.js";
+import { entryInput, gateInput, scaleInput } from "./trace.js";
 import type { BoundWeights } from "./weights.js";
-
-/** What a program computes: outputs, and of which inputs the gradient of which output is wanted. */
-export interface Written {
-  readonly outputs: Readonly<Record<string, Tensor>>;
-  readonly loss?: Tensor;
-}
 
 type Compiled = Pick<Planned, "inputs" | "gradients">;
 
 export interface RuntimeSettings extends EngineSettings {
   /** Default: fused. */
   readonly plan?: PlanName;
-}
-
-/** How a step runs: in one piece, block by block, or block by block with weights read ahead of their use. */
-export type PlanName = "fused" | "checkpointed" | "streamed";
-
-/** Which adapters a run uses, in slots, and how strongly each row uses each. */
-export interface View {
-  readonly adapters: readonly Adapter[];
-  /** Per slot: on (1) or off (0), for all rows, or row by row (mixed batches). */
-  readonly gates: readonly (number | Float32Array)[];
 }
 
 /** A change of the base's weights that will be taken back. */
@@ -44,20 +24,6 @@ export interface Loan {
   readonly what: string;
   /** What they were before; undefined: the checkpoint's. */
   readonly before: ReadonlyMap<string, Float32Array | undefined>;
-}
-
-export const NO_ADAPTERS: View = { adapters: [], gates: [] };
-
-export interface RunRequest {
-  /** What is computed, beside the adapters' structure: part of the compiled program's name. */
-  readonly kind: string;
-  readonly view: View;
-  readonly training?: boolean;
-  readonly virtual?: boolean;
-  readonly packed?: boolean;
-  readonly write: (trace: ModelTrace) => Written;
-  readonly feeds: Readonly<Record<string, Feed>>;
-  readonly keep?: Readonly<Record<string, string>>;
 }
 
 /** A run's results; gradients by graph input, in the order of `gradients`, one after another in `packed`. */
@@ -93,7 +59,10 @@ export class Runtime {
   engine(): Promise<Engine> {
     const sources = new Map([...this.weights.sources, ...this.#overrides]);
     const { plan, keep } = this.#settings;
-    this.#engine ??= Engine.open(sources, { ...this.#settings, ...(plan === "streamed" ? { keep: keep ?? 0 } : {}) });
+    this.#engine ??= Engine.open(sources, {
+      ...this.#settings,
+      ...(plan === "streamed" ? { keep: keep ?? 0 } : {}),
+    });
     return this.#engine;
   }
 
@@ -163,17 +132,8 @@ export class Runtime {
   async run(request: RunRequest): Promise<RunOutcome> {
     const engine = await this.engine();
     const { view } = request;
-    const mixed = view.gates.some((gate) => typeof gate !== "number");
-    const options: TraceOptions = {
-      adapters: view.adapters,
-      mixed,
-      training: request.training ?? false,
-      virtual: request.virtual ?? true,
-      packed: request.packed ?? false,
-    };
-    const flags = `${options.training ? "training" : ""}|${options.virtual ? "virtual" : ""}|${mixed ? "mixed" : ""}|${options.packed ? "packed" : ""}`;
-    const name = this.#name([request.kind, flags, ...view.adapters.map((a) => a.structure)].join("\n"));
-    const compiled = await this.#compile(engine, name, options, request.write);
+    const name = this.#name(programName(request));
+    const compiled = await this.#compile(engine, name, request);
     const feeds = { ...(await this.#adapterFeeds(engine, view, compiled)), ...request.feeds };
     const missing = [...compiled.inputs].filter((input) => !(input in feeds));
     if (missing.length > 0) internal(`inputs without a value: ${missing}`);
@@ -206,28 +166,13 @@ export class Runtime {
     return name;
   }
 
-  async #compile(
-    engine: Engine,
-    name: string,
-    options: TraceOptions,
-    write: (trace: ModelTrace) => Written,
-  ): Promise<Compiled> {
+  async #compile(engine: Engine, name: string, request: RunRequest): Promise<Compiled> {
     const known = this.#compiled.get(name);
     if (known !== undefined && engine.isCompiled(name)) return known;
-    const trace = new ModelTrace(options);
-    const { outputs, loss } = write(trace);
-    const inputs = trace.g.nodes.filter((x): x is Tensor<"input"> => isOp(x, "input"));
-    const wanted = loss === undefined ? [] : inputs.filter((x) => isTrained(x.attrs.name));
-    const made = this.#plan(name, trace.g, { outputs, loss, trained: wanted });
+    const made = planRun(request, name, this.#settings.plan ?? "fused", this.#planNames);
     await engine.prepare(name, () => made.schedule);
     this.#compiled.set(name, made);
     return made;
-  }
-
-  #plan(name: string, g: Graph, wanted: Wanted): Planned {
-    if (this.#settings.plan !== undefined && this.#settings.plan !== "fused")
-      return checkpointed(g, wanted, this.#planNames);
-    return fused(name, g, wanted);
   }
 
   #weightType(name: string): WeightType {
@@ -271,12 +216,6 @@ export class Runtime {
 
 /** The engine's name for a weight of the base that is fed in place of an adapter's tensor. */
 const baseHeld = (name: string): string => `base:${name}`;
-
-/** Adapters' tensors are the inputs that can have a gradient; scales and gates are numbers of their configs. */
-function isTrained(name: string): boolean {
-  const entry = parseEntryInput(name);
-  return entry !== undefined && entry.key !== "gate" && !entry.key.startsWith("scale:");
-}
 
 function hostEntry({ shape, data }: Entry): HostTensor {
   return { dtype: "f32", shape, data };

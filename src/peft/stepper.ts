@@ -3,8 +3,9 @@ import { internal } from "../errors.js";
 import type { Stepper } from "../generate/stepper.js";
 import { counting, filled, ids } from "./feeds.js";
 import { virtualOf } from "./passes.js";
+import type { View } from "./plan_run.js";
 import { prefixCache } from "./prefix.js";
-import type { Runtime, View } from "./runtime.js";
+import type { Runtime } from "./runtime.js";
 import { writeEncode, writeStep } from "./write.js";
 
 /** What generation reads: one row per prompt, all of one length. */

@@ -1,8 +1,8 @@
 import { PeftError } from "../errors.js";
 import type { Adapter } from "./adapter.js";
 import { BASE } from "./checks.js";
-import type { View } from "./runtime.js";
-import { NO_ADAPTERS } from "./runtime.js";
+import type { View } from "./plan_run.js";
+import { NO_ADAPTERS } from "./plan_run.js";
 
 /** Adapters for all rows of a run; `on` false: the base's numbers, by the same compiled graph where there is one. */
 export function viewOf(adapters: readonly Adapter[], on: boolean): View {

@@ -1,0 +1,72 @@
+import type { Feed } from "../engine/messages.js";
+import type { Tensor } from "../graph/ops.js";
+import { isOp } from "../graph/ops.js";
+import type { Adapter } from "./adapter.js";
+import { checkpointed } from "./checkpointed.js";
+import { fused } from "./fused.js";
+import type { Names, Planned } from "./planned.js";
+import type { TraceOptions } from "./trace.js";
+import { ModelTrace, parseEntryInput } from "./trace.js";
+
+/** What a program computes: outputs, and of which inputs the gradient of which output is wanted. */
+export interface Written {
+  readonly outputs: Readonly<Record<string, Tensor>>;
+  readonly loss?: Tensor;
+}
+
+/** Which adapters a run uses, in slots, and how strongly each row uses each. */
+export interface View {
+  readonly adapters: readonly Adapter[];
+  /** Per slot: on (1) or off (0), for all rows, or row by row (mixed batches). */
+  readonly gates: readonly (number | Float32Array)[];
+}
+
+export const NO_ADAPTERS: View = { adapters: [], gates: [] };
+
+/** How a step runs: in one piece, block by block, or block by block with weights read ahead of their use. */
+export type PlanName = "fused" | "checkpointed" | "streamed";
+
+export interface RunRequest {
+  /** What is computed, beside the adapters' structure: part of the compiled program's name. */
+  readonly kind: string;
+  readonly view: View;
+  readonly training?: boolean;
+  readonly virtual?: boolean;
+  readonly packed?: boolean;
+  readonly write: (trace: ModelTrace) => Written;
+  readonly feeds: Readonly<Record<string, Feed>>;
+  readonly keep?: Readonly<Record<string, string>>;
+}
+
+/** What a run's trace depends on, beside the adapters' structure. */
+function traceOptions(request: RunRequest): TraceOptions {
+  return {
+    adapters: request.view.adapters,
+    mixed: request.view.gates.some((gate) => typeof gate !== "number"),
+    training: request.training ?? false,
+    virtual: request.virtual ?? true,
+    packed: request.packed ?? false,
+  };
+}
+
+/** Tells a run's compiled form from every other. */
+export function programName(request: RunRequest): string {
+  const { adapters, ...flags } = traceOptions(request);
+  return [request.kind, JSON.stringify(flags), ...adapters.map((a) => a.structure)].join("\n");
+}
+
+/** Traces a run and lays it out in the way of a plan. */
+export function planRun(request: RunRequest, name: string, plan: PlanName, names: Names): Planned {
+  const trace = new ModelTrace(traceOptions(request));
+  const { outputs, loss } = request.write(trace);
+  const inputs = trace.g.nodes.filter((x): x is Tensor<"input"> => isOp(x, "input"));
+  const trained = loss === undefined ? [] : inputs.filter((x) => isTrained(x.attrs.name));
+  const wanted = { outputs, loss, trained };
+  return plan === "fused" ? fused(name, trace.g, wanted) : checkpointed(trace.g, wanted, names);
+}
+
+/** Adapters' tensors are the inputs that can have a gradient; scales and gates are numbers of their configs. */
+function isTrained(name: string): boolean {
+  const entry = parseEntryInput(name);
+  return entry !== undefined && entry.key !== "gate" && !entry.key.startsWith("scale:");
+}
