@@ -1,8 +1,11 @@
 import * as ort from "onnxruntime-node";
 import { internal, PeftError } from "../errors.js";
-import { evalDim } from "../graph/dims.js";
+import type { Shape } from "../graph/dims.js";
+import { dimNames, evalDim } from "../graph/dims.js";
 import type { DType } from "../graph/ops.js";
+import { Buffers } from "./buffers.js";
 import type { PartTensor } from "./formats/format.js";
+import { elements } from "./formats/format.js";
 import { lower } from "./lowering.js";
 import type {
   EngineOptions,
@@ -27,6 +30,8 @@ interface Compiled {
   readonly session: ort.InferenceSession;
   /** Weights that are fed with every run by the model's names. */
   readonly held: readonly string[];
+  /** Large f32 results, by name. */
+  readonly results: readonly { readonly name: string; readonly shape: Shape }[];
 }
 
 /** The worker's side of the engine: sessions on ONNX Runtime, weights, and tensors kept between runs. */
@@ -36,6 +41,9 @@ export class Sessions {
   readonly #compiled: Map<string, Compiled> = new Map();
   readonly #schedules: Map<string, Schedule> = new Map();
   readonly #held: Map<string, ort.Tensor> = new Map();
+  readonly #buffers: Buffers = new Buffers();
+  /** Values of the run under way whose buffers go back. */
+  readonly #lent: Set<ort.Tensor> = new Set();
   readonly #partTensors: WeakMap<PartTensor, ort.Tensor> = new WeakMap();
 
   private constructor(options: EngineOptions, weights: ReadonlyMap<string, WeightSource>) {
@@ -77,6 +85,7 @@ export class Sessions {
     await this.#drop();
     this.#store.close();
     this.#held.clear();
+    this.#buffers.clear();
   }
 
   /** Sessions that have weights bound are of no use once these change. */
@@ -111,7 +120,11 @@ export class Sessions {
       },
     });
     const held = fed === undefined ? weightsOf(program).filter((n) => !this.#store.isMapped(n)) : [];
-    this.#compiled.set(name, { session, held });
+    const results = program.outputs.flatMap((y) => {
+      const { dtype, shape } = program.nodes[y.node]!;
+      return dtype === "f32" ? [{ name: y.name, shape }] : [];
+    });
+    this.#compiled.set(name, { session, held, results });
   }
 
   async #run(request: RunRequest): Promise<RunResult> {
@@ -120,11 +133,17 @@ export class Sessions {
     this.#store.check();
     const values = new Map<string, ort.Tensor>();
     for (const [name, feed] of Object.entries(request.feeds)) values.set(name, this.#feed(feed));
-    for (const [name, size] of solveDims(dims, values)) values.set(`dim:${name}`, emptyOf(size));
+    const sizes = solveDims(dims, values);
+    for (const [name, size] of sizes) values.set(`dim:${name}`, emptyOf(size));
     for (const [i, step] of steps.entries()) {
-      await this.#step(step, steps[i + 1] ?? steps[0]!, values);
-      for (const name of step.free) values.delete(name);
+      await this.#step(step, steps[i + 1] ?? steps[0]!, values, sizes);
+      for (const name of step.free) {
+        const tensor = values.get(name);
+        values.delete(name);
+        if (tensor !== undefined && this.#lent.delete(tensor)) this.#buffers.give(bufferOf(tensor));
+      }
     }
+    this.#lent.clear();
     return this.#results(
       request,
       (name) => {
@@ -134,8 +153,13 @@ export class Sessions {
     );
   }
 
-  async #step(step: Step, next: Step, values: Map<string, ort.Tensor>): Promise<void> {
-    const { session, held } =
+  async #step(
+    step: Step,
+    next: Step,
+    values: Map<string, ort.Tensor>,
+    sizes: ReadonlyMap<string, number>,
+  ): Promise<void> {
+    const { session, held, results } =
       this.#compiled.get(step.program) ?? internal(`program ${step.program} is not compiled`);
     const value = (name: string): ort.Tensor => values.get(name) ?? numberOf(name);
     const feeds: Record<string, ort.Tensor> = {};
@@ -143,13 +167,38 @@ export class Sessions {
     for (const [input, part] of Object.entries(weights)) feeds[input] = this.#partTensor(part);
     for (const [input, name] of Object.entries(step.inputs)) feeds[input] = value(name);
     this.#store.prefetch(next.weights, step.weights);
-    const made = await session.run(feeds);
+    const given = sizes.size === 0 ? undefined : this.#outputs(session, results, step, sizes);
+    const made = given === undefined ? await session.run(feeds) : await session.run(feeds, given);
     for (const [output, name] of Object.entries(step.outputs)) {
-      const tensor = made[output] ?? internal(`${step.program} has no output "${output}"`);
+      const tensor = given?.[output] ?? made[output] ?? internal(`${step.program} has no output "${output}"`);
       const known = values.get(name);
       if (known === undefined) values.set(name, tensor);
-      else addTo(known, tensor);
+      else {
+        addTo(known, tensor);
+        if (this.#lent.delete(tensor)) this.#buffers.give(bufferOf(tensor));
+      }
     }
+  }
+
+  /** Where a step's results go: large ones into buffers that served before. */
+  #outputs(
+    session: ort.InferenceSession,
+    results: Compiled["results"],
+    step: Step,
+    sizes: ReadonlyMap<string, number>,
+  ): Record<string, ort.Tensor | null> {
+    const outputs: Record<string, ort.Tensor | null> = {};
+    for (const name of session.outputNames) if (name in step.outputs) outputs[name] = null;
+    for (const { name, shape } of results) {
+      if (!(name in outputs) || !shape.every((d) => dimNames(d).every((n) => sizes.has(n)))) continue;
+      const dims = shape.map((d) => evalDim(d, sizes));
+      const bytes = 4 * elements(dims);
+      if (bytes < LARGE) continue;
+      const tensor = new ort.Tensor("float32", new Float32Array(this.#buffers.take(bytes)), dims);
+      this.#lent.add(tensor);
+      outputs[name] = tensor;
+    }
+    return outputs;
   }
 
   #partTensor(part: PartTensor): ort.Tensor {
@@ -186,6 +235,13 @@ export class Sessions {
     if (!("held" in feed)) return toOrt(feed);
     return this.#held.get(feed.held) ?? internal(`nothing is held as "${feed.held}"`);
   }
+}
+
+/** Smaller results are left to the runtime and the garbage collector: bytes. */
+const LARGE = 1 << 16;
+
+function bufferOf(tensor: ort.Tensor): ArrayBuffer {
+  return (tensor.data as Float32Array).buffer as ArrayBuffer;
 }
 
 /** Values of dimensions, in the order of their sources, of which later ones need earlier ones. */

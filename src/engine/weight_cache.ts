@@ -1,4 +1,5 @@
 import { internal } from "../errors.js";
+import { Buffers } from "./buffers.js";
 import type { PartData, PartType } from "./formats/format.js";
 import { BYTES, elements } from "./formats/format.js";
 import { formats } from "./formats/index.js";
@@ -27,7 +28,7 @@ export class WeightCache {
   readonly #capacity: number;
   /** In the order of last use. */
   readonly #entries: Map<string, Entry> = new Map();
-  readonly #spare: Map<number, ArrayBuffer[]> = new Map();
+  readonly #buffers: Buffers = new Buffers();
   #bytes = 0;
 
   constructor(files: WeightFiles, capacity: number) {
@@ -63,7 +64,7 @@ export class WeightCache {
 
   clear(): void {
     this.#entries.clear();
-    this.#spare.clear();
+    this.#buffers.clear();
     this.#bytes = 0;
   }
 
@@ -83,7 +84,7 @@ export class WeightCache {
       if (this.#bytes + bytes <= this.#capacity) return true;
       if (protect.has(name) || !entry.done) continue;
       this.forget(name);
-      for (const buffer of entry.own) this.#keepSpare(buffer);
+      for (const buffer of entry.own) this.#buffers.give(buffer);
     }
     return this.#bytes + bytes <= this.#capacity;
   }
@@ -98,7 +99,7 @@ export class WeightCache {
         parts[part] = given;
         continue;
       }
-      const buffer = this.#spare.get(sizeOf(type))?.pop() ?? new ArrayBuffer(sizeOf(type));
+      const buffer = this.#buffers.take(sizeOf(type));
       own.push(buffer);
       parts[part] = viewOf(buffer, type);
       reads.push(this.#files.read(given as FilePlace, new Uint8Array(buffer)));
@@ -113,12 +114,6 @@ export class WeightCache {
       },
       () => this.forget(name), // whoever waits for it gets the error
     );
-  }
-
-  #keepSpare(buffer: ArrayBuffer): void {
-    const spare = this.#spare.get(buffer.byteLength);
-    if (spare === undefined) this.#spare.set(buffer.byteLength, [buffer]);
-    else spare.push(buffer);
   }
 }
 
