@@ -2,7 +2,7 @@ import type { Feed } from "../engine/messages.js";
 import type { Tensor } from "../graph/ops.js";
 import { isOp } from "../graph/ops.js";
 import type { Adapter } from "./adapter.js";
-import { checkpointed } from "./checkpointed.js";
+import { blockwise } from "./blockwise.js";
 import { fused } from "./fused.js";
 import type { Names, Planned } from "./planned.js";
 import type { TraceOptions } from "./trace.js";
@@ -25,6 +25,14 @@ export const NO_ADAPTERS: View = { adapters: [], gates: [] };
 
 /** How a step runs: in one piece, block by block, or block by block with weights read ahead of their use. */
 export type PlanName = "fused" | "checkpointed" | "streamed";
+
+export interface Plan {
+  readonly name: PlanName;
+  /** How many blocks, from the first, are computed again on the way back; the rest keep their products. */
+  readonly recompute: number;
+  /** Bytes of block weights that stay in memory. */
+  readonly keep: number;
+}
 
 export interface RunRequest {
   /** What is computed, beside the adapters' structure: part of the compiled program's name. */
@@ -56,13 +64,14 @@ export function programName(request: RunRequest): string {
 }
 
 /** Traces a run and lays it out in the way of a plan. */
-export function planRun(request: RunRequest, name: string, plan: PlanName, names: Names): Planned {
+export function planRun(request: RunRequest, name: string, plan: Plan, names: Names): Planned {
   const trace = new ModelTrace(traceOptions(request));
   const { outputs, loss } = request.write(trace);
   const inputs = trace.g.nodes.filter((x): x is Tensor<"input"> => isOp(x, "input"));
   const trained = loss === undefined ? [] : inputs.filter((x) => isTrained(x.attrs.name));
   const wanted = { outputs, loss, trained };
-  return plan === "fused" ? fused(name, trace.g, wanted) : checkpointed(trace.g, wanted, names);
+  if (plan.name === "fused") return fused(name, trace.g, wanted);
+  return blockwise(trace.g, wanted, names, (block) => block >= plan.recompute);
 }
 
 /** Adapters' tensors are the inputs that can have a gradient; scales and gates are numbers of their configs. */

@@ -4,7 +4,7 @@ import type { Feed, HostTensor, RunResult, WeightSource, WeightType } from "../e
 import { givenWeight } from "../engine/weight_source.js";
 import { internal } from "../errors.js";
 import type { Adapter, Entry } from "./adapter.js";
-import type { PlanName, RunRequest, View } from "./plan_run.js";
+import type { Plan, PlanName, RunRequest, View } from "./plan_run.js";
 import { planRun, programName } from "./plan_run.js";
 import type { Names, Planned } from "./planned.js";
 import { entryInput, gateInput, scaleInput } from "./trace.js";
@@ -15,6 +15,7 @@ type Compiled = Pick<Planned, "inputs" | "gradients">;
 export interface RuntimeSettings extends EngineSettings {
   /** Default: fused. */
   readonly plan?: PlanName;
+  readonly recompute?: number;
 }
 
 /** A change of the base's weights that will be taken back. */
@@ -44,6 +45,7 @@ export class Runtime {
   readonly #overrides: Map<string, WeightSource> = new Map();
   /** Changes of weights that will be taken back, the last one first. */
   readonly #loans: Loan[] = [];
+  readonly #plan: Plan;
   readonly #planNames: Names = {
     typeOf: (weight) => this.#weightType(weight),
     program: (content) => this.#name(content),
@@ -54,6 +56,12 @@ export class Runtime {
   constructor(weights: BoundWeights, settings: RuntimeSettings) {
     this.weights = weights;
     this.#settings = settings;
+    const name = settings.plan ?? "fused";
+    this.#plan = {
+      name,
+      recompute: settings.recompute ?? Number.POSITIVE_INFINITY,
+      keep: settings.keep ?? (name === "streamed" ? 0 : Number.POSITIVE_INFINITY),
+    };
   }
 
   engine(): Promise<Engine> {
@@ -169,7 +177,7 @@ export class Runtime {
   async #compile(engine: Engine, name: string, request: RunRequest): Promise<Compiled> {
     const known = this.#compiled.get(name);
     if (known !== undefined && engine.isCompiled(name)) return known;
-    const made = planRun(request, name, this.#settings.plan ?? "fused", this.#planNames);
+    const made = planRun(request, name, this.#plan, this.#planNames);
     await engine.prepare(name, () => made.schedule);
     this.#compiled.set(name, made);
     return made;

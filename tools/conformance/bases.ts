@@ -15,7 +15,12 @@ export class Bases {
     if (this.#base !== undefined && key === this.#key) return this.#base;
     await this.close();
     this.#base = await PreTrainedModel.load(task, folder, {
-      ...(process.env["PLAN"] ? { plan: process.env["PLAN"] as "fused" } : {}),
+      ...(process.env["PLAN"]
+        ? {
+            plan: process.env["PLAN"] as "fused",
+            ...(process.env["RECOMPUTE"] ? { recompute: Number(process.env["RECOMPUTE"]) } : {}),
+          }
+        : {}),
     });
     this.#key = key;
     return this.#base;

@@ -12,28 +12,82 @@ import { isOp } from "../graph/ops.js";
 import type { Piece } from "../graph/piece.js";
 import { pieceOf } from "../graph/piece.js";
 import type { Names, Planned, Wanted } from "./planned.js";
+import { withResiduals } from "./residuals.js";
 
 /**
  * Block after block: blocks of one kind share a session, weights are fed to it, and only what passes between blocks is kept. Going
- * back, each block is computed again inside its gradient's program. Gradients of what several blocks read add up.
+ * back, a block is computed again inside its gradient's program, unless `keeps` says that its products are kept (blocks are counted
+ * from the first that has a gradient). Gradients of what several blocks read add up.
  */
-export function checkpointed(g: Graph, wanted: Wanted, names: Names): Planned {
+export function blockwise(
+  g: Graph,
+  wanted: Wanted,
+  names: Names,
+  keeps: (block: number) => boolean,
+): Planned {
   const all = Object.values(wanted.outputs);
   const roots = wanted.loss === undefined ? all : [...all, wanted.loss];
   const plan = new Plan(g, wanted, names);
-  const segments = cut(g, roots).map((segment) => ({ segment, piece: pieceOf(segment) }));
-  const last = wanted.loss === undefined ? undefined : segments.pop();
-  for (const { segment, piece } of segments) plan.forward(segment, piece);
-  if (last !== undefined) {
-    plan.finish(last.segment, last.piece);
-    for (const { segment, piece } of segments.reverse()) plan.backward(segment, piece);
-  }
+  const parts = cut(g, roots).map((segment, at) => ({ segment, piece: pieceOf(segment), at }));
+  const last = wanted.loss === undefined ? undefined : parts.pop();
+  const turn = last && plan.turn(last);
+  const back = last === undefined ? [] : parts.toReversed().map((part) => plan.backward(part));
+  const trained = back.filter((b) => b !== undefined).reverse();
+  const kept = new Map(trained.map((b, i) => [b.part.at, keeps(i) ? keeping(b) : b]));
+  for (const part of parts) plan.add(forward(part, kept.get(part.at)?.residuals ?? []));
+  if (turn !== undefined) plan.add(turn);
+  for (const run of [...kept.values()].reverse()) plan.add(run);
   return plan.result();
 }
 
-/** A result between segments, and the gradient by it. */
+interface Part {
+  readonly segment: Segment;
+  readonly piece: Piece;
+  /** Its place among the segments. */
+  readonly at: number;
+}
+
+/** One run of a part, forward or back. */
+interface PartRun {
+  readonly part: Part;
+  /** By names of its own: results, and the values that they go to. */
+  readonly outputs: Readonly<Record<string, Tensor>>;
+  readonly values: Readonly<Record<string, string>>;
+  /** Further inputs -> values: gradients from above, residuals. */
+  readonly more: Readonly<Record<string, string>>;
+}
+
+interface Backward extends PartRun {
+  /** Where the nodes of the gradient begin. */
+  readonly first: number;
+  readonly residuals: readonly Tensor[];
+}
+
+/** A result between segments, the gradient by it, and what a part keeps for its way back. */
 const valueName = (x: Tensor): string => `t${x.id}`;
 const slopeName = (x: Tensor): string => `d${x.id}`;
+const residualName = ({ at }: Part, i: number): string => `r${at}.${i}`;
+
+function forward(part: Part, residuals: readonly Tensor[]): PartRun {
+  const outputs: Record<string, Tensor> = {};
+  const values: Record<string, string> = {};
+  for (const [i, y] of part.segment.outputs.entries()) {
+    outputs[`y${i}`] = part.piece.outputs[i]!;
+    values[`y${i}`] = valueName(y);
+  }
+  for (const [i, r] of residuals.entries()) {
+    outputs[`r${i}`] = r;
+    values[`r${i}`] = residualName(part, i);
+  }
+  return { part, outputs, values, more: {} };
+}
+
+function keeping(run: Backward): Backward {
+  if (run.part.segment.block === undefined) return run;
+  const { outputs, residuals } = withResiduals(run.outputs, run.first);
+  const kept = Object.fromEntries(residuals.map((_, i) => [`r${i}`, residualName(run.part, i)]));
+  return { ...run, outputs, residuals, more: { ...run.more, ...kept } };
+}
 
 class Plan {
   readonly #g: Graph;
@@ -58,57 +112,60 @@ class Plan {
     this.#trained = new Set(wanted.trained.map((x) => x.attrs.name));
   }
 
-  forward(segment: Segment, piece: Piece): void {
-    const outputs = Object.fromEntries(piece.outputs.map((y, i) => [`y${i}`, y]));
-    const values = Object.fromEntries(segment.outputs.map((y, i) => [`y${i}`, valueName(y)]));
-    this.#add(segment, piece, outputs, values);
-  }
-
   /** The last segment, which makes the loss: the way back begins in it. */
-  finish(segment: Segment, piece: Piece): void {
-    const outputs: Record<string, Tensor> = {};
-    const values: Record<string, string> = {};
-    for (const [i, y] of segment.outputs.entries()) {
-      outputs[`y${i}`] = piece.outputs[i]!;
-      values[`y${i}`] = valueName(y);
-    }
+  turn(part: Part): PartRun {
+    const { segment, piece } = part;
+    const ahead = forward(part, []);
     const by = this.#by(piece);
     const loss = piece.outputs[segment.outputs.indexOf(this.#wanted.loss!)];
     if (loss === undefined) internal("the loss is made in a block");
-    for (const [i, slope] of gradients(piece.g, loss, [...by.keys()]).entries()) {
-      if (slope === undefined) continue;
-      outputs[`g${i}`] = slope;
-      values[`g${i}`] = [...by.values()][i]!;
-      this.#slopes.add(values[`g${i}`]!);
-    }
-    this.#add(segment, piece, outputs, values);
+    const slopes = gradients(piece.g, loss, [...by.keys()]);
+    const own = this.#slopeOutputs([...by.keys()], slopes, by);
+    const outputs = { ...ahead.outputs, ...own.outputs };
+    return { part, outputs, values: { ...ahead.values, ...own.values }, more: {} };
   }
 
-  backward(segment: Segment, piece: Piece): void {
+  /** The way back through a part; undefined: nothing above depends on anything trained in it or below. */
+  backward(part: Part): Backward | undefined {
+    const { segment, piece } = part;
+    const first = piece.g.nodes.length;
     const ys: Tensor[] = [];
     const dys: Tensor[] = [];
-    const slopes: Record<string, string> = {};
+    const more: Record<string, string> = {};
     for (const [i, y] of segment.outputs.entries()) {
       if (!this.#slopes.has(slopeName(y))) continue;
       const own = piece.outputs[i]!;
-      slopes[`d${i}`] = slopeName(y);
+      more[`d${i}`] = slopeName(y);
       ys.push(own);
       dys.push(piece.g.input(`d${i}`, own.shape));
     }
     const wanted = this.#by(piece);
-    if (ys.length === 0 || wanted.size === 0) return;
-    const by = this.#asAnother(piece, Object.keys(slopes), [...wanted.keys()]);
+    if (ys.length === 0 || wanted.size === 0) return undefined;
+    const by = this.#asAnother(piece, Object.keys(more), [...wanted.keys()]);
+    const { outputs, values } = this.#slopeOutputs(by, vjp(piece.g, ys, dys, by), wanted);
+    if (Object.keys(values).length === 0) return undefined;
+    return { part, outputs, values, more, first, residuals: [] };
+  }
+
+  /** Gradients as outputs; of these, the wanted ones as values. */
+  #slopeOutputs(
+    by: readonly Tensor<"input">[],
+    slopes: readonly (Tensor | undefined)[],
+    wanted: ReadonlyMap<Tensor<"input">, string>,
+  ): Pick<PartRun, "outputs" | "values"> {
     const outputs: Record<string, Tensor> = {};
     const values: Record<string, string> = {};
-    const found = vjp(piece.g, ys, dys, by);
-    for (const [i, x] of by.entries()) if (found[i] !== undefined) outputs[`g${x.attrs.name}`] = found[i];
-    for (const [x, name] of wanted) {
+    for (const [i, x] of by.entries()) {
+      const slope = slopes[i];
+      if (slope === undefined) continue;
       const output = `g${x.attrs.name}`;
-      if (outputs[output] === undefined) continue;
-      values[output] = name;
-      this.#slopes.add(name);
+      outputs[output] = slope;
+      const value = wanted.get(x);
+      if (value === undefined) continue;
+      values[output] = value;
+      this.#slopes.add(value);
     }
-    if (Object.keys(values).length > 0) this.#add(segment, piece, outputs, values, slopes);
+    return { outputs, values };
   }
 
   /**
@@ -146,13 +203,7 @@ class Plan {
     return by;
   }
 
-  #add(
-    segment: Segment,
-    piece: Piece,
-    outputs: Readonly<Record<string, Tensor>>,
-    values: Readonly<Record<string, string>>,
-    more: Readonly<Record<string, string>> = {},
-  ): void {
+  add({ part: { segment, piece }, outputs, values, more }: PartRun): void {
     const program = withDims(toProgram(outputs));
     const reads = new Set(inputsOf(program));
     const inputs: Record<string, string> = { ...more };

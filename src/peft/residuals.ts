@@ -1,0 +1,47 @@
+import { Graph } from "../graph/graph.js";
+import type { OpName, Tensor } from "../graph/ops.js";
+import { isOp } from "../graph/ops.js";
+
+/** What costs more to compute again than to keep. */
+const COSTLY: ReadonlySet<OpName> = new Set([
+  "linear",
+  "matmul",
+  "softmax",
+  "logSoftmax",
+  "random",
+  "cumsum",
+]);
+
+/** Gradients that read results of the forward pass as inputs `r0`, `r1`, ... of their own. */
+export interface WithResiduals {
+  readonly outputs: Readonly<Record<string, Tensor>>;
+  /** What the forward pass must give, in that order. */
+  readonly residuals: readonly Tensor[];
+}
+
+/**
+ * Splits gradients from the forward pass that they were written after: nodes from `first` on are the gradients' own. Results of linear
+ * layers and dropout's masks are kept; what is cheap (norms, activations, attention, which grows with the square of the length) is
+ * computed again from them.
+ */
+export function withResiduals(outputs: Readonly<Record<string, Tensor>>, first: number): WithResiduals {
+  const g = new Graph();
+  const copies = new Map<number, Tensor>();
+  const residuals: Tensor[] = [];
+  const copy = (x: Tensor): Tensor => {
+    const known = copies.get(x.id);
+    if (known !== undefined) return known;
+    const made = x.id < first && isKept(x) ? residual(x) : g.add_(x.op, x.attrs, x.inputs.map(copy));
+    copies.set(x.id, made);
+    return made;
+  };
+  const residual = (x: Tensor): Tensor => g.input(`r${residuals.push(x) - 1}`, x.shape, x.dtype);
+  const copied = Object.entries(outputs).map(([name, y]) => [name, copy(y)] as const);
+  return { outputs: Object.fromEntries(copied), residuals };
+}
+
+/** Of random numbers, only what was kept of them is needed: a byte an element. */
+function isKept(x: Tensor): boolean {
+  if (x.dtype === "bool") return x.inputs.some((y) => isOp(y, "random") || (y.dtype === "bool" && isKept(y)));
+  return COSTLY.has(x.op);
+}
