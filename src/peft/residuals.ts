@@ -3,14 +3,7 @@ import type { OpName, Tensor } from "../graph/ops.js";
 import { isOp } from "../graph/ops.js";
 
 /** What costs more to compute again than to keep. */
-const COSTLY: ReadonlySet<OpName> = new Set([
-  "linear",
-  "matmul",
-  "softmax",
-  "logSoftmax",
-  "random",
-  "cumsum",
-]);
+const COSTLY: ReadonlySet<OpName> = new Set(["linear", "random"]);
 
 /** Gradients that read results of the forward pass as inputs `r0`, `r1`, ... of their own. */
 export interface WithResiduals {
