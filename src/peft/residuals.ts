@@ -1,9 +1,9 @@
 import { Graph } from "../graph/graph.js";
-import type { OpName, Tensor } from "../graph/ops.js";
+import type { Tensor } from "../graph/ops.js";
 import { isOp } from "../graph/ops.js";
 
-/** What costs more to compute again than to keep. */
-const COSTLY: ReadonlySet<OpName> = new Set(["linear", "random"]);
+/** Products over an inner dimension up to this one (an adapter's rank) are cheap. */
+const NARROW = 16;
 
 /** Gradients that read results of the forward pass as inputs `r0`, `r1`, ... of their own. */
 export interface WithResiduals {
@@ -33,8 +33,10 @@ export function withResiduals(outputs: Readonly<Record<string, Tensor>>, first: 
   return { outputs: Object.fromEntries(copied), residuals };
 }
 
-/** Of random numbers, only what was kept of them is needed: a byte an element. */
+/** Whether it costs more to compute again than to keep. Of random numbers, only what was kept of them is needed: a byte an element. */
 function isKept(x: Tensor): boolean {
   if (x.dtype === "bool") return x.inputs.some((y) => isOp(y, "random") || (y.dtype === "bool" && isKept(y)));
-  return COSTLY.has(x.op);
+  if (!isOp(x, "linear")) return isOp(x, "random");
+  const inner = x.inputs[0]!.shape.at(-1)!;
+  return typeof inner === "number" && inner > NARROW;
 }
