@@ -174,7 +174,9 @@ export async function backwardPass(
   batch: Inputs,
   options: BackwardOptions,
 ): Promise<BackwardResult> {
-  const outcome = await runtime.run(backwardRequest(runtime.weights, view, batch, options));
+  const training = options.training ?? true;
+  const states = await runtime.encoderStates.of(runtime, view, batch, training);
+  const outcome = await runtime.run(backwardRequest(runtime.weights, view, batch, options, states));
   const sum = numberOf(outcome.outputs, "sum");
   const count = numberOf(outcome.outputs, "count");
   addGradients(parameters, view, outcome);
@@ -182,12 +184,13 @@ export async function backwardPass(
   return { sum, count };
 }
 
-/** A step's run. Throws "batch" for what cannot be run. */
+/** A step's run; `states`: the encoder's output, where it is known. Throws "batch" for what cannot be run. */
 export function backwardRequest(
   weights: Pick<BoundWeights, "spec" | "inventory">,
   view: View,
   batch: Inputs,
   options: BackwardOptions,
+  states?: HostTensor,
 ): RunRequest {
   const { spec } = weights;
   const samples = "rows" in batch && batch.rows ? batch.rows : counting(batch.inputIds.shape[0]);
@@ -195,15 +198,15 @@ export function backwardRequest(
   const { loss, packed, feeds } = prepare(weights, view, batch, options.loss, { keys });
   const named = loss ?? noLoss(spec.task, batch);
   return {
-    kind: `gradient of ${named.name}`,
+    kind: `gradient of ${named.name}${states === undefined ? "" : " from states"}`,
     view,
     packed,
     training: options.training ?? true,
     write: (trace) => {
-      const { sum, count } = writeLoss(spec, trace, named);
+      const { sum, count } = writeLoss(spec, trace, named, states !== undefined);
       return { outputs: { sum, count }, loss: sum };
     },
-    feeds,
+    feeds: states === undefined ? feeds : { ...feeds, encoderStates: states },
   };
 }
 

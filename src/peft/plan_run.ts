@@ -63,15 +63,25 @@ export function programName(request: RunRequest): string {
   return [request.kind, JSON.stringify(flags), ...adapters.map((a) => a.structure)].join("\n");
 }
 
+/** Where a run is written. */
+export function traceOf(request: RunRequest): ModelTrace {
+  return new ModelTrace(traceOptions(request));
+}
+
 /** Traces a run and lays it out in the way of a plan. */
 export function planRun(request: RunRequest, name: string, plan: Plan, names: Names): Planned {
-  const trace = new ModelTrace(traceOptions(request));
+  const trace = traceOf(request);
   const { outputs, loss } = request.write(trace);
   const inputs = trace.g.nodes.filter((x): x is Tensor<"input"> => isOp(x, "input"));
   const trained = loss === undefined ? [] : inputs.filter((x) => isTrained(x.attrs.name));
   const wanted = { outputs, loss, trained };
   if (plan.name === "fused") return fused(name, trace.g, wanted);
   return blockwise(trace.g, wanted, names, (block) => block >= plan.recompute);
+}
+
+/** Tensors, scales and gates of adapters. */
+export function isAdapterInput(name: string): boolean {
+  return parseEntryInput(name) !== undefined;
 }
 
 /** Adapters' tensors are the inputs that can have a gradient; scales and gates are numbers of their configs. */

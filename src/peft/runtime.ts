@@ -4,6 +4,7 @@ import type { Feed, HostTensor, RunResult, WeightSource, WeightType } from "../e
 import { givenWeight } from "../engine/weight_source.js";
 import { internal } from "../errors.js";
 import type { Adapter, Entry } from "./adapter.js";
+import { EncoderStates } from "./encoder_states.js";
 import type { Plan, PlanName, RunRequest, View } from "./plan_run.js";
 import { planRun, programName } from "./plan_run.js";
 import type { Names, Planned } from "./planned.js";
@@ -46,6 +47,8 @@ export class Runtime {
   /** Changes of weights that will be taken back, the last one first. */
   readonly #loans: Loan[] = [];
   readonly #plan: Plan;
+  /** Encoders' outputs that need not be computed again. */
+  readonly encoderStates: EncoderStates = new EncoderStates();
   readonly #planNames: Names = {
     typeOf: (weight) => this.#weightType(weight),
     program: (content) => this.#name(content),
@@ -126,6 +129,7 @@ export class Runtime {
 
   /** Replaces weights of the base, or takes them back to the checkpoint's (undefined). */
   async #changeWeights(changed: ReadonlyMap<string, Float32Array | undefined>): Promise<void> {
+    this.encoderStates.clear();
     const sources = new Map<string, WeightSource>();
     for (const [name, data] of changed) {
       const original = this.weights.sources.get(name) ?? internal(`no weight "${name}"`);
@@ -164,6 +168,7 @@ export class Runtime {
     this.#engine = undefined;
     this.#compiled.clear();
     this.#sent.clear();
+    this.encoderStates.clear();
   }
 
   #name(key: string): string {

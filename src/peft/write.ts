@@ -76,8 +76,21 @@ function writeEncoder(spec: ModelSpec, trace: ModelTrace): { encoded: Tensor; ma
   return { encoded: encoder!(bareModel(spec, trace), spec.config, x), mask: x.mask };
 }
 
+/** An encoder's output, [batch, seq, hidden]. */
+export function writeEncoderStates(spec: ModelSpec, trace: ModelTrace): Tensor {
+  return trace.unpack(writeEncoder(spec, trace).encoded);
+}
+
+/** The same, given from outside. */
+function givenStates({ config }: ModelSpec, trace: ModelTrace): { encoded: Tensor; mask: Tensor } {
+  const sizes = { length: "seq", virtual: 0, past: 0 };
+  const { mask } = stackInputs(trace, INPUT, sizes, undefined);
+  const states = trace.g.input("encoderStates", ["batch", "seq", config.hiddenSize]);
+  return { encoded: trace.pack(states), mask };
+}
+
 /** The whole model up to its last hidden states, over whole sequences. */
-function writeHidden(spec: ModelSpec, trace: ModelTrace): Written {
+function writeHidden(spec: ModelSpec, trace: ModelTrace, fromStates = false): Written {
   const { architecture: a, config } = spec;
   const w = bareModel(spec, trace);
   const past = prefixCache(trace, config);
@@ -87,7 +100,7 @@ function writeHidden(spec: ModelSpec, trace: ModelTrace): Written {
     const x = stackInputs(trace, INPUT, sizes, past);
     return { ...a.stack(w, config, x), mask: realMask(trace, x, pastLength) };
   }
-  const { encoded, mask: encoderMask } = writeEncoder(spec, trace);
+  const { encoded, mask: encoderMask } = fromStates ? givenStates(spec, trace) : writeEncoder(spec, trace);
   const x = stackInputs(trace, DECODER, { length: "target", virtual: 0, past: pastLength }, past);
   const inputs = { ...x, encoderMask, cross: (_: number, project: () => KeyValue) => project() };
   return { ...a.decoder!(w, config, inputs, encoded), mask: realMask(trace, x, pastLength) };
@@ -113,14 +126,15 @@ export function writeLogits(spec: ModelSpec, trace: ModelTrace): Tensor {
   return writeHead(spec, trace, trace.unpack(hidden), mask);
 }
 
-/** The loss's sum and count, and the logits if they are asked for. */
+/** The loss's sum and count, and the logits if they are asked for. `fromStates`: the encoder's output is an input. */
 export function writeLoss(
   spec: ModelSpec,
   trace: ModelTrace,
   loss: Loss,
+  fromStates = false,
 ): { sum: Tensor; count: Tensor; logits: () => Tensor } {
   const { g } = trace;
-  const { hidden, mask } = writeHidden(spec, trace);
+  const { hidden, mask } = writeHidden(spec, trace, fromStates);
   const logits = (): Tensor => writeHead(spec, trace, trace.unpack(hidden), mask);
   const logitsAt = (positions: Tensor): Tensor =>
     trace.options.mixed // scales are per row of the batch there

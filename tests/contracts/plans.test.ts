@@ -43,7 +43,10 @@ function worst(a: Float32Array, b: Float32Array): number {
 }
 
 const methods: readonly [string, () => AdapterConfig][] = [
-  ["LoRA on all linear layers", () => new LoraConfig({ r: 4, loraDropout: 0.3, targetModules: "all-linear" })],
+  [
+    "LoRA on all linear layers",
+    () => new LoraConfig({ r: 4, loraDropout: 0.3, targetModules: "all-linear" }),
+  ],
   ["LoRA on the upper layer", () => new LoraConfig({ r: 4, layersToTransform: [1] })],
   ["LoRA of several ranks", () => new LoraConfig({ r: 4, rankPattern: { "1.*": 2 } })],
   ["P-tuning", () => new PromptEncoderConfig({ numVirtualTokens: 3, encoderHiddenSize: 8 })],
@@ -75,6 +78,8 @@ describe.each(["t5", "llama", "bert"] as const)("%s", (kind) => {
     const settings = { maxNewTokens: 8, numBeams: 2 };
     const expected = await (await modelOf(kind, config(), {})).generate(prompt, settings);
     for (const [name, options] of plans)
-      expect(await (await modelOf(kind, config(), options)).generate(prompt, settings), name).toEqual(expected);
+      expect(await (await modelOf(kind, config(), options)).generate(prompt, settings), name).toEqual(
+        expected,
+      );
   });
 });
