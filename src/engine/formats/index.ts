@@ -3,8 +3,9 @@ import { bf16 } from "./bf16.js";
 import { f16 } from "./f16.js";
 import { f32 } from "./f32.js";
 import type { WeightFormat } from "./format.js";
+import { int8 } from "./int8.js";
 
-export type FormatName = "bf16" | "f16" | "f32";
+export type FormatName = "bf16" | "f16" | "f32" | "int8";
 
 /** Every weight format, by name. */
-export const formats: { readonly [K in FormatName]: WeightFormat } = { bf16, f16, f32 };
+export const formats: { readonly [K in FormatName]: WeightFormat } = { bf16, f16, f32, int8 };
