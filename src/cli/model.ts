@@ -1,12 +1,16 @@
 import {
   AutoTokenizer,
   formatBytes,
+  formats,
   type HubEvent,
+  type LoadOptions,
   labelNames,
   labelsOfAdapter,
   PeftError,
   PeftModel,
+  PLAN_NAMES,
   PreTrainedModel,
+  type QuantizeEvent,
   type Row,
   readJsonObject,
   resolveFolder,
@@ -59,11 +63,25 @@ export const engineGroup: OptionGroup = {
     { key: "threads", kind: "whole", help: "threads that compute", otherwise: "all of this machine" },
     { key: "device", kind: "text", help: "where to compute: cpu, webgpu, cuda, ...", otherwise: "cpu" },
     {
-      key: "resident",
+      key: "loadIn",
       kind: "text",
-      help: "f16 and bf16 weights in memory: f32 is faster, stored is smaller",
-      choices: ["f32", "stored"],
-      otherwise: "f32",
+      help: "how the base's linear layers are held: int8, int4 and nf4 are made once, into a cache",
+      choices: Object.keys(formats),
+      otherwise: "as stored, computed in f32",
+    },
+    {
+      key: "plan",
+      kind: "text",
+      help: "a step in one piece, block by block, or with weights read ahead of their use",
+      choices: ["auto", ...PLAN_NAMES],
+      otherwise: "auto: the fastest that fits",
+    },
+    {
+      key: "maxMemory",
+      kind: "text",
+      value: "SIZE",
+      help: "what a step may take: 4GB, 900MB",
+      otherwise: "what is free",
     },
   ],
 };
@@ -88,7 +106,9 @@ export async function openModel(
   const chosen = chooseTask(settings, json, rows, adapter?.["task_type"]);
   const base = await PreTrainedModel.load(chosen, name, {
     ...hub,
-    ...settings.pick(["threads", "device", "resident", "seed"]),
+    ...settings.pick(["threads", "device", "plan", "maxMemory", "seed"]),
+    load: settings.text("loadIn") as LoadOptions["load"],
+    quantizing: showQuantizing(terminal),
     config:
       rows === undefined ? await headOfAdapter(chosen, json, settings, terminal) : headFields(chosen, rows),
   });
@@ -217,6 +237,18 @@ export async function knownLabels(
   if (typeof names !== "object" || names === null) return undefined;
   const list = Object.values(names).map(String);
   return list.every((label, id) => label === `LABEL_${id}`) ? undefined : list;
+}
+
+/** Quantizing, a line at its start and end, and every so often. */
+export function showQuantizing({ note }: Terminal): (event: QuantizeEvent) => void {
+  let shown = 0;
+  return ({ kind, done, total, message }) => {
+    if (kind === "rebuilt") note(message);
+    if (kind === "start") note(`Quantizing once: ${formatBytes(total)} into "${message}".`);
+    if (kind !== "progress" || done - shown < total / 10) return;
+    shown = done;
+    note(`  ${Math.round((100 * done) / total)} %`);
+  };
 }
 
 /** Downloads, one line each on stderr. */

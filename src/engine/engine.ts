@@ -168,6 +168,13 @@ export async function probeDevices(): Promise<string[]> {
   return reply.ok ? (reply.value as string[]) : ["cpu"];
 }
 
+/** The largest int8 weight whose products this machine's kernels add up rightly. */
+export async function largestInt8Weight(): Promise<127 | 63> {
+  const reply = await askOnce({ kind: "largest int8" });
+  if (!reply.ok) throw new PeftError(reply.fault.code, reply.fault);
+  return reply.value as 127 | 63;
+}
+
 /**
  * Before work starts. Throws "option" where threads are none, and "engine", which names the devices that work, where this one
  * does not; "cpu" always does.

@@ -59,7 +59,7 @@ export class Sessions {
   }
 
   async handle(
-    request: Exclude<Request, { kind: "open" | "devices" | "device" | "close" }>,
+    request: Exclude<Request, { kind: "open" | "devices" | "device" | "largest int8" | "close" }>,
   ): Promise<unknown> {
     switch (request.kind) {
       case "compile":
@@ -299,6 +299,26 @@ function fromOrt(tensor: ort.Tensor): HostTensor {
   const { data } = tensor;
   if (data instanceof Float32Array || data instanceof Int32Array) return { dtype, shape: tensor.dims, data };
   return { dtype, shape: tensor.dims, data: Int32Array.from(data as Uint8Array, Number) };
+}
+
+/**
+ * The largest int8 weight whose products are right here: kernels without VNNI add pairs of products in 16 bits, where 2 * 255 * 127
+ * does not fit and 2 * 255 * 63 does. Nothing tells but a product that would overflow.
+ */
+export async function largestInt8(): Promise<127 | 63> {
+  ort.env.logLevel = "fatal";
+  const [rows, inner, columns] = [16, 256, 64];
+  const o = new OnnxGraph();
+  const inputs = [o.input("x", "u8", [rows, inner]), o.input("w", "i8", [inner, columns])];
+  o.nodes("MatMulInteger", inputs, {}, ["y"]);
+  o.output("y", "i32", [rows, columns]);
+  const session = await ort.InferenceSession.create(o.model(), { logSeverityLevel: 4 });
+  const { y } = await session.run({
+    x: new ort.Tensor("uint8", new Uint8Array(rows * inner).fill(255), [rows, inner]),
+    w: new ort.Tensor("int8", new Int8Array(inner * columns).fill(127), [inner, columns]),
+  });
+  await session.release();
+  return (y!.data as Int32Array).every((sum) => sum === inner * 255 * 127) ? 127 : 63;
 }
 
 /** Devices that this build of ONNX Runtime knows and that a session can be made on. */

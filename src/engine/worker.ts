@@ -2,7 +2,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import { internal, PeftError } from "../errors.js";
 import { enter, type Gate, leave } from "./gate.js";
 import type { Fault, HostTensor, Reply, Request, RunResult } from "./messages.js";
-import { checkDevice, Sessions, workingDevices } from "./sessions.js";
+import { checkDevice, largestInt8, Sessions, workingDevices } from "./sessions.js";
 
 const gate = workerData as Gate;
 let sessions: Sessions | undefined;
@@ -25,6 +25,7 @@ async function handle(request: Request): Promise<unknown> {
   if (!enter(gate)) return internal("the engine was closed");
   try {
     if (request.kind === "devices") return await workingDevices();
+    if (request.kind === "largest int8") return await largestInt8();
     if (request.kind === "device") return await checkDevice(request.device);
     if (request.kind !== "open") return await sessions!.handle(request);
     sessions = await Sessions.open(request.options, request.weights);
@@ -48,7 +49,7 @@ function faultOf(error: unknown): Fault {
 }
 
 function transferable(reply: Reply): ArrayBuffer[] {
-  if (!reply.ok || reply.value === undefined || reply.value === null) return [];
+  if (!reply.ok || typeof reply.value !== "object" || reply.value === null) return [];
   if (Array.isArray(reply.value)) return [];
   const { outputs, packed } = reply.value as RunResult;
   const tensors = Object.values(outputs) as HostTensor[];

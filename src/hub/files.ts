@@ -16,6 +16,8 @@ export interface Files {
   /** The whole file as UTF-8 text. */
   text(path: string): Promise<string>;
   size(path: string): Promise<number>;
+  /** When it was last written, in ms since 1970. */
+  changed(path: string): Promise<number>;
   exists(path: string): Promise<boolean>;
   isFolder(path: string): Promise<boolean>;
   /** Names of what lies in a folder, sorted; [] where there is no folder. */
@@ -249,6 +251,7 @@ export const nodeFiles: Files = {
   remove: (path) => attempt("write", path, () => fs.rm(path, { recursive: true, force: true })),
   link,
   digest,
+  changed: async (path) => (await attempt("read", path, () => fs.stat(path))).mtimeMs,
   free: async (folder) => {
     const stat = await attempt("read", folder, () => fs.statfs(folder));
     return stat.bavail * stat.bsize;

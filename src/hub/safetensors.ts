@@ -129,19 +129,22 @@ function refused(path: string, faults: string[]): PeftError {
 }
 
 /**
- * Writes a safetensors file, the same bytes that Python's save_file writes, under a temporary name first.
- * Tensors given as functions are made one by one, so a model larger than memory can be written.
+ * Writes a safetensors file under a temporary name first: the same bytes that Python's save_file writes, or with `asGiven` the tensors
+ * in the order given. Tensors given as functions are made one by one, so a model larger than memory can be written.
  */
 export async function writeSafetensors(
   path: string,
   tensors: ReadonlyMap<string, TensorToWrite>,
   metadata: Readonly<Record<string, string>> = { format: "pt" },
   files: Files = nodeFiles,
+  asGiven = false,
 ): Promise<void> {
-  const order = [...tensors].sort(
-    ([nameA, a], [nameB, b]) =>
-      typeOrder.indexOf(a.dtype) - typeOrder.indexOf(b.dtype) || byCodePoint(nameA, nameB),
-  );
+  const order = [...tensors];
+  if (!asGiven)
+    order.sort(
+      ([nameA, a], [nameB, b]) =>
+        typeOrder.indexOf(a.dtype) - typeOrder.indexOf(b.dtype) || byCodePoint(nameA, nameB),
+    );
   await files.writeAtomic(path, content(order, metadata));
 }
 

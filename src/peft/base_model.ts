@@ -1,13 +1,15 @@
-import { checkEngine } from "../engine/engine.js";
+import { checkEngine, largestInt8Weight } from "../engine/engine.js";
+import { formats } from "../engine/formats/index.js";
 import { PeftError } from "../errors.js";
 import type { GenerationConfig } from "../generate/config.js";
 import { parseGenerationConfig } from "../generate/config.js";
 import type { Parameters } from "../graph/parameters.js";
 import { openCheckpoint } from "../hub/checkpoint.js";
-import { nodeFiles } from "../hub/files.js";
+import { environment, nodeFiles } from "../hub/files.js";
 import { readJsonObject } from "../hub/json.js";
 import type { ResolveOptions } from "../hub/resolve.js";
 import { resolveFolder } from "../hub/resolve.js";
+import { hubSettings } from "../hub/settings.js";
 import { architectures } from "../models/index.js";
 import type { Architecture, ModelConfig, TaskType } from "../models/model.js";
 import { Adapter } from "./adapter.js";
@@ -17,6 +19,8 @@ import { generateWith } from "./generate.js";
 import type { BackwardOptions, BackwardResult, ForwardResult, PassOptions } from "./passes.js";
 import { backwardPass, forwardPass, lossPass } from "./passes.js";
 import { NO_ADAPTERS } from "./plan_run.js";
+import type { QuantizeEvent } from "./quantized.js";
+import { quantizedSources } from "./quantized.js";
 import type { RuntimeSettings } from "./runtime.js";
 import { Runtime } from "./runtime.js";
 import { saveModel } from "./save_model.js";
@@ -30,6 +34,9 @@ export interface LoadOptions extends RuntimeSettings, Omit<ResolveOptions, "file
   readonly config?: Readonly<Record<string, unknown>>;
   /** Of what is made new: heads that the checkpoint lacks, adapters. */
   readonly seed?: number;
+  /** Where quantized weights are kept. Default: PEFT_QUANTIZED_CACHE, else beside the Hub's cache. */
+  readonly quantizedCache?: string | undefined;
+  readonly quantizing?: ((event: QuantizeEvent) => void) | undefined;
 }
 
 /** What a forward and backward pass gave. */
@@ -110,7 +117,8 @@ export class PreTrainedModel<T extends TaskType = TaskType> {
     const configJson = { ...stored, ...options.config };
     const spec = specOf(configJson, task);
     takeInventory(spec);
-    const weights = await bindWeights(spec, await openCheckpoint(folder), options.seed ?? 0);
+    const bound = await bindWeights(spec, await openCheckpoint(folder), options.seed ?? 0);
+    const weights = { ...bound, sources: await sourcesIn(bound, options) };
     const generation = await readGeneration(folder, stored);
     return new PreTrainedModel({
       task,
@@ -203,6 +211,23 @@ export class PreTrainedModel<T extends TaskType = TaskType> {
     })();
     return this.#whole;
   }
+}
+
+/** Where the weights are in the format that was asked for. */
+async function sourcesIn(bound: BoundWeights, options: LoadOptions): Promise<BoundWeights["sources"]> {
+  const { load, quantizing, signal } = options;
+  if (load === undefined || load === "f32") return bound.sources;
+  if (!(load in formats))
+    throw new PeftError("option", {
+      what: `load is ${JSON.stringify(load)}.`,
+      why: `weights are held in ${Object.keys(formats).join(", ")}.`,
+      fix: "choose one of these, or leave it out.",
+    });
+  const { cacheDir } = await hubSettings(options, nodeFiles);
+  const beside = nodeFiles.join(nodeFiles.parent(cacheDir), "peft.js", "quantized");
+  const folder = options.quantizedCache ?? environment()["PEFT_QUANTIZED_CACHE"] ?? beside;
+  const largest = load === "int8" ? await largestInt8Weight() : 127;
+  return quantizedSources(bound, load, { folder, largest, progress: quantizing, signal });
 }
 
 async function readGeneration(

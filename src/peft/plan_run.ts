@@ -24,7 +24,8 @@ export interface View {
 export const NO_ADAPTERS: View = { adapters: [], gates: [] };
 
 /** How a step runs: in one piece, block by block, or block by block with weights read ahead of their use. */
-export type PlanName = "fused" | "checkpointed" | "streamed";
+export const PLAN_NAMES = ["fused", "checkpointed", "streamed"] as const;
+export type PlanName = (typeof PLAN_NAMES)[number];
 
 export interface Plan {
   readonly name: PlanName;

@@ -1,5 +1,6 @@
 import type { EngineSettings } from "../engine/engine.js";
 import { Engine } from "../engine/engine.js";
+import type { FormatName } from "../engine/formats/index.js";
 import type { Feed, HostTensor, RunResult, WeightSource, WeightType } from "../engine/messages.js";
 import { givenWeight } from "../engine/weight_source.js";
 import { internal } from "../errors.js";
@@ -13,10 +14,18 @@ import type { BoundWeights } from "./weights.js";
 
 type Compiled = Pick<Planned, "inputs" | "gradients">;
 
-export interface RuntimeSettings extends EngineSettings {
-  /** Default: fused. */
-  readonly plan?: PlanName;
-  readonly recompute?: number;
+export interface RuntimeSettings extends Omit<EngineSettings, "resident" | "keep"> {
+  /** Default: auto, the fastest that fits. */
+  readonly plan?: PlanName | "auto" | undefined;
+  /** What a step may take: "4GB", or bytes. Default: what is free. */
+  readonly maxMemory?: string | number | undefined;
+  /** How many blocks, from the first, are computed again on the way back where a step runs block by block. Default: all. */
+  readonly recompute?: number | undefined;
+  /**
+   * How linear layers of blocks are held (int8, int4, nf4), or all matrices (f16, bf16): made once, into a cache. Default: as the
+   * checkpoint has them, computed in f32.
+   */
+  readonly load?: FormatName | undefined;
 }
 
 /** A change of the base's weights that will be taken back. */
@@ -59,21 +68,18 @@ export class Runtime {
   constructor(weights: BoundWeights, settings: RuntimeSettings) {
     this.weights = weights;
     this.#settings = settings;
-    const name = settings.plan ?? "fused";
-    this.#plan = {
-      name,
-      recompute: settings.recompute ?? Number.POSITIVE_INFINITY,
-      keep: settings.keep ?? (name === "streamed" ? 0 : Number.POSITIVE_INFINITY),
-    };
+    const name = settings.plan === undefined || settings.plan === "auto" ? "fused" : settings.plan;
+    const all = Number.POSITIVE_INFINITY;
+    this.#plan = { name, recompute: settings.recompute ?? all, keep: name === "streamed" ? 0 : all };
   }
 
   engine(): Promise<Engine> {
     const sources = new Map([...this.weights.sources, ...this.#overrides]);
-    const { plan, keep } = this.#settings;
-    this.#engine ??= Engine.open(sources, {
-      ...this.#settings,
-      ...(plan === "streamed" ? { keep: keep ?? 0 } : {}),
-    });
+    const { name, keep } = this.#plan;
+    const { load } = this.#settings;
+    const casts = name !== "fused" || load === "f16" || load === "bf16";
+    const resident = casts ? "stored" : "f32";
+    this.#engine ??= Engine.open(sources, { ...this.#settings, resident, keep });
     return this.#engine;
   }
 

@@ -14,6 +14,8 @@ export interface Inventory {
   readonly linears: ReadonlyMap<string, LinearSite>;
   readonly embeddings: ReadonlyMap<string, EmbeddingSite>;
   readonly weights: ReadonlyMap<string, readonly number[]>;
+  /** Paths of repeated parts: what lies below is fed block by block. */
+  readonly blocks: readonly string[];
   /** How many positions a sequence can take; undefined: they have no end. */
   readonly positions: number | undefined;
 }
@@ -49,6 +51,9 @@ export class ModelTrace implements Trace {
   readonly weights: Map<string, readonly number[]> = new Map();
   positions: number | undefined;
   readonly options: TraceOptions;
+  get blocks(): readonly string[] {
+    return this.g.blocks.map((block) => block.name);
+  }
   /** Per sample: keys of the random numbers of this step. */
   readonly randomKey: Tensor | undefined;
   readonly #dropouts: Map<string, number> = new Map();

@@ -46,7 +46,11 @@ async function checkModel(
   expected: Expected,
   resident: "f32" | "stored",
 ): Promise<Check[]> {
-  const model = await PreTrainedModel.load(TASK, join(folder, name), { resident });
+  const model = await PreTrainedModel.load(
+    TASK,
+    join(folder, name),
+    resident === "f32" ? {} : { plan: "streamed" },
+  );
   try {
     const { logits } = await model.forward(batch as Inputs<typeof TASK>);
     const key = resident === "f32" ? "formats.logits" : "formats.logits, weights as stored";

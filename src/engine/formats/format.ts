@@ -29,6 +29,8 @@ export interface StoredWeight {
 export interface WeightFormat {
   readonly name: string;
   readonly parts: (shape: readonly number[], transposed: boolean) => Readonly<Record<string, PartType>>;
+  /** Whether it can hold a matrix of this shape; absent: any. */
+  readonly fits?: (shape: readonly number[], transposed: boolean) => boolean;
   /** The whole weight in f32, of its shape. */
   readonly weight: (o: OnnxGraph, w: StoredWeight) => string;
   /** x W^T, or x W where `transposed`: forward where `transposed` is the weight's own, else the gradient by the input. */
