@@ -4,9 +4,9 @@ import type { Inputs } from "../src/peft/feeds.js";
 import { getPeftModel } from "../src/peft/peft_model.js";
 import { below, random } from "../src/random.js";
 import { AdamW } from "../src/train/adamw.js";
+import { shapeOf } from "../tools/shapes/shapes.js";
 import { runReference } from "./python.js";
 import { randomModel } from "./random_model.js";
-import { shapes } from "./shapes.js";
 
 export interface StepBench {
   readonly model: string;
@@ -21,7 +21,7 @@ export interface StepBench {
 /** One LoRA training step (r = 8 on the default targets) on a model of true shape, beside Python's. */
 export async function benchStep(o: StepBench): Promise<void> {
   const folder = await randomModel(o.model, o.layers);
-  const { task } = shapes[o.model]!;
+  const { task } = shapeOf(o.model);
   const base = await PreTrainedModel.load(task, folder, { threads: o.threads });
   const model = getPeftModel(base, new LoraConfig({ r: 8, loraAlpha: 32 }));
   console.log(model.trainableParametersLine());
