@@ -37,7 +37,7 @@ export class OnnxGraph {
   readonly #prefix: string;
   #count = 0;
   readonly #constants: Map<string, string> = new Map();
-  readonly #once: Map<string, string> = new Map();
+  readonly #once: Map<string, readonly string[]> = new Map();
   #opset = OPSET;
 
   constructor(prefix = "v") {
@@ -84,12 +84,24 @@ export class OnnxGraph {
     attributes: Readonly<Record<string, Attribute>> = {},
     domain = "",
   ): string {
+    return this.onceNodes(op, inputs, attributes, 1, domain)[0]!;
+  }
+
+  /** The same for a node of several results. */
+  onceNodes(
+    op: string,
+    inputs: readonly string[],
+    attributes: Readonly<Record<string, Attribute>>,
+    count: number,
+    domain = "",
+  ): readonly string[] {
     const key = `${domain}${op}(${inputs})${JSON.stringify(attributes)}`;
     const known = this.#once.get(key);
     if (known !== undefined) return known;
-    const made = this.node(op, inputs, attributes, domain);
-    this.#once.set(key, made);
-    return made;
+    const outputs = Array.from({ length: count }, () => this.fresh());
+    this.nodes(op, inputs, attributes, outputs, domain);
+    this.#once.set(key, outputs);
+    return outputs;
   }
 
   /** Bits of one type read as another of the same width. */

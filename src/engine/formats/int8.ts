@@ -1,5 +1,5 @@
 import type { OnnxGraph } from "../onnx.js";
-import type { WeightFormat } from "./format.js";
+import type { StoredWeight, WeightFormat } from "./format.js";
 import { elements } from "./format.js";
 
 /** Levels of an activation: one byte around a zero point, so that the largest of a row is 127 from it. */
@@ -11,6 +11,7 @@ const ZERO_POINT = 128;
  * one byte with a scale per row, made as they come. Products run on int8 kernels both ways:
  *   y = m/127 (x 127/m) Wq s      with m = max |x| of each row
  *   dx = the same of dy s, with Wq transposed
+ * Columns of x with outliers go through f32.
  * Reference: bitsandbytes/autograd/_functions.py
  */
 export const int8: WeightFormat = {
@@ -28,7 +29,7 @@ export const int8: WeightFormat = {
   },
   linear: (o, x, w, transposed) => {
     const [data, scale] = [w.parts["data"]!, w.parts["scale"]!];
-    if (transposed === w.transposed) return product(o, x, data, scale);
+    if (transposed === w.transposed) return forward(o, x, w);
     const flipped = o.once("Transpose", [data], { perm: [1, 0] });
     return product(o, o.once("Mul", [x, scale]), flipped, o.constant("f32", [1], []));
   },
@@ -38,6 +39,30 @@ export const int8: WeightFormat = {
     return transposed ? packColumns(data, inDim, outDim, largest) : packRows(data, inDim, outDim, largest);
   },
 };
+
+/**
+ * The columns of x with the largest values go through f32 (section 3): a few features of a trained transformer are so much larger than
+ * the rest that one scale for all would leave the rest nothing. Which ones they are is found anew in each product.
+ */
+function forward(o: OnnxGraph, x: string, w: StoredWeight): string {
+  const [data, scale] = [w.parts["data"]!, w.parts["scale"]!];
+  const [inDim] = matrix(w.shape, w.transposed);
+  if (inDim < FEW_COLUMNS) return product(o, x, data, scale);
+  const rows = o.once("Reshape", [x, o.ints([-1, inDim])]);
+  const most = o.once("ReduceMax", [o.once("Abs", [rows]), o.ints([0])], { keepdims: 0 });
+  const [, columns] = o.onceNodes("TopK", [most, o.ints([OUTLIERS])], {}, 2) as [string, string];
+  const ones = o.once("Expand", [o.constant("f32", [1], []), o.ints([inDim])]);
+  const zeros = o.once("Expand", [o.constant("f32", [0], []), o.ints([OUTLIERS])]);
+  const rest = o.once("Mul", [x, o.once("ScatterElements", [ones, columns, zeros], { axis: 0 })]);
+  const few = o.once("Gather", [x, columns], { axis: -1 });
+  const byteRows = o.node("Cast", [o.node("Gather", [data, columns], { axis: 0 })], { to: 1 });
+  const outlying = o.node("MatMul", [few, o.node("Mul", [byteRows, scale])]);
+  return o.node("Add", [product(o, rest, data, scale), outlying]);
+}
+
+/** Columns that go through f32, of matrices that have many more. */
+const OUTLIERS = 16;
+const FEW_COLUMNS = 8 * OUTLIERS;
 
 function matrix(shape: readonly number[], transposed: boolean): [inDim: number, outDim: number] {
   const [a, b] = shape as [number, number];
