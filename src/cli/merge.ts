@@ -40,9 +40,8 @@ async function run(settings: Settings, terminal: Terminal): Promise<number> {
   await terminal.checkWritable(output);
   const { base, adapted } = await openModel(settings, terminal);
   try {
-    const merged = await adapted!.mergeAndUnload({ safe: true });
     const dtype = settings.text("dtype") as "f32" | "f16" | "bf16";
-    await merged.savePretrained(output, { dtype });
+    await adapted!.saveMerged(output, { dtype });
     terminal.print(
       `Merged "${adapter}" into "${base.name}". The whole model is in "${output}", in ${dtype}.`,
     );

@@ -68,8 +68,18 @@ function brainToF32(x: Uint16Array): Float32Array {
   return new Float32Array(bits.buffer);
 }
 
-/** Exponents differ by 127 - 15 = 112, mantissas by 13 bits; subnormals are m 2^-24. */
+/** Large arrays look their values up. */
 function halfToF32(x: Uint16Array): Float32Array {
+  if (x.length <= 1 << 16) return halves(x);
+  const table = halves(Uint16Array.from({ length: 1 << 16 }, (_, i) => i));
+  const bits = new Uint32Array(table.buffer);
+  const out = new Uint32Array(x.length); // bits, so that NaNs stay as they are
+  for (let i = 0; i < x.length; i++) out[i] = bits[x[i]!]!;
+  return new Float32Array(out.buffer);
+}
+
+/** Exponents differ by 127 - 15 = 112, mantissas by 13 bits; subnormals are m 2^-24. */
+function halves(x: Uint16Array): Float32Array {
   const y = new Float32Array(x.length);
   const bits = new Uint32Array(y.buffer);
   for (let i = 0; i < x.length; i++) {

@@ -1,7 +1,7 @@
 import { PeftError } from "../errors.js";
 import type { Adapter } from "./adapter.js";
 import { checkTogether } from "./checks.js";
-import { mergedWeights } from "./merge.js";
+import { mergedWeights, mergers } from "./merge.js";
 import type { Loan, Runtime } from "./runtime.js";
 
 /**
@@ -30,8 +30,15 @@ export class BaseChanges {
     return [...this.#residuals.keys()];
   }
 
+  /** Weights of the base with adapters merged, one by one as they are asked for; the base itself stays as it is. */
+  mergers(adapters: readonly Adapter[]): Map<string, () => Promise<Float32Array>> {
+    checkTogether(adapters);
+    return mergers(this.#runtime, adapters);
+  }
+
   /** The base without what this adapter keeps. Throws "adapter-config" where its weights are changed already. */
   async reduce(adapter: Adapter, residuals: ReadonlyMap<string, Float32Array>): Promise<void> {
+    refuseQuantized(this.#runtime, `The adapter "${adapter.name}" cannot start on this base`);
     const [loan] = this.#runtime.loans;
     if (loan !== undefined)
       throw new PeftError("adapter-config", {
@@ -60,6 +67,7 @@ export class BaseChanges {
         why: `another PeftModel changed its weights: ${other.what}.`,
         fix: "unmerge or unload there first, or load the base once more.",
       });
+    refuseQuantized(this.#runtime, `The adapters ${names} cannot be merged in place`);
     checkTogether([...this.merged, ...adapters]);
     const weights = await mergedWeights(this.#runtime, adapters, safe);
     const loan = await this.#runtime.lend(this, `${names} are merged`, weights);
@@ -80,4 +88,15 @@ export class BaseChanges {
     this.#residuals.clear();
     this.#merged = [];
   }
+}
+
+/** Weights of 8 or 4 bits stay as they are: what an adapter adds is finer than their steps. */
+function refuseQuantized(runtime: Runtime, what: string): void {
+  const format = runtime.quantized;
+  if (format === undefined) return;
+  throw new PeftError("adapter-config", {
+    what: `${what}: its base is held in ${format}.`,
+    why: "the base's weights would have to change, and are rounded too coarsely to hold what the adapter adds.",
+    fix: "write the merged model in full precision, straight from the checkpoint to the disk: saveMerged(folder), or `peft merge`; or load the base without load.",
+  });
 }

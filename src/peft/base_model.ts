@@ -191,7 +191,7 @@ export class PreTrainedModel<T extends TaskType = TaskType> {
   /** Writes config.json and model.safetensors as transformers reads them. */
   async savePretrained(folder: string, options: { dtype?: "f32" | "f16" | "bf16" } = {}): Promise<void> {
     const whole = await this.#whole;
-    const changed = new Map([...(whole?.entries.values() ?? [])].map((e) => [e.key, e.data]));
+    const changed = new Map([...(whole?.entries.values() ?? [])].map((e) => [e.key, () => e.data]));
     await saveModel(this, changed, folder, options.dtype);
   }
 

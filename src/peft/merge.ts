@@ -18,21 +18,73 @@ export async function mergedWeights(
   safe: boolean,
 ): Promise<MergedWeights> {
   const merged: MergedWeights = new Map();
-  for (const adapter of adapters) {
-    checkMergeable(adapter, runtime.weights.inventory);
-    for (const [name, key] of adapter.replaced) merged.set(name, adapter.entry(key).data.slice());
-    for (const site of adapter.sites.values()) await mergeSite(runtime, adapter, site, merged);
-    for (const [path, rows] of adapter.tokens) {
-      const { weight, dim } =
-        runtime.weights.inventory.embeddings.get(path) ?? internal(`no embedding ${path}`);
-      const table = merged.get(weight) ?? (await runtime.weight(weight)).slice();
-      for (const [i, id] of rows.ids.entries())
-        table.set(adapter.entry(rows.entry).data.subarray(i * dim, (i + 1) * dim), id * dim);
-      merged.set(weight, table);
-    }
-  }
+  for (const [name, make] of mergers(runtime, adapters)) merged.set(name, await make());
   if (safe) checkFinite(merged);
   return merged;
+}
+
+/** The same, weight by weight as they are asked for, so that a model larger than memory can be written. */
+export function mergers(
+  runtime: Runtime,
+  adapters: readonly Adapter[],
+): Map<string, () => Promise<Float32Array>> {
+  const { inventory } = runtime.weights;
+  for (const adapter of adapters) checkMergeable(adapter, inventory);
+  const changed = adapters.flatMap((adapter) => [
+    ...adapter.replaced.keys(),
+    ...[...adapter.sites.values()].flatMap(({ site }) =>
+      "bias" in site && site.bias !== undefined ? [site.weight, site.bias] : [site.weight],
+    ),
+    ...[...adapter.tokens.keys()].map((path) => embeddingOf(inventory, path).weight),
+  ]);
+  const make = async (name: string): Promise<Float32Array> => {
+    let data = await runtime.weight(name);
+    for (const adapter of adapters) data = await mergeOne(runtime, adapter, name, data);
+    return data;
+  };
+  return new Map(changed.map((name) => [name, () => make(name)]));
+}
+
+/** The same, refusing what is not finite. */
+export function checked(
+  made: ReadonlyMap<string, () => Promise<Float32Array>>,
+): Map<string, () => Promise<Float32Array>> {
+  const check = async (name: string, make: () => Promise<Float32Array>): Promise<Float32Array> => {
+    const data = await make();
+    checkFinite(new Map([[name, data]]));
+    return data;
+  };
+  return new Map([...made].map(([name, make]) => [name, () => check(name, make)]));
+}
+
+function embeddingOf(inventory: Inventory, path: string): { weight: string; dim: number } {
+  return inventory.embeddings.get(path) ?? internal(`no embedding ${path}`);
+}
+
+/** What one adapter makes of a weight. */
+async function mergeOne(
+  runtime: Runtime,
+  adapter: Adapter,
+  name: string,
+  before: Float32Array,
+): Promise<Float32Array> {
+  const own = adapter.replaced.get(name);
+  let data = own === undefined ? before : adapter.entry(own).data.slice();
+  for (const adapted of adapter.sites.values()) {
+    const { site } = adapted;
+    if (site.weight === name) data = (await mergeSite(runtime, adapter, adapted, data)).weight;
+    else if ("bias" in site && site.bias === name)
+      data =
+        (await mergeSite(runtime, adapter, adapted, await runtime.weight(site.weight), data)).bias ?? data;
+  }
+  for (const [path, rows] of adapter.tokens) {
+    const { weight, dim } = embeddingOf(runtime.weights.inventory, path);
+    if (weight !== name) continue;
+    data = data.slice();
+    for (const [i, id] of rows.ids.entries())
+      data.set(adapter.entry(rows.entry).data.subarray(i * dim, (i + 1) * dim), id * dim);
+  }
+  return data;
 }
 
 function checkMergeable(adapter: Adapter, inventory: Inventory): void {
@@ -77,42 +129,52 @@ function checkFinite(merged: MergedWeights): void {
   });
 }
 
+/** One program for all layers of a shape: each is a block. */
 async function mergeSite(
   runtime: Runtime,
   adapter: Adapter,
   adapted: AdaptedSite<typeof adapter.config>,
-  merged: MergedWeights,
-): Promise<void> {
+  weight: Float32Array,
+  bias?: Float32Array,
+): Promise<{ weight: Float32Array; bias: Float32Array | undefined }> {
   const { site } = adapted;
   const shape = runtime.weights.inventory.weights.get(site.weight) ?? internal(`no weight ${site.weight}`);
   const biasName = "bias" in site ? site.bias : undefined;
-  const now = async (name: string): Promise<Float32Array> => merged.get(name) ?? (await runtime.weight(name));
-  const feeds: Record<string, HostTensor> = {
-    baseWeight: { dtype: "f32", shape, data: await now(site.weight) },
-  };
+  const feeds: Record<string, HostTensor> = { baseWeight: { dtype: "f32", shape, data: weight } };
   if (biasName !== undefined) {
-    const data = await now(biasName);
+    const data = bias ?? (await runtime.weight(biasName));
     feeds["baseBias"] = { dtype: "f32", shape: [data.length], data };
   }
-  const write = (trace: ModelTrace): { outputs: Record<string, Tensor> } => {
-    const { g } = trace;
-    const common = {
-      g,
+  const write = ({ g, ...trace }: MergeTrace): { outputs: Record<string, Tensor> } => {
+    const inputs = {
       weight: g.input("baseWeight", shape),
-      bias: biasName === undefined ? undefined : g.input("baseBias", feeds["baseBias"]!.shape),
-      p: (key: string) => trace.entry(0, `${site.path}.${key}`),
-      scale: g.input(`0/scale:${site.path}`, []),
+      ...(biasName === undefined ? {} : { bias: g.input("baseBias", feeds["baseBias"]!.shape) }),
     };
-    const result =
-      adapted.kind === "linear"
-        ? adapted.method.merge!({ ...common, site: adapted.site }, adapter.config)
-        : adapted.method.merge!({ ...common, site: adapted.site }, adapter.config);
-    return {
-      outputs: result.bias ? { weight: result.weight, bias: result.bias } : { weight: result.weight },
+    const body = ({ weight, bias }: { weight: Tensor; bias?: Tensor }): Record<string, Tensor> => {
+      const p = (key: string): Tensor => trace.entry(`${site.path}.${key}`);
+      const common = { g, weight, bias, p, scale: g.input(`0/scale:${site.path}`, []) };
+      const made =
+        adapted.kind === "linear"
+          ? adapted.method.merge!({ ...common, site: adapted.site }, adapter.config)
+          : adapted.method.merge!({ ...common, site: adapted.site }, adapter.config);
+      return made.bias ? { weight: made.weight, bias: made.bias } : { weight: made.weight };
     };
+    return { outputs: g.block(site.path, inputs, {}, body) };
   };
   const view = { adapters: [adapter], gates: [1] };
-  const { outputs } = await runtime.run({ kind: `merge ${site.path}`, view, write, feeds });
-  merged.set(site.weight, outputs["weight"]!.data as Float32Array);
-  if (outputs["bias"] !== undefined) merged.set(biasName!, outputs["bias"].data as Float32Array);
+  const request = {
+    kind: `merge ${site.path}`,
+    view,
+    write: (trace: ModelTrace) => write({ g: trace.g, entry: (key) => trace.entry(0, key) }),
+    feeds,
+    apart: true,
+  };
+  const { outputs } = await runtime.run(request);
+  const floats = (name: string): Float32Array | undefined => outputs[name]?.data as Float32Array | undefined;
+  return { weight: floats("weight")!, bias: floats("bias") };
+}
+
+interface MergeTrace {
+  readonly g: ModelTrace["g"];
+  readonly entry: (key: string) => Tensor;
 }

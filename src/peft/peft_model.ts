@@ -26,9 +26,11 @@ import { checkBias, checkName, checkTask, checkTogether, checkTrainable } from "
 import type { Inputs } from "./feeds.js";
 import type { GenerateInput, GenerateSettings } from "./generate.js";
 import { generateWith } from "./generate.js";
+import { checked } from "./merge.js";
 import type { ForwardResult, PassOptions } from "./passes.js";
 import { backwardPass, forwardPass, lossPass } from "./passes.js";
 import type { View } from "./plan_run.js";
+import { saveModel } from "./save_model.js";
 import { mixedView, viewOf } from "./views.js";
 
 export interface AdapterOptions {
@@ -363,6 +365,21 @@ export class PeftModel<T extends TaskType = TaskType> {
     if (adapters.length > 0) await changes.merge(adapters, options.safe ?? false);
     changes.keep();
     return this.unload();
+  }
+
+  /**
+   * Writes the base with adapters merged into it as a plain Hub folder, weight by weight from the checkpoint in full precision: for bases
+   * that are larger than memory, or held in 8 or 4 bits. The model itself stays as it is.
+   */
+  async saveMerged(
+    folder: string,
+    options: { adapterNames?: readonly string[]; dtype?: "f32" | "f16" | "bf16"; safe?: boolean } = {},
+  ): Promise<void> {
+    await this.ready();
+    if (this.#changes.merged.length > 0) await this.unmergeAdapter();
+    const adapters = (options.adapterNames ?? this.#active).map((n) => this.#adapter(n));
+    const made = this.#changes.mergers(adapters);
+    await saveModel(this.base, options.safe === false ? made : checked(made), folder, options.dtype);
   }
 
   /** The base without any adapter. */

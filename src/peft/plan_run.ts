@@ -42,6 +42,8 @@ export interface RunRequest {
   readonly training?: boolean;
   readonly virtual?: boolean;
   readonly packed?: boolean;
+  /** Its blocks run by themselves whatever the plan, so that those of one kind share a session. */
+  readonly apart?: boolean;
   readonly write: (trace: ModelTrace) => Written;
   readonly feeds: Readonly<Record<string, Feed>>;
   readonly keep?: Readonly<Record<string, string>>;

@@ -1,6 +1,7 @@
 import type { EngineSettings } from "../engine/engine.js";
 import { Engine } from "../engine/engine.js";
 import type { FormatName } from "../engine/formats/index.js";
+import { formats } from "../engine/formats/index.js";
 import type { Feed, HostTensor, RunResult, WeightSource, WeightType } from "../engine/messages.js";
 import { givenWeight } from "../engine/weight_source.js";
 import { internal } from "../errors.js";
@@ -102,6 +103,12 @@ export class Runtime {
     return this.#overrides.get(name)?.parts["data"] as Float32Array | undefined;
   }
 
+  /** The format of 8 or 4 bits that the base's layers are held in, if any. */
+  get quantized(): FormatName | undefined {
+    const all = [...this.weights.sources.values()].map((source) => source.format);
+    return all.find((format) => formats[format].pack !== undefined);
+  }
+
   get loans(): readonly Loan[] {
     return this.#loans;
   }
@@ -188,7 +195,8 @@ export class Runtime {
   async #compile(engine: Engine, name: string, request: RunRequest): Promise<Compiled> {
     const known = this.#compiled.get(name);
     if (known !== undefined && engine.isCompiled(name)) return known;
-    const made = planRun(request, name, this.#plan, this.#planNames);
+    const plan: Plan = request.apart ? { ...this.#plan, name: "checkpointed" } : this.#plan;
+    const made = planRun(request, name, plan, this.#planNames);
     await engine.prepare(name, () => made.schedule);
     this.#compiled.set(name, made);
     return made;

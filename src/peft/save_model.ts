@@ -21,7 +21,7 @@ const COMPANIONS =
 /** Writes a plain Hub folder: config.json, model.safetensors (one tensor at a time), and the tokenizer's files. */
 export async function saveModel(
   model: Saved,
-  changed: ReadonlyMap<string, Float32Array>,
+  changed: ReadonlyMap<string, () => Float32Array | Promise<Float32Array>>,
   folder: string,
   dtype: "f32" | "f16" | "bf16" = "f32",
 ): Promise<void> {
@@ -34,7 +34,7 @@ export async function saveModel(
         dtype,
         shape: [...shape],
         data: async (): Promise<Uint8Array> =>
-          fromF32(changed.get(name) ?? (await runtime.weight(name)), dtype),
+          fromF32(await (changed.get(name)?.() ?? runtime.weight(name)), dtype),
       },
     ]),
   );
