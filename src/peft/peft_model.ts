@@ -27,9 +27,10 @@ import type { Inputs } from "./feeds.js";
 import type { GenerateInput, GenerateSettings } from "./generate.js";
 import { generateWith } from "./generate.js";
 import { checked } from "./merge.js";
-import type { ForwardResult, PassOptions } from "./passes.js";
+import type { ForwardResult } from "./passes.js";
 import { backwardPass, forwardPass, lossPass } from "./passes.js";
 import type { View } from "./plan_run.js";
+import type { PassOptions } from "./requests.js";
 import { saveModel } from "./save_model.js";
 import { mixedView, viewOf } from "./views.js";
 

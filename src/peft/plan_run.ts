@@ -4,6 +4,7 @@ import { isOp } from "../graph/ops.js";
 import type { Adapter } from "./adapter.js";
 import { blockwise } from "./blockwise.js";
 import { fused } from "./fused.js";
+import type { BatchSizes } from "./memory_batch.js";
 import type { Names, Planned } from "./planned.js";
 import type { TraceOptions } from "./trace.js";
 import { ModelTrace, parseEntryInput } from "./trace.js";
@@ -42,6 +43,8 @@ export interface RunRequest {
   readonly training?: boolean;
   readonly virtual?: boolean;
   readonly packed?: boolean;
+  /** Of a training step: what a plan is chosen by. */
+  readonly sizes?: BatchSizes;
   /** Its blocks run by themselves whatever the plan, so that those of one kind share a session. */
   readonly apart?: boolean;
   readonly write: (trace: ModelTrace) => Written;

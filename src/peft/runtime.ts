@@ -7,7 +7,11 @@ import { givenWeight } from "../engine/weight_source.js";
 import { internal } from "../errors.js";
 import type { Adapter, Entry } from "./adapter.js";
 import { EncoderStates } from "./encoder_states.js";
-import type { Plan, PlanName, RunRequest, View } from "./plan_run.js";
+import type { MemoryEstimate } from "./memory.js";
+import type { BatchSizes } from "./memory_batch.js";
+import type { PlanSettings } from "./plan_chooser.js";
+import { PlanChooser } from "./plan_chooser.js";
+import type { Plan, RunRequest, View } from "./plan_run.js";
 import { planRun, programName } from "./plan_run.js";
 import type { Names, Planned } from "./planned.js";
 import { entryInput, gateInput, scaleInput } from "./trace.js";
@@ -15,13 +19,7 @@ import type { BoundWeights } from "./weights.js";
 
 type Compiled = Pick<Planned, "inputs" | "gradients">;
 
-export interface RuntimeSettings extends Omit<EngineSettings, "resident" | "keep"> {
-  /** Default: auto, the fastest that fits. */
-  readonly plan?: PlanName | "auto" | undefined;
-  /** What a step may take: "4GB", or bytes. Default: what is free. */
-  readonly maxMemory?: string | number | undefined;
-  /** How many blocks, from the first, are computed again on the way back where a step runs block by block. Default: all. */
-  readonly recompute?: number | undefined;
+export interface RuntimeSettings extends PlanSettings, Omit<EngineSettings, "resident" | "keep"> {
   /**
    * How linear layers of blocks are held (int8, int4, nf4), or all matrices (f16, bf16): made once, into a cache. Default: as the
    * checkpoint has them, computed in f32.
@@ -56,7 +54,7 @@ export class Runtime {
   readonly #overrides: Map<string, WeightSource> = new Map();
   /** Changes of weights that will be taken back, the last one first. */
   readonly #loans: Loan[] = [];
-  readonly #plan: Plan;
+  readonly #chooser: PlanChooser;
   /** Encoders' outputs that need not be computed again. */
   readonly encoderStates: EncoderStates = new EncoderStates();
   readonly #planNames: Names = {
@@ -69,14 +67,12 @@ export class Runtime {
   constructor(weights: BoundWeights, settings: RuntimeSettings) {
     this.weights = weights;
     this.#settings = settings;
-    const name = settings.plan === undefined || settings.plan === "auto" ? "fused" : settings.plan;
-    const all = Number.POSITIVE_INFINITY;
-    this.#plan = { name, recompute: settings.recompute ?? all, keep: name === "streamed" ? 0 : all };
+    this.#chooser = new PlanChooser(weights, settings);
   }
 
   engine(): Promise<Engine> {
     const sources = new Map([...this.weights.sources, ...this.#overrides]);
-    const { name, keep } = this.#plan;
+    const { name, keep } = this.#chooser.plan;
     const { load } = this.#settings;
     const casts = name !== "fused" || load === "f16" || load === "bf16";
     const resident = casts ? "stored" : "f32";
@@ -155,8 +151,10 @@ export class Runtime {
   }
 
   async run(request: RunRequest): Promise<RunOutcome> {
-    const engine = await this.engine();
     const { view } = request;
+    const [adapter] = view.adapters;
+    if (request.sizes !== undefined && adapter !== undefined) await this.fit(adapter, request.sizes);
+    const engine = await this.engine();
     const name = this.#name(programName(request));
     const compiled = await this.#compile(engine, name, request);
     const feeds = { ...(await this.#adapterFeeds(engine, view, compiled)), ...request.feeds };
@@ -166,6 +164,20 @@ export class Runtime {
     const pack = compiled.gradients.map((input) => `gradient:${input}`);
     const result = await engine.run(name, used, { keep: request.keep ?? {}, pack });
     return { ...result, gradients: compiled.gradients };
+  }
+
+  /**
+   * Makes sure that steps with batches of these sizes fit the budget: chooses the plan, or another than before, in which case programs
+   * are compiled anew. Throws "option" where none fits.
+   */
+  async fit(adapter: Adapter, sizes: BatchSizes): Promise<void> {
+    if (!this.#chooser.choose(adapter, sizes)) return;
+    await this.close();
+  }
+
+  /** What the chosen plan is expected to take, where one was chosen. */
+  get memoryEstimate(): (MemoryEstimate & { readonly plan: Plan }) | undefined {
+    return this.#chooser.estimate;
   }
 
   async release(names: readonly string[]): Promise<void> {
@@ -195,8 +207,13 @@ export class Runtime {
   async #compile(engine: Engine, name: string, request: RunRequest): Promise<Compiled> {
     const known = this.#compiled.get(name);
     if (known !== undefined && engine.isCompiled(name)) return known;
-    const plan: Plan = request.apart ? { ...this.#plan, name: "checkpointed" } : this.#plan;
-    const made = planRun(request, name, plan, this.#planNames);
+    const { plan } = this.#chooser;
+    const made = planRun(
+      request,
+      name,
+      request.apart ? { ...plan, name: "checkpointed" } : plan,
+      this.#planNames,
+    );
     await engine.prepare(name, () => made.schedule);
     this.#compiled.set(name, made);
     return made;

@@ -2,9 +2,9 @@ import type { HostTensor } from "../engine/messages.js";
 import { internal } from "../errors.js";
 import type { Stepper } from "../generate/stepper.js";
 import { counting, filled, ids } from "./feeds.js";
-import { virtualOf } from "./passes.js";
 import type { View } from "./plan_run.js";
 import { prefixCache } from "./prefix.js";
+import { virtualOf } from "./requests.js";
 import type { Runtime } from "./runtime.js";
 import { writeEncode, writeStep } from "./write.js";
 

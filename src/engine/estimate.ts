@@ -1,0 +1,194 @@
+import { internal } from "../errors.js";
+import type { DimSource } from "../graph/dims.js";
+import { evalDim, findDims } from "../graph/dims.js";
+import type { Ops } from "../graph/ops.js";
+import { BYTES_OF } from "./estimate_ops.js";
+import type { WeightUse } from "./estimate_program.js";
+import { arenaBytes } from "./estimate_program.js";
+import type { StepResult } from "./estimate_steps.js";
+import { FedWeights, HeldValues } from "./estimate_steps.js";
+import { elements } from "./formats/format.js";
+import type { NamedProgram, Schedule, Step } from "./messages.js";
+import type { Program } from "./program.js";
+
+/** A weight of the model as the engine has it. */
+export interface StoredAs {
+  readonly format: string;
+  readonly bytes: number;
+  /** Under the model's name it is held in memory, as this; else it is mapped. */
+  readonly held: { readonly format: string; readonly bytes: number } | undefined;
+}
+
+export interface EstimateOptions {
+  readonly weight: (name: string) => StoredAs;
+  /** Shapes of what a run is fed, adapters' tensors included. */
+  readonly feeds: ReadonlyMap<string, readonly number[]>;
+  /** Bytes of weights fed block by block that stay in memory. */
+  readonly keep: number;
+}
+
+/** Bytes at a schedule's peak, by what they are for. */
+export interface ScheduleBytes {
+  /** Arenas of all sessions: intermediate results. */
+  readonly arenas: number;
+  /** Results that pass between steps. */
+  readonly between: number;
+  /** Weights fed block by block that are in memory. */
+  readonly blocks: number;
+  /** Other weights that are in memory. */
+  readonly held: number;
+  /** What a step touches of weights that are mapped. */
+  readonly mapped: number;
+  /** Nodes of all programs, and of all steps. */
+  readonly nodes: number;
+  readonly stepNodes: number;
+}
+
+/** Smaller results are left to the garbage collector, as `Sessions` has it. */
+const LARGE = 1 << 16;
+const PAGE = 4096;
+
+type Dims = Map<string, number>;
+type Shapes = Map<string, readonly number[]>;
+
+/** What running a schedule takes, without running it. */
+export function estimateSchedule(schedule: Schedule, options: EstimateOptions): ScheduleBytes {
+  const programs = new Map(schedule.programs.map((p) => [p.name, p]));
+  const shapes: Shapes = new Map(options.feeds);
+  const arenas = new Map<string, number>();
+  const values = new HeldValues();
+  const fed = new FedWeights((name) => options.weight(name).bytes, options.keep);
+  const named = new NamedWeights(options);
+  const { steps } = schedule;
+  let stepNodes = 0;
+  for (const [i, step] of steps.entries()) {
+    const program = programs.get(step.program) ?? internal(`no program ${step.program}`);
+    const dims = dimsOf(program, step, shapes, schedule.dims);
+    const results = resultsOf(program, step, dims, shapes, Object.keys(schedule.dims).length > 0);
+    if (!arenas.has(program.name)) arenas.set(program.name, arenaOf(program, dims, results, options));
+    values.run(step, results);
+    fed.run(step, steps[i + 1] ?? steps[0]!);
+    if (program.fed === undefined) named.read(program, dims);
+    stepNodes += program.program.nodes.length;
+  }
+  return {
+    arenas: [...arenas.values()].reduce((a, b) => a + b, 0),
+    between: values.most,
+    blocks: fed.bytes,
+    held: named.held,
+    mapped: named.mapped,
+    nodes: schedule.programs.reduce((n, p) => n + p.program.nodes.length, 0),
+    stepNodes,
+  };
+}
+
+/** Values of the dimensions that a step's program speaks of. */
+function dimsOf({ program }: NamedProgram, step: Step, shapes: Shapes, sources: Schedule["dims"]): Dims {
+  const dims: Dims = new Map();
+  const solve = (name: string, source: DimSource<readonly number[]>): void => {
+    if (dims.has(name)) return;
+    const { value, axis, less } = source;
+    dims.set(
+      name,
+      less.reduce<number>((n, d) => n - evalDim(d, dims), value[axis]!),
+    );
+  };
+  for (const [name, { value, ...rest }] of Object.entries(sources)) {
+    const shape = shapes.get(value) ?? internal(`no shape of "${value}"`);
+    solve(name, { value: shape, ...rest });
+  }
+  const inputs = program.nodes.flatMap((n) => {
+    if (n.op !== "input") return [];
+    const value = shapes.get(step.inputs[(n.attrs as Ops["input"]).name] ?? "");
+    return value === undefined ? [] : [{ shape: n.shape, value }];
+  });
+  for (const [name, source] of findDims(inputs)) solve(name, source);
+  return dims;
+}
+
+/** A step's results; their shapes go to `shapes`. */
+function resultsOf(
+  { program }: NamedProgram,
+  step: Step,
+  dims: Dims,
+  shapes: Shapes,
+  pools: boolean,
+): StepResult[] {
+  return program.outputs.flatMap(({ name, node }) => {
+    const value = step.outputs[name];
+    const { dtype, shape } = program.nodes[node]!;
+    if (value === undefined) return [];
+    const size = shape.map((d) => evalDim(d, dims));
+    shapes.set(value, size);
+    const bytes = BYTES_OF[dtype] * elements(size);
+    return [{ name, bytes, pooled: pools && dtype === "f32" && bytes >= LARGE }];
+  });
+}
+
+function arenaOf(
+  { program, fed }: NamedProgram,
+  dims: Dims,
+  results: readonly StepResult[],
+  options: EstimateOptions,
+): number {
+  const given = new Set(results.flatMap(({ name, pooled }) => (pooled ? [name] : [])));
+  const useOf = (name: string): WeightUse => {
+    const own = fed?.[name];
+    if (own !== undefined) return { format: own.format, fed: true };
+    const { format, held } = options.weight(name);
+    return { format: held?.format ?? format, fed: held !== undefined };
+  };
+  return arenaBytes(program, dims, useOf, given);
+}
+
+/** Weights that are bound by the model's names. */
+class NamedWeights {
+  readonly #options: EstimateOptions;
+  /** By name: what was touched of it where it is mapped. */
+  readonly #mapped: Map<string, number> = new Map();
+  readonly #held: Map<string, number> = new Map();
+
+  constructor(options: EstimateOptions) {
+    this.#options = options;
+  }
+
+  get mapped(): number {
+    return [...this.#mapped.values()].reduce((a, b) => a + b, 0);
+  }
+
+  get held(): number {
+    return [...this.#held.values()].reduce((a, b) => a + b, 0);
+  }
+
+  read({ program }: NamedProgram, dims: Dims): void {
+    const rows = rowsRead(program, dims);
+    for (const [i, node] of program.nodes.entries()) {
+      if (node.op !== "weight") continue;
+      const { name, shape } = node.attrs as Ops["weight"];
+      const { bytes, held } = this.#options.weight(name);
+      if (held !== undefined) this.#held.set(name, held.bytes);
+      else {
+        const row = Math.ceil(bytes / shape[0]! / PAGE) * PAGE;
+        const touched = Math.min(bytes, (rows.get(i) ?? Number.POSITIVE_INFINITY) * row);
+        this.#mapped.set(name, Math.max(this.#mapped.get(name) ?? 0, touched));
+      }
+    }
+  }
+}
+
+/** Nodes of which some rows only are read -> how many, at most. */
+function rowsRead({ nodes }: Program, dims: Dims): Map<number, number> {
+  const rows = new Map<number, number>();
+  const whole = new Set<number>();
+  for (const { op, attrs, inputs } of nodes)
+    for (const [k, from] of inputs.entries()) {
+      if (op !== "gather" || k !== 0 || (attrs as Ops["gather"]).axis !== 0) {
+        whole.add(from);
+        continue;
+      }
+      const ids = nodes[inputs[1]!]!.shape.map((d) => evalDim(d, dims));
+      rows.set(from, (rows.get(from) ?? 0) + elements(ids));
+    }
+  for (const node of whole) rows.delete(node);
+  return rows;
+}

@@ -1,0 +1,241 @@
+import type { Shape } from "../graph/dims.js";
+import { evalDim } from "../graph/dims.js";
+import type { Ops } from "../graph/ops.js";
+import type { Chunk } from "./arena.js";
+import { Arena } from "./arena.js";
+import { BYTES_OF, costOf } from "./estimate_ops.js";
+import { elements } from "./formats/format.js";
+import type { Program, ProgramNode } from "./program.js";
+
+/** How a program reads one of its weights. */
+export interface WeightUse {
+  readonly format: string;
+  /** Its parts are inputs of every run; else they are mapped. */
+  readonly fed: boolean;
+}
+
+/** A piece of memory in the arena; several values may be views of it. */
+interface Piece {
+  readonly bytes: number;
+  /** Nodes that read it and have not run. */
+  readers: number;
+  chunk: Chunk | undefined;
+}
+
+/** A node as ONNX Runtime runs it. */
+interface Kernel {
+  readonly index: number;
+  readonly after: Kernel[];
+  readonly reads: Piece[];
+  readonly makes: Piece[];
+  readonly scratch: readonly number[];
+  readers: number;
+}
+
+/** One value of a program: who makes it, and where it is; undefined: it comes from outside. */
+interface Value {
+  readonly kernel: Kernel | undefined;
+  readonly piece: Piece | undefined;
+}
+
+const OUTSIDE: Value = { kernel: undefined, piece: undefined };
+
+/**
+ * Bytes that a program's arena grows to over several runs: its kernels in the order in which ONNX Runtime runs them, each result taken
+ * when it is made and given back after its last reader. `given`: outputs that are written to buffers of the caller.
+ */
+export function arenaBytes(
+  program: Program,
+  dims: ReadonlyMap<string, number>,
+  useOf: (weight: string) => WeightUse,
+  given: ReadonlySet<string>,
+): number {
+  const kernels = inOrder(new Kernels(program, dims, useOf).build(given));
+  const arena = new Arena();
+  for (let run = 0; run < RUNS; run++) {
+    const readers = new Map<Piece, number>();
+    for (const k of kernels) for (const piece of k.reads) readers.set(piece, piece.readers);
+    for (const k of kernels) runKernel(k, arena, readers);
+    for (const k of kernels) for (const piece of k.makes) release(piece, arena);
+  }
+  return arena.touched;
+}
+
+/** Later runs find the arena as former ones left it: in other pieces. */
+const RUNS = 2;
+
+function runKernel(kernel: Kernel, arena: Arena, readers: Map<Piece, number>): void {
+  for (const piece of kernel.makes) piece.chunk = arena.take(piece.bytes);
+  const scratch = kernel.scratch.map((bytes) => arena.take(bytes));
+  for (const chunk of scratch) arena.give(chunk);
+  for (const piece of kernel.reads) {
+    const left = readers.get(piece)! - 1;
+    readers.set(piece, left);
+    if (left === 0) release(piece, arena);
+  }
+}
+
+function release(piece: Piece, arena: Arena): void {
+  if (piece.chunk !== undefined) arena.give(piece.chunk);
+  piece.chunk = undefined;
+}
+
+class Kernels {
+  readonly #program: Program;
+  readonly #useOf: (weight: string) => WeightUse;
+  readonly #elements: (shape: Shape) => number;
+  readonly #dim: (dim: Shape[number]) => number;
+  readonly #values: Value[] = [];
+  readonly #kernels: Kernel[] = [];
+  /** Weights in f32, brought there once. */
+  readonly #whole: Map<number, Value> = new Map();
+  readonly #extra: Map<number, Value[]> = new Map();
+
+  constructor(program: Program, dims: ReadonlyMap<string, number>, useOf: (weight: string) => WeightUse) {
+    this.#program = program;
+    this.#useOf = useOf;
+    const known = new Map<Shape[number], number>();
+    this.#dim = (dim) => {
+      if (typeof dim === "number") return dim;
+      if (!known.has(dim)) known.set(dim, evalDim(dim, dims));
+      return known.get(dim)!;
+    };
+    this.#elements = (shape) => elements(shape.map(this.#dim));
+  }
+
+  build(given: ReadonlySet<string>): Kernel[] {
+    const wanted = wantedResults(this.#program);
+    for (const [i, node] of this.#program.nodes.entries()) this.#values.push(this.#add(i, node, wanted));
+    for (const { name, node } of this.#program.outputs) this.#output(node, given.has(name));
+    for (const { reads } of this.#kernels) for (const piece of reads) piece.readers++;
+    return this.#kernels;
+  }
+
+  #add(i: number, node: ProgramNode, wanted: ReadonlyMap<number, ReadonlyMap<number, ProgramNode>>): Value {
+    if (node.op === "input" || node.op === "weight" || node.op === "constant") return OUTSIDE;
+    if (node.op === "aux") {
+      const { index } = node.attrs as Ops["aux"];
+      return this.#extra.get(node.inputs[0]!)![index]!;
+    }
+    const more = wanted.get(i) ?? NONE;
+    const aux = [...more.values()];
+    const input = (k: number): Shape => this.#program.nodes[node.inputs[k]!]!.shape;
+    const cost = costOf(node, {
+      elements: this.#elements,
+      dim: this.#dim,
+      input,
+      wanted: new Set(more.keys()),
+    });
+    const weight = this.#weightRead(node);
+    const reads = node.inputs.map((from) => (from === weight ? this.#stored(node, from) : this.#read(from)));
+    const scratch = [...(cost.scratch ?? [])];
+    if (cost.alias) return { kernel: this.#kernel(reads, [], scratch), piece: reads[0]!.piece };
+    const made = [node, ...aux].map((y) => piece(BYTES_OF[y.dtype] * this.#elements(y.shape)));
+    const kernel = this.#kernel(reads, made, scratch);
+    const extra: Value[] = [];
+    for (const [k, index] of [...more.keys()].entries()) extra[index] = { kernel, piece: made[k + 1] };
+    if (more.size > 0) this.#extra.set(i, extra);
+    return { kernel, piece: made[0] };
+  }
+
+  #kernel(values: readonly Value[], makes: Piece[], scratch: readonly number[]): Kernel {
+    const after = [...new Set(values.flatMap(({ kernel }) => kernel ?? []))];
+    const reads = [...new Set(values.flatMap(({ piece }) => piece ?? []))];
+    for (const k of after) k.readers++;
+    const kernel = { index: this.#kernels.length, after, reads, makes, scratch, readers: 0 };
+    this.#kernels.push(kernel);
+    return kernel;
+  }
+
+  /** The input that a node reads in the weight's own format. */
+  #weightRead({ op, attrs, inputs }: ProgramNode): number | undefined {
+    if (op === "linear" || op === "crossEntropy") return inputs[1];
+    return op === "gather" && (attrs as Ops["gather"]).axis === 0 ? inputs[0] : undefined;
+  }
+
+  #stored(node: ProgramNode, from: number): Value {
+    const source = this.#program.nodes[from]!;
+    if (source.op !== "weight") return this.#values[from]!;
+    const { format } = this.#useOf((source.attrs as Ops["weight"]).name);
+    if (node.op === "gather") {
+      const rows = this.#elements(node.shape);
+      return format === "f32" ? OUTSIDE : this.#temporary([piece(2 * rows)]);
+    }
+    return this.#inF32(from);
+  }
+
+  #read(from: number): Value {
+    return this.#program.nodes[from]!.op === "weight" ? this.#inF32(from) : this.#values[from]!;
+  }
+
+  #temporary(makes: Piece[]): Value {
+    return { kernel: this.#kernel([], makes, []), piece: makes[0] };
+  }
+
+  /** A weight of another type in f32: a copy that lives from its first use to its last. */
+  #inF32(from: number): Value {
+    const { name, shape } = this.#program.nodes[from]!.attrs as Ops["weight"];
+    const { format, fed } = this.#useOf(name);
+    if (format === "f32") return OUTSIDE;
+    const known = this.#whole.get(from);
+    if (known !== undefined) return known;
+    const n = elements(shape);
+    const stored = fed ? this.#temporary([piece(2 * n)]) : OUTSIDE;
+    const copy = piece(4 * n);
+    const made = { kernel: this.#kernel([stored], [copy], []), piece: copy };
+    this.#whole.set(from, made);
+    return made;
+  }
+
+  /** A result of the program; one that others read too, or that is a view, is copied out. */
+  #output(node: number, given: boolean): void {
+    const value = this.#values[node]!;
+    const { dtype, shape } = this.#program.nodes[node]!;
+    const { kernel, piece: own } = value;
+    const bytes = BYTES_OF[dtype] * this.#elements(shape);
+    if (kernel === undefined || own === undefined || kernel.readers > 0 || !kernel.makes.includes(own)) {
+      this.#kernel([value], given ? [] : [piece(bytes)], []);
+      return;
+    }
+    if (given) kernel.makes.splice(kernel.makes.indexOf(own), 1);
+  }
+}
+
+const NONE: ReadonlyMap<number, ProgramNode> = new Map();
+
+function piece(bytes: number): Piece {
+  return { bytes, readers: 0, chunk: undefined };
+}
+
+/** Results beyond the first that are asked for: node -> which -> the node that stands for it. */
+function wantedResults(program: Program): Map<number, Map<number, ProgramNode>> {
+  const wanted = new Map<number, Map<number, ProgramNode>>();
+  for (const node of program.nodes)
+    if (node.op === "aux") {
+      const of = node.inputs[0]!;
+      wanted.set(of, (wanted.get(of) ?? new Map()).set((node.attrs as Ops["aux"]).index, node));
+    }
+  return wanted;
+}
+
+/** Back from the results, the last one first, each kernel after what it reads: the order of ONNX Runtime's `ReverseDFSFrom`. */
+function inOrder(kernels: readonly Kernel[]): Kernel[] {
+  const ordered: Kernel[] = [];
+  const seen = new Set<Kernel>();
+  const open: { readonly kernel: Kernel; readonly leave: boolean }[] = kernels
+    .filter((k) => k.readers === 0)
+    .map((kernel) => ({ kernel, leave: false }));
+  while (open.length > 0) {
+    const { kernel, leave } = open.pop()!;
+    if (leave) {
+      ordered.push(kernel);
+      continue;
+    }
+    if (seen.has(kernel)) continue;
+    seen.add(kernel);
+    open.push({ kernel, leave: true });
+    const before = [...kernel.after].sort((a, b) => a.index - b.index);
+    for (const k of before) if (!seen.has(k)) open.push({ kernel: k, leave: false });
+  }
+  return ordered;
+}

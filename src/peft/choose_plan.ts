@@ -1,0 +1,77 @@
+import { PeftError } from "../errors.js";
+import type { Countable, MemoryChoice, MemoryEstimate, TrainingShape } from "./memory.js";
+import { TrainingMemory } from "./memory.js";
+import type { Plan, PlanName } from "./plan_run.js";
+
+/** What a budget is for. */
+export interface PlanQuestion extends Pick<MemoryChoice, "format" | "stored"> {
+  /** The one that is asked for; default: the fastest that fits. */
+  readonly plan?: PlanName | undefined;
+  readonly recompute?: number | undefined;
+  /** Bytes. */
+  readonly budget: number;
+  /** It was said by the user: what does not fit is an error. */
+  readonly strict: boolean;
+}
+
+export interface ChosenPlan {
+  readonly plan: Plan;
+  readonly estimate: MemoryEstimate;
+}
+
+/** Of a budget, what estimates may take: they are right within 15 %. */
+const SAFE = 0.9;
+const ALL = Number.POSITIVE_INFINITY;
+
+/**
+ * The fastest way to run a step within a budget: in one piece; block by block with everything kept; with weights read ahead of their use;
+ * with more and more blocks computed again; with as little as can be. Throws "option", which names the smallest budget that would do.
+ */
+export function choosePlan(model: Countable, shape: TrainingShape, question: PlanQuestion): ChosenPlan {
+  const memory = new TrainingMemory(model, shape);
+  const limit = SAFE * question.budget;
+  const of = (name: PlanName, recompute: number, keep: number): ChosenPlan => ({
+    plan: { name, recompute, keep },
+    estimate: memory.estimate({ ...question, plan: name, recompute, keep }),
+  });
+  const asked = (name: PlanName): boolean => question.plan === undefined || question.plan === name;
+  if (asked("fused")) {
+    const fused = of("fused", ALL, ALL);
+    if (fused.estimate.bytes <= limit) return fused;
+    if (question.plan === "fused") return tooLarge(fused, question);
+  }
+  const blocks = model.inventory.blocks.length;
+  const given = question.recompute;
+  const shares = given === undefined ? [0, 0.25, 0.5, 0.75, 1].map((s) => Math.ceil(s * blocks)) : [given];
+  if (asked("checkpointed"))
+    for (const recompute of question.plan === undefined ? [shares[0]!] : shares) {
+      const kept = of("checkpointed", recompute, ALL);
+      if (kept.estimate.bytes <= limit) return kept;
+      if (question.plan === "checkpointed" && recompute === shares.at(-1)) return tooLarge(kept, question);
+    }
+  for (const recompute of shares) {
+    const least = of("streamed", recompute, 0);
+    const block = least.estimate.parts.blocks;
+    const rest = limit - least.estimate.bytes;
+    if (rest >= block) return of("streamed", recompute, block + rest); // room to read ahead
+    if (recompute === shares.at(-1)) return rest >= 0 ? least : tooLarge(least, question);
+  }
+  throw new Error("unreachable");
+}
+
+function tooLarge(least: ChosenPlan, { budget, strict, plan }: PlanQuestion): ChosenPlan {
+  if (!strict) return least;
+  const smallest = least.estimate.bytes / SAFE;
+  throw new PeftError("option", {
+    what: `A step does not fit into ${inGB(budget)}.`,
+    why: `with the ${least.plan.name} plan it takes about ${inGB(smallest)}, the smallest that can be had for this batch.`,
+    fix: `give at least ${inGB(smallest)}, or take fewer or shorter rows to a batch${
+      plan === undefined || plan === "streamed" ? "" : ', or plan: "streamed"'
+    }, or weights of fewer bits (load: "int8", "nf4").`,
+  });
+}
+
+/** Rounded up, so that what is read off does. */
+function inGB(bytes: number): string {
+  return `${(Math.ceil((100 * bytes) / 2 ** 30) / 100).toFixed(2)}GB`;
+}

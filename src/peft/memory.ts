@@ -1,0 +1,161 @@
+import type { ScheduleBytes, StoredAs } from "../engine/estimate.js";
+import { estimateSchedule } from "../engine/estimate.js";
+import type { WeightFormat } from "../engine/formats/format.js";
+import { bytesOf } from "../engine/formats/format.js";
+import { formats } from "../engine/formats/index.js";
+import type { Schedule } from "../engine/messages.js";
+import { internal } from "../errors.js";
+import type { Adapter } from "./adapter.js";
+import type { BatchSizes } from "./memory_batch.js";
+import { fakeBatch } from "./memory_batch.js";
+import type { Plan, PlanName, RunRequest } from "./plan_run.js";
+import { planRun } from "./plan_run.js";
+import { backwardRequest } from "./requests.js";
+import { entryInput } from "./trace.js";
+import type { BoundWeights } from "./weights.js";
+
+/** A model as counting needs it: from config.json alone. */
+export type Countable = Pick<BoundWeights, "spec" | "inventory">;
+
+/** A training step to be counted. */
+export interface TrainingShape extends BatchSizes {
+  readonly adapter: Adapter;
+}
+
+/** How weights are held and steps run. */
+export interface MemoryChoice {
+  readonly plan: PlanName;
+  /** Of linear layers inside of blocks. */
+  readonly format: string;
+  /** What the checkpoint has the other weights in; default: f32. */
+  readonly stored?: "f32" | "f16" | "bf16";
+  /** Bytes of block weights that stay in memory; default: none where streamed, else all. */
+  readonly keep?: number;
+  /** Blocks that are computed again on the way back; default: all. */
+  readonly recompute?: number;
+}
+
+/** Peak memory by what it is for, in bytes. */
+export interface MemoryParts {
+  /** Node, ONNX Runtime, programs. */
+  readonly process: number;
+  /** Weights held in memory, blocks' apart. */
+  readonly weights: number;
+  /** Blocks' weights that are in memory at a time. */
+  readonly blocks: number;
+  /** What a step touches of weights mapped from files. */
+  readonly mapped: number;
+  /** Intermediate results inside of sessions. */
+  readonly activations: number;
+  /** Results that pass between blocks. */
+  readonly boundaries: number;
+  /** Adapters: values, their copy in the engine, gradients, the optimizer's state. */
+  readonly trained: number;
+}
+
+export interface MemoryEstimate {
+  readonly bytes: number;
+  readonly parts: MemoryParts;
+}
+
+/** Measured, see tools/memory: bytes of a process with the package and ONNX Runtime loaded; of each node that a session has; of each traced. */
+const PROCESS = 50 << 20;
+const PER_NODE = 8.5 * 1024;
+const PER_STEP_NODE = 3.3 * 1024;
+/** Copies of each trained number: values twice, gradient three times (summed, packed, as results), two moments. */
+const TRAINED_COPIES = 7;
+
+/** Schedules of a training step, which formats and budgets do not change. */
+export class TrainingMemory {
+  readonly #model: Countable;
+  readonly #shape: TrainingShape;
+  readonly #request: RunRequest;
+  readonly #schedules: Map<string, Schedule> = new Map();
+  #blocks: ReadonlySet<string> | undefined;
+
+  /** Throws "batch" for sizes that the model cannot be run with. */
+  constructor(model: Countable, shape: TrainingShape) {
+    this.#model = model;
+    this.#shape = shape;
+    const batch = fakeBatch(model.spec, shape);
+    const view = { adapters: [shape.adapter], gates: [1] };
+    this.#request = backwardRequest(model, view, batch, { seed: 0, step: 0 });
+  }
+
+  estimate(choice: MemoryChoice): MemoryEstimate {
+    const keep = choice.keep ?? (choice.plan === "streamed" ? 0 : Number.POSITIVE_INFINITY);
+    const schedule = this.schedule(choice.plan, choice.recompute ?? Number.POSITIVE_INFINITY);
+    const weight = (name: string): StoredAs => this.#stored(name, choice);
+    const parts = partsOf(estimateSchedule(schedule, { weight, feeds: this.#feeds(), keep }), this.#shape);
+    return { bytes: Object.values(parts).reduce((a, b) => a + b, 0), parts };
+  }
+
+  schedule(name: PlanName, recompute: number): Schedule {
+    const kind = name === "fused" ? name : `blockwise ${recompute}`;
+    const known = this.#schedules.get(kind);
+    if (known !== undefined) return known;
+    const plan: Plan = { name, recompute, keep: 0 };
+    const programs = new Map<string, string>();
+    const names = {
+      typeOf: () => ({ format: "f32", transposed: false }) as const,
+      program: (content: string) => {
+        if (!programs.has(content)) programs.set(content, `program${programs.size}`);
+        return programs.get(content)!;
+      },
+    };
+    const { schedule } = planRun(this.#request, kind, plan, names);
+    this.#schedules.set(kind, schedule);
+    return schedule;
+  }
+
+  /** Names of the linear layers' weights inside of blocks. */
+  #inBlocks(): ReadonlySet<string> {
+    if (this.#blocks !== undefined) return this.#blocks;
+    const { steps } = this.schedule("checkpointed", Number.POSITIVE_INFINITY);
+    const linears = new Set([...this.#model.inventory.linears.values()].map((l) => l.weight));
+    const fed = steps.flatMap((s) => Object.values(s.weights));
+    this.#blocks = new Set(fed.filter((name) => linears.has(name)));
+    return this.#blocks;
+  }
+
+  #stored(name: string, { format, stored = "f32" }: MemoryChoice): StoredAs {
+    const shape = this.#model.inventory.weights.get(name) ?? internal(`no weight "${name}"`);
+    const isLinear = this.#inBlocks().has(name);
+    const isHalf = (x: string): boolean => x === "f16" || x === "bf16";
+    // f32 of a checkpoint of 16 bits: only what is bound by name is brought there once
+    const own = isLinear && !(format === "f32" && isHalf(stored)) ? format : stored;
+    const bytes = formatBytesOf(own, shape);
+    const expands = isHalf(own) && format === "f32";
+    return {
+      format: own,
+      bytes,
+      held: expands ? { format: "f32", bytes: formatBytesOf("f32", shape) } : undefined,
+    };
+  }
+
+  #feeds(): ReadonlyMap<string, readonly number[]> {
+    const feeds = new Map<string, readonly number[]>();
+    for (const [name, feed] of Object.entries(this.#request.feeds))
+      if ("shape" in feed) feeds.set(name, feed.shape);
+    for (const { key, shape } of this.#shape.adapter.entries.values()) feeds.set(entryInput(0, key), shape);
+    return feeds;
+  }
+}
+
+/** Bytes of a weight in a format. */
+function formatBytesOf(name: string, shape: readonly number[]): number {
+  const known = (formats as Readonly<Record<string, WeightFormat>>)[name];
+  return known === undefined ? internal(`no format "${name}"`) : bytesOf(known, shape);
+}
+
+function partsOf(step: ScheduleBytes, { adapter }: TrainingShape): MemoryParts {
+  return {
+    process: Math.round(PROCESS + PER_NODE * step.nodes + PER_STEP_NODE * step.stepNodes),
+    weights: step.held,
+    blocks: step.blocks,
+    mapped: step.mapped,
+    activations: step.arenas,
+    boundaries: step.between,
+    trained: 4 * TRAINED_COPIES * adapter.parameters.size,
+  };
+}

@@ -1,0 +1,20 @@
+import { PeftError } from "../errors.js";
+
+const UNITS: Readonly<Record<string, number>> = { B: 1, KB: 2 ** 10, MB: 2 ** 20, GB: 2 ** 30, TB: 2 ** 40 };
+
+/** Bytes of a size as people write it: "4GB", "900 MB", "1.5gb", "2GiB" (all of them by 1024), or a plain number of bytes. Throws "option". */
+export function parseBytes(text: string | number): number {
+  const found = /^\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(I?B)?\s*$/i.exec(`${text}`);
+  const bytes = found === null ? 0 : Math.floor(Number(found[1]) * UNITS[`${found[2]!.toUpperCase()}B`]!);
+  if (bytes > 0) return bytes;
+  throw new PeftError("option", {
+    what: `${JSON.stringify(text)} is no size of memory.`,
+    why: "it is a number above 0 and a unit.",
+    fix: "write it as 4GB, 900MB or 1.5GB.",
+  });
+}
+
+/** Bytes that this process may still take, and what it has already: the machine's, or its container's. */
+export function freeMemory(): number {
+  return process.availableMemory() + process.memoryUsage.rss();
+}

@@ -1,0 +1,115 @@
+import { bytesOf } from "../engine/formats/format.js";
+import type { FormatName } from "../engine/formats/index.js";
+import { formats } from "../engine/formats/index.js";
+import type { Adapter } from "./adapter.js";
+import { choosePlan } from "./choose_plan.js";
+import type { MemoryEstimate } from "./memory.js";
+import type { BatchSizes } from "./memory_batch.js";
+import { freeMemory, parseBytes } from "./memory_size.js";
+import type { Plan, PlanName } from "./plan_run.js";
+import type { BoundWeights } from "./weights.js";
+
+export interface PlanSettings {
+  /** Default: auto, the fastest that fits. */
+  readonly plan?: PlanName | "auto" | undefined;
+  /** What a step may take: "4GB", or bytes. Default: what is free. */
+  readonly maxMemory?: string | number | undefined;
+  /** How many blocks, from the first, are computed again on the way back where a step runs block by block. Default: by the budget. */
+  readonly recompute?: number | undefined;
+  /** What f16 and bf16 are brought to: see LoadOptions. */
+  readonly load?: FormatName | undefined;
+}
+
+const ALL = Number.POSITIVE_INFINITY;
+
+/** Holds a model to a plan: the one that is asked for, or the one that fits the budget, found when the first batch is known. */
+export class PlanChooser {
+  readonly #weights: BoundWeights;
+  readonly #settings: PlanSettings;
+  readonly #budget: number;
+  #plan: Plan;
+  #sizes: BatchSizes = { batch: 0, seq: 0, target: 0 };
+  #structure = "";
+  estimate: (MemoryEstimate & { readonly plan: Plan }) | undefined;
+
+  /** Throws "option" for sizes that are none. */
+  constructor(weights: BoundWeights, settings: PlanSettings) {
+    this.#weights = weights;
+    this.#settings = settings;
+    this.#budget = settings.maxMemory === undefined ? freeMemory() : parseBytes(settings.maxMemory);
+    const { plan, recompute } = settings;
+    const name = plan === undefined || plan === "auto" ? this.#beforeTraining() : plan;
+    this.#plan = {
+      name,
+      recompute: recompute ?? ALL,
+      keep: name === "streamed" ? (this.#isFixed ? 0 : this.#budget / 2) : ALL,
+    };
+  }
+
+  get plan(): Plan {
+    return this.#plan;
+  }
+
+  /** Chooses anew where batches grew or adapters are others. Tells whether the plan is another one now. */
+  choose(adapter: Adapter, sizes: BatchSizes): boolean {
+    if (this.#isFixed || this.#covers(adapter, sizes)) return false;
+    const known = this.#sizes;
+    const { plan, maxMemory, recompute, load } = this.#settings;
+    this.#sizes = {
+      batch: Math.max(known.batch, sizes.batch),
+      seq: Math.max(known.seq, sizes.seq),
+      target: Math.max(known.target ?? 0, sizes.target ?? 0),
+    };
+    this.#structure = adapter.structure;
+    const chosen = choosePlan(
+      this.#weights,
+      { adapter, ...this.#sizes },
+      {
+        plan: plan === "auto" ? undefined : plan,
+        recompute,
+        format: load ?? "f32",
+        stored: this.#stored(),
+        budget: this.#budget,
+        strict: maxMemory !== undefined,
+      },
+    );
+    const before = this.#plan;
+    this.#plan = chosen.plan;
+    this.estimate = { ...chosen.estimate, plan: chosen.plan };
+    return (Object.keys(before) as (keyof Plan)[]).some((key) => before[key] !== chosen.plan[key]);
+  }
+
+  /** A plan without a budget is taken as it is. */
+  get #isFixed(): boolean {
+    const { plan, maxMemory } = this.#settings;
+    return plan !== undefined && plan !== "auto" && maxMemory === undefined;
+  }
+
+  #covers(adapter: Adapter, { batch, seq, target = 0 }: BatchSizes): boolean {
+    const known = this.#sizes;
+    const fits = batch <= known.batch && seq <= known.seq && target <= (known.target ?? 0);
+    return fits && adapter.structure === this.#structure;
+  }
+
+  /** Until a step of training tells more: in one piece, if the weights leave half of the budget. */
+  #beforeTraining(): PlanName {
+    const { load } = this.#settings;
+    const casts = load === "f16" || load === "bf16";
+    let bytes = 0;
+    for (const { format, shape, transposed } of this.#weights.sources.values()) {
+      const halves = format === "f16" || format === "bf16";
+      bytes += bytesOf(formats[halves && !casts ? "f32" : format], shape, transposed);
+    }
+    return bytes <= this.#budget / 2 ? "fused" : "streamed";
+  }
+
+  /** What most of the weights that are no linear layers' are stored in. */
+  #stored(): "f32" | "f16" | "bf16" {
+    const counts = { f32: 0, f16: 0, bf16: 0 };
+    for (const { format, shape } of this.#weights.sources.values())
+      if (format === "f32" || format === "f16" || format === "bf16")
+        counts[format] += bytesOf(formats[format], shape);
+    if (counts.f32 >= counts.f16 + counts.bf16) return "f32";
+    return counts.f16 > counts.bf16 ? "f16" : "bf16";
+  }
+}
