@@ -1,44 +1,86 @@
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
+import { PeftError } from "../src/errors.js";
+import { parseSize } from "../tools/shapes/size.js";
+import { benchDecode } from "./decode.js";
+import { limitLine, runLimited } from "./limit.js";
+import { loadOptions, number, OPTIONS } from "./options.js";
 import { processor } from "./python.js";
 import { benchStep } from "./step.js";
 import { benchTrain } from "./train.js";
 
-const USAGE = `usage: npm run bench -- step --model t5-base [--batch 8] [--seq 128] [--label-seq 32] [--steps 5] [--layers N] [--threads N]
-       npm run bench -- train tweets REAL/smollm2 [--steps N]
-       npm run bench -- train banking77 REAL/minilm [--steps N]
-REAL: the folder that ../shared/bench/real_models.py filled. Python runs beside where PEFT_PYTHON (or /tmp/ref/bin/python) is there.`;
+const USAGE = `usage: npm run bench -- step [--model t5-base | --folder FOLDER [--model NAME]] [--batch 8] [--seq 128] [--label-seq 32]
+                              [--steps 5] [--layers N] LOADING [--dtype bf16] [--checkpointing]
+       npm run bench -- decode REAL/smollm2 [--prompt 32] [--new 64] LOADING [--dtype bf16]
+       npm run bench -- train tweets REAL/smollm2 | banking77 REAL/minilm [--steps N] [--seed N] LOADING
+       npm run bench -- limit 3GB -- COMMAND...
+LOADING: [--load int8] [--plan NAME] [--max-memory 3GB] [--recompute N] [--threads N]
+REAL: the folder that ../shared/bench/real_models.py filled. Models are the shapes of \`npm run shapes\`.
+Python runs beside where PEFT_PYTHON (or /tmp/ref/bin/python) is there, without --no-reference; --dtype and --checkpointing are
+its. limit needs root: it makes a memory cgroup and empties the page cache.`;
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    model: { type: "string", default: "t5-base" },
-    batch: { type: "string", default: "8" },
-    seq: { type: "string", default: "128" },
-    "label-seq": { type: "string", default: "32" },
-    steps: { type: "string" },
-    layers: { type: "string" },
-    threads: { type: "string", default: `${availableParallelism()}` },
-  },
-});
-const number = (text: string | undefined): number | undefined =>
-  text === undefined ? undefined : Number(text);
-console.log(processor(readFileSync("/proc/cpuinfo", "utf8")));
-const [kind, task, folder] = positionals;
-if (kind === "step")
+const { values, positionals } = parseArgs({ allowPositionals: true, options: OPTIONS });
+const [kind, ...rest] = positionals;
+
+async function step(): Promise<void> {
   await benchStep({
     model: values.model,
+    folder: values.folder,
     batch: Number(values.batch),
     seq: Number(values.seq),
     labelSeq: Number(values["label-seq"]),
     steps: Number(values.steps ?? 5),
-    threads: Number(values.threads),
+    threads,
     layers: number(values.layers),
+    load: loadOptions(values),
+    python,
   });
-else if (kind === "train" && folder !== undefined && (task === "tweets" || task === "banking77"))
-  await benchTrain(task, folder, number(values.steps));
-else {
-  console.error(USAGE);
-  process.exit(2);
 }
+
+async function decode(folder: string): Promise<void> {
+  const [prompt, tokens] = [Number(values.prompt), Number(values.new)];
+  await benchDecode({ folder, prompt, tokens, threads, load: loadOptions(values), python });
+}
+
+async function limit(size: string, command: readonly string[]): Promise<void> {
+  const bytes = parseSize(size, 1024);
+  const run = await runLimited(bytes, command);
+  console.log(limitLine(bytes, run));
+  process.exitCode = run.exitCode ?? 1;
+}
+
+async function train(task: "tweets" | "banking77", folder: string): Promise<void> {
+  await benchTrain({
+    task,
+    folder,
+    steps: number(values.steps),
+    seed: number(values.seed),
+    load: loadOptions(values),
+    reference: !python.skip,
+  });
+}
+
+const threads = Number(values.threads ?? availableParallelism());
+const python = {
+  dtype: values.dtype,
+  checkpointing: values.checkpointing,
+  skip: values["no-reference"],
+};
+
+async function main(): Promise<void> {
+  const [first, second] = rest;
+  if (kind !== "limit") console.log(processor(readFileSync("/proc/cpuinfo", "utf8")));
+  if (kind === "step") return step();
+  if (kind === "decode" && first !== undefined) return decode(first);
+  if (kind === "limit" && first !== undefined && second !== undefined) return limit(first, rest.slice(1));
+  if (kind === "train" && (first === "tweets" || first === "banking77") && second !== undefined)
+    return train(first, second);
+  console.error(USAGE);
+  process.exitCode = 2;
+}
+
+main().catch((error: unknown) => {
+  console.error(error instanceof PeftError ? error.message : error);
+  process.exitCode = 1;
+});

@@ -2,11 +2,13 @@ import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 
-/** Python's reference beside ours: its scripts in ../shared/bench, where both they and the environment are there. */
+/** Python's reference beside ours: its script here or in ../shared/bench, where both it and the environment are there. */
 export function runReference(script: string, args: readonly string[]): Record<string, unknown> | undefined {
   const python = process.env["PEFT_PYTHON"] ?? "/tmp/ref/bin/python";
-  const path = join(import.meta.dirname, "../../shared/bench", script);
-  if (!existsSync(python) || !existsSync(path)) return undefined;
+  const path = [".", "../../shared/bench"]
+    .map((f) => join(import.meta.dirname, f, script))
+    .find((p) => existsSync(p));
+  if (!existsSync(python) || path === undefined) return undefined;
   const { stdout, stderr, status } = spawnSync(python, [path, ...args], {
     encoding: "utf8",
     maxBuffer: 1 << 26,

@@ -2,14 +2,18 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse } from "csv-parse/sync";
 import { LoraConfig } from "../src/adapters/index.js";
+import type { LoadOptions } from "../src/peft/base_model.js";
 import { PreTrainedModel } from "../src/peft/base_model.js";
 import type { Inputs } from "../src/peft/feeds.js";
 import type { PeftModel } from "../src/peft/peft_model.js";
 import { getPeftModel } from "../src/peft/peft_model.js";
+import { random, shuffled } from "../src/random.js";
 import { AutoTokenizer } from "../src/tokenizers/auto.js";
 import type { Tokenizer } from "../src/tokenizers/tokenizer.js";
 import { AdamW } from "../src/train/adamw.js";
 import { learningRate } from "../src/train/schedules.js";
+import { MemoryWatch } from "./memory.js";
+import { loadWords } from "./options.js";
 import { runReference } from "./python.js";
 
 type CsvRow = Record<string, string>;
@@ -41,12 +45,12 @@ function padded(rows: readonly (readonly number[])[], value: number, left: boole
 const ones = (rows: readonly (readonly number[])[]): number[][] => rows.map((r) => r.map(() => 1));
 
 /** LoRA on BERT, 77 classes. */
-async function banking77(folder: string, tokenizer: Tokenizer): Promise<Task> {
+async function banking77(folder: string, tokenizer: Tokenizer, options: LoadOptions): Promise<Task> {
   const train = readRows("banking77/train.csv");
   const test = readRows("banking77/test.csv").filter((_, i) => i % 3 === 0);
   const names = [...new Set(train.map((r) => r["category"]!))].sort();
   const config = { num_labels: names.length, hidden_dropout_prob: 0, attention_probs_dropout_prob: 0 };
-  const base = await PreTrainedModel.load("SEQ_CLS", folder, { config });
+  const base = await PreTrainedModel.load("SEQ_CLS", folder, { ...options, config });
   const model = getPeftModel(
     base,
     new LoraConfig({ r: 16, loraAlpha: 32, targetModules: ["query", "value"] }),
@@ -83,10 +87,10 @@ async function banking77(folder: string, tokenizer: Tokenizer): Promise<Task> {
 }
 
 /** LoRA on a Llama: "Tweet text : ... Label : complaint", only the label is learnt. */
-async function tweets(folder: string, tokenizer: Tokenizer): Promise<Task> {
+async function tweets(folder: string, tokenizer: Tokenizer, options: LoadOptions): Promise<Task> {
   const all = readRows("twitter_complaints/train.csv");
   const [train, test] = [all.slice(0, 40), all.slice(40)];
-  const base = await PreTrainedModel.load("CAUSAL_LM", folder);
+  const base = await PreTrainedModel.load("CAUSAL_LM", folder, options);
   const model = getPeftModel(
     base,
     new LoraConfig({ r: 8, loraAlpha: 16, targetModules: ["q_proj", "v_proj"] }),
@@ -120,53 +124,80 @@ async function tweets(folder: string, tokenizer: Tokenizer): Promise<Task> {
   return { model: model as PeftModel, train, batchSize: 8, epochs: 8, lr: 1e-3, collate, evaluate };
 }
 
+export interface TrainBench {
+  readonly task: "tweets" | "banking77";
+  readonly folder: string;
+  readonly steps: number | undefined;
+  /** Given: the adapter starts at random and rows come in an order of this seed, which Python's run has not. */
+  readonly seed: number | undefined;
+  readonly load: LoadOptions;
+  readonly reference: boolean;
+}
+
 /** A whole fine-tuning run on real weights and data, beside the same run in Python: same start, same batches. */
-export async function benchTrain(name: string, folder: string, maxSteps: number | undefined): Promise<void> {
-  const tokenizer = await AutoTokenizer.fromPretrained(folder);
-  const task = await (name === "banking77" ? banking77 : tweets)(folder, tokenizer);
+export async function benchTrain(o: TrainBench): Promise<void> {
+  const memory = new MemoryWatch();
+  const tokenizer = await AutoTokenizer.fromPretrained(o.folder);
+  const task = await (o.task === "banking77" ? banking77 : tweets)(o.folder, tokenizer, o.load);
   await task.model.ready();
-  for (const e of task.model.activeAdapter.entries.values())
+  if (o.seed === undefined) setStart(task.model);
+  const { losses, tokens, seconds } = await trainSteps(task, o);
+  const { accuracy, answers } = await task.evaluate();
+  await task.model.close();
+  const peak = Math.round(memory.stop().peak / 2 ** 20);
+  const ours = { seconds, rate: tokens / seconds, accuracy, peak };
+  const who = `peft.js${loadWords(o.load)}${o.seed === undefined ? "" : `, seed ${o.seed}`}`;
+  console.log(line(who, ours), answers.length > 0 ? JSON.stringify(answers) : "");
+  const limit = o.steps === undefined ? [] : ["--steps", `${o.steps}`];
+  const theirs =
+    o.reference && o.seed === undefined
+      ? runReference("reference_train.py", [o.task, o.folder, ...limit])
+      : undefined;
+  if (theirs === undefined) console.log(`losses: ${losses.map((l) => l.toFixed(5)).join(" ")}`);
+  else report(ours, losses, answers, theirs);
+}
+
+/** The adapter's A as Python's run has it. */
+function setStart(model: PeftModel): void {
+  for (const e of model.activeAdapter.entries.values())
     if (e.key.includes("lora_A"))
       for (let i = 0; i < e.data.length; i++)
         e.data[i] = Math.fround(Math.sin(i * 1.7)) / Math.sqrt(e.shape[1]!);
-  task.model.activeAdapter.touch();
+  model.activeAdapter.touch();
+}
+
+async function trainSteps(
+  task: Task,
+  { seed, steps }: TrainBench,
+): Promise<{ losses: number[]; tokens: number; seconds: number }> {
   const perEpoch = Math.floor(task.train.length / task.batchSize);
   const total = perEpoch * task.epochs;
-  const steps = maxSteps ?? total;
   const optimizer = new AdamW(task.model.trainableParameters(), { lr: task.lr, weightDecay: 0 });
+  const rowsOf = rowOrder(task, seed);
   const losses: number[] = [];
   let tokens = 0;
   const start = performance.now();
-  for (let step = 0; step < steps; step++) {
-    const first = (step % perEpoch) * task.batchSize;
-    const rows = Array.from(
-      { length: task.batchSize },
-      (_, i) => task.train[((first + i) * 7919) % task.train.length]!,
-    );
-    const batch = task.collate(rows);
+  for (let step = 0; step < (steps ?? total); step++) {
+    const batch = task.collate(rowsOf(Math.floor(step / perEpoch), step % perEpoch));
     losses.push((await task.model.forwardBackward(batch, { training: false })).loss);
     const options = { lr: task.lr, warmupSteps: Math.floor(total / 10), totalSteps: total };
     optimizer.lr = learningRate("linear", options, step);
     await optimizer.step();
     tokens += batch.attentionMask.data.reduce((a, b) => a + b, 0);
   }
-  const seconds = (performance.now() - start) / 1000;
-  const { accuracy, answers } = await task.evaluate();
-  const ours = {
-    seconds,
-    rate: tokens / seconds,
-    accuracy,
-    peak: Math.round(process.resourceUsage().maxRSS / 1024),
+  return { losses, tokens, seconds: (performance.now() - start) / 1000 };
+}
+
+/** Rows of a batch: in Python's fixed order, or shuffled for every epoch. */
+function rowOrder(
+  { train, batchSize }: Task,
+  seed: number | undefined,
+): (epoch: number, batch: number) => CsvRow[] {
+  const fixed = train.map((_, k) => train[(k * 7919) % train.length]!);
+  return (epoch, batch) => {
+    const rows = seed === undefined ? fixed : shuffled(train, random(seed, epoch));
+    return rows.slice(batch * batchSize, (batch + 1) * batchSize);
   };
-  await task.model.close();
-  console.log(line("peft.js", ours), answers.length > 0 ? JSON.stringify(answers) : "");
-  const limit = maxSteps === undefined ? [] : ["--steps", `${maxSteps}`];
-  const theirs = runReference("reference_train.py", [name, folder, ...limit]);
-  if (theirs === undefined) {
-    console.log(`losses: ${losses.map((l) => l.toFixed(5)).join(" ")}`);
-    return;
-  }
-  report(ours, losses, answers, theirs);
 }
 
 interface Figures {

@@ -56,6 +56,7 @@ export { PreTrainedModel, specOf } from "./peft/base_model.js";
 export type { Inputs } from "./peft/feeds.js";
 export type { GenerateInput, GenerateSettings } from "./peft/generate.js";
 export { labelsOfAdapter } from "./peft/head_size.js";
+export { prepareModelForKbitTraining } from "./peft/kbit.js";
 export type { Loss } from "./peft/losses.js";
 export type { ForwardResult } from "./peft/passes.js";
 export type { AdapterOptions, LoadAdapterOptions, RowAdapters } from "./peft/peft_model.js";

@@ -116,6 +116,7 @@ async function work(job: Job, start: "new" | "resume" | "overwrite"): Promise<nu
   const { terminal, model, output, record } = job;
   const began = terminal.now();
   const trainer = new Trainer(optionsOf(job, start === "resume"));
+  await trainer.fit();
   await model.disableAdapter(() => test(job, "before"));
   if (start === "overwrite") await clearOutput(output, terminal);
   const { end, samples } = await follow(job, trainer.run());

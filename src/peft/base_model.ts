@@ -136,6 +136,11 @@ export class PreTrainedModel<T extends TaskType = TaskType> {
     return this.runtime.weights.spec;
   }
 
+  /** What a step of training is expected to take at its peak, by the plan that was chosen for it; known from the first step on. */
+  get memoryEstimate(): Runtime["memoryEstimate"] {
+    return this.runtime.memoryEstimate;
+  }
+
   /** Number of parameters; tied ones count once. */
   numParameters(): number {
     return [...this.runtime.weights.inventory.weights.values()].reduce(

@@ -11,6 +11,7 @@ import { fakeBatch } from "./memory_batch.js";
 import type { Plan, PlanName, RunRequest } from "./plan_run.js";
 import { planRun } from "./plan_run.js";
 import { backwardRequest } from "./requests.js";
+import type { Inventory } from "./trace.js";
 import { entryInput } from "./trace.js";
 import type { BoundWeights } from "./weights.js";
 
@@ -71,7 +72,8 @@ export class TrainingMemory {
   readonly #shape: TrainingShape;
   readonly #request: RunRequest;
   readonly #schedules: Map<string, Schedule> = new Map();
-  #blocks: ReadonlySet<string> | undefined;
+  /** Names of weights that formats of 8 and 4 bits are for. */
+  readonly #quantized: ReadonlySet<string>;
 
   /** Throws "batch" for sizes that the model cannot be run with. */
   constructor(model: Countable, shape: TrainingShape) {
@@ -80,17 +82,18 @@ export class TrainingMemory {
     const batch = fakeBatch(model.spec, shape);
     const view = { adapters: [shape.adapter], gates: [1] };
     this.#request = backwardRequest(model, view, batch, { seed: 0, step: 0 });
+    this.#quantized = quantizable(model.inventory);
   }
 
   estimate(choice: MemoryChoice): MemoryEstimate {
     const keep = choice.keep ?? (choice.plan === "streamed" ? 0 : Number.POSITIVE_INFINITY);
-    const schedule = this.schedule(choice.plan, choice.recompute ?? Number.POSITIVE_INFINITY);
+    const schedule = this.#schedule(choice.plan, choice.recompute ?? Number.POSITIVE_INFINITY);
     const weight = (name: string): StoredAs => this.#stored(name, choice);
     const parts = partsOf(estimateSchedule(schedule, { weight, feeds: this.#feeds(), keep }), this.#shape);
     return { bytes: Object.values(parts).reduce((a, b) => a + b, 0), parts };
   }
 
-  schedule(name: PlanName, recompute: number): Schedule {
+  #schedule(name: PlanName, recompute: number): Schedule {
     const kind = name === "fused" ? name : `blockwise ${recompute}`;
     const known = this.#schedules.get(kind);
     if (known !== undefined) return known;
@@ -108,29 +111,18 @@ export class TrainingMemory {
     return schedule;
   }
 
-  /** Names of the linear layers' weights inside of blocks. */
-  #inBlocks(): ReadonlySet<string> {
-    if (this.#blocks !== undefined) return this.#blocks;
-    const { steps } = this.schedule("checkpointed", Number.POSITIVE_INFINITY);
-    const linears = new Set([...this.#model.inventory.linears.values()].map((l) => l.weight));
-    const fed = steps.flatMap((s) => Object.values(s.weights));
-    this.#blocks = new Set(fed.filter((name) => linears.has(name)));
-    return this.#blocks;
-  }
-
-  #stored(name: string, { format, stored = "f32" }: MemoryChoice): StoredAs {
-    const shape = this.#model.inventory.weights.get(name) ?? internal(`no weight "${name}"`);
-    const isLinear = this.#inBlocks().has(name);
-    const isHalf = (x: string): boolean => x === "f16" || x === "bf16";
-    // f32 of a checkpoint of 16 bits: only what is bound by name is brought there once
-    const own = isLinear && !(format === "f32" && isHalf(stored)) ? format : stored;
+  /** How the engine holds a weight: 8 and 4 bits are for linear layers of blocks, f16 and bf16 for every matrix. */
+  #stored(name: string, { plan, format, stored = "f32" }: MemoryChoice): StoredAs {
+    const { weights } = this.#model.inventory;
+    const shape = weights.get(name) ?? internal(`no weight "${name}"`);
+    const isHalf = format === "f16" || format === "bf16";
+    const changes = isHalf ? shape.length === 2 : format !== "f32" && this.#quantized.has(name);
+    const own = changes ? format : stored;
     const bytes = formatBytesOf(own, shape);
-    const expands = isHalf(own) && format === "f32";
-    return {
-      format: own,
-      bytes,
-      held: expands ? { format: "f32", bytes: formatBytesOf("f32", shape) } : undefined,
-    };
+    // in one piece, 16 bits of the checkpoint are brought to f32 once
+    const expands = plan === "fused" && !isHalf && (own === "f16" || own === "bf16");
+    const held = expands ? { format: "f32", bytes: formatBytesOf("f32", shape) } : undefined;
+    return { format: own, bytes, held };
   }
 
   #feeds(): ReadonlyMap<string, readonly number[]> {
@@ -140,6 +132,14 @@ export class TrainingMemory {
     for (const { key, shape } of this.#shape.adapter.entries.values()) feeds.set(entryInput(0, key), shape);
     return feeds;
   }
+}
+
+/** As `quantizedSources` chooses them. */
+function quantizable({ linears, embeddings, blocks }: Inventory): ReadonlySet<string> {
+  const shared = new Set([...embeddings.values()].map((e) => e.weight));
+  const isInBlock = (name: string): boolean => blocks.some((block) => name.startsWith(`${block}.`));
+  const names = [...linears.values()].map((l) => l.weight);
+  return new Set(names.filter((name) => !shared.has(name) && isInBlock(name)));
 }
 
 /** Bytes of a weight in a format. */

@@ -113,7 +113,7 @@ export function backwardRequest(
       return { outputs: { sum, count }, loss: sum };
     },
     feeds: states === undefined ? feeds : { ...feeds, encoderStates: states },
-    sizes: sizesOf(spec, batch),
+    ...(options.loss === undefined ? { sizes: sizesOf(spec, batch) } : {}), // others cannot be counted beforehand
   };
 }
 

@@ -78,6 +78,8 @@ export interface EndEvent {
   readonly tokens: number;
   readonly seconds: number;
   readonly peakMemoryBytes: number;
+  /** What the plan that was chosen was expected to take. */
+  readonly estimatedMemory?: { readonly bytes: number; readonly plan: string };
   readonly best?: { readonly step: number; readonly metric: string; readonly value: number };
   /** The newest checkpoint: where the run, if it was aborted, goes on with resume: true. */
   readonly checkpoint?: string;

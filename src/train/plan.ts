@@ -4,6 +4,7 @@ import { describeReport } from "../data/encode.js";
 import type { Row } from "../data/row.js";
 import type { Sample } from "../data/sample.js";
 import { PeftError } from "../errors.js";
+import { PeftModel } from "../peft/peft_model.js";
 import { encodeFor } from "./evaluate.js";
 import { baseOf } from "./model.js";
 import type { TrainingState } from "./saved_state.js";
@@ -60,6 +61,17 @@ export function planOf(s: Settings): Plan {
   };
   rateAt(s, plan, 0);
   return plan;
+}
+
+/** Lets the model choose how its steps run: by the longest rows, as many as a batch has. */
+export async function fitMemory({ model, batchSize, loss }: Settings, { samples }: Plan): Promise<void> {
+  if (!(model instanceof PeftModel) || loss !== undefined || model.activeAdapters.length === 0) return;
+  const longest = (of: (sample: Sample) => number): number =>
+    samples.reduce((n, sample) => Math.max(n, of(sample)), 0);
+  const seq = longest((sample) => sample.inputIds.length);
+  const target = longest((sample) => (sample.task === "SEQ_2_SEQ_LM" ? sample.labels.length : 0));
+  const sizes = { batch: Math.min(batchSize, samples.length), seq, ...(target > 0 ? { target } : {}) };
+  await model.base.runtime.fit(model.activeAdapter, sizes);
 }
 
 /** The learning rate of a step, counted from 0. */

@@ -122,11 +122,13 @@ function describeEnd(e: EndEvent): string {
   const how = { finished: "Finished", "stopped-early": "Stopped early", aborted: "Stopped by you" }[e.reason];
   const best = e.best ? ` Best ${e.best.metric} ${short(e.best.value)} at step ${e.best.step}.` : "";
   const speed = count(Math.round(e.tokens / Math.max(e.seconds, 1e-9)));
+  const { estimatedMemory: expected } = e;
+  const estimate = expected ? ` (${formatBytes(expected.bytes)} expected, plan ${expected.plan})` : "";
   const isOver = e.reason !== "aborted" || e.checkpoint === undefined;
   const resume = isOver ? "" : ` Go on from ${e.checkpoint} with --resume (resume: true).`;
   return (
     `${how} after ${count(e.step)} steps and ${formatDuration(e.seconds)}: loss ${e.loss.toFixed(4)}, ` +
-    `${speed} tok/s, peak memory ${formatBytes(e.peakMemoryBytes)}.${best}${resume}`
+    `${speed} tok/s, peak memory ${formatBytes(e.peakMemoryBytes)}${estimate}.${best}${resume}`
   );
 }
 

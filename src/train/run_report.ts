@@ -87,5 +87,9 @@ function summaryOf(
   if (end === undefined) return summary;
   summary["time"] = formatDuration(end.seconds);
   summary["peak memory"] = formatBytes(end.peakMemoryBytes);
+  if (end.estimatedMemory) {
+    summary["expected memory"] = formatBytes(end.estimatedMemory.bytes);
+    summary["plan"] = end.estimatedMemory.plan;
+  }
   return summary;
 }

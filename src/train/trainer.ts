@@ -4,7 +4,7 @@ import { answerable } from "./answers.js";
 import { evaluateSamples } from "./evaluate.js";
 import type { EndEvent, EndReason, SampleEvent, StartEvent, TrainEvent } from "./events.js";
 import { baseOf, countsOf } from "./model.js";
-import { planOf } from "./plan.js";
+import { fitMemory, type Plan, planOf } from "./plan.js";
 import { RunFolder } from "./run_folder.js";
 import { configOf, reportOf } from "./run_report.js";
 import { listCheckpoints } from "./saved_state.js";
@@ -24,6 +24,7 @@ export type { EarlyStopping, TrainerOptions } from "./trainer_options.js";
  */
 export class Trainer<T extends TaskType = TaskType> {
   readonly #settings: Settings;
+  #plan: Plan | undefined;
 
   /** Throws "option" with all that is wrong. */
   constructor(options: TrainerOptions<T>) {
@@ -31,11 +32,23 @@ export class Trainer<T extends TaskType = TaskType> {
   }
 
   /**
+   * Finds the plan that steps with the longest rows run by within the model's `maxMemory`; `run` does it too. Nothing is loaded yet.
+   * Throws "option" where none fits, and "data".
+   */
+  async fit(): Promise<void> {
+    this.#plan ??= planOf(this.#settings);
+    await fitMemory(this.#settings, this.#plan);
+  }
+
+  /**
    * Throws "data", "option", "output", "checkpoint" before work starts; "training" where a loss is no number:
    * the step is named, and the newest checkpoint is from before it.
    */
   async *run(): AsyncGenerator<TrainEvent, void, undefined> {
-    const run = await openRun(this.#settings);
+    const run = await openRun(this.#settings, () => {
+      this.#plan ??= planOf(this.#settings);
+      return this.#plan;
+    });
     const { folder } = run;
     try {
       for await (const event of eventsOf(run)) {
@@ -50,10 +63,11 @@ export class Trainer<T extends TaskType = TaskType> {
 }
 
 /** All checks, and then the folder. */
-async function openRun(s: Settings): Promise<TrainingRun> {
+async function openRun(s: Settings, planned: () => Plan): Promise<TrainingRun> {
   const folder = s.outputDir === undefined ? undefined : new RunFolder(s.outputDir, s.now);
   await folder?.check(s.resume !== false);
-  const plan = planOf(s);
+  const plan = planned();
+  await fitMemory(s, plan);
   const checkpoint = await checkpointOf(s, folder);
   await folder?.open(TrainingRun.bytesOf(countsOf(s.model).trainable, s));
   const run = await TrainingRun.open(s, plan, folder);
@@ -177,6 +191,13 @@ function startOf({ step, plan, settings }: TrainingRun): StartEvent {
   };
 }
 
+function estimated({ model }: Settings): Pick<EndEvent, "estimatedMemory"> {
+  const estimate = baseOf(model).memoryEstimate;
+  return estimate === undefined
+    ? {}
+    : { estimatedMemory: { bytes: estimate.bytes, plan: estimate.plan.name } };
+}
+
 function endOf(run: TrainingRun, reason: EndReason): EndEvent {
   const { best } = run.best;
   return {
@@ -187,6 +208,7 @@ function endOf(run: TrainingRun, reason: EndReason): EndEvent {
     tokens: run.tokens,
     seconds: run.clock.seconds,
     peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
+    ...estimated(run.settings),
     ...(best === undefined ? {} : { best }),
     ...(run.checkpoint === undefined ? {} : { checkpoint: run.checkpoint }),
   };
