@@ -14,7 +14,7 @@ interface Mapping {
 export class MemoryWatch {
   #anonymous = 0;
   #mapped = 0;
-  readonly #timer: NodeJS.Timeout = setInterval(() => this.#sample(), SAMPLE_MS);
+  readonly #timer: NodeJS.Timeout = setInterval(() => this.#sample(), SAMPLE_MS).unref();
 
   #sample(): void {
     const kb = /RssAnon:\s+(\d+) kB/.exec(readFileSync("/proc/self/status", "utf8"))?.[1];

@@ -143,6 +143,7 @@ export async function benchTrain(o: TrainBench): Promise<void> {
   if (o.seed === undefined) setStart(task.model);
   const { losses, tokens, seconds } = await trainSteps(task, o);
   const { accuracy, answers } = await task.evaluate();
+  memory.lookAtFiles();
   await task.model.close();
   const peak = Math.round(memory.stop().peak / 2 ** 20);
   const ours = { seconds, rate: tokens / seconds, accuracy, peak };
