@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { PeftError } from "../src/errors.js";
-import { parseSize } from "../tools/shapes/size.js";
+import { parseBytes } from "../src/peft/memory_size.js";
 import { benchDecode } from "./decode.js";
 import { limitLine, runLimited } from "./limit.js";
 import { loadOptions, number, OPTIONS } from "./options.js";
@@ -44,7 +44,7 @@ async function decode(folder: string): Promise<void> {
 }
 
 async function limit(size: string, command: readonly string[]): Promise<void> {
-  const bytes = parseSize(size, 1024);
+  const bytes = parseBytes(size);
   const run = await runLimited(bytes, command);
   console.log(limitLine(bytes, run));
   process.exitCode = run.exitCode ?? 1;

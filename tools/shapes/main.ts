@@ -29,7 +29,7 @@ async function main(): Promise<void> {
   const start = performance.now();
   await writeCheckpoint(shapeOf(name, layers), folder, {
     dtype: dtype as FloatType,
-    shardBytes: parseSize(values.shard, 1000),
+    shardBytes: parseSize(values.shard),
     progress: progressOf(name),
   });
   console.error(`${name} in ${dtype}: ${folder}, ${((performance.now() - start) / 1000).toFixed(1)} s`);

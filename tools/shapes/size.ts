@@ -2,11 +2,11 @@ import { PeftError } from "../../src/errors.js";
 
 const POWERS = ["", "K", "M", "G"];
 
-/** Bytes of "2GB": memory is counted by 1024, files on the Hub by 1000; or a plain number. Throws "option". */
-export function parseSize(text: string, kilo: 1000 | 1024): number {
+/** Bytes of "2GB", by 1000 as the Hub counts files (parseBytes counts memory, by 1024). Throws "option". */
+export function parseSize(text: string): number {
   const found = /^(\d+(?:\.\d+)?)\s*([KMG]?)B?$/i.exec(text);
   const bytes =
-    found === null ? 0 : Math.round(Number(found[1]) * kilo ** POWERS.indexOf(found[2]!.toUpperCase()));
+    found === null ? 0 : Math.round(Number(found[1]) * 1000 ** POWERS.indexOf(found[2]!.toUpperCase()));
   if (bytes > 0) return bytes;
   throw new PeftError("option", {
     what: `"${text}" is no size.`,
