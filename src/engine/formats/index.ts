@@ -3,9 +3,20 @@ import { bf16 } from "./bf16.js";
 import { f16 } from "./f16.js";
 import { f32 } from "./f32.js";
 import type { WeightFormat } from "./format.js";
+import { int4, int4x32, int4x128 } from "./int4.js";
 import { int8 } from "./int8.js";
+import { nf4 } from "./nf4.js";
 
-export type FormatName = "bf16" | "f16" | "f32" | "int8";
+export type FormatName = "bf16" | "f16" | "f32" | "int4" | "int4x32" | "int4x128" | "int8" | "nf4";
 
 /** Every weight format, by name. */
-export const formats: { readonly [K in FormatName]: WeightFormat } = { bf16, f16, f32, int8 };
+export const formats: { readonly [K in FormatName]: WeightFormat } = {
+  bf16,
+  f16,
+  f32,
+  int4,
+  int4x32,
+  int4x128,
+  int8,
+  nf4,
+};
