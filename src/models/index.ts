@@ -9,6 +9,7 @@ import type { Architecture } from "./model.js";
 import { mt5 } from "./mt5.js";
 import { opt } from "./opt.js";
 import { qwen2 } from "./qwen2.js";
+import { qwen3 } from "./qwen3.js";
 import { roberta } from "./roberta.js";
 import { t5 } from "./t5.js";
 
@@ -23,6 +24,7 @@ export const architectures: readonly Architecture[] = [
   mt5,
   opt,
   qwen2,
+  qwen3,
   roberta,
   t5,
 ] as unknown as readonly Architecture[];

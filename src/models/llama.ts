@@ -23,6 +23,8 @@ export interface LlamaConfig extends ModelConfig {
   readonly qkvBias: boolean;
   readonly outBias: boolean;
   readonly mlpBias: boolean;
+  /** q and k are normed, head by head, before they are turned. */
+  readonly headNorm: boolean;
   readonly attentionDropout: number;
   readonly rope: Rope;
   /** Where given, a token sees no more than so many, itself included, in the layers that `windowed` says. */
@@ -57,6 +59,7 @@ export function readLlama(f: Fields): LlamaConfig {
     qkvBias: attentionBias,
     outBias: attentionBias,
     mlpBias: f.flag("mlp_bias", false),
+    headNorm: false,
     attentionDropout: f.rate("attention_dropout", 0),
     rope: readRope(f),
     window: undefined,
@@ -103,8 +106,12 @@ function attention(
   const { g } = w;
   const project = (name: string, heads: number): Tensor =>
     splitHeads(w, w.linear(name, x, heads * c.headDim, { bias: c.qkvBias }), heads, c.headDim);
-  const q = rotate(g, project("q_proj", c.heads), tables);
-  const k = rotate(g, project("k_proj", c.kvHeads), tables);
+  const turned = (name: "q" | "k", heads: number): Tensor => {
+    const x = project(`${name}_proj`, heads);
+    return rotate(g, c.headNorm ? w.rmsNorm(`${name}_norm`, x, c.eps) : x, tables);
+  };
+  const q = turned("q", c.heads);
+  const k = turned("k", c.kvHeads);
   const present = withPast(g, { k, v: project("v_proj", c.kvHeads) }, past);
   const mixed = attend(w, q, present, { scale: c.headDim ** -0.5, bias, dropout: c.attentionDropout });
   return { x: w.output(w.linear("o_proj", mixed, c.hiddenSize, { bias: c.outBias })), present };
