@@ -14,6 +14,8 @@ import type { Program } from "./program.js";
 /** A weight of the model as the engine has it. */
 export interface StoredAs {
   readonly format: string;
+  /** Held [in, out]. */
+  readonly transposed: boolean;
   readonly bytes: number;
   /** Under the model's name it is held in memory, as this; else it is mapped. */
   readonly held: { readonly format: string; readonly bytes: number } | undefined;
@@ -33,6 +35,8 @@ export interface ScheduleBytes {
   readonly arenas: number;
   /** Results that pass between steps. */
   readonly between: number;
+  /** Results of all steps: copies of as much are left to the garbage collector. */
+  readonly copied: number;
   /** Weights fed block by block that are in memory. */
   readonly blocks: number;
   /** Other weights that are in memory. */
@@ -61,19 +65,22 @@ export function estimateSchedule(schedule: Schedule, options: EstimateOptions): 
   const named = new NamedWeights(options);
   const { steps } = schedule;
   let stepNodes = 0;
+  let copied = 0;
   for (const [i, step] of steps.entries()) {
     const program = programs.get(step.program) ?? internal(`no program ${step.program}`);
     const dims = dimsOf(program, step, shapes, schedule.dims);
     const results = resultsOf(program, step, dims, shapes, Object.keys(schedule.dims).length > 0);
-    if (!arenas.has(program.name)) arenas.set(program.name, arenaOf(program, dims, results, options));
+    if (!arenas.has(program.name)) arenas.set(program.name, arenaOf(program, step, dims, results, options));
     values.run(step, results);
     fed.run(step, steps[i + 1] ?? steps[0]!);
     if (program.fed === undefined) named.read(program, dims);
     stepNodes += program.program.nodes.length;
+    copied += results.reduce((n, { bytes }) => n + bytes, 0);
   }
   return {
     arenas: [...arenas.values()].reduce((a, b) => a + b, 0),
     between: values.most,
+    copied,
     blocks: fed.bytes,
     held: named.held,
     mapped: named.mapped,
@@ -127,16 +134,17 @@ function resultsOf(
 
 function arenaOf(
   { program, fed }: NamedProgram,
+  { weights }: Step,
   dims: Dims,
   results: readonly StepResult[],
   options: EstimateOptions,
 ): number {
   const given = new Set(results.flatMap(({ name, pooled }) => (pooled ? [name] : [])));
   const useOf = (name: string): WeightUse => {
-    const own = fed?.[name];
-    if (own !== undefined) return { format: own.format, fed: true };
-    const { format, held } = options.weight(name);
-    return { format: held?.format ?? format, fed: held !== undefined };
+    const model = fed === undefined ? name : (weights[name] ?? internal(`no weight "${name}"`));
+    const { format, transposed, held } = options.weight(model);
+    if (fed !== undefined) return { format, transposed, fed: true };
+    return { format: held?.format ?? format, transposed, fed: held !== undefined };
   };
   return arenaBytes(program, dims, useOf, given);
 }

@@ -3,6 +3,8 @@ import { evalDim } from "../graph/dims.js";
 import type { Ops } from "../graph/ops.js";
 import type { Chunk } from "./arena.js";
 import { Arena } from "./arena.js";
+import type { Made } from "./estimate_formats.js";
+import { productCost } from "./estimate_formats.js";
 import { BYTES_OF, costOf } from "./estimate_ops.js";
 import { elements } from "./formats/format.js";
 import type { Program, ProgramNode } from "./program.js";
@@ -10,6 +12,8 @@ import type { Program, ProgramNode } from "./program.js";
 /** How a program reads one of its weights. */
 export interface WeightUse {
   readonly format: string;
+  /** Held [in, out]. */
+  readonly transposed: boolean;
   /** Its parts are inputs of every run; else they are mapped. */
   readonly fed: boolean;
 }
@@ -89,6 +93,7 @@ class Kernels {
   readonly #kernels: Kernel[] = [];
   /** Weights in f32, brought there once. */
   readonly #whole: Map<number, Value> = new Map();
+  readonly #shared: Map<string, Value> = new Map();
   readonly #extra: Map<number, Value[]> = new Map();
 
   constructor(program: Program, dims: ReadonlyMap<string, number>, useOf: (weight: string) => WeightUse) {
@@ -127,8 +132,12 @@ class Kernels {
       wanted: new Set(more.keys()),
     });
     const weight = this.#weightRead(node);
-    const reads = node.inputs.map((from) => (from === weight ? this.#stored(node, from) : this.#read(from)));
     const scratch = [...(cost.scratch ?? [])];
+    const product = node.op === "linear" ? this.#product(node as ProgramNode<"linear">) : undefined;
+    scratch.push(...(product?.scratch ?? []));
+    const reads =
+      product?.reads ??
+      node.inputs.map((from) => (from === weight ? this.#stored(node, from) : this.#read(from)));
     if (cost.alias) return { kernel: this.#kernel(reads, [], scratch), piece: reads[0]!.piece };
     const made = [node, ...aux].map((y) => piece(BYTES_OF[y.dtype] * this.#elements(y.shape)));
     const kernel = this.#kernel(reads, made, scratch);
@@ -151,6 +160,37 @@ class Kernels {
   #weightRead({ op, attrs, inputs }: ProgramNode): number | undefined {
     if (op === "linear" || op === "crossEntropy") return inputs[1];
     return op === "gather" && (attrs as Ops["gather"]).axis === 0 ? inputs[0] : undefined;
+  }
+
+  /** A product with a weight in its own format; undefined: it is read in f32. */
+  #product({ attrs, inputs, shape }: ProgramNode<"linear">): { reads: Value[]; scratch: readonly number[] } | undefined {
+    const [from, w] = inputs as [number, number];
+    const source = this.#program.nodes[w]!;
+    if (source.op !== "weight") return undefined;
+    const { name, shape: stored } = source.attrs as Ops["weight"];
+    const { format, transposed } = this.#useOf(name);
+    const forward = attrs.transposed === transposed;
+    const x = this.#elements(this.#program.nodes[from]!.shape);
+    const sizes = { x, weight: elements(stored), y: this.#elements(shape), forward };
+    const cost = productCost(format, sizes);
+    if (cost === undefined) return undefined;
+    const { ofInput, ofWeight, brought, scratch } = cost;
+    const reads = [this.#read(from)];
+    if (ofInput !== undefined) reads.push(this.#once(`x${from} ${forward ? "" : w}`, reads, ofInput));
+    if (ofWeight !== undefined) reads.push(this.#once(`w${w}`, [], ofWeight));
+    if (brought !== undefined) reads.push(this.#made([reads[0]!], brought));
+    return { reads, scratch };
+  }
+
+  #made(reads: readonly Value[], { bytes, scratch }: Made): Value {
+    const made = piece(bytes);
+    return { kernel: this.#kernel(reads, [made], scratch), piece: made };
+  }
+
+  #once(key: string, reads: readonly Value[], made: Made): Value {
+    const known = this.#shared.get(key) ?? this.#made(reads, made);
+    this.#shared.set(key, known);
+    return known;
   }
 
   #stored(node: ProgramNode, from: number): Value {

@@ -20,7 +20,7 @@ export interface ChosenPlan {
 }
 
 /** Of a budget, what estimates may take: they are right within 15 %. */
-const SAFE = 0.9;
+export const SAFE = 0.9;
 const ALL = Number.POSITIVE_INFINITY;
 
 /**
@@ -28,7 +28,11 @@ const ALL = Number.POSITIVE_INFINITY;
  * with more and more blocks computed again; with as little as can be. Throws "option", which names the smallest budget that would do.
  */
 export function choosePlan(model: Countable, shape: TrainingShape, question: PlanQuestion): ChosenPlan {
-  const memory = new TrainingMemory(model, shape);
+  return choosePlanOf(new TrainingMemory(model, shape), question);
+}
+
+/** The same for a step whose memory is counted already. */
+export function choosePlanOf(memory: TrainingMemory, question: PlanQuestion): ChosenPlan {
   const limit = SAFE * question.budget;
   const of = (name: PlanName, recompute: number, keep: number): ChosenPlan => ({
     plan: { name, recompute, keep },
@@ -40,7 +44,7 @@ export function choosePlan(model: Countable, shape: TrainingShape, question: Pla
     if (fused.estimate.bytes <= limit) return fused;
     if (question.plan === "fused") return tooLarge(fused, question);
   }
-  const blocks = model.inventory.blocks.length;
+  const { blocks } = memory;
   const given = question.recompute;
   const shares = given === undefined ? [0, 0.25, 0.5, 0.75, 1].map((s) => Math.ceil(s * blocks)) : [given];
   if (asked("checkpointed"))

@@ -1,7 +1,7 @@
 import type { ScheduleBytes, StoredAs } from "../engine/estimate.js";
 import { estimateSchedule } from "../engine/estimate.js";
 import type { WeightFormat } from "../engine/formats/format.js";
-import { bytesOf } from "../engine/formats/format.js";
+import { bytesOf, elements } from "../engine/formats/format.js";
 import { formats } from "../engine/formats/index.js";
 import type { Schedule } from "../engine/messages.js";
 import { internal } from "../errors.js";
@@ -50,6 +50,8 @@ export interface MemoryParts {
   readonly activations: number;
   /** Results that pass between blocks. */
   readonly boundaries: number;
+  /** Buffers that wait for the garbage collector. */
+  readonly garbage: number;
   /** Adapters: values, their copy in the engine, gradients, the optimizer's state. */
   readonly trained: number;
 }
@@ -59,10 +61,13 @@ export interface MemoryEstimate {
   readonly parts: MemoryParts;
 }
 
-/** Measured, see tools/memory: bytes of a process with the package and ONNX Runtime loaded; of each node that a session has; of each traced. */
-const PROCESS = 50 << 20;
-const PER_NODE = 8.5 * 1024;
-const PER_STEP_NODE = 3.3 * 1024;
+/** Measured, see tools/memory: a process with the package and ONNX Runtime loaded; each node that a session has; each that was traced. */
+const PROCESS = 84 << 20;
+const PER_NODE = 7.5 * 1024;
+const PER_STEP_NODE = 1024;
+/** Buffers that JavaScript does not use any more may grow to this before V8 collects them. */
+const MOST_GARBAGE = 64 << 20;
+const GARBAGE_STEPS = 1.5;
 /** Copies of each trained number: values twice, gradient three times (summed, packed, as results), two moments. */
 const TRAINED_COPIES = 7;
 
@@ -72,8 +77,8 @@ export class TrainingMemory {
   readonly #shape: TrainingShape;
   readonly #request: RunRequest;
   readonly #schedules: Map<string, Schedule> = new Map();
-  /** Names of weights that formats of 8 and 4 bits are for. */
-  readonly #quantized: ReadonlySet<string>;
+  /** Weights that formats of 8 and 4 bits are for -> whether they are held [in, out]. */
+  readonly #quantized: ReadonlyMap<string, boolean>;
 
   /** Throws "batch" for sizes that the model cannot be run with. */
   constructor(model: Countable, shape: TrainingShape) {
@@ -83,6 +88,11 @@ export class TrainingMemory {
     const view = { adapters: [shape.adapter], gates: [1] };
     this.#request = backwardRequest(model, view, batch, { seed: 0, step: 0 });
     this.#quantized = quantizable(model.inventory);
+  }
+
+  /** How many blocks the model has. */
+  get blocks(): number {
+    return this.#model.inventory.blocks.length;
   }
 
   estimate(choice: MemoryChoice): MemoryEstimate {
@@ -116,13 +126,15 @@ export class TrainingMemory {
     const { weights } = this.#model.inventory;
     const shape = weights.get(name) ?? internal(`no weight "${name}"`);
     const isHalf = format === "f16" || format === "bf16";
-    const changes = isHalf ? shape.length === 2 : format !== "f32" && this.#quantized.has(name);
+    const transposed = this.#quantized.get(name);
+    const fits = transposed !== undefined && (formatOf(format).fits?.(shape, transposed) ?? true);
+    const changes = isHalf ? shape.length === 2 : format !== "f32" && fits;
     const own = changes ? format : stored;
-    const bytes = formatBytesOf(own, shape);
+    const bytes = bytesOf(formatOf(own), shape, transposed);
     // in one piece, 16 bits of the checkpoint are brought to f32 once
     const expands = plan === "fused" && !isHalf && (own === "f16" || own === "bf16");
-    const held = expands ? { format: "f32", bytes: formatBytesOf("f32", shape) } : undefined;
-    return { format: own, bytes, held };
+    const held = expands ? { format: "f32", bytes: 4 * elements(shape) } : undefined;
+    return { format: own, transposed: transposed ?? false, bytes, held };
   }
 
   #feeds(): ReadonlyMap<string, readonly number[]> {
@@ -134,18 +146,16 @@ export class TrainingMemory {
   }
 }
 
-/** As `quantizedSources` chooses them. */
-function quantizable({ linears, embeddings, blocks }: Inventory): ReadonlySet<string> {
+/** Weights as `quantizedSources` chooses them -> whether they are held [in, out]. */
+function quantizable({ linears, embeddings, blocks }: Inventory): ReadonlyMap<string, boolean> {
   const shared = new Set([...embeddings.values()].map((e) => e.weight));
   const isInBlock = (name: string): boolean => blocks.some((block) => name.startsWith(`${block}.`));
-  const names = [...linears.values()].map((l) => l.weight);
-  return new Set(names.filter((name) => !shared.has(name) && isInBlock(name)));
+  const found = [...linears.values()].filter(({ weight }) => !shared.has(weight) && isInBlock(weight));
+  return new Map(found.map(({ weight, transposed }) => [weight, transposed]));
 }
 
-/** Bytes of a weight in a format. */
-function formatBytesOf(name: string, shape: readonly number[]): number {
-  const known = (formats as Readonly<Record<string, WeightFormat>>)[name];
-  return known === undefined ? internal(`no format "${name}"`) : bytesOf(known, shape);
+function formatOf(name: string): WeightFormat {
+  return (formats as Readonly<Record<string, WeightFormat>>)[name] ?? internal(`no format "${name}"`);
 }
 
 function partsOf(step: ScheduleBytes, { adapter }: TrainingShape): MemoryParts {
@@ -156,6 +166,7 @@ function partsOf(step: ScheduleBytes, { adapter }: TrainingShape): MemoryParts {
     mapped: step.mapped,
     activations: step.arenas,
     boundaries: step.between,
+    garbage: Math.min(MOST_GARBAGE, Math.round(GARBAGE_STEPS * step.copied)),
     trained: 4 * TRAINED_COPIES * adapter.parameters.size,
   };
 }

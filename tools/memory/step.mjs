@@ -71,7 +71,8 @@ function mappedBytes() {
   const seen = [];
   let total = 0;
   for (const r of ranges.sort((a, b) => b.bytes - a.bytes)) {
-    if (seen.some((s) => s.path === r.path && s.start < r.end && r.start < s.end)) continue;
+    const shared = (s) => Math.min(s.end, r.end) - Math.max(s.start, r.start);
+    if (seen.some((s) => s.path === r.path && 2 * shared(s) > r.end - r.start)) continue;
     seen.push(r);
     total += r.bytes;
   }
