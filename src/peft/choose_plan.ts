@@ -57,7 +57,8 @@ export function choosePlanOf(memory: TrainingMemory, question: PlanQuestion): Ch
     const least = of("streamed", recompute, 0);
     const block = least.estimate.parts.blocks;
     const rest = limit - least.estimate.bytes;
-    if (rest >= block) return of("streamed", recompute, block + rest); // room to read ahead
+    // Room to read ahead. What more there is, the system's own cache of the file fills, and gives back where it is needed.
+    if (rest >= block) return of("streamed", recompute, 2 * block);
     if (recompute === shares.at(-1)) return rest >= 0 ? least : tooLarge(least, question);
   }
   throw new Error("unreachable");
