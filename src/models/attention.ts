@@ -56,22 +56,29 @@ export function causalBias(g: Graph, mask: Tensor, queries: Dim, window?: number
   return g.where(g.and(seen, real), g.scalar(0), MASKED);
 }
 
+/** limit tanh(x / limit), within -limit to limit. */
+export function cap(g: Graph, x: Tensor, limit: number): Tensor {
+  return g.mul(g.tanh(g.mul(x, 1 / limit)), limit);
+}
+
 /**
  * softmax(scale q k^T + bias) v, heads merged: [batch, queries, heads * headDim], packed where the trace packs.
+ * `cap`: scores stay within -cap to cap before the bias.
  * q [batch, heads, queries, headDim], k v [batch, kvHeads, keys, headDim] with heads a multiple of kvHeads, each serving its group.
  */
 export function attend(
   w: Module,
   q: Tensor,
   { k, v }: KeyValue,
-  options: { scale: number; bias: Tensor | undefined; dropout: number },
+  options: { scale: number; cap?: number | undefined; bias: Tensor | undefined; dropout: number },
 ): Tensor {
   const g = w.g;
   const [batch, heads, queries, headDim] = q.shape as [Dim, number, Dim, number];
   const [, kvHeads, keys] = k.shape as [Dim, number, Dim];
   const grouped = [batch, kvHeads, mulDims(heads / kvHeads, queries)];
   const flat = kvHeads === heads ? q : g.reshape(q, [...grouped, headDim]);
-  const product = g.matmul(options.scale === 1 ? flat : g.mul(flat, options.scale), k, { transB: true });
+  const raw = g.matmul(options.scale === 1 ? flat : g.mul(flat, options.scale), k, { transB: true });
+  const product = options.cap === undefined ? raw : cap(g, raw, options.cap);
   let scores = kvHeads === heads ? product : g.reshape(product, [batch, heads, queries, keys]);
   if (options.bias !== undefined) scores = g.add(scores, options.bias);
   const weights = w.dropout("attention", g.softmax(scores), options.dropout);

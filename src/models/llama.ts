@@ -1,4 +1,5 @@
 import type { Dim } from "../graph/dims.js";
+import type { Graph } from "../graph/graph.js";
 import type { KeyValue, Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import type { Activation } from "./activations.js";
@@ -7,6 +8,7 @@ import { attend, causalBias, splitHeads, withPast } from "./attention.js";
 import type { Fields } from "./config.js";
 import { commonFields, readConfig } from "./config.js";
 import { decoderHeads } from "./decoder_heads.js";
+import type { Layer } from "./layers.js";
 import { repeat } from "./layers.js";
 import type { Architecture, ModelConfig, StackOutput, TextInputs } from "./model.js";
 import type { Rope, RotaryTables } from "./rotary.js";
@@ -25,11 +27,21 @@ export interface LlamaConfig extends ModelConfig {
   readonly mlpBias: boolean;
   /** q and k are normed, head by head, before they are turned. */
   readonly headNorm: boolean;
+  /** Norms multiply by 1 + weight. */
+  readonly unitNorm: boolean;
+  /** What embeddings are multiplied by. */
+  readonly embeddingScale: number;
+  readonly scoreScale: number;
+  /** Scores and logits stay within -cap to cap. */
+  readonly scoreCap: number | undefined;
+  readonly logitCap: number | undefined;
   readonly attentionDropout: number;
   readonly rope: Rope;
   /** Where given, a token sees no more than so many, itself included, in the layers that `windowed` says. */
   readonly window: number | undefined;
   readonly windowed: readonly boolean[];
+  /** Where given, these layers turn by it. */
+  readonly windowRope: Rope | undefined;
 }
 
 /** The fields that every relative of Llama has. */
@@ -60,64 +72,97 @@ export function readLlama(f: Fields): LlamaConfig {
     outBias: attentionBias,
     mlpBias: f.flag("mlp_bias", false),
     headNorm: false,
+    unitNorm: false,
+    embeddingScale: 1,
+    scoreScale: headDim ** -0.5,
+    scoreCap: undefined,
+    logitCap: undefined,
     attentionDropout: f.rate("attention_dropout", 0),
     rope: readRope(f),
     window: undefined,
     windowed: new Array<boolean>(layers).fill(false),
+    windowRope: undefined,
   };
 }
 
-/** ids -> [batch, virtual + seq, hidden] */
-function stack(w: Module, c: LlamaConfig, x: TextInputs): StackOutput {
-  const { g } = w;
-  const embedded = w.trace.prepend(w.embedding("embed_tokens", x.ids, c.vocabSize, c.hiddenSize));
-  const length = embedded.shape[1] as Dim;
-  const full = causalBias(g, x.mask, length);
-  const shared = {
-    full,
-    near: c.window === undefined ? full : causalBias(g, x.mask, length, c.window),
-    ...rotaryTables(g, x.positions, c.rope, c.headDim),
+/** Masks and tables of all layers; those with a window read `near` ones where there are such. */
+export type LlamaShared = RotaryTables & { full: Tensor; near: Tensor; nearCos?: Tensor; nearSin?: Tensor };
+
+/** The stack whose layers are `layer`. */
+export function llamaStack(layer: (c: LlamaConfig) => Layer<LlamaShared>) {
+  /** ids -> [batch, virtual + seq, hidden] */
+  return (w: Module, c: LlamaConfig, x: TextInputs): StackOutput => {
+    const { g } = w;
+    const words = w.embedding("embed_tokens", x.ids, c.vocabSize, c.hiddenSize);
+    const embedded = w.trace.prepend(c.embeddingScale === 1 ? words : g.mul(words, c.embeddingScale));
+    const length = embedded.shape[1] as Dim;
+    const full = causalBias(g, x.mask, length);
+    const shared = {
+      full,
+      near: c.window === undefined ? full : causalBias(g, x.mask, length, c.window),
+      ...rotaryTables(g, x.positions, c.rope, c.headDim),
+      ...windowTables(g, x.positions, c),
+    };
+    const at = w.at("layers");
+    const { hidden, present } = repeat(at, c.layers, w.trace.pack(embedded), x.past, shared, layer(c));
+    return { hidden: llamaNorm(w, c, "norm", hidden), present };
   };
-  const { hidden, present } = repeat(
-    w.at("layers"),
-    c.layers,
-    w.trace.pack(embedded),
-    x.past,
-    shared,
-    (w, x, { full, near, ...tables }, past, i) => {
-      const bias = c.windowed[i] ? near : full;
-      const normed = w.rmsNorm("input_layernorm", x, c.eps);
-      const attended = attention(w.at("self_attn"), c, normed, { bias, ...tables }, past);
-      const h = g.add(x, attended.x);
-      const y = feedForward(w.at("mlp"), c, w.rmsNorm("post_attention_layernorm", h, c.eps));
-      return { x: g.add(h, y), present: attended.present };
-    },
-  );
-  return { hidden: w.rmsNorm("norm", hidden, c.eps), present };
 }
 
-function attention(
-  w: Module,
+function windowTables(g: Graph, positions: Tensor, c: LlamaConfig): { nearCos?: Tensor; nearSin?: Tensor } {
+  if (c.windowRope === undefined) return {};
+  const { cos, sin } = rotaryTables(g, positions, c.windowRope, c.headDim);
+  return { nearCos: cos, nearSin: sin };
+}
+
+const plainLayer =
+  (c: LlamaConfig): Layer<LlamaShared> =>
+  (w, x, shared, past, i) => {
+    const attended = llamaAttention(w, c, llamaNorm(w, c, "input_layernorm", x), shared, past, i);
+    const h = w.g.add(x, attended.x);
+    const y = llamaFeedForward(w, c, llamaNorm(w, c, "post_attention_layernorm", h));
+    return { x: w.g.add(h, y), present: attended.present };
+  };
+
+export function llamaNorm(w: Module, c: LlamaConfig, name: string, x: Tensor): Tensor {
+  if (!c.unitNorm) return w.rmsNorm(name, x, c.eps);
+  const at = w.at(name);
+  const scale = w.g.add(at.get("weight", [x.shape.at(-1) as number]), 1);
+  return at.output(w.g.rmsNorm(x, scale, c.eps));
+}
+
+export function llamaAttention(
+  layer: Module,
   c: LlamaConfig,
   x: Tensor,
-  { bias, ...tables }: RotaryTables & { bias: Tensor },
+  { full, near, cos, sin, nearCos = cos, nearSin = sin }: LlamaShared,
   past: KeyValue | undefined,
+  index: number,
 ): { x: Tensor; present: KeyValue } {
+  const w = layer.at("self_attn");
   const { g } = w;
+  const windowed = c.windowed[index] === true;
+  const tables = windowed ? { cos: nearCos, sin: nearSin } : { cos, sin };
   const project = (name: string, heads: number): Tensor =>
     splitHeads(w, w.linear(name, x, heads * c.headDim, { bias: c.qkvBias }), heads, c.headDim);
   const turned = (name: "q" | "k", heads: number): Tensor => {
     const x = project(`${name}_proj`, heads);
-    return rotate(g, c.headNorm ? w.rmsNorm(`${name}_norm`, x, c.eps) : x, tables);
+    return rotate(g, c.headNorm ? llamaNorm(w, c, `${name}_norm`, x) : x, tables);
   };
   const q = turned("q", c.heads);
   const k = turned("k", c.kvHeads);
   const present = withPast(g, { k, v: project("v_proj", c.kvHeads) }, past);
-  const mixed = attend(w, q, present, { scale: c.headDim ** -0.5, bias, dropout: c.attentionDropout });
+  const mixed = attend(w, q, present, {
+    scale: c.scoreScale,
+    cap: c.scoreCap,
+    bias: windowed ? near : full,
+    dropout: c.attentionDropout,
+  });
   return { x: w.output(w.linear("o_proj", mixed, c.hiddenSize, { bias: c.outBias })), present };
 }
 
-function feedForward(w: Module, c: LlamaConfig, x: Tensor): Tensor {
+export function llamaFeedForward(layer: Module, c: LlamaConfig, x: Tensor): Tensor {
+  const w = layer.at("mlp");
   const options = { bias: c.mlpBias };
   const gate = activate(w.g, c.activation, w.linear("gate_proj", x, c.inter, options));
   const inner = w.g.mul(gate, w.linear("up_proj", x, c.inter, options));
@@ -134,7 +179,7 @@ export const llama: Architecture<LlamaConfig> = {
   },
   parse: (json) => readConfig(json, readLlama),
   tie: ["lm_head.weight", "model.embed_tokens.weight"],
-  stack,
+  stack: llamaStack(plainLayer),
   heads: decoderHeads("model.embed_tokens.weight"),
   newModules: ["score"],
 };

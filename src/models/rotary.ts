@@ -24,6 +24,11 @@ export function readRope(f: Fields, defaultTheta = 10000): Rope {
   const parameters = f.object("rope_parameters");
   const scaling = parameters ?? f.object("rope_scaling");
   const theta = (parameters?.has("rope_theta") ? parameters : f).number("rope_theta", defaultTheta);
+  return scaledRope(f, scaling, theta);
+}
+
+/** `scaling`: the object that says how, in either form. */
+export function scaledRope(f: Fields, scaling: Fields | undefined, theta: number): Rope {
   if (scaling === undefined) return { type: "default", theta };
   const type = scaling.choice(scaling.has("rope_type") ? "rope_type" : "type", types, "default");
   if (type === "default") return { type, theta };
