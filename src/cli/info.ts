@@ -7,6 +7,7 @@ import {
   specOf,
   takeInventory,
 } from "../index.js";
+import { describeMemory, memoryGroup } from "./memory.js";
 import { methodConfig, methodGroups, methodOption } from "./method_options.js";
 import { chooseTask, modelGroup, readConfigOf, showHub } from "./model.js";
 import type { Settings, Verb } from "./options.js";
@@ -20,9 +21,11 @@ export const info: Verb = {
   examples: [
     "peft info --model bigscience/mt0-large",
     "peft info --model google/flan-t5-large --method lora --r 16",
+    "peft info --model facebook/opt-6.7b --memory --batch 4 --seq 128 --max-memory 9GB",
   ],
   groups: [
     modelGroup("the model that ships"),
+    memoryGroup,
     { title: "Method", options: [methodOption("lora")] },
     ...methodGroups(),
   ],
@@ -42,6 +45,10 @@ async function run(settings: Settings, terminal: Terminal): Promise<number> {
   const { adapter, warnings } = attach("default", method, config, spec, inventory, { seed: 0 });
   const base = countWeights(inventory);
   const [trainable, total] = [adapter.parameters.size, base + adapter.addedSize];
+  if (settings.get("memory") === true) {
+    for (const line of describeMemory({ spec, inventory }, adapter, json, settings)) terminal.print(line);
+    return 0;
+  }
   for (const line of describeModel(spec, inventory, new Set(adapter.sites.keys()))) terminal.print(line);
   for (const warning of warnings) terminal.note(`warning: ${warning}`);
   terminal.print("");

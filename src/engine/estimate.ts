@@ -27,6 +27,8 @@ export interface EstimateOptions {
   readonly feeds: ReadonlyMap<string, readonly number[]>;
   /** Bytes of weights fed block by block that stay in memory. */
   readonly keep: number;
+  /** Arenas by program, where they were estimated before for the same weights and feeds. */
+  readonly arenas?: Map<string, number>;
 }
 
 /** Bytes at a schedule's peak, by what they are for. */
@@ -59,7 +61,7 @@ type Shapes = Map<string, readonly number[]>;
 export function estimateSchedule(schedule: Schedule, options: EstimateOptions): ScheduleBytes {
   const programs = new Map(schedule.programs.map((p) => [p.name, p]));
   const shapes: Shapes = new Map(options.feeds);
-  const arenas = new Map<string, number>();
+  const arenas = options.arenas ?? new Map<string, number>();
   const values = new HeldValues();
   const fed = new FedWeights((name) => options.weight(name).bytes, options.keep);
   const named = new NamedWeights(options);

@@ -163,7 +163,11 @@ class Kernels {
   }
 
   /** A product with a weight in its own format; undefined: it is read in f32. */
-  #product({ attrs, inputs, shape }: ProgramNode<"linear">): { reads: Value[]; scratch: readonly number[] } | undefined {
+  #product({
+    attrs,
+    inputs,
+    shape,
+  }: ProgramNode<"linear">): { reads: Value[]; scratch: readonly number[] } | undefined {
     const [from, w] = inputs as [number, number];
     const source = this.#program.nodes[w]!;
     if (source.op !== "weight") return undefined;

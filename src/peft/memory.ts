@@ -68,6 +68,7 @@ const PER_STEP_NODE = 1024;
 /** Buffers that JavaScript does not use any more may grow to this before V8 collects them. */
 const MOST_GARBAGE = 64 << 20;
 const GARBAGE_STEPS = 1.5;
+const ALL = Number.POSITIVE_INFINITY;
 /** Copies of each trained number: values twice, gradient three times (summed, packed, as results), two moments. */
 const TRAINED_COPIES = 7;
 
@@ -77,6 +78,8 @@ export class TrainingMemory {
   readonly #shape: TrainingShape;
   readonly #request: RunRequest;
   readonly #schedules: Map<string, Schedule> = new Map();
+  /** Arenas by program, for each schedule and format. */
+  readonly #arenas: Map<string, Map<string, number>> = new Map();
   /** Weights that formats of 8 and 4 bits are for -> whether they are held [in, out]. */
   readonly #quantized: ReadonlyMap<string, boolean>;
 
@@ -96,10 +99,15 @@ export class TrainingMemory {
   }
 
   estimate(choice: MemoryChoice): MemoryEstimate {
-    const keep = choice.keep ?? (choice.plan === "streamed" ? 0 : Number.POSITIVE_INFINITY);
-    const schedule = this.#schedule(choice.plan, choice.recompute ?? Number.POSITIVE_INFINITY);
+    const { plan, format, stored = "f32", recompute = ALL } = choice;
+    const keep = choice.keep ?? (plan === "streamed" ? 0 : ALL);
+    const kind = plan === "fused" ? plan : `blockwise ${recompute}`;
+    const known = this.#arenas.get(`${kind} ${format} ${stored}`);
+    const arenas = known ?? new Map<string, number>();
+    this.#arenas.set(`${kind} ${format} ${stored}`, arenas);
     const weight = (name: string): StoredAs => this.#stored(name, choice);
-    const parts = partsOf(estimateSchedule(schedule, { weight, feeds: this.#feeds(), keep }), this.#shape);
+    const options = { weight, feeds: this.#feeds(), keep, arenas };
+    const parts = partsOf(estimateSchedule(this.#schedule(plan, recompute), options), this.#shape);
     return { bytes: Object.values(parts).reduce((a, b) => a + b, 0), parts };
   }
 

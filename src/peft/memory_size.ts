@@ -18,3 +18,10 @@ export function parseBytes(text: string | number): number {
 export function freeMemory(): number {
   return process.availableMemory() + process.memoryUsage.rss();
 }
+
+/** A size as `parseBytes` reads it: "4.1GB", "900MB"; upwards, so that what is read off does. */
+export function sizeText(bytes: number): string {
+  const [unit, size] = bytes < UNITS["GB"]! ? ["MB", UNITS["MB"]!] : ["GB", UNITS["GB"]! / 10];
+  const count = Math.ceil(bytes / size);
+  return unit === "MB" ? `${count}MB` : `${count / 10}GB`;
+}

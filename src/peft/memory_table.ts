@@ -2,7 +2,7 @@ import type { FormatName } from "../engine/formats/index.js";
 import { formats } from "../engine/formats/index.js";
 import type { ChosenPlan } from "./choose_plan.js";
 import { choosePlanOf, SAFE } from "./choose_plan.js";
-import type { Countable, TrainingShape } from "./memory.js";
+import type { Countable, MemoryEstimate, TrainingShape } from "./memory.js";
 import { TrainingMemory } from "./memory.js";
 import type { PlanName } from "./plan_run.js";
 import { PLAN_NAMES } from "./plan_run.js";
@@ -16,7 +16,9 @@ export interface TableQuestion {
   readonly budget: number;
 }
 
-export interface TableCell extends ChosenPlan {
+/** The least that a plan can do with: blocks computed again, one of them in memory at a time where streamed. */
+export interface TableCell {
+  readonly estimate: MemoryEstimate;
   readonly fits: boolean;
 }
 
@@ -38,14 +40,15 @@ export function storedIn(json: Readonly<Record<string, unknown>>): Stored {
 /** What a training step takes in each weight format and plan, counted from config.json alone. Throws "batch". */
 export function memoryTable(model: Countable, shape: TrainingShape, question: TableQuestion): TableRow[] {
   const memory = new TrainingMemory(model, shape);
+  const fits = ({ bytes }: MemoryEstimate): boolean => bytes <= SAFE * question.budget;
   return shownFormats(question.stored).map((format) => {
-    const choose = (plan: PlanName | undefined): TableCell => {
-      const chosen = choosePlanOf(memory, { ...question, format, plan, strict: false });
-      return { ...chosen, fits: chosen.estimate.bytes <= SAFE * question.budget };
+    const cell = (plan: PlanName): TableCell => {
+      const estimate = memory.estimate({ plan, format, stored: question.stored });
+      return { estimate, fits: fits(estimate) };
     };
-    const plans = Object.fromEntries(PLAN_NAMES.map((name) => [name, choose(name)])) as TableRow["plans"];
-    const auto = choose(undefined);
-    return { format, plans, auto: auto.fits ? auto : undefined };
+    const plans = Object.fromEntries(PLAN_NAMES.map((name) => [name, cell(name)])) as TableRow["plans"];
+    const auto = choosePlanOf(memory, { ...question, format, strict: false });
+    return { format, plans, auto: fits(auto.estimate) ? auto : undefined };
   });
 }
 

@@ -46,7 +46,11 @@ function fakeBatch(rows, columns, targets) {
   const attentionMask = { data: new Int32Array(rows * columns).fill(1), shape: inputIds.shape };
   const classes = { data: Int32Array.from({ length: rows }, (_, i) => i % numLabels), shape: [rows, 1] };
   const labels =
-    task === "SEQ_2_SEQ_LM" ? ids(rows, targets) : task === "CAUSAL_LM" ? lastOnly(inputIds, targets) : classes;
+    task === "SEQ_2_SEQ_LM"
+      ? ids(rows, targets)
+      : task === "CAUSAL_LM"
+        ? lastOnly(inputIds, targets)
+        : classes;
   return { task, inputIds, attentionMask, labels };
 }
 
