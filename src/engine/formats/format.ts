@@ -20,6 +20,8 @@ export interface StoredWeight {
   readonly shape: readonly number[];
   /** The checkpoint holds it [in, out] (GPT-2's Conv1D): tells which product is the forward one. */
   readonly transposed: boolean;
+  /** It is a constant of a session that may lay it out anew for its kernels (prepacking), which is good for few rows. */
+  readonly laidOut?: boolean;
 }
 
 /**

@@ -1,22 +1,17 @@
 import type { OnnxGraph } from "../onnx.js";
 import type { StoredWeight, WeightFormat } from "./format.js";
-import { inAndOut } from "./layout.js";
-import { pairsOf, reshapedAfter, unpacked } from "./nibbles.js";
+import { inAndOut, reshapedAfter, shapeLike } from "./layout.js";
 
 /**
  * W [out, in] in 4 bits, in blocks along `in` that have a scale each: w = s (q - 8). The layout is MatMulNBits', which multiplies by it
- * as it is; going back, both halves of the bytes are brought to f32, and dx is made of two products, for its even and its odd columns.
+ * as it is, but brings constants only into the form it needs, and those only where a session lays them out anew; for others it is
+ * slow. So there both halves of the bytes are brought to f32, and a product is made of two: for even and for odd columns.
  */
 export const int4: WeightFormat = blocks("int4", 64);
 export const int4x32: WeightFormat = blocks("int4x32", 32);
 export const int4x128: WeightFormat = blocks("int4x128", 128);
 
 const ZERO_POINT = 8;
-const PAIRS: readonly number[] = pairsOf(
-  Array.from({ length: 16 }, (_, q) => q - ZERO_POINT),
-  "low",
-);
-
 function blocks(name: string, size: number): WeightFormat {
   const format: WeightFormat = {
     name,
@@ -29,50 +24,71 @@ function blocks(name: string, size: number): WeightFormat {
     },
     fits: (shape, transposed) => shape.length === 2 && inAndOut(shape, transposed)[0] % size === 0,
     weight: (o, w) => {
-      const whole = brought(o, w.parts["data"]!, w.parts["scale"]!, inAndOut(w.shape, w.transposed)[0]);
+      const [, outDim] = inAndOut(w.shape, w.transposed);
+      const all = o.node(
+        "Range",
+        [0, outDim, 1].map((n) => o.constant("i64", [n], [])),
+      );
+      const whole = rowsOf(o, w, all, size);
       return w.transposed ? o.node("Transpose", [whole], { perm: [1, 0] }) : whole;
     },
     linear: (o, x, w, transposed) => {
       if (transposed !== w.transposed) return backward(o, x, w, size);
-      const [inDim, outDim] = inAndOut(w.shape, w.transposed);
-      const attributes = { K: inDim, N: outDim, bits: 4, block_size: size };
-      return o.contrib("MatMulNBits", [x, w.parts["data"]!, w.parts["scale"]!], attributes);
+      return w.laidOut === true ? laidOut(o, x, w, size) : forward(o, x, w, size);
     },
-    rows: (o, w, ids) => {
-      if (w.transposed) return o.node("Gather", [format.weight(o, w), ids], { axis: 0 });
-      const [data, scale] = [w.parts["data"]!, w.parts["scale"]!].map((part) =>
-        o.node("Gather", [part, ids], { axis: 0 }),
-      ) as [string, string];
-      return brought(o, data, scale, w.shape[1]!);
-    },
+    rows: (o, w, ids) =>
+      w.transposed ? o.node("Gather", [format.weight(o, w), ids], { axis: 0 }) : rowsOf(o, w, ids, size),
     pack: (data, shape, transposed) => pack(data, inAndOut(shape, transposed), transposed, size),
   };
   return format;
 }
 
-/** Bytes [..., blocks, size / 2] and scales [..., blocks] -> [..., in]. */
-function brought(o: OnnxGraph, data: string, scale: string, inDim: number): string {
-  const scales = o.node("Unsqueeze", [scale, o.ints([-1, -2])]);
-  const values = o.node("Mul", [unpacked(o, data, PAIRS), scales]); // [..., blocks, size / 2, 2]
-  const rows = o.node("Shape", [scale], { end: -1 });
-  return o.node("Reshape", [values, o.node("Concat", [rows, o.ints([inDim])], { axis: 0 })]);
+/** Rows of W [out, in] in f32. */
+function rowsOf(o: OnnxGraph, w: StoredWeight, ids: string, size: number): string {
+  const [inDim, outDim] = inAndOut(w.shape, w.transposed);
+  const bytes = o.node("Reshape", [w.parts["data"]!, o.ints([outDim, inDim / 2])]);
+  const attributes = { gather_axis: 0, quantize_axis: 1, block_size: size, bits: 4 };
+  return o.contrib("GatherBlockQuantized", [bytes, ids, w.parts["scale"]!], attributes);
 }
 
-/** dx [..., in] = dy W, the even columns from the bytes' low halves, the odd ones from the high halves. */
-function backward(o: OnnxGraph, dy: string, w: StoredWeight, size: number): string {
+function laidOut(o: OnnxGraph, x: string, w: StoredWeight, size: number): string {
   const [inDim, outDim] = inAndOut(w.shape, w.transposed);
-  const scale = w.parts["scale"]!;
-  const bytes = reshapedAfter(o, dy, w.parts["data"]!, [outDim, inDim / 2]);
-  const zero = o.node("Expand", [o.constant("u8", [ZERO_POINT], []), o.ints([outDim, inDim / size])]);
-  const low = o.node("BitwiseAnd", [bytes, o.constant("u8", [15], [])]);
-  const high = o.node("BitShift", [bytes, o.constant("u8", [4], [])], { direction: "RIGHT" });
-  const [even, odd] = [low, high].map((half) => {
-    const values = o.node("DequantizeLinear", [half, scale, zero], { axis: 1, block_size: size / 2 });
-    return o.node("Unsqueeze", [o.node("MatMul", [dy, values]), o.ints([-1])]); // [..., in / 2, 1]
-  }) as [string, string];
-  const both = o.node("Concat", [even, odd], { axis: -1 });
-  const rows = o.node("Shape", [dy], { end: -1 });
-  return o.node("Reshape", [both, o.node("Concat", [rows, o.ints([inDim])], { axis: 0 })]);
+  const attributes = { K: inDim, N: outDim, bits: 4, block_size: size };
+  return o.contrib("MatMulNBits", [x, w.parts["data"]!, w.parts["scale"]!], attributes);
+}
+
+/** y = x W^T, from x's even and odd columns. */
+function forward(o: OnnxGraph, x: string, w: StoredWeight, size: number): string {
+  const [even, odd] = [0, 1].map((first) => {
+    const [start, end] = [o.ints([first]), o.ints([w.shape[w.transposed ? 0 : 1]!])];
+    return o.once("Slice", [x, start, end, o.ints([-1]), o.ints([2])]);
+  });
+  const [low, high] = halves(o, x, w, size);
+  const y = o.contrib("FusedMatMul", [even!, low], { transB: 1 });
+  return o.node("Add", [y, o.contrib("FusedMatMul", [odd!, high], { transB: 1 })]);
+}
+
+/** dx = dy W, its even and odd columns. */
+function backward(o: OnnxGraph, dy: string, w: StoredWeight, size: number): string {
+  const [inDim] = inAndOut(w.shape, w.transposed);
+  const columns = halves(o, dy, w, size).map((half) =>
+    o.node("Unsqueeze", [o.node("MatMul", [dy, half]), o.ints([-1])]),
+  );
+  const both = o.node("Concat", columns, { axis: -1 }); // [..., in / 2, 2]
+  return o.node("Reshape", [both, shapeLike(o, dy, [inDim])]);
+}
+
+/** Even and odd columns of W in f32, each [out, in / 2], from the low and the high halves of its bytes; not before x is there. */
+function halves(o: OnnxGraph, x: string, w: StoredWeight, size: number): [even: string, odd: string] {
+  const [inDim, outDim] = inAndOut(w.shape, w.transposed);
+  const bytes = reshapedAfter(o, x, w.parts["data"]!, [outDim, inDim / 2]);
+  const zero = o.once("Expand", [o.constant("u8", [ZERO_POINT], []), o.ints([outDim, inDim / size])]);
+  const inF32 = (half: string): string =>
+    o.node("DequantizeLinear", [half, w.parts["scale"]!, zero], { axis: 1, block_size: size / 2 });
+  return [
+    inF32(o.node("BitwiseAnd", [bytes, o.constant("u8", [15], [])])),
+    inF32(o.node("BitShift", [bytes, o.constant("u8", [4], [])], { direction: "RIGHT" })),
+  ];
 }
 
 /** Scales that are tried, over that which takes the number farthest from zero to -8: a few such numbers may be cut. */

@@ -1,9 +1,7 @@
 import type { OnnxGraph } from "../onnx.js";
 import type { StoredWeight, WeightFormat } from "./format.js";
-import { linearF32 } from "./format.js";
-import { inAndOut } from "./layout.js";
-import { DYNAMIC, GROUP, NF4, packNf4, SIZE } from "./nf4_pack.js";
-import { pairsOf, reshapedAfter, unpacked } from "./nibbles.js";
+import { inAndOut, reshapedAfter } from "./layout.js";
+import { DYNAMIC, GROUP, packNf4, SIZE } from "./nf4_pack.js";
 
 /**
  * W [out, in] in 4 bits each, the codes of 16 quantiles of a normal distribution, times the largest of its block of 64; these in turn in
@@ -24,12 +22,14 @@ export const nf4: WeightFormat = {
   },
   fits: (shape) => shape.length === 2,
   weight: (o, w) => {
-    const whole = brought(o, w, (bytes, shape) => o.node("Reshape", [bytes, o.ints(shape)]));
+    const whole = brought(o, w, absmax(o, w));
     return w.transposed ? o.node("Transpose", [whole], { perm: [1, 0] }) : whole;
   },
   linear: (o, x, w, transposed) => {
-    const whole = brought(o, w, (bytes, shape) => reshapedAfter(o, x, bytes, shape));
-    return linearF32(o, x, whole, transposed !== w.transposed);
+    const largest = absmax(o, w, x);
+    if (transposed !== w.transposed) return o.node("MatMul", [x, brought(o, w, largest)]);
+    const [inDim, outDim] = inAndOut(w.shape, w.transposed);
+    return product(o, x, w.parts["data"]!, largest, inDim, outDim);
   },
   rows: (o, w, ids) => o.node("Gather", [nf4.weight(o, w), ids], { axis: 0 }),
   pack: (data, shape, transposed) => {
@@ -38,32 +38,36 @@ export const nf4: WeightFormat = {
   },
 };
 
-const PAIRS: readonly number[] = pairsOf(NF4, "high");
-
-/** [out, in] in f32 from its bytes. */
-function brought(
+/** x [..., in] times W [out, in] transposed, W flat in codes. */
+function product(
   o: OnnxGraph,
-  w: StoredWeight,
-  reshaped: (bytes: string, shape: readonly number[]) => string,
+  x: string,
+  data: string,
+  largest: string,
+  inDim: number,
+  outDim: number,
 ): string {
-  const [inDim, outDim] = inAndOut(w.shape, w.transposed);
-  const count = inDim * outDim;
-  const blocks = Math.ceil(count / SIZE);
-  const bytes = padded(o, w.parts["data"]!, (blocks * SIZE) / 2 - Math.ceil(count / 2));
-  const pairs = unpacked(o, reshaped(bytes, [blocks, SIZE / 2]), PAIRS);
-  const largest = o.node("Reshape", [absmax(o, w, blocks), o.ints([blocks, 1, 1])]);
-  const values = o.node("Mul", [pairs, largest]); // [blocks, 32, 2]
-  if (count === blocks * SIZE) return o.node("Reshape", [values, o.ints([outDim, inDim])]);
-  const flat = o.node("Reshape", [values, o.ints([-1])]);
-  const used = o.node("Slice", [flat, o.ints([0]), o.ints([count])]);
-  return o.node("Reshape", [used, o.ints([outDim, inDim])]);
+  const attributes = { K: inDim, N: outDim, block_size: SIZE, quant_type: 1, transB: 1 };
+  return o.contrib("MatMulBnb4", [x, data, largest], attributes);
 }
 
-/** The largest of each block: [blocks], or more. */
-function absmax(o: OnnxGraph, w: StoredWeight, blocks: number): string {
+/** [out, in] in f32: one row of a single 1 times W as a column brings each of its values back, at a third of a table's cost. */
+function brought(o: OnnxGraph, w: StoredWeight, largest: string): string {
+  const [inDim, outDim] = inAndOut(w.shape, w.transposed);
+  const one = o.constant("f32", [1], [1, 1]);
+  const values = product(o, one, w.parts["data"]!, largest, 1, inDim * outDim);
+  return o.node("Reshape", [values, o.ints([outDim, inDim])]);
+}
+
+/** The largest of each block, [blocks]; not before x is there. */
+function absmax(o: OnnxGraph, w: StoredWeight, x?: string): string {
+  const blocks = Math.ceil((w.shape[0]! * w.shape[1]!) / SIZE);
   const groups = Math.ceil(blocks / GROUP);
   const codes = padded(o, w.parts["absmax"]!, groups * GROUP - blocks);
-  const ids = o.node("Cast", [o.node("Reshape", [codes, o.ints([groups, GROUP])])], { to: 6 });
+  const shape = [groups, GROUP];
+  const grouped =
+    x === undefined ? o.node("Reshape", [codes, o.ints(shape)]) : reshapedAfter(o, x, codes, shape);
+  const ids = o.node("Cast", [grouped], { to: 6 });
   const values = o.node("Gather", [o.constant("f32", DYNAMIC, [GROUP]), ids], { axis: 0 });
   const scaled = o.node("Mul", [values, o.node("Reshape", [w.parts["nested"]!, o.ints([groups, 1])])]);
   const flat = o.node("Reshape", [o.node("Add", [scaled, w.parts["offset"]!]), o.ints([-1])]);
