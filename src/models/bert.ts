@@ -13,6 +13,8 @@ export interface BertConfig extends ModelConfig {
   readonly heads: number;
   readonly headDim: number;
   readonly inter: number;
+  /** Width of the embeddings; where it is not the hidden size, embeddings_project stands between. */
+  readonly embeddingDim: number;
   readonly activation: Activation;
   readonly eps: number;
   /** Rows of the table of positions, and which one is the first token's. */
@@ -40,6 +42,7 @@ export function readBert(f: Fields): BertConfig {
     ...sizes,
     tied: false,
     inter: f.size("intermediate_size"),
+    embeddingDim: sizes.hiddenSize,
     activation: f.choice("hidden_act", activationNames, "gelu"),
     eps: f.number("layer_norm_eps", 1e-12),
     maxPositions: f.size("max_position_embeddings", 512),
@@ -54,10 +57,11 @@ export function readBert(f: Fields): BertConfig {
 /** ids -> [batch, virtual + seq, hidden] */
 export function bertStack(w: Module, c: BertConfig, x: TextInputs): StackOutput {
   const shared = { bias: paddingBias(w.g, x.mask) };
+  const embedded = embed(w.at("embeddings"), c, x);
   return repeat(
     w.at("encoder.layer"),
     c.layers,
-    embed(w.at("embeddings"), c, x),
+    c.embeddingDim === c.hiddenSize ? embedded : w.linear("embeddings_project", embedded, c.hiddenSize),
     x.past,
     shared,
     (w, x, s, past) => {
@@ -73,11 +77,11 @@ export function bertStack(w: Module, c: BertConfig, x: TextInputs): StackOutput 
 
 function embed(w: Module, c: BertConfig, x: TextInputs): Tensor {
   const { g } = w;
-  const words = w.trace.prepend(w.embedding("word_embeddings", x.ids, c.vocabSize, c.hiddenSize));
+  const words = w.trace.prepend(w.embedding("word_embeddings", x.ids, c.vocabSize, c.embeddingDim));
   const typeIds = x.typeIds ?? g.constant([0], [1, 1], "i64");
   const limit = c.maxPositions - c.firstPosition;
-  const positions = w.embedding("position_embeddings", x.positions, c.maxPositions, c.hiddenSize, limit);
-  const types = w.embedding("token_type_embeddings", typeIds, c.tokenTypes, c.hiddenSize);
+  const positions = w.embedding("position_embeddings", x.positions, c.maxPositions, c.embeddingDim, limit);
+  const types = w.embedding("token_type_embeddings", typeIds, c.tokenTypes, c.embeddingDim);
   const sum = w.trace.pack(g.add(g.add(words, types), positions));
   return w.dropout("dropout", w.layerNorm("LayerNorm", sum, c.eps), c.dropout);
 }

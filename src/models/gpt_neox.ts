@@ -10,7 +10,7 @@ import { decoderHeads } from "./decoder_heads.js";
 import { repeat } from "./layers.js";
 import type { Architecture, ModelConfig, StackOutput, TextInputs } from "./model.js";
 import type { Rope, RotaryTables } from "./rotary.js";
-import { readRope, rotaryTables, rotate } from "./rotary.js";
+import { readRope, readTurned, rotaryTables, rotate } from "./rotary.js";
 
 export interface GptNeoxConfig extends ModelConfig {
   readonly heads: number;
@@ -34,13 +34,6 @@ function read(f: Fields): GptNeoxConfig {
     layers: f.size("num_hidden_layers"),
     heads: f.size("num_attention_heads"),
   });
-  const part = (f.object("rope_parameters") ?? f).number(
-    f.has("rope_parameters") ? "partial_rotary_factor" : "rotary_pct",
-    0.25,
-  );
-  const turned = Math.trunc(sizes.headDim * part);
-  if (turned % 2 !== 0 || turned < 2)
-    f.fault(`rotary positions turn pairs of channels, and these are ${turned}`);
   return {
     ...commonFields(f),
     ...sizes,
@@ -51,7 +44,7 @@ function read(f: Fields): GptNeoxConfig {
     attentionBias: f.flag("attention_bias", true),
     parallel: f.flag("use_parallel_residual", true),
     rope: readRope(f, f.number("rotary_emb_base", 10000)),
-    turned,
+    turned: readTurned(f, sizes.headDim, "rotary_pct", 0.25),
     dropout: f.rate("hidden_dropout", 0),
     attentionDropout: f.rate("attention_dropout", 0),
   };
@@ -92,17 +85,10 @@ function attention(
   const options = { bias: c.attentionBias };
   const fused = w.linear("query_key_value", x, 3 * c.hiddenSize, options);
   const { q, k, v } = splitFused(w, fused, c.heads, c.headDim);
-  const present = withPast(w.g, { k: turn(w, c, k, tables), v }, past);
+  const present = withPast(w.g, { k: rotate(w.g, k, tables), v }, past);
   const scale = c.headDim ** -0.5;
-  const mixed = attend(w, turn(w, c, q, tables), present, { scale, bias, dropout: c.attentionDropout });
+  const mixed = attend(w, rotate(w.g, q, tables), present, { scale, bias, dropout: c.attentionDropout });
   return { x: w.output(w.linear("dense", mixed, c.hiddenSize, options)), present };
-}
-
-/** x [batch, heads, seq, headDim]: the first channels turned, the others as they are. */
-function turn({ g }: Module, { turned, headDim }: GptNeoxConfig, x: Tensor, tables: RotaryTables): Tensor {
-  if (turned === headDim) return rotate(g, x, tables);
-  const [first, rest] = g.split(x, -1, [turned, headDim - turned]) as [Tensor, Tensor];
-  return g.concat([rotate(g, first, tables), rest], -1);
 }
 
 function feedForward(w: Module, c: GptNeoxConfig, x: Tensor): Tensor {

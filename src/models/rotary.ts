@@ -73,9 +73,33 @@ export function rotaryTables(g: Graph, positions: Tensor, rope: Rope, dim: numbe
   return { cos: g.concat([cos, cos], -1), sin: g.concat([g.neg(sin), sin], -1) };
 }
 
-/** x [batch, heads, seq, dim]: each pair (x[i], x[i + dim / 2]) turned by its angle. */
-export function rotate(g: Graph, x: Tensor, { cos, sin }: RotaryTables): Tensor {
-  const half = (x.shape.at(-1) as number) / 2;
+/** How many channels of a head positions turn, where the config names their part of all under `key`. */
+export function readTurned(f: Fields, headDim: number, key: string, fallback: number): number {
+  const parameters = f.object("rope_parameters");
+  const inside = parameters?.has("partial_rotary_factor") === true;
+  const part = inside ? parameters.number("partial_rotary_factor") : f.number(key, fallback);
+  return pairs(f, Math.trunc(headDim * part));
+}
+
+/** A number of channels, which must be even. */
+export function pairs(f: Fields, turned: number): number {
+  if (turned % 2 !== 0 || turned < 2)
+    f.fault(`rotary positions turn pairs of channels, and these are ${turned}`);
+  return turned;
+}
+
+/**
+ * x [batch, heads, seq, headDim]: each pair (x[i], x[i + dim / 2]) turned by its angle. Where the tables are narrower than a
+ * head, its first channels are turned, and the others are left as they are.
+ */
+export function rotate(g: Graph, x: Tensor, tables: RotaryTables): Tensor {
+  const { cos, sin } = tables;
+  const [dim, headDim] = [cos, x].map((y) => y.shape.at(-1)) as [number, number];
+  if (dim < headDim) {
+    const [first, rest] = g.split(x, -1, [dim, headDim - dim]) as [Tensor, Tensor];
+    return g.concat([rotate(g, first, tables), rest], -1);
+  }
+  const half = dim / 2;
   const [first, second] = g.split(x, -1, [half, half]) as [Tensor, Tensor];
   return g.add(g.mul(x, cos), g.mul(g.concat([second, first], -1), sin));
 }
