@@ -2,6 +2,7 @@
 import { bart } from "./bart.js";
 import { bert } from "./bert.js";
 import { bloom } from "./bloom.js";
+import { electra } from "./electra.js";
 import { gemma } from "./gemma.js";
 import { gemma2 } from "./gemma2.js";
 import { gemma3 } from "./gemma3.js";
@@ -12,6 +13,7 @@ import { mistral } from "./mistral.js";
 import type { Architecture } from "./model.js";
 import { mt5 } from "./mt5.js";
 import { opt } from "./opt.js";
+import { phi } from "./phi.js";
 import { qwen2 } from "./qwen2.js";
 import { qwen3 } from "./qwen3.js";
 import { roberta } from "./roberta.js";
@@ -22,6 +24,7 @@ export const architectures: readonly Architecture[] = [
   bart,
   bert,
   bloom,
+  electra,
   gemma,
   gemma2,
   gemma3,
@@ -31,6 +34,7 @@ export const architectures: readonly Architecture[] = [
   mistral,
   mt5,
   opt,
+  phi,
   qwen2,
   qwen3,
   roberta,
