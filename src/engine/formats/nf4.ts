@@ -1,6 +1,6 @@
 import type { OnnxGraph } from "../onnx.js";
 import type { StoredWeight, WeightFormat } from "./format.js";
-import { inAndOut, reshapedAfter } from "./layout.js";
+import { inAndOut, reshapedAfter, shapeLike } from "./layout.js";
 import { DYNAMIC, GROUP, packNf4, SIZE } from "./nf4_pack.js";
 
 /**
@@ -22,14 +22,15 @@ export const nf4: WeightFormat = {
   },
   fits: (shape) => shape.length === 2,
   weight: (o, w) => {
-    const whole = brought(o, w, absmax(o, w));
+    const [inDim, outDim] = inAndOut(w.shape, w.transposed);
+    const values = product(o, identity(o, 1), w, absmax(o, w), [1, inDim * outDim]);
+    const whole = o.node("Reshape", [values, o.ints([outDim, inDim])]);
     return w.transposed ? o.node("Transpose", [whole], { perm: [1, 0] }) : whole;
   },
   linear: (o, x, w, transposed) => {
     const largest = absmax(o, w, x);
-    if (transposed !== w.transposed) return o.node("MatMul", [x, brought(o, w, largest)]);
-    const [inDim, outDim] = inAndOut(w.shape, w.transposed);
-    return product(o, x, w.parts["data"]!, largest, inDim, outDim);
+    if (transposed !== w.transposed) return backward(o, x, w, largest);
+    return product(o, x, w, largest, inAndOut(w.shape, w.transposed));
   },
   rows: (o, w, ids) => o.node("Gather", [nf4.weight(o, w), ids], { axis: 0 }),
   pack: (data, shape, transposed) => {
@@ -38,25 +39,37 @@ export const nf4: WeightFormat = {
   },
 };
 
-/** x [..., in] times W [out, in] transposed, W flat in codes. */
+/** x [..., k] times W transposed, W flat in codes as [n, k]. */
 function product(
   o: OnnxGraph,
   x: string,
-  data: string,
+  w: StoredWeight,
   largest: string,
-  inDim: number,
-  outDim: number,
+  [k, n]: readonly [k: number, n: number],
 ): string {
-  const attributes = { K: inDim, N: outDim, block_size: SIZE, quant_type: 1, transB: 1 };
-  return o.contrib("MatMulBnb4", [x, data, largest], attributes);
+  const attributes = { K: k, N: n, block_size: SIZE, quant_type: 1, transB: 1 };
+  return o.contrib("MatMulBnb4", [x, w.parts["data"]!, largest], attributes);
 }
 
-/** [out, in] in f32: one row of a single 1 times W as a column brings each of its values back, at a third of a table's cost. */
-function brought(o: OnnxGraph, w: StoredWeight, largest: string): string {
+/**
+ * dx [..., in] = dy W. MatMulBnb4 gives no product with W itself, but brings W to f32 where x is an identity, faster than a table of
+ * values does: [lanes, lanes] gives every lanes-th number of W in each row, which are columns of W where `lanes` divides `in`.
+ */
+function backward(o: OnnxGraph, dy: string, w: StoredWeight, largest: string): string {
   const [inDim, outDim] = inAndOut(w.shape, w.transposed);
-  const one = o.constant("f32", [1], [1, 1]);
-  const values = product(o, one, w.parts["data"]!, largest, 1, inDim * outDim);
-  return o.node("Reshape", [values, o.ints([outDim, inDim])]);
+  const lanes = inDim % LANES === 0 ? LANES : 1;
+  const whole = product(o, identity(o, lanes), w, largest, [lanes, (inDim / lanes) * outDim]);
+  const columns = o.node("Reshape", [whole, o.ints([lanes, outDim, inDim / lanes])]);
+  const rows = o.once("Reshape", [dy, o.ints([-1, outDim])]);
+  const dx = o.node("Transpose", [o.node("MatMul", [rows, columns])], { perm: [1, 2, 0] });
+  return o.node("Reshape", [dx, shapeLike(o, dy, [inDim])]); // [tokens, in / lanes, lanes] ->
+}
+
+const LANES = 4;
+
+function identity(o: OnnxGraph, size: number): string {
+  const values = Array.from({ length: size * size }, (_, i) => (i % (size + 1) === 0 ? 1 : 0));
+  return o.constant("f32", values, [size, size]);
 }
 
 /** The largest of each block, [blocks]; not before x is there. */
