@@ -6,14 +6,17 @@ import { electra } from "./electra.js";
 import { gemma } from "./gemma.js";
 import { gemma2 } from "./gemma2.js";
 import { gemma3 } from "./gemma3.js";
+import { gptNeo } from "./gpt_neo.js";
 import { gptNeox } from "./gpt_neox.js";
 import { gpt2 } from "./gpt2.js";
+import { gptj } from "./gptj.js";
 import { llama } from "./llama.js";
 import { mistral } from "./mistral.js";
 import type { Architecture } from "./model.js";
 import { mt5 } from "./mt5.js";
 import { opt } from "./opt.js";
 import { phi } from "./phi.js";
+import { phi3 } from "./phi3.js";
 import { qwen2 } from "./qwen2.js";
 import { qwen3 } from "./qwen3.js";
 import { roberta } from "./roberta.js";
@@ -29,12 +32,15 @@ export const architectures: readonly Architecture[] = [
   gemma2,
   gemma3,
   gpt2,
+  gptNeo,
   gptNeox,
+  gptj,
   llama,
   mistral,
   mt5,
   opt,
   phi,
+  phi3,
   qwen2,
   qwen3,
   roberta,

@@ -1,0 +1,80 @@
+import type { KeyValue, Module } from "../graph/module.js";
+import type { Tensor } from "../graph/ops.js";
+import { activate } from "./activations.js";
+import { attend, splitHeads, withPast } from "./attention.js";
+import type { Fields } from "./config.js";
+import { readConfig } from "./config.js";
+import type { Layer } from "./layers.js";
+import type { LlamaConfig, LlamaShared } from "./llama.js";
+import { llama, llamaNorm, llamaStack, readLlama } from "./llama.js";
+import type { Architecture } from "./model.js";
+import { rotate } from "./rotary.js";
+
+function readPhi3(f: Fields): LlamaConfig {
+  const c = readLlama(f);
+  const whole = (f.object("rope_parameters") ?? f).number("partial_rotary_factor", 1) === 1;
+  if (!whole) f.fault(`"partial_rotary_factor" is not 1, and peft.js turns whole heads of this model`);
+  for (const key of ["embd_pdrop", "resid_pdrop"])
+    if (f.rate(key, 0) > 0) f.fault(`"${key}" is not 0, and peft.js has no such dropout in this model`);
+  return {
+    ...c,
+    eps: f.number("rms_norm_eps", 1e-5),
+    qkvBias: false,
+    outBias: false,
+    mlpBias: false,
+    window: f.has("sliding_window") ? f.size("sliding_window") : undefined,
+    windowed: c.windowed.map(() => f.has("sliding_window")),
+  };
+}
+
+const fusedLayer =
+  (c: LlamaConfig): Layer<LlamaShared> =>
+  (w, x, shared, past, i) => {
+    const normed = llamaNorm(w, c, "input_layernorm", x);
+    const attended = attention(w.at("self_attn"), c, normed, shared, past, i);
+    const h = w.g.add(x, attended.x);
+    const y = feedForward(w.at("mlp"), c, llamaNorm(w, c, "post_attention_layernorm", h));
+    return { x: w.g.add(h, y), present: attended.present };
+  };
+
+/** q, k, v side by side in one layer. */
+function attention(
+  w: Module,
+  c: LlamaConfig,
+  x: Tensor,
+  { full, near, ...tables }: LlamaShared,
+  past: KeyValue | undefined,
+  index: number,
+): { x: Tensor; present: KeyValue } {
+  const { g } = w;
+  const counts = [c.heads, c.kvHeads, c.kvHeads];
+  const widths = counts.map((heads) => heads * c.headDim);
+  const fused = w.linear("qkv_proj", x, (c.heads + 2 * c.kvHeads) * c.headDim, { bias: false });
+  const [q, k, v] = g
+    .split(fused, -1, widths)
+    .map((part, i) => splitHeads(w, part, counts[i]!, c.headDim)) as [Tensor, Tensor, Tensor];
+  const present = withPast(g, { k: rotate(g, k, tables), v }, past);
+  const mixed = attend(w, rotate(g, q, tables), present, {
+    scale: c.scoreScale,
+    bias: c.windowed[index] ? near : full,
+    dropout: c.attentionDropout,
+  });
+  return { x: w.output(w.linear("o_proj", mixed, c.hiddenSize, { bias: false })), present };
+}
+
+/** The gate and what it lets through side by side in one layer. */
+function feedForward(w: Module, c: LlamaConfig, x: Tensor): Tensor {
+  const both = w.linear("gate_up_proj", x, 2 * c.inter, { bias: false });
+  const [gate, up] = w.g.split(both, -1, [c.inter, c.inter]) as [Tensor, Tensor];
+  const inner = w.g.mul(up, activate(w.g, c.activation, gate));
+  return w.output(w.linear("down_proj", inner, c.hiddenSize, { bias: false }));
+}
+
+/** Llama with fused layers (Phi 3, Phi 4); PEFT names no default targets for it. Reference: transformers/models/phi3 */
+export const phi3: Architecture<LlamaConfig> = {
+  ...llama,
+  modelTypes: ["phi3"],
+  roles: { targets: undefined },
+  parse: (json) => readConfig(json, readPhi3),
+  stack: llamaStack(fusedLayer),
+};
