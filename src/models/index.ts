@@ -3,6 +3,7 @@ import { bart } from "./bart.js";
 import { bert } from "./bert.js";
 import { bloom } from "./bloom.js";
 import { electra } from "./electra.js";
+import { falcon } from "./falcon.js";
 import { gemma } from "./gemma.js";
 import { gemma2 } from "./gemma2.js";
 import { gemma3 } from "./gemma3.js";
@@ -28,6 +29,7 @@ export const architectures: readonly Architecture[] = [
   bert,
   bloom,
   electra,
+  falcon,
   gemma,
   gemma2,
   gemma3,
