@@ -33,6 +33,8 @@ export const combinations: readonly Combination[] = [
   { folder: "/tmp/shapes/opt-350m", ...causal, batch: 4, seq: 256, target: 256, ...fused },
   { folder: "/tmp/shapes/opt-350m", ...causal, batch: 1, seq: 512, target: 512, ...checkpointed },
   { folder: "/tmp/shapes/opt-350m", ...causal, batch: 4, seq: 256, target: 256, ...streamed, load: "int8" },
+  { folder: "/tmp/shapes/opt-125m", ...causal, batch: 4, seq: 128, target: 128, ...fused, load: "int4" },
+  { folder: "/tmp/shapes/opt-125m", ...causal, batch: 4, seq: 128, target: 128, ...streamed, load: "nf4" },
   { folder: "/tmp/shapes/qwen2.5-0.5b", ...causal, batch: 4, seq: 256, target: 256, ...checkpointed },
   { folder: "/tmp/shapes/t5-large", ...seq2seq, batch: 8, seq: 128, target: 16, ...fused },
   { folder: "/tmp/shapes/t5-large", ...seq2seq, batch: 2, seq: 512, target: 64, ...streamed },
