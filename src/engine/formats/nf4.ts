@@ -62,7 +62,7 @@ function backward(o: OnnxGraph, dy: string, w: StoredWeight, largest: string): s
   const columns = o.node("Reshape", [whole, o.ints([lanes, outDim, inDim / lanes])]);
   const rows = o.once("Reshape", [dy, o.ints([-1, outDim])]);
   const dx = o.node("Transpose", [o.node("MatMul", [rows, columns])], { perm: [1, 2, 0] });
-  return o.node("Reshape", [dx, shapeLike(o, dy, [inDim])]); // [tokens, in / lanes, lanes] ->
+  return o.node("Reshape", [dx, shapeLike(o, dy, [inDim])], { allowzero: 1 }); // [tokens, in / lanes, lanes] ->
 }
 
 const LANES = 4;
