@@ -9,6 +9,7 @@ import { Module } from "../graph/module.js";
 import type { Ops, Tensor } from "../graph/ops.js";
 import { bert } from "./bert.js";
 import { slopes } from "./bloom.js";
+import { falcon } from "./falcon.js";
 import { gptNeox } from "./gpt_neox.js";
 import { gpt2 } from "./gpt2.js";
 import { architectures } from "./index.js";
@@ -23,19 +24,24 @@ import { frequencies } from "./rotary.js";
 import { bucketTable, t5 } from "./t5.js";
 
 const golden = JSON.parse(read("../../tests/golden/positions.json"));
+/** Models that the kit does not carry: their config.json, and the shapes of their checkpoint. */
+const others: Record<string, { config: Record<string, unknown>; weights: Record<string, number[]> }> =
+  JSON.parse(read("../../tests/golden/architectures.json"));
 
 function read(path: string): string {
   return readFileSync(new URL(path, import.meta.url), "utf8");
 }
 function kitConfig(model: string): Record<string, unknown> {
-  return JSON.parse(read(`../../tests/kit/models/${model}/config.json`));
+  return others[model]?.config ?? JSON.parse(read(`../../tests/kit/models/${model}/config.json`));
 }
 /** Current names and shapes in the checkpoint's header. */
 function kitWeights(model: string, rules: CheckpointRules = {}): Record<string, number[]> {
+  if (others[model] !== undefined) return others[model].weights;
   const bytes = readFileSync(new URL(`../../tests/kit/models/${model}/model.safetensors`, import.meta.url));
   const end = 8 + Number(bytes.readBigUInt64LE(0));
   const header = JSON.parse(bytes.toString("utf8", 8, end)) as Record<string, { shape: number[] }>;
   delete header["__metadata__"];
+  delete header["final_logits_bias"]; // zero, and no parameter
   const current = (name: string): string =>
     (rules.rename ?? []).reduce((name, [from, to]) => name.replace(from, to), name);
   return Object.fromEntries(Object.entries(header).map(([name, { shape }]) => [current(name), shape]));
@@ -142,8 +148,8 @@ const heads: readonly [RegExp, TaskType, (c: ModelConfig) => Dim[]][] = [
 ];
 
 type Case = [model: string, architecture: Architecture<never>, task: TaskType, logits: Dim[]];
-/** Every model of the kit that an architecture of ours reads. */
-const cases: Case[] = readdirSync(kit).flatMap((model): Case[] => {
+/** Every model of the kit, and every other one, that an architecture of ours reads. */
+const cases: Case[] = [...readdirSync(kit), ...Object.keys(others)].flatMap((model): Case[] => {
   const json = kitConfig(model);
   const a = architectures.find(({ modelTypes }) => modelTypes.includes(json["model_type"] as string));
   if (a === undefined) return [];
@@ -154,7 +160,7 @@ const cases: Case[] = readdirSync(kit).flatMap((model): Case[] => {
 it("has a model in the kit for each architecture", () => {
   const types = new Set(cases.map(([model]) => kitConfig(model)["model_type"]));
   expect(architectures.filter(({ modelTypes }) => !modelTypes.some((t) => types.has(t)))).toEqual([]);
-  expect(cases.length).toBeGreaterThanOrEqual(24);
+  expect(cases.length).toBeGreaterThanOrEqual(35);
 });
 
 describe.each(cases)("%s", (model, a, task, shape) => {
@@ -293,6 +299,20 @@ describe("relatives and their configs", () => {
     expect(gptNeox.parse({ ...rest, rope_parameters: current })).toEqual(old);
     expect(gptNeox.parse({ ...kitConfig("gpt_neox"), rotary_pct: 1 }).turned).toBe(8);
     expect(() => gptNeox.parse({ ...kitConfig("gpt_neox"), rotary_pct: 0.4 })).toThrow(/pairs/);
+  });
+
+  it("know the forms of Falcon", () => {
+    const weights = (more: object): Record<string, readonly number[]> =>
+      trace(falcon, { ...kitConfig("falcon"), ...more }, "CAUSAL_LM").weights;
+    const fused = "transformer.h.0.self_attention.query_key_value.weight";
+    expect(weights({})[fused]).toEqual([24, 16]); // 4 heads of 4, then k and v
+    const grouped = weights({ new_decoder_architecture: true, num_kv_heads: 2 });
+    expect(grouped[fused]).toEqual([32, 16]);
+    expect(Object.keys(grouped)).toContain("transformer.h.1.ln_mlp.weight");
+    const plain = weights({ multi_query: false, parallel_attn: false });
+    expect(plain[fused]).toEqual([48, 16]);
+    expect(Object.keys(plain)).toContain("transformer.h.1.post_attention_layernorm.weight");
+    expect(() => weights({ alibi: true })).toThrow(/alibi/);
   });
 
   it("begin RoBERTa's positions after the padding token", () => {

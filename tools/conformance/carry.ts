@@ -16,6 +16,8 @@ const CASES = [
   ...["opt", "opt-postnorm", "opt-seq_cls", "qwen2", "mistral"].map((m) => `${m}--lora`),
   ...["gpt2", "gpt2-seq_cls", "roberta", "bloom", "gpt_neox"].map((m) => `${m}--lora`),
 ];
+/** From a kit of hidden size 16, models too: at 32 these would be 700 KB. */
+const SMALL = ["qwen3--prefix", "gemma2--lora", "bart--prompt"];
 /**
  * Whole models in one .bin are above 200 KB and stay outside; the two forms of .bin are in adapter-bin and
  * src/hub/fixtures.
@@ -23,14 +25,16 @@ const CASES = [
 const FORMATS = ["adapter-bin", "bf16", "bin-sharded", "f16", "refused", "sharded"];
 
 /**
- * npx tsx tools/conformance/carry.ts KIT: copies the part into tests/kit. Models and tokenizers are there
+ * npx tsx tools/conformance/carry.ts KIT SMALL_KIT: copies the part into tests/kit. Models and tokenizers are there
  * already.
  */
-const [kit = "", target = "tests/kit"] = process.argv.slice(2);
+const [kit = "", small = "", target = "tests/kit"] = process.argv.slice(2);
 for (const folder of ["cases", "multi", "formats"])
   rmSync(join(target, folder), { recursive: true, force: true });
 const copy = (path: string): void => cpSync(join(kit, path), join(target, path), { recursive: true });
 for (const name of CASES) copy(`cases/${name}`);
+for (const name of SMALL)
+  cpSync(join(small, "cases", name), join(target, "cases", name), { recursive: true });
 for (const name of FORMATS) copy(`formats/${name}`);
 copy("multi");
 await copyNumbers("formats/expect.safetensors", FORMATS);

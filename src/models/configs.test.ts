@@ -1,0 +1,87 @@
+import { existsSync, readFileSync } from "node:fs";
+import { expect, it } from "vitest";
+import { bart } from "./bart.js";
+import { gemma } from "./gemma.js";
+import { gemma2 } from "./gemma2.js";
+import { gemma3 } from "./gemma3.js";
+import { gptNeo } from "./gpt_neo.js";
+import { gptj } from "./gptj.js";
+import { phi } from "./phi.js";
+import { phi3 } from "./phi3.js";
+import { qwen3 } from "./qwen3.js";
+
+const tests = new URL("../../tests/", import.meta.url);
+const others = JSON.parse(readFileSync(new URL("golden/architectures.json", tests), "utf8"));
+
+/** A model's config.json, of the kit or of the models beside it. */
+function kitConfig(model: string): Record<string, unknown> {
+  const file = new URL(`kit/models/${model}/config.json`, tests);
+  return existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) : others[model].config;
+}
+
+it("read qwen3's windows and heads, and what Gemma scales and caps", () => {
+  const qwen = (more: object): object => qwen3.parse({ ...kitConfig("qwen3"), ...more });
+  expect(qwen({})).toMatchObject({ headDim: 8, headNorm: true, qkvBias: false, window: undefined });
+  expect(qwen({ head_dim: undefined, attention_bias: true })).toMatchObject({
+    headDim: 128,
+    qkvBias: true,
+  });
+  const first = (act: string): string => gemma.parse({ ...kitConfig("gemma"), hidden_act: act }).activation;
+  expect([first("gelu"), first("relu")]).toEqual(["gelu_pytorch_tanh", "relu"]);
+  const second = (more: object): object =>
+    gemma2.parse({ ...kitConfig("gemma2"), layer_types: undefined, ...more });
+  const caps = { scoreCap: 50, logitCap: 30, embeddingScale: 4, windowed: [true, false] };
+  expect(second({ attn_logit_softcapping: undefined })).toMatchObject(caps);
+  const off = { attn_logit_softcapping: null, final_logit_softcapping: null, sliding_window: null };
+  expect(second(off)).toMatchObject({ scoreCap: undefined, logitCap: undefined, window: undefined });
+  expect(second({ query_pre_attn_scalar: 64 })).toMatchObject({ scoreScale: 0.125 });
+  expect(() => second({ use_bidirectional_attention: true })).toThrow(/bidirectional/);
+});
+
+it("give Gemma 3 two ropes, in both forms of the config", () => {
+  const { rope_theta, rope_local_base_freq, rope_scaling, ...rest } = kitConfig("gemma3");
+  expect([rope_theta, rope_local_base_freq, rope_scaling]).toEqual([1000000, 10000, null]);
+  const scaling = { rope_type: "linear", factor: 8 };
+  const old = gemma3.parse({ ...kitConfig("gemma3"), rope_scaling: scaling });
+  const local = { type: "default", theta: 10000 };
+  expect(old).toMatchObject({ rope: { type: "linear", theta: 1000000, factor: 8 }, windowRope: local });
+  const full_attention = { ...scaling, rope_theta };
+  const sliding_attention = { rope_type: "default", rope_theta: rope_local_base_freq };
+  const current = { ...rest, rope_parameters: { full_attention, sliding_attention } };
+  expect(gemma3.parse(current)).toEqual(old);
+});
+
+it("scale BART's embeddings where the config says so, and leave no layer out", () => {
+  const scale = (on: boolean): number =>
+    bart.parse({ ...kitConfig("bart"), scale_embedding: on }).embeddingScale;
+  expect([scale(false), scale(true)]).toEqual([1, 4]);
+  expect(() => bart.parse({ ...kitConfig("bart"), decoder_layerdrop: 0.1 })).toThrow(/decoder_layerdrop/);
+});
+
+it("spread GPT-Neo's kinds of layers over the model", () => {
+  const windowed = (more: object): readonly boolean[] =>
+    gptNeo.parse({ ...kitConfig("gpt_neo"), num_layers: 4, attention_layers: undefined, ...more }).windowed;
+  expect(windowed({ attention_types: [[["global", "local"], 2]] })).toEqual([false, true, false, true]);
+  expect(windowed({ attention_types: undefined })).toEqual([false, true, false, true]);
+  const mixed = {
+    attention_types: [
+      [["local"], 1],
+      [["global"], 3],
+    ],
+  };
+  expect(windowed(mixed)).toEqual([true, false, false, false]);
+  expect(() => windowed({ attention_types: [[["global"], 3]] })).toThrow(/"attention_layers".*a list of 4/);
+});
+
+it("turn a part of Phi's channels, and refuse what Phi 3 does not have here", () => {
+  const { partial_rotary_factor, rope_theta, rope_scaling, ...rest } = kitConfig("phi");
+  const rope_parameters = { rope_type: "default", rope_theta, partial_rotary_factor };
+  expect(phi.parse({ ...rest, rope_parameters })).toEqual(phi.parse(kitConfig("phi")));
+  expect(phi.parse({ ...kitConfig("phi"), partial_rotary_factor: 1 }).turned).toBe(4);
+  const newer = (more: object): unknown => phi3.parse({ ...kitConfig("phi3"), ...more });
+  expect(newer({ sliding_window: 3 })).toMatchObject({ window: 3, windowed: [true, true] });
+  expect(() => newer({ resid_pdrop: 0.1 })).toThrow(/resid_pdrop/);
+  const partial = { rope_parameters: { rope_type: "default", rope_theta, partial_rotary_factor: 0.5 } };
+  expect(() => newer(partial)).toThrow(/partial_rotary_factor/);
+  expect(() => gptj.parse({ ...kitConfig("gptj"), rotary_dim: 6 })).toThrow(/rotary_dim/);
+});

@@ -1,0 +1,23 @@
+"""Writes tests/golden/architectures.json: config.json and the shapes of the checkpoint of models that tests/kit does not carry.
+
+    /tmp/ref/bin/python /work/shared/conformance/generate.py --hidden 16 --only ' lora$' KIT
+    /tmp/ref/bin/python tools/golden/architectures.py KIT        (torch 2.13.0, transformers 5.23.0)
+"""
+import json
+import sys
+from pathlib import Path
+
+from safetensors import safe_open
+
+NAMES = ["electra", "falcon", "gemma", "gemma3", "gpt_neo", "gptj", "phi", "phi3"]
+kit = Path(sys.argv[1]) / "models"
+
+
+def model(name):
+    with safe_open(kit / name / "model.safetensors", "pt") as file:
+        weights = {key: file.get_slice(key).get_shape() for key in sorted(file.keys())}
+    return dict(config=json.loads((kit / name / "config.json").read_text()), weights=weights)
+
+
+out = Path(__file__).resolve().parents[2] / "tests/golden/architectures.json"
+out.write_text(json.dumps({name: model(name) for name in NAMES}, separators=(",", ":")) + "\n")
