@@ -21,7 +21,12 @@ async function main(): Promise<void> {
   const { dtype } = values;
   const layers = values.layers === undefined ? undefined : Number(values.layers);
   const known = ["f32", "bf16", "f16"].includes(dtype);
-  if (name === undefined || folder === undefined || !known || !(layers === undefined || layers >= 1)) {
+  if (
+    name === undefined ||
+    folder === undefined ||
+    !known ||
+    !(layers === undefined || (Number.isInteger(layers) && layers >= 1))
+  ) {
     console.error(USAGE);
     process.exitCode = 2;
     return;

@@ -36,7 +36,18 @@ const opt = {
   bos_token_id: 2,
   eos_token_id: 2,
 };
+const llama = {
+  architectures: ["LlamaForCausalLM"],
+  model_type: "llama",
+  hidden_act: "silu",
+  attention_bias: false,
+  mlp_bias: false,
+  attention_dropout: 0,
+  bos_token_id: 1,
+  eos_token_id: 2,
+};
 
+const llamaShape = (sizes: Shape["config"]): Shape => ({ task: "CAUSAL_LM", config: { ...llama, ...sizes } });
 const t5Shape = (sizes: Shape["config"]): Shape => ({ task: "SEQ_2_SEQ_LM", config: { ...t5, ...sizes } });
 
 function optShape(hidden: number, layers: number, heads: number, others: Shape["config"] = {}): Shape {
@@ -45,11 +56,13 @@ function optShape(hidden: number, layers: number, heads: number, others: Shape["
   return { task: "CAUSAL_LM", config: { ...opt, ...sizes, ...widths, ...others } };
 }
 
-/** The same as ../shared/bench/reference_step.py has, and smollm2-135m. */
+/** The same as ../shared/bench/reference_step.py has, and some more. */
 export const shapes: Readonly<Record<string, Shape>> = {
   "t5-small": t5Shape({ d_model: 512, d_ff: 2048, num_layers: 6, num_heads: 8 }),
   "t5-base": t5Shape({ d_model: 768, d_ff: 3072, num_layers: 12, num_heads: 12 }),
   "t5-large": t5Shape({ d_model: 1024, d_ff: 4096, num_layers: 24, num_heads: 16 }),
+  "t5-3b": t5Shape({ d_model: 1024, d_kv: 128, d_ff: 16384, num_layers: 24, num_heads: 32 }),
+  "t5-11b": t5Shape({ d_model: 1024, d_kv: 128, d_ff: 65536, num_layers: 24, num_heads: 128 }),
   "mt0-large": t5Shape({
     ...v11,
     architectures: ["MT5ForConditionalGeneration"],
@@ -87,30 +100,32 @@ export const shapes: Readonly<Record<string, Shape>> = {
       eos_token_id: 151643,
     },
   },
-  "smollm2-135m": {
-    task: "CAUSAL_LM",
-    config: {
-      architectures: ["LlamaForCausalLM"],
-      model_type: "llama",
-      vocab_size: 49152,
-      hidden_size: 576,
-      intermediate_size: 1536,
-      num_hidden_layers: 30,
-      num_attention_heads: 9,
-      num_key_value_heads: 3,
-      hidden_act: "silu",
-      max_position_embeddings: 8192,
-      rms_norm_eps: 1e-5,
-      rope_theta: 100000,
-      tie_word_embeddings: true,
-      attention_bias: false,
-      mlp_bias: false,
-      attention_dropout: 0,
-      bos_token_id: 1,
-      eos_token_id: 2,
-      pad_token_id: 2,
-    },
-  },
+  "smollm2-135m": llamaShape({
+    vocab_size: 49152,
+    hidden_size: 576,
+    intermediate_size: 1536,
+    num_hidden_layers: 30,
+    num_attention_heads: 9,
+    num_key_value_heads: 3,
+    max_position_embeddings: 8192,
+    rms_norm_eps: 1e-5,
+    rope_theta: 100000,
+    tie_word_embeddings: true,
+    pad_token_id: 2,
+  }),
+  "llama-7b": llamaShape({
+    vocab_size: 32000,
+    hidden_size: 4096,
+    intermediate_size: 11008,
+    num_hidden_layers: 32,
+    num_attention_heads: 32,
+    num_key_value_heads: 32,
+    max_position_embeddings: 2048,
+    rms_norm_eps: 1e-6,
+    rope_theta: 10000,
+    tie_word_embeddings: false,
+    pad_token_id: 0,
+  }),
   "bert-base": {
     task: "SEQ_CLS",
     config: {

@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rename, rm, stat, truncate } from "node:fs/promises";
+import { mkdtemp, readFile, rename, rm, stat, truncate, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -79,6 +79,20 @@ test("a complete folder stays, a file cut short is written again, a foreign one 
   await expect(writeCheckpoint(tiny, folder, options)).rejects.toMatchObject({ code: "output" });
 });
 
+test("what a killed run left is removed, what another writes just now stays; a foreign config.json is refused", async () => {
+  const [old, fresh] = [".model-00001-of-00003.safetensors.0123abcd.tmp", ".model.safetensors.89ef0123.tmp"];
+  for (const name of [old, fresh]) await writeFile(join(folder, name), "x");
+  await utimes(join(folder, old), 1, 1);
+  await writeFile(join(folder, "config.json"), "{}");
+  await expect(writeCheckpoint(tiny, folder, options)).rejects.toThrow(/\[output\].*config\.json/);
+  expect(await readFile(join(folder, "config.json"), "utf8")).toBe("{}");
+  await rm(join(folder, "config.json"));
+  await writeCheckpoint(tiny, folder, options);
+  const names = await nodeFiles.list(folder);
+  expect(names).not.toContain(old);
+  expect(names).toContain(fresh);
+});
+
 test("one file where all fits; a full disk is said in bytes before anything is written", async () => {
   const small = { ...nodeFiles, free: async () => 1000 };
   await expect(writeCheckpoint(tiny, folder, { ...options, dtype: "f32" }, small)).rejects.toThrow(
@@ -98,6 +112,7 @@ test("every shape has the number of parameters of its name, and no dropout", () 
   expect(Object.fromEntries(counts)).toMatchInlineSnapshot(`
     {
       "bert-base": 109,
+      "llama-7b": 6738,
       "mt0-large": 1230,
       "opt-1.3b": 1316,
       "opt-125m": 125,
@@ -106,6 +121,8 @@ test("every shape has the number of parameters of its name, and no dropout", () 
       "qwen2.5-0.5b": 494,
       "smollm2-135m": 135,
       "t0-3b": 2850,
+      "t5-11b": 11307,
+      "t5-3b": 2852,
       "t5-base": 223,
       "t5-large": 738,
       "t5-small": 61,

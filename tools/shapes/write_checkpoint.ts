@@ -48,7 +48,8 @@ export async function writeCheckpoint(
   const config = { ...shape.config, torch_dtype: TORCH_NAMES[options.dtype] };
   const shards = cut(inventory(shape, options.dtype), options);
   await files.makeFolder(folder);
-  await refuseOthers(folder, shards, files);
+  await refuseOthers(folder, shards, config, files);
+  await removeAbandoned(folder, files);
   const lacking: Shard[] = [];
   for (const shard of shards) {
     const path = files.join(folder, shard.file);
@@ -64,11 +65,14 @@ export async function writeCheckpoint(
       content(shard, noise!, (bytes) => options.progress?.((done += bytes), total)),
     );
   }
-  if (shards.length > 1) await writeJson(files.join(folder, INDEX), index(shards), files);
-  await writeJson(files.join(folder, "config.json"), config, files);
+  if (shards.length > 1) await writeJson(files.join(folder, INDEX), jsonText(index(shards)), files);
+  await writeJson(files.join(folder, "config.json"), jsonText(config), files);
 }
 
 const INDEX = "model.safetensors.index.json";
+/** As writeAtomic names them. */
+const TEMPORARY = /^\.model.*\.safetensors\.\w+\.tmp$/;
+const ABANDONED_MS = 60_000;
 const WEIGHTS = /^(model|pytorch_model).*\.(safetensors|bin)(\.index\.json)?$/;
 
 function inventory({ config, task }: Shape, dtype: FloatType): ShardTensor[] {
@@ -131,21 +135,40 @@ async function isOwn(path: string, { header }: Shard, files: Files): Promise<boo
   return Buffer.compare(await files.read(path, 0, header.byteLength), header) === 0;
 }
 
-/** Refuses weights that a reader might take in place of these, or that would be lost. */
-async function refuseOthers(folder: string, shards: readonly Shard[], files: Files): Promise<void> {
-  const present = (await files.list(folder)).filter((name) => WEIGHTS.test(name));
+/** Refuses weights that a reader might take in place of these, and what would be lost: a config.json that is not of these weights. */
+async function refuseOthers(
+  folder: string,
+  shards: readonly Shard[],
+  config: unknown,
+  files: Files,
+): Promise<void> {
+  const names = await files.list(folder);
+  const present = names.filter((name) => WEIGHTS.test(name));
   const others: string[] = [];
   for (const name of present) {
     const shard = shards.find((s) => s.file === name);
     const own = shard === undefined ? shards.length > 1 && name === INDEX : undefined;
     if (!(own ?? (await isOwn(files.join(folder, name), shard!, files)))) others.push(name);
   }
+  // beside weights of this very shape it is ours, perhaps of an earlier table of shapes
+  if (present.length === 0 && names.includes("config.json"))
+    if ((await files.text(files.join(folder, "config.json"))) !== jsonText(config))
+      others.push("config.json");
   if (others.length === 0) return;
   throw new PeftError("output", {
-    what: `"${folder}" holds other weights.`,
+    what: `"${folder}" holds another model.`,
     why: `there ${others.length === 1 ? "is" : "are"} ${others.join(", ")}.`,
     fix: "name a new folder, or remove these files.",
   });
+}
+
+/** Temporary files of a run that was killed: whoever still writes one changes it all the time. */
+async function removeAbandoned(folder: string, files: Files): Promise<void> {
+  for (const name of await files.list(folder)) {
+    const path = files.join(folder, name);
+    if (TEMPORARY.test(name) && Date.now() - (await files.changed(path)) > ABANDONED_MS)
+      await files.remove(path);
+  }
 }
 
 async function checkSpace(folder: string, bytes: number, files: Files): Promise<void> {
@@ -164,8 +187,9 @@ function index(shards: readonly Shard[]): Record<string, unknown> {
   return { metadata: { total_size: total }, weight_map: Object.fromEntries(map) };
 }
 
-async function writeJson(path: string, value: unknown, files: Files): Promise<void> {
-  const text = `${JSON.stringify(value, null, 2)}\n`;
+const jsonText = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
+
+async function writeJson(path: string, text: string, files: Files): Promise<void> {
   if ((await files.exists(path)) && (await files.text(path)) === text) return;
   await files.writeAtomic(path, [new TextEncoder().encode(text)]);
 }
