@@ -153,10 +153,9 @@ export function fedWeight(
   const parts: Record<string, string> = {};
   for (const [part, { element, shape: partShape }] of Object.entries(format.parts(shape, transposed))) {
     const half = element === "f16" || element === "bf16";
-    const value = o.input(inputName(name, part), half ? "u16" : element, partShape);
-    parts[part] = half ? o.bitCast(value, element) : value;
+    parts[part] = o.input(inputName(name, part), half ? "u16" : element, partShape);
   }
-  return { format, parts, shape, transposed };
+  return { format, parts, shape, transposed, asBits: true };
 }
 
 function bytesOf(data: PartData): Uint8Array {

@@ -18,6 +18,8 @@ export interface StoredWeight {
   readonly parts: Readonly<Record<string, string>>;
   /** [out, in], or [in, out] where `transposed`; embeddings, norms and biases have shapes of their own. */
   readonly shape: readonly number[];
+  /** Parts of 16 bits are there as integers of the same bits: so they cross the border from JavaScript. */
+  readonly asBits?: boolean;
   /** The checkpoint holds it [in, out] (GPT-2's Conv1D): tells which product is the forward one. */
   readonly transposed: boolean;
   /** It is a constant of a session that may lay it out anew for its kernels (prepacking), which is good for few rows. */

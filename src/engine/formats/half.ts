@@ -1,17 +1,18 @@
 import type { OnnxGraph } from "../onnx.js";
 import type { StoredWeight, WeightFormat } from "./format.js";
 import { linearF32 } from "./format.js";
+import { reshapedAfter } from "./layout.js";
 
-const toF32 = (o: OnnxGraph, value: string): string => o.once("Cast", [value], { to: 1 });
-const whole = (o: OnnxGraph, w: StoredWeight): string => toF32(o, w.parts["data"]!);
-
-/** A format of two bytes, brought to f32 where it is used. */
+/** A format of two bytes, brought to f32 where it is used: by each product anew, when its other operand is there, lest all are held. */
 export function half(name: "f16" | "bf16"): WeightFormat {
+  const toF32 = (o: OnnxGraph, data: string, w: StoredWeight): string =>
+    o.node("Cast", [w.asBits ? o.bitCast(data, name) : data], { to: 1 });
   return {
     name,
     parts: (shape) => ({ data: { element: name, shape } }),
-    weight: whole,
-    linear: (o, x, w, transposed) => linearF32(o, x, whole(o, w), transposed),
-    rows: (o, w, ids) => o.node("Cast", [o.node("Gather", [w.parts["data"]!, ids], { axis: 0 })], { to: 1 }),
+    weight: (o, w) => toF32(o, w.parts["data"]!, w),
+    linear: (o, x, w, transposed) =>
+      linearF32(o, x, toF32(o, reshapedAfter(o, x, w.parts["data"]!, w.shape), w), transposed),
+    rows: (o, w, ids) => toF32(o, o.node("Gather", [w.parts["data"]!, ids], { axis: 0 }), w),
   };
 }

@@ -1,6 +1,7 @@
 import type { OnnxGraph } from "../onnx.js";
 import type { StoredWeight, WeightFormat } from "./format.js";
 import { elements } from "./format.js";
+import { reshapedAfter } from "./layout.js";
 
 /** Levels of an activation: one byte around a zero point, so that the largest of a row is 127 from it. */
 const LEVELS = 127;
@@ -30,7 +31,8 @@ export const int8: WeightFormat = {
   linear: (o, x, w, transposed) => {
     const [data, scale] = [w.parts["data"]!, w.parts["scale"]!];
     if (transposed === w.transposed) return forward(o, x, w);
-    const flipped = o.once("Transpose", [data], { perm: [1, 0] });
+    const [inDim, outDim] = matrix(w.shape, w.transposed);
+    const flipped = o.node("Transpose", [reshapedAfter(o, x, data, [inDim, outDim])], { perm: [1, 0] });
     return product(o, o.once("Mul", [x, scale]), flipped, o.constant("f32", [1], []));
   },
   rows: (o, w, ids) => o.node("Gather", [int8.weight(o, w), ids], { axis: 0 }),
