@@ -20,7 +20,7 @@ interface Decoded {
   readonly first: number;
   readonly whole: number;
   readonly tokens: readonly number[];
-  /** MB */
+  /** Bytes. */
   readonly peak: number;
 }
 
@@ -49,22 +49,21 @@ export async function benchDecode(o: DecodeBench): Promise<void> {
     memory.lookAtFiles();
   }
   await base.close();
-  const peak = Math.round(memory.stop().peak / 2 ** 20);
-  const ours = { first: median(first), whole: median(whole), tokens, peak };
+  const ours = { first: median(first), whole: median(whole), tokens, peak: memory.stop().peak };
   console.log(line(`peft.js${loadWords(o.load)}`, ours));
-  if (!o.python.skip) compare(ours, prompt, o);
+  if (!o.python.skip) await compare(ours, prompt, o);
 }
 
-function compare(ours: Decoded, prompt: readonly number[], o: DecodeBench): void {
+async function compare(ours: Decoded, prompt: readonly number[], o: DecodeBench): Promise<void> {
   const { dtype } = o.python;
-  const found = runReference("reference_decode.py", [
+  const found = await runReference("reference_decode.py", [
     ...[o.folder, "--prompt", prompt.join(","), "--new", `${o.tokens}`],
     ...["--dtype", dtype, "--threads", `${o.threads}`, "--runs", `${RUNS}`],
   ]);
   if (found === undefined) return;
-  const theirs = { ...found, peak: found["peak_mb"] } as unknown as Decoded;
+  const theirs = { ...found.json, peak: found.memory.peak } as unknown as Decoded;
   const same = ours.tokens.findIndex((token, i) => token !== theirs.tokens[i]);
-  console.log(line(`Python (${dtype})`, theirs));
+  console.log(`${line(`Python (${dtype})`, theirs)} (resident set ${found.json["peak_mb"]})`);
   console.log(same === -1 ? "tokens: the same" : `tokens: the same up to ${same} of ${ours.tokens.length}`);
   console.log(
     `ratio: ${(rate(ours) / rate(theirs)).toFixed(2)} times as fast, ${(ours.peak / theirs.peak).toFixed(2)} of the memory`,
@@ -78,5 +77,5 @@ const median = (times: readonly number[]): number => [...times].sort((a, b) => a
 
 function line(who: string, d: Decoded): string {
   const all = (d.tokens.length / d.whole).toFixed(1);
-  return `${who}: ${rate(d).toFixed(1)} tokens/s (first token ${Math.round(1000 * d.first)} ms; ${all} tokens/s with it), peak ${d.peak} MB`;
+  return `${who}: ${rate(d).toFixed(1)} tokens/s (first token ${Math.round(1000 * d.first)} ms; ${all} tokens/s with it), peak ${Math.round(d.peak / 2 ** 20)} MB`;
 }

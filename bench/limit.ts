@@ -13,7 +13,9 @@ export interface LimitedRun {
   /** Of everything that counts: anonymous memory, page cache, kernel memory. */
   readonly maxUsage: number;
   readonly peakAnonymous: number;
-  /** By the whole machine: cgroups of version 1 do not count it. */
+  /** Of files, as far as they were first read in this group: all of them, with an empty page cache. */
+  readonly peakMapped: number;
+  /** By the command and what it started and waited for. */
   readonly readFromDisk: number;
   readonly seconds: number;
 }
@@ -23,13 +25,13 @@ interface Group {
   readonly folder: string;
   readonly limits: readonly (readonly [file: string, required: boolean])[];
   readonly anonymous: RegExp;
+  readonly mapped: RegExp;
   readonly kills: string;
   readonly usage: readonly [now: string, peak: string];
 }
 
 const ROOT = "/sys/fs/cgroup";
 const SAMPLE_MS = 20;
-const SECTOR = 512;
 
 /** Our own place in a hierarchy, so that the command never leaves the group that we were put in ourselves. */
 function ownPath(controller: string): string | undefined {
@@ -49,6 +51,7 @@ function versionOne(name: string): Group | undefined {
       ["memory.memsw.limit_in_bytes", false],
     ],
     anonymous: /^rss (\d+)$/m,
+    mapped: /^mapped_file (\d+)$/m,
     kills: "memory.oom_control",
     usage: ["memory.usage_in_bytes", "memory.max_usage_in_bytes"],
   };
@@ -63,6 +66,7 @@ function versionTwo(name: string): Group {
       ["memory.swap.max", false],
     ],
     anonymous: /^anon (\d+)$/m,
+    mapped: /^file_mapped (\d+)$/m,
     kills: "memory.events",
     usage: ["memory.current", "memory.peak"],
   };
@@ -104,14 +108,15 @@ export async function runLimited(bytes: number, command: readonly string[]): Pro
 
 async function watch(group: Group, command: readonly string[]): Promise<LimitedRun> {
   const script = `echo $$ > "$0/cgroup.procs" && exec "$@"`;
-  const read = diskReads();
+  const read = bytesRead();
   const start = performance.now();
   const child = spawn("sh", ["-c", script, group.folder, ...command], { stdio: "inherit" });
-  let peakAnonymous = 0;
+  let [peakAnonymous, peakMapped] = [0, 0];
   let usage = 0;
   const sample = (): void => {
     const text = readFileSync(join(group.folder, "memory.stat"), "utf8");
     peakAnonymous = Math.max(peakAnonymous, Number(group.anonymous.exec(text)?.[1] ?? 0));
+    peakMapped = Math.max(peakMapped, Number(group.mapped.exec(text)?.[1] ?? 0));
     usage = Math.max(usage, number(join(group.folder, group.usage[0])));
   };
   const timer = setInterval(sample, SAMPLE_MS);
@@ -131,19 +136,17 @@ async function watch(group: Group, command: readonly string[]): Promise<LimitedR
     oomKilled: Number(/^oom_kill (\d+)$/m.exec(kills)?.[1] ?? 0) > 0,
     maxUsage: existsSync(peak) ? number(peak) : usage,
     peakAnonymous,
-    readFromDisk: diskReads() - read,
+    peakMapped,
+    readFromDisk: bytesRead() - read,
     seconds: (performance.now() - start) / 1000,
   };
 }
 
 const number = (path: string): number => Number(readFileSync(path, "utf8"));
 
-/** Bytes that the disks of this machine have read. */
-function diskReads(): number {
-  const lines = readFileSync("/proc/diskstats", "utf8").trim().split("\n");
-  const fields = lines.map((line) => line.trim().split(/\s+/));
-  const disks = fields.filter(([, , name]) => existsSync(`/sys/block/${name}/device`));
-  return disks.reduce((total, disk) => total + Number(disk[5]) * SECTOR, 0);
+/** From disks, by this process and its children that have ended, page faults and O_DIRECT included. */
+function bytesRead(): number {
+  return Number(/^read_bytes: (\d+)$/m.exec(readFileSync("/proc/self/io", "utf8"))?.[1] ?? 0);
 }
 
 /** Ends what the command left running, by its ids, and takes the group away. */
@@ -174,6 +177,7 @@ export function limitLine(bytes: number, run: LimitedRun): string {
     run.oomKilled ? "OOM-KILLED" : "not OOM-killed",
     `max usage ${gb(run.maxUsage)}`,
     `peak anonymous ${gb(run.peakAnonymous)}`,
+    `peak mapped files ${gb(run.peakMapped)}`,
     `read from disk ${gb(run.readFromDisk)}`,
     `${run.seconds.toFixed(1)} s`,
   ].join(", ");

@@ -1,7 +1,9 @@
 import { readFileSync } from "node:fs";
 
 const SAMPLE_MS = 10;
-const WEIGHT_FILE = /\.(safetensors|bin|weights)$/;
+/** Reading all mappings takes milliseconds, in which the process that is watched may have to wait. */
+const FILES_EVERY_MS = 500;
+const WEIGHT_FILE = /\.(safetensors|bin|weights)$/m;
 
 interface Mapping {
   readonly path: string;
@@ -10,38 +12,80 @@ interface Mapping {
   readonly bytes: number;
 }
 
-/** Watches what this process takes: anonymous memory all the time, and what it touched of weight files when asked. */
+/** Bytes; `peak` is the sum of both. */
+export interface PeakMemory {
+  readonly peak: number;
+  readonly anonymous: number;
+  readonly mapped: number;
+}
+
+/**
+ * Watches what a process takes: anonymous memory, and what it touched of mapped weight files.
+ * This process's files are looked at when asked, another's from time to time.
+ */
 export class MemoryWatch {
   #anonymous = 0;
   #mapped = 0;
-  readonly #timer: NodeJS.Timeout = setInterval(() => this.#sample(), SAMPLE_MS).unref();
+  readonly #folder: string;
+  readonly #timers: readonly NodeJS.Timeout[];
+
+  constructor(pid?: number) {
+    this.#folder = `/proc/${pid ?? "self"}`;
+    const timer = setInterval(() => this.#sample(), SAMPLE_MS);
+    const files = pid === undefined ? [] : [setInterval(() => this.lookAtFiles(), FILES_EVERY_MS)];
+    this.#timers = [timer, ...files].map((t) => t.unref());
+  }
 
   #sample(): void {
-    const kb = /RssAnon:\s+(\d+) kB/.exec(readFileSync("/proc/self/status", "utf8"))?.[1];
+    const kb = /RssAnon:\s+(\d+) kB/.exec(this.#read("status"))?.[1] ?? 0;
     this.#anonymous = Math.max(this.#anonymous, Number(kb) * 1024);
   }
 
   /** Takes milliseconds: outside of what is timed. */
   lookAtFiles(): void {
     this.#sample();
-    this.#mapped = Math.max(this.#mapped, mappedWeights(readFileSync("/proc/self/smaps", "utf8")));
+    if (WEIGHT_FILE.test(this.#read("maps")))
+      this.#mapped = Math.max(this.#mapped, mappedWeights(this.#read("smaps")));
   }
 
-  /** Bytes; `peak` is the sum of both. */
-  stop(): { peak: number; anonymous: number; mapped: number } {
+  /** Nothing once the process has ended. */
+  #read(file: "status" | "maps" | "smaps"): string {
+    try {
+      return readFileSync(`${this.#folder}/${file}`, "utf8");
+    } catch {
+      return "";
+    }
+  }
+
+  stop(): PeakMemory {
     this.lookAtFiles();
-    clearInterval(this.#timer);
+    for (const timer of this.#timers) clearInterval(timer);
     return { peak: this.#anonymous + this.#mapped, anonymous: this.#anonymous, mapped: this.#mapped };
   }
 }
 
-/** Resident bytes of mapped weight files; parts of a file that several sessions mapped count once. */
-function mappedWeights(smaps: string): number {
-  const counted: Mapping[] = [];
-  for (const one of mappingsOf(smaps).sort((a, b) => b.bytes - a.bytes))
-    if (!counted.some((c) => c.path === one.path && c.start < one.end && one.start < c.end))
-      counted.push(one);
-  return counted.reduce((total, one) => total + one.bytes, 0);
+type Span = readonly [start: number, end: number];
+
+/** Resident bytes of mapped weight files; pages that several mappings share (sessions, neighbours in a file) count once. */
+export function mappedWeights(smaps: string): number {
+  const counted = new Map<string, Span[]>();
+  let total = 0;
+  for (const { path, start, end, bytes } of mappingsOf(smaps).sort((a, b) => b.bytes - a.bytes)) {
+    const spans = counted.get(path) ?? [];
+    const own = spans.reduce<Span[]>((rest, span) => rest.flatMap((r) => without(r, span)), [[start, end]]);
+    total += (bytes * own.reduce((n, [from, to]) => n + to - from, 0)) / (end - start);
+    counted.set(path, [...spans, ...own]);
+  }
+  return Math.round(total);
+}
+
+/** What of a span lies outside of another. */
+function without([start, end]: Span, [from, to]: Span): Span[] {
+  const parts: Span[] = [
+    [start, Math.min(end, from)],
+    [Math.max(start, to), end],
+  ];
+  return parts.filter(([a, b]) => a < b);
 }
 
 function mappingsOf(smaps: string): Mapping[] {

@@ -1,21 +1,45 @@
-import { spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import type { PeakMemory } from "./memory.js";
+import { MemoryWatch } from "./memory.js";
+
+export interface Reference {
+  /** What the script printed. */
+  readonly json: Readonly<Record<string, unknown>>;
+  /** Measured as ours is: the resident set that scripts report has PyTorch's own libraries in it. */
+  readonly memory: PeakMemory;
+}
 
 /** Python's reference beside ours: its script here or in ../shared/bench, where both it and the environment are there. */
-export function runReference(script: string, args: readonly string[]): Record<string, unknown> | undefined {
+export async function runReference(script: string, args: readonly string[]): Promise<Reference | undefined> {
   const python = process.env["PEFT_PYTHON"] ?? "/tmp/ref/bin/python";
   const path = [".", "../../shared/bench"]
     .map((f) => join(import.meta.dirname, f, script))
     .find((p) => existsSync(p));
-  if (!existsSync(python) || path === undefined) return undefined;
-  const { stdout, stderr, status } = spawnSync(python, [path, ...args], {
-    encoding: "utf8",
-    maxBuffer: 1 << 26,
+  if (!existsSync(python) || path === undefined) {
+    console.log(`Python: not run, there is no ${path === undefined ? script : python}`);
+    return undefined;
+  }
+  const child = spawn(python, [path, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+  const watch = new MemoryWatch(child.pid);
+  const [out, errors] = [child.stdout, child.stderr].map(collect);
+  const status = await new Promise<number | null>((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", resolve);
   });
-  const last = stdout.trim().split("\n").at(-1);
-  if (status !== 0 || last === undefined) throw new Error(`${script} failed: ${stderr.slice(-2000)}`);
-  return JSON.parse(last) as Record<string, unknown>;
+  const memory = watch.stop();
+  const last = out!().trim().split("\n").at(-1);
+  if (status !== 0 || last === undefined) throw new Error(`${script} failed: ${errors!().slice(-2000)}`);
+  return { json: JSON.parse(last) as Record<string, unknown>, memory };
+}
+
+function collect(stream: NodeJS.ReadableStream): () => string {
+  let text = "";
+  stream.setEncoding("utf8").on("data", (chunk: string) => {
+    text += chunk;
+  });
+  return () => text;
 }
 
 /** What the processor can do, as far as it matters for these figures. */

@@ -42,6 +42,8 @@ export interface NamedProgram {
   readonly program: Program;
   /** Its weights' types where they are fed, by its own names for them; absent: bound by the model's names, mapped where they can be. */
   readonly fed: Readonly<Record<string, WeightType>> | undefined;
+  /** It has no gradient: of weights in 8 or 4 bits, its session may lay out copies as its kernels read them fastest. */
+  readonly forwardOnly: boolean;
 }
 
 /** One run of a program within a schedule. Values are named; feeds of the run are values from the start. */

@@ -95,11 +95,12 @@ export class Sessions {
     this.#schedules.clear();
   }
 
-  async #compile({ name, program, fed }: NamedProgram): Promise<void> {
+  async #compile({ name, program, fed, forwardOnly }: NamedProgram): Promise<void> {
     if (this.#compiled.has(name)) return;
+    const laidOut = forwardOnly && fed === undefined && this.#store.arePacked(weightsOf(program));
     const model = lower(program, (o, n, shape) =>
       fed === undefined
-        ? this.#store.named(o, n, shape)
+        ? this.#store.named(o, n, shape, laidOut)
         : fedWeight(o, n, shape, fed[n] ?? internal(`weight "${n}" has no type`)),
     );
     const session = await ort.InferenceSession.create(model, {
@@ -111,7 +112,7 @@ export class Sessions {
       logSeverityLevel: 4,
       extra: {
         session: {
-          disable_prepacking: "1",
+          disable_prepacking: laidOut ? "0" : "1",
           // waiting threads that spin gain 2 % on an idle machine, and lose 20 to 40 % where anything else runs
           intra_op: { allow_spinning: "0" },
           model_external_initializers_file_folder_path: this.#store.root,

@@ -56,7 +56,7 @@ export class WeightStore {
   }
 
   /** Binds a weight by the model's name for it. */
-  named(o: OnnxGraph, name: string, shape: readonly number[]): BoundWeight {
+  named(o: OnnxGraph, name: string, shape: readonly number[], laidOut: boolean): BoundWeight {
     const source = this.#source(name);
     if (!this.isMapped(name)) return fedWeight(o, name, shape, this.#heldType(source));
     const format = formats[source.format];
@@ -67,7 +67,12 @@ export class WeightStore {
       const location = locationIn(this.root, file);
       parts[part] = o.external(inputName(name, part), type.element, type.shape, { location, offset, bytes });
     }
-    return { format, parts, shape, transposed: source.transposed };
+    return { format, parts, shape, transposed: source.transposed, laidOut };
+  }
+
+  /** Whether some of these weights are in 8 or 4 bits. */
+  arePacked(names: readonly string[]): boolean {
+    return names.some((name) => formats[this.#source(name).format].pack !== undefined);
   }
 
   isMapped(name: string): boolean {

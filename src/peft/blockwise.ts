@@ -231,7 +231,7 @@ class Plan {
       weights &&
       Object.fromEntries(Object.entries(weights).map(([own, name]) => [own, this.#names.typeOf(name)]));
     const name = this.#names.program(JSON.stringify([program, fed]));
-    if (!this.#programs.has(name)) this.#programs.set(name, { name, program, fed });
+    if (!this.#programs.has(name)) this.#programs.set(name, { name, program, fed, forwardOnly: false });
     return name;
   }
 }

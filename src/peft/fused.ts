@@ -17,5 +17,9 @@ export function fused(name: string, g: Graph, { outputs, loss, trained }: Wanted
     named.push(name);
   }
   const program = toProgram(all);
-  return { schedule: inOnePiece(name, program), inputs: new Set(inputsOf(program)), gradients: named };
+  return {
+    schedule: inOnePiece(name, program, loss === undefined),
+    inputs: new Set(inputsOf(program)),
+    gradients: named,
+  };
 }

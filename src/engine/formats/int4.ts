@@ -51,9 +51,10 @@ function rowsOf(o: OnnxGraph, w: StoredWeight, ids: string, size: number): strin
   return o.contrib("GatherBlockQuantized", [bytes, ids, w.parts["scale"]!], attributes);
 }
 
+/** y = x W^T where W is laid out anew. accuracy_level 4: x in 8 bits, with a scale for each block too. */
 function laidOut(o: OnnxGraph, x: string, w: StoredWeight, size: number): string {
   const [inDim, outDim] = inAndOut(w.shape, w.transposed);
-  const attributes = { K: inDim, N: outDim, bits: 4, block_size: size };
+  const attributes = { K: inDim, N: outDim, bits: 4, block_size: size, accuracy_level: 4 };
   return o.contrib("MatMulNBits", [x, w.parts["data"]!, w.parts["scale"]!], attributes);
 }
 
