@@ -3,22 +3,27 @@ import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { PeftError } from "../src/errors.js";
 import { parseBytes } from "../src/peft/memory_size.js";
+import type { FloatType } from "../tools/shapes/noise.js";
 import { benchDecode } from "./decode.js";
 import { limitLine, runLimited } from "./limit.js";
 import { loadOptions, number, OPTIONS } from "./options.js";
 import { processor } from "./python.js";
+import type { StepBench } from "./step.js";
 import { benchStep } from "./step.js";
 import { benchTrain } from "./train.js";
 
 const USAGE = `usage: npm run bench -- step [--model t5-base | --folder FOLDER [--model NAME]] [--batch 8] [--seq 128] [--label-seq 32]
-                              [--steps 5] [--layers N] LOADING [--dtype bf16] [--checkpointing]
-       npm run bench -- decode REAL/smollm2 [--prompt 32] [--new 64] LOADING [--dtype bf16]
+                              [--steps 5] [--layers N] [--dtype bf16] LOADING
+                              [--reference-dtype bf16] [--reference-layers N] [--checkpointing]
+       npm run bench -- decode REAL/smollm2 [--prompt 32] [--new 64] LOADING [--reference-dtype bf16]
        npm run bench -- train tweets REAL/smollm2 | banking77 REAL/minilm [--steps N] [--seed N] LOADING
        npm run bench -- limit 3GB -- COMMAND...
 LOADING: [--load int8] [--plan NAME] [--max-memory 3GB] [--recompute N] [--threads N]
 REAL: the folder that ../shared/bench/real_models.py filled. Models are the shapes of \`npm run shapes\`.
-Python runs beside where PEFT_PYTHON (or /tmp/ref/bin/python) is there, without --no-reference; --dtype and --checkpointing are
-its. limit needs root: it makes a memory cgroup and empties the page cache.`;
+--dtype is what the weights of a model that step makes are stored in. limit needs root: it makes a memory cgroup and empties the page cache.
+Python runs beside where PEFT_PYTHON (or /tmp/ref/bin/python) is there, without --no-reference; --reference-... and --checkpointing
+are its. A step that does not fit this machine's memory there is reckoned from runs with fewer layers (--reference-layers: so many and
+twice so many). train without --steps evaluates banking77 on all test rows, with it on every third.`;
 
 const { values, positionals } = parseArgs({ allowPositionals: true, options: OPTIONS });
 const [kind, ...rest] = positionals;
@@ -33,14 +38,15 @@ async function step(): Promise<void> {
     steps: Number(values.steps ?? 5),
     threads,
     layers: number(values.layers),
+    dtype: floatType("dtype", ["f32", "bf16", "f16"]),
     load: loadOptions(values),
-    python,
+    python: python(),
   });
 }
 
 async function decode(folder: string): Promise<void> {
   const [prompt, tokens] = [Number(values.prompt), Number(values.new)];
-  await benchDecode({ folder, prompt, tokens, threads, load: loadOptions(values), python });
+  await benchDecode({ folder, prompt, tokens, threads, load: loadOptions(values), python: python() });
 }
 
 async function limit(size: string, command: readonly string[]): Promise<void> {
@@ -57,16 +63,31 @@ async function train(task: "tweets" | "banking77", folder: string): Promise<void
     steps: number(values.steps),
     seed: number(values.seed),
     load: loadOptions(values),
-    reference: !python.skip,
+    reference: !python().skip,
   });
 }
 
+/** Of Python's side. */
+function python(): StepBench["python"] {
+  return {
+    dtype: floatType("reference-dtype", ["f32", "bf16"]),
+    checkpointing: values.checkpointing,
+    skip: values["no-reference"],
+    layers: number(values["reference-layers"]),
+  };
+}
+
 const threads = Number(values.threads ?? availableParallelism());
-const python = {
-  dtype: values.dtype,
-  checkpointing: values.checkpointing,
-  skip: values["no-reference"],
-};
+
+function floatType<T extends FloatType>(option: "dtype" | "reference-dtype", known: readonly T[]): T {
+  const found = known.find((name) => name === values[option]);
+  if (found !== undefined) return found;
+  throw new PeftError("option", {
+    what: `There is no --${option} ${values[option]}.`,
+    why: `known are ${known.join(", ")}.`,
+    fix: "choose one of these.",
+  });
+}
 
 async function main(): Promise<void> {
   const [first, second] = rest;

@@ -15,6 +15,8 @@ export const OPTIONS = {
   "max-memory": { type: "string" },
   recompute: { type: "string" },
   dtype: { type: "string", default: "f32" },
+  "reference-dtype": { type: "string", default: "f32" },
+  "reference-layers": { type: "string" },
   checkpointing: { type: "boolean", default: false },
   seed: { type: "string" },
   prompt: { type: "string", default: "32" },

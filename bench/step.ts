@@ -2,17 +2,23 @@ import { LoraConfig } from "../src/adapters/index.js";
 import { nodeFiles } from "../src/hub/files.js";
 import { readJsonObject } from "../src/hub/json.js";
 import type { TaskType } from "../src/models/model.js";
+import type { Adapter } from "../src/peft/adapter.js";
 import type { LoadOptions } from "../src/peft/base_model.js";
 import { PreTrainedModel } from "../src/peft/base_model.js";
 import type { Inputs } from "../src/peft/feeds.js";
+import { TrainingMemory } from "../src/peft/memory.js";
+import { storedIn } from "../src/peft/memory_table.js";
 import { getPeftModel } from "../src/peft/peft_model.js";
+import type { PlanName } from "../src/peft/plan_run.js";
 import { below, random } from "../src/random.js";
 import { AdamW } from "../src/train/adamw.js";
+import type { FloatType } from "../tools/shapes/noise.js";
 import { gemmRate, stepFlops } from "./gemm.js";
+import type { PeakMemory } from "./memory.js";
 import { MemoryWatch } from "./memory.js";
 import { loadWords } from "./options.js";
-import { runReference } from "./python.js";
 import { randomModel } from "./random_model.js";
+import { referenceStep } from "./step_reference.js";
 
 export interface StepBench {
   /** A shape of tools/shapes; beside a folder, only the one that Python takes (undefined: none). */
@@ -25,18 +31,25 @@ export interface StepBench {
   readonly steps: number;
   readonly threads: number;
   readonly layers: number | undefined;
+  /** Of a checkpoint that is made for it. */
+  readonly dtype: FloatType;
   readonly load: LoadOptions;
-  /** Of Python's side. */
-  readonly python: { readonly dtype: string; readonly checkpointing: boolean; readonly skip: boolean };
+  readonly python: {
+    readonly dtype: "f32" | "bf16";
+    readonly checkpointing: boolean;
+    readonly skip: boolean;
+    readonly layers: number | undefined;
+  };
 }
 
 interface Ours {
   readonly ms: number;
-  /** MB */
+  /** Bytes. */
   readonly peak: number;
 }
 
-const MB = 2 ** 20;
+const mb = (bytes: number): number => Math.round(bytes / 2 ** 20);
+const SECONDS = 1000;
 const NO_DROPOUT = {
   dropout_rate: 0,
   dropout: 0,
@@ -44,16 +57,12 @@ const NO_DROPOUT = {
   hidden_dropout_prob: 0,
   attention_probs_dropout_prob: 0,
 };
-/** Shapes that Python's script lacks. */
-const ONLY_OURS: readonly string[] = ["smollm2-135m"];
-
 /** One LoRA training step (r = 8 on the default targets) on a model of true shape, beside Python's. */
 export async function benchStep(o: StepBench): Promise<void> {
-  const folder = o.folder ?? (await randomModel(o.model ?? "t5-base", o.layers));
+  const folder = o.folder ?? (await randomModel(o.model ?? "t5-base", o.layers, o.dtype));
   const ours = await measure(o, folder);
   const model = o.folder === undefined ? (o.model ?? "t5-base") : o.model;
-  if (model === undefined || o.python.skip || ONLY_OURS.includes(model)) return;
-  compare(ours, model, o);
+  if (model !== undefined && !o.python.skip) await compare(ours, model, o);
 }
 
 async function measure(o: StepBench, folder: string): Promise<Ours> {
@@ -76,22 +85,51 @@ async function measure(o: StepBench, folder: string): Promise<Ours> {
     times.push(performance.now() - start);
     memory.lookAtFiles();
   }
-  const { inventory } = base.runtime.weights;
+  const taken = memory.stop();
   await base.close();
+  const ms = report(times, taken, o);
+  console.log(estimateLine(base, model.activeAdapter, taken, o));
+  const rate = await gemmRate(o.threads);
+  const reached = stepFlops(base.runtime.weights.inventory, positionsOf(o, task)) / (ms / SECONDS);
+  console.log(
+    `linears: ${(reached / 1e9).toFixed(1)} GFLOP/s, ${((100 * reached) / rate).toFixed(0)} % of f32 MatMul's ${(rate / 1e9).toFixed(1)}`,
+  );
+  return { ms, peak: taken.peak };
+}
+
+/** The median of all steps but the first. */
+function report(times: readonly number[], taken: PeakMemory, o: StepBench): number {
   const sorted = times.slice(1).sort((a, b) => a - b);
   const ms = sorted[sorted.length >> 1]!;
-  const taken = memory.stop();
-  const mb = (bytes: number): number => Math.round(bytes / MB);
   console.log(
     `peft.js${loadWords(o.load)}: ${Math.round(ms)} ms a step (least ${Math.round(sorted[0]!)}; first ${Math.round(times[0]!)}), ` +
       `peak ${mb(taken.peak)} MB (anonymous ${mb(taken.anonymous)}, mapped weights ${mb(taken.mapped)})`,
   );
-  const rate = await gemmRate(o.threads);
-  const reached = stepFlops(inventory, positionsOf(o, task)) / (ms / 1000);
-  console.log(
-    `linears: ${(reached / 1e9).toFixed(1)} GFLOP/s, ${((100 * reached) / rate).toFixed(0)} % of f32 MatMul's ${(rate / 1e9).toFixed(1)}`,
-  );
-  return { ms, peak: mb(taken.peak) };
+  return ms;
+}
+
+/** The estimate that the plan was chosen by, or where it was given, what it would have been. */
+function estimateLine(base: PreTrainedModel, adapter: Adapter, taken: PeakMemory, o: StepBench): string {
+  const chosen = base.memoryEstimate;
+  const { name, recompute } = chosen?.plan ?? { name: o.load.plan as PlanName, recompute: o.load.recompute };
+  const bytes = chosen?.bytes ?? estimated(base, adapter, name, o);
+  const off = (100 * (bytes - taken.peak)) / taken.peak;
+  const again = Number.isFinite(recompute) ? `, ${recompute} blocks computed again` : "";
+  const sign = off < 0 ? "" : "+";
+  return `estimate: ${mb(bytes)} MB (${sign}${off.toFixed(1)} %), plan ${name}${again}`;
+}
+
+function estimated(base: PreTrainedModel, adapter: Adapter, plan: PlanName, o: StepBench): number {
+  const sizes = {
+    adapter,
+    batch: o.batch,
+    seq: o.seq,
+    target: base.taskType === "CAUSAL_LM" ? o.seq : o.labelSeq,
+  };
+  const stored = storedIn(base.configJson);
+  const more = o.load.recompute === undefined ? {} : { recompute: o.load.recompute };
+  const choice = { plan, format: o.load.load ?? "f32", stored, ...more };
+  return new TrainingMemory(base.runtime.weights, sizes).estimate(choice).bytes;
 }
 
 async function taskOf(folder: string): Promise<TaskType> {
@@ -107,21 +145,20 @@ function positionsOf(o: StepBench, task: TaskType): { input: number; target: num
   return { input, target, head: labelled[task as keyof typeof labelled] };
 }
 
-function compare(ours: Ours, model: string, o: StepBench): void {
-  const layers = o.layers === undefined ? [] : ["--layers", `${o.layers}`];
-  const { dtype, checkpointing } = o.python;
-  const theirs = runReference("reference_step.py", [
-    ...["--model", model, "--batch", `${o.batch}`, "--seq", `${o.seq}`, "--label-seq", `${o.labelSeq}`],
-    ...["--steps", `${o.steps}`, "--threads", `${o.threads}`, "--dtype", dtype],
-    ...layers,
-    ...(checkpointing ? ["--checkpointing"] : []),
-  ]);
-  if (theirs === undefined) return;
-  const [ms, peak] = [theirs["ms_per_step"] as number, theirs["peak_mb"] as number];
+async function compare(ours: Ours, model: string, o: StepBench): Promise<void> {
+  const { dtype, checkpointing, layers: referenceLayers } = o.python;
+  const { batch, seq, labelSeq, steps, threads, layers } = o;
+  const sizes = { batch, seq, labelSeq, steps, threads, layers };
+  const found = await referenceStep({ model, ...sizes, dtype, checkpointing, referenceLayers });
+  if (found === undefined) return;
+  const { ms, least, memory, resident, reckoned } = found;
   const how = `${dtype}${checkpointing ? ", checkpointing" : ""}`;
-  console.log(`Python (${how}): ${ms} ms a step (least ${theirs["min_ms"]}), peak ${peak} MB`);
   console.log(
-    `ratio: ${(ms / ours.ms).toFixed(2)} times as fast, ${(ours.peak / peak).toFixed(2)} of the memory`,
+    `Python (${how}): ${Math.round(ms)} ms a step (least ${Math.round(least)}), peak ${mb(memory.peak)} MB (resident set ${mb(resident)})`,
+  );
+  if (reckoned !== undefined) console.log(`        ${reckoned}`);
+  console.log(
+    `ratio: ${(ms / ours.ms).toFixed(2)} times as fast, ${(ours.peak / memory.peak).toFixed(2)} of the memory`,
   );
 }
 

@@ -17,8 +17,6 @@ export interface Made {
 export interface ProductCost {
   /** Made of x, once for all products that read it in this direction. */
   readonly ofInput?: Made;
-  /** Made of the weight, once. */
-  readonly ofWeight?: Made;
   /** Made of the weight for this product, when x is there. */
   readonly brought?: Made;
   readonly scratch: readonly number[];
@@ -26,28 +24,36 @@ export interface ProductCost {
 
 const NONE: ProductCost = { scratch: [] };
 
-/** Formats of 8 and 4 bits, as their files in formats/ lower them. */
+/** Two bytes: a copy in the order of its product, its bits, and f32 of them. */
+const half = ({ weight }: ProductSizes): ProductCost => ({
+  brought: { bytes: 4 * weight, scratch: [2 * weight] },
+  scratch: [],
+});
+
+/** Formats as their files in formats/ lower them. */
 const costs: Readonly<Record<string, (s: ProductSizes) => ProductCost>> = {
   f32: () => NONE,
+  f16: half,
+  bf16: half,
   int8: ({ x, weight, y, forward }) =>
     forward
       ? { ofInput: { bytes: x, scratch: [4 * x, 4 * x] }, scratch: [4 * y, 4 * y] }
       : {
           ofInput: { bytes: x, scratch: [4 * x, 4 * x] },
-          ofWeight: { bytes: weight, scratch: [] },
+          brought: { bytes: weight, scratch: [weight] },
           scratch: [4 * y],
         },
-  int4: ({ weight, y, forward }) =>
-    forward
-      ? { scratch: [4 * weight] } // weights that are no constants are brought to f32 by the kernel
-      : { scratch: [weight / 2, 2 * weight, 2 * y, 2 * y] },
-  nf4: ({ weight }) => ({
-    brought: { bytes: 4 * weight, scratch: [4 * weight, weight / 16] },
-    scratch: [],
+  int4: ({ x, weight, y, forward }) => ({
+    brought: { bytes: 4 * weight, scratch: [weight / 2, weight / 2] },
+    scratch: forward ? [2 * x, 2 * x, 4 * y] : [2 * y, 2 * y],
   }),
+  nf4: ({ weight, forward }) =>
+    forward
+      ? { scratch: [4 * weight, weight / 16] }
+      : { brought: { bytes: 4 * weight, scratch: [4 * weight, weight / 16] }, scratch: [] },
 };
 
-/** Undefined: the weight is brought to f32 once and read as that (f16, bf16). */
+/** Undefined: a format that is not known here, which is brought to f32 once and read as that. */
 export function productCost(format: string, sizes: ProductSizes): ProductCost | undefined {
   return costs[format.replace(/x\d+$/, "")]?.(sizes);
 }

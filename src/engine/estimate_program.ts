@@ -178,10 +178,9 @@ class Kernels {
     const sizes = { x, weight: elements(stored), y: this.#elements(shape), forward };
     const cost = productCost(format, sizes);
     if (cost === undefined) return undefined;
-    const { ofInput, ofWeight, brought, scratch } = cost;
+    const { ofInput, brought, scratch } = cost;
     const reads = [this.#read(from)];
     if (ofInput !== undefined) reads.push(this.#once(`x${from} ${forward ? "" : w}`, reads, ofInput));
-    if (ofWeight !== undefined) reads.push(this.#once(`w${w}`, [], ofWeight));
     if (brought !== undefined) reads.push(this.#made([reads[0]!], brought));
     return { reads, scratch };
   }
