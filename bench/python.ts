@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { PeakMemory } from "./memory.js";
 import { MemoryWatch } from "./memory.js";
+import { above } from "./paths.js";
 
 export interface Reference {
   /** What the script printed. */
@@ -14,9 +15,7 @@ export interface Reference {
 /** Python's reference beside ours: its script here or in ../shared/bench, where both it and the environment are there. */
 export async function runReference(script: string, args: readonly string[]): Promise<Reference | undefined> {
   const python = process.env["PEFT_PYTHON"] ?? "/tmp/ref/bin/python";
-  const path = [".", "../../shared/bench"]
-    .map((f) => join(import.meta.dirname, f, script))
-    .find((p) => existsSync(p));
+  const path = above(join("bench", script)) ?? above(join("shared/bench", script));
   if (!existsSync(python) || path === undefined) {
     console.log(`Python: not run, there is no ${path === undefined ? script : python}`);
     return undefined;

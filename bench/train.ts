@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse } from "csv-parse/sync";
 import { LoraConfig } from "../src/adapters/index.js";
+import { PeftError } from "../src/errors.js";
 import type { LoadOptions } from "../src/peft/base_model.js";
 import { PreTrainedModel } from "../src/peft/base_model.js";
 import type { Inputs } from "../src/peft/feeds.js";
@@ -14,6 +15,7 @@ import { AdamW } from "../src/train/adamw.js";
 import { learningRate } from "../src/train/schedules.js";
 import { MemoryWatch } from "./memory.js";
 import { loadWords } from "./options.js";
+import { above } from "./paths.js";
 import type { Reference } from "./python.js";
 import { runReference } from "./python.js";
 
@@ -30,10 +32,15 @@ interface Task {
   readonly evaluate: () => Promise<{ accuracy: number; answers: string[] }>;
 }
 
-const DATA = join(import.meta.dirname, "../../shared/data");
-
 function readRows(file: string): CsvRow[] {
-  return parse(readFileSync(join(DATA, file)), { columns: true, bom: true }) as CsvRow[];
+  const path = above(join("shared/data", file));
+  if (path === undefined)
+    throw new PeftError("data", {
+      what: `There is no ${file}.`,
+      why: "it is looked for in shared/data, beside this repository.",
+      fix: "put it there.",
+    });
+  return parse(readFileSync(path), { columns: true, bom: true }) as CsvRow[];
 }
 
 function padded(rows: readonly (readonly number[])[], value: number, left: boolean): Ids {
