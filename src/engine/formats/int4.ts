@@ -12,6 +12,7 @@ export const int4x32: WeightFormat = blocks("int4x32", 32);
 export const int4x128: WeightFormat = blocks("int4x128", 128);
 
 const ZERO_POINT = 8;
+
 function blocks(name: string, size: number): WeightFormat {
   const format: WeightFormat = {
     name,
@@ -60,22 +61,23 @@ function laidOut(o: OnnxGraph, x: string, w: StoredWeight, size: number): string
 
 /** y = x W^T, from x's even and odd columns. */
 function forward(o: OnnxGraph, x: string, w: StoredWeight, size: number): string {
-  const [even, odd] = [0, 1].map((first) => {
-    const [start, end] = [o.ints([first]), o.ints([w.shape[w.transposed ? 0 : 1]!])];
-    return o.once("Slice", [x, start, end, o.ints([-1]), o.ints([2])]);
-  });
+  const end = o.ints([inAndOut(w.shape, w.transposed)[0]]);
+  const columns = (first: number): string =>
+    o.once("Slice", [x, o.ints([first]), end, o.ints([-1]), o.ints([2])]);
   const [low, high] = halves(o, x, w, size);
-  const y = o.contrib("FusedMatMul", [even!, low], { transB: 1 });
-  return o.node("Add", [y, o.contrib("FusedMatMul", [odd!, high], { transB: 1 })]);
+  const y = o.contrib("FusedMatMul", [columns(0), low], { transB: 1 });
+  return o.node("Add", [y, o.contrib("FusedMatMul", [columns(1), high], { transB: 1 })]);
 }
 
 /** dx = dy W, its even and odd columns. */
 function backward(o: OnnxGraph, dy: string, w: StoredWeight, size: number): string {
   const [inDim] = inAndOut(w.shape, w.transposed);
-  const columns = halves(o, dy, w, size).map((half) =>
-    o.node("Unsqueeze", [o.node("MatMul", [dy, half]), o.ints([-1])]),
-  );
-  const both = o.node("Concat", columns, { axis: -1 }); // [..., in / 2, 2]
+  const columns = halves(o, dy, w, size).map((half) => o.node("MatMul", [dy, half]));
+  const both = o.node(
+    "Concat",
+    columns.map((half) => o.node("Unsqueeze", [half, o.ints([-1])])),
+    { axis: -1 },
+  ); // [..., in / 2, 2]
   return o.node("Reshape", [both, shapeLike(o, dy, [inDim])]);
 }
 
@@ -92,10 +94,7 @@ function halves(o: OnnxGraph, x: string, w: StoredWeight, size: number): [even: 
   ];
 }
 
-/** Scales that are tried, over that which takes the number farthest from zero to -8: a few such numbers may be cut. */
-const TRIED: readonly number[] = [1, 0.94, 0.88, 0.82];
-
-/** data [out, in], or [in, out] where `transposed`. The scale of a block is the tried one with the least squared error. */
+/** data [out, in], or [in, out] where `transposed`. A block's scale takes its number farthest from zero to -8: nothing is cut. */
 function pack(
   data: Float32Array,
   [inDim, outDim]: readonly [inDim: number, outDim: number],
@@ -104,38 +103,23 @@ function pack(
 ): { data: Uint8Array; scale: Float32Array } {
   const bytes = new Uint8Array((outDim * inDim) / 2);
   const scale = new Float32Array((outDim * inDim) / size);
-  const block = new Float32Array(size);
   const [row, column] = transposed ? [1, outDim] : [inDim, 1];
   for (let b = 0; b < scale.length; b++) {
     const first = b * size;
     const at = Math.floor(first / inDim) * row + (first % inDim) * column;
-    for (let k = 0; k < size; k++) block[k] = data[at + k * column]!;
-    const s = bestScale(block);
-    scale[b] = s;
-    const inverse = s === 0 ? 0 : 1 / s;
-    for (let k = 0; k < size; k += 2)
-      bytes[(first + k) / 2] = level(block[k]! * inverse) | (level(block[k + 1]! * inverse) << 4);
+    let farthest = 0;
+    for (let k = 0; k < size; k++) {
+      const v = data[at + k * column]!;
+      if (Math.abs(v) > Math.abs(farthest)) farthest = v;
+    }
+    scale[b] = farthest / -ZERO_POINT;
+    const inverse = farthest === 0 ? 0 : -ZERO_POINT / farthest;
+    for (let k = 0; k < size; k += 2) {
+      const low = level(data[at + k * column]! * inverse);
+      bytes[(first + k) / 2] = low | (level(data[at + (k + 1) * column]! * inverse) << 4);
+    }
   }
   return { data: bytes, scale };
-}
-
-function bestScale(block: Float32Array): number {
-  let farthest = 0;
-  for (const v of block) if (Math.abs(v) > Math.abs(farthest)) farthest = v;
-  if (farthest === 0) return 0;
-  let [best, least] = [0, Number.POSITIVE_INFINITY];
-  for (const tried of TRIED) {
-    const s = Math.fround((tried * farthest) / -ZERO_POINT);
-    const inverse = 1 / s;
-    let error = 0;
-    for (let k = 0; k < block.length; k++) {
-      const v = block[k]!;
-      const d = v - s * (level(v * inverse) - ZERO_POINT);
-      error += d * d;
-    }
-    if (error < least) [best, least] = [s, error];
-  }
-  return best;
 }
 
 /** The level 0 .. 15 nearest to v around the zero point. */
