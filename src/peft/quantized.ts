@@ -26,7 +26,7 @@ export interface QuantizeOptions extends PackOptions {
 }
 
 /** Of what a cache file holds and how; another number makes all of them anew. */
-const VERSION = "1";
+const VERSION = "2";
 
 /** Left free on the disk beside a new cache. */
 const SPARE = 64 << 20;
