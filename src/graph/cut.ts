@@ -20,8 +20,8 @@ const SOURCES: ReadonlySet<OpName> = new Set(["input", "weight", "constant", "si
  */
 export function cut(g: Graph, results: readonly Tensor[]): Segment[] {
   const madeBy = new Map<number, number>(); // tensor -> the block that makes it for others
+  // a result from inside of a block (a layer's cross-attention keys) is made there too
   for (const [i, { outputs, range }] of g.blocks.entries())
-    // a result from inside of a block (a layer's cross-attention keys) is made there too
     for (const y of [...Object.values(outputs), ...results])
       if (y.id >= range[0] && y.id < range[1]) madeBy.set(y.id, i);
   const wanted = g.blocks.map(() => new Set<Tensor>());
