@@ -1,5 +1,5 @@
 import { internal } from "../errors.js";
-import { expandToF32 } from "./expand.js";
+import { expandToF32 } from "../halves.js";
 import { f32 } from "./formats/f32.js";
 import type { BoundWeight, PartData, PartTensor, PartType } from "./formats/format.js";
 import { BYTES, elements } from "./formats/format.js";
