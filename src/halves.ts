@@ -1,6 +1,11 @@
 /** The two floats of 16 bits that checkpoints store. */
 export type HalfType = "f16" | "bf16";
 
+/** Whether a format, or a type, is one of 16 bits. */
+export function isHalf(name: string | undefined): name is HalfType {
+  return name === "f16" || name === "bf16";
+}
+
 /** f16 or bf16, little-endian and aligned, as f32: exact, NaNs with their bits. */
 export function expandToF32(bytes: Uint8Array, type: HalfType): Float32Array {
   const halves = new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 2);

@@ -1,3 +1,6 @@
+/** Bytes: smaller results are left to the runtime and the garbage collector. */
+export const LARGE: number = 1 << 16;
+
 /** Buffers that serve again, by their size: what a step frees, the next one fills. Left to the garbage collector they pile up. */
 export class Buffers {
   readonly #spare: Map<number, ArrayBuffer[]> = new Map();

@@ -1,7 +1,8 @@
 import { internal } from "../errors.js";
 import type { DimSource } from "../graph/dims.js";
-import { evalDim, findDims } from "../graph/dims.js";
+import { evalDim, findDims, solveDim } from "../graph/dims.js";
 import type { Ops } from "../graph/ops.js";
+import { LARGE } from "./buffers.js";
 import { BYTES_OF } from "./estimate_ops.js";
 import type { WeightUse } from "./estimate_program.js";
 import { arenaBytes } from "./estimate_program.js";
@@ -50,8 +51,6 @@ export interface ScheduleBytes {
   readonly stepNodes: number;
 }
 
-/** Smaller results are left to the garbage collector, as `Sessions` has it. */
-const LARGE = 1 << 16;
 const PAGE = 4096;
 
 type Dims = Map<string, number>;
@@ -96,11 +95,7 @@ function dimsOf({ program }: NamedProgram, step: Step, shapes: Shapes, sources: 
   const dims: Dims = new Map();
   const solve = (name: string, source: DimSource<readonly number[]>): void => {
     if (dims.has(name)) return;
-    const { value, axis, less } = source;
-    dims.set(
-      name,
-      less.reduce<number>((n, d) => n - evalDim(d, dims), value[axis]!),
-    );
+    dims.set(name, solveDim(source, source.value, dims));
   };
   for (const [name, { value, ...rest }] of Object.entries(sources)) {
     const shape = shapes.get(value) ?? internal(`no shape of "${value}"`);

@@ -1,4 +1,5 @@
 import type { Step } from "./messages.js";
+import { Residents } from "./residents.js";
 
 /** A result of a step. */
 export interface StepResult {
@@ -71,15 +72,15 @@ export class HeldValues {
 /** Weights that are fed block by block, as `WeightCache` keeps them. */
 export class FedWeights {
   readonly #bytesOf: (weight: string) => number;
-  readonly #keep: number;
-  /** In the order of last use. */
-  readonly #entries: Map<string, number> = new Map();
+  readonly #residents: Residents;
   readonly #buffers: Spare = new Spare();
-  #held = 0;
 
   constructor(bytesOf: (weight: string) => number, keep: number) {
     this.#bytesOf = bytesOf;
-    this.#keep = keep;
+    this.#residents = new Residents(keep, {
+      enter: (_, bytes) => this.#buffers.take(bytes),
+      leave: (_, bytes) => this.#buffers.give(bytes),
+    });
   }
 
   get bytes(): number {
@@ -88,35 +89,7 @@ export class FedWeights {
 
   run(step: Step, next: Step): void {
     const now = Object.values(step.weights);
-    this.#load(now, new Set(now), true);
-    for (const name of now) {
-      const bytes = this.#entries.get(name)!;
-      this.#entries.delete(name);
-      this.#entries.set(name, bytes);
-    }
-    const ahead = Object.values(next.weights);
-    this.#load(ahead, new Set([...ahead, ...now]), false);
-  }
-
-  #load(wanted: readonly string[], protect: ReadonlySet<string>, must: boolean): void {
-    for (const name of wanted) {
-      if (this.#entries.has(name)) continue;
-      const bytes = this.#bytesOf(name);
-      if (!this.#makeRoom(bytes, protect) && !must) return;
-      this.#entries.set(name, bytes);
-      this.#held += bytes;
-      this.#buffers.take(bytes);
-    }
-  }
-
-  #makeRoom(bytes: number, protect: ReadonlySet<string>): boolean {
-    for (const [name, size] of this.#entries) {
-      if (this.#held + bytes <= this.#keep) return true;
-      if (protect.has(name)) continue;
-      this.#entries.delete(name);
-      this.#held -= size;
-      this.#buffers.give(size);
-    }
-    return this.#held + bytes <= this.#keep;
+    this.#residents.use(now, this.#bytesOf);
+    this.#residents.expect(Object.values(next.weights), now, this.#bytesOf);
   }
 }

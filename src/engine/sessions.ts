@@ -1,9 +1,9 @@
 import * as ort from "onnxruntime-node";
 import { internal, PeftError } from "../errors.js";
 import type { Shape } from "../graph/dims.js";
-import { dimNames, evalDim } from "../graph/dims.js";
+import { dimNames, evalDim, solveDim } from "../graph/dims.js";
 import type { DType } from "../graph/ops.js";
-import { Buffers } from "./buffers.js";
+import { Buffers, LARGE } from "./buffers.js";
 import type { PartTensor } from "./formats/format.js";
 import { elements } from "./formats/format.js";
 import { lower } from "./lowering.js";
@@ -238,9 +238,6 @@ export class Sessions {
   }
 }
 
-/** Smaller results are left to the runtime and the garbage collector: bytes. */
-const LARGE = 1 << 16;
-
 function bufferOf(tensor: ort.Tensor): ArrayBuffer {
   return (tensor.data as Float32Array).buffer as ArrayBuffer;
 }
@@ -248,12 +245,9 @@ function bufferOf(tensor: ort.Tensor): ArrayBuffer {
 /** Values of dimensions, in the order of their sources, of which later ones need earlier ones. */
 function solveDims(dims: Schedule["dims"], values: ReadonlyMap<string, ort.Tensor>): Map<string, number> {
   const solved = new Map<string, number>();
-  for (const [name, { value, axis, less }] of Object.entries(dims)) {
-    const length = values.get(value)?.dims[axis] ?? internal(`no axis ${axis} of "${value}"`);
-    solved.set(
-      name,
-      less.reduce<number>((n, dim) => n - evalDim(dim, solved), length),
-    );
+  for (const [name, source] of Object.entries(dims)) {
+    const { dims: shape } = values.get(source.value) ?? internal(`no value "${source.value}"`);
+    solved.set(name, solveDim(source, shape, solved));
   }
   return solved;
 }

@@ -1,113 +1,100 @@
 import { internal } from "../errors.js";
 import { Buffers } from "./buffers.js";
-import type { PartData, PartType } from "./formats/format.js";
-import { BYTES, elements } from "./formats/format.js";
+import type { PartData, PartTensor, PartType } from "./formats/format.js";
+import { bytesOf, partBytes } from "./formats/format.js";
 import { formats } from "./formats/index.js";
-import type { FilePlace, WeightSource } from "./messages.js";
+import type { WeightSource } from "./messages.js";
+import { Residents } from "./residents.js";
 import type { WeightFiles } from "./weight_files.js";
 import { isPlace } from "./weight_files.js";
 
-export type LoadedParts = Readonly<Record<string, PartData>>;
+export type LoadedParts = Readonly<Record<string, PartTensor>>;
 
 interface Entry {
   readonly parts: LoadedParts;
   /** Buffers that were filled from files, to be used again. */
   readonly own: readonly ArrayBuffer[];
-  readonly bytes: number;
   readonly ready: Promise<void>;
   done: boolean;
 }
 
 /**
- * Weights that are fed to programs, read from their files. What is not used for longest makes room for what is needed next, and its
- * buffers serve again. A sweep there and back, as training does it, finds what the turn left.
+ * Weights that are fed to programs, read from their files. Buffers of what goes serve again. A sweep there and back, as training does it,
+ * finds what the turn left.
  */
 export class WeightCache {
   readonly #files: WeightFiles;
-  /** Bytes that may be held. */
-  readonly #capacity: number;
-  /** In the order of last use. */
   readonly #entries: Map<string, Entry> = new Map();
   readonly #buffers: Buffers = new Buffers();
-  #bytes = 0;
+  readonly #residents: Residents;
+  readonly #sourceOf: (name: string) => WeightSource;
 
-  constructor(files: WeightFiles, capacity: number) {
+  /** `capacity`: bytes that may be held. */
+  constructor(files: WeightFiles, capacity: number, sourceOf: (name: string) => WeightSource) {
     this.#files = files;
-    this.#capacity = capacity;
+    this.#sourceOf = sourceOf;
+    this.#residents = new Residents(capacity, {
+      enter: (name) => this.#start(name),
+      leave: (name) => this.#leave(name),
+      mayLeave: (name) => this.#entries.get(name)!.done,
+    });
   }
 
-  /** Weights that are about to be used, all at once. */
-  async get(wanted: ReadonlyMap<string, WeightSource>): Promise<Map<string, LoadedParts>> {
-    this.#load(wanted, new Set(wanted.keys()), true);
-    const found = new Map<string, LoadedParts>();
-    for (const name of wanted.keys()) {
-      const entry = this.#entries.get(name) ?? internal(`weight "${name}" was not loaded`);
-      this.#entries.delete(name);
-      this.#entries.set(name, entry);
-      found.set(name, entry.parts);
-    }
-    await Promise.all([...wanted.keys()].map((name) => this.#entries.get(name)!.ready));
-    return found;
+  /** Weights that are about to be used, all at once, in the order of their names. */
+  async get(names: readonly string[]): Promise<LoadedParts[]> {
+    this.#residents.use(names, this.#bytesOf);
+    const entries = names.map(
+      (name) => this.#entries.get(name) ?? internal(`weight "${name}" was not loaded`),
+    );
+    await Promise.all(entries.map(({ ready }) => ready));
+    return entries.map(({ parts }) => parts);
   }
 
   /** Starts to read what is used next, as far as there is room beside what is used now. */
-  prefetch(next: ReadonlyMap<string, WeightSource>, now: Iterable<string>): void {
-    this.#load(next, new Set([...next.keys(), ...now]), false);
+  prefetch(next: readonly string[], now: readonly string[]): void {
+    this.#residents.expect(next, now, this.#bytesOf);
   }
 
   forget(name: string): void {
-    const entry = this.#entries.get(name);
-    if (entry === undefined) return;
+    this.#residents.forget(name);
     this.#entries.delete(name);
-    this.#bytes -= entry.bytes;
   }
 
   clear(): void {
+    this.#residents.clear();
     this.#entries.clear();
     this.#buffers.clear();
-    this.#bytes = 0;
   }
 
-  #load(wanted: ReadonlyMap<string, WeightSource>, protect: ReadonlySet<string>, must: boolean): void {
-    for (const [name, source] of wanted) {
-      if (this.#entries.has(name)) continue;
-      const types = formats[source.format].parts(source.shape, source.transposed);
-      const bytes = Object.values(types).reduce((n, t) => n + sizeOf(t), 0);
-      if (!this.#makeRoom(bytes, protect) && !must) return;
-      this.#start(name, source, types, bytes);
-    }
+  readonly #bytesOf = (name: string): number => {
+    const { format, shape, transposed } = this.#sourceOf(name);
+    return bytesOf(formats[format], shape, transposed);
+  };
+
+  #leave(name: string): void {
+    for (const buffer of this.#entries.get(name)!.own) this.#buffers.give(buffer);
+    this.#entries.delete(name);
   }
 
-  /** False: there is no room for as much beside what is protected. */
-  #makeRoom(bytes: number, protect: ReadonlySet<string>): boolean {
-    for (const [name, entry] of this.#entries) {
-      if (this.#bytes + bytes <= this.#capacity) return true;
-      if (protect.has(name) || !entry.done) continue;
-      this.forget(name);
-      for (const buffer of entry.own) this.#buffers.give(buffer);
-    }
-    return this.#bytes + bytes <= this.#capacity;
-  }
-
-  #start(name: string, source: WeightSource, types: Readonly<Record<string, PartType>>, bytes: number): void {
+  #start(name: string): void {
+    const { format, shape, transposed, parts: given } = this.#sourceOf(name);
     const reads: Promise<void>[] = [];
     const own: ArrayBuffer[] = [];
-    const parts: Record<string, PartData> = {};
-    for (const [part, type] of Object.entries(types)) {
-      const given = source.parts[part] ?? internal(`weight "${name}" lacks its ${part}`);
-      if (!isPlace(given)) {
-        parts[part] = given;
+    const parts: Record<string, PartTensor> = {};
+    for (const [part, type] of Object.entries(formats[format].parts(shape, transposed))) {
+      const place = given[part] ?? internal(`weight "${name}" lacks its ${part}`);
+      if (!isPlace(place)) {
+        parts[part] = { ...type, data: place };
         continue;
       }
-      const buffer = this.#buffers.take(sizeOf(type));
+      const buffer = this.#buffers.take(partBytes(type));
       own.push(buffer);
-      parts[part] = viewOf(buffer, type);
-      reads.push(this.#files.read(given as FilePlace, new Uint8Array(buffer)));
+      parts[part] = { ...type, data: viewOf(buffer, type) };
+      reads.push(this.#files.read(place, new Uint8Array(buffer)));
     }
     const ready = Promise.all(reads).then(() => undefined);
-    const entry: Entry = { parts, own, bytes, ready, done: false };
+    const entry: Entry = { parts, own, ready, done: false };
     this.#entries.set(name, entry);
-    this.#bytes += bytes;
     ready.then(
       () => {
         entry.done = true;
@@ -115,10 +102,6 @@ export class WeightCache {
       () => this.forget(name), // whoever waits for it gets the error
     );
   }
-}
-
-function sizeOf({ element, shape }: PartType): number {
-  return BYTES[element] * elements(shape);
 }
 
 /** A buffer as its element type has it. */

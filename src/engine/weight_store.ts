@@ -1,8 +1,8 @@
 import { internal } from "../errors.js";
-import { expandToF32 } from "../halves.js";
+import { expandToF32, isHalf } from "../halves.js";
 import { f32 } from "./formats/f32.js";
 import type { BoundWeight, PartData, PartTensor, PartType } from "./formats/format.js";
-import { BYTES, elements } from "./formats/format.js";
+import { partBytes } from "./formats/format.js";
 import { formats } from "./formats/index.js";
 import type { EngineOptions, FilePlace, WeightSource, WeightType } from "./messages.js";
 import type { OnnxGraph } from "./onnx.js";
@@ -28,7 +28,9 @@ export class WeightStore {
   constructor(options: EngineOptions, sources: ReadonlyMap<string, WeightSource>) {
     this.#options = options;
     this.#sources = new Map();
-    this.#cache = new WeightCache(this.#files, options.keep ?? Number.POSITIVE_INFINITY);
+    this.#cache = new WeightCache(this.#files, options.keep ?? Number.POSITIVE_INFINITY, (name) =>
+      this.#source(name),
+    );
     this.change(sources);
   }
 
@@ -63,7 +65,7 @@ export class WeightStore {
     const parts: Record<string, string> = {};
     for (const [part, type] of Object.entries(format.parts(shape, source.transposed))) {
       const { path: file, offset } = source.parts[part] as FilePlace;
-      const bytes = BYTES[type.element] * elements(type.shape);
+      const bytes = partBytes(type);
       const location = locationIn(this.root, file);
       parts[part] = o.external(inputName(name, part), type.element, type.shape, { location, offset, bytes });
     }
@@ -89,31 +91,23 @@ export class WeightStore {
   /** Feeds of weights under the program's own names for them: own name -> the model's. */
   async fed(weights: Readonly<Record<string, string>>): Promise<Tensors> {
     const feeds: Tensors = {};
-    const loaded = await this.#cache.get(this.#sourcesOf(weights));
-    for (const [own, name] of Object.entries(weights)) {
-      const { format, shape, transposed } = this.#source(name);
-      const types = formats[format].parts(shape, transposed);
-      for (const [part, data] of Object.entries(loaded.get(name)!))
-        feeds[inputName(own, part)] = { ...types[part]!, data };
-    }
+    const loaded = await this.#cache.get(Object.values(weights));
+    for (const [i, own] of Object.keys(weights).entries())
+      for (const [part, tensor] of Object.entries(loaded[i]!)) feeds[inputName(own, part)] = tensor;
     return feeds;
   }
 
   /** Starts to read weights of the next step beside those of this one. */
   prefetch(next: Readonly<Record<string, string>>, now: Readonly<Record<string, string>>): void {
-    this.#cache.prefetch(this.#sourcesOf(next), Object.values(now));
+    this.#cache.prefetch(Object.values(next), Object.values(now));
   }
 
   #source(name: string): WeightSource {
     return this.#sources.get(name) ?? internal(`no weight "${name}"`);
   }
 
-  #sourcesOf(weights: Readonly<Record<string, string>>): Map<string, WeightSource> {
-    return new Map(Object.values(weights).map((name) => [name, this.#source(name)]));
-  }
-
   #expands({ format }: WeightSource): boolean {
-    return (format === "f16" || format === "bf16") && this.#options.resident === "f32";
+    return isHalf(format) && this.#options.resident === "f32";
   }
 
   #heldType(source: WeightSource): WeightType {
@@ -139,7 +133,7 @@ export class WeightStore {
 
   #read(part: FilePlace | PartData, type: PartType): PartData {
     if (!isPlace(part)) return part;
-    const buffer = new ArrayBuffer(BYTES[type.element] * elements(type.shape));
+    const buffer = new ArrayBuffer(partBytes(type));
     this.#files.readSync(part, new Uint8Array(buffer));
     return viewOf(buffer, type);
   }
@@ -157,8 +151,7 @@ export function fedWeight(
   const format = formats[formatName];
   const parts: Record<string, string> = {};
   for (const [part, { element, shape: partShape }] of Object.entries(format.parts(shape, transposed))) {
-    const half = element === "f16" || element === "bf16";
-    parts[part] = o.input(inputName(name, part), half ? "u16" : element, partShape);
+    parts[part] = o.input(inputName(name, part), isHalf(element) ? "u16" : element, partShape);
   }
   return { format, parts, shape, transposed, asBits: true };
 }

@@ -116,6 +116,16 @@ export function findDims<V>(values: readonly { shape: Shape; value: V }[]): Map<
   return found;
 }
 
+/** A dimension's value, of the shape of the value that tells it. */
+export function solveDim(
+  { axis, less }: Omit<DimSource<unknown>, "value">,
+  shape: readonly number[],
+  known: ReadonlyMap<string, number>,
+): number {
+  const length = shape[axis] ?? internal(`no axis ${axis} of [${shape}]`);
+  return less.reduce<number>((n, dim) => n - evalDim(dim, known), length);
+}
+
 const namesOf = (monomial: string): string[] => (monomial === "" ? [] : monomial.split("*"));
 
 /** The names that a dimension is made of. */

@@ -1,7 +1,7 @@
 import { gradients, leadsTo, vjp } from "../autodiff/gradient.js";
 import type { NamedProgram, Step } from "../engine/messages.js";
 import type { Program } from "../engine/program.js";
-import { inputsOf, toProgram } from "../engine/program.js";
+import { inputsOf, toProgram, weightsOf } from "../engine/program.js";
 import { internal } from "../errors.js";
 import type { Segment } from "../graph/cut.js";
 import { cut } from "../graph/cut.js";
@@ -90,8 +90,9 @@ function keeping(run: Backward): Backward {
 }
 
 class Plan {
-  readonly #g: Graph;
   readonly #wanted: Wanted;
+  /** Inputs of the whole graph, by name. */
+  readonly #inputs: ReadonlyMap<string, Tensor<"input">>;
   readonly #names: Names;
   /** Which nodes depend on something trained. */
   readonly #leads: readonly boolean[];
@@ -105,7 +106,7 @@ class Plan {
   readonly #slopes: Set<string> = new Set();
 
   constructor(g: Graph, wanted: Wanted, names: Names) {
-    this.#g = g;
+    this.#inputs = new Map(g.nodes.flatMap((x) => (isOp(x, "input") ? [[x.attrs.name, x]] : [])));
     this.#wanted = wanted;
     this.#names = names;
     this.#leads = wanted.loss === undefined ? [] : leadsTo(g, wanted.trained, wanted.loss.id);
@@ -210,7 +211,7 @@ class Plan {
     for (const [x, own] of piece.given) inputs[own.attrs.name] = valueName(x);
     for (const [name, own] of piece.inputs) {
       inputs[own.attrs.name] = name;
-      if (reads.has(own.attrs.name)) this.#used.set(name, this.#input(name));
+      if (reads.has(own.attrs.name)) this.#used.set(name, this.#inputs.get(name)!);
     }
     for (const [own, value] of piece.numbers) inputs[own] = `${NUMBER}${value}`;
     for (const name of reads) if (name.startsWith(DIM)) inputs[name] = name;
@@ -219,11 +220,6 @@ class Plan {
     const weights = isBlock ? ownWeights(piece, program) : {};
     const name = this.#program(program, isBlock ? weights : undefined);
     this.#steps.push({ program: name, inputs, weights, outputs: values });
-  }
-
-  #input(name: string): Tensor<"input"> {
-    const found = this.#g.nodes.find((x) => isOp(x, "input") && x.attrs.name === name);
-    return (found as Tensor<"input"> | undefined) ?? internal(`no input "${name}"`);
   }
 
   #program(program: Program, weights: Readonly<Record<string, string>> | undefined): string {
@@ -255,9 +251,7 @@ function withDims(program: Program): Program {
 
 /** A block's weights that a program reads: the program's names -> the model's. */
 function ownWeights(piece: Piece, program: Program): Record<string, string> {
-  const read = new Set(
-    program.nodes.flatMap((n) => (n.op === "weight" ? [(n.attrs as { name: string }).name] : [])),
-  );
+  const read = new Set(weightsOf(program));
   return Object.fromEntries(
     [...piece.weights].flatMap(([name, own]) => (read.has(own) ? [[own, name]] : [])),
   );

@@ -1,4 +1,4 @@
-import { PeftError } from "../errors.js";
+import { internal, PeftError } from "../errors.js";
 import type { Countable, MemoryChoice, MemoryEstimate, TrainingShape } from "./memory.js";
 import { TrainingMemory } from "./memory.js";
 import type { Plan, PlanName } from "./plan_run.js";
@@ -61,7 +61,7 @@ export function choosePlanOf(memory: TrainingMemory, question: PlanQuestion): Ch
     if (rest >= block) return of("streamed", recompute, 2 * block);
     if (recompute === shares.at(-1)) return rest >= 0 ? least : tooLarge(least, question);
   }
-  throw new Error("unreachable");
+  return internal("no share of blocks was tried");
 }
 
 function tooLarge(least: ChosenPlan, { budget, strict, plan }: PlanQuestion): ChosenPlan {

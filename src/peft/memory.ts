@@ -5,13 +5,14 @@ import { bytesOf, elements } from "../engine/formats/format.js";
 import { formats } from "../engine/formats/index.js";
 import type { Schedule } from "../engine/messages.js";
 import { internal } from "../errors.js";
+import { isHalf } from "../halves.js";
 import type { Adapter } from "./adapter.js";
 import type { BatchSizes } from "./memory_batch.js";
 import { fakeBatch } from "./memory_batch.js";
 import type { Plan, PlanName, RunRequest } from "./plan_run.js";
 import { planRun } from "./plan_run.js";
+import { quantizable } from "./quantizable.js";
 import { backwardRequest } from "./requests.js";
-import type { Inventory } from "./trace.js";
 import { entryInput } from "./trace.js";
 import type { BoundWeights } from "./weights.js";
 
@@ -133,14 +134,14 @@ export class TrainingMemory {
   #stored(name: string, { plan, format, stored = "f32" }: MemoryChoice): StoredAs {
     const { weights } = this.#model.inventory;
     const shape = weights.get(name) ?? internal(`no weight "${name}"`);
-    const isHalf = format === "f16" || format === "bf16";
+    const halves = isHalf(format);
     const transposed = this.#quantized.get(name);
     const fits = transposed !== undefined && (formatOf(format).fits?.(shape, transposed) ?? true);
-    const changes = isHalf ? shape.length === 2 : format !== "f32" && fits;
+    const changes = halves ? shape.length === 2 : format !== "f32" && fits;
     const own = changes ? format : stored;
     const bytes = bytesOf(formatOf(own), shape, transposed);
     // in one piece, 16 bits of the checkpoint are brought to f32 once
-    const expands = plan === "fused" && !isHalf && (own === "f16" || own === "bf16");
+    const expands = plan === "fused" && !halves && isHalf(own);
     const held = expands ? { format: "f32", bytes: 4 * elements(shape) } : undefined;
     return { format: own, transposed: transposed ?? false, bytes, held };
   }
@@ -152,14 +153,6 @@ export class TrainingMemory {
     for (const { key, shape } of this.#shape.adapter.entries.values()) feeds.set(entryInput(0, key), shape);
     return feeds;
   }
-}
-
-/** Weights as `quantizedSources` chooses them -> whether they are held [in, out]. */
-function quantizable({ linears, embeddings, blocks }: Inventory): ReadonlyMap<string, boolean> {
-  const shared = new Set([...embeddings.values()].map((e) => e.weight));
-  const isInBlock = (name: string): boolean => blocks.some((block) => name.startsWith(`${block}.`));
-  const found = [...linears.values()].filter(({ weight }) => !shared.has(weight) && isInBlock(weight));
-  return new Map(found.map(({ weight, transposed }) => [weight, transposed]));
 }
 
 function formatOf(name: string): WeightFormat {

@@ -1,6 +1,7 @@
 import { bytesOf } from "../engine/formats/format.js";
 import type { FormatName } from "../engine/formats/index.js";
 import { formats } from "../engine/formats/index.js";
+import { isHalf } from "../halves.js";
 import type { Adapter } from "./adapter.js";
 import { choosePlan } from "./choose_plan.js";
 import type { MemoryEstimate } from "./memory.js";
@@ -27,6 +28,8 @@ export class PlanChooser {
   readonly #weights: BoundWeights;
   readonly #settings: PlanSettings;
   readonly #budget: number;
+  /** Undefined: the one that fits. */
+  readonly #asked: PlanName | undefined;
   #plan: Plan;
   #sizes: BatchSizes = { batch: 0, seq: 0, target: 0 };
   #structure = "";
@@ -37,11 +40,11 @@ export class PlanChooser {
     this.#weights = weights;
     this.#settings = settings;
     this.#budget = settings.maxMemory === undefined ? freeMemory() : parseBytes(settings.maxMemory);
-    const { plan, recompute } = settings;
-    const name = plan === undefined || plan === "auto" ? this.#beforeTraining() : plan;
+    this.#asked = settings.plan === "auto" ? undefined : settings.plan;
+    const name = this.#asked ?? this.#beforeTraining();
     this.#plan = {
       name,
-      recompute: recompute ?? ALL,
+      recompute: settings.recompute ?? ALL,
       keep: name === "streamed" ? (this.#isFixed ? 0 : this.#budget / 2) : ALL,
     };
   }
@@ -54,7 +57,7 @@ export class PlanChooser {
   choose(adapter: Adapter, sizes: BatchSizes): boolean {
     if (this.#isFixed || this.#covers(adapter, sizes)) return false;
     const known = this.#sizes;
-    const { plan, maxMemory, recompute, load } = this.#settings;
+    const { maxMemory, recompute, load } = this.#settings;
     this.#sizes = {
       batch: Math.max(known.batch, sizes.batch),
       seq: Math.max(known.seq, sizes.seq),
@@ -65,7 +68,7 @@ export class PlanChooser {
       this.#weights,
       { adapter, ...this.#sizes },
       {
-        plan: plan === "auto" ? undefined : plan,
+        plan: this.#asked,
         recompute,
         format: load ?? "f32",
         stored: this.#stored(),
@@ -81,8 +84,7 @@ export class PlanChooser {
 
   /** A plan without a budget is taken as it is. */
   get #isFixed(): boolean {
-    const { plan, maxMemory } = this.#settings;
-    return plan !== undefined && plan !== "auto" && maxMemory === undefined;
+    return this.#asked !== undefined && this.#settings.maxMemory === undefined;
   }
 
   #covers(adapter: Adapter, { batch, seq, target = 0 }: BatchSizes): boolean {
@@ -93,12 +95,10 @@ export class PlanChooser {
 
   /** Until a step of training tells more: in one piece, if the weights leave half of the budget. */
   #beforeTraining(): PlanName {
-    const { load } = this.#settings;
-    const casts = load === "f16" || load === "bf16";
+    const casts = isHalf(this.#settings.load);
     let bytes = 0;
     for (const { format, shape, transposed } of this.#weights.sources.values()) {
-      const halves = format === "f16" || format === "bf16";
-      bytes += bytesOf(formats[halves && !casts ? "f32" : format], shape, transposed);
+      bytes += bytesOf(formats[isHalf(format) && !casts ? "f32" : format], shape, transposed);
     }
     return bytes <= this.#budget / 2 ? "fused" : "streamed";
   }
@@ -107,8 +107,7 @@ export class PlanChooser {
   #stored(): "f32" | "f16" | "bf16" {
     const counts = { f32: 0, f16: 0, bf16: 0 };
     for (const { format, shape } of this.#weights.sources.values())
-      if (format === "f32" || format === "f16" || format === "bf16")
-        counts[format] += bytesOf(formats[format], shape);
+      if (format === "f32" || isHalf(format)) counts[format] += bytesOf(formats[format], shape);
     if (counts.f32 >= counts.f16 + counts.bf16) return "f32";
     return counts.f16 > counts.bf16 ? "f16" : "bf16";
   }

@@ -6,6 +6,7 @@ import { resolved } from "../engine/weight_files.js";
 import { nodeFiles } from "../hub/files.js";
 import { alone } from "../hub/lock.js";
 import { random, uniform } from "../random.js";
+import { quantizable } from "./quantizable.js";
 import type { QuantizeOptions } from "./quantized_cache.js";
 import {
   cacheBytes,
@@ -69,12 +70,11 @@ function chosen(
 ): Map<string, WeightSource> {
   const found = new Map<string, WeightSource>();
   const { pack, fits } = formats[format];
-  const embeddings = new Set([...inventory.embeddings.values()].map((e) => e.weight));
+  const inBlocks = quantizable(inventory);
   const directions = new Map([...inventory.linears.values()].map((l) => [l.weight, l.transposed]));
-  const inBlock = (name: string): boolean => inventory.blocks.some((block) => name.startsWith(`${block}.`));
   for (const [name, { shape, format: stored }] of sources) {
     const transposed = directions.get(name) ?? false;
-    const isQuantized = pack !== undefined && directions.has(name) && !embeddings.has(name) && inBlock(name);
+    const isQuantized = pack !== undefined && inBlocks.has(name);
     const isHalved = pack === undefined && shape.length === 2 && stored !== format && !fresh.includes(name);
     if ((isQuantized && (fits?.(shape, transposed) ?? true)) || isHalved)
       found.set(name, { format, shape, transposed, parts: {} });

@@ -5,6 +5,7 @@ import { formats } from "../engine/formats/index.js";
 import type { Feed, HostTensor, RunResult, WeightSource, WeightType } from "../engine/messages.js";
 import { givenWeight } from "../engine/weight_source.js";
 import { internal } from "../errors.js";
+import { isHalf } from "../halves.js";
 import type { Adapter, Entry } from "./adapter.js";
 import { EncoderStates } from "./encoder_states.js";
 import type { MemoryEstimate } from "./memory.js";
@@ -74,7 +75,7 @@ export class Runtime {
     const sources = new Map([...this.weights.sources, ...this.#overrides]);
     const { name, keep } = this.#chooser.plan;
     const { load } = this.#settings;
-    const casts = name !== "fused" || load === "f16" || load === "bf16";
+    const casts = name !== "fused" || isHalf(load);
     const resident = casts ? "stored" : "f32";
     this.#engine ??= Engine.open(sources, { ...this.#settings, resident, keep });
     return this.#engine;

@@ -69,14 +69,16 @@ export function elements(shape: readonly number[]): number {
   return shape.reduce((a, b) => a * b, 1);
 }
 
-export const BYTES: Readonly<Record<PartElement, number>> = { f32: 4, f16: 2, bf16: 2, i8: 1, u8: 1 };
+const BYTES: Readonly<Record<PartElement, number>> = { f32: 4, f16: 2, bf16: 2, i8: 1, u8: 1 };
+
+/** Bytes of a part. */
+export function partBytes({ element, shape }: PartType): number {
+  return BYTES[element] * elements(shape);
+}
 
 /** Bytes of a weight of this shape in this format. */
 export function bytesOf(format: WeightFormat, shape: readonly number[], transposed = false): number {
-  return Object.values(format.parts(shape, transposed)).reduce(
-    (n, part) => n + BYTES[part.element] * elements(part.shape),
-    0,
-  );
+  return Object.values(format.parts(shape, transposed)).reduce((n, part) => n + partBytes(part), 0);
 }
 
 /** A product with an f32 matrix: the same bytes serve both directions. */

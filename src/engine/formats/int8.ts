@@ -1,7 +1,7 @@
 import type { OnnxGraph } from "../onnx.js";
 import type { StoredWeight, WeightFormat } from "./format.js";
 import { elements } from "./format.js";
-import { reshapedAfter } from "./layout.js";
+import { inAndOut, reshapedAfter } from "./layout.js";
 
 /** Levels of an activation: one byte around a zero point, so that the largest of a row is 127 from it. */
 const LEVELS = 127;
@@ -18,7 +18,7 @@ const ZERO_POINT = 128;
 export const int8: WeightFormat = {
   name: "int8",
   parts: (shape, transposed) => {
-    const [inDim, outDim] = matrix(shape, transposed);
+    const [inDim, outDim] = inAndOut(shape, transposed);
     return {
       data: { element: "i8", shape: [inDim, outDim] },
       scale: { element: "f32", shape: [outDim] },
@@ -31,13 +31,13 @@ export const int8: WeightFormat = {
   linear: (o, x, w, transposed) => {
     const [data, scale] = [w.parts["data"]!, w.parts["scale"]!];
     if (transposed === w.transposed) return forward(o, x, w);
-    const [inDim, outDim] = matrix(w.shape, w.transposed);
+    const [inDim, outDim] = inAndOut(w.shape, w.transposed);
     const flipped = o.node("Transpose", [reshapedAfter(o, x, data, [inDim, outDim])], { perm: [1, 0] });
     return product(o, o.once("Mul", [x, scale]), flipped, o.constant("f32", [1], []));
   },
   rows: (o, w, ids) => o.node("Gather", [int8.weight(o, w), ids], { axis: 0 }),
   pack: (data, shape, transposed, { largest }) => {
-    const [inDim, outDim] = matrix(shape, transposed);
+    const [inDim, outDim] = inAndOut(shape, transposed);
     return transposed ? packColumns(data, inDim, outDim, largest) : packRows(data, inDim, outDim, largest);
   },
 };
@@ -48,7 +48,7 @@ export const int8: WeightFormat = {
  */
 function forward(o: OnnxGraph, x: string, w: StoredWeight): string {
   const [data, scale] = [w.parts["data"]!, w.parts["scale"]!];
-  const [inDim] = matrix(w.shape, w.transposed);
+  const [inDim] = inAndOut(w.shape, w.transposed);
   if (inDim < FEW_COLUMNS) return product(o, x, data, scale);
   const rows = o.once("Reshape", [x, o.ints([-1, inDim])]);
   const most = o.once("ReduceMax", [o.once("Abs", [rows]), o.ints([0])], { keepdims: 0 });
@@ -65,11 +65,6 @@ function forward(o: OnnxGraph, x: string, w: StoredWeight): string {
 /** Columns that go through f32, of matrices that have many more. */
 const OUTLIERS = 16;
 const FEW_COLUMNS = 8 * OUTLIERS;
-
-function matrix(shape: readonly number[], transposed: boolean): [inDim: number, outDim: number] {
-  const [a, b] = shape as [number, number];
-  return transposed ? [a, b] : [b, a];
-}
 
 /** x [..., k] times bytes [k, n] times scale [n]; what depends on x alone is made once for all products that read it. */
 function product(o: OnnxGraph, x: string, data: string, scale: string): string {
