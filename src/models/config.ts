@@ -142,6 +142,12 @@ function numLabels(f: Fields): number {
   return names === undefined ? 2 : Object.keys(names.json).length;
 }
 
+/** Each head of keys and values serves as many heads of queries. */
+export function checkGroups(f: Fields, heads: number, kvHeads: number): void {
+  if (heads % kvHeads !== 0)
+    f.fault(`${heads} attention heads do not share ${kvHeads} key and value heads evenly`);
+}
+
 /** The sizes of one stack whose heads share the hidden size evenly, each with keys and values of its own. */
 export function stackSizes(
   f: Fields,

@@ -3,14 +3,14 @@ import type { KeyValue, Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import type { Activation } from "./activations.js";
 import { activate, activationNames } from "./activations.js";
-import { attend, causalBias, splitHeads, withPast } from "./attention.js";
+import { attend, splitHeads, withPast } from "./attention.js";
 import type { Fields } from "./config.js";
-import { commonFields, readConfig, stackSizes } from "./config.js";
+import { checkGroups, commonFields, readConfig, stackSizes } from "./config.js";
 import { decoderHeads } from "./decoder_heads.js";
 import { repeat } from "./layers.js";
 import type { Architecture, ModelConfig, StackOutput, TextInputs } from "./model.js";
-import type { Rope, RotaryTables } from "./rotary.js";
-import { pairs, readRope, rotaryTables, rotate } from "./rotary.js";
+import type { CausalRotary, Rope } from "./rotary.js";
+import { causalRotary, pairs, readRope, rotate } from "./rotary.js";
 
 export interface FalconConfig extends ModelConfig {
   readonly heads: number;
@@ -43,8 +43,7 @@ function read(f: Fields): FalconConfig {
     : f.flag("multi_query", true)
       ? 1
       : sizes.heads;
-  if (sizes.heads % kvHeads !== 0)
-    f.fault(`${sizes.heads} attention heads do not share ${kvHeads} key and value heads evenly`);
+  checkGroups(f, sizes.heads, kvHeads);
   pairs(f, sizes.headDim);
   return {
     ...commonFields(f),
@@ -68,10 +67,7 @@ function read(f: Fields): FalconConfig {
 function stack(w: Module, c: FalconConfig, x: TextInputs): StackOutput {
   const { g } = w;
   const words = w.trace.prepend(w.embedding("word_embeddings", x.ids, c.vocabSize, c.hiddenSize));
-  const shared = {
-    bias: causalBias(g, x.mask, words.shape[1] as Dim),
-    ...rotaryTables(g, x.positions, c.rope, c.headDim),
-  };
+  const shared = causalRotary(g, x, words.shape[1] as Dim, c.rope, c.headDim);
   const { hidden, present } = repeat(
     w.at("h"),
     c.layers,
@@ -106,7 +102,7 @@ function attention(
   w: Module,
   c: FalconConfig,
   x: Tensor,
-  { bias, ...tables }: RotaryTables & { bias: Tensor },
+  { bias, ...tables }: CausalRotary,
   past: KeyValue | undefined,
 ): { x: Tensor; present: KeyValue } {
   const { g } = w;

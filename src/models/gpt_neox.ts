@@ -3,14 +3,14 @@ import type { KeyValue, Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import type { Activation } from "./activations.js";
 import { activate, activationNames } from "./activations.js";
-import { attend, causalBias, splitFused, withPast } from "./attention.js";
+import { attend, splitFused, withPast } from "./attention.js";
 import type { Fields } from "./config.js";
 import { commonFields, readConfig, stackSizes } from "./config.js";
 import { decoderHeads } from "./decoder_heads.js";
 import { repeat } from "./layers.js";
 import type { Architecture, ModelConfig, StackOutput, TextInputs } from "./model.js";
-import type { Rope, RotaryTables } from "./rotary.js";
-import { readRope, readTurned, rotaryTables, rotate } from "./rotary.js";
+import type { CausalRotary, Rope } from "./rotary.js";
+import { causalRotary, readRope, readTurned, rotate } from "./rotary.js";
 
 export interface GptNeoxConfig extends ModelConfig {
   readonly heads: number;
@@ -54,10 +54,7 @@ function read(f: Fields): GptNeoxConfig {
 function stack(w: Module, c: GptNeoxConfig, x: TextInputs): StackOutput {
   const { g } = w;
   const words = w.trace.prepend(w.embedding("embed_in", x.ids, c.vocabSize, c.hiddenSize));
-  const shared = {
-    bias: causalBias(g, x.mask, words.shape[1] as Dim),
-    ...rotaryTables(g, x.positions, c.rope, c.turned),
-  };
+  const shared = causalRotary(g, x, words.shape[1] as Dim, c.rope, c.turned);
   const { hidden, present } = repeat(
     w.at("layers"),
     c.layers,
@@ -79,7 +76,7 @@ function attention(
   w: Module,
   c: GptNeoxConfig,
   x: Tensor,
-  { bias, ...tables }: RotaryTables & { bias: Tensor },
+  { bias, ...tables }: CausalRotary,
   past: KeyValue | undefined,
 ): { x: Tensor; present: KeyValue } {
   const options = { bias: c.attentionBias };

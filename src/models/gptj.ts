@@ -4,14 +4,14 @@ import type { KeyValue, Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import type { Activation } from "./activations.js";
 import { activate, activationNames } from "./activations.js";
-import { attend, causalBias, splitHeads, withPast } from "./attention.js";
+import { attend, splitHeads, withPast } from "./attention.js";
 import type { Fields } from "./config.js";
 import { commonFields, readConfig, stackSizes } from "./config.js";
 import { decoderHeads } from "./decoder_heads.js";
 import { repeat } from "./layers.js";
 import type { Architecture, ModelConfig, StackOutput, TextInputs } from "./model.js";
-import type { RotaryTables } from "./rotary.js";
-import { pairs, rotaryTables, rotate } from "./rotary.js";
+import type { CausalRotary, RotaryTables } from "./rotary.js";
+import { causalRotary, pairs, rotate } from "./rotary.js";
 
 export interface GptjConfig extends ModelConfig {
   readonly heads: number;
@@ -54,10 +54,7 @@ function read(f: Fields): GptjConfig {
 function stack(w: Module, c: GptjConfig, x: TextInputs): StackOutput {
   const { g } = w;
   const words = w.trace.prepend(w.embedding("wte", x.ids, c.vocabSize, c.hiddenSize));
-  const shared = {
-    bias: causalBias(g, x.mask, words.shape[1] as Dim),
-    ...rotaryTables(g, x.positions, ROPE, c.turned),
-  };
+  const shared = causalRotary(g, x, words.shape[1] as Dim, ROPE, c.turned);
   const { hidden, present } = repeat(
     w.at("h"),
     c.layers,
@@ -78,7 +75,7 @@ function attention(
   w: Module,
   c: GptjConfig,
   x: Tensor,
-  { bias, ...tables }: RotaryTables & { bias: Tensor },
+  { bias, ...tables }: CausalRotary,
   past: KeyValue | undefined,
 ): { x: Tensor; present: KeyValue } {
   const { g } = w;

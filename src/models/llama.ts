@@ -6,7 +6,7 @@ import type { Activation } from "./activations.js";
 import { activate, activationNames } from "./activations.js";
 import { attend, causalBias, splitHeads, withPast } from "./attention.js";
 import type { Fields } from "./config.js";
-import { commonFields, readConfig } from "./config.js";
+import { checkGroups, commonFields, readConfig } from "./config.js";
 import { decoderHeads } from "./decoder_heads.js";
 import type { Layer } from "./layers.js";
 import { repeat } from "./layers.js";
@@ -51,8 +51,7 @@ export function readLlama(f: Fields): LlamaConfig {
   const heads = f.size("num_attention_heads");
   const kvHeads = f.size("num_key_value_heads", heads);
   const headDim = f.size("head_dim", Math.floor(hiddenSize / heads));
-  if (heads % kvHeads !== 0)
-    f.fault(`${heads} attention heads do not share ${kvHeads} key and value heads evenly`);
+  checkGroups(f, heads, kvHeads);
   if (headDim % 2 !== 0) f.fault(`rotary positions turn pairs of channels, and head_dim ${headDim} is odd`);
   const attentionBias = f.flag("attention_bias", false);
   return {

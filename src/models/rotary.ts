@@ -1,7 +1,9 @@
 import type { Dim } from "../graph/dims.js";
 import type { Graph } from "../graph/graph.js";
 import type { Tensor } from "../graph/ops.js";
+import { causalBias } from "./attention.js";
 import type { Fields } from "./config.js";
+import type { TextInputs } from "./model.js";
 
 const types = ["default", "linear", "llama3"] as const;
 
@@ -71,6 +73,14 @@ export function rotaryTables(g: Graph, positions: Tensor, rope: Rope, dim: numbe
   const cos = g.cos(angle);
   const sin = g.sin(angle);
   return { cos: g.concat([cos, cos], -1), sin: g.concat([g.neg(sin), sin], -1) };
+}
+
+/** What the layers of a causal stack with rotary positions share. */
+export type CausalRotary = RotaryTables & { bias: Tensor };
+
+/** Of an input `length` long, virtual tokens included. `dim`: channels of a head that positions turn. */
+export function causalRotary(g: Graph, x: TextInputs, length: Dim, rope: Rope, dim: number): CausalRotary {
+  return { bias: causalBias(g, x.mask, length), ...rotaryTables(g, x.positions, rope, dim) };
 }
 
 /** How many channels of a head positions turn, where the config names their part of all under `key`. */
