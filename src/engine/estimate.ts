@@ -10,7 +10,8 @@ import type { StepResult } from "./estimate_steps.js";
 import { FedWeights, HeldValues } from "./estimate_steps.js";
 import { elements } from "./formats/format.js";
 import type { NamedProgram, Schedule, Step } from "./messages.js";
-import type { Program } from "./program.js";
+import type { Program, ProgramNode } from "./program.js";
+import { namesByRows, readByRows } from "./program.js";
 
 /** A weight of the model as the engine has it. */
 export interface StoredAs {
@@ -136,11 +137,13 @@ function arenaOf(
   results: readonly StepResult[],
   options: EstimateOptions,
 ): number {
+  const byRows = namesByRows(program);
   const given = new Set(results.flatMap(({ name, pooled }) => (pooled ? [name] : [])));
   const useOf = (name: string): WeightUse => {
     const model = fed === undefined ? name : (weights[name] ?? internal(`no weight "${name}"`));
     const { format, transposed, held } = options.weight(model);
     if (fed !== undefined) return { format, transposed, fed: true };
+    if (byRows.has(name)) return { format, transposed, fed: false };
     return { format: held?.format ?? format, transposed, fed: held !== undefined };
   };
   return arenaBytes(program, dims, useOf, given);
@@ -171,7 +174,7 @@ class NamedWeights {
       if (node.op !== "weight") continue;
       const { name, shape } = node.attrs as Ops["weight"];
       const { bytes, held } = this.#options.weight(name);
-      if (held !== undefined) this.#held.set(name, held.bytes);
+      if (held !== undefined && !rows.has(i)) this.#held.set(name, held.bytes);
       else {
         const row = Math.ceil(bytes / shape[0]! / PAGE) * PAGE;
         const touched = Math.min(bytes, (rows.get(i) ?? Number.POSITIVE_INFINITY) * row);
@@ -181,19 +184,10 @@ class NamedWeights {
   }
 }
 
-/** Nodes of which some rows only are read -> how many, at most. */
-function rowsRead({ nodes }: Program, dims: Dims): Map<number, number> {
-  const rows = new Map<number, number>();
-  const whole = new Set<number>();
-  for (const { op, attrs, inputs } of nodes)
-    for (const [k, from] of inputs.entries()) {
-      if (op !== "gather" || k !== 0 || (attrs as Ops["gather"]).axis !== 0) {
-        whole.add(from);
-        continue;
-      }
-      const ids = nodes[inputs[1]!]!.shape.map((d) => evalDim(d, dims));
-      rows.set(from, (rows.get(from) ?? 0) + elements(ids));
-    }
-  for (const node of whole) rows.delete(node);
-  return rows;
+/** Weights of which some rows only are read -> how many, at most. */
+function rowsRead(program: Program, dims: Dims): Map<number, number> {
+  const count = ({ inputs }: ProgramNode<"gather">): number =>
+    elements(program.nodes[inputs[1]!]!.shape.map((d) => evalDim(d, dims)));
+  const found = [...readByRows(program)];
+  return new Map(found.map(([node, gathers]) => [node, gathers.reduce((n, y) => n + count(y), 0)]));
 }

@@ -57,3 +57,8 @@ const costs: Readonly<Record<string, (s: ProductSizes) => ProductCost>> = {
 export function productCost(format: string, sizes: ProductSizes): ProductCost | undefined {
   return costs[format.replace(/x\d+$/, "")]?.(sizes);
 }
+
+/** What the head of a loss is brought to for its chunks, of `weight` elements; undefined: f32. */
+export function headCost(format: string, weight: number): Made | undefined {
+  return format === "int8" ? { bytes: weight, scratch: [weight] } : undefined;
+}

@@ -4,7 +4,7 @@ import type { Ops } from "../graph/ops.js";
 import type { Chunk } from "./arena.js";
 import { Arena } from "./arena.js";
 import type { Made } from "./estimate_formats.js";
-import { productCost } from "./estimate_formats.js";
+import { headCost, productCost } from "./estimate_formats.js";
 import { BYTES_OF, costOf } from "./estimate_ops.js";
 import { elements } from "./formats/format.js";
 import type { Program, ProgramNode } from "./program.js";
@@ -204,6 +204,8 @@ class Kernels {
       const rows = this.#elements(node.shape);
       return format === "f32" ? OUTSIDE : this.#temporary([piece(2 * rows)]);
     }
+    const head = headCost(format, elements(source.shape.map(this.#dim)));
+    if (head !== undefined) return this.#made([], head);
     return this.#inF32(from);
   }
 

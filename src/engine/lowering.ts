@@ -257,7 +257,7 @@ export const lowering: Table<{ [K in OpName]: LoweringRule<Ops[K]> }> = {
     const rows = o.node("Gather", [inputs[0]!, o.node("Max", [inputs[1]!, zero])], { axis: 0 });
     if (!node.attrs.fill) return rows;
     const known = o.node("Unsqueeze", [o.node("GreaterOrEqual", [inputs[1]!, zero]), o.ints([1])]);
-    return o.node("Where", [known, rows, o.constant("f32", [0], [])]);
+    return o.node("Mul", [rows, o.node("Cast", [known], { to: 1 })]);
   },
   gatherLast: ({ o, inputs }) => o.node("GatherElements", inputs, { axis: -1 }),
   scatterLast: ({ l, o, node, inputs }) =>

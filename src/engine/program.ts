@@ -43,6 +43,34 @@ export function inputsOf(program: Program): string[] {
   return program.nodes.flatMap((n) => (n.op === "input" ? [(n.attrs as Ops["input"]).name] : []));
 }
 
+/** Weights of which a program reads some rows only: node -> the gathers that do. */
+export function readByRows({
+  nodes,
+  outputs,
+}: Program): ReadonlyMap<number, readonly ProgramNode<"gather">[]> {
+  const found = new Map<number, ProgramNode<"gather">[]>();
+  const whole = new Set(outputs.map(({ node }) => node));
+  for (const node of nodes)
+    for (const [k, from] of node.inputs.entries()) {
+      if (nodes[from]!.op !== "weight") continue;
+      const isRows = node.op === "gather" && k === 0 && (node.attrs as Ops["gather"]).axis === 0;
+      if (isRows) found.set(from, [...(found.get(from) ?? []), node as ProgramNode<"gather">]);
+      else whole.add(from);
+    }
+  for (const node of whole) found.delete(node);
+  return found;
+}
+
+/** Their names, of those that no other node reads whole. */
+export function namesByRows(program: Program): ReadonlySet<string> {
+  const found = readByRows(program);
+  const named = program.nodes.flatMap((n, i) =>
+    n.op === "weight" ? [[(n.attrs as Ops["weight"]).name, i] as const] : [],
+  );
+  const whole = new Set(named.flatMap(([name, i]) => (found.has(i) ? [] : [name])));
+  return new Set(named.flatMap(([name]) => (whole.has(name) ? [] : [name])));
+}
+
 /** Names of the frozen weights that a program reads. */
 export function weightsOf(program: Program): string[] {
   return program.nodes.flatMap((n) => (n.op === "weight" ? [(n.attrs as Ops["weight"]).name] : []));

@@ -20,7 +20,7 @@ import type {
   WeightSource,
 } from "./messages.js";
 import { OnnxGraph } from "./onnx.js";
-import { weightsOf } from "./program.js";
+import { namesByRows, weightsOf } from "./program.js";
 import { fedWeight, WeightStore } from "./weight_store.js";
 
 /** Passes that would keep a second copy of a weight, in f32; the latter also fails on weights read inside a Scan. */
@@ -98,9 +98,10 @@ export class Sessions {
   async #compile({ name, program, fed, forwardOnly }: NamedProgram): Promise<void> {
     if (this.#compiled.has(name)) return;
     const laidOut = forwardOnly && fed === undefined && this.#store.arePacked(weightsOf(program));
+    const byRows = namesByRows(program);
     const model = lower(program, (o, n, shape) =>
       fed === undefined
-        ? this.#store.named(o, n, shape, laidOut)
+        ? this.#store.named(o, n, shape, { laidOut, byRows: byRows.has(n) })
         : fedWeight(o, n, shape, fed[n] ?? internal(`weight "${n}" has no type`)),
     );
     const session = await ort.InferenceSession.create(model, {
@@ -120,7 +121,8 @@ export class Sessions {
         optimization: { disable_specified_optimizers: NO_COPIES },
       },
     });
-    const held = fed === undefined ? weightsOf(program).filter((n) => !this.#store.isMapped(n)) : [];
+    const held =
+      fed === undefined ? weightsOf(program).filter((n) => !this.#store.isMapped(n, byRows.has(n))) : [];
     const results = program.outputs.flatMap((y) => {
       const { dtype, shape } = program.nodes[y.node]!;
       return dtype === "f32" ? [{ name: y.name, shape }] : [];

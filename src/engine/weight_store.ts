@@ -11,6 +11,14 @@ import { commonFolder, isInside, isPlace, locationIn, resolved, WeightFiles } fr
 
 type Tensors = Record<string, PartTensor>;
 
+/** How a session reads a weight. */
+interface Binding {
+  /** See StoredWeight. */
+  readonly laidOut: boolean;
+  /** Some rows of it only: these are brought to f32, not all of it. */
+  readonly byRows: boolean;
+}
+
 /**
  * A model's weights in the worker. By the model's names they are bound once: mapped where they lie in files, else held and fed. Block by
  * block they are fed to programs that name them as they like, read ahead of their use.
@@ -58,9 +66,9 @@ export class WeightStore {
   }
 
   /** Binds a weight by the model's name for it. */
-  named(o: OnnxGraph, name: string, shape: readonly number[], laidOut: boolean): BoundWeight {
+  named(o: OnnxGraph, name: string, shape: readonly number[], { laidOut, byRows }: Binding): BoundWeight {
     const source = this.#source(name);
-    if (!this.isMapped(name)) return fedWeight(o, name, shape, this.#heldType(source));
+    if (!this.isMapped(name, byRows)) return fedWeight(o, name, shape, this.#heldType(source));
     const format = formats[source.format];
     const parts: Record<string, string> = {};
     for (const [part, type] of Object.entries(format.parts(shape, source.transposed))) {
@@ -77,10 +85,11 @@ export class WeightStore {
     return names.some((name) => formats[this.#source(name).format].pack !== undefined);
   }
 
-  isMapped(name: string): boolean {
+  /** Whether it is read where it lies in a file; `byRows`: only rows of it are. */
+  isMapped(name: string, byRows: boolean): boolean {
     const source = this.#source(name);
     const inFiles = Object.values(source.parts).every((p) => isPlace(p) && isInside(this.root, p.path));
-    return inFiles && !this.#expands(source);
+    return inFiles && (byRows || !this.#expands(source));
   }
 
   /** Feeds of weights that are bound by name and not mapped. */

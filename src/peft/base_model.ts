@@ -232,7 +232,7 @@ async function sourcesIn(bound: BoundWeights, options: LoadOptions): Promise<Bou
   const { cacheDir } = await hubSettings(options, nodeFiles);
   const beside = nodeFiles.join(nodeFiles.parent(cacheDir), "peft.js", "quantized");
   const folder = options.quantizedCache ?? environment()["PEFT_QUANTIZED_CACHE"] ?? beside;
-  const largest = load === "int8" ? await largestInt8Weight() : 127;
+  const largest = formats[load].pack === undefined ? 127 : await largestInt8Weight();
   return quantizedSources(bound, load, { folder, largest, progress: quantizing, signal });
 }
 

@@ -11,7 +11,9 @@ import type { BatchSizes } from "./memory_batch.js";
 import { fakeBatch } from "./memory_batch.js";
 import type { Plan, PlanName, RunRequest } from "./plan_run.js";
 import { planRun } from "./plan_run.js";
-import { quantizable } from "./quantizable.js";
+import type { Names } from "./planned.js";
+import type { Quantizable } from "./quantizable.js";
+import { HEAD_FORMAT, headCopy, quantizable } from "./quantizable.js";
 import { backwardRequest } from "./requests.js";
 import { entryInput } from "./trace.js";
 import type { BoundWeights } from "./weights.js";
@@ -27,7 +29,7 @@ export interface TrainingShape extends BatchSizes {
 /** How weights are held and steps run. */
 export interface MemoryChoice {
   readonly plan: PlanName;
-  /** Of linear layers inside of blocks. */
+  /** Of linear layers inside of blocks; with one of 8 or 4 bits, the head is in 8. */
   readonly format: string;
   /** What the checkpoint has the other weights in; default: f32. */
   readonly stored?: "f32" | "f16" | "bf16";
@@ -81,8 +83,8 @@ export class TrainingMemory {
   readonly #schedules: Map<string, Schedule> = new Map();
   /** Arenas by program, for each schedule and format. */
   readonly #arenas: Map<string, Map<string, number>> = new Map();
-  /** Weights that formats of 8 and 4 bits are for -> whether they are held [in, out]. */
-  readonly #quantized: ReadonlyMap<string, boolean>;
+  /** Weights that formats of 8 and 4 bits are for. */
+  readonly #quantized: ReadonlyMap<string, Quantizable>;
 
   /** Throws "batch" for sizes that the model cannot be run with. */
   constructor(model: Countable, shape: TrainingShape) {
@@ -102,23 +104,24 @@ export class TrainingMemory {
   estimate(choice: MemoryChoice): MemoryEstimate {
     const { plan, format, stored = "f32", recompute = ALL } = choice;
     const keep = choice.keep ?? (plan === "streamed" ? 0 : ALL);
-    const kind = plan === "fused" ? plan : `blockwise ${recompute}`;
+    const way = plan === "fused" ? plan : `blockwise ${recompute}`;
+    const kind = isPacked(format) ? `${way}, head apart` : way;
     const known = this.#arenas.get(`${kind} ${format} ${stored}`);
     const arenas = known ?? new Map<string, number>();
     this.#arenas.set(`${kind} ${format} ${stored}`, arenas);
     const weight = (name: string): StoredAs => this.#stored(name, choice);
     const options = { weight, feeds: this.#feeds(), keep, arenas };
-    const parts = partsOf(estimateSchedule(this.#schedule(plan, recompute), options), this.#shape);
+    const schedule = this.#schedule(kind, { name: plan, recompute, keep: 0 }, isPacked(format));
+    const parts = partsOf(estimateSchedule(schedule, options), this.#shape);
     return { bytes: Object.values(parts).reduce((a, b) => a + b, 0), parts };
   }
 
-  #schedule(name: PlanName, recompute: number): Schedule {
-    const kind = name === "fused" ? name : `blockwise ${recompute}`;
+  #schedule(kind: string, plan: Plan, headApart: boolean): Schedule {
     const known = this.#schedules.get(kind);
     if (known !== undefined) return known;
-    const plan: Plan = { name, recompute, keep: 0 };
     const programs = new Map<string, string>();
-    const names = {
+    const names: Names = {
+      weightOf: (site) => (headApart && this.#quantized.has(headCopy(site)) ? headCopy(site) : site.weight),
       typeOf: () => ({ format: "f32", transposed: false }) as const,
       program: (content: string) => {
         if (!programs.has(content)) programs.set(content, `program${programs.size}`);
@@ -133,17 +136,19 @@ export class TrainingMemory {
   /** How the engine holds a weight: 8 and 4 bits are for linear layers of blocks, f16 and bf16 for every matrix. */
   #stored(name: string, { plan, format, stored = "f32" }: MemoryChoice): StoredAs {
     const { weights } = this.#model.inventory;
-    const shape = weights.get(name) ?? internal(`no weight "${name}"`);
+    const change = this.#quantized.get(name);
+    const shape = weights.get(change?.from ?? name) ?? internal(`no weight "${name}"`);
+    const transposed = change?.transposed ?? false;
     const halves = isHalf(format);
-    const transposed = this.#quantized.get(name);
-    const fits = transposed !== undefined && (formatOf(format).fits?.(shape, transposed) ?? true);
-    const changes = halves ? shape.length === 2 : format !== "f32" && fits;
-    const own = changes ? format : stored;
+    const packed = change?.isHead ? HEAD_FORMAT : format;
+    const fits = change !== undefined && (formatOf(packed).fits?.(shape, transposed) ?? true);
+    const changed = isPacked(format) && fits ? packed : stored;
+    const own = halves && shape.length === 2 ? format : changed;
     const bytes = bytesOf(formatOf(own), shape, transposed);
     // in one piece, 16 bits of the checkpoint are brought to f32 once
     const expands = plan === "fused" && !halves && isHalf(own);
     const held = expands ? { format: "f32", bytes: 4 * elements(shape) } : undefined;
-    return { format: own, transposed: transposed ?? false, bytes, held };
+    return { format: own, transposed, bytes, held };
   }
 
   #feeds(): ReadonlyMap<string, readonly number[]> {
@@ -153,6 +158,10 @@ export class TrainingMemory {
     for (const { key, shape } of this.#shape.adapter.entries.values()) feeds.set(entryInput(0, key), shape);
     return feeds;
   }
+}
+
+function isPacked(format: string): boolean {
+  return formatOf(format).pack !== undefined;
 }
 
 function formatOf(name: string): WeightFormat {

@@ -70,13 +70,13 @@ export function programName(request: RunRequest): string {
 }
 
 /** Where a run is written. */
-export function traceOf(request: RunRequest): ModelTrace {
-  return new ModelTrace(traceOptions(request));
+export function traceOf(request: RunRequest, weightOf?: TraceOptions["weightOf"]): ModelTrace {
+  return new ModelTrace({ ...traceOptions(request), weightOf });
 }
 
 /** Traces a run and lays it out in the way of a plan. */
 export function planRun(request: RunRequest, name: string, plan: Plan, names: Names): Planned {
-  const trace = traceOf(request);
+  const trace = traceOf(request, names.weightOf);
   const { outputs, loss } = request.write(trace);
   const inputs = trace.g.nodes.filter((x): x is Tensor<"input"> => isOp(x, "input"));
   const trained = loss === undefined ? [] : inputs.filter((x) => isTrained(x.attrs.name));

@@ -1,4 +1,5 @@
 import type { Schedule, WeightType } from "../engine/messages.js";
+import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 
 /** What a graph is to give. */
@@ -11,6 +12,8 @@ export interface Wanted {
 
 /** What a plan asks of the model that it is made for. */
 export interface Names {
+  /** The weight that a layer multiplies by: see TraceOptions. */
+  readonly weightOf: (site: LinearSite) => string;
   readonly typeOf: (weight: string) => WeightType;
   /** A short name for a program, by its whole content. */
   readonly program: (content: string) => string;

@@ -98,11 +98,12 @@ it.each(["int8", "int4", "nf4", "bf16"] as const)(
   },
 );
 
-it("leaves embeddings, norms and the head as they are", async () => {
+it("holds the head apart in 8 bits, and leaves embeddings and norms as they are", async () => {
   const base = await load("int8");
   const held = [...base.runtime.weights.sources].map(([name, { format }]) => `${format} ${name}`);
   await base.close();
-  expect(held.filter((line) => line.startsWith("int8")).length).toBe(12);
+  expect(held.filter((line) => line.startsWith("int8")).length).toBe(13);
+  expect(held).toContain("int8 lm_head.weight");
   expect(held.filter((line) => /embed|norm|bias/.test(line) && !line.startsWith("f16"))).toEqual([]);
 });
 

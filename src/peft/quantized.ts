@@ -6,7 +6,7 @@ import { resolved } from "../engine/weight_files.js";
 import { nodeFiles } from "../hub/files.js";
 import { alone } from "../hub/lock.js";
 import { random, uniform } from "../random.js";
-import { quantizable } from "./quantizable.js";
+import { HEAD_FORMAT, quantizable } from "./quantizable.js";
 import type { QuantizeOptions } from "./quantized_cache.js";
 import {
   cacheBytes,
@@ -22,13 +22,14 @@ import type { BoundWeights } from "./weights.js";
 export type { QuantizeEvent, QuantizeOptions } from "./quantized_cache.js";
 
 /** Of how a cache is laid out; another number makes all of them anew. What formats make of numbers is in the key by itself. */
-const VERSION = "3";
+const VERSION = "4";
 
 export type QuantizableWeights = Pick<BoundWeights, "inventory" | "sources" | "readF32" | "fresh">;
 
 /**
  * A model's weights in another format, made once: one weight after another goes from the checkpoint into a cache file, whose name tells
- * the checkpoint's files, their sizes and times. 8 and 4 bits are for the linear layers of blocks; f16 and bf16 for every matrix.
+ * the checkpoint's files, their sizes and times. 8 and 4 bits are for the linear layers of blocks, and 8 for the head; f16 and bf16 for
+ * every matrix.
  * Where two processes want the same cache, one makes it and the other waits.
  * Throws "output" where the disk has no room, "checkpoint" where the model's files change meanwhile, "aborted".
  */
@@ -39,11 +40,15 @@ export async function quantizedSources(
 ): Promise<ReadonlyMap<string, WeightSource>> {
   const changed = chosen(weights, format);
   if (changed.size === 0) return weights.sources;
-  const origins = [...changed.keys()].map((name) => [name, resolved(weights.sources.get(name)!)] as const);
+  const origins = [...changed].map(
+    ([name, { from }]) => [name, resolved(weights.sources.get(from)!)] as const,
+  );
   const state = await stateOf(origins);
-  const key = await keyOf(origins, changed, format, options, state);
+  const targets = new Map([...changed].map(([name, { target }]) => [name, target]));
+  const key = await keyOf(origins, targets, options, state);
   const file = nodeFiles.join(options.folder, `${format}-${key.slice(0, 24)}.safetensors`);
-  const cache = { file, key, format, weights: changed };
+  const cache = { file, key, weights: targets };
+  const readF32 = (name: string): Promise<Float32Array> => weights.readF32(changed.get(name)!.from);
   const isUnchanged = async (): Promise<boolean> => (await stateOf(origins)) === state;
   await removeLeftovers(options.folder);
   let made = await openCache(cache);
@@ -54,7 +59,7 @@ export async function quantizedSources(
       progress: () => cacheBytes(options.folder),
       action: async () => {
         made = await openCache(cache, options.progress);
-        if (made === undefined) await writeCache(cache, weights.readF32, isUnchanged, options);
+        if (made === undefined) await writeCache(cache, readF32, isUnchanged, options);
       },
     });
     made ??= await openCache(cache);
@@ -63,21 +68,38 @@ export async function quantizedSources(
   return new Map([...weights.sources, ...made]);
 }
 
-/** The weights that change their format, as they will be. A head that is made new stays: it is trained, and no two runs have the same. */
-function chosen(
+/** A weight as it will be, and what it is made of. */
+interface Change {
+  readonly target: WeightSource;
+  readonly from: string;
+}
+
+/** The weights that change their format. A head that is made new stays: it is trained, and no two runs have the same. */
+function chosen(weights: QuantizableWeights, format: FormatName): Map<string, Change> {
+  return formats[format].pack === undefined ? halved(weights, format) : quantized(weights, format);
+}
+
+function quantized(
   { inventory, sources, fresh }: QuantizableWeights,
   format: FormatName,
-): Map<string, WeightSource> {
-  const found = new Map<string, WeightSource>();
-  const { pack, fits } = formats[format];
-  const inBlocks = quantizable(inventory);
+): Map<string, Change> {
+  const found = new Map<string, Change>();
+  for (const [name, { from, transposed, isHead }] of quantizable(inventory)) {
+    const { shape } = sources.get(from)!;
+    const own = isHead ? HEAD_FORMAT : format;
+    if (fresh.includes(from) || !(formats[own].fits?.(shape, transposed) ?? true)) continue;
+    found.set(name, { target: { format: own, shape, transposed, parts: {} }, from });
+  }
+  return found;
+}
+
+function halved({ inventory, sources, fresh }: QuantizableWeights, format: FormatName): Map<string, Change> {
+  const found = new Map<string, Change>();
   const directions = new Map([...inventory.linears.values()].map((l) => [l.weight, l.transposed]));
   for (const [name, { shape, format: stored }] of sources) {
+    if (shape.length !== 2 || stored === format || fresh.includes(name)) continue;
     const transposed = directions.get(name) ?? false;
-    const isQuantized = pack !== undefined && inBlocks.has(name);
-    const isHalved = pack === undefined && shape.length === 2 && stored !== format && !fresh.includes(name);
-    if ((isQuantized && (fits?.(shape, transposed) ?? true)) || isHalved)
-      found.set(name, { format, shape, transposed, parts: {} });
+    found.set(name, { target: { format, shape, transposed, parts: {} }, from: name });
   }
   return found;
 }
@@ -99,17 +121,19 @@ async function stateOf(origins: Origins): Promise<string> {
 /** Tells a cache from that of any other checkpoint, format, way of packing or layout. */
 async function keyOf(
   origins: Origins,
-  changed: ReadonlyMap<string, WeightSource>,
-  format: FormatName,
+  targets: ReadonlyMap<string, WeightSource>,
   options: QuantizeOptions,
   state: string,
 ): Promise<string> {
   const places: unknown[] = [];
   for (const [name, { format: stored, shape, parts }] of origins) {
-    places.push([name, stored, shape, changed.get(name)!.transposed]);
+    const { format, transposed } = targets.get(name)!;
+    places.push([name, stored, shape, format, transposed]);
     for (const part of Object.values(parts)) places.push("offset" in part ? part : await sha256(part));
   }
-  const known = [VERSION, format, await packingOf(format, options), state, places];
+  const used = [...new Set([...targets.values()].map(({ format }) => format))];
+  const packings = await Promise.all(used.map((format) => packingOf(format, options)));
+  const known = [VERSION, packings, state, places];
   return sha256(new TextEncoder().encode(JSON.stringify(known)));
 }
 

@@ -32,7 +32,6 @@ export interface QuantizedCache {
   readonly file: string;
   /** Stands in the file as well: of the checkpoint, the format and the layout. */
   readonly key: string;
-  readonly format: FormatName;
   /** The weights as they will be, their parts yet to be found. */
   readonly weights: ReadonlyMap<string, WeightSource>;
 }
@@ -53,7 +52,7 @@ const STORED: Readonly<Record<PartElement, TensorToWrite["dtype"]>> = {
 
 const tensorName = (weight: string, part: string): string => `${weight}:${part}`;
 
-function typesOf({ format }: QuantizedCache, { shape, transposed }: WeightSource): [string, PartType][] {
+function typesOf({ format, shape, transposed }: WeightSource): [string, PartType][] {
   return Object.entries(formats[format].parts(shape, transposed));
 }
 
@@ -78,7 +77,7 @@ async function readCache(cache: QuantizedCache): Promise<Map<string, WeightSourc
   const found = new Map<string, WeightSource>();
   for (const [name, weight] of cache.weights) {
     const parts: Record<string, FilePlace> = {};
-    for (const [part, { element, shape }] of typesOf(cache, weight)) {
+    for (const [part, { element, shape }] of typesOf(weight)) {
       const tensor = tensors.get(tensorName(name, part));
       if (tensor === undefined) throw damaged(cache.file, `it lacks ${name}.`);
       if (tensor.dtype !== STORED[element] || `${tensor.shape}` !== `${shape}`)
@@ -97,8 +96,8 @@ export async function writeCache(
   isUnchanged: () => Promise<boolean>,
   options: QuantizeOptions,
 ): Promise<void> {
-  const { file, key, format, weights } = cache;
-  const sizes = [...weights.values()].map((w) => bytesOf(formats[format], w.shape, w.transposed));
+  const { file, key, weights } = cache;
+  const sizes = [...weights.values()].map((w) => bytesOf(formats[w.format], w.shape, w.transposed));
   const total = sizes.reduce((a, b) => a + b, 0);
   await checkRoom(total, options);
   options.progress?.({ kind: "start", done: 0, total, message: file });
@@ -125,12 +124,12 @@ function tensorsToWrite(
   const tensors = new Map<string, TensorToWrite>();
   let done = 0;
   for (const [name, weight] of cache.weights) {
-    const { shape, transposed } = weight;
-    const types = typesOf(cache, weight);
+    const { format, shape, transposed } = weight;
+    const types = typesOf(weight);
     let packed: Readonly<Record<string, PartData>> | undefined;
     const bytesOfPart = async (part: string, isLast: boolean): Promise<Uint8Array> => {
       checkAborted(options.signal);
-      packed ??= packWeight(await readF32(name), shape, transposed, cache.format, options);
+      packed ??= packWeight(await readF32(name), shape, transposed, format, options);
       const data = packed[part]!;
       if (isLast) packed = undefined;
       done += data.byteLength;

@@ -5,6 +5,7 @@ import { formats } from "../engine/formats/index.js";
 import type { Feed, HostTensor, RunResult, WeightSource, WeightType } from "../engine/messages.js";
 import { givenWeight } from "../engine/weight_source.js";
 import { internal } from "../errors.js";
+import type { LinearSite } from "../graph/module.js";
 import { isHalf } from "../halves.js";
 import type { Adapter, Entry } from "./adapter.js";
 import { EncoderStates } from "./encoder_states.js";
@@ -15,6 +16,7 @@ import { PlanChooser } from "./plan_chooser.js";
 import type { Plan, RunRequest, View } from "./plan_run.js";
 import { planRun, programName } from "./plan_run.js";
 import type { Names, Planned } from "./planned.js";
+import { headCopy } from "./quantizable.js";
 import { entryInput, gateInput, scaleInput } from "./trace.js";
 import type { BoundWeights } from "./weights.js";
 
@@ -59,6 +61,7 @@ export class Runtime {
   /** Encoders' outputs that need not be computed again. */
   readonly encoderStates: EncoderStates = new EncoderStates();
   readonly #planNames: Names = {
+    weightOf: (site) => this.#weightOf(site),
     typeOf: (weight) => this.#weightType(weight),
     program: (content) => this.#name(content),
   };
@@ -218,6 +221,12 @@ export class Runtime {
     await engine.prepare(name, () => made.schedule);
     this.#compiled.set(name, made);
     return made;
+  }
+
+  /** A tied head that is held apart has its own name; weights that replace the embedding replace it too. */
+  #weightOf(site: LinearSite): string {
+    const copy = headCopy(site);
+    return this.weights.sources.has(copy) && !this.#overrides.has(site.weight) ? copy : site.weight;
   }
 
   #weightType(name: string): WeightType {

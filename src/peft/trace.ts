@@ -31,6 +31,8 @@ export interface TraceOptions {
   readonly virtual: boolean;
   /** Padding is left out where the model works position by position. */
   readonly packed: boolean;
+  /** The weight that a layer multiplies by: its own name for it where a tied head is held apart. Default: the site's weight. */
+  readonly weightOf?: ((site: LinearSite) => string) | undefined;
 }
 
 /** Name of the graph input that holds an adapter's tensor. */
@@ -66,14 +68,17 @@ export class ModelTrace implements Trace {
     this.randomKey = options.training ? this.g.input("randomKey", ["batch"], "i32") : undefined;
   }
 
-  /** A weight of the base, or what an adapter has in its place; `alias` is a tied module's own name for it. */
-  parameter(name: string, shape: readonly number[], alias: string = name): Tensor {
+  /**
+   * A weight of the base, or what an adapter has in its place; `alias` is a tied module's own name for it, `stored` the name that it is
+   * held under.
+   */
+  parameter(name: string, shape: readonly number[], alias: string = name, stored: string = name): Tensor {
     this.weights.set(name, shape);
     for (const [slot, adapter] of this.options.adapters.entries()) {
       const key = adapter.replaced.get(alias) ?? adapter.replaced.get(name);
       if (key !== undefined) return this.entry(slot, key);
     }
-    return this.g.weight(name, shape);
+    return this.g.weight(stored, shape);
   }
 
   /** Writes a head at chosen positions of hidden [batch, total, hidden]: rows [chunks, chunk] -> [chunks, chunk, n]. */
@@ -95,7 +100,8 @@ export class ModelTrace implements Trace {
     this.linears.set(site.path, site);
     const shape = site.transposed ? [site.inDim, site.outDim] : [site.outDim, site.inDim];
     const bias = site.bias === undefined ? undefined : this.parameter(site.bias, [site.outDim]);
-    const weight = this.parameter(site.weight, shape, `${site.path}.weight`);
+    const stored = this.options.weightOf?.(site) ?? site.weight;
+    const weight = this.parameter(site.weight, shape, `${site.path}.weight`, stored);
     const base = (x: Tensor): Tensor => {
       const y = this.#tiedRows(site, x, g.linear(x, weight, site.transposed));
       return bias === undefined ? y : g.add(y, bias);
@@ -103,7 +109,7 @@ export class ModelTrace implements Trace {
     return this.#adapt(
       site,
       "linear",
-      () => g.weight(site.weight, shape),
+      () => g.weight(stored, shape),
       () => bias,
       base,
     )(x);

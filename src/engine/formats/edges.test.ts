@@ -152,7 +152,7 @@ describe.each(names)("%s", (name) => {
   );
 
   // int8 gives results of a wrong shape: ONNX Runtime's ReduceMax keeps the last axis of a matrix without rows as it is
-  it.skipIf(name === "int8")("multiplies no rows", () => multiplies(256, 77, [[0], [2, 0]]));
+  it("multiplies no rows", () => multiplies(256, 77, [[0], [2, 0]]));
 
   it("gives rows by ids", async () => {
     const ids: HostTensor = { dtype: "i64", shape: [2, 3], data: Int32Array.of(0, 76, 5, 5, 76, 1) };
@@ -163,10 +163,12 @@ describe.each(names)("%s", (name) => {
     }
   });
 
-  it("serves as a head whose gradient goes on", async () => {
-    const [inDim, vocab] = [256, 77];
+  // 3000: gradients of int8's rows hold a few likely tokens, which it takes apart
+  it.each([77, 3000])("serves as a head of %i tokens whose gradient goes on", async (vocab) => {
+    const inDim = 256;
+    const x = draw(12 * inDim, 5).map((v) => (vocab === 77 ? v : 4 * v));
     const feeds = {
-      x: host([3, 4, inDim], draw(12 * inDim, 5)),
+      x: host([3, 4, inDim], x),
       labels: {
         dtype: "i64",
         shape: [3, 4],

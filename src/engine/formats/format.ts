@@ -39,6 +39,8 @@ export interface WeightFormat {
   readonly weight: (o: OnnxGraph, w: StoredWeight) => string;
   /** x W^T, or x W where `transposed`: forward where `transposed` is the weight's own, else the gradient by the input. */
   readonly linear: (o: OnnxGraph, x: string, w: StoredWeight, transposed: boolean) => string;
+  /** Its products as the head of a loss, where these are not `linear`'s: x is what the loop over chunks reads. */
+  readonly head?: (o: OnnxGraph, x: string, w: StoredWeight) => ChunkedHead;
   /** Rows of an embedding by ids (i64). */
   readonly rows: (o: OnnxGraph, w: StoredWeight, ids: string) => string;
   /** Its parts from f32; absent: the checkpoint's own bytes serve. */
@@ -48,6 +50,16 @@ export interface WeightFormat {
     transposed: boolean,
     options: PackOptions,
   ) => Readonly<Record<string, PartData>>;
+}
+
+/** The products of a head W [vocabulary, hidden] in the body `b` of a loop over chunks of rows. */
+export interface ChunkedHead {
+  /** x W^T */
+  readonly logits: (b: OnnxGraph, x: string) => string;
+  /** p W, of probabilities [rows, vocabulary]. */
+  readonly mixed: (b: OnnxGraph, p: string) => string;
+  /** W[ids], ids [rows] */
+  readonly rows: (b: OnnxGraph, ids: string) => string;
 }
 
 /** A weight in the graph of a session that reads it. */

@@ -1,18 +1,27 @@
 import type { OnnxGraph } from "../onnx.js";
-import type { StoredWeight, WeightFormat } from "./format.js";
-import { elements } from "./format.js";
-import { inAndOut, reshapedAfter } from "./layout.js";
+import type { WeightFormat } from "./format.js";
+import { packInt8 } from "./int8_pack.js";
+import { inAndOut, reshapedAfter, shapeLike } from "./layout.js";
 
-/** Levels of an activation: one byte around a zero point, so that the largest of a row is 127 from it. */
-const LEVELS = 127;
-const ZERO_POINT = 128;
+/** Levels of an activation: one byte around a zero point, so that the largest of a row is 127 from it; or from 0 up. */
+const SIGNED = { levels: 127, zero: 128 };
+const POSITIVE = { levels: 255, zero: 0 };
+
+/** Columns that go through f32, of an activation and of a gradient by logits. */
+const OUTLIERS = 16;
+const HEAD_OUTLIERS = 256;
+/** Of matrices that have this many times more. */
+const MANY = 8;
+/** Outputs of a head. */
+const VOCABULARY = 16384;
 
 /**
  * Vector-wise quantization (LLM.int8(), arXiv 2208.07339, section 3.1): W [in, out] in one byte with a scale per output, activations in
  * one byte with a scale per row, made as they come. Products run on int8 kernels both ways:
  *   y = m/127 (x 127/m) Wq s      with m = max |x| of each row
  *   dx = the same of dy s, with Wq transposed
- * Columns of x with outliers go through f32.
+ * Columns of x with outliers go through f32 (section 3). So do columns of a head's gradient: its rows hold a few large numbers, the
+ * likely tokens and the right one, among thousands of small ones that count together.
  * Reference: bitsandbytes/autograd/_functions.py
  */
 export const int8: WeightFormat = {
@@ -29,111 +38,116 @@ export const int8: WeightFormat = {
     return w.transposed ? whole : o.node("Transpose", [whole], { perm: [1, 0] });
   },
   linear: (o, x, w, transposed) => {
-    const [data, scale] = [w.parts["data"]!, w.parts["scale"]!];
-    if (transposed === w.transposed) return forward(o, x, w);
+    const [bytes, outScale] = [w.parts["data"]!, w.parts["scale"]!];
     const [inDim, outDim] = inAndOut(w.shape, w.transposed);
-    const flipped = o.node("Transpose", [reshapedAfter(o, x, data, [inDim, outDim])], { perm: [1, 0] });
-    return product(o, o.once("Mul", [x, scale]), flipped, o.constant("f32", [1], []));
+    if (transposed === w.transposed)
+      return product(o, x, { bytes, size: [inDim, outDim], outScale, outliers: OUTLIERS, as: SIGNED });
+    const flipped = o.node("Transpose", [reshapedAfter(o, x, bytes, [inDim, outDim])], { perm: [1, 0] });
+    const outliers = outDim < VOCABULARY ? 0 : HEAD_OUTLIERS;
+    return product(o, x, { bytes: flipped, size: [outDim, inDim], inScale: outScale, outliers, as: SIGNED });
   },
-  rows: (o, w, ids) => o.node("Gather", [int8.weight(o, w), ids], { axis: 0 }),
-  pack: (data, shape, transposed, { largest }) => {
-    const [inDim, outDim] = inAndOut(shape, transposed);
-    return transposed ? packColumns(data, inDim, outDim, largest) : packRows(data, inDim, outDim, largest);
+  head: (o, x, w) => {
+    const [bytes, scale] = [w.parts["data"]!, w.parts["scale"]!];
+    const [inDim, outDim] = inAndOut(w.shape, w.transposed);
+    const ordered = reshapedAfter(o, x, bytes, [inDim, outDim]);
+    const flipped = (): string => o.once("Transpose", [ordered], { perm: [1, 0] });
+    return {
+      logits: (b, rows) =>
+        product(b, rows, { bytes, size: [inDim, outDim], outScale: scale, outliers: OUTLIERS, as: SIGNED }),
+      mixed: (b, p) => {
+        const size = [outDim, inDim] as const;
+        return product(b, p, {
+          bytes: flipped(),
+          size,
+          inScale: scale,
+          outliers: HEAD_OUTLIERS,
+          as: POSITIVE,
+        });
+      },
+      rows: (b, ids) => rowsOf(b, flipped(), scale, ids),
+    };
   },
+  rows: (o, w, ids) => {
+    const [inDim] = inAndOut(w.shape, w.transposed);
+    if (w.transposed) return o.node("Gather", [int8.weight(o, w), ids], { axis: 0 });
+    const flat = o.node("Reshape", [ids, o.ints([-1])]);
+    const columns = o.node("Gather", [w.parts["data"]!, flat], { axis: 1 });
+    const scaled = o.node("Mul", [
+      o.node("Cast", [columns], { to: 1 }),
+      o.node("Gather", [w.parts["scale"]!, flat], { axis: 0 }),
+    ]);
+    const shape = o.node("Concat", [o.node("Shape", [ids]), o.ints([inDim])], { axis: 0 });
+    return o.node("Reshape", [o.node("Transpose", [scaled], { perm: [1, 0] }), shape], { allowzero: 1 });
+  },
+  pack: (data, shape, transposed, { largest }) => packInt8(data, shape, transposed, largest),
 };
 
-/**
- * The columns of x with the largest values go through f32 (section 3): a few features of a trained transformer are so much larger than
- * the rest that one scale for all would leave the rest nothing. Which ones they are is found anew in each product.
- */
-function forward(o: OnnxGraph, x: string, w: StoredWeight): string {
-  const [data, scale] = [w.parts["data"]!, w.parts["scale"]!];
-  const [inDim] = inAndOut(w.shape, w.transposed);
-  if (inDim < FEW_COLUMNS) return product(o, x, data, scale);
-  const rows = o.once("Reshape", [x, o.ints([-1, inDim])]);
-  const most = o.once("ReduceMax", [o.once("Abs", [rows]), o.ints([0])], { keepdims: 0 });
-  const [, columns] = o.onceNodes("TopK", [most, o.ints([OUTLIERS])], {}, 2) as [string, string];
-  const ones = o.once("Expand", [o.constant("f32", [1], []), o.ints([inDim])]);
-  const zeros = o.once("Expand", [o.constant("f32", [0], []), o.ints([OUTLIERS])]);
-  const rest = o.once("Mul", [x, o.once("ScatterElements", [ones, columns, zeros], { axis: 0 })]);
-  const few = o.once("Gather", [x, columns], { axis: -1 });
-  const byteRows = o.node("Cast", [o.node("Gather", [data, columns], { axis: 0 })], { to: 1 });
-  const outlying = o.node("MatMul", [few, o.node("Mul", [byteRows, scale])]);
-  return o.node("Add", [product(o, rest, data, scale), outlying]);
+/** A matrix of bytes [k, n], with a scale for each of its columns or rows, and how it is multiplied. */
+interface ByteMatrix {
+  readonly bytes: string;
+  readonly size: readonly [k: number, n: number];
+  readonly outScale?: string;
+  readonly inScale?: string;
+  /** Columns of what it is multiplied with that go through f32. */
+  readonly outliers: number;
+  readonly as: typeof SIGNED;
 }
 
-/** Columns that go through f32, of matrices that have many more. */
-const OUTLIERS = 16;
-const FEW_COLUMNS = 8 * OUTLIERS;
+/** x [..., k] times a matrix; what depends on x alone is made once for all products that read it. */
+function product(o: OnnxGraph, x: string, m: ByteMatrix): string {
+  const [k, n] = m.size;
+  const rows = o.once("Reshape", [x, o.ints([-1, k])]);
+  const columns = k < MANY * m.outliers || m.outliers === 0 ? undefined : largestColumns(o, rows, m);
+  const factors = [columns === undefined ? undefined : without(o, columns, m), m.inScale];
+  const factor = factors.reduce((a, b) =>
+    a === undefined || b === undefined ? (a ?? b) : o.once("Mul", [a, b]),
+  );
+  const rest = factor === undefined ? rows : o.once("Mul", [rows, factor]);
+  const y = byteProduct(o, rest, m);
+  const sum = columns === undefined ? y : addOutliers(o, y, rows, columns, m);
+  return o.node("Reshape", [sum, shapeLike(o, x, [n])], { allowzero: 1 });
+}
 
-/** x [..., k] times bytes [k, n] times scale [n]; what depends on x alone is made once for all products that read it. */
-function product(o: OnnxGraph, x: string, data: string, scale: string): string {
+function byteProduct(o: OnnxGraph, rows: string, { bytes, outScale, as }: ByteMatrix): string {
   const tiny = o.constant("f32", [1e-30], []); // a row of zeros stays one
-  const largest = o.once("Max", [
-    o.once("ReduceMax", [o.once("Abs", [x]), o.ints([-1])], { keepdims: 1 }),
-    tiny,
-  ]);
-  const step = o.constant("f32", [1 / LEVELS], []);
-  const zero = o.constant("u8", [ZERO_POINT], []);
-  const bytes = o.once("QuantizeLinear", [o.once("Div", [x, largest]), step, zero]);
-  const y = o.contrib("MatMulIntegerToFloat", [bytes, data, step, scale, zero]);
-  return o.node("Mul", [y, largest]);
+  const size = as === POSITIVE ? rows : o.once("Abs", [rows]);
+  const most = o.once("ReduceMax", [size, o.ints([1])], { keepdims: 0 });
+  const largest = o.once("Max", [o.once("Reshape", [most, o.ints([-1, 1])]), tiny]); // of no rows it keeps both axes otherwise
+  const step = o.constant("f32", [1 / as.levels], []);
+  const zero = o.constant("u8", [as.zero], []);
+  const quantized = o.once("QuantizeLinear", [o.once("Div", [rows, largest]), step, zero]);
+  const scale = outScale ?? o.constant("f32", [1], []);
+  return o.node("Mul", [o.contrib("MatMulIntegerToFloat", [quantized, bytes, step, scale, zero]), largest]);
 }
 
-type Packed = { data: Int8Array; scale: Float32Array };
-
-/** data [out, in] -> [in, out], in tiles: a row at a time would touch a new cache line with every byte. */
-function packRows(data: Float32Array, inDim: number, outDim: number, largest: number): Packed {
-  const scale = new Float32Array(outDim);
-  const inverse = new Float64Array(outDim);
-  for (let i = 0; i < outDim; i++) {
-    let m = 0;
-    for (let k = i * inDim; k < (i + 1) * inDim; k++) {
-      const v = Math.abs(data[k]!);
-      if (v > m) m = v;
-    }
-    scale[i] = m / largest;
-    inverse[i] = m === 0 ? 0 : largest / m;
-  }
-  const bytes = new Int8Array(elements([inDim, outDim]));
-  for (let k0 = 0; k0 < inDim; k0 += TILE)
-    for (let i0 = 0; i0 < outDim; i0 += TILE) packTile(data, bytes, inverse, { inDim, outDim, k0, i0 });
-  return { data: bytes, scale };
+/** The columns with most of the squares: a few features of a trained model are so large that one scale for all leaves the rest nothing. */
+function largestColumns(o: OnnxGraph, rows: string, { outliers }: ByteMatrix): string {
+  const squares = o.once("ReduceSum", [o.once("Mul", [rows, rows]), o.ints([0])], { keepdims: 0 });
+  return o.onceNodes("TopK", [squares, o.ints([outliers])], { sorted: 0 }, 2)[1]!;
 }
 
-const TILE = 64;
-
-function packTile(
-  data: Float32Array,
-  bytes: Int8Array,
-  inverse: Float64Array,
-  { inDim, outDim, k0, i0 }: { inDim: number; outDim: number; k0: number; i0: number },
-): void {
-  const [k1, i1] = [Math.min(inDim, k0 + TILE), Math.min(outDim, i0 + TILE)];
-  for (let i = i0; i < i1; i++) {
-    const s = inverse[i]!;
-    for (let k = k0; k < k1; k++) {
-      const v = data[i * inDim + k]! * s;
-      bytes[k * outDim + i] = v < 0 ? v - 0.5 : v + 0.5; // stored towards zero
-    }
-  }
+/** 0 at these columns, 1 elsewhere. */
+function without(o: OnnxGraph, columns: string, { size: [k], outliers }: ByteMatrix): string {
+  const ones = o.once("Expand", [o.constant("f32", [1], []), o.ints([k])]);
+  const zeros = o.once("Expand", [o.constant("f32", [0], []), o.ints([outliers])]);
+  return o.once("ScatterElements", [ones, columns, zeros], { axis: 0 });
 }
 
-/** data [in, out] */
-function packColumns(data: Float32Array, inDim: number, outDim: number, largest: number): Packed {
-  const scale = new Float32Array(outDim);
-  for (let k = 0, i = 0; k < data.length; k++) {
-    const v = Math.abs(data[k]!);
-    if (v > scale[i]!) scale[i] = v;
-    if (++i === outDim) i = 0;
-  }
-  const inverse = Float64Array.from(scale, (m) => (m === 0 ? 0 : largest / m));
-  for (let i = 0; i < outDim; i++) scale[i]! /= largest;
-  const bytes = new Int8Array(elements([inDim, outDim]));
-  for (let k = 0, i = 0; k < data.length; k++) {
-    const v = data[k]! * inverse[i]!;
-    bytes[k] = v < 0 ? v - 0.5 : v + 0.5;
-    if (++i === outDim) i = 0;
-  }
-  return { data: bytes, scale };
+function addOutliers(o: OnnxGraph, y: string, rows: string, columns: string, m: ByteMatrix): string {
+  const few = o.once("Gather", [rows, columns], { axis: 1 });
+  const matrix =
+    m.inScale === undefined
+      ? o.node("Mul", [bytesAt(o, m.bytes, columns), m.outScale!])
+      : rowsOf(o, m.bytes, m.inScale, columns);
+  return o.node("Gemm", [few, matrix, y]);
+}
+
+function bytesAt(o: OnnxGraph, bytes: string, ids: string): string {
+  return o.node("Cast", [o.node("Gather", [bytes, ids], { axis: 0 })], { to: 1 });
+}
+
+/** Rows of bytes [k, n] that have a scale each, by ids [m]. */
+function rowsOf(o: OnnxGraph, bytes: string, scale: string, ids: string): string {
+  const scales = o.node("Unsqueeze", [o.node("Gather", [scale, ids], { axis: 0 }), o.ints([1])]);
+  return o.node("Mul", [bytesAt(o, bytes, ids), scales]);
 }
