@@ -158,9 +158,31 @@ function matmul({ o, node, inputs }: Context<Ops["matmul"]>): string {
 
 function linear({ l, o, node, inputs }: Context<Ops["linear"]>): string {
   const w = l.weights.get(node.inputs[1]!);
+  if (w?.format.pack !== undefined) {
+    const { x, back } = asMatrix(l, inputs[0]!, inputShape(l, node, 0), node.shape);
+    return back(w.format.linear(o, x, w, node.attrs.transposed));
+  }
   if (w !== undefined) return w.format.linear(o, inputs[0]!, w, node.attrs.transposed);
   if (node.attrs.transposed) return o.node("MatMul", inputs);
   return o.contrib("FusedMatMul", inputs, { transB: 1 });
+}
+
+/**
+ * x [..., n] as a matrix [rows, n], and the way back to `shape`. No rank is told to ONNX Runtime where that can be: see `declared`; of
+ * packed rows [1, tokens, n] the shape need not be computed.
+ */
+function asMatrix(
+  l: Lowering,
+  x: string,
+  from: Shape,
+  shape: Shape,
+): { x: string; back: (y: string) => string } {
+  const { o } = l;
+  if (from.length === 2) return { x, back: (y) => y };
+  if (from.length === 3 && from[0] === 1)
+    return { x: o.once("Squeeze", [x, o.ints([0])]), back: (y) => o.node("Unsqueeze", [y, o.ints([0])]) };
+  const back = (y: string): string => o.node("Reshape", [y, shapeValue(l, shape)], { allowzero: 1 });
+  return { x: o.once("Flatten", [x], { axis: -1 }), back };
 }
 
 function withResults(

@@ -37,7 +37,10 @@ export interface WeightFormat {
   readonly fits?: (shape: readonly number[], transposed: boolean) => boolean;
   /** The whole weight in f32, of its shape. */
   readonly weight: (o: OnnxGraph, w: StoredWeight) => string;
-  /** x W^T, or x W where `transposed`: forward where `transposed` is the weight's own, else the gradient by the input. */
+  /**
+   * x W^T, or x W where `transposed`: forward where `transposed` is the weight's own, else the gradient by the input. x is [rows, n];
+   * formats without `pack` take any number of axes before the last.
+   */
   readonly linear: (o: OnnxGraph, x: string, w: StoredWeight, transposed: boolean) => string;
   /** Its products as the head of a loss, where these are not `linear`'s: x is what the loop over chunks reads. */
   readonly head?: (o: OnnxGraph, x: string, w: StoredWeight) => ChunkedHead;

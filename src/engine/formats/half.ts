@@ -11,8 +11,11 @@ export function half(name: "f16" | "bf16"): WeightFormat {
     name,
     parts: (shape) => ({ data: { element: name, shape } }),
     weight: (o, w) => toF32(o, w.parts["data"]!, w),
-    linear: (o, x, w, transposed) =>
-      linearF32(o, x, toF32(o, reshapedAfter(o, x, w.parts["data"]!, w.shape), w), transposed),
+    linear: (o, x, w, transposed) => {
+      const [a, b] = w.shape as [number, number];
+      const data = reshapedAfter(o, x, w.parts["data"]!, [a, b], transposed ? 0 : 1);
+      return linearF32(o, x, toF32(o, data, w), transposed);
+    },
     rows: (o, w, ids) => toF32(o, o.node("Gather", [w.parts["data"]!, ids], { axis: 0 }), w),
   };
 }

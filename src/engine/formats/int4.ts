@@ -1,6 +1,6 @@
 import type { OnnxGraph } from "../onnx.js";
 import type { StoredWeight, WeightFormat } from "./format.js";
-import { inAndOut, reshapedAfter, shapeLike } from "./layout.js";
+import { inAndOut, reshapedAfter } from "./layout.js";
 
 /**
  * W [out, in] in 4 bits, in blocks along `in` that have a scale each: w = s (q - 8). The layout is MatMulNBits', which multiplies by it
@@ -77,8 +77,8 @@ function backward(o: OnnxGraph, dy: string, w: StoredWeight, size: number): stri
     "Concat",
     columns.map((half) => o.node("Unsqueeze", [half, o.ints([-1])])),
     { axis: -1 },
-  ); // [..., in / 2, 2]
-  return o.node("Reshape", [both, shapeLike(o, dy, [inDim])]);
+  ); // [rows, in / 2, 2]
+  return o.node("Reshape", [both, o.ints([-1, inDim])]);
 }
 
 /** Even and odd columns of W in f32, each [out, in / 2], from the low and the high halves of its bytes; not before x is there. */

@@ -1,7 +1,7 @@
 import type { OnnxGraph } from "../onnx.js";
 import type { WeightFormat } from "./format.js";
 import { packInt8 } from "./int8_pack.js";
-import { inAndOut, reshapedAfter, shapeLike } from "./layout.js";
+import { inAndOut, reshapedAfter } from "./layout.js";
 
 /** Levels of an activation: one byte around a zero point, so that the largest of a row is 127 from it; or from 0 up. */
 const SIGNED = { levels: 127, zero: 128 };
@@ -42,14 +42,14 @@ export const int8: WeightFormat = {
     const [inDim, outDim] = inAndOut(w.shape, w.transposed);
     if (transposed === w.transposed)
       return product(o, x, { bytes, size: [inDim, outDim], outScale, outliers: OUTLIERS, as: SIGNED });
-    const flipped = o.node("Transpose", [reshapedAfter(o, x, bytes, [inDim, outDim])], { perm: [1, 0] });
+    const flipped = o.node("Transpose", [reshapedAfter(o, x, bytes, [inDim, outDim], 1)], { perm: [1, 0] });
     const outliers = outDim < VOCABULARY ? 0 : HEAD_OUTLIERS;
     return product(o, x, { bytes: flipped, size: [outDim, inDim], inScale: outScale, outliers, as: SIGNED });
   },
   head: (o, x, w) => {
     const [bytes, scale] = [w.parts["data"]!, w.parts["scale"]!];
     const [inDim, outDim] = inAndOut(w.shape, w.transposed);
-    const ordered = reshapedAfter(o, x, bytes, [inDim, outDim]);
+    const ordered = reshapedAfter(o, x, bytes, [inDim, outDim], 0);
     const flipped = (): string => o.once("Transpose", [ordered], { perm: [1, 0] });
     return {
       logits: (b, rows) =>
@@ -93,10 +93,9 @@ interface ByteMatrix {
   readonly as: typeof SIGNED;
 }
 
-/** x [..., k] times a matrix; what depends on x alone is made once for all products that read it. */
-function product(o: OnnxGraph, x: string, m: ByteMatrix): string {
-  const [k, n] = m.size;
-  const rows = o.once("Reshape", [x, o.ints([-1, k])]);
+/** rows [.., k] times a matrix; what depends on these alone is made once for all products that read them. */
+function product(o: OnnxGraph, rows: string, m: ByteMatrix): string {
+  const [k] = m.size;
   const columns = k < MANY * m.outliers || m.outliers === 0 ? undefined : largestColumns(o, rows, m);
   const factors = [columns === undefined ? undefined : without(o, columns, m), m.inScale];
   const factor = factors.reduce((a, b) =>
@@ -104,15 +103,15 @@ function product(o: OnnxGraph, x: string, m: ByteMatrix): string {
   );
   const rest = factor === undefined ? rows : o.once("Mul", [rows, factor]);
   const y = byteProduct(o, rest, m);
-  const sum = columns === undefined ? y : addOutliers(o, y, rows, columns, m);
-  return o.node("Reshape", [sum, shapeLike(o, x, [n])], { allowzero: 1 });
+  return columns === undefined ? y : addOutliers(o, y, rows, columns, m);
 }
 
 function byteProduct(o: OnnxGraph, rows: string, { bytes, outScale, as }: ByteMatrix): string {
   const tiny = o.constant("f32", [1e-30], []); // a row of zeros stays one
   const size = as === POSITIVE ? rows : o.once("Abs", [rows]);
-  const most = o.once("ReduceMax", [size, o.ints([1])], { keepdims: 0 });
-  const largest = o.once("Max", [o.once("Reshape", [most, o.ints([-1, 1])]), tiny]); // of no rows it keeps both axes otherwise
+  const most = o.once("ReduceMax", [size, o.ints([1])], { keepdims: 1 });
+  const first = [0, 1, 1].map((n) => o.ints([n])); // of no rows, ReduceMax keeps all columns
+  const largest = o.once("Max", [o.once("Slice", [most, ...first]), tiny]);
   const step = o.constant("f32", [1 / as.levels], []);
   const zero = o.constant("u8", [as.zero], []);
   const quantized = o.once("QuantizeLinear", [o.once("Div", [rows, largest]), step, zero]);

@@ -6,17 +6,21 @@ export function inAndOut(shape: readonly number[], transposed: boolean): [inDim:
   return transposed ? [a, b] : [b, a];
 }
 
-/** The shape of x [..., n] with other last axes. */
-export function shapeLike(o: OnnxGraph, x: string, last: readonly number[]): string {
-  return o.once("Concat", [o.once("Shape", [x], { end: -1 }), o.ints(last)], { axis: 0 });
-}
-
 /**
- * A part in another shape, not before x is there: what is made of weights alone would be made at the start of a run, and all of it would
- * be held until each is used.
+ * A part in another shape, not before x [..., n] is there: what is made of weights alone would be made at the start of a run, and all of
+ * it would be held until each is used. `axis`: the one whose size is n, if any; so ONNX Runtime does not see a rank, as in `declared`
+ * of engine/lowering.ts.
  */
-export function reshapedAfter(o: OnnxGraph, x: string, part: string, shape: readonly number[]): string {
+export function reshapedAfter(
+  o: OnnxGraph,
+  x: string,
+  part: string,
+  [a, b]: readonly [number, number],
+  axis?: 0 | 1,
+): string {
   const width = o.once("Shape", [x], { start: -1 });
-  const one = o.once("Div", [width, width]);
-  return o.node("Reshape", [part, o.node("Mul", [o.ints(shape), one])]);
+  const one = (): string => o.once("Div", [width, width]);
+  if (axis === undefined) return o.node("Reshape", [part, o.once("Mul", [o.ints([a, b]), one()])]);
+  const sizes = axis === 0 ? [width, o.ints([b])] : [o.ints([a]), width];
+  return o.node("Reshape", [part, o.once("Concat", sizes, { axis: 0 })]);
 }

@@ -1,6 +1,6 @@
 import type { OnnxGraph } from "../onnx.js";
 import type { StoredWeight, WeightFormat } from "./format.js";
-import { inAndOut, reshapedAfter, shapeLike } from "./layout.js";
+import { inAndOut, reshapedAfter } from "./layout.js";
 import { DYNAMIC, GROUP, packNf4, SIZE } from "./nf4_pack.js";
 
 /**
@@ -52,7 +52,7 @@ function product(
 }
 
 /**
- * dx [..., in] = dy W. MatMulBnb4 gives no product with W itself, but brings W to f32 where x is an identity, faster than a table of
+ * dx [rows, in] = dy W. MatMulBnb4 gives no product with W itself, but brings W to f32 where x is an identity, faster than a table of
  * values does: [lanes, lanes] gives every lanes-th number of W in each row, which are columns of W where `lanes` divides `in`.
  */
 function backward(o: OnnxGraph, dy: string, w: StoredWeight, largest: string): string {
@@ -60,9 +60,8 @@ function backward(o: OnnxGraph, dy: string, w: StoredWeight, largest: string): s
   const lanes = inDim % LANES === 0 ? LANES : 1;
   const whole = product(o, identity(o, lanes), w, largest, [lanes, (inDim / lanes) * outDim]);
   const columns = o.node("Reshape", [whole, o.ints([lanes, outDim, inDim / lanes])]);
-  const rows = o.once("Reshape", [dy, o.ints([-1, outDim])]);
-  const dx = o.node("Transpose", [o.node("MatMul", [rows, columns])], { perm: [1, 2, 0] });
-  return o.node("Reshape", [dx, shapeLike(o, dy, [inDim])], { allowzero: 1 }); // [tokens, in / lanes, lanes] ->
+  const dx = o.node("Transpose", [o.node("MatMul", [dy, columns])], { perm: [1, 2, 0] });
+  return o.node("Reshape", [dx, o.ints([-1, inDim])]); // [rows, in / lanes, lanes] ->
 }
 
 const LANES = 4;
@@ -79,7 +78,7 @@ function absmax(o: OnnxGraph, w: StoredWeight, x?: string): string {
   const codes = padded(o, w.parts["absmax"]!, groups * GROUP - blocks);
   const shape = [groups, GROUP];
   const grouped =
-    x === undefined ? o.node("Reshape", [codes, o.ints(shape)]) : reshapedAfter(o, x, codes, shape);
+    x === undefined ? o.node("Reshape", [codes, o.ints(shape)]) : reshapedAfter(o, x, codes, [groups, GROUP]);
   const ids = o.node("Cast", [grouped], { to: 6 });
   const values = o.node("Gather", [o.constant("f32", DYNAMIC, [GROUP]), ids], { axis: 0 });
   const scaled = o.node("Mul", [values, o.node("Reshape", [w.parts["nested"]!, o.ints([groups, 1])])]);
