@@ -52,7 +52,8 @@ export interface ScheduleBytes {
   readonly stepNodes: number;
 }
 
-const PAGE = 4096;
+/** What Linux maps around a page of a file that is touched, of what it has in memory. */
+const AROUND = 16 * 4096;
 
 type Dims = Map<string, number>;
 type Shapes = Map<string, readonly number[]>;
@@ -176,7 +177,7 @@ class NamedWeights {
       const { bytes, held } = this.#options.weight(name);
       if (held !== undefined && !rows.has(i)) this.#held.set(name, held.bytes);
       else {
-        const row = Math.ceil(bytes / shape[0]! / PAGE) * PAGE;
+        const row = Math.ceil(bytes / shape[0]! / AROUND) * AROUND;
         const touched = Math.min(bytes, (rows.get(i) ?? Number.POSITIVE_INFINITY) * row);
         this.#mapped.set(name, Math.max(this.#mapped.get(name) ?? 0, touched));
       }

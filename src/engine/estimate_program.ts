@@ -132,7 +132,7 @@ class Kernels {
       wanted: new Set(more.keys()),
     });
     const weight = this.#weightRead(node);
-    const scratch = [...(cost.scratch ?? [])];
+    const scratch = [...(cost.scratch ?? []), ...this.#headScratch(node)];
     const product = node.op === "linear" ? this.#product(node as ProgramNode<"linear">) : undefined;
     scratch.push(...(product?.scratch ?? []));
     const reads =
@@ -194,6 +194,14 @@ class Kernels {
     const known = this.#shared.get(key) ?? this.#made(reads, made);
     this.#shared.set(key, known);
     return known;
+  }
+
+  /** What the head of a loss takes for each chunk beyond what one in f32 does. */
+  #headScratch(node: ProgramNode): number[] {
+    if (node.op !== "crossEntropy") return [];
+    const [x, w] = node.inputs.map((from) => this.#program.nodes[from]!);
+    if (w!.op !== "weight" || this.#useOf((w!.attrs as Ops["weight"]).name).format !== "int8") return [];
+    return [4 * this.#dim(x!.shape[1]!) * this.#dim(w!.shape[0]!)]; // squares of probabilities
   }
 
   #stored(node: ProgramNode, from: number): Value {
