@@ -127,7 +127,7 @@ function resultsOf(
     const size = shape.map((d) => evalDim(d, dims));
     shapes.set(value, size);
     const bytes = BYTES_OF[dtype] * elements(size);
-    return [{ name, bytes, pooled: pools && dtype === "f32" && bytes >= LARGE }];
+    return [{ name, bytes, pooled: pools && (dtype === "f32" || dtype === "bool") && bytes >= LARGE }];
   });
 }
 

@@ -240,17 +240,18 @@ class Kernels {
     return made;
   }
 
-  /** A result of the program; one that others read too, or that is a view, is copied out. */
+  /** A result of the program; one that is a view is copied out. */
   #output(node: number, given: boolean): void {
     const value = this.#values[node]!;
     const { dtype, shape } = this.#program.nodes[node]!;
     const { kernel, piece: own } = value;
     const bytes = BYTES_OF[dtype] * this.#elements(shape);
-    if (kernel === undefined || own === undefined || kernel.readers > 0 || !kernel.makes.includes(own)) {
+    if (kernel === undefined || own === undefined || !kernel.makes.includes(own)) {
       this.#kernel([value], given ? [] : [piece(bytes)], []);
       return;
     }
     if (given) kernel.makes.splice(kernel.makes.indexOf(own), 1);
+    else own.readers++; // its caller, after the run
   }
 }
 

@@ -322,9 +322,8 @@ export function lower(program: Program, bind: BindWeight): Uint8Array {
   for (const [i, n] of program.nodes.entries())
     if (n.op !== "input") l.values[i] = [lowerNode(l, n, i)].flat();
   for (const { name, node } of program.outputs) {
-    o.nodes("Identity", [firstResult(l, node)], {}, [name]);
     const { shape, dtype } = program.nodes[node]!;
-    o.output(name, dtype, declared(shape));
+    o.outputOf(firstResult(l, node), name, dtype, declared(shape));
   }
   return o.model();
 }

@@ -17,6 +17,14 @@ export type Element = keyof typeof ELEMENT;
 
 export type Attribute = number | string | readonly number[] | { float: number } | { graph: OnnxGraph };
 
+interface Node {
+  readonly op: string;
+  readonly inputs: readonly string[];
+  readonly attributes: Readonly<Record<string, Attribute>>;
+  readonly outputs: readonly string[];
+  readonly domain: string;
+}
+
 /** Undefined: nothing is said about it. */
 export type ValueShape = readonly (number | string)[] | undefined;
 
@@ -34,6 +42,10 @@ const BIT_CAST_OPSET = 26;
 /** Collects nodes, inputs and initializers of one ONNX graph. Values are referred to by name. */
 export class OnnxGraph {
   readonly #proto: ProtoWriter = new ProtoWriter();
+  readonly #nodes: Node[] = [];
+  readonly #made: Set<string> = new Set();
+  /** Results of nodes that are outputs, by the names that they were made under. */
+  readonly #promoted: Map<string, string> = new Map();
   readonly #prefix: string;
   #count = 0;
   readonly #constants: Map<string, string> = new Map();
@@ -56,13 +68,8 @@ export class OnnxGraph {
     outputs: readonly string[],
     domain = "",
   ): void {
-    const node = new ProtoWriter();
-    for (const input of inputs) node.string(1, input);
-    for (const output of outputs) node.string(2, output);
-    node.string(4, op);
-    for (const [name, value] of Object.entries(attributes)) node.message(5, attributeProto(name, value));
-    if (domain !== "") node.string(7, domain);
-    this.#proto.message(1, node);
+    this.#nodes.push({ op, inputs, attributes, outputs, domain });
+    for (const output of outputs) this.#made.add(output);
   }
 
   /** Adds a node with one result and returns its name. */
@@ -128,6 +135,13 @@ export class OnnxGraph {
     this.#proto.message(12, valueInfo(name, element, shape));
   }
 
+  /** An output that is a value of the graph: by its name where a node makes it, else as a copy. */
+  outputOf(value: string, name: string, element: Element, shape: ValueShape): void {
+    if (this.#made.has(value) && !this.#promoted.has(value)) this.#promoted.set(value, name);
+    else this.nodes("Identity", [value], {}, [name]);
+    this.output(name, element, shape);
+  }
+
   /** A small constant, once per value. */
   constant(element: Element, values: readonly number[], shape: readonly number[]): string {
     const key = `${element}[${shape}]${values.map((v) => (Object.is(v, -0) ? "-0" : v))}`;
@@ -158,7 +172,10 @@ export class OnnxGraph {
     return name;
   }
 
-  graphProto(name: string): ProtoWriter {
+  /** `outside`: names of values of the graph around it. */
+  graphProto(name: string, outside: (value: string) => string = (value) => value): ProtoWriter {
+    const nameOf = (value: string): string => this.#promoted.get(value) ?? outside(value);
+    for (const node of this.#nodes) this.#proto.message(1, nodeProto(node, nameOf));
     return this.#proto.string(2, name);
   }
 
@@ -177,12 +194,25 @@ export class OnnxGraph {
   }
 }
 
-function attributeProto(name: string, value: Attribute): ProtoWriter {
+function nodeProto(
+  { op, inputs, attributes, outputs, domain }: Node,
+  nameOf: (value: string) => string,
+): ProtoWriter {
+  const proto = new ProtoWriter();
+  for (const input of inputs) proto.string(1, nameOf(input));
+  for (const output of outputs) proto.string(2, nameOf(output));
+  proto.string(4, op);
+  for (const [name, value] of Object.entries(attributes))
+    proto.message(5, attributeProto(name, value, nameOf));
+  return domain === "" ? proto : proto.string(7, domain);
+}
+
+function attributeProto(name: string, value: Attribute, nameOf: (value: string) => string): ProtoWriter {
   const proto = new ProtoWriter().string(1, name);
   if (typeof value === "number") return proto.int(3, value).int(20, 2);
   if (typeof value === "string") return proto.string(4, value).int(20, 3);
   if ("float" in value) return proto.float(2, value.float).int(20, 1);
-  if ("graph" in value) return proto.message(6, value.graph.graphProto("body")).int(20, 5);
+  if ("graph" in value) return proto.message(6, value.graph.graphProto("body", nameOf)).int(20, 5);
   for (const v of value) proto.int(8, v);
   return proto.int(20, 7);
 }

@@ -30,8 +30,12 @@ interface Compiled {
   readonly session: ort.InferenceSession;
   /** Weights that are fed with every run by the model's names. */
   readonly held: readonly string[];
-  /** Large f32 results, by name. */
-  readonly results: readonly { readonly name: string; readonly shape: Shape }[];
+  /** Results of types that are written to buffers of ours where they are large. */
+  readonly results: readonly {
+    readonly name: string;
+    readonly shape: Shape;
+    readonly dtype: "f32" | "bool";
+  }[];
 }
 
 /** The worker's side of the engine: sessions on ONNX Runtime, weights, and tensors kept between runs. */
@@ -125,7 +129,7 @@ export class Sessions {
       fed === undefined ? weightsOf(program).filter((n) => !this.#store.isMapped(n, byRows.has(n))) : [];
     const results = program.outputs.flatMap((y) => {
       const { dtype, shape } = program.nodes[y.node]!;
-      return dtype === "f32" ? [{ name: y.name, shape }] : [];
+      return dtype === "f32" || dtype === "bool" ? [{ name: y.name, shape, dtype }] : [];
     });
     this.#compiled.set(name, { session, held, results });
   }
@@ -192,12 +196,16 @@ export class Sessions {
   ): Record<string, ort.Tensor | null> {
     const outputs: Record<string, ort.Tensor | null> = {};
     for (const name of session.outputNames) if (name in step.outputs) outputs[name] = null;
-    for (const { name, shape } of results) {
+    for (const { name, shape, dtype } of results) {
       if (!(name in outputs) || !shape.every((d) => dimNames(d).every((n) => sizes.has(n)))) continue;
       const dims = shape.map((d) => evalDim(d, sizes));
-      const bytes = 4 * elements(dims);
+      const bytes = (dtype === "f32" ? 4 : 1) * elements(dims);
       if (bytes < LARGE) continue;
-      const tensor = new ort.Tensor("float32", new Float32Array(this.#buffers.take(bytes)), dims);
+      const buffer = this.#buffers.take(bytes);
+      const tensor =
+        dtype === "f32"
+          ? new ort.Tensor("float32", new Float32Array(buffer), dims)
+          : new ort.Tensor("bool", new Uint8Array(buffer), dims);
       this.#lent.add(tensor);
       outputs[name] = tensor;
     }

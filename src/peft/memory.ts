@@ -33,7 +33,7 @@ export interface MemoryChoice {
   readonly format: string;
   /** What the checkpoint has the other weights in; default: f32. */
   readonly stored?: "f32" | "f16" | "bf16";
-  /** Bytes of block weights that stay in memory; default: none where streamed, else all. */
+  /** Bytes of block weights that stay in memory; default: of two blocks where streamed, else all. */
   readonly keep?: number;
   /** Blocks that are computed again on the way back; default: all. */
   readonly recompute?: number;
@@ -103,7 +103,7 @@ export class TrainingMemory {
 
   estimate(choice: MemoryChoice): MemoryEstimate {
     const { plan, format, stored = "f32", recompute = ALL } = choice;
-    const keep = choice.keep ?? (plan === "streamed" ? 0 : ALL);
+    const keep = choice.keep ?? (plan === "streamed" ? this.#readAhead(choice) : ALL);
     const way = plan === "fused" ? plan : `blockwise ${recompute}`;
     const kind = isPacked(format) ? `${way}, head apart` : way;
     const known = this.#arenas.get(`${kind} ${format} ${stored}`);
@@ -114,6 +114,14 @@ export class TrainingMemory {
     const schedule = this.#schedule(kind, { name: plan, recompute, keep: 0 }, isPacked(format));
     const parts = partsOf(estimateSchedule(schedule, options), this.#shape);
     return { bytes: Object.values(parts).reduce((a, b) => a + b, 0), parts };
+  }
+
+  #readAhead(choice: MemoryChoice): number {
+    const { inventory } = this.#model;
+    const sizes = [...inventory.weights.keys()].map(
+      (name) => [name, this.#stored(name, choice).bytes] as const,
+    );
+    return readAhead(inventory, sizes);
   }
 
   #schedule(kind: string, plan: Plan, headApart: boolean): Schedule {
@@ -158,6 +166,18 @@ export class TrainingMemory {
     for (const { key, shape } of this.#shape.adapter.entries.values()) feeds.set(entryInput(0, key), shape);
     return feeds;
   }
+}
+
+/** Bytes of two blocks, the largest twice: of the one that runs, and the one that is read meanwhile. */
+export function readAhead(
+  { blocks }: Pick<Countable["inventory"], "blocks">,
+  sizes: readonly (readonly [weight: string, bytes: number])[],
+): number {
+  const totals = blocks.map((block) => {
+    const own = sizes.filter(([name]) => name.startsWith(`${block}.`));
+    return own.reduce((n, [, bytes]) => n + bytes, 0);
+  });
+  return 2 * Math.max(0, ...totals);
 }
 
 function isPacked(format: string): boolean {

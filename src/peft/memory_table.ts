@@ -43,7 +43,12 @@ export function memoryTable(model: Countable, shape: TrainingShape, question: Ta
   const fits = ({ bytes }: MemoryEstimate): boolean => bytes <= SAFE * question.budget;
   return shownFormats(question.stored).map((format) => {
     const cell = (plan: PlanName): TableCell => {
-      const estimate = memory.estimate({ plan, format, stored: question.stored });
+      const estimate = memory.estimate({
+        plan,
+        format,
+        stored: question.stored,
+        ...(plan === "streamed" ? { keep: 0 } : {}),
+      });
       return { estimate, fits: fits(estimate) };
     };
     const plans = Object.fromEntries(PLAN_NAMES.map((name) => [name, cell(name)])) as TableRow["plans"];

@@ -5,6 +5,7 @@ import { isHalf } from "../halves.js";
 import type { Adapter } from "./adapter.js";
 import { choosePlan } from "./choose_plan.js";
 import type { MemoryEstimate } from "./memory.js";
+import { readAhead } from "./memory.js";
 import type { BatchSizes } from "./memory_batch.js";
 import { freeMemory, parseBytes } from "./memory_size.js";
 import type { Plan, PlanName } from "./plan_run.js";
@@ -45,7 +46,7 @@ export class PlanChooser {
     this.#plan = {
       name,
       recompute: settings.recompute ?? ALL,
-      keep: name === "streamed" ? (this.#isFixed ? 0 : this.#budget / 2) : ALL,
+      keep: name === "streamed" ? (this.#isFixed ? this.#readAhead() : this.#budget / 2) : ALL,
     };
   }
 
@@ -101,6 +102,14 @@ export class PlanChooser {
       bytes += bytesOf(formats[isHalf(format) && !casts ? "f32" : format], shape, transposed);
     }
     return bytes <= this.#budget / 2 ? "fused" : "streamed";
+  }
+
+  #readAhead(): number {
+    const { sources, inventory } = this.#weights;
+    const sizes = [...sources].map(([name, { format, shape, transposed }]) => {
+      return [name, bytesOf(formats[format], shape, transposed)] as const;
+    });
+    return readAhead(inventory, sizes);
   }
 
   /** What most of the weights that are no linear layers' are stored in. */

@@ -15,16 +15,29 @@ export interface WithResiduals {
 /**
  * Splits gradients from the forward pass that they were written after: nodes from `first` on are the gradients' own. Results of linear
  * layers and dropout's masks are kept; what is cheap (norms, activations, attention, which grows with the square of the length) is
- * computed again from them.
+ * computed again from them. Where comparisons are all that is needed of a layer's result (ReLU), these are kept in place of it.
  */
 export function withResiduals(outputs: Readonly<Record<string, Tensor>>, first: number): WithResiduals {
+  const isOwn = (x: Tensor): boolean => x.id < first;
+  const readsProduct = productReader();
+  const isForward = (x: Tensor): boolean => isOwn(x) || isOp(x, "constant");
+  const isComparison = (x: Tensor): boolean =>
+    x.dtype === "bool" && x.inputs.every(isForward) && readsProduct(x);
+  const plain = split(outputs, (x) => isOwn(x) && isKept(x));
+  const compared = split(outputs, (x) => isComparison(x) || (isOwn(x) && isKept(x)));
+  const products = ({ residuals }: WithResiduals): number =>
+    residuals.filter((x) => isOp(x, "linear")).length;
+  return products(compared) < products(plain) ? compared : plain;
+}
+
+function split(outputs: Readonly<Record<string, Tensor>>, isResidual: (x: Tensor) => boolean): WithResiduals {
   const g = new Graph();
   const copies = new Map<number, Tensor>();
   const residuals: Tensor[] = [];
   const copy = (x: Tensor): Tensor => {
     const known = copies.get(x.id);
     if (known !== undefined) return known;
-    const made = x.id < first && isKept(x) ? residual(x) : g.add_(x.op, x.attrs, x.inputs.map(copy));
+    const made = isResidual(x) ? residual(x) : g.add_(x.op, x.attrs, x.inputs.map(copy));
     copies.set(x.id, made);
     return made;
   };
@@ -39,4 +52,14 @@ function isKept(x: Tensor): boolean {
   if (!isOp(x, "linear")) return isOp(x, "random");
   const inner = x.inputs[0]!.shape.at(-1)!;
   return typeof inner === "number" && inner > NARROW;
+}
+
+/** Tells whether a linear layer's result is among what a tensor is computed from by cheap means. */
+function productReader(): (x: Tensor) => boolean {
+  const known = new Map<number, boolean>();
+  const reads = (x: Tensor): boolean => {
+    if (!known.has(x.id)) known.set(x.id, isKept(x) ? isOp(x, "linear") : x.inputs.some(reads));
+    return known.get(x.id)!;
+  };
+  return reads;
 }
