@@ -57,7 +57,8 @@ describe("TrainingMemory", () => {
       mapped: 0,
     });
     expect(parts({ plan: "checkpointed", format: "f32" }).blocks).toBe(4 * LAYERS * (BLOCK + norms));
-    expect(parts({ plan: "streamed", format: "f32" }).blocks).toBe(4 * (BLOCK + norms));
+    expect(parts({ plan: "streamed", format: "f32" }).blocks).toBe(2 * 4 * (BLOCK + norms));
+    expect(parts({ plan: "streamed", format: "f32", keep: 0 }).blocks).toBe(4 * (BLOCK + norms));
     const scales = 6 * HIDDEN + 2 * 2 * HIDDEN - HIDDEN;
     const int8 = BLOCK + 4 * scales + 4 * norms;
     expect(parts({ plan: "checkpointed", format: "int8" }).blocks).toBe(LAYERS * int8);
