@@ -15,6 +15,8 @@ import { namesByRows, readByRows } from "./program.js";
 
 /** A weight of the model as the engine has it. */
 export interface StoredAs {
+  /** What it is held under: two weights may be one. */
+  readonly name: string;
   readonly format: string;
   /** Held [in, out]. */
   readonly transposed: boolean;
@@ -103,13 +105,25 @@ function dimsOf({ program }: NamedProgram, step: Step, shapes: Shapes, sources: 
     const shape = shapes.get(value) ?? internal(`no shape of "${value}"`);
     solve(name, { value: shape, ...rest });
   }
-  const inputs = program.nodes.flatMap((n) => {
-    if (n.op !== "input") return [];
-    const value = shapes.get(step.inputs[(n.attrs as Ops["input"]).name] ?? "");
-    return value === undefined ? [] : [{ shape: n.shape, value }];
-  });
-  for (const [name, source] of findDims(inputs)) solve(name, source);
+  for (const [name, { value, ...rest }] of sourcesOf(program)) {
+    const shape = shapes.get(step.inputs[value] ?? "");
+    if (shape !== undefined) solve(name, { value: shape, ...rest });
+  }
   return dims;
+}
+
+const programSources = new WeakMap<Program, ReadonlyMap<string, DimSource<string>>>();
+
+/** Which of a program's inputs tells which dimension. */
+function sourcesOf(program: Program): ReadonlyMap<string, DimSource<string>> {
+  const known = programSources.get(program);
+  if (known !== undefined) return known;
+  const inputs = program.nodes.flatMap(({ op, attrs, shape }) =>
+    op === "input" ? [{ shape, value: (attrs as Ops["input"]).name }] : [],
+  );
+  const found = findDims(inputs);
+  programSources.set(program, found);
+  return found;
 }
 
 /** A step's results; their shapes go to `shapes`. */
@@ -162,7 +176,8 @@ class NamedWeights {
   }
 
   get mapped(): number {
-    return [...this.#mapped.values()].reduce((a, b) => a + b, 0);
+    const others = [...this.#mapped].filter(([name]) => !this.#held.has(name));
+    return others.reduce((n, [, bytes]) => n + bytes, 0);
   }
 
   get held(): number {
@@ -173,8 +188,8 @@ class NamedWeights {
     const rows = rowsRead(program, dims);
     for (const [i, node] of program.nodes.entries()) {
       if (node.op !== "weight") continue;
-      const { name, shape } = node.attrs as Ops["weight"];
-      const { bytes, held } = this.#options.weight(name);
+      const { name: read, shape } = node.attrs as Ops["weight"];
+      const { name, bytes, held } = this.#options.weight(read);
       if (held !== undefined && !rows.has(i)) this.#held.set(name, held.bytes);
       else {
         const row = Math.ceil(bytes / shape[0]! / AROUND) * AROUND;

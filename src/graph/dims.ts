@@ -12,6 +12,19 @@ export type Polynomial = ReadonlyMap<string, number>;
 
 export function parseDim(dim: Dim): Polynomial {
   if (typeof dim === "number") return new Map(dim === 0 ? [] : [["", dim]]);
+  const known = parsed.get(dim);
+  if (known !== undefined) return known;
+  const terms = parseText(dim);
+  if (parsed.size > MANY) parsed.clear();
+  parsed.set(dim, terms);
+  return terms;
+}
+
+/** Models are written with a few hundred dimensions, each of them asked for thousands of times. */
+const parsed: Map<string, Polynomial> = new Map();
+const MANY = 10_000;
+
+function parseText(dim: string): Polynomial {
   const terms = new Map<string, number>();
   for (const term of dim.replaceAll("-", "+-").split("+")) {
     if (term === "") continue;
@@ -58,6 +71,7 @@ export function subDims(a: Dim, b: Dim): Dim {
 }
 
 export function mulDims(...dims: Dim[]): Dim {
+  if (dims.every((d) => typeof d === "number")) return dims.reduce((a: number, b) => a * (b as number), 1);
   let product: Map<string, number> = new Map([["", 1]]);
   for (const dim of dims) {
     const next = new Map<string, number>();

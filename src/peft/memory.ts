@@ -104,14 +104,13 @@ export class TrainingMemory {
   estimate(choice: MemoryChoice): MemoryEstimate {
     const { plan, format, stored = "f32", recompute = ALL } = choice;
     const keep = choice.keep ?? (plan === "streamed" ? this.#readAhead(choice) : ALL);
-    const way = plan === "fused" ? plan : `blockwise ${recompute}`;
-    const kind = isPacked(format) ? `${way}, head apart` : way;
+    const kind = plan === "fused" ? plan : `blockwise ${recompute}`;
     const known = this.#arenas.get(`${kind} ${format} ${stored}`);
     const arenas = known ?? new Map<string, number>();
     this.#arenas.set(`${kind} ${format} ${stored}`, arenas);
     const weight = (name: string): StoredAs => this.#stored(name, choice);
     const options = { weight, feeds: this.#feeds(), keep, arenas };
-    const schedule = this.#schedule(kind, { name: plan, recompute, keep: 0 }, isPacked(format));
+    const schedule = this.#schedule(kind, { name: plan, recompute, keep: 0 });
     const parts = partsOf(estimateSchedule(schedule, options), this.#shape);
     return { bytes: Object.values(parts).reduce((a, b) => a + b, 0), parts };
   }
@@ -124,12 +123,13 @@ export class TrainingMemory {
     return readAhead(inventory, sizes);
   }
 
-  #schedule(kind: string, plan: Plan, headApart: boolean): Schedule {
+  /** A tied head is written as if it were always apart: see `#stored`. */
+  #schedule(kind: string, plan: Plan): Schedule {
     const known = this.#schedules.get(kind);
     if (known !== undefined) return known;
     const programs = new Map<string, string>();
     const names: Names = {
-      weightOf: (site) => (headApart && this.#quantized.has(headCopy(site)) ? headCopy(site) : site.weight),
+      weightOf: (site) => (this.#quantized.has(headCopy(site)) ? headCopy(site) : site.weight),
       typeOf: () => ({ format: "f32", transposed: false }) as const,
       program: (content: string) => {
         if (!programs.has(content)) programs.set(content, `program${programs.size}`);
@@ -156,7 +156,8 @@ export class TrainingMemory {
     // in one piece, 16 bits of the checkpoint are brought to f32 once
     const expands = plan === "fused" && !halves && isHalf(own);
     const held = expands ? { format: "f32", bytes: 4 * elements(shape) } : undefined;
-    return { format: own, transposed, bytes, held };
+    const isApart = own === packed && isPacked(own);
+    return { name: isApart ? name : (change?.from ?? name), format: own, transposed, bytes, held };
   }
 
   #feeds(): ReadonlyMap<string, readonly number[]> {
