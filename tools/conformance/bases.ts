@@ -1,4 +1,5 @@
 import type { TaskType } from "../../src/models/model.js";
+import type { LoadOptions } from "../../src/peft/base_model.js";
 import { PreTrainedModel } from "../../src/peft/base_model.js";
 
 /**
@@ -9,19 +10,17 @@ import { PreTrainedModel } from "../../src/peft/base_model.js";
 export class Bases {
   #key = "";
   #base: PreTrainedModel | undefined;
+  readonly #options: LoadOptions;
+
+  constructor(options: LoadOptions = {}) {
+    this.#options = options;
+  }
 
   async get(task: TaskType, folder: string): Promise<PreTrainedModel> {
     const key = `${task} ${folder}`;
     if (this.#base !== undefined && key === this.#key) return this.#base;
     await this.close();
-    this.#base = await PreTrainedModel.load(task, folder, {
-      ...(process.env["PLAN"]
-        ? {
-            plan: process.env["PLAN"] as "fused",
-            ...(process.env["RECOMPUTE"] ? { recompute: Number(process.env["RECOMPUTE"]) } : {}),
-          }
-        : {}),
-    });
+    this.#base = await PreTrainedModel.load(task, folder, this.#options);
     this.#key = key;
     return this.#base;
   }

@@ -1,10 +1,12 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import type { LoadOptions } from "../../src/peft/base_model.js";
 import { Bases } from "./bases.js";
 import { runCase } from "./case.js";
 import { foldersIn } from "./files.js";
 import { formatNames, runFormat } from "./formats.js";
 import { runMulti } from "./multi.js";
+import { runQuantized } from "./quantized.js";
 import { runSchedules, runScores } from "./rules.js";
 import type { Check } from "./tensors.js";
 import { failure } from "./tensors.js";
@@ -51,6 +53,13 @@ export function casesOf(kit: string): Case[] {
   ];
 }
 
+function quantizedCasesOf(kit: string, load: NonNullable<LoadOptions["load"]>): Case[] {
+  return foldersIn(kit, "cases").map((name) => ({
+    name,
+    run: (bases: Bases) => runQuantized(kit, name, bases, load),
+  }));
+}
+
 /**
  * Runs what of a kit has a name like `only`, one case after another. An error of a case is a failed check
  * of it.
@@ -58,10 +67,12 @@ export function casesOf(kit: string): Case[] {
 export async function* runKit(
   kit: string,
   only: RegExp = /./,
+  options: LoadOptions = {},
 ): AsyncGenerator<CaseResult & { readonly name: string }> {
-  const bases = new Bases();
+  const bases = new Bases(options);
+  const { load } = options;
   try {
-    for (const { name, run } of casesOf(kit)) {
+    for (const { name, run } of load === undefined ? casesOf(kit) : quantizedCasesOf(kit, load)) {
       if (!only.test(name)) continue;
       try {
         yield { name, ...(await run(bases)) };

@@ -1,19 +1,32 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import type { LoadOptions } from "../../src/peft/base_model.js";
 import type { CaseResult } from "./kit.js";
 import { runKit } from "./kit.js";
 import { linesOf, nearLimit, verdictOf } from "./report.js";
 
-/** npm run conformance -- FOLDER [--only REGEX] */
-const { values, positionals } = parseArgs({ allowPositionals: true, options: { only: { type: "string" } } });
+/** npm run conformance -- FOLDER [--only REGEX] [--plan NAME] [--recompute BLOCKS] [--load FORMAT] */
+const text = { type: "string" } as const;
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { only: text, plan: text, recompute: text, load: text },
+});
+const options = {
+  plan: values.plan as LoadOptions["plan"],
+  recompute: values.recompute === undefined ? undefined : Number(values.recompute),
+  load: values.load as LoadOptions["load"],
+};
 const kit = positionals[0];
 if (kit === undefined || !existsSync(join(kit, "cases"))) {
-  console.error("usage: npm run conformance -- FOLDER [--only REGEX], where FOLDER is a kit (it has cases/)");
+  console.error(
+    "usage: npm run conformance -- FOLDER [--only REGEX] [--plan fused|checkpointed|streamed] [--recompute BLOCKS] [--load int8|...], " +
+      "where FOLDER is a kit (it has cases/); with --load, logits, losses and gradients within that format's limits",
+  );
   process.exit(2);
 }
 const results: (CaseResult & { name: string })[] = [];
-for await (const result of runKit(kit, new RegExp(values.only ?? "."))) {
+for await (const result of runKit(kit, new RegExp(values.only ?? "."), options)) {
   results.push(result);
   for (const line of linesOf(result.name, result)) console.log(line);
 }

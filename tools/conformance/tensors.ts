@@ -102,6 +102,27 @@ export function compareToLargest(
   return compareWith(key, got, expected, within, () => limit);
 }
 
+/** The norm of the difference as a share of `within` times the norm of what is expected. */
+export function compareNorm(
+  key: string,
+  got: Numbers,
+  expected: KitTensor | undefined,
+  within: number,
+  counts: Counts = () => true,
+): Check {
+  if (expected === undefined) return exact(key, false, "the kit has no such key");
+  if (`${got.shape}` !== `${expected.shape}`)
+    return exact(key, false, `shape [${got.shape}], not [${expected.shape}]`);
+  let [off, all] = [0, 0];
+  for (let i = 0; i < expected.data.length; i++) {
+    if (!counts(i)) continue;
+    off += (got.data[i]! - expected.data[i]!) ** 2;
+    all += expected.data[i]! ** 2;
+  }
+  const share = Math.sqrt(off / all) / within;
+  return { key, share: Number.isNaN(share) ? Number.POSITIVE_INFINITY : share, within };
+}
+
 function compareWith(
   key: string,
   got: Numbers,

@@ -6,7 +6,7 @@ import type { Context } from "./case.js";
 import { compare, compareToLargest, equal, exact } from "./tensors.js";
 
 /** The name a tensor has in the kit: as Python's named_parameters, without the adapter's name. */
-function kitName(adapter: Adapter, key: string): string {
+export function kitName(adapter: Adapter, key: string): string {
   if (key.startsWith("prompt_encoder.")) return key;
   const prefix = adapter.method?.prompt === undefined ? "base_model.model." : "base_model.";
   if (key.endsWith(".lora_magnitude_vector")) return `${prefix}${key}.weight`;
