@@ -43,6 +43,10 @@ export class Sessions {
   readonly #options: EngineOptions;
   readonly #store: WeightStore;
   readonly #compiled: Map<string, Compiled> = new Map();
+  /** What sessions are made of, where these come and go. */
+  readonly #programs: Map<string, NamedProgram> = new Map();
+  /** The schedule that ran last. */
+  #current = "";
   readonly #schedules: Map<string, Schedule> = new Map();
   readonly #held: Map<string, ort.Tensor> = new Map();
   readonly #buffers: Buffers = new Buffers();
@@ -68,6 +72,8 @@ export class Sessions {
     switch (request.kind) {
       case "compile":
         for (const program of request.schedule.programs) await this.#compile(program);
+        for (const program of this.#comeAndGo ? request.schedule.programs : [])
+          this.#programs.set(program.name, program);
         this.#schedules.set(request.name, { ...request.schedule, programs: [] });
         return undefined;
       case "run":
@@ -96,7 +102,28 @@ export class Sessions {
   async #drop(): Promise<void> {
     for (const { session } of this.#compiled.values()) await session.release();
     this.#compiled.clear();
+    this.#programs.clear();
     this.#schedules.clear();
+    this.#current = "";
+  }
+
+  /** Weights are read as they are needed: memory is scarce. */
+  get #comeAndGo(): boolean {
+    return Number.isFinite(this.#options.keep ?? Number.POSITIVE_INFINITY);
+  }
+
+  /** Where memory is scarce, sessions live as long as their schedule runs: each has an arena that never shrinks. */
+  async #turnTo(schedule: string, steps: readonly Step[]): Promise<void> {
+    if (!this.#comeAndGo || schedule === this.#current) return;
+    this.#current = schedule;
+    this.#buffers.clear();
+    const used = new Set(steps.map(({ program }) => program));
+    for (const [name, { session }] of [...this.#compiled]) {
+      if (used.has(name)) continue;
+      this.#compiled.delete(name);
+      await session.release();
+    }
+    for (const name of used) await this.#compile(this.#programs.get(name) ?? internal(`no program ${name}`));
   }
 
   async #compile({ name, program, fed, forwardOnly }: NamedProgram): Promise<void> {
@@ -138,6 +165,7 @@ export class Sessions {
     const { steps, results, dims } =
       this.#schedules.get(request.schedule) ?? internal(`schedule ${request.schedule} is not compiled`);
     this.#store.check();
+    await this.#turnTo(request.schedule, steps);
     const values = new Map<string, ort.Tensor>();
     for (const [name, feed] of Object.entries(request.feeds)) values.set(name, this.#feed(feed));
     const sizes = solveDims(dims, values);
