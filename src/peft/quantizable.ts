@@ -17,14 +17,14 @@ export interface Quantizable {
 /** Linear layers' inside of blocks, and the head over the vocabulary, by their names. */
 export function quantizable({ linears, embeddings, blocks }: Inventory): ReadonlyMap<string, Quantizable> {
   const shared = new Set([...embeddings.values()].map((e) => e.weight));
-  const vocabularies = new Set([...embeddings.values()].map((e) => e.vocab));
+  const vocabulary = Math.max(0, ...[...embeddings.values()].map((e) => e.vocab));
   const isInBlock = (name: string): boolean => blocks.some((block) => name.startsWith(`${block}.`));
   const found = new Map<string, Quantizable>();
   for (const site of linears.values()) {
     const { weight: from, transposed } = site;
     const isTied = shared.has(from);
     if (isInBlock(from) && !isTied) found.set(from, { from, transposed, isHead: false });
-    else if (vocabularies.has(site.outDim))
+    else if (site.outDim === vocabulary)
       found.set(isTied ? headCopy(site) : from, { from, transposed, isHead: true });
   }
   return found;
