@@ -8,8 +8,8 @@ import { isAdapterInput, traceOf } from "./plan_run.js";
 import type { BoundWeights } from "./weights.js";
 import { writeEncoderStates } from "./write.js";
 
-/** Most bytes of states that are kept: 1 GB. */
-const CAPACITY = 1 << 30;
+/** Most bytes of states that are kept, however much memory there is: 1 GB. */
+const MOST = 1 << 30;
 
 /** Who runs the encoder. */
 interface Runs {
@@ -25,8 +25,15 @@ export class EncoderStates {
   readonly #kept: Map<string, Float32Array> = new Map();
   readonly #constant: Map<string, boolean> = new Map();
   #bytes = 0;
+  #capacity: number = MOST;
   /** How many samples were encoded so far. */
   encoded = 0;
+
+  /** Bytes that may be kept: what a plan leaves of its budget. */
+  set capacity(bytes: number) {
+    this.#capacity = Math.min(MOST, bytes);
+    this.#makeRoom();
+  }
 
   clear(): void {
     this.#kept.clear();
@@ -103,7 +110,7 @@ export class EncoderStates {
 
   #makeRoom(): void {
     for (const [key, states] of this.#kept) {
-      if (this.#bytes <= CAPACITY) return;
+      if (this.#bytes <= this.#capacity) return;
       this.#kept.delete(key);
       this.#bytes -= states.byteLength;
     }

@@ -3,7 +3,7 @@ import type { FormatName } from "../engine/formats/index.js";
 import { formats } from "../engine/formats/index.js";
 import { isHalf } from "../halves.js";
 import type { Adapter } from "./adapter.js";
-import { choosePlan } from "./choose_plan.js";
+import { choosePlan, SAFE } from "./choose_plan.js";
 import type { MemoryEstimate } from "./memory.js";
 import { readAhead } from "./memory.js";
 import type { BatchSizes } from "./memory_batch.js";
@@ -52,6 +52,11 @@ export class PlanChooser {
 
   get plan(): Plan {
     return this.#plan;
+  }
+
+  /** Bytes of the budget that the plan's estimate leaves. */
+  get spare(): number {
+    return this.estimate === undefined ? ALL : Math.max(0, SAFE * this.#budget - this.estimate.bytes);
   }
 
   /** Chooses anew where batches grew or adapters are others. Tells whether the plan is another one now. */

@@ -175,8 +175,9 @@ export class Runtime {
    * are compiled anew. Throws "option" where none fits.
    */
   async fit(adapter: Adapter, sizes: BatchSizes): Promise<void> {
-    if (!this.#chooser.choose(adapter, sizes)) return;
-    await this.close();
+    const isOther = this.#chooser.choose(adapter, sizes);
+    this.encoderStates.capacity = this.#chooser.spare;
+    if (isOther) await this.close();
   }
 
   /** What the chosen plan is expected to take, where one was chosen. */

@@ -1,7 +1,8 @@
 import { expect, it } from "vitest";
 import { LoraConfig, PrefixTuningConfig } from "../../src/adapters/index.js";
 import type { AdapterConfig } from "../../src/adapters/method.js";
-import type { PreTrainedModel } from "../../src/peft/base_model.js";
+import type { LoadOptions, PreTrainedModel } from "../../src/peft/base_model.js";
+import { SAFE } from "../../src/peft/choose_plan.js";
 import { PeftModel } from "../../src/peft/peft_model.js";
 import { disturb, loadBase, sampleBatch } from "./kit.js";
 
@@ -10,9 +11,11 @@ import { disturb, loadBase, sampleBatch } from "./kit.js";
 async function encodedIn(
   config: AdapterConfig,
   dropout: number,
+  options: Pick<LoadOptions, "maxMemory"> = {},
 ): Promise<{ counts: number[]; losses: number[] }> {
   const base = (await loadBase("SEQ_2_SEQ_LM", "t5", {
     config: { dropout_rate: dropout },
+    ...options,
   })) as PreTrainedModel;
   const model = new PeftModel(base);
   model.addAdapter("default", config);
@@ -47,3 +50,21 @@ it("is not kept where the encoder is adapted, or drops", async () => {
   expect((await encodedIn(new LoraConfig({ r: 2 }), 0)).counts).toEqual([0, 0, 0]);
   expect((await encodedIn(new PrefixTuningConfig({ numVirtualTokens: 3 }), 0.1)).counts).toEqual([0, 0, 0]);
 });
+
+it("is not kept where a budget has no room for it", async () => {
+  const config = (): AdapterConfig => new PrefixTuningConfig({ numVirtualTokens: 3 });
+  const least = await smallestBudget(config());
+  expect((await encodedIn(config(), 0, { maxMemory: least })).counts).toEqual([2, 4, 6]);
+  expect((await encodedIn(config(), 0, { maxMemory: "2GB" })).counts).toEqual([2, 2, 2]);
+});
+
+/** Bytes that a step's plan takes to the last, by its estimate. */
+async function smallestBudget(config: AdapterConfig): Promise<number> {
+  const base = (await loadBase("SEQ_2_SEQ_LM", "t5", { maxMemory: "2GB" })) as PreTrainedModel;
+  const model = new PeftModel(base);
+  model.addAdapter("default", config);
+  await model.forwardBackward(sampleBatch("t5"));
+  const { bytes } = base.memoryEstimate!;
+  await base.close();
+  return Math.ceil(bytes / SAFE);
+}
