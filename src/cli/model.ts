@@ -243,7 +243,7 @@ export async function knownLabels(
 export function showQuantizing({ note }: Terminal): (event: QuantizeEvent) => void {
   let shown = 0;
   return ({ kind, done, total, message }) => {
-    if (kind === "rebuilt") note(message);
+    if (kind === "rebuilt" || kind === "waiting") note(message);
     if (kind === "start") note(`Quantizing once: ${formatBytes(total)} into "${message}".`);
     if (kind !== "progress" || done - shown < total / 10) return;
     shown = done;

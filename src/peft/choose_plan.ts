@@ -1,6 +1,7 @@
 import { internal, PeftError } from "../errors.js";
 import type { Countable, MemoryChoice, MemoryEstimate, TrainingShape } from "./memory.js";
 import { TrainingMemory } from "./memory.js";
+import { sizeText } from "./memory_size.js";
 import type { Plan, PlanName } from "./plan_run.js";
 
 /** What a budget is for. */
@@ -68,15 +69,10 @@ function tooLarge(least: ChosenPlan, { budget, strict, plan }: PlanQuestion): Ch
   if (!strict) return least;
   const smallest = least.estimate.bytes / SAFE;
   throw new PeftError("option", {
-    what: `A step does not fit into ${inGB(budget)}.`,
-    why: `with the ${least.plan.name} plan it takes about ${inGB(smallest)}, the smallest that can be had for this batch.`,
-    fix: `give at least ${inGB(smallest)}, or take fewer or shorter rows to a batch${
+    what: `A step does not fit into ${sizeText(budget)}.`,
+    why: `with the ${least.plan.name} plan it takes about ${sizeText(smallest)}, the smallest that can be had for this batch.`,
+    fix: `give at least ${sizeText(smallest)}, or take fewer or shorter rows to a batch${
       plan === undefined || plan === "streamed" ? "" : ', or plan: "streamed"'
     }, or weights of fewer bits (load: "int8", "nf4").`,
   });
-}
-
-/** Rounded up, so that what is read off does. */
-function inGB(bytes: number): string {
-  return `${(Math.ceil((100 * bytes) / 2 ** 30) / 100).toFixed(2)}GB`;
 }
