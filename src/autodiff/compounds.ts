@@ -85,3 +85,16 @@ export const crossEntropy: Vjp<"crossEntropy"> = (g, y, dy, _inputs, wants) => {
   if (wants[1]) internal("crossEntropy's head is frozen: it has no gradient");
   return [g.mul(g.unsqueeze(dy, -1), g.aux(y, 1))];
 };
+
+/** Turned back: dx = rotary(dy, cos, -sin). The tables' own: sums over heads of dy x, and of dy x turned by a right angle. */
+export const rotary: Vjp<"rotary"> = (g, _, dy, [x, cos, sin], wants) => {
+  const half = (x!.shape.at(-1) as number) / 2;
+  const halves = (y: Tensor): [Tensor, Tensor] => g.split(y, -1, [half, half]) as [Tensor, Tensor];
+  const table = (of: (d: [Tensor, Tensor], x: [Tensor, Tensor]) => Tensor): Tensor =>
+    g.sum(of(halves(dy), halves(x!)), 1);
+  return [
+    wants[0] ? g.rotary(dy, cos!, g.neg(sin!)) : undefined,
+    wants[1] ? table(([d, e], [a, b]) => g.add(g.mul(d, a), g.mul(e, b))) : undefined,
+    wants[2] ? table(([d, e], [a, b]) => g.sub(g.mul(e, a), g.mul(d, b))) : undefined,
+  ];
+};

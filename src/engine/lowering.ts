@@ -296,6 +296,12 @@ export const lowering: Table<{ [K in OpName]: LoweringRule<Ops[K]> }> = {
     withResults(c, "LayerNormalization", { axis: -1, epsilon: { float: c.node.attrs.eps } }, 3),
   rmsNorm: (c) =>
     withResults(c, "SimplifiedLayerNormalization", { axis: -1, epsilon: { float: c.node.attrs.eps } }, 2),
+  rotary: ({ o, node, inputs }) => {
+    const [x, cos, sin] = inputs as [string, string, string];
+    const half = (node.shape.at(-1) as number) / 2;
+    const table = (y: string): string => o.once("Reshape", [y, o.ints([-1, half])]);
+    return o.contrib("RotaryEmbedding", [x, rowNumbers(o, cos), table(cos), table(sin)]);
+  },
   crossEntropy: ({ l, o, node, index, inputs }) => {
     const w = l.weights.get(node.inputs[1]!) ?? internal("crossEntropy's head is no weight");
     return crossEntropyScan(o, inputs[0]!, w, inputs[2]!, l.wanted.get(index)?.has(1) ?? false);
@@ -303,6 +309,14 @@ export const lowering: Table<{ [K in OpName]: LoweringRule<Ops[K]> }> = {
   aux: ({ l, node }) =>
     l.values[node.inputs[0]!]![node.attrs.index] ?? internal("a result that was not made"),
 };
+
+/** 0, 1, 2, ... in the shape of a table's rows: [batch, seq], for y [batch, seq, n]. */
+function rowNumbers(o: OnnxGraph, y: string): string {
+  const shape = o.once("Shape", [y], { end: 2 });
+  const count = o.once("ReduceProd", [shape], { keepdims: 0 });
+  const [zero, one] = [0, 1].map((n) => o.constant("i64", [n], [])) as [string, string];
+  return o.once("Reshape", [o.once("Range", [zero, count, one]), shape]);
+}
 
 /** The ONNX model of a program. */
 export function lower(program: Program, bind: BindWeight): Uint8Array {

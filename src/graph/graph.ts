@@ -272,6 +272,9 @@ export class Graph {
   rmsNorm(x: Tensor, scale: Tensor, eps: number): Tensor {
     return this.add_("rmsNorm", { eps }, [x, scale]);
   }
+  rotary(x: Tensor, cos: Tensor, sin: Tensor): Tensor {
+    return this.add_("rotary", {}, [x, cos, sin]);
+  }
   aux(node: Tensor, index: number): Tensor {
     return this.add_("aux", { index }, [node]);
   }

@@ -103,6 +103,11 @@ export interface Ops {
   /** x, scale. aux 1: 1 / root mean square [..., 1]. */
   rmsNorm: { eps: number };
   /**
+   * x [batch, heads, seq, dim], cos and sin [batch, seq, dim / 2]: each pair (x[i], x[i + dim / 2]) turned by its angle,
+   * (a cos - b sin, b cos + a sin).
+   */
+  rotary: None;
+  /**
    * x [chunks, chunk, hidden], W [vocab, hidden], labels [chunks, chunk] (i64; negative: ignored) -> -log softmax(x W^T)[label],
    * 0 where ignored, [chunks, chunk], without ever holding more than one chunk's logits. aux 1: its gradient by x.
    */

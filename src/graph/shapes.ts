@@ -148,6 +148,12 @@ export const shapes: Table<{ [K in OpName]: ShapeRule<Ops[K]> }> = {
   logSoftmax: same,
   layerNorm: same,
   rmsNorm: same,
+  rotary: (_, [x, cos, sin]) => {
+    const [batch, , seq, dim] = x!.shape;
+    for (const table of [cos!, sin!])
+      expectEqual("rotary's tables", `${table.shape}`, `${[batch, seq, (dim as number) / 2]}`);
+    return { shape: x!.shape, dtype: "f32" };
+  },
   crossEntropy: (_, [, , labels]) => ({ shape: labels!.shape, dtype: "f32" }),
   aux,
 };

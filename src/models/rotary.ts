@@ -62,17 +62,15 @@ export function frequencies(rope: Rope, dim: number): number[] {
   });
 }
 
-/** Shared by all layers, [batch, 1, seq, dim] each. */
+/** Shared by all layers, [batch, seq, dim / 2] each. */
 export type RotaryTables = { cos: Tensor; sin: Tensor };
 
-/** positions [batch, seq] (i64) -> tables. The first half of `sin` is negative: it meets x's second half. */
+/** positions [batch, seq] (i64) -> tables */
 export function rotaryTables(g: Graph, positions: Tensor, rope: Rope, dim: number): RotaryTables {
   const [batch, seq] = positions.shape as [Dim, Dim];
-  const at = g.reshape(g.cast(positions, "f32"), [batch, 1, seq, 1]);
-  const angle = g.mul(at, g.constant(frequencies(rope, dim), [dim / 2])); // [batch, 1, seq, dim / 2]
-  const cos = g.cos(angle);
-  const sin = g.sin(angle);
-  return { cos: g.concat([cos, cos], -1), sin: g.concat([g.neg(sin), sin], -1) };
+  const at = g.reshape(g.cast(positions, "f32"), [batch, seq, 1]);
+  const angle = g.mul(at, g.constant(frequencies(rope, dim), [dim / 2]));
+  return { cos: g.cos(angle), sin: g.sin(angle) };
 }
 
 /** What the layers of a causal stack with rotary positions share. */
@@ -104,12 +102,11 @@ export function pairs(f: Fields, turned: number): number {
  */
 export function rotate(g: Graph, x: Tensor, tables: RotaryTables): Tensor {
   const { cos, sin } = tables;
-  const [dim, headDim] = [cos, x].map((y) => y.shape.at(-1)) as [number, number];
+  const [half, headDim] = [cos, x].map((y) => y.shape.at(-1)) as [number, number];
+  const dim = 2 * half;
   if (dim < headDim) {
     const [first, rest] = g.split(x, -1, [dim, headDim - dim]) as [Tensor, Tensor];
     return g.concat([rotate(g, first, tables), rest], -1);
   }
-  const half = dim / 2;
-  const [first, second] = g.split(x, -1, [half, half]) as [Tensor, Tensor];
-  return g.add(g.mul(x, cos), g.mul(g.concat([second, first], -1), sin));
+  return g.rotary(x, cos, sin);
 }

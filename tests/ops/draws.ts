@@ -332,6 +332,12 @@ export const draws: Table<{ [K in OpName]: DrawOf }> = {
   logSoftmax: rowwise((s, x) => s.g.logSoftmax(x)),
   layerNorm: rowwise((s, x, width) => s.g.layerNorm(x, s.f32([width]), s.weight([width]), 1e-2)),
   rmsNorm: rowwise((s, x, width) => s.g.rmsNorm(x, s.weight([width]), 1e-2)),
+  rotary: (random) => {
+    const s = sketch(random);
+    const half = random.int(1, 5);
+    const x = s.f32(["batch", random.int(1, 3), "seq", 2 * half]);
+    return s.done(s.g.rotary(x, s.f32(["batch", "seq", half]), s.f32(["batch", "seq", half])));
+  },
   crossEntropy,
   aux,
 };

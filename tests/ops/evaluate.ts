@@ -209,6 +209,17 @@ function rmsNorm({ eps }: Ops["rmsNorm"], [x, scale]: readonly Value[]): Value[]
   return [map((a, v, s) => a * v * s, x!, inverse, scale!), inverse];
 }
 
+function rotary(_: unknown, [x, cos, sin]: readonly Value[]): Value {
+  const half = x!.shape[3]! / 2;
+  return build(x!.shape, ([b, h, s, i]) => {
+    const isFirst = i! < half;
+    const place = [b!, s!, i! % half];
+    const other = at(x!, [b!, h!, s!, isFirst ? i! + half : i! - half]);
+    const turned = (isFirst ? -1 : 1) * other * at(sin!, place);
+    return at(x!, [b!, h!, s!, i!]) * at(cos!, place) + turned;
+  });
+}
+
 function crossEntropy(_: unknown, [x, w, labels]: readonly Value[]): Value[] {
   const logits = linear({ transposed: false }, [x!, w!]);
   const logs = mapRows(logits, logSoftmaxRow); // [chunks, chunk, vocab]
@@ -319,6 +330,7 @@ export const evaluators: Table<{ [K in OpName]: Evaluate<Ops[K]> }> = {
   logSoftmax: (_, [x]) => mapRows(x!, logSoftmaxRow),
   layerNorm,
   rmsNorm,
+  rotary,
   crossEntropy,
   aux: ({ index }, _, { results }) => results[index]!,
 };
