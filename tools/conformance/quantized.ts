@@ -23,10 +23,10 @@ const LIMITS: Readonly<Record<Format, { logits: number; loss: number; grad: numb
   f16: { logits: 2e-3, loss: 2e-3, grad: 2e-2 },
   bf16: { logits: 2e-2, loss: 2e-2, grad: 6e-2 },
   int8: { logits: 4e-2, loss: 2e-2, grad: 8e-2 },
-  int4: { logits: 0.4, loss: 0.2, grad: 0.6 },
-  int4x32: { logits: 0.4, loss: 0.2, grad: 0.6 },
-  int4x128: { logits: 0.4, loss: 0.2, grad: 0.6 },
-  nf4: { logits: 0.4, loss: 0.2, grad: 0.6 },
+  int4: { logits: 0.4, loss: 0.2, grad: 0.8 },
+  int4x32: { logits: 0.4, loss: 0.2, grad: 0.8 },
+  int4x128: { logits: 0.4, loss: 0.2, grad: 0.8 },
+  nf4: { logits: 0.4, loss: 0.2, grad: 0.8 },
 };
 
 const UNSCALED = { logits: 4, grad: 10 };
