@@ -7,7 +7,6 @@ export { batches } from "./data/batches.js";
 export { collate } from "./data/collate.js";
 export type { EncodedRows, EncodeReport, EncodeRowsOptions } from "./data/encode.js";
 export { describeReport, encodeRows } from "./data/encode.js";
-export { nearest } from "./data/faults.js";
 export { loadDataset } from "./data/load.js";
 export type { LoadDatasetOptions } from "./data/load_options.js";
 export { preview } from "./data/preview.js";
@@ -41,6 +40,7 @@ export type { HubEvent, HubOptions } from "./hub/settings.js";
 export type { PushOptions, PushResult } from "./hub/upload.js";
 export { pushFolder } from "./hub/upload.js";
 export type { TaskType } from "./models/model.js";
+export { nearest } from "./nearest.js";
 export { methodOf } from "./peft/adapter_files.js";
 export { attach } from "./peft/attach.js";
 export {

@@ -16,7 +16,7 @@ import {
   resolveSizes,
   tableSpec,
 } from "./prompt.js";
-import { readCommon, withFields } from "./shared_options.js";
+import { withFields } from "./shared_options.js";
 
 export type Reparameterization = "MLP" | "LSTM";
 
@@ -46,15 +46,15 @@ const fields: Readonly<Record<string, Json>> = {
  */
 export class PromptEncoderConfig implements AdapterConfig, PromptSizes {
   readonly peftType = "P_TUNING";
-  readonly taskType: TaskType | undefined;
-  readonly baseModelNameOrPath: string | undefined;
-  readonly revision: string | undefined;
-  readonly modulesToSave: readonly string[] | undefined;
-  readonly numVirtualTokens: number;
-  readonly tokenDim: number | undefined;
-  readonly numTransformerSubmodules: number | undefined;
-  readonly numAttentionHeads: number | undefined;
-  readonly numLayers: number | undefined;
+  declare readonly taskType: TaskType | undefined;
+  declare readonly baseModelNameOrPath: string | undefined;
+  declare readonly revision: string | undefined;
+  declare readonly modulesToSave: readonly string[] | undefined;
+  declare readonly numVirtualTokens: number;
+  declare readonly tokenDim: number | undefined;
+  declare readonly numTransformerSubmodules: number | undefined;
+  declare readonly numAttentionHeads: number | undefined;
+  declare readonly numLayers: number | undefined;
   readonly encoderReparameterizationType: Reparameterization;
   readonly encoderHiddenSize: number | undefined;
   readonly encoderNumLayers: number;
@@ -62,17 +62,7 @@ export class PromptEncoderConfig implements AdapterConfig, PromptSizes {
 
   constructor(options: PromptEncoderOptions = {}) {
     const read = new OptionReader("PromptEncoderConfig", options, fields);
-    const { taskType, baseModelNameOrPath, revision, modulesToSave } = readCommon(read);
-    this.taskType = taskType;
-    this.baseModelNameOrPath = baseModelNameOrPath;
-    this.revision = revision;
-    this.modulesToSave = modulesToSave;
-    const sizes = readPrompt(read);
-    this.numVirtualTokens = sizes.numVirtualTokens;
-    this.tokenDim = sizes.tokenDim;
-    this.numTransformerSubmodules = sizes.numTransformerSubmodules;
-    this.numAttentionHeads = sizes.numAttentionHeads;
-    this.numLayers = sizes.numLayers;
+    Object.assign(this, readPrompt(read));
     this.encoderReparameterizationType = read.oneOf("encoderReparameterizationType", ["MLP", "LSTM"], "MLP");
     this.encoderHiddenSize = read.integer("encoderHiddenSize", { min: 1 });
     this.encoderNumLayers = read.integer("encoderNumLayers", { min: 1 }) ?? 2;

@@ -6,7 +6,7 @@ import { OptionReader } from "./checks.js";
 import type { AdapterConfig, Initial, Json, Method, ParameterSpec, PromptShape } from "./method.js";
 import type { PromptOptions, PromptSizes } from "./prompt.js";
 import { known, layer, layerSpecs, promptFields, readPrompt, resolveSizes, tableSpec } from "./prompt.js";
-import { readCommon, withFields } from "./shared_options.js";
+import { withFields } from "./shared_options.js";
 
 /** Options of prefix tuning. */
 export interface PrefixTuningOptions extends PromptOptions {
@@ -31,32 +31,22 @@ const fields: Readonly<Record<string, Json>> = {
  */
 export class PrefixTuningConfig implements AdapterConfig, PromptSizes {
   readonly peftType = "PREFIX_TUNING";
-  readonly taskType: TaskType | undefined;
-  readonly baseModelNameOrPath: string | undefined;
-  readonly revision: string | undefined;
-  readonly modulesToSave: readonly string[] | undefined;
-  readonly numVirtualTokens: number;
-  readonly tokenDim: number | undefined;
-  readonly numTransformerSubmodules: number | undefined;
-  readonly numAttentionHeads: number | undefined;
-  readonly numLayers: number | undefined;
+  declare readonly taskType: TaskType | undefined;
+  declare readonly baseModelNameOrPath: string | undefined;
+  declare readonly revision: string | undefined;
+  declare readonly modulesToSave: readonly string[] | undefined;
+  declare readonly numVirtualTokens: number;
+  declare readonly tokenDim: number | undefined;
+  declare readonly numTransformerSubmodules: number | undefined;
+  declare readonly numAttentionHeads: number | undefined;
+  declare readonly numLayers: number | undefined;
   readonly initWeights: "zero" | undefined;
   readonly encoderHiddenSize: number | undefined;
   readonly prefixProjection: boolean;
 
   constructor(options: PrefixTuningOptions = {}) {
     const read = new OptionReader("PrefixTuningConfig", options, fields);
-    const { taskType, baseModelNameOrPath, revision, modulesToSave } = readCommon(read);
-    this.taskType = taskType;
-    this.baseModelNameOrPath = baseModelNameOrPath;
-    this.revision = revision;
-    this.modulesToSave = modulesToSave;
-    const sizes = readPrompt(read);
-    this.numVirtualTokens = sizes.numVirtualTokens;
-    this.tokenDim = sizes.tokenDim;
-    this.numTransformerSubmodules = sizes.numTransformerSubmodules;
-    this.numAttentionHeads = sizes.numAttentionHeads;
-    this.numLayers = sizes.numLayers;
+    Object.assign(this, readPrompt(read));
     this.initWeights = read.choice("initWeights", ["zero"]);
     this.encoderHiddenSize = read.integer("encoderHiddenSize", { min: 1 });
     this.prefixProjection = read.flag("prefixProjection", false);

@@ -3,8 +3,8 @@ import type { Graph } from "../graph/graph.js";
 import type { Tensor } from "../graph/ops.js";
 import type { OptionReader } from "./checks.js";
 import type { Json, ParameterSpec, PromptShape } from "./method.js";
-import type { CommonOptions } from "./shared_options.js";
-import { commonFields } from "./shared_options.js";
+import type { Common, CommonOptions } from "./shared_options.js";
+import { commonFields, readCommon } from "./shared_options.js";
 
 /** Options of every method that adds virtual tokens. All but the first are read off the model. */
 export interface PromptOptions extends CommonOptions {
@@ -29,8 +29,10 @@ export interface PromptSizes {
   readonly numLayers: number | undefined;
 }
 
-export function readPrompt(read: OptionReader): PromptSizes {
+/** The values that the configs of all prompt methods have. */
+export function readPrompt(read: OptionReader): Common & PromptSizes {
   return {
+    ...readCommon(read),
     numVirtualTokens: read.integer("numVirtualTokens", { min: 1 }) ?? 20,
     tokenDim: read.integer("tokenDim", { min: 1 }),
     numTransformerSubmodules: read.integer("numTransformerSubmodules", { min: 1, max: 2 }),

@@ -5,7 +5,7 @@ import { OptionReader } from "./checks.js";
 import type { AdapterConfig, Json, Method } from "./method.js";
 import type { PromptOptions, PromptSizes } from "./prompt.js";
 import { promptFields, promptShape, readPrompt, resolveSizes, tableSpec } from "./prompt.js";
-import { readCommon, withFields } from "./shared_options.js";
+import { withFields } from "./shared_options.js";
 
 export type PromptTuningInit = "RANDOM" | "SAMPLE_VOCAB" | "TEXT";
 
@@ -35,15 +35,15 @@ const fields: Readonly<Record<string, Json>> = {
  */
 export class PromptTuningConfig implements AdapterConfig, PromptSizes {
   readonly peftType = "PROMPT_TUNING";
-  readonly taskType: TaskType | undefined;
-  readonly baseModelNameOrPath: string | undefined;
-  readonly revision: string | undefined;
-  readonly modulesToSave: readonly string[] | undefined;
-  readonly numVirtualTokens: number;
-  readonly tokenDim: number | undefined;
-  readonly numTransformerSubmodules: number | undefined;
-  readonly numAttentionHeads: number | undefined;
-  readonly numLayers: number | undefined;
+  declare readonly taskType: TaskType | undefined;
+  declare readonly baseModelNameOrPath: string | undefined;
+  declare readonly revision: string | undefined;
+  declare readonly modulesToSave: readonly string[] | undefined;
+  declare readonly numVirtualTokens: number;
+  declare readonly tokenDim: number | undefined;
+  declare readonly numTransformerSubmodules: number | undefined;
+  declare readonly numAttentionHeads: number | undefined;
+  declare readonly numLayers: number | undefined;
   readonly promptTuningInit: PromptTuningInit;
   readonly promptTuningInitText: string | undefined;
   readonly tokenizerNameOrPath: string | undefined;
@@ -51,17 +51,7 @@ export class PromptTuningConfig implements AdapterConfig, PromptSizes {
 
   constructor(options: PromptTuningOptions = {}) {
     const read = new OptionReader("PromptTuningConfig", options, fields);
-    const { taskType, baseModelNameOrPath, revision, modulesToSave } = readCommon(read);
-    this.taskType = taskType;
-    this.baseModelNameOrPath = baseModelNameOrPath;
-    this.revision = revision;
-    this.modulesToSave = modulesToSave;
-    const sizes = readPrompt(read);
-    this.numVirtualTokens = sizes.numVirtualTokens;
-    this.tokenDim = sizes.tokenDim;
-    this.numTransformerSubmodules = sizes.numTransformerSubmodules;
-    this.numAttentionHeads = sizes.numAttentionHeads;
-    this.numLayers = sizes.numLayers;
+    Object.assign(this, readPrompt(read));
     this.promptTuningInit = read.oneOf("promptTuningInit", ["RANDOM", "SAMPLE_VOCAB", "TEXT"], "RANDOM");
     this.promptTuningInitText = read.text("promptTuningInitText");
     this.tokenizerNameOrPath = read.text("tokenizerNameOrPath");

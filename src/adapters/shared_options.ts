@@ -17,7 +17,8 @@ export interface CommonOptions {
   inferenceMode?: boolean | undefined;
 }
 
-interface Common extends Omit<AdapterConfig, "peftType"> {
+/** The values of every method. */
+export interface Common extends Omit<AdapterConfig, "peftType"> {
   readonly taskType: TaskType | undefined;
 }
 

@@ -1,6 +1,6 @@
 import { PeftError } from "../errors.js";
+import { nearest } from "../nearest.js";
 import type { TaskType } from "./batch.js";
-import { nearest } from "./faults.js";
 import { kinds } from "./kinds/index.js";
 import type { LoadDatasetOptions, SlotSource } from "./load_options.js";
 import type { RowKind } from "./row.js";

@@ -47,7 +47,7 @@ export function readBert(f: Fields): BertConfig {
     eps: f.number("layer_norm_eps", 1e-12),
     maxPositions: f.size("max_position_embeddings", 512),
     firstPosition: 0,
-    tokenTypes: f.size("type_vocab_size", 2),
+    tokenTypes: f.json["type_vocab_size"] === 0 ? 0 : f.size("type_vocab_size", 2), // 0: DeBERTa has none
     dropout,
     attentionDropout: f.rate("attention_probs_dropout_prob", 0.1),
     classifierDropout: f.rate("classifier_dropout", dropout),
@@ -103,7 +103,7 @@ function attention(
 }
 
 /** LayerNorm(x + dropout(dense(y))) */
-function addAndNorm(w: Module, c: BertConfig, y: Tensor, x: Tensor): Tensor {
+export function addAndNorm(w: Module, c: BertConfig, y: Tensor, x: Tensor): Tensor {
   const dense = w.dropout("dropout", w.linear("dense", y, c.hiddenSize), c.dropout);
   return w.output(w.layerNorm("LayerNorm", w.g.add(dense, x), c.eps));
 }

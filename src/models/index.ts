@@ -2,6 +2,8 @@
 import { bart } from "./bart.js";
 import { bert } from "./bert.js";
 import { bloom } from "./bloom.js";
+import { debertaV2 } from "./deberta_v2.js";
+import { distilbert } from "./distilbert.js";
 import { electra } from "./electra.js";
 import { falcon } from "./falcon.js";
 import { gemma } from "./gemma.js";
@@ -28,6 +30,8 @@ export const architectures: readonly Architecture[] = [
   bart,
   bert,
   bloom,
+  debertaV2,
+  distilbert,
   electra,
   falcon,
   gemma,

@@ -9,6 +9,7 @@ import { Module } from "../graph/module.js";
 import type { Ops, Tensor } from "../graph/ops.js";
 import { bert } from "./bert.js";
 import { slopes } from "./bloom.js";
+import { distanceRows } from "./deberta_v2.js";
 import { falcon } from "./falcon.js";
 import { gptNeox } from "./gpt_neox.js";
 import { gpt2 } from "./gpt2.js";
@@ -160,7 +161,7 @@ const cases: Case[] = [...readdirSync(kit), ...Object.keys(others)].flatMap((mod
 it("has a model in the kit for each architecture", () => {
   const types = new Set(cases.map(([model]) => kitConfig(model)["model_type"]));
   expect(architectures.filter(({ modelTypes }) => !modelTypes.some((t) => types.has(t)))).toEqual([]);
-  expect(cases.length).toBeGreaterThanOrEqual(35);
+  expect(cases.length).toBeGreaterThanOrEqual(37);
 });
 
 describe.each(cases)("%s", (model, a, task, shape) => {
@@ -241,6 +242,14 @@ it.each(Object.entries(golden.buckets as Record<string, number[]>))(
   (key, expected) => {
     const [buckets, distance, direction] = key.split(" ");
     expect(bucketTable(Number(buckets), Number(distance), direction === "both")).toEqual(expected);
+  },
+);
+
+it.each(Object.entries(golden.distances as Record<string, number[]>))(
+  "groups the distances of %s as torch",
+  (key, expected) => {
+    const [span, farthest] = key.split(" ").map(Number) as [number, number];
+    expect(distanceRows(span, farthest)).toEqual(expected);
   },
 );
 

@@ -5,7 +5,7 @@ import { random } from "../random.js";
 import { Adapter } from "./adapter.js";
 import { initialize } from "./initialize.js";
 import type { Runtime } from "./runtime.js";
-import { matchTargets, named, refuseAbsent } from "./targets.js";
+import { matchTargets, named, refuseAbsent, trainsWhole } from "./targets.js";
 import type { Inventory } from "./trace.js";
 import type { ModelSpec } from "./write.js";
 
@@ -203,9 +203,9 @@ function addModules<C extends AdapterConfig>(
   const prefix = adapter.method?.prompt === undefined ? "base_model.model." : "base_model.";
   const matched = new Set<string>();
   for (const [name, { shape }] of ownWeights(inventory)) {
-    const path = places(name).findLast((path) => modules.some((m) => named(path, m)));
+    const path = places(name).findLast((path) => modules.some((m) => trainsWhole(path, m)));
     if (path === undefined) continue;
-    for (const module of modules) if (places(name).some((p) => named(p, module))) matched.add(module);
+    for (const module of modules) if (places(name).some((p) => trainsWhole(p, module))) matched.add(module);
     adapter.replaced.set(name, name);
     adapter.whole.set(name, path);
     adapter.add({ key: name, savedKey: prefix + name, shape });

@@ -1,6 +1,7 @@
 import type { Selection } from "../adapters/method.js";
 import { PeftError } from "../errors.js";
 import type { EmbeddingSite, LinearSite } from "../graph/module.js";
+import { nearest } from "../nearest.js";
 import type { Inventory } from "./trace.js";
 import type { ModelSpec } from "./write.js";
 
@@ -51,9 +52,15 @@ function isSelected(path: string, s: Selection, targets: string | readonly strin
   return wanted.length === 0 || (layer !== undefined && wanted.includes(layer));
 }
 
-/** Whether a layer is a module of this name, or in one. */
+/** Whether a module of this path trains whole by this name. Python looks at its end only: "norm" means input_layernorm too. */
+export function trainsWhole(path: string, name: string): boolean {
+  return path.endsWith(name);
+}
+
+/** Whether a layer is a module that trains whole by this name, or in one. */
 function within(path: string, name: string): boolean {
-  return `.${path}.`.includes(`.${name}.`);
+  const parts = path.split(".");
+  return parts.some((_, i) => trainsWhole(parts.slice(0, i + 1).join("."), name));
 }
 
 /**
@@ -99,22 +106,13 @@ function allLinear({ architecture, task }: ModelSpec, inventory: Inventory, sele
   return { linears, embeddings: [], unmatched: [] };
 }
 
-/** The last parts of the layers' names, which is what users type. */
-export function layerNames(inventory: Inventory): string[] {
-  const last = (path: string): string => path.slice(path.lastIndexOf(".") + 1);
-  return [...new Set([...inventory.linears.keys(), ...inventory.embeddings.keys()].map(last))];
+function lastPart(path: string): string {
+  return path.slice(path.lastIndexOf(".") + 1);
 }
 
-/** The name that shares most pairs of letters with `wanted`, if one shares half of them or more. */
-function nearest(wanted: string, names: readonly string[]): string | undefined {
-  const pairs = (s: string): Set<string> => new Set([...s].map((c, i) => c + (s[i + 1] ?? "")));
-  const own = pairs(wanted.slice(wanted.lastIndexOf(".") + 1));
-  const likeness = (name: string): number => {
-    const others = pairs(name);
-    return (2 * [...own].filter((p) => others.has(p)).length) / (own.size + others.size);
-  };
-  const [best] = [...names].sort((a, b) => likeness(b) - likeness(a));
-  return best !== undefined && likeness(best) >= 0.5 ? best : undefined;
+/** The last parts of the layers' names, which is what users type. */
+export function layerNames(inventory: Inventory): string[] {
+  return [...new Set([...inventory.linears.keys(), ...inventory.embeddings.keys()].map(lastPart))];
 }
 
 /** Some names of a list are no layer's at all: a typing error that Python lets pass. */
@@ -123,7 +121,7 @@ export function refuseAbsent(spec: ModelSpec, inventory: Inventory, unmatched: r
   const absent = unmatched.filter((n) => !layers.some((p) => named(p, n)));
   if (absent.length === 0) return;
   const there = layerNames(inventory);
-  const meant = absent.map((n) => nearest(n, there)).filter((n) => n !== undefined);
+  const meant = absent.map((n) => nearest(lastPart(n), there)).filter((n) => n !== undefined);
   throw new PeftError("adapter-targets", {
     what: `No layer matches ${JSON.stringify(absent)} of targetModules; the others of the list do.`,
     why: `this ${spec.config.modelType} checkpoint names its layers ${there.join(", ")}.`,
@@ -146,7 +144,7 @@ function nothingMatches(
   names: readonly string[],
 ): PeftError {
   const there = layerNames(inventory);
-  const meant = new Set(names.map((n) => nearest(n, there)).filter((n) => n !== undefined));
+  const meant = new Set(names.map((n) => nearest(lastPart(n), there)).filter((n) => n !== undefined));
   const suggested = meant.size > 0 ? [...meant] : (spec.architecture.roles.targets ?? there.slice(0, 2));
   const known = names.some((n) => [...inventory.linears.keys()].some((p) => named(p, n)));
   return new PeftError("adapter-targets", {

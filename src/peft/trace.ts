@@ -152,16 +152,15 @@ export class ModelTrace implements Trace {
       return g.reshape(g.dropout(g.rows(x), p, key, site), x.shape);
     }
     if (this.#chosen === undefined || this.randomKey === undefined || p === 0)
-      return g.dropout(x, p, this.randomKey, site);
+      return x.shape[0] === 1 ? this.#dropSame(site, x, p) : g.dropout(x, p, this.randomKey, site);
     const ones = g.expand(g.scalar(1), [...this.#chosen.of, x.shape.at(-1)!]);
     return g.mul(x, g.gather(g.rows(g.dropout(ones, p, this.randomKey, site)), this.#chosen.rows));
   }
 
-  /** A prompt is the same for all samples: so is its mask. x [rows, n] */
-  #dropPrompt(site: string, x: Tensor, p: number): Tensor {
-    const { g } = this;
-    if (this.randomKey === undefined) return x;
-    return g.squeeze(g.dropout(g.unsqueeze(x, 0), p, g.slice(this.randomKey, 0, 0, 1), site), 0);
+  /** What is the same for all samples (a prompt, distances), [1, ...]: so is its mask. */
+  #dropSame(site: string, x: Tensor, p: number): Tensor {
+    if (this.randomKey === undefined || p === 0) return x;
+    return this.g.dropout(x, p, this.g.slice(this.randomKey, 0, 0, 1), site);
   }
 
   /** Declares that sequences of this length can be packed. */
@@ -206,7 +205,8 @@ export class ModelTrace implements Trace {
             this.g,
             (key) => this.entry(slot, `prompt_encoder.${key}`),
             adapter.config,
-            (x, p) => this.#dropPrompt(`prompt/${slot}#${dropouts++}`, x, p),
+            (x, p) =>
+              this.g.squeeze(this.#dropSame(`prompt/${slot}#${dropouts++}`, this.g.unsqueeze(x, 0), p), 0),
           );
     return this.g.slice(rows, 0, 0, prompt.tokens(adapter.config));
   }

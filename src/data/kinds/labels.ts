@@ -1,4 +1,5 @@
-import { type Fault, nearest } from "../faults.js";
+import { nearest } from "../../nearest.js";
+import type { Fault } from "../faults.js";
 import { show } from "../tables/table.js";
 
 /** A class id given as a number, or as the digits that CSV makes of it. */

@@ -1,5 +1,5 @@
 import { PeftError } from "../../errors.js";
-import { nearest } from "../faults.js";
+import { nearest } from "../../nearest.js";
 import { readCsv } from "./csv.js";
 import { readJson } from "./json.js";
 import { readJsonl } from "./jsonl.js";

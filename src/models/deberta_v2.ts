@@ -1,0 +1,237 @@
+import type { Dim } from "../graph/dims.js";
+import { mulDims, subDims } from "../graph/dims.js";
+import type { Graph } from "../graph/graph.js";
+import type { KeyValue, Module } from "../graph/module.js";
+import type { Tensor } from "../graph/ops.js";
+import type { Activation } from "./activations.js";
+import { activate, activationNames } from "./activations.js";
+import { attend, MASKED, splitHeads, withPast } from "./attention.js";
+import type { BertConfig } from "./bert.js";
+import { addAndNorm, readBert } from "./bert.js";
+import type { Fields } from "./config.js";
+import { readConfig } from "./config.js";
+import { repeat } from "./layers.js";
+import type { Architecture, StackOutput, TextInputs } from "./model.js";
+import { firstToken } from "./pooling.js";
+
+export interface DebertaConfig extends BertConfig {
+  /** Positions are rows of a table added to the embeddings. */
+  readonly absolute: boolean;
+  /** Where given, scores gain by the distance of query and key. */
+  readonly relative: Relative | undefined;
+  readonly poolerActivation: Activation;
+  readonly poolerDropout: number;
+}
+
+interface Relative {
+  /** Distances are told apart from -span to span - 1. */
+  readonly span: number;
+  /** Farther ones are grouped, up to this one, where span is of buckets; undefined: one by one. */
+  readonly farthest: number | undefined;
+  /** Content meets position: queries meet the keys of distances; position meets content: keys meet their queries. */
+  readonly c2p: boolean;
+  readonly p2c: boolean;
+  /** Distances go through query_proj and key_proj, else through layers of their own. */
+  readonly shareKeys: boolean;
+  readonly norm: boolean;
+}
+
+function read(f: Fields): DebertaConfig {
+  const c = readBert(f);
+  if (f.has("conv_kernel_size") && f.number("conv_kernel_size") > 0)
+    f.fault(`"conv_kernel_size" is not 0, and peft.js has no convolution in this model`);
+  return {
+    ...c,
+    embeddingDim: f.size("embedding_size", c.hiddenSize),
+    eps: f.number("layer_norm_eps", 1e-7),
+    tokenTypes: f.number("type_vocab_size", 0),
+    classifierDropout: f.rate("cls_dropout", c.dropout),
+    absolute: f.flag("position_biased_input", true),
+    relative: f.flag("relative_attention", false) ? readRelative(f, c.maxPositions) : undefined,
+    poolerActivation: f.choice("pooler_hidden_act", activationNames, "gelu"),
+    poolerDropout: f.rate("pooler_dropout", 0),
+  };
+}
+
+function readRelative(f: Fields, maxPositions: number): Relative {
+  const given = f.number("max_relative_positions", -1);
+  const limit = given < 1 ? maxPositions : given;
+  const buckets = f.number("position_buckets", -1);
+  const types = f.json["pos_att_type"] ?? [];
+  const kinds = typeof types === "string" ? types.toLowerCase().split("|") : (types as unknown[]);
+  const norm = f.json["norm_rel_ebd"] ?? "none";
+  return {
+    span: buckets > 0 ? buckets : limit,
+    farthest: buckets > 0 ? limit : undefined,
+    c2p: kinds.includes("c2p"),
+    p2c: kinds.includes("p2c"),
+    shareKeys: f.flag("share_att_key", false),
+    norm: `${norm}`.includes("layer_norm"),
+  };
+}
+
+/** Read by all layers: i64 rows of distances for queries and for keys [queries, keys], and what stands for each distance. */
+type Shared = { bias: Tensor; c2p?: Tensor; p2c?: Tensor; distances?: Tensor };
+
+/** ids -> [batch, virtual + seq, hidden] */
+function stack(w: Module, c: DebertaConfig, x: TextInputs): StackOutput {
+  const { g } = w;
+  const encoder = w.at("encoder");
+  const embedded = embed(w.at("embeddings"), c, x);
+  const queries = x.positions.shape[1]!;
+  const shared: Shared = {
+    bias: pairBias(g, x.mask, queries),
+    ...(c.relative === undefined ? {} : relatives(encoder, c, c.relative, queries, x.mask.shape[1]!)),
+  };
+  return repeat(encoder.at("layer"), c.layers, embedded, x.past, shared, (w, x, s, past) => {
+    const attended = attention(w.at("attention"), c, x, s, past);
+    const inner = w.linear("intermediate.dense", attended.x, c.inter);
+    const y = activate(w.g, c.activation, inner);
+    return { x: addAndNorm(w.at("output"), c, y, attended.x), present: attended.present };
+  });
+}
+
+function embed(w: Module, c: DebertaConfig, x: TextInputs): Tensor {
+  const { g } = w;
+  let sum = w.trace.prepend(w.embedding("word_embeddings", x.ids, c.vocabSize, c.embeddingDim));
+  if (c.absolute) {
+    const limit = c.maxPositions;
+    sum = g.add(sum, w.embedding("position_embeddings", x.positions, limit, c.embeddingDim, limit));
+  }
+  if (c.tokenTypes > 0) {
+    const typeIds = x.typeIds ?? g.constant([0], [1, 1], "i64");
+    sum = g.add(sum, w.embedding("token_type_embeddings", typeIds, c.tokenTypes, c.embeddingDim));
+  }
+  const wide =
+    c.embeddingDim === c.hiddenSize ? sum : w.linear("embed_proj", sum, c.hiddenSize, { bias: false });
+  const normed = w.layerNorm("LayerNorm", wide, c.eps);
+  const [length, total] = [sum.shape[1]!, x.mask.shape[1]!];
+  const real = g.cast(g.slice(x.mask, 1, subDims(total, length), total), "f32");
+  return w.dropout("dropout", w.trace.pack(g.mul(normed, g.unsqueeze(real, -1))), c.dropout);
+}
+
+/** [batch, 1, queries, keys]: padding sees as little as it is seen. */
+function pairBias(g: Graph, mask: Tensor, queries: Dim): Tensor {
+  const keys = mask.shape[1]!;
+  const real = g.less(0, mask);
+  const query = g.slice(real, 1, subDims(keys, queries), keys);
+  const both = g.and(g.unsqueeze(query, -1), g.unsqueeze(real, 1)); // [batch, queries, keys]
+  return g.unsqueeze(g.where(both, g.scalar(0), MASKED), 1);
+}
+
+/**
+ * What stands for the distances [1, 2 span, hidden], and where the score of a query with the distance of a key is found among
+ * [queries * 2 span], or [keys * 2 span] of a key with the distance of a query. Past keys stand in front.
+ */
+function relatives(w: Module, c: DebertaConfig, r: Relative, queries: Dim, keys: Dim): Omit<Shared, "bias"> {
+  const { g } = w;
+  const count = 2 * r.span;
+  const rows = w.at("rel_embeddings").get("weight", [count, c.hiddenSize]);
+  const far = r.farthest ?? r.span;
+  const table = g.constant(distanceRows(r.span, r.farthest), [2 * far + 1], "i64");
+  const past = g.sub(g.size(keys, "i64"), g.size(queries, "i64"));
+  const [query, key] = [g.unsqueeze(g.iota(queries), 1), g.unsqueeze(g.iota(keys), 0)];
+  const ahead = g.sub(g.add(query, past), key); // [queries, keys]
+  const row = g.gather(table, g.add(g.max(g.min(ahead, far), -far), far));
+  return {
+    distances: g.unsqueeze(r.norm ? w.layerNorm("LayerNorm", rows, c.eps) : rows, 0),
+    ...(r.c2p ? { c2p: g.add(g.mul(query, count), row) } : {}),
+    ...(r.p2c ? { p2c: g.add(g.mul(key, count), row) } : {}),
+  };
+}
+
+/**
+ * The row of each distance query - key from -far to far, beyond which it does not change: near ones have rows of their own, those
+ * farther than half a span share them by their logarithm, rounded to f32 at each step as torch does.
+ * Reference: transformers/models/deberta_v2/modeling_deberta_v2.py, make_log_bucket_position
+ */
+export function distanceRows(span: number, farthest?: number): number[] {
+  const f32 = Math.fround;
+  const far = farthest ?? span;
+  const half = Math.floor(span / 2);
+  const log = (x: number): number => f32(Math.log(f32(x)));
+  const grouped = (distance: number): number => {
+    if (farthest === undefined || distance <= half) return distance;
+    const part = f32(log(distance / half) / log((farthest - 1) / half));
+    return half + Math.ceil(f32(part * (half - 1)));
+  };
+  return Array.from({ length: 2 * far + 1 }, (_, i) => {
+    const row = span + Math.sign(i - far) * grouped(Math.abs(i - far));
+    return Math.min(Math.max(row, 0), 2 * span - 1);
+  });
+}
+
+function attention(
+  w: Module,
+  c: DebertaConfig,
+  x: Tensor,
+  s: Shared,
+  past: KeyValue | undefined,
+): { x: Tensor; present: KeyValue } {
+  const at = w.at("self");
+  const project = (name: string, x: Tensor): Tensor =>
+    splitHeads(w, at.linear(name, x, c.hiddenSize), c.heads, c.headDim);
+  const q = project("query_proj", x);
+  const present = withPast(w.g, { k: project("key_proj", x), v: project("value_proj", x) }, past);
+  const kinds = 1 + (s.c2p === undefined ? 0 : 1) + (s.p2c === undefined ? 0 : 1);
+  const scale = (c.headDim * kinds) ** -0.5;
+  const bias = w.g.add(s.bias, w.g.mul(distanceScores(at, c, s, q, present.k, project), scale));
+  const mixed = attend(at, q, present, { scale, bias, dropout: c.attentionDropout });
+  return { x: addAndNorm(w.at("output"), c, at.output(mixed), x), present };
+}
+
+/** [batch, heads, queries, keys]: q meets the keys of distances, k meets their queries. */
+function distanceScores(
+  w: Module,
+  c: DebertaConfig,
+  s: Shared,
+  q: Tensor,
+  k: Tensor,
+  project: (name: string, x: Tensor) => Tensor,
+): Tensor {
+  const { g } = w;
+  if (s.distances === undefined) return g.scalar(0);
+  const distances = w.dropout("pos_dropout", s.distances, c.dropout);
+  const [key, query] = c.relative!.shareKeys
+    ? ["key_proj", "query_proj"]
+    : ["pos_key_proj", "pos_query_proj"];
+  /** x [batch, heads, n, headDim], found [queries, keys] among [n * 2 span] */
+  const meet = (x: Tensor, name: string, found: Tensor): Tensor => {
+    const scores = g.matmul(x, project(name, distances), { transB: true }); // [batch, heads, n, 2 span]
+    const [batch, heads, n, count] = scores.shape as [Dim, Dim, Dim, Dim];
+    return g.gather(g.reshape(scores, [batch, heads, mulDims(n, count)]), found, -1);
+  };
+  const parts = [
+    ...(s.c2p === undefined ? [] : [meet(q, key, s.c2p)]),
+    ...(s.p2c === undefined ? [] : [meet(k, query, s.p2c)]),
+  ];
+  return parts.reduce((sum, part) => g.add(sum, part), g.scalar(0));
+}
+
+/** act(dense(dropout(first position))), [batch, hidden] */
+function pool(w: Module, c: DebertaConfig, hidden: Tensor): Tensor {
+  const first = w.dropout("dropout", firstToken(w.g, hidden), c.poolerDropout);
+  return w.output(activate(w.g, c.poolerActivation, w.linear("dense", first, c.hiddenSize)));
+}
+
+/** DeBERTa v2 and v3, without the convolution of v2's xlarge forms. Reference: transformers/models/deberta_v2 */
+export const debertaV2: Architecture<DebertaConfig> = {
+  modelTypes: ["deberta-v2"],
+  prefix: "deberta",
+  roles: {
+    targets: ["query_proj", "value_proj"],
+    scaled: { targets: ["key_proj", "value_proj", "output.dense"], feedforward: ["output.dense"] },
+  },
+  parse: (json) => readConfig(json, read),
+  stack,
+  heads: {
+    SEQ_CLS: (w, c, hidden) => {
+      const pooled = pool(w.at("pooler"), c, hidden);
+      return w.linear("classifier", w.dropout("dropout", pooled, c.classifierDropout), c.numLabels);
+    },
+    TOKEN_CLS: (w, c, x) => w.linear("classifier", w.dropout("dropout", x, c.dropout), c.numLabels),
+    QUESTION_ANS: (w, _c, hidden) => w.linear("qa_outputs", hidden, 2),
+    FEATURE_EXTRACTION: (_w, _c, hidden) => hidden,
+  },
+  newModules: ["classifier", "qa_outputs", "pooler"],
+};
