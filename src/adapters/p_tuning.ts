@@ -1,18 +1,17 @@
 import type { Graph } from "../graph/graph.js";
 import type { Tensor } from "../graph/ops.js";
-import type { TaskType } from "../task.js";
 import { OptionReader } from "./checks.js";
 import type { LstmSizes } from "./lstm.js";
 import { lstm, lstmSpecs } from "./lstm.js";
 import type { AdapterConfig, Json, Method, ParameterSpec, PromptShape } from "./method.js";
-import type { PromptOptions, PromptSizes } from "./prompt.js";
+import type { PromptOptions } from "./prompt.js";
 import {
   known,
   layer,
   layerSpecs,
+  PromptConfig,
   promptFields,
   promptShape,
-  readPrompt,
   resolveSizes,
   tableSpec,
 } from "./prompt.js";
@@ -44,17 +43,8 @@ const fields: Readonly<Record<string, Json>> = {
  * Config of P-tuning (arXiv 2103.10385). Throws "adapter-config". Reference:
  * peft/tuners/p_tuning/config.py
  */
-export class PromptEncoderConfig implements AdapterConfig, PromptSizes {
+export class PromptEncoderConfig extends PromptConfig implements AdapterConfig {
   readonly peftType = "P_TUNING";
-  declare readonly taskType: TaskType | undefined;
-  declare readonly baseModelNameOrPath: string | undefined;
-  declare readonly revision: string | undefined;
-  declare readonly modulesToSave: readonly string[] | undefined;
-  declare readonly numVirtualTokens: number;
-  declare readonly tokenDim: number | undefined;
-  declare readonly numTransformerSubmodules: number | undefined;
-  declare readonly numAttentionHeads: number | undefined;
-  declare readonly numLayers: number | undefined;
   readonly encoderReparameterizationType: Reparameterization;
   readonly encoderHiddenSize: number | undefined;
   readonly encoderNumLayers: number;
@@ -62,7 +52,7 @@ export class PromptEncoderConfig implements AdapterConfig, PromptSizes {
 
   constructor(options: PromptEncoderOptions = {}) {
     const read = new OptionReader("PromptEncoderConfig", options, fields);
-    Object.assign(this, readPrompt(read));
+    super(read);
     this.encoderReparameterizationType = read.oneOf("encoderReparameterizationType", ["MLP", "LSTM"], "MLP");
     this.encoderHiddenSize = read.integer("encoderHiddenSize", { min: 1 });
     this.encoderNumLayers = read.integer("encoderNumLayers", { min: 1 }) ?? 2;

@@ -1,11 +1,10 @@
 import { PeftError } from "../errors.js";
 import type { Graph } from "../graph/graph.js";
 import type { Tensor } from "../graph/ops.js";
-import type { TaskType } from "../task.js";
 import { OptionReader } from "./checks.js";
 import type { AdapterConfig, Initial, Json, Method, ParameterSpec, PromptShape } from "./method.js";
-import type { PromptOptions, PromptSizes } from "./prompt.js";
-import { known, layer, layerSpecs, promptFields, readPrompt, resolveSizes, tableSpec } from "./prompt.js";
+import type { PromptOptions } from "./prompt.js";
+import { known, layer, layerSpecs, PromptConfig, promptFields, resolveSizes, tableSpec } from "./prompt.js";
 import { withFields } from "./shared_options.js";
 
 /** Options of prefix tuning. */
@@ -29,24 +28,15 @@ const fields: Readonly<Record<string, Json>> = {
  * Config of prefix tuning (arXiv 2101.00190). Throws "adapter-config". Reference:
  * peft/tuners/prefix_tuning/config.py
  */
-export class PrefixTuningConfig implements AdapterConfig, PromptSizes {
+export class PrefixTuningConfig extends PromptConfig implements AdapterConfig {
   readonly peftType = "PREFIX_TUNING";
-  declare readonly taskType: TaskType | undefined;
-  declare readonly baseModelNameOrPath: string | undefined;
-  declare readonly revision: string | undefined;
-  declare readonly modulesToSave: readonly string[] | undefined;
-  declare readonly numVirtualTokens: number;
-  declare readonly tokenDim: number | undefined;
-  declare readonly numTransformerSubmodules: number | undefined;
-  declare readonly numAttentionHeads: number | undefined;
-  declare readonly numLayers: number | undefined;
   readonly initWeights: "zero" | undefined;
   readonly encoderHiddenSize: number | undefined;
   readonly prefixProjection: boolean;
 
   constructor(options: PrefixTuningOptions = {}) {
     const read = new OptionReader("PrefixTuningConfig", options, fields);
-    Object.assign(this, readPrompt(read));
+    super(read);
     this.initWeights = read.choice("initWeights", ["zero"]);
     this.encoderHiddenSize = read.integer("encoderHiddenSize", { min: 1 });
     this.prefixProjection = read.flag("prefixProjection", false);

@@ -1,6 +1,7 @@
 import { PeftError } from "../errors.js";
 import type { Graph } from "../graph/graph.js";
 import type { Tensor } from "../graph/ops.js";
+import type { TaskType } from "../task.js";
 import type { OptionReader } from "./checks.js";
 import type { Json, ParameterSpec, PromptShape } from "./method.js";
 import type { Common, CommonOptions } from "./shared_options.js";
@@ -29,16 +30,30 @@ export interface PromptSizes {
   readonly numLayers: number | undefined;
 }
 
-/** The values that the configs of all prompt methods have. */
-export function readPrompt(read: OptionReader): Common & PromptSizes {
-  return {
-    ...readCommon(read),
-    numVirtualTokens: read.integer("numVirtualTokens", { min: 1 }) ?? 20,
-    tokenDim: read.integer("tokenDim", { min: 1 }),
-    numTransformerSubmodules: read.integer("numTransformerSubmodules", { min: 1, max: 2 }),
-    numAttentionHeads: read.integer("numAttentionHeads", { min: 1 }),
-    numLayers: read.integer("numLayers", { min: 1 }),
-  };
+/** What the configs of all prompt methods have. */
+export abstract class PromptConfig implements Common, PromptSizes {
+  readonly taskType: TaskType | undefined;
+  readonly baseModelNameOrPath: string | undefined;
+  readonly revision: string | undefined;
+  readonly modulesToSave: readonly string[] | undefined;
+  readonly numVirtualTokens: number;
+  readonly tokenDim: number | undefined;
+  readonly numTransformerSubmodules: number | undefined;
+  readonly numAttentionHeads: number | undefined;
+  readonly numLayers: number | undefined;
+
+  constructor(read: OptionReader) {
+    const common = readCommon(read);
+    this.taskType = common.taskType;
+    this.baseModelNameOrPath = common.baseModelNameOrPath;
+    this.revision = common.revision;
+    this.modulesToSave = common.modulesToSave;
+    this.numVirtualTokens = read.integer("numVirtualTokens", { min: 1 }) ?? 20;
+    this.tokenDim = read.integer("tokenDim", { min: 1 });
+    this.numTransformerSubmodules = read.integer("numTransformerSubmodules", { min: 1, max: 2 });
+    this.numAttentionHeads = read.integer("numAttentionHeads", { min: 1 });
+    this.numLayers = read.integer("numLayers", { min: 1 });
+  }
 }
 
 export function promptFields(peftType: string): Record<string, Json> {

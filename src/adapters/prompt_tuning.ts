@@ -1,10 +1,9 @@
 import { PeftError } from "../errors.js";
 import { below } from "../random.js";
-import type { TaskType } from "../task.js";
 import { OptionReader } from "./checks.js";
 import type { AdapterConfig, Json, Method } from "./method.js";
-import type { PromptOptions, PromptSizes } from "./prompt.js";
-import { promptFields, promptShape, readPrompt, resolveSizes, tableSpec } from "./prompt.js";
+import type { PromptOptions } from "./prompt.js";
+import { PromptConfig, promptFields, promptShape, resolveSizes, tableSpec } from "./prompt.js";
 import { withFields } from "./shared_options.js";
 
 export type PromptTuningInit = "RANDOM" | "SAMPLE_VOCAB" | "TEXT";
@@ -33,17 +32,8 @@ const fields: Readonly<Record<string, Json>> = {
  * Config of prompt tuning (arXiv 2104.08691). Throws "adapter-config". Reference:
  * peft/tuners/prompt_tuning/config.py
  */
-export class PromptTuningConfig implements AdapterConfig, PromptSizes {
+export class PromptTuningConfig extends PromptConfig implements AdapterConfig {
   readonly peftType = "PROMPT_TUNING";
-  declare readonly taskType: TaskType | undefined;
-  declare readonly baseModelNameOrPath: string | undefined;
-  declare readonly revision: string | undefined;
-  declare readonly modulesToSave: readonly string[] | undefined;
-  declare readonly numVirtualTokens: number;
-  declare readonly tokenDim: number | undefined;
-  declare readonly numTransformerSubmodules: number | undefined;
-  declare readonly numAttentionHeads: number | undefined;
-  declare readonly numLayers: number | undefined;
   readonly promptTuningInit: PromptTuningInit;
   readonly promptTuningInitText: string | undefined;
   readonly tokenizerNameOrPath: string | undefined;
@@ -51,7 +41,7 @@ export class PromptTuningConfig implements AdapterConfig, PromptSizes {
 
   constructor(options: PromptTuningOptions = {}) {
     const read = new OptionReader("PromptTuningConfig", options, fields);
-    Object.assign(this, readPrompt(read));
+    super(read);
     this.promptTuningInit = read.oneOf("promptTuningInit", ["RANDOM", "SAMPLE_VOCAB", "TEXT"], "RANDOM");
     this.promptTuningInitText = read.text("promptTuningInitText");
     this.tokenizerNameOrPath = read.text("tokenizerNameOrPath");

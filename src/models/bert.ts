@@ -27,7 +27,7 @@ export interface BertConfig extends ModelConfig {
 }
 
 /** The fields that every relative of BERT has. */
-export function readBert(f: Fields): BertConfig {
+export function readBert(f: Fields, tokenTypes: number = f.size("type_vocab_size", 2)): BertConfig {
   const sizes = stackSizes(f, {
     hiddenSize: f.size("hidden_size"),
     layers: f.size("num_hidden_layers"),
@@ -47,7 +47,7 @@ export function readBert(f: Fields): BertConfig {
     eps: f.number("layer_norm_eps", 1e-12),
     maxPositions: f.size("max_position_embeddings", 512),
     firstPosition: 0,
-    tokenTypes: f.json["type_vocab_size"] === 0 ? 0 : f.size("type_vocab_size", 2), // 0: DeBERTa has none
+    tokenTypes,
     dropout,
     attentionDropout: f.rate("attention_probs_dropout_prob", 0.1),
     classifierDropout: f.rate("classifier_dropout", dropout),

@@ -37,14 +37,13 @@ interface Relative {
 }
 
 function read(f: Fields): DebertaConfig {
-  const c = readBert(f);
+  const c = readBert(f, f.number("type_vocab_size", 0));
   if (f.has("conv_kernel_size") && f.number("conv_kernel_size") > 0)
     f.fault(`"conv_kernel_size" is not 0, and peft.js has no convolution in this model`);
   return {
     ...c,
     embeddingDim: f.size("embedding_size", c.hiddenSize),
     eps: f.number("layer_norm_eps", 1e-7),
-    tokenTypes: f.number("type_vocab_size", 0),
     classifierDropout: f.rate("cls_dropout", c.dropout),
     absolute: f.flag("position_biased_input", true),
     relative: f.flag("relative_attention", false) ? readRelative(f, c.maxPositions) : undefined,

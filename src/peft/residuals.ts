@@ -23,8 +23,9 @@ export function withResiduals(outputs: Readonly<Record<string, Tensor>>, first: 
   const isForward = (x: Tensor): boolean => isOwn(x) || isOp(x, "constant");
   const isComparison = (x: Tensor): boolean =>
     x.dtype === "bool" && x.inputs.every(isForward) && readsProduct(x);
-  const plain = split(outputs, (x) => isOwn(x) && isKept(x));
   const compared = split(outputs, (x) => isComparison(x) || (isOwn(x) && isKept(x)));
+  if (!compared.residuals.some(isComparison)) return compared;
+  const plain = split(outputs, (x) => isOwn(x) && isKept(x));
   const products = ({ residuals }: WithResiduals): number =>
     residuals.filter((x) => isOp(x, "linear")).length;
   return products(compared) < products(plain) ? compared : plain;
