@@ -1,4 +1,3 @@
-import { parseDocument } from "yaml";
 import { nearest, PeftError } from "../index.js";
 import type { Option } from "./options.js";
 import type { Terminal } from "./terminal.js";
@@ -9,7 +8,7 @@ export async function readConfigFile(
   options: readonly Option[],
   { readFile }: Terminal,
 ): Promise<Map<string, unknown>> {
-  const value = parse(await readFile(path), path);
+  const value = await parse(await readFile(path), path);
   if (typeof value !== "object" || value === null || Array.isArray(value))
     throw new PeftError("option", {
       what: `"${path}" is ${JSON.stringify(value)}.`,
@@ -22,7 +21,8 @@ export async function readConfigFile(
 }
 
 /** YAML is a superset of JSON, and its parser says where a fault stands. */
-function parse(text: string, path: string): unknown {
+async function parse(text: string, path: string): Promise<unknown> {
+  const { parseDocument } = await import("yaml"); // a start without a file stays quick
   const document = parseDocument(text, { prettyErrors: true });
   const [error] = document.errors;
   if (error === undefined) return document.toJS();

@@ -44,7 +44,7 @@ async function run(settings: Settings, terminal: Terminal): Promise<number> {
   const method = methodOf(config.peftType);
   const { adapter, warnings } = attach("default", method, config, spec, inventory, { seed: 0 });
   const base = countWeights(inventory);
-  const [trainable, total] = [adapter.parameters.size, base + adapter.addedSize];
+  const [trainable, total] = [adapter.size, base + adapter.addedSize];
   if (settings.get("memory") === true) {
     for (const line of describeMemory({ spec, inventory }, adapter, json, settings)) terminal.print(line);
     return 0;

@@ -97,17 +97,13 @@ export function estimateSchedule(schedule: Schedule, options: EstimateOptions): 
 /** Values of the dimensions that a step's program speaks of. */
 function dimsOf({ program }: NamedProgram, step: Step, shapes: Shapes, sources: Schedule["dims"]): Dims {
   const dims: Dims = new Map();
-  const solve = (name: string, source: DimSource<readonly number[]>): void => {
-    if (dims.has(name)) return;
-    dims.set(name, solveDim(source, source.value, dims));
-  };
-  for (const [name, { value, ...rest }] of Object.entries(sources)) {
-    const shape = shapes.get(value) ?? internal(`no shape of "${value}"`);
-    solve(name, { value: shape, ...rest });
+  for (const [name, source] of Object.entries(sources)) {
+    const shape = shapes.get(source.value) ?? internal(`no shape of "${source.value}"`);
+    dims.set(name, solveDim(source, shape, dims));
   }
-  for (const [name, { value, ...rest }] of sourcesOf(program)) {
-    const shape = shapes.get(step.inputs[value] ?? "");
-    if (shape !== undefined) solve(name, { value: shape, ...rest });
+  for (const [name, source] of sourcesOf(program)) {
+    const shape = shapes.get(step.inputs[source.value] ?? "");
+    if (shape !== undefined && !dims.has(name)) dims.set(name, solveDim(source, shape, dims));
   }
   return dims;
 }

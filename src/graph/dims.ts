@@ -12,17 +12,22 @@ export type Polynomial = ReadonlyMap<string, number>;
 
 export function parseDim(dim: Dim): Polynomial {
   if (typeof dim === "number") return new Map(dim === 0 ? [] : [["", dim]]);
-  const known = parsed.get(dim);
-  if (known !== undefined) return known;
-  const terms = parseText(dim);
-  if (parsed.size > MANY) parsed.clear();
-  parsed.set(dim, terms);
-  return terms;
+  return remembered(parsed, dim, () => parseText(dim));
 }
 
 /** Models are written with a few hundred dimensions, each of them asked for thousands of times. */
 const parsed: Map<string, Polynomial> = new Map();
+const products: Map<string, Dim> = new Map();
 const MANY = 10_000;
+
+function remembered<T>(known: Map<string, T>, key: string, make: () => T): T {
+  const found = known.get(key);
+  if (found !== undefined) return found;
+  const made = make();
+  if (known.size > MANY) known.clear();
+  known.set(key, made);
+  return made;
+}
 
 function parseText(dim: string): Polynomial {
   const terms = new Map<string, number>();
@@ -72,6 +77,10 @@ export function subDims(a: Dim, b: Dim): Dim {
 
 export function mulDims(...dims: Dim[]): Dim {
   if (dims.every((d) => typeof d === "number")) return dims.reduce((a: number, b) => a * (b as number), 1);
+  return remembered(products, dims.join(" "), () => product(dims));
+}
+
+function product(dims: readonly Dim[]): Dim {
   let product: Map<string, number> = new Map([["", 1]]);
   for (const dim of dims) {
     const next = new Map<string, number>();

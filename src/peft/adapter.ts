@@ -1,4 +1,5 @@
 import type { AdapterConfig, Method, ParameterSpec, SiteMethod } from "../adapters/method.js";
+import { elements } from "../engine/formats/format.js";
 import { internal } from "../errors.js";
 import type { EmbeddingSite, LinearSite } from "../graph/module.js";
 import { Parameters } from "../graph/parameters.js";
@@ -12,8 +13,16 @@ export interface Entry {
   readonly shape: readonly number[];
   /** The shape in a graph, where free axes are names. */
   readonly graphShape: readonly (number | string)[];
+  /** Made when it is asked for first: counting needs none. */
   readonly data: Float32Array;
 }
+
+/** A tensor to be added: with its values, or with what fills in the first ones (default: zeros). */
+export type NewEntry = Omit<Entry, "data" | "graphShape"> & {
+  readonly graphShape?: Entry["graphShape"];
+  readonly data?: Float32Array;
+  readonly fill?: (data: Float32Array) => void;
+};
 
 export interface AdaptedLinear<C> {
   readonly kind: "linear";
@@ -61,6 +70,8 @@ export class Adapter<C extends AdapterConfig = AdapterConfig> {
   #parameters: Parameters | undefined;
   #version = 0;
   readonly #trainers: Parameters[] = [];
+  /** Makers of values, in the order in which random numbers are drawn. */
+  readonly #unmade: (() => void)[] = [];
 
   constructor(name: string, method: Method<C> | undefined, config: C) {
     this.name = name;
@@ -77,13 +88,18 @@ export class Adapter<C extends AdapterConfig = AdapterConfig> {
     return this.#parameters;
   }
 
+  /** How many numbers are trained. */
+  get size(): number {
+    return [...this.entries.values()].reduce((n, e) => n + elements(e.shape), 0);
+  }
+
   /** Tensors beside the base's own: trained biases are the base's, in place. */
   get addedSize(): number {
     const inPlace = new Set(
       [...this.replaced].filter(([name, key]) => isBias(name, key, this.replaced)).map(([, key]) => key),
     );
     const added = [...this.entries.values()].filter((e) => !inPlace.has(e.key));
-    return added.reduce((n, e) => n + e.data.length, 0);
+    return added.reduce((n, e) => n + elements(e.shape), 0);
   }
 
   /** Grows whenever a tensor may have changed. */
@@ -107,15 +123,27 @@ export class Adapter<C extends AdapterConfig = AdapterConfig> {
     return [...this.sites.values()].map((s) => ({ site: s.site.path, scale: scaleOf(s, this.config) }));
   }
 
-  add(
-    entry: Omit<Entry, "data" | "graphShape"> & { graphShape?: Entry["graphShape"]; data?: Float32Array },
-  ): Entry {
-    const size = entry.shape.reduce((a, b) => a * b, 1);
-    const data = entry.data ?? new Float32Array(size);
-    const whole: Entry = { ...entry, graphShape: entry.graphShape ?? entry.shape, data };
-    this.entries.set(entry.key, whole);
+  add({ key, savedKey, shape, graphShape = shape, data, fill }: NewEntry): void {
+    let values = data;
+    const make = (): void => {
+      values = new Float32Array(elements(shape));
+      fill?.(values);
+    };
+    if (values === undefined) this.#unmade.push(make);
+    const made = (): Float32Array => {
+      if (values === undefined) for (const next of this.#unmade.splice(0)) next();
+      return values!;
+    };
+    this.entries.set(key, {
+      key,
+      savedKey,
+      shape,
+      graphShape,
+      get data() {
+        return made();
+      },
+    });
     this.#changed();
-    return whole;
   }
 
   entry(key: string): Entry {

@@ -133,8 +133,8 @@ function addEntries<C extends AdapterConfig>(
   for (const { key, shape, initial, free } of specs) {
     const graphShape = shape.map((d, i) => (free?.includes(i) ? `rank.${adapter.sites.size}` : d));
     const full = `${path}.${key}`;
-    const entry = adapter.add({ key: full, savedKey: `base_model.model.${full}`, shape, graphShape });
-    initialize(entry.data, shape, initial, next);
+    const fill = (data: Float32Array): void => initialize(data, shape, initial, next);
+    adapter.add({ key: full, savedKey: `base_model.model.${full}`, shape, graphShape, fill });
   }
 }
 
@@ -174,8 +174,8 @@ function addPrompt<C extends AdapterConfig>(
     return;
   }
   for (const { key, shape, initial } of prompt.parameters(config)) {
-    const entry = adapter.add({ key: `prompt_encoder.${key}`, savedKey: undefined, shape });
-    initialize(entry.data, shape, initial, next);
+    const fill = (data: Float32Array): void => initialize(data, shape, initial, next);
+    adapter.add({ key: `prompt_encoder.${key}`, savedKey: undefined, shape, fill });
   }
 }
 

@@ -9,8 +9,8 @@ import { isHalf } from "../halves.js";
 import type { Adapter } from "./adapter.js";
 import type { BatchSizes } from "./memory_batch.js";
 import { fakeBatch } from "./memory_batch.js";
-import type { Plan, PlanName, RunRequest } from "./plan_run.js";
-import { planRun } from "./plan_run.js";
+import type { Plan, PlanName, RunRequest, WrittenRun } from "./plan_run.js";
+import { layOut, writeRun } from "./plan_run.js";
 import type { Names } from "./planned.js";
 import type { Quantizable } from "./quantizable.js";
 import { HEAD_FORMAT, headCopy, quantizable } from "./quantizable.js";
@@ -80,6 +80,7 @@ export class TrainingMemory {
   readonly #model: Countable;
   readonly #shape: TrainingShape;
   readonly #request: RunRequest;
+  #written: WrittenRun | undefined;
   readonly #schedules: Map<string, Schedule> = new Map();
   /** Arenas by program, for each schedule and format. */
   readonly #arenas: Map<string, Map<string, number>> = new Map();
@@ -108,7 +109,11 @@ export class TrainingMemory {
     const known = this.#arenas.get(`${kind} ${format} ${stored}`);
     const arenas = known ?? new Map<string, number>();
     this.#arenas.set(`${kind} ${format} ${stored}`, arenas);
-    const weight = (name: string): StoredAs => this.#stored(name, choice);
+    const held = new Map<string, StoredAs>();
+    const weight = (name: string): StoredAs => {
+      if (!held.has(name)) held.set(name, this.#stored(name, choice));
+      return held.get(name)!;
+    };
     const options = { weight, feeds: this.#feeds(), keep, arenas };
     const schedule = this.#schedule(kind, { name: plan, recompute, keep: 0 });
     const parts = partsOf(estimateSchedule(schedule, options), this.#shape);
@@ -136,7 +141,8 @@ export class TrainingMemory {
         return programs.get(content)!;
       },
     };
-    const { schedule } = planRun(this.#request, kind, plan, names);
+    this.#written ??= writeRun(this.#request, names);
+    const { schedule } = layOut(this.#written, kind, plan, names);
     this.#schedules.set(kind, schedule);
     return schedule;
   }
@@ -198,6 +204,6 @@ function partsOf(step: ScheduleBytes, { adapter }: TrainingShape): MemoryParts {
     activations: step.arenas,
     boundaries: step.between,
     garbage: Math.min(MOST_GARBAGE, Math.round(GARBAGE_STEPS * step.copied)),
-    trained: 4 * TRAINED_COPIES * adapter.parameters.size,
+    trained: 4 * TRAINED_COPIES * adapter.size,
   };
 }

@@ -1,11 +1,12 @@
 import type { Feed } from "../engine/messages.js";
+import type { Graph } from "../graph/graph.js";
 import type { Tensor } from "../graph/ops.js";
 import { isOp } from "../graph/ops.js";
 import type { Adapter } from "./adapter.js";
 import { blockwise } from "./blockwise.js";
 import { fused } from "./fused.js";
 import type { BatchSizes } from "./memory_batch.js";
-import type { Names, Planned } from "./planned.js";
+import type { Names, Planned, Wanted } from "./planned.js";
 import type { TraceOptions } from "./trace.js";
 import { ModelTrace, parseEntryInput } from "./trace.js";
 
@@ -76,13 +77,27 @@ export function traceOf(request: RunRequest, weightOf?: TraceOptions["weightOf"]
 
 /** Traces a run and lays it out in the way of a plan. */
 export function planRun(request: RunRequest, name: string, plan: Plan, names: Names): Planned {
+  return layOut(writeRun(request, names), name, plan, names);
+}
+
+/** A run as a graph, and what is wanted of it. */
+export interface WrittenRun {
+  readonly g: Graph;
+  readonly wanted: Wanted;
+}
+
+export function writeRun(request: RunRequest, names: Pick<Names, "weightOf">): WrittenRun {
   const trace = traceOf(request, names.weightOf);
   const { outputs, loss } = request.write(trace);
   const inputs = trace.g.nodes.filter((x): x is Tensor<"input"> => isOp(x, "input"));
   const trained = loss === undefined ? [] : inputs.filter((x) => isTrained(x.attrs.name));
-  const wanted = { outputs, loss, trained };
-  if (plan.name === "fused") return fused(name, trace.g, wanted);
-  return blockwise(trace.g, wanted, names, (block) => block >= plan.recompute);
+  return { g: trace.g, wanted: { outputs, loss, trained } };
+}
+
+/** May be done several times: what a plan adds to the graph is of no matter to others. */
+export function layOut({ g, wanted }: WrittenRun, name: string, plan: Plan, names: Names): Planned {
+  if (plan.name === "fused") return fused(name, g, wanted);
+  return blockwise(g, wanted, names, (block) => block >= plan.recompute);
 }
 
 /** Tensors, scales and gates of adapters. */

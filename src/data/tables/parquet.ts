@@ -1,11 +1,4 @@
-import {
-  type AsyncBuffer,
-  type FileMetaData,
-  parquetMetadataAsync,
-  parquetReadObjects,
-  parquetSchema,
-} from "hyparquet";
-import { compressors } from "hyparquet-compressors";
+import type { AsyncBuffer, FileMetaData } from "hyparquet";
 import { PeftError } from "../../errors.js";
 import type { Reader } from "../types.js";
 import { isRecord, type Table, type TableOptions } from "./table.js";
@@ -15,6 +8,9 @@ export async function readParquet(file: string, { reader, limit }: TableOptions)
   const size = await reader.size(file);
   if (size === 0) return { columns: [], records: [] };
   try {
+    // loaded when such a file is read, so that a start without it stays quick
+    const { parquetMetadataAsync, parquetReadObjects, parquetSchema } = await import("hyparquet");
+    const { compressors } = await import("hyparquet-compressors");
     const buffer = asBuffer(file, size, reader);
     const metadata = await parquetMetadataAsync(buffer);
     const columns = parquetSchema(metadata).children.map((child) => child.element.name);
