@@ -102,6 +102,7 @@ function feedForward(w: Module, c: BloomConfig, x: Tensor): Tensor {
 /** Reference: transformers/models/bloom */
 export const bloom: Architecture<BloomConfig> = {
   modelTypes: ["bloom"],
+  defaultTokens: { bos_token_id: 1, eos_token_id: 2 },
   prefix: "transformer",
   roles: {
     targets: ["query_key_value"],

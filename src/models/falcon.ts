@@ -138,6 +138,7 @@ function feedForward(w: Module, c: FalconConfig, x: Tensor): Tensor {
 /** The forms of 7b, 40b and 11b, with rotary positions. Reference: transformers/models/falcon */
 export const falcon: Architecture<FalconConfig> = {
   modelTypes: ["falcon"],
+  defaultTokens: { bos_token_id: 11, eos_token_id: 11 },
   prefix: "transformer",
   roles: {
     targets: ["query_key_value"],

@@ -28,6 +28,7 @@ export function readGemma(f: Fields, activationKey: "hidden_act" | "hidden_activ
 export const gemma: Architecture<LlamaConfig> = {
   ...llama,
   modelTypes: ["gemma"],
+  defaultTokens: { bos_token_id: 2, eos_token_id: 1, pad_token_id: 0 },
   roles: {
     targets: ["q_proj", "v_proj"],
     scaled: { targets: ["q_proj", "v_proj", "down_proj"], feedforward: ["down_proj"] },

@@ -47,6 +47,7 @@ const sandwichLayer =
 export const gemma2: Architecture<LlamaConfig> = {
   ...llama,
   modelTypes: ["gemma2"],
+  defaultTokens: { bos_token_id: 2, eos_token_id: 1, pad_token_id: 0 },
   roles: {
     targets: ["q_proj", "v_proj"],
     scaled: { targets: ["q_proj", "v_proj", "down_proj"], feedforward: ["down_proj"] },

@@ -28,6 +28,7 @@ function readRopes(f: Fields): { rope: Rope; windowRope: Rope } {
 export const gemma3: Architecture<LlamaConfig> = {
   ...gemma2,
   modelTypes: ["gemma3_text"],
+  defaultTokens: { bos_token_id: 2, eos_token_id: 1, pad_token_id: 0 },
   parse: (json) =>
     readConfig(json, (f) => {
       const c = readGemma2(f, f.size("sliding_window_pattern", 6));

@@ -101,6 +101,7 @@ function feedForward(w: Module, c: Gpt2Config, x: Tensor): Tensor {
 /** Reference: transformers/models/gpt2 */
 export const gpt2: Architecture<Gpt2Config> = {
   modelTypes: ["gpt2"],
+  defaultTokens: { bos_token_id: 50256, eos_token_id: 50256 },
   prefix: "transformer",
   roles: {
     targets: ["c_attn"],

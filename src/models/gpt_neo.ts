@@ -112,6 +112,7 @@ function feedForward(w: Module, c: GptNeoConfig, x: Tensor): Tensor {
 /** Every other layer sees a window only. Reference: transformers/models/gpt_neo */
 export const gptNeo: Architecture<GptNeoConfig> = {
   modelTypes: ["gpt_neo"],
+  defaultTokens: { bos_token_id: 50256, eos_token_id: 50256 },
   prefix: "transformer",
   roles: {
     targets: ["q_proj", "v_proj"],

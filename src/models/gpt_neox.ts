@@ -96,6 +96,7 @@ function feedForward(w: Module, c: GptNeoxConfig, x: Tensor): Tensor {
 /** Its head is called embed_out in checkpoints. Reference: transformers/models/gpt_neox */
 export const gptNeox: Architecture<GptNeoxConfig> = {
   modelTypes: ["gpt_neox"],
+  defaultTokens: { bos_token_id: 0, eos_token_id: 2 },
   prefix: "gpt_neox",
   roles: {
     targets: ["query_key_value"],

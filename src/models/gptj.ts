@@ -111,6 +111,7 @@ function feedForward(w: Module, c: GptjConfig, x: Tensor): Tensor {
 /** Attention and feed-forward side by side; positions turn neighbours. Reference: transformers/models/gptj */
 export const gptj: Architecture<GptjConfig> = {
   modelTypes: ["gptj"],
+  defaultTokens: { bos_token_id: 50256, eos_token_id: 50256 },
   prefix: "transformer",
   roles: {
     targets: ["q_proj", "v_proj"],

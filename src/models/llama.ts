@@ -171,6 +171,7 @@ export function llamaFeedForward(layer: Module, c: LlamaConfig, x: Tensor): Tens
 /** Reference: transformers/models/llama */
 export const llama: Architecture<LlamaConfig> = {
   modelTypes: ["llama"],
+  defaultTokens: { bos_token_id: 1, eos_token_id: 2 },
   prefix: "model",
   roles: {
     targets: ["q_proj", "v_proj"],

@@ -7,6 +7,7 @@ import type { Architecture } from "./model.js";
 export const mistral: Architecture<LlamaConfig> = {
   ...llama,
   modelTypes: ["mistral"],
+  defaultTokens: { bos_token_id: 1, eos_token_id: 2 },
   parse: (json) =>
     readConfig(json, (f) => {
       const c = readLlama(f);

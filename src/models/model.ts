@@ -97,6 +97,8 @@ export interface LayerRoles {
 export interface Architecture<C extends ModelConfig = ModelConfig> {
   /** `model_type`s of config.json that this file reads. */
   readonly modelTypes: readonly string[];
+  /** Ids that Python's config class has where config.json names none, under their names there: they end generation, and the like. */
+  readonly defaultTokens?: Readonly<Record<string, number>>;
   /** Where the bare model sits in a model with a head: "model", "bert"; "" where there is no such level (T5). */
   readonly prefix: string;
   readonly roles: LayerRoles;

@@ -7,6 +7,7 @@ import { readT5, t5 } from "./t5.js";
 export const mt5: Architecture<T5Config> = {
   ...t5,
   modelTypes: ["mt5"],
+  defaultTokens: { eos_token_id: 1, pad_token_id: 0, decoder_start_token_id: 0 },
   roles: { targets: ["q", "v"], scaled: { targets: ["k", "v", "wi_1"], feedforward: [] } },
   parse: (json) => readConfig({ feed_forward_proj: "gated-gelu", ...json }, (f) => readT5(f, false)),
 };

@@ -129,6 +129,7 @@ function feedForward(w: Module, c: OptConfig, x: Tensor): Tensor {
 /** Reference: transformers/models/opt */
 export const opt: Architecture<OptConfig> = {
   modelTypes: ["opt"],
+  defaultTokens: { bos_token_id: 2, eos_token_id: 2, pad_token_id: 1 },
   prefix: "model",
   roles: {
     targets: ["q_proj", "v_proj"],

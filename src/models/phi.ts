@@ -105,6 +105,7 @@ function feedForward(w: Module, c: PhiConfig, x: Tensor): Tensor {
 /** Phi 1 to 2: attention and feed-forward side by side. Reference: transformers/models/phi */
 export const phi: Architecture<PhiConfig> = {
   modelTypes: ["phi"],
+  defaultTokens: { bos_token_id: 1, eos_token_id: 2 },
   prefix: "model",
   roles: {
     targets: ["q_proj", "v_proj", "fc1", "fc2"],

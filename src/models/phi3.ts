@@ -74,6 +74,7 @@ function feedForward(w: Module, c: LlamaConfig, x: Tensor): Tensor {
 export const phi3: Architecture<LlamaConfig> = {
   ...llama,
   modelTypes: ["phi3"],
+  defaultTokens: { bos_token_id: 1, eos_token_id: 32000, pad_token_id: 32000 },
   roles: { targets: undefined },
   parse: (json) => readConfig(json, readPhi3),
   stack: llamaStack(fusedLayer),

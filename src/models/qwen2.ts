@@ -26,6 +26,7 @@ export function readWindow(f: Fields, layers: number): Pick<LlamaConfig, "window
 export const qwen2: Architecture<LlamaConfig> = {
   ...llama,
   modelTypes: ["qwen2"],
+  defaultTokens: {},
   roles: {
     targets: ["q_proj", "v_proj"],
     scaled: { targets: ["q_proj", "v_proj", "down_proj"], feedforward: ["down_proj"] },

@@ -8,6 +8,7 @@ import { qwen2, readWindow } from "./qwen2.js";
 export const qwen3: Architecture<LlamaConfig> = {
   ...qwen2,
   modelTypes: ["qwen3"],
+  defaultTokens: {},
   parse: (json) =>
     readConfig({ ...json, head_dim: json["head_dim"] ?? 128 }, (f) => {
       const c = readLlama(f);

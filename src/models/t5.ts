@@ -212,6 +212,7 @@ export function bucketTable(buckets: number, maxDistance: number, bidirectional:
 /** Reference: transformers/models/t5 */
 export const t5: Architecture<T5Config> = {
   modelTypes: ["t5"],
+  defaultTokens: { eos_token_id: 1, pad_token_id: 0 },
   prefix: "",
   roles: { targets: ["q", "v"], scaled: { targets: ["k", "v", "wo"], feedforward: ["wo"] } },
   parse: (json) => readConfig(json, (f) => readT5(f, true)),

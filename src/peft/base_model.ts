@@ -65,7 +65,7 @@ export function architectureOf(json: Readonly<Record<string, unknown>>): Archite
 /** A model's spec from its config.json alone: enough for counting. */
 export function specOf(json: Readonly<Record<string, unknown>>, task: TaskType): ModelSpec {
   const architecture = architectureOf(json);
-  return { architecture, config: architecture.parse({ ...json }), task };
+  return { architecture, config: architecture.parse({ ...architecture.defaultTokens, ...json }), task };
 }
 
 /**
@@ -120,7 +120,7 @@ export class PreTrainedModel<T extends TaskType = TaskType> {
     takeInventory(spec);
     const bound = await bindWeights(spec, await openCheckpoint(folder), options.seed ?? 0);
     const weights = { ...bound, sources: await sourcesIn(bound, options) };
-    const generation = await readGeneration(folder, stored);
+    const generation = await readGeneration(folder, { ...spec.architecture.defaultTokens, ...stored });
     return new PreTrainedModel({
       task,
       name: nameOrFolder,
