@@ -186,7 +186,13 @@ function feedForward(w: Module, c: BartConfig, s: BartStack, x: Tensor): Tensor 
 /** Without `final_logits_bias`: it is no parameter, and zero in every BART. Reference: transformers/models/bart */
 export const bart: Architecture<BartConfig> = {
   modelTypes: ["bart"],
-  defaultTokens: { bos_token_id: 0, eos_token_id: 2, pad_token_id: 1, decoder_start_token_id: 2, forced_eos_token_id: 2 },
+  defaultTokens: {
+    bos_token_id: 0,
+    eos_token_id: 2,
+    pad_token_id: 1,
+    decoder_start_token_id: 2,
+    forced_eos_token_id: 2,
+  },
   prefix: "model",
   roles: {
     targets: ["q_proj", "v_proj"],

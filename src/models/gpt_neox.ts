@@ -22,7 +22,7 @@ export interface GptNeoxConfig extends ModelConfig {
   /** Attention and feed-forward both read the layer's input. */
   readonly parallel: boolean;
   readonly rope: Rope;
-  /** Channels of a head that positions turn: the first ones. */
+  /** Channels of a head that positions turn: the first ones, and one more where they are odd. */
   readonly turned: number;
   readonly dropout: number;
   readonly attentionDropout: number;
@@ -34,6 +34,9 @@ function read(f: Fields): GptNeoxConfig {
     layers: f.size("num_hidden_layers"),
     heads: f.size("num_attention_heads"),
   });
+  const turned = readTurned(f, sizes.headDim, "rotary_pct", 0.25);
+  if (turned < 1 || turned + (turned % 2) > sizes.headDim)
+    f.fault(`rotary positions turn ${turned} channels of heads ${sizes.headDim} wide, in pairs`);
   return {
     ...commonFields(f),
     ...sizes,
@@ -44,7 +47,7 @@ function read(f: Fields): GptNeoxConfig {
     attentionBias: f.flag("attention_bias", true),
     parallel: f.flag("use_parallel_residual", true),
     rope: readRope(f, f.number("rotary_emb_base", 10000)),
-    turned: readTurned(f, sizes.headDim, "rotary_pct", 0.25),
+    turned,
     dropout: f.rate("hidden_dropout", 0),
     attentionDropout: f.rate("attention_dropout", 0),
   };

@@ -307,7 +307,11 @@ describe("relatives and their configs", () => {
     expect(old).toMatchObject({ turned: 2, rope: { theta: 1234 } });
     expect(gptNeox.parse({ ...rest, rope_parameters: current })).toEqual(old);
     expect(gptNeox.parse({ ...kitConfig("gpt_neox"), rotary_pct: 1 }).turned).toBe(8);
-    expect(() => gptNeox.parse({ ...kitConfig("gpt_neox"), rotary_pct: 0.4 })).toThrow(/pairs/);
+    expect(() => gptNeox.parse({ ...kitConfig("gpt_neox"), rotary_pct: 0.1 })).toThrow(/pairs/);
+    expect(gptNeox.parse({ ...kitConfig("gpt_neox"), rotary_pct: 0.4 }).turned).toBe(3);
+    expect(() => gptNeox.parse({ ...kitConfig("gpt_neox"), rotary_pct: 1.1 })).toThrow(/pairs/);
+    const odd = frequencies({ type: "default", theta: 8 }, 3); // 8 ** (-2 / 3)
+    expect(odd).toEqual([1, expect.closeTo(0.25, 6)]);
   });
 
   it("know the forms of Falcon", () => {

@@ -10,7 +10,7 @@ import { decoderHeads } from "./decoder_heads.js";
 import { repeat } from "./layers.js";
 import type { Architecture, ModelConfig, StackOutput, TextInputs } from "./model.js";
 import type { CausalRotary, Rope } from "./rotary.js";
-import { causalRotary, readRope, readTurned, rotate } from "./rotary.js";
+import { causalRotary, pairs, readRope, readTurned, rotate } from "./rotary.js";
 
 export interface PhiConfig extends ModelConfig {
   readonly heads: number;
@@ -48,7 +48,7 @@ function read(f: Fields): PhiConfig {
     eps: f.number("layer_norm_eps", 1e-5),
     headNorm: f.flag("qk_layernorm", false),
     rope: readRope(f),
-    turned: readTurned(f, sizes.headDim, "partial_rotary_factor", 0.5),
+    turned: pairs(f, readTurned(f, sizes.headDim, "partial_rotary_factor", 0.5)),
     embeddingDropout: f.rate("embd_pdrop", 0),
     attentionDropout: f.rate("attention_dropout", 0),
     residualDropout: f.rate("resid_pdrop", 0),

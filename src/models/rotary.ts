@@ -46,12 +46,13 @@ export function scaledRope(f: Fields, scaling: Fields | undefined, theta: number
 }
 
 /**
- * Angle per position of each pair of channels, [dim / 2], rounded to f32 at each step as torch does.
+ * Angle per position of each pair of channels, [dim / 2], rounded to f32 at each step as torch does. An odd `dim` takes one channel
+ * more, as there.
  * Reference: transformers/modeling_rope_utils.py
  */
 export function frequencies(rope: Rope, dim: number): number[] {
   const f32 = Math.fround;
-  return Array.from({ length: dim / 2 }, (_, i) => {
+  return Array.from({ length: Math.ceil(dim / 2) }, (_, i) => {
     const plain = f32(1 / f32(rope.theta ** f32((2 * i) / dim)));
     if (rope.type === "default") return plain;
     if (rope.type === "linear") return f32(plain / rope.factor);
@@ -69,7 +70,8 @@ export type RotaryTables = { cos: Tensor; sin: Tensor };
 export function rotaryTables(g: Graph, positions: Tensor, rope: Rope, dim: number): RotaryTables {
   const [batch, seq] = positions.shape as [Dim, Dim];
   const at = g.reshape(g.cast(positions, "f32"), [batch, seq, 1]);
-  const angle = g.mul(at, g.constant(frequencies(rope, dim), [dim / 2]));
+  const speeds = frequencies(rope, dim);
+  const angle = g.mul(at, g.constant(speeds, [speeds.length]));
   return { cos: g.cos(angle), sin: g.sin(angle) };
 }
 
@@ -86,7 +88,7 @@ export function readTurned(f: Fields, headDim: number, key: string, fallback: nu
   const parameters = f.object("rope_parameters");
   const inside = parameters?.has("partial_rotary_factor") === true;
   const part = inside ? parameters.number("partial_rotary_factor") : f.number(key, fallback);
-  return pairs(f, Math.trunc(headDim * part));
+  return Math.trunc(headDim * part);
 }
 
 /** A number of channels, which must be even. */
