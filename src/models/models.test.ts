@@ -309,7 +309,7 @@ describe("relatives and their configs", () => {
     expect(gptNeox.parse({ ...kitConfig("gpt_neox"), rotary_pct: 1 }).turned).toBe(8);
     expect(() => gptNeox.parse({ ...kitConfig("gpt_neox"), rotary_pct: 0.1 })).toThrow(/pairs/);
     expect(gptNeox.parse({ ...kitConfig("gpt_neox"), rotary_pct: 0.4 }).turned).toBe(3);
-    expect(() => gptNeox.parse({ ...kitConfig("gpt_neox"), rotary_pct: 1.1 })).toThrow(/pairs/);
+    expect(() => gptNeox.parse({ ...kitConfig("gpt_neox"), rotary_pct: 1.2 })).toThrow(/pairs/);
     const odd = frequencies({ type: "default", theta: 8 }, 3); // 8 ** (-2 / 3)
     expect(odd).toEqual([1, expect.closeTo(0.25, 6)]);
   });
