@@ -153,6 +153,7 @@ export class OptionReader {
       if (
         x === undefined ||
         x === false ||
+        x === 0 ||
         (typeof x === "object" && Object.keys(x as object).length === 0)
       ) {
         continue;

@@ -3,6 +3,7 @@ import type { EmbeddingSite, LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import { doraOutput, mergeDora } from "./dora.js";
 import { perRow } from "./gate.js";
+import { kaiming, ZERO } from "./initial.js";
 import type { LoraOptions } from "./lora_config.js";
 import { LoraConfig, loraFields } from "./lora_config.js";
 import type { Pair, Start } from "./lora_start.js";
@@ -32,8 +33,6 @@ function scaleOf(c: LoraConfig, site: Site): number {
   return alpha / (c.useRslora ? Math.sqrt(r) : r);
 }
 
-const uniformOver = (fan: number): Initial => ({ kind: "uniform", bound: 1 / Math.sqrt(fan) });
-const zero: Initial = { kind: "constant", value: 0 };
 const fromBase: Initial = { kind: "prepared" };
 
 /** Starts that need the base's weight, or each other. */
@@ -50,8 +49,8 @@ function linearParameters(c: LoraConfig, { path, inDim, outDim }: LinearSite): P
   const r = byPattern(c.rankPattern, path) ?? c.r;
   const init = c.initLoraWeights;
   const start = (otherwise: Initial): Initial => (isPrepared(c) ? fromBase : otherwise);
-  const a: Initial = init === "gaussian" ? { kind: "normal", std: 1 / r } : uniformOver(inDim);
-  const b: Initial = init === false ? uniformOver(r) : zero;
+  const a: Initial = init === "gaussian" ? { kind: "normal", std: 1 / r } : kaiming(inDim);
+  const b: Initial = init === false ? kaiming(r) : ZERO;
   const bias: ParameterSpec = { key: "lora_B.bias", shape: [outDim], initial: b };
   return [
     { key: "lora_A.weight", shape: [r, inDim], initial: start(a), free: [0] },
@@ -168,7 +167,7 @@ function embeddingParameters(c: LoraConfig, { path, vocab, dim }: EmbeddingSite)
   const drawn = c.initLoraWeights === false;
   const start = (otherwise: Initial): Initial => (drawn && c.useDora ? fromBase : otherwise);
   return [
-    { key: "lora_embedding_A", shape: [r, vocab], initial: start(drawn ? normal : zero), free: [0] },
+    { key: "lora_embedding_A", shape: [r, vocab], initial: start(drawn ? normal : ZERO), free: [0] },
     { key: "lora_embedding_B", shape: [dim, r], initial: start(normal), free: [1] },
     ...magnitudeSpec(c, dim),
   ];

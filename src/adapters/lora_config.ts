@@ -1,16 +1,13 @@
-import type { TaskType } from "../task.js";
 import { camel, OptionReader } from "./checks.js";
+import type { LayerOptions } from "./layer_config.js";
+import { LayerConfig, layerFields } from "./layer_config.js";
 import type { AdapterConfig, Json } from "./method.js";
-import type { SelectionOptions } from "./selection.js";
-import { readSelection } from "./selection.js";
-import type { CommonOptions } from "./shared_options.js";
-import { commonFields, readCommon } from "./shared_options.js";
 
 export type Bias = "none" | "all" | "lora_only";
 export type LoraInit = boolean | "gaussian" | "orthogonal" | "olora" | "pissa" | `pissa_niter_${number}`;
 
 /** Options of LoRA. Every one has a default. */
-export interface LoraOptions extends CommonOptions, SelectionOptions {
+export interface LoraOptions extends LayerOptions {
   /** The rank: A is [r, in], B is [out, r]. Default 8. */
   r?: number | undefined;
   /** Scale of the update: alpha / r. Default 8. */
@@ -38,18 +35,14 @@ export interface LoraOptions extends CommonOptions, SelectionOptions {
 }
 
 export const loraFields: Readonly<Record<string, Json>> = {
-  ...commonFields("LORA"),
+  ...layerFields("LORA"),
   r: 8,
-  target_modules: null,
-  exclude_modules: null,
   lora_alpha: 8,
   lora_dropout: 0,
   fan_in_fan_out: false,
   bias: "none",
   use_rslora: false,
   init_lora_weights: true,
-  layers_to_transform: null,
-  layers_pattern: null,
   rank_pattern: {},
   alpha_pattern: {},
   megatron_config: null,
@@ -93,16 +86,8 @@ const unsupported = [
 ].map(camel);
 
 /** Config of LoRA (arXiv 2106.09685). Throws "adapter-config". Reference: peft/tuners/lora/config.py */
-export class LoraConfig implements AdapterConfig {
+export class LoraConfig extends LayerConfig implements AdapterConfig {
   readonly peftType = "LORA";
-  readonly taskType: TaskType | undefined;
-  readonly baseModelNameOrPath: string | undefined;
-  readonly revision: string | undefined;
-  readonly modulesToSave: readonly string[] | undefined;
-  readonly targetModules: string | readonly string[] | undefined;
-  readonly excludeModules: string | readonly string[] | undefined;
-  readonly layersToTransform: number | readonly number[] | undefined;
-  readonly layersPattern: string | readonly string[] | undefined;
   readonly r: number;
   readonly loraAlpha: number;
   readonly loraDropout: number;
@@ -118,16 +103,7 @@ export class LoraConfig implements AdapterConfig {
 
   constructor(options: LoraOptions = {}) {
     const read = new OptionReader("LoraConfig", options, loraFields);
-    const { taskType, baseModelNameOrPath, revision, modulesToSave } = readCommon(read);
-    this.taskType = taskType;
-    this.baseModelNameOrPath = baseModelNameOrPath;
-    this.revision = revision;
-    this.modulesToSave = modulesToSave;
-    const { targetModules, excludeModules, layersToTransform, layersPattern } = readSelection(read);
-    this.targetModules = targetModules;
-    this.excludeModules = excludeModules;
-    this.layersToTransform = layersToTransform;
-    this.layersPattern = layersPattern;
+    super(read);
     this.r = read.integer("r", { min: 1 }) ?? 8;
     this.loraAlpha = read.number("loraAlpha") ?? 8;
     this.loraDropout = read.rate("loraDropout");

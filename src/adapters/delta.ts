@@ -1,0 +1,37 @@
+import type { Graph } from "../graph/graph.js";
+import type { LinearSite } from "../graph/module.js";
+import type { Tensor } from "../graph/ops.js";
+import { perRow } from "./gate.js";
+import type { SiteMethod } from "./method.js";
+
+/** What a change of a weight is made of. */
+export interface DeltaParts {
+  readonly g: Graph;
+  readonly site: LinearSite;
+  readonly p: (key: string) => Tensor;
+  /** The base's weight, [out, in]. */
+  readonly weight: () => Tensor;
+}
+
+/** Methods that add to a layer's weight: y = (W + s D) x + b. `delta` makes D [out, in] of the layer's parameters. */
+export function addsToWeight<C>(
+  delta: (parts: DeltaParts, c: C) => Tensor,
+): Pick<SiteMethod<C, LinearSite>, "forward" | "merge"> {
+  return {
+    forward: (a, x, c) => {
+      const { g, site } = a;
+      const change = g.linear(x, delta({ ...a, weight: () => upright(g, site, a.weight()) }, c));
+      return g.add(a.next(x), g.mul(change, perRow(g, a.scale, change)));
+    },
+    merge: (m, c) => {
+      const { g, site } = m;
+      const d = delta({ ...m, weight: () => upright(g, site, m.weight) }, c);
+      return { weight: g.add(m.weight, g.mul(upright(g, site, d), m.scale)) };
+    },
+  };
+}
+
+/** Between [out, in] and the order in which the layer holds its weight. */
+export function upright(g: Graph, { transposed }: LinearSite, weight: Tensor): Tensor {
+  return transposed ? g.transpose(weight, [1, 0]) : weight;
+}
