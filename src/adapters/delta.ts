@@ -9,6 +9,7 @@ export interface DeltaParts {
   readonly g: Graph;
   readonly site: LinearSite;
   readonly p: (key: string) => Tensor;
+  readonly shared: (key: string) => Tensor;
   /** The base's weight, [out, in]. */
   readonly weight: () => Tensor;
 }

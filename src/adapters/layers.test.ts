@@ -75,6 +75,7 @@ function run(name: string, gate: number | number[], factor?: Plain): { y: Value;
   const adapted: Adapted<Site> = {
     ...{ g, site, next, weight, bias, gate: on },
     p: (key) => input(key),
+    shared: (key) => input(key),
     scale: g.mul(on, at.scale?.(config, site) ?? 1),
     dropout: (x) => (factor === undefined ? x : g.mul(x, input("factor", factor.shape))),
   };
@@ -115,6 +116,7 @@ describe.each(Object.keys(golden.layers))("%s", (name) => {
       ...{ g, site, weight: g.weight("layer.weight", c.base.weight.shape) },
       bias: c.base.bias === null ? undefined : g.input("layer.bias", c.base.bias.shape),
       p: (key) => g.input(key, feeds[key]!.shape),
+      shared: (key) => g.input(key, feeds[key]!.shape),
       scale: g.scalar(at.scale?.(config, site) ?? 1),
     };
     const merged = at.merge!(merging, config);
@@ -155,6 +157,7 @@ it("scales a pooler's [batch, hidden] by row", () => {
       dropout: (x) => x,
     },
     p: (key) => g.input(key, feeds[key]!.shape),
+    shared: (key) => g.input(key, feeds[key]!.shape),
     scale: g.mul(gate, 1.5),
   };
   const x = g.input("x", [2, site.inDim]);

@@ -30,7 +30,9 @@ export type Initial =
   /** Orthogonal rows, as torch.nn.init.orthogonal_, times `gain`. */
   | { readonly kind: "orthogonal"; readonly gain: number }
   /** Set by the method's `prepare`, which sees the base's weights. */
-  | { readonly kind: "prepared" };
+  | { readonly kind: "prepared" }
+  /** Made from the config alone (random numbers of its own seed). */
+  | { readonly kind: "made"; readonly make: (data: Float32Array) => void };
 
 export interface ParameterSpec {
   /** What follows the layer's path in the file: "lora_A.weight". */
@@ -39,6 +41,8 @@ export interface ParameterSpec {
   readonly initial: Initial;
   /** Axes whose length is free (a rank): it is not part of a compiled graph, so adapters that differ in it share one. */
   readonly free?: readonly number[];
+  /** Never trained: "saved" with the adapter, as floats or whole numbers, or "derived" anew from the config. */
+  readonly frozen?: "saved" | "saved i32" | "derived";
 }
 
 export type Site = LinearSite | EmbeddingSite;
@@ -53,8 +57,10 @@ export interface Adapted<S extends Site> {
   readonly weight: () => Tensor;
   /** The bias as it is in this adapter; undefined: none. */
   readonly bias: () => Tensor | undefined;
-  /** A trainable parameter of this layer by its key. */
+  /** A parameter of this layer by its key. */
   readonly p: (key: string) => Tensor;
+  /** A parameter that all layers share. */
+  readonly shared: (key: string) => Tensor;
   /** `scale()` times whether the adapter is on: a scalar, or [batch, 1, 1] where rows have adapters of their own. */
   readonly scale: Tensor;
   /** Whether the adapter is on, 1 or 0: a scalar, or [batch, 1, 1]. */
@@ -70,6 +76,7 @@ export interface Merging<S extends Site> {
   readonly weight: Tensor;
   readonly bias: Tensor | undefined;
   readonly p: (key: string) => Tensor;
+  readonly shared: (key: string) => Tensor;
   readonly scale: Tensor;
 }
 
@@ -98,6 +105,8 @@ export interface LayerMethod<C> {
   /** Methods that divide their targets fill in the rest of their config from the model's lists. */
   readonly resolve?: (c: C, roles: LayerLists) => C;
   readonly linear: SiteMethod<C, LinearSite>;
+  /** Parameters that all adapted layers share; in the file they stand under their keys alone. */
+  readonly shared?: (c: C, sites: readonly LinearSite[]) => readonly ParameterSpec[];
   readonly embedding?: SiteMethod<C, EmbeddingSite>;
   /** "none", "all" or "lora_only": which of the base's biases train too. */
   readonly bias?: (c: C) => "none" | "all" | "lora_only";

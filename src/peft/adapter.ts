@@ -13,12 +13,18 @@ export interface Entry {
   readonly shape: readonly number[];
   /** The shape in a graph, where free axes are names. */
   readonly graphShape: readonly (number | string)[];
+  /** It is never trained. */
+  readonly frozen: boolean;
+  /** What it is saved as. */
+  readonly dtype: "f32" | "i32";
   /** Made when it is asked for first: counting needs none. */
   readonly data: Float32Array;
 }
 
 /** A tensor to be added: with its values, or with what fills in the first ones (default: zeros). */
-export type NewEntry = Omit<Entry, "data" | "graphShape"> & {
+export type NewEntry = Pick<Entry, "key" | "savedKey" | "shape"> & {
+  readonly frozen?: boolean;
+  readonly dtype?: Entry["dtype"];
   readonly graphShape?: Entry["graphShape"];
   readonly data?: Float32Array;
   readonly fill?: (data: Float32Array) => void;
@@ -83,14 +89,14 @@ export class Adapter<C extends AdapterConfig = AdapterConfig> {
   /** The trainable tensors, in a fixed order, with their gradient. */
   get parameters(): Parameters {
     this.#parameters ??= new Parameters(
-      [...this.entries.values()].map((e) => ({ name: e.key, shape: e.shape, data: e.data })),
+      trainedOf(this).map((e) => ({ name: e.key, shape: e.shape, data: e.data })),
     );
     return this.#parameters;
   }
 
   /** How many numbers are trained. */
   get size(): number {
-    return [...this.entries.values()].reduce((n, e) => n + elements(e.shape), 0);
+    return trainedOf(this).reduce((n, e) => n + elements(e.shape), 0);
   }
 
   /** Tensors beside the base's own: trained biases are the base's, in place. */
@@ -98,7 +104,7 @@ export class Adapter<C extends AdapterConfig = AdapterConfig> {
     const inPlace = new Set(
       [...this.replaced].filter(([name, key]) => isBias(name, key, this.replaced)).map(([, key]) => key),
     );
-    const added = [...this.entries.values()].filter((e) => !inPlace.has(e.key));
+    const added = trainedOf(this).filter((e) => !inPlace.has(e.key));
     return added.reduce((n, e) => n + elements(e.shape), 0);
   }
 
@@ -123,7 +129,8 @@ export class Adapter<C extends AdapterConfig = AdapterConfig> {
     return [...this.sites.values()].map((s) => ({ site: s.site.path, scale: scaleOf(s, this.config) }));
   }
 
-  add({ key, savedKey, shape, graphShape = shape, data, fill }: NewEntry): void {
+  add(entry: NewEntry): void {
+    const { key, savedKey, shape, graphShape = shape, frozen = false, dtype = "f32", data, fill } = entry;
     let values = data;
     const make = (): void => {
       values = new Float32Array(elements(shape));
@@ -139,11 +146,18 @@ export class Adapter<C extends AdapterConfig = AdapterConfig> {
       savedKey,
       shape,
       graphShape,
+      frozen,
+      dtype,
       get data() {
         return made();
       },
     });
     this.#changed();
+  }
+
+  /** Whether all layers share a tensor: it stands under its key alone. */
+  isShared(key: string): boolean {
+    return !key.includes(".") && this.method?.layers?.shared !== undefined;
   }
 
   entry(key: string): Entry {
@@ -173,7 +187,7 @@ export function parametersOf(adapters: readonly Adapter[]): Parameters {
   if (adapters.length === 1) return adapters[0]!.parameters;
   const all = new Parameters(
     adapters.flatMap((a, slot) =>
-      [...a.entries.values()].map(({ key, shape, data }) => ({
+      trainedOf(a).map(({ key, shape, data }) => ({
         name: parameterName(adapters, slot, key),
         shape,
         data,
@@ -182,6 +196,10 @@ export function parametersOf(adapters: readonly Adapter[]): Parameters {
   );
   for (const adapter of adapters) adapter.trainedBy(all);
   return all;
+}
+
+function trainedOf({ entries }: Pick<Adapter, "entries">): Entry[] {
+  return [...entries.values()].filter((e) => !e.frozen);
 }
 
 /** A bias that trains alone, not as part of a whole module. */

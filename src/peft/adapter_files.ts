@@ -192,8 +192,10 @@ export function hasEncoder(folder: string): Promise<boolean> {
   return nodeFiles.exists(nodeFiles.join(folder, ENCODER_FILE));
 }
 
-interface F32Tensor {
+interface SavedTensor {
   readonly shape: readonly number[];
+  /** Default: f32. */
+  readonly dtype?: "f32" | "i32";
   readonly data: Float32Array;
 }
 
@@ -202,7 +204,7 @@ export async function saveAdapter(
   adapter: Adapter,
   folder: string,
   runtime: Runtime,
-  prompt: F32Tensor | undefined,
+  prompt: SavedTensor | undefined,
 ): Promise<void> {
   const tensors = await savedTensors(adapter, runtime);
   if (prompt !== undefined) tensors.set("prompt_embeddings", prompt);
@@ -214,8 +216,8 @@ export async function saveAdapter(
     nodeFiles.writeAtomic(at(name), [new TextEncoder().encode(text)]);
   await nodeFiles.makeFolder(draft);
   try {
-    await writeF32(at("adapter_model.safetensors"), tensors);
-    if (hasEncoder) await writeF32(at(ENCODER_FILE), new Map(encoder.map((e) => [e.key, e])));
+    await writeTensors(at("adapter_model.safetensors"), tensors);
+    if (hasEncoder) await writeTensors(at(ENCODER_FILE), new Map(encoder.map((e) => [e.key, e])));
     await write("adapter_config.json", formatAdapterConfig(adapter));
     await write("README.md", modelCard(adapter));
     for (const name of await nodeFiles.list(draft))
@@ -226,8 +228,8 @@ export async function saveAdapter(
   }
 }
 
-async function savedTensors(adapter: Adapter, runtime: Runtime): Promise<Map<string, F32Tensor>> {
-  const tensors = new Map<string, F32Tensor>();
+async function savedTensors(adapter: Adapter, runtime: Runtime): Promise<Map<string, SavedTensor>> {
+  const tensors = new Map<string, SavedTensor>();
   for (const entry of adapter.entries.values())
     if (entry.savedKey !== undefined) tensors.set(entry.savedKey, entry);
   const { config } = adapter;
@@ -254,13 +256,15 @@ async function savedTensors(adapter: Adapter, runtime: Runtime): Promise<Map<str
   return tensors;
 }
 
-function writeF32(path: string, tensors: ReadonlyMap<string, F32Tensor>): Promise<void> {
-  const bytes = ({ data }: F32Tensor): Uint8Array =>
-    new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+function writeTensors(path: string, tensors: ReadonlyMap<string, SavedTensor>): Promise<void> {
+  const bytes = ({ data, dtype }: SavedTensor): Uint8Array => {
+    const { buffer, byteOffset, byteLength } = dtype === "i32" ? Int32Array.from(data) : data;
+    return new Uint8Array(buffer, byteOffset, byteLength);
+  };
   return writeSafetensors(
     path,
     new Map(
-      [...tensors].map(([key, t]) => [key, { dtype: "f32" as const, shape: [...t.shape], data: bytes(t) }]),
+      [...tensors].map(([key, t]) => [key, { dtype: t.dtype ?? "f32", shape: [...t.shape], data: bytes(t) }]),
     ),
   );
 }

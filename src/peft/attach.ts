@@ -118,23 +118,33 @@ function addLayers<C extends AdapterConfig>(
     adapter.sites.set(site.path, { kind: "linear", site, method: layers.linear, specs });
     addEntries(adapter, site.path, specs, next);
   }
+  addEntries(adapter, undefined, layers.shared?.(config, matched.linears) ?? [], next);
   for (const [module, ids] of layers.tokens?.(config) ?? []) addTokens(adapter, module, ids, inventory);
   if (matched.unmatched.length === 0) return [];
   if (!fromFile) refuseAbsent(spec, inventory, matched.unmatched);
   return [`targetModules ${JSON.stringify(matched.unmatched)} match no layer; the others of the list do.`];
 }
 
+/** A layer's parameters, or those that all layers share. */
 function addEntries<C extends AdapterConfig>(
   adapter: Adapter<C>,
-  path: string,
+  path: string | undefined,
   specs: readonly ParameterSpec[],
   next: () => number,
 ): void {
-  for (const { key, shape, initial, free } of specs) {
+  for (const { key, shape, initial, free, frozen } of specs) {
     const graphShape = shape.map((d, i) => (free?.includes(i) ? `rank.${adapter.sites.size}` : d));
-    const full = `${path}.${key}`;
-    const fill = (data: Float32Array): void => initialize(data, shape, initial, next);
-    adapter.add({ key: full, savedKey: `base_model.model.${full}`, shape, graphShape, fill });
+    const full = path === undefined ? key : `${path}.${key}`;
+    const saved = path === undefined ? `base_model.${key}` : `base_model.model.${full}`;
+    adapter.add({
+      key: full,
+      savedKey: frozen === "derived" ? undefined : saved,
+      shape,
+      graphShape,
+      frozen: frozen !== undefined,
+      dtype: frozen === "saved i32" ? "i32" : "f32",
+      fill: (data) => initialize(data, shape, initial, next),
+    });
   }
 }
 

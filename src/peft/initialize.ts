@@ -22,6 +22,9 @@ export function initialize(
     case "orthogonal":
       orthogonal(data, shape[0]!, data.length / shape[0]!, initial.gain, next);
       return;
+    case "made":
+      initial.make(data);
+      return;
     case "prepared":
       return;
   }

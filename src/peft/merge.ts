@@ -152,7 +152,7 @@ async function mergeSite(
     };
     const body = ({ weight, bias }: { weight: Tensor; bias?: Tensor }): Record<string, Tensor> => {
       const p = (key: string): Tensor => trace.entry(`${site.path}.${key}`);
-      const common = { g, weight, bias, p, scale: g.input(`0/scale:${site.path}`, []) };
+      const common = { g, weight, bias, p, shared: trace.entry, scale: g.input(`0/scale:${site.path}`, []) };
       const made =
         adapted.kind === "linear"
           ? adapted.method.merge!({ ...common, site: adapted.site }, adapter.config)

@@ -1,10 +1,9 @@
 import type { Adapter } from "./adapter.js";
 
 /** README.md of an adapter: what the Hub shows. */
-export function modelCard({ config, method, entries }: Adapter): string {
+export function modelCard({ config, method, size }: Adapter): string {
   const base = config.baseModelNameOrPath;
   const isHubId = base !== undefined && /^[\w.-]+\/[\w.-]+$/.test(base);
-  const count = [...entries.values()].reduce((n, e) => n + e.data.length, 0);
   const peftType = method?.peftType ?? "";
   return [
     "---",
@@ -18,7 +17,7 @@ export function modelCard({ config, method, entries }: Adapter): string {
     "",
     `# ${peftType} adapter`,
     "",
-    `${count} trained parameters on \`${base ?? "its base model"}\`, made with peft.js. Python's PEFT loads it as it is:`,
+    `${size} trained parameters on \`${base ?? "its base model"}\`, made with peft.js. Python's PEFT loads it as it is:`,
     "",
     "```python",
     "from peft import PeftModel",

@@ -90,7 +90,7 @@ export function writeRun(request: RunRequest, names: Pick<Names, "weightOf">): W
   const trace = traceOf(request, names.weightOf);
   const { outputs, loss } = request.write(trace);
   const inputs = trace.g.nodes.filter((x): x is Tensor<"input"> => isOp(x, "input"));
-  const trained = loss === undefined ? [] : inputs.filter((x) => isTrained(x.attrs.name));
+  const trained = loss === undefined ? [] : inputs.filter((x) => isTrained(x.attrs.name, request.view));
   return { g: trace.g, wanted: { outputs, loss, trained } };
 }
 
@@ -106,7 +106,8 @@ export function isAdapterInput(name: string): boolean {
 }
 
 /** Adapters' tensors are the inputs that can have a gradient; scales and gates are numbers of their configs. */
-function isTrained(name: string): boolean {
+function isTrained(name: string, { adapters }: View): boolean {
   const entry = parseEntryInput(name);
-  return entry !== undefined && entry.key !== "gate" && !entry.key.startsWith("scale:");
+  if (entry === undefined || entry.key === "gate" || entry.key.startsWith("scale:")) return false;
+  return !adapters[entry.slot]!.entry(entry.key).frozen;
 }

@@ -252,6 +252,7 @@ export class ModelTrace implements Trace {
       weight,
       bias,
       p: (key: string) => this.entry(slot, `${path}.${key}`),
+      shared: (key: string) => this.entry(slot, key),
       scale: this.#perRow(scaleInput(slot, path)),
       gate: this.#perRow(gateInput(slot)),
       dropout: (x: Tensor, p: number) => this.#drop(`${path}/${slot}`, x, p),

@@ -80,12 +80,21 @@ export function otherBatch(kind: Kind): Inputs {
 /** A small config for every method, by what it can do. */
 export function configFor(method: string, options: Record<string, unknown> = {}): AdapterConfig {
   const found = methods.find((m) => m.name === method)!;
-  return found.create({ ...(found.prompt ? { numVirtualTokens: 3 } : {}), ...options });
+  return found.create({ ...(found.prompt ? { numVirtualTokens: 3 } : SMALL[method]), ...options });
 }
+
+/** Where a method's defaults are too large for the kit's models, or have an effect from the start. */
+const SMALL: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
+  fourierft: { nFrequency: 20, initWeights: true },
+  shira: { r: 2 },
+  vblora: { numVectors: 8, vectorLength: 8 },
+  vera: { r: 8 },
+};
 
 /** Values that are no start: a formula of name and place, so that every adapter does something. */
 export function disturb(adapter: Adapter, factor = 1): void {
   for (const entry of adapter.entries.values()) {
+    if (entry.frozen) continue;
     const h = [...entry.key].reduce((n, c) => n + c.charCodeAt(0), 0) % 101;
     entry.data.forEach((x, i) => {
       entry.data[i] = x + factor * 0.2 * Math.sin(1.3 * i + h);

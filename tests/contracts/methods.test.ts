@@ -112,7 +112,7 @@ describe.each(Object.keys(TASKS) as Kind[])("on %s", (kind) => {
     });
   });
 
-  it.each(methods.filter((m) => m.layers !== undefined).map((m) => m.name))(
+  it.each(methods.filter((m) => m.layers !== undefined && m.name !== "vblora").map((m) => m.name))(
     "a fresh %s equals the base",
     async (method) => {
       const model = new PeftModel(base);
@@ -143,7 +143,7 @@ describe.each(Object.keys(TASKS) as Kind[])("on %s", (kind) => {
     it("refuses NaN where it is told to be safe, and leaves all as it was", async () => {
       const { model } = await adapted(base, configFor(method));
       const adapter = model.activeAdapter;
-      const entry = [...adapter.entries.values()].find((e) => !adapter.replaced.has(e.key))!;
+      const entry = [...adapter.entries.values()].find((e) => !e.frozen && !adapter.replaced.has(e.key))!;
       const good = await logitsOf(model, batch);
       const value = entry.data[0]!;
       entry.data[0] = Number.NaN;

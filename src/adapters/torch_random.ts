@@ -1,0 +1,53 @@
+/**
+ * torch's own random numbers on a CPU, for what Python makes of a seed and does not save.
+ * Reference: aten/src/ATen/core/MT19937RNGEngine.h (the Mersenne twister of Matsumoto and Nishimura, 1998)
+ */
+export class TorchRandom {
+  readonly #state: Uint32Array = new Uint32Array(SIZE);
+  #next = SIZE;
+
+  constructor(seed: number) {
+    const s = this.#state;
+    s[0] = seed;
+    for (let i = 1; i < SIZE; i++) s[i] = Math.imul(1812433253, s[i - 1]! ^ (s[i - 1]! >>> 30)) + i;
+  }
+
+  /** 32 bits. */
+  bits(): number {
+    if (this.#next === SIZE) this.#turn();
+    let y = this.#state[this.#next++]!;
+    y ^= y >>> 11;
+    y ^= (y << 7) & 0x9d2c5680;
+    y ^= (y << 15) & 0xefc60000;
+    return (y ^ (y >>> 18)) >>> 0;
+  }
+
+  /** In [from, to), as `uniform_` in f32. */
+  uniform(data: Float32Array, from: number, to: number): void {
+    const [low, width] = [Math.fround(from), Math.fround(Math.fround(to) - Math.fround(from))];
+    for (let i = 0; i < data.length; i++)
+      data[i] = Math.fround(Math.fround((this.bits() & 0xffffff) / 2 ** 24) * width) + low;
+  }
+
+  /** The first `count` numbers of a shuffle of 0 .. n - 1, as `randperm`. */
+  permutation(n: number, count: number): Float64Array {
+    const all = Float64Array.from({ length: n }, (_, i) => i);
+    for (let i = 0; i < Math.min(count, n - 1); i++) {
+      const other = i + (this.bits() % (n - i));
+      [all[i], all[other]] = [all[other]!, all[i]!];
+    }
+    return all.slice(0, count);
+  }
+
+  #turn(): void {
+    const s = this.#state;
+    for (let i = 0; i < SIZE; i++) {
+      const y = (s[i]! & 0x80000000) | (s[(i + 1) % SIZE]! & 0x7fffffff);
+      s[i] = s[(i + SHIFT) % SIZE]! ^ (y >>> 1) ^ (y & 1 ? 0x9908b0df : 0);
+    }
+    this.#next = 0;
+  }
+}
+
+const SIZE = 624;
+const SHIFT = 397;
