@@ -5,6 +5,7 @@ import { camel } from "./checks.js";
 import { IA3Config, ia3 } from "./ia3.js";
 import { methods } from "./index.js";
 import { LoraConfig, lora } from "./lora.js";
+import type { Method } from "./method.js";
 import { PromptEncoderConfig } from "./p_tuning.js";
 import { PrefixTuningConfig } from "./prefix_tuning.js";
 import { PromptTuningConfig } from "./prompt_tuning.js";
@@ -173,6 +174,33 @@ describe("IA3Config", () => {
   });
 });
 
+describe("methods that cut a layer into parts", () => {
+  const method = (name: string): Method => methods.find((m) => m.name === name)!;
+  it.each<[string, Record<string, unknown>, RegExp]>([
+    ["c3a", { blockSize: 3 }, /blockSize is 3 at a\.q\..*divide 16 and 8\..*blockSize: 1,/],
+    ["c3a", { blockSizePattern: { q: 16 } }, /blockSize is 16 at a\.q\..*divide 8\..*blockSize: 8,/],
+    ["gralora", { r: 6, graloraK: 6 }, /graloraK is 6 at a\.q\..*divide 16 and 8\..*graloraK: 2,/],
+    ["miss", { r: 17 }, /r is 17 at a\.q\..*16 inputs.*r: 16,/],
+    ["miss", { r: 12, initWeights: "bat" }, /r is 12 at a\.q\..*r: 4,/],
+    ["miss", { r: 3, miniR: 6, initWeights: "mini" }, /miniR is 6 at a\.q\..*divide 8\..*miniR: 2,/],
+  ])("refuse sizes that do not fit: %s %j", (name, options, message) => {
+    const { create, layers } = method(name);
+    const c = create(options);
+    expect(() => layers!.linear.parameters(c, site("a.q"))).toThrow(PeftError);
+    expect(() => layers!.linear.parameters(c, site("a.q"))).toThrow(message);
+  });
+
+  it.each<[string, Record<string, unknown>, RegExp]>([
+    ["gralora", { r: 5, graloraK: 2 }, /r is 5 with graloraK: 2.*r: 6/],
+    ["gralora", { excludeModules: ["q"] }, /no option "excludeModules"/],
+    ["hira", { rankPattern: { q: 2 } }, /rankPattern is \{"q":2\}.*rank r/],
+    ["lokr", { rankDropout: 0.1, moduleDropout: 0.1 }, /rankDropout: 0\.1.*moduleDropout: 0\.1/],
+    ["lokr", { initWeights: "gaussian" }, /initWeights is "gaussian".*"lycoris"/],
+  ])("refuse options that do not fit: %s %j", (name, options, message) => {
+    expect(() => method(name).create(options)).toThrow(message);
+  });
+});
+
 describe("prompt methods' configs", () => {
   it.each<[string, () => unknown, RegExp]>([
     ["no virtual tokens", () => new PromptTuningConfig({ numVirtualTokens: 0 }), /numVirtualTokens is 0/],
@@ -212,11 +240,15 @@ describe("prompt methods' configs", () => {
 
 describe.each(methods.map((method) => [method.name, method] as const))("%s", (_, method) => {
   it("reads its own defaults back, and has an option for what it interprets", () => {
-    const options = Object.fromEntries(Object.entries(method.fields).map(([key, v]) => [camel(key), v]));
+    const given = method.name === "adalora" ? { totalStep: 10 } : {}; // has no default in Python either
+    const defaults = Object.fromEntries(Object.entries(method.fields).map(([key, v]) => [camel(key), v]));
+    const options = { ...defaults, ...given };
     const config = method.create(options);
-    expect(config).toEqual(method.create({}));
+    expect(config).toEqual(method.create(given));
     expect(config.peftType).toBe(method.fields.peft_type);
-    for (const key of Object.keys(config)) expect(Object.keys(options)).toContain(key);
+    // Some of Python's configs know no exclude_modules; what selects layers has the field all the same.
+    const own = Object.keys(config).filter((key) => key !== "excludeModules");
+    for (const key of own) expect(Object.keys(options)).toContain(key);
     for (const key of method.floats) expect(method.fields).toHaveProperty(key);
   });
 });

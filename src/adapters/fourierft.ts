@@ -131,7 +131,7 @@ export const fourierft: Method<FourierFTConfig> = {
   layers: {
     select: (c) => c,
     defaults: (roles) => roles.targets,
-    bias: (c) => (c.bias === "fourier_only" ? "lora_only" : c.bias),
+    bias: (c) => c.bias,
     linear,
   },
 };

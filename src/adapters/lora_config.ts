@@ -71,7 +71,7 @@ export const loraFields: Readonly<Record<string, Json>> = {
  * Fields that change what the adapter computes and are not built; configs of other initializations are
  * without effect.
  */
-const unsupported = [
+export const unsupportedLora = [
   "megatron_config",
   "velora_config",
   "alora_invocation_tokens",
@@ -116,7 +116,7 @@ export class LoraConfig extends LayerConfig implements AdapterConfig {
     this.useDora = read.flag("useDora", false);
     this.loraBias = read.flag("loraBias", false);
     this.trainableTokenIndices = read.indices("trainableTokenIndices");
-    read.unsupported(unsupported);
+    read.unsupported(unsupportedLora);
     checkTogether(read, this);
     read.done();
   }

@@ -26,13 +26,13 @@ export interface Selection {
 export type Initial =
   | { readonly kind: "constant"; readonly value: number }
   | { readonly kind: "uniform"; readonly bound: number }
-  | { readonly kind: "normal"; readonly std: number }
+  | { readonly kind: "normal"; readonly std: number; readonly mean?: number }
   /** Orthogonal rows, as torch.nn.init.orthogonal_, times `gain`. */
   | { readonly kind: "orthogonal"; readonly gain: number }
   /** Set by the method's `prepare`, which sees the base's weights. */
   | { readonly kind: "prepared" }
-  /** Made from the config alone (random numbers of its own seed). */
-  | { readonly kind: "made"; readonly make: (data: Float32Array) => void };
+  /** In a way of the method's own. */
+  | { readonly kind: "made"; readonly make: (data: Float32Array, random: () => number) => void };
 
 export interface ParameterSpec {
   /** What follows the layer's path in the file: "lora_A.weight". */
@@ -41,8 +41,11 @@ export interface ParameterSpec {
   readonly initial: Initial;
   /** Axes whose length is free (a rank): it is not part of a compiled graph, so adapters that differ in it share one. */
   readonly free?: readonly number[];
-  /** Never trained: "saved" with the adapter, as floats or whole numbers, or "derived" anew from the config. */
-  readonly frozen?: "saved" | "saved i32" | "derived";
+  /**
+   * Never trained: "saved" with the adapter, as floats or whole numbers, or "derived" anew from the config; "counted": derived, and
+   * among Python's parameters.
+   */
+  readonly frozen?: "saved" | "saved i32" | "derived" | "counted";
 }
 
 export type Site = LinearSite | EmbeddingSite;
@@ -98,6 +101,30 @@ export interface Prepared {
   readonly weight?: Float32Array;
 }
 
+/** A tensor of an adapter: its layer's path, and the parameter's key after a dot. */
+export interface NamedTensor {
+  readonly key: string;
+  readonly shape: readonly number[];
+  readonly data: Float32Array;
+}
+
+/** A trained tensor and its gradient (of the mean loss) in the last step. */
+export interface Graded extends NamedTensor {
+  readonly gradient: Float32Array;
+}
+
+/** Decides after each step which parts of an adapter stay. */
+export interface Allocator {
+  /** After the optimizer's step number `step` (from 1): sets what goes to zero, in place. */
+  update(step: number, tensors: readonly Graded[]): void;
+  /** What stays: `rank_pattern` of Python's config; undefined: all. */
+  readonly pattern: ReadonlyMap<string, readonly boolean[]> | undefined;
+  /** All that it remembers, to be saved and written over in place when a run goes on. */
+  state(): readonly { readonly name: string; readonly data: Float32Array }[];
+  /** A tensor without what went to zero, as it is saved. */
+  shrink(tensor: NamedTensor): NamedTensor;
+}
+
 export interface LayerMethod<C> {
   readonly select: (c: C) => Selection;
   /** Names of default targets, out of the model's own lists of roles. */
@@ -108,8 +135,12 @@ export interface LayerMethod<C> {
   /** Parameters that all adapted layers share; in the file they stand under their keys alone. */
   readonly shared?: (c: C, sites: readonly LinearSite[]) => readonly ParameterSpec[];
   readonly embedding?: SiteMethod<C, EmbeddingSite>;
-  /** "none", "all" or "lora_only": which of the base's biases train too. */
-  readonly bias?: (c: C) => "none" | "all" | "lora_only";
+  /** Which of the base's biases train too: "none", "all", or those of adapted layers ("lora_only" and the like). */
+  readonly bias?: (c: C) => "none" | "all" | `${string}_only`;
+  /** What it adds to a mean loss, a scalar; `layers`: the parameters of each adapted layer by their keys. */
+  readonly penalty?: (g: Graph, layers: readonly ((key: string) => Tensor)[], c: C) => Tensor;
+  /** Takes ranks away while it trains. */
+  readonly allocator?: (c: C, tensors: readonly NamedTensor[]) => Allocator;
   /** Rows of embeddings that train: module name (or undefined: the input embedding) -> token ids. */
   readonly tokens?: (c: C) => ReadonlyMap<string | undefined, readonly number[]> | undefined;
 }

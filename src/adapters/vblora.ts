@@ -7,7 +7,7 @@ import { upright } from "./delta.js";
 import { perRow } from "./gate.js";
 import type { LayerOptions } from "./layer_config.js";
 import { LayerConfig, layerFields } from "./layer_config.js";
-import type { Adapted, AdapterConfig, Json, Merging, Method, ParameterSpec, SiteMethod } from "./method.js";
+import type { Adapted, AdapterConfig, Json, Merging, Method, ParameterSpec } from "./method.js";
 
 /** Options of VB-LoRA. */
 export interface VBLoRAOptions extends LayerOptions {
@@ -140,7 +140,7 @@ export const vblora: Method<VBLoRAConfig> = {
   layers: {
     select: (c) => c,
     defaults: (roles) => roles.targets,
-    bias: (c) => (c.bias === "vblora_only" ? "lora_only" : c.bias),
+    bias: (c) => c.bias,
     linear: { parameters, forward, merge },
     shared,
   },

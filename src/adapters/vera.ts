@@ -148,7 +148,7 @@ export const vera: Method<VeraConfig> = {
   layers: {
     select: (c) => c,
     defaults: (roles) => roles.targets,
-    bias: (c) => (c.bias === "vera_only" ? "lora_only" : c.bias),
+    bias: (c) => c.bias,
     linear,
     shared,
   },

@@ -20,6 +20,8 @@ export class Parameters implements Iterable<Parameter> {
   count = 0;
   /** Grows whenever the tensors may have changed, so that copies elsewhere know. */
   version = 0;
+  /** The gradient of the mean loss that the last step was taken by, where it is asked for. */
+  lastGradient: Float32Array | undefined;
   /** Optimizer steps taken on these tensors: a part of the keys of dropout's random numbers. Checkpoints hold it. */
   step = 0;
 
@@ -42,14 +44,27 @@ export class Parameters implements Iterable<Parameter> {
     return this.gradient.length;
   }
 
-  /** The part of the flat gradient that belongs to parameter `i`, as a view. */
-  gradientOf(i: number): Float32Array {
+  /** The part of a flat gradient (default: the gathered one) that belongs to parameter `i`, as a view. */
+  gradientOf(i: number, gradient: Float32Array = this.gradient): Float32Array {
     const start = this.offsets[i]!;
-    return this.gradient.subarray(start, start + this.list[i]!.data.length);
+    return gradient.subarray(start, start + this.list[i]!.data.length);
+  }
+
+  /** From now on, the gradient of each step is kept until the next one. */
+  keepGradient(): void {
+    this.lastGradient ??= new Float32Array(this.size);
+  }
+
+  /** Says what gradient a step is taken by: the gathered one times `scale` (by clipping). */
+  keep(scale: number): void {
+    const { lastGradient: last, gradient, count } = this;
+    if (last === undefined || count === 0) return;
+    for (let i = 0; i < last.length; i++) last[i] = Math.fround(gradient[i]! / count) * scale;
   }
 
   /** Forgets the gradient, as an optimizer of one's own does after its step. */
   zero(): void {
+    this.keep(1);
     this.gradient.fill(0);
     this.count = 0;
     this.version++;

@@ -1,4 +1,4 @@
-import type { AdapterConfig, Method, ParameterSpec, SiteMethod } from "../adapters/method.js";
+import type { AdapterConfig, Allocator, Method, ParameterSpec, SiteMethod } from "../adapters/method.js";
 import { elements } from "../engine/formats/format.js";
 import { internal } from "../errors.js";
 import type { EmbeddingSite, LinearSite } from "../graph/module.js";
@@ -15,6 +15,8 @@ export interface Entry {
   readonly graphShape: readonly (number | string)[];
   /** It is never trained. */
   readonly frozen: boolean;
+  /** It is among the parameters that Python counts. */
+  readonly counted: boolean;
   /** What it is saved as. */
   readonly dtype: "f32" | "i32";
   /** Made when it is asked for first: counting needs none. */
@@ -24,6 +26,7 @@ export interface Entry {
 /** A tensor to be added: with its values, or with what fills in the first ones (default: zeros). */
 export type NewEntry = Pick<Entry, "key" | "savedKey" | "shape"> & {
   readonly frozen?: boolean;
+  readonly counted?: boolean;
   readonly dtype?: Entry["dtype"];
   readonly graphShape?: Entry["graphShape"];
   readonly data?: Float32Array;
@@ -74,6 +77,7 @@ export class Adapter<C extends AdapterConfig = AdapterConfig> {
   readonly uid: number;
   #structure: string | undefined;
   #parameters: Parameters | undefined;
+  #allocator: Allocator | undefined;
   #version = 0;
   readonly #trainers: Parameters[] = [];
   /** Makers of values, in the order in which random numbers are drawn. */
@@ -88,10 +92,36 @@ export class Adapter<C extends AdapterConfig = AdapterConfig> {
 
   /** The trainable tensors, in a fixed order, with their gradient. */
   get parameters(): Parameters {
-    this.#parameters ??= new Parameters(
-      trainedOf(this).map((e) => ({ name: e.key, shape: e.shape, data: e.data })),
-    );
+    if (this.#parameters === undefined) {
+      this.#parameters = new Parameters(
+        trainedOf(this).map((e) => ({ name: e.key, shape: e.shape, data: e.data })),
+      );
+      if (this.method?.layers?.allocator !== undefined) this.#parameters.keepGradient();
+    }
     return this.#parameters;
+  }
+
+  /** What takes ranks away while it trains; undefined: nothing does. */
+  get allocator(): Allocator | undefined {
+    const make = this.method?.layers?.allocator;
+    if (make !== undefined) this.#allocator ??= make(this.config, trainedOf(this));
+    return this.#allocator;
+  }
+
+  /**
+   * Takes ranks away after the optimizer's step number `step` (from 1), by the gradient that it was taken by. Throws nothing: methods
+   * without ranks to take do nothing.
+   */
+  allocate(step: number): void {
+    const { parameters, allocator } = this;
+    const { lastGradient } = parameters;
+    if (allocator === undefined || lastGradient === undefined) return;
+    const all = parameters.list.map(({ name, shape, data }, i) => {
+      return { key: name, shape, data, gradient: parameters.gradientOf(i, lastGradient) };
+    });
+    const sites = all.filter(({ key }) => this.sites.has(key.slice(0, key.lastIndexOf("."))));
+    allocator.update(step, sites);
+    this.touch();
   }
 
   /** How many numbers are trained. */
@@ -104,7 +134,7 @@ export class Adapter<C extends AdapterConfig = AdapterConfig> {
     const inPlace = new Set(
       [...this.replaced].filter(([name, key]) => isBias(name, key, this.replaced)).map(([, key]) => key),
     );
-    const added = trainedOf(this).filter((e) => !inPlace.has(e.key));
+    const added = [...this.entries.values()].filter((e) => e.counted && !inPlace.has(e.key));
     return added.reduce((n, e) => n + elements(e.shape), 0);
   }
 
@@ -131,6 +161,7 @@ export class Adapter<C extends AdapterConfig = AdapterConfig> {
 
   add(entry: NewEntry): void {
     const { key, savedKey, shape, graphShape = shape, frozen = false, dtype = "f32", data, fill } = entry;
+    const { counted = true } = entry;
     let values = data;
     const make = (): void => {
       values = new Float32Array(elements(shape));
@@ -147,6 +178,7 @@ export class Adapter<C extends AdapterConfig = AdapterConfig> {
       shape,
       graphShape,
       frozen,
+      counted,
       dtype,
       get data() {
         return made();

@@ -8,7 +8,7 @@ import { nodeFiles } from "../hub/files.js";
 import { formatJson, parseJsonWithFloats } from "../hub/json.js";
 import { toCamelName } from "../hub/names.js";
 import { openSafetensors, writeSafetensors } from "../hub/safetensors.js";
-import type { Adapter } from "./adapter.js";
+import type { Adapter, Entry } from "./adapter.js";
 import { modelCard } from "./model_card.js";
 import type { Runtime } from "./runtime.js";
 import { named } from "./targets.js";
@@ -78,6 +78,8 @@ export function formatAdapterConfig(adapter: Adapter): string {
     json[field] = loaded && field in loaded ? loaded[field] : (adapter.json.get(field) ?? own ?? fallback);
   }
   json["inference_mode"] = true;
+  const ranks = adapter.allocator?.pattern;
+  if (ranks !== undefined) json["rank_pattern"] = Object.fromEntries(ranks);
   return formatJson(json, new Set([...method.floats, ...adapter.loadedFloats]));
 }
 
@@ -231,7 +233,7 @@ export async function saveAdapter(
 async function savedTensors(adapter: Adapter, runtime: Runtime): Promise<Map<string, SavedTensor>> {
   const tensors = new Map<string, SavedTensor>();
   for (const entry of adapter.entries.values())
-    if (entry.savedKey !== undefined) tensors.set(entry.savedKey, entry);
+    if (entry.savedKey !== undefined) tensors.set(entry.savedKey, savedForm(adapter, entry));
   const { config } = adapter;
   const targets = adapter.method?.layers?.select(config).targetModules;
   for (const { site } of adapter.sites.values()) {
@@ -254,6 +256,11 @@ async function savedTensors(adapter: Adapter, runtime: Runtime): Promise<Map<str
     tensors.set(`base_model.model.${module}.original_module.${inner}`, original);
   }
   return tensors;
+}
+
+/** Without what went to zero where ranks were taken away. */
+function savedForm({ allocator }: Adapter, entry: Entry): SavedTensor {
+  return allocator === undefined ? entry : allocator.shrink(entry);
 }
 
 function writeTensors(path: string, tensors: ReadonlyMap<string, SavedTensor>): Promise<void> {

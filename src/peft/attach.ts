@@ -138,10 +138,11 @@ function addEntries<C extends AdapterConfig>(
     const saved = path === undefined ? `base_model.${key}` : `base_model.model.${full}`;
     adapter.add({
       key: full,
-      savedKey: frozen === "derived" ? undefined : saved,
+      savedKey: frozen === "derived" || frozen === "counted" ? undefined : saved,
       shape,
       graphShape,
       frozen: frozen !== undefined,
+      counted: frozen === undefined || frozen === "counted",
       dtype: frozen === "saved i32" ? "i32" : "f32",
       fill: (data) => initialize(data, shape, initial, next),
     });
@@ -237,7 +238,7 @@ function addBiases<C extends AdapterConfig>(
     if (!name.endsWith(".bias") || adapter.replaced.has(name)) continue;
     const path = name.slice(0, -".bias".length);
     const adapted = adapter.sites.has(path);
-    if (bias === "lora_only" && !adapted) continue;
+    if (bias !== "all" && !adapted) continue;
     const key = adapted ? `${path}.base_layer.bias` : name;
     adapter.replaced.set(name, key);
     adapter.add({ key, savedKey: `base_model.model.${key}`, shape });

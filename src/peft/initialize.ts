@@ -17,13 +17,13 @@ export function initialize(
       for (let i = 0; i < data.length; i++) data[i] = (2 * uniform(next) - 1) * initial.bound;
       return;
     case "normal":
-      for (let i = 0; i < data.length; i++) data[i] = initial.std * normal(next);
+      for (let i = 0; i < data.length; i++) data[i] = (initial.mean ?? 0) + initial.std * normal(next);
       return;
     case "orthogonal":
       orthogonal(data, shape[0]!, data.length / shape[0]!, initial.gain, next);
       return;
     case "made":
-      initial.make(data);
+      initial.make(data, next);
       return;
     case "prepared":
       return;

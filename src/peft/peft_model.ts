@@ -260,6 +260,14 @@ export class PeftModel<T extends TaskType = TaskType> {
     return parameters;
   }
 
+  /**
+   * AdaLoRA: takes ranks away after the optimizer's step number `globalStep` (from 1); others have nothing to do. The Trainer calls
+   * it by itself. Reference: peft/tuners/adalora/model.py
+   */
+  updateAndAllocate(globalStep: number): void {
+    for (const adapter of this.#activeAdapters()) adapter.allocate(globalStep);
+  }
+
   #activeAdapters(): Adapter[] {
     const names = this.#active.length === 0 ? ["default"] : this.#active;
     return names.map((name) => this.#adapter(name));

@@ -221,6 +221,19 @@ export class ModelTrace implements Trace {
     );
   }
 
+  /** What methods add to a mean loss, where they are on; undefined: nothing, as where rows have adapters of their own. */
+  penalty(): Tensor | undefined {
+    let total: Tensor | undefined;
+    for (const [slot, { method, sites, config }] of this.options.adapters.entries()) {
+      const penalty = method?.layers?.penalty;
+      if (penalty === undefined || this.options.mixed) continue;
+      const layers = [...sites.keys()].map((path) => (key: string) => this.entry(slot, `${path}.${key}`));
+      const own = this.g.mul(penalty(this.g, layers, config), this.g.input(gateInput(slot), []));
+      total = total === undefined ? own : this.g.add(total, own);
+    }
+    return total;
+  }
+
   #adapt<S extends Site>(
     site: S,
     kind: "linear" | "embedding",

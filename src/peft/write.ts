@@ -140,7 +140,10 @@ export function writeLoss(
     trace.options.mixed // scales are per row of the batch there
       ? g.gather(g.rows(logits()), positions)
       : trace.atRows(positions, hidden, (x) => writeHead(spec, trace, x, mask));
-  return { ...loss.write({ g, config: spec.config, logits, logitsAt, mask }), logits };
+  const { sum, count } = loss.write({ g, config: spec.config, logits, logitsAt, mask });
+  const penalty = trace.penalty();
+  const whole = penalty === undefined ? sum : g.add(sum, g.mul(penalty, count));
+  return { sum: whole, count, logits };
 }
 
 export interface StepOptions {

@@ -147,6 +147,7 @@ export class AdamW {
     this.#step += 1;
     const scale =
       maxGradNorm === Number.POSITIVE_INFINITY ? 1 : Math.min(1, f32(maxGradNorm / f32(gradNorm + 1e-6)));
+    parameters.keep(scale);
     let worked = 0;
     for (const [i, p] of parameters.list.entries()) {
       const constants = this.#constants(scale, count, decayOnly(p.name));

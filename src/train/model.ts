@@ -1,5 +1,5 @@
 import type { Batch, TaskType } from "../data/batch.js";
-import type { Parameters } from "../graph/parameters.js";
+import type { Parameter, Parameters } from "../graph/parameters.js";
 import type { PreTrainedModel } from "../peft/base_model.js";
 import { PeftModel } from "../peft/peft_model.js";
 
@@ -14,6 +14,13 @@ export function baseOf(model: TrainableModel): PreTrainedModel {
 export async function parametersOf(model: TrainableModel): Promise<Parameters> {
   if (model instanceof PeftModel) await model.ready();
   return model.trainableParameters();
+}
+
+/** What an adapter that takes ranks away remembers. */
+export function allocationOf(model: TrainableModel): Parameter[] {
+  if (!(model instanceof PeftModel)) return [];
+  const state = model.activeAdapter.allocator?.state() ?? [];
+  return state.map(({ name, data }) => ({ name, shape: [data.length], data }));
 }
 
 export function countsOf(model: TrainableModel): { trainable: number; total: number } {

@@ -53,6 +53,7 @@ const state = ({ parameters, optimizer }: ReturnType<typeof setUp>, step: number
   best: { step, metric: "loss", value: Number.NaN },
   parameters: parameters.list,
   optimizer: optimizer.state(),
+  allocation: [],
 });
 
 const byName = (a: Parameter, b: Parameter): number => (a.name < b.name ? -1 : 1);
@@ -134,7 +135,7 @@ describe("saveState and loadState", () => {
       for (let step = 1; ; step++) {
         data.fill(step);
         await saveState(${JSON.stringify(folder)}, { step, epoch: 0, position: 0, seeds: {}, counters: {},
-          parameters: [{ name: "w", shape: [300000], data }], optimizer: { step, tensors: [] } }, { keep: 1 });
+          parameters: [{ name: "w", shape: [300000], data }], optimizer: { step, tensors: [] }, allocation: [] }, { keep: 1 });
         if (step === 1) console.log("saved");
       }`;
     for (let run = 0; run < 3; run++) {

@@ -22,6 +22,8 @@ export interface TrainingState {
   /** The trainable tensors themselves: an adapter file may hold less (an encoder's output) or be rounded. */
   parameters: readonly Parameter[];
   optimizer: AdamWState;
+  /** What AdaLoRA remembers of the importance of ranks; of others, nothing. */
+  allocation: readonly Parameter[];
 }
 
 export interface SaveOptions {
@@ -149,7 +151,7 @@ async function discard(folder: string, { step, path }: Checkpoint, files: Files)
   await files.remove(doomed);
 }
 
-function tensorsOf({ parameters, optimizer }: TrainingState): Map<string, TensorToWrite> {
+function tensorsOf({ parameters, optimizer, allocation }: TrainingState): Map<string, TensorToWrite> {
   const entry = (prefix: string, { name, shape, data }: Parameter): [string, TensorToWrite] => [
     `${prefix}.${name}`,
     { dtype: "f32", shape, data: fromF32(data, "f32") },
@@ -157,6 +159,7 @@ function tensorsOf({ parameters, optimizer }: TrainingState): Map<string, Tensor
   return new Map([
     ...parameters.map((p) => entry("parameters", p)),
     ...optimizer.tensors.map((p) => entry("optimizer", p)),
+    ...allocation.map((p) => entry("allocation", p)),
   ]);
 }
 
@@ -220,6 +223,7 @@ function parseState(
     ...(isBest(best) ? { best } : {}),
     parameters: under("parameters."),
     optimizer: { step: number("optimizer_step"), tensors: under("optimizer.") },
+    allocation: under("allocation."),
   };
   if (best !== undefined && !isBest(best)) faults.push("best is not { step, metric, value }");
   if (faults.length > 0) throw notAState(path, faults);

@@ -3,7 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { AdaLoraConfig } from "../adapters/adalora.js";
 import { LoraConfig } from "../adapters/lora.js";
+import type { AdapterConfig } from "../adapters/method.js";
 import type { PromptRow } from "../data/row.js";
 import { AutoModelForSeq2SeqLM } from "../peft/auto.js";
 import { getPeftModel, PeftModel } from "../peft/peft_model.js";
@@ -33,10 +35,15 @@ const rows: PromptRow[] = Array.from({ length: 24 }, (_, i) => {
   return { kind: "prompt", at: `row ${i + 1}`, prompt, target: bad ? "no" : "yes" };
 });
 
-async function setUp(dropout = 0.1): Promise<{ model: PeftModel<"SEQ_2_SEQ_LM">; tokenizer: Tokenizer }> {
+const where = { targetModules: ["q", "v"], modulesToSave: ["shared"] };
+const lora = (loraDropout: number): AdapterConfig =>
+  new LoraConfig({ r: 8, loraAlpha: 32, loraDropout, ...where });
+
+async function setUp(
+  dropout = 0.1,
+  config = lora(dropout),
+): Promise<{ model: PeftModel<"SEQ_2_SEQ_LM">; tokenizer: Tokenizer }> {
   const base = await AutoModelForSeq2SeqLM.fromPretrained(kit("t5-text"));
-  const where = { targetModules: ["q", "v"], modulesToSave: ["shared"] };
-  const config = new LoraConfig({ r: 8, loraAlpha: 32, loraDropout: dropout, ...where });
   const model = getPeftModel(base, config);
   open.push(model);
   return { model, tokenizer: await AutoTokenizer.fromPretrained(kit("t5-text")) };
@@ -147,6 +154,41 @@ describe("Trainer", () => {
     expect(steps.map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
     // dropout is on: another stream of random numbers gives other losses
     expect(new Set(losses(whole)).size).toBe(10);
+  });
+
+  it("takes AdaLoRA's ranks away, over a stop too, and saves what is left", async () => {
+    const run = async (more: Partial<TrainerOptions<"SEQ_2_SEQ_LM">>): Promise<PeftModel<"SEQ_2_SEQ_LM">> => {
+      const schedule = { totalStep: 8, initR: 4, targetR: 2, tinit: 1, tfinal: 1 };
+      // the term that keeps vectors orthogonal would be another without those that went
+      const config = new AdaLoraConfig({ ...schedule, orthRegWeight: 0, ...where });
+      const parts = await setUp(0, config);
+      const trainer = new Trainer({ ...parts, train: rows, maxSteps: 8, batchSize: 8, lr: 1e-2, ...more });
+      for await (const event of trainer.run())
+        if (more.saveEvery && event.type === "step" && event.step === 5) break;
+      return parts.model;
+    };
+    const outputDir = join(root, "out");
+    await run({ outputDir, saveEvery: 2 }); // killed after step 5
+    const resumed = await run({ outputDir, resume: true });
+    const straight = await run({});
+    const alive = ({ activeAdapter }: PeftModel): number[] =>
+      [...activeAdapter.entries.values()]
+        .filter(({ key }) => key.endsWith(".lora_E"))
+        .map(({ data }) => data.filter((x) => x !== 0).length);
+    const layers = alive(straight).length;
+    expect(alive(straight).reduce((a, b) => a + b)).toBe(2 * layers);
+    for (const { key, data } of straight.activeAdapter.entries.values())
+      expect(resumed.activeAdapter.entry(key).data).toEqual(data);
+
+    const again = await PeftModel.fromPretrained(resumed.base, outputDir);
+    const shapes = [...again.activeAdapter.entries.values()].flatMap(({ key, shape }) =>
+      key.endsWith(".lora_A") ? [shape[0]!] : [],
+    );
+    expect(shapes).toEqual(alive(resumed));
+    const { tokenizer } = await setUp(0);
+    const loss = async (model: PeftModel<"SEQ_2_SEQ_LM">): Promise<number> =>
+      (await evaluate(model, rows.slice(0, 8), { tokenizer, generate: false })).loss;
+    expect(await loss(again)).toBeCloseTo(await loss(resumed), 5);
   });
 
   it("goes on from the last checkpoint after a kill, and cuts what came after it from the metrics", async () => {

@@ -1,17 +1,17 @@
 import type { Batch } from "../data/batch.js";
 import { batchesOf, padTokenOf } from "../data/batches.js";
-import type { Parameters } from "../graph/parameters.js";
+import type { Parameter, Parameters } from "../graph/parameters.js";
 import { nodeFiles } from "../hub/files.js";
 import { PeftModel } from "../peft/peft_model.js";
 import { AdamW } from "./adamw.js";
 import { BestSoFar } from "./best.js";
 import { evaluateSamples } from "./evaluate.js";
 import type { CheckpointEvent, EvaluationEvent, StepEvent } from "./events.js";
-import { parametersOf, type TrainableModel, tokensOf } from "./model.js";
+import { allocationOf, parametersOf, type TrainableModel, tokensOf } from "./model.js";
 import { lossNotFinite, weightsNotFinite } from "./not_finite.js";
 import type { Plan } from "./plan.js";
 import { rateAt, refuseOtherRun } from "./plan.js";
-import { restoreParameters } from "./restore.js";
+import { restoreParameters, restoreTensors } from "./restore.js";
 import type { RunFolder } from "./run_folder.js";
 import type { TrainingState } from "./saved_state.js";
 import { loadState, saveState } from "./saved_state.js";
@@ -130,6 +130,7 @@ export class TrainingRun {
     this.#optimizer.lr = lr;
     const { gradNorm } = await this.#optimizer.step();
     this.#advance(batches, sum, count, tokens);
+    if (s.model instanceof PeftModel) s.model.updateAndAllocate(this.step);
     this.clock.tick(s.now() - began, tokens);
     return { type: "step", step: this.step, loss: sum / count, lr, gradNorm, ...this.#pace() };
   }
@@ -185,7 +186,7 @@ export class TrainingRun {
     this.isDirty = step > 0;
     const isBest = this.best.take(step, { ...metrics, loss });
     if (isBest && s.keepBest && this.folder === undefined)
-      this.#bestWeights = this.#parameters.list.map(({ data }) => data.slice());
+      this.#bestWeights = this.#learnt.map(({ data }) => data.slice());
     return { type: "evaluation", step, loss, metrics };
   }
 
@@ -209,7 +210,7 @@ export class TrainingRun {
     const { best } = this.best;
     if (best === undefined || best.step === this.step) return true;
     if (this.#bestWeights !== undefined) {
-      for (const [i, { data }] of this.#parameters.list.entries()) data.set(this.#bestWeights[i]!);
+      for (const [i, { data }] of this.#learnt.entries()) data.set(this.#bestWeights[i]!);
       this.#parameters.version++;
       return true;
     }
@@ -222,8 +223,14 @@ export class TrainingRun {
     return false;
   }
 
-  #restore({ parameters, seeds, step }: TrainingState): void {
+  /** What training changes. */
+  get #learnt(): readonly Parameter[] {
+    return [...this.#parameters.list, ...allocationOf(this.settings.model)];
+  }
+
+  #restore({ parameters, allocation, seeds, step }: TrainingState): void {
     restoreParameters(this.#parameters, parameters);
+    restoreTensors(allocationOf(this.settings.model), allocation);
     this.#parameters.step = seeds["dropoutStep"] ?? step;
   }
 
@@ -246,6 +253,7 @@ export class TrainingRun {
       ...(best === undefined ? {} : { best }),
       parameters: this.#parameters.list,
       optimizer: this.#optimizer.state(),
+      allocation: allocationOf(this.settings.model),
     };
   }
 

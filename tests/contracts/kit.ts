@@ -85,7 +85,11 @@ export function configFor(method: string, options: Record<string, unknown> = {})
 
 /** Where a method's defaults are too large for the kit's models, or have an effect from the start. */
 const SMALL: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
+  c3a: { blockSize: 4, initWeights: true },
+  adalora: { totalStep: 10, initR: 4, targetR: 2 },
   fourierft: { nFrequency: 20, initWeights: true },
+  miss: { r: 4 },
+  road: { groupSize: 8 },
   shira: { r: 2 },
   vblora: { numVectors: 8, vectorLength: 8 },
   vera: { r: 8 },

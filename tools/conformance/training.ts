@@ -49,6 +49,7 @@ const OPTIMIZERS: Readonly<Record<"train" | "firm", { steps: number; options: Op
  * is as it was.
  */
 export async function checkTraining(c: Context, model: PeftModel): Promise<void> {
+  if (model.activeAdapter.allocator !== undefined) return checkAllocation(c, model);
   const entries = [...model.activeAdapter.entries.values()];
   const start = entries.map((e) => e.data.slice());
   for (const label of ["train", "firm"] as const) {
@@ -57,6 +58,28 @@ export async function checkTraining(c: Context, model: PeftModel): Promise<void>
     for (const [i, e] of entries.entries()) e.data.set(start[i]!);
     model.activeAdapter.touch();
   }
+}
+
+/** AdaLoRA: a training that takes ranks away, how many are left after each step, and the weights after it. */
+async function checkAllocation(c: Context, model: PeftModel): Promise<void> {
+  const { activeAdapter: adapter } = model;
+  const optimizer = new AdamW(model.trainableParameters(), { lr: 1e-2, eps: 1e-3, weightDecay: 0 });
+  const entries = [...adapter.entries.values()];
+  const start = [...entries, ...adapter.allocator!.state()].map(({ data }) => data.slice());
+  const [losses, ranks]: [number[], number[]] = [[], []];
+  for (let step = 1; step <= 6; step++) {
+    losses.push((await model.forwardBackward(c.batch, lossOption(c.task))).loss);
+    await optimizer.step();
+    model.updateAndAllocate(step);
+    const values = entries.filter(({ key }) => key.endsWith(".lora_E"));
+    ranks.push(values.reduce((n, { data }) => n + data.filter((x) => x !== 0).length, 0));
+  }
+  const numbers = { shape: [losses.length], data: losses };
+  c.checks.push(compare("adalora.losses", numbers, c.expected.get("adalora.losses"), 1e-4));
+  c.checks.push(equal("adalora.ranks", ranks, [...(c.expected.get("adalora.ranks")?.data ?? [])]));
+  checkTrained(c, adapter);
+  for (const [i, { data }] of [...entries, ...adapter.allocator!.state()].entries()) data.set(start[i]!);
+  adapter.touch();
 }
 
 async function train(c: Context, model: PeftModel, label: "train" | "firm"): Promise<void> {

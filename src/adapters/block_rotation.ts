@@ -1,0 +1,75 @@
+import type { Graph } from "../graph/graph.js";
+import type { Tensor } from "../graph/ops.js";
+import type { OptionReader } from "./checks.js";
+
+/**
+ * Block-diagonal matrices, as OFT and BOFT have them: D [blocks, size, size], what a rotation adds to the
+ * identity.
+ */
+
+/** Rows x [..., inDim] times the blocks D [blocks, size, size]; one block stands for all. */
+export function timesBlocks(g: Graph, x: Tensor, d: Tensor): Tensor {
+  const [blocks, size] = d.shape as [number, number, number];
+  if (blocks === 1) {
+    const pieces = [...x.shape.slice(0, -1), (x.shape.at(-1) as number) / size, size];
+    return g.reshape(g.linear(g.reshape(x, pieces), g.squeeze(d, 0), true), x.shape);
+  }
+  const rows = g.rows(x); // [rows, inDim] -> [blocks, rows, size]
+  const cut = g.transpose(g.reshape(rows, [rows.shape[0]!, blocks, size]), [1, 0, 2]);
+  return g.reshape(g.transpose(g.matmul(cut, d), [1, 0, 2]), x.shape);
+}
+
+/** The same blocks the other way round. */
+export function flipped(g: Graph, d: Tensor): Tensor {
+  return g.transpose(d, [0, 2, 1]);
+}
+
+/** D = (I - Q) (I + Q)^-1 - I = -2 Q (I + Q)^-1 of skew-symmetric Q [blocks, size, size]. */
+export function cayley(g: Graph, q: Tensor): Tensor {
+  const size = q.shape.at(-1) as number;
+  const identity = g.constant(
+    Array.from({ length: size * size }, (_, i) => (i % (size + 1) === 0 ? 1 : 0)),
+    [size, size],
+  );
+  const a = g.add(q, identity);
+  const y = inverse(g, g.detach(a));
+  // One step of Newton's: the inverse's gradient without going back through its making.
+  const refined = g.matmul(y, g.sub(g.mul(identity, 2), g.matmul(a, y)));
+  return g.mul(g.matmul(q, refined), -2);
+}
+
+/**
+ * Gauss and Jordan in place, one pivot after the other: A - (A e_k - e_k) (e_k^T A + e_k^T) / A_kk. The
+ * order needs no choice, as the symmetric part of I + Q is I: every pivot is at least 1.
+ */
+function inverse(g: Graph, a: Tensor): Tensor {
+  const size = a.shape.at(-1) as number;
+  let x = a;
+  for (let k = 0; k < size; k++) {
+    const e = Array.from({ length: size }, (_, i) => (i === k ? 1 : 0));
+    const below = g.slice(x, 2, k, k + 1); // [blocks, size, 1]
+    const across = g.slice(x, 1, k, k + 1); // [blocks, 1, size]
+    const column = g.div(g.sub(below, g.constant(e, [size, 1])), g.slice(below, 1, k, k + 1));
+    x = g.sub(x, g.mul(column, g.add(across, g.constant(e, [1, size]))));
+  }
+  return x;
+}
+
+/** A block's size or the number of blocks: one of the two is given, the other is 0. */
+export function readBlocks(
+  read: OptionReader,
+  size: { key: string; byDefault: number },
+  count: { key: string },
+): { size: number; count: number } {
+  const found = {
+    size: read.integer(size.key, { min: 0 }) ?? size.byDefault,
+    count: read.integer(count.key, { min: 0 }) ?? 0,
+  };
+  if ((found.size === 0) === (found.count === 0))
+    read.fault(
+      `${size.key} is ${found.size} and ${count.key} is ${found.count}.`,
+      "their product is a layer's width: one is given, and the other, which follows from it, is 0.",
+      { fix: `${size.key}: ${found.size || size.byDefault}, ${count.key}: 0.` },
+    );
+  return found;
+}

@@ -1,0 +1,157 @@
+import type { LinearSite } from "../graph/module.js";
+import type { Tensor } from "../graph/ops.js";
+import { checkDivides } from "./block_sizes.js";
+import { OptionReader } from "./checks.js";
+import type { DeltaParts } from "./delta.js";
+import { addsToWeight } from "./delta.js";
+import { perRow } from "./gate.js";
+import { kaiming, ZERO } from "./initial.js";
+import type { LayerOptions } from "./layer_config.js";
+import { LayerConfig, layerFields } from "./layer_config.js";
+import type { Adapted, AdapterConfig, Json, Method, ParameterSpec, SiteMethod } from "./method.js";
+
+/** Options of GraLoRA. */
+export interface GraloraOptions extends Omit<LayerOptions, "excludeModules"> {
+  /** The rank, a multiple of graloraK. Default 32. */
+  r?: number | undefined;
+  /** Rank of a plain LoRA beside it. Default 0: none. */
+  hybridR?: number | undefined;
+  /** Scale of the update: alpha / (r + hybridR). Default 64. */
+  alpha?: number | undefined;
+  /** Rate of dropout on the adapter's input in training. Default 0. */
+  graloraDropout?: number | undefined;
+  /** Into how many parts the layer's input and output are cut. Default 2. */
+  graloraK?: number | undefined;
+  /** Python's word for weights stored [in, out]; here it is known from the model, and only recorded. */
+  fanInFanOut?: boolean | undefined;
+  /** Biases of the base that train too. Default "none". */
+  bias?: "none" | "all" | "gralora_only" | undefined;
+  /** Start without effect (default), or at random. */
+  initWeights?: boolean | undefined;
+}
+
+const { exclude_modules: _, ...ownFields } = layerFields("GRALORA");
+const fields: Readonly<Record<string, Json>> = {
+  ...ownFields,
+  r: 32,
+  hybrid_r: 0,
+  alpha: 64,
+  gralora_dropout: 0,
+  gralora_k: 2,
+  fan_in_fan_out: false,
+  bias: "none",
+  init_weights: true,
+};
+
+/** Config of GraLoRA (arXiv 2505.20355). Throws "adapter-config". Reference: peft/tuners/gralora/config.py */
+export class GraloraConfig extends LayerConfig implements AdapterConfig {
+  readonly peftType = "GRALORA";
+  readonly r: number;
+  readonly hybridR: number;
+  readonly alpha: number;
+  readonly graloraDropout: number;
+  readonly graloraK: number;
+  readonly fanInFanOut: boolean;
+  readonly bias: "none" | "all" | "gralora_only";
+  readonly initWeights: boolean;
+
+  constructor(options: GraloraOptions = {}) {
+    const read = new OptionReader("GraloraConfig", options, fields);
+    super(read);
+    this.r = read.integer("r", { min: 1 }) ?? 32;
+    this.hybridR = read.integer("hybridR", { min: 0 }) ?? 0;
+    this.alpha = read.number("alpha") ?? 64;
+    this.graloraDropout = read.rate("graloraDropout");
+    this.graloraK = read.integer("graloraK", { min: 1 }) ?? 2;
+    this.fanInFanOut = read.flag("fanInFanOut", false);
+    this.bias = read.oneOf("bias", ["none", "all", "gralora_only"], "none");
+    this.initWeights = read.flag("initWeights", true);
+    if (this.graloraK > 0 && this.r % this.graloraK !== 0) {
+      read.fault(
+        `r is ${this.r} with graloraK: ${this.graloraK}.`,
+        "every part of the input gives each part of the output an equal share of the rank.",
+        { fix: `r: ${Math.ceil(this.r / this.graloraK) * this.graloraK}.` },
+      );
+    }
+    read.done();
+  }
+}
+
+function parameters(c: GraloraConfig, site: LinearSite): ParameterSpec[] {
+  const { r, hybridR, graloraK: k } = c;
+  const { inDim, outDim } = site;
+  checkDivides(site, { option: "graloraK", count: k });
+  const b = (rank: number): ParameterSpec["initial"] => (c.initWeights ? ZERO : kaiming(rank));
+  const own: ParameterSpec[] = [
+    { key: "gralora_A", shape: [k, inDim / k, r], initial: kaiming(inDim / k) },
+    { key: "gralora_B", shape: [k, r, outDim / k], initial: b(r) },
+  ];
+  if (hybridR === 0) return own;
+  return [
+    ...own,
+    { key: "gralora_A_general.weight", shape: [hybridR, inDim], initial: kaiming(inDim), free: [0] },
+    { key: "gralora_B_general.weight", shape: [outDim, hybridR], initial: b(hybridR), free: [1] },
+  ];
+}
+
+/**
+ * Blocks of D from part i of the input to part j of the output, by s = r / k of the rank:
+ * D[j, i] = (A[i, :, s of j] B[j, s of i, :])^T.
+ */
+function delta({ g, p, site }: DeltaParts, c: GraloraConfig): Tensor {
+  const { graloraK: k, r } = c;
+  const [i, o, s] = [site.inDim / k, site.outDim / k, r / k];
+  const a = g.transpose(g.reshape(p("gralora_A"), [k, i, k, s]), [2, 0, 1, 3]); // [to, from, in / k, s]
+  const b = g.reshape(p("gralora_B"), [k, k, s, o]); // [to, from, s, out / k]
+  const blocks = g.matmul(b, a, { transA: true, transB: true }); // [to, from, out / k, in / k]
+  const d = g.reshape(g.transpose(blocks, [0, 2, 1, 3]), [site.outDim, site.inDim]);
+  if (c.hybridR === 0) return d;
+  return g.add(d, g.matmul(p("gralora_B_general.weight"), p("gralora_A_general.weight")));
+}
+
+/** The same without a matrix of the weight's size. x [..., in] -> [..., out] */
+function change({ g, p, site }: Adapted<LinearSite>, x: Tensor, c: GraloraConfig): Tensor {
+  const { graloraK: k, r } = c;
+  const rows = g.rows(x);
+  const n = rows.shape[0]!;
+  const parts = g.transpose(g.reshape(rows, [n, k, site.inDim / k]), [1, 0, 2]); // [from, rows, in / k]
+  const low = g.reshape(g.matmul(parts, p("gralora_A")), [k, n, k, r / k]); // [from, rows, to, s]
+  const mixed = g.reshape(g.transpose(low, [2, 1, 0, 3]), [k, n, r]); // [to, rows, r]
+  const high = g.transpose(g.matmul(mixed, p("gralora_B")), [1, 0, 2]); // [rows, to, out / k]
+  const y = g.reshape(high, [...x.shape.slice(0, -1), site.outDim]);
+  if (c.hybridR === 0) return y;
+  return g.add(y, g.linear(g.linear(x, p("gralora_A_general.weight")), p("gralora_B_general.weight")));
+}
+
+function forward(a: Adapted<LinearSite>, x: Tensor, c: GraloraConfig): Tensor {
+  const { g } = a;
+  const y = change(a, a.dropout(x, c.graloraDropout), c);
+  return g.add(a.next(x), g.mul(y, perRow(g, a.scale, y)));
+}
+
+const linear: SiteMethod<GraloraConfig, LinearSite> = {
+  parameters,
+  ...addsToWeight(delta),
+  forward,
+  scale: (c) => c.alpha / (c.r + c.hybridR),
+  structure: (c) => `dropout ${c.graloraDropout}`,
+};
+
+/**
+ * Low-rank updates of k x k blocks that share their factors. arXiv 2505.20355.
+ * Where there is a plain LoRA beside it, both see the same dropped input; Python drops twice.
+ * Reference: peft/tuners/gralora/layer.py
+ */
+export const gralora: Method<GraloraConfig> = {
+  peftType: "GRALORA",
+  name: "gralora",
+  fields,
+  floats: ["gralora_dropout"],
+  create: (options) => new GraloraConfig(options as GraloraOptions),
+  layers: {
+    select: (c) => c,
+    defaults: (roles) => roles.targets,
+    linear,
+    bias: (c) => c.bias,
+  },
+};

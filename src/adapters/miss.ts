@@ -1,0 +1,143 @@
+import { PeftError } from "../errors.js";
+import type { Graph } from "../graph/graph.js";
+import type { LinearSite } from "../graph/module.js";
+import type { Tensor } from "../graph/ops.js";
+import { checkDivides } from "./block_sizes.js";
+import { OptionReader } from "./checks.js";
+import type { DeltaParts } from "./delta.js";
+import { addsToWeight } from "./delta.js";
+import { perRow } from "./gate.js";
+import { readStart } from "./init_weights.js";
+import { kaiming, ZERO } from "./initial.js";
+import type { LayerOptions } from "./layer_config.js";
+import { LayerConfig, layerFields } from "./layer_config.js";
+import type { Adapted, AdapterConfig, Json, Method, ParameterSpec, SiteMethod } from "./method.js";
+
+/** Options of MiSS. */
+export interface MissOptions extends LayerOptions {
+  /** Every r-th input shares its weights; with "bat", the size of blocks. Default 64. */
+  r?: number | undefined;
+  /** Rate of dropout on the adapter's input in training; not with "bat". Default 0. */
+  missDropout?: number | undefined;
+  /** With "mini": every miniR-th output shares its weights. Default 1. */
+  miniR?: number | undefined;
+  /** Start without effect (default), or at random; "bat" and "mini" are other forms of the update. */
+  initWeights?: boolean | "bat" | "mini" | undefined;
+  /** Biases of the base that train too. Default "none". */
+  bias?: "none" | "all" | "MiSS_only" | undefined;
+}
+
+const fields: Readonly<Record<string, Json>> = {
+  ...layerFields("MISS"),
+  r: 64,
+  miss_dropout: 0,
+  mini_r: 1,
+  init_weights: true,
+  bias: "none",
+};
+
+/** Config of MiSS (arXiv 2409.15371). Throws "adapter-config". Reference: peft/tuners/miss/config.py */
+export class MissConfig extends LayerConfig implements AdapterConfig {
+  readonly peftType = "MISS";
+  readonly r: number;
+  readonly missDropout: number;
+  readonly miniR: number;
+  readonly initWeights: boolean | "bat" | "mini";
+  readonly bias: "none" | "all" | "MiSS_only";
+
+  constructor(options: MissOptions = {}) {
+    const read = new OptionReader("MissConfig", options, fields);
+    super(read);
+    this.r = read.integer("r", { min: 1 }) ?? 64;
+    this.missDropout = read.rate("missDropout");
+    this.miniR = read.integer("miniR", { min: 1 }) ?? 1;
+    this.initWeights = readStart(read, ["bat", "mini"]);
+    this.bias = read.oneOf("bias", ["none", "all", "MiSS_only"], "none");
+    read.done();
+  }
+}
+
+function parameters({ r, miniR, initWeights }: MissConfig, site: LinearSite): ParameterSpec[] {
+  const { path, inDim, outDim } = site;
+  if (r > inDim) {
+    throw new PeftError("adapter-config", {
+      what: `r is ${r} at ${path}.`,
+      why: `the layer has ${inDim} inputs, and every r-th of them shares its weights.`,
+      fix: `r: ${inDim}, or leave ${path} out of targetModules.`,
+    });
+  }
+  const block = (shape: number[], initial = ZERO): ParameterSpec[] => [{ key: "miss_block", shape, initial }];
+  if (initWeights === "bat") {
+    checkDivides(site, { option: "r", count: r });
+    return block([outDim / r, r, r]);
+  }
+  if (initWeights === "mini") {
+    checkDivides(site, { option: "miniR", count: miniR, sizes: [outDim] });
+    return block([r, miniR]);
+  }
+  return block([r, outDim], initWeights ? ZERO : kaiming(outDim));
+}
+
+/** x along its last axis over and over. [..., n] -> [..., times n] */
+function repeated(g: Graph, x: Tensor, times: number): Tensor {
+  const [before, n] = [x.shape.slice(0, -1), x.shape.at(-1) as number];
+  return g.reshape(g.expand(g.unsqueeze(x, -2), [...before, times, n]), [...before, times * n]);
+}
+
+/** The block [r, out], whose rows repeat along the inputs. */
+function shards({ g, site, p }: Pick<DeltaParts, "g" | "site" | "p">, c: MissConfig): Tensor {
+  const block = p("miss_block");
+  return c.initWeights === "mini" ? repeated(g, block, site.outDim / c.miniR) : block;
+}
+
+/**
+ * D[:, i] = block[i mod r]; with "bat", for W and D in blocks [r, r] at row o and column i,
+ * D[o, i] = W[o, i] block[o] + block[o].
+ */
+function delta(parts: DeltaParts, c: MissConfig): Tensor {
+  const { g, site, p } = parts;
+  const [{ inDim, outDim }, { r }] = [site, c];
+  if (c.initWeights === "bat") {
+    const block = g.unsqueeze(p("miss_block"), 1); // [out / r, 1, r, r]
+    const w = g.transpose(g.reshape(parts.weight(), [outDim / r, r, inDim / r, r]), [0, 2, 1, 3]);
+    const d = g.add(g.matmul(w, block), block); // [out / r, in / r, r, r]
+    return g.reshape(g.transpose(d, [0, 2, 1, 3]), [outDim, inDim]);
+  }
+  const upright = g.transpose(shards(parts, c), [1, 0]); // [out, r]
+  return g.slice(repeated(g, upright, Math.ceil(inDim / r)), 1, 0, inDim);
+}
+
+const added = addsToWeight(delta);
+
+/** Every r-th input is added up: no matrix of the weight's size is needed. */
+function forward(a: Adapted<LinearSite>, x: Tensor, c: MissConfig): Tensor {
+  if (c.initWeights === "bat") return added.forward(a, x, c);
+  const { g, site } = a;
+  const parts = Math.ceil(site.inDim / c.r);
+  const padded = g.pad(a.dropout(x, c.missDropout), x.shape.length - 1, 0, parts * c.r - site.inDim);
+  const sums = g.sum(g.reshape(padded, [...x.shape.slice(0, -1), parts, c.r]), -2); // [..., r]
+  const y = g.linear(g.mul(sums, perRow(g, a.scale, sums)), shards(a, c), true);
+  return g.add(a.next(x), y);
+}
+
+const linear: SiteMethod<MissConfig, LinearSite> = {
+  parameters,
+  ...added,
+  forward,
+  structure: (c) => `${c.initWeights} dropout ${c.missDropout}`,
+};
+
+/** Weights that inputs share. arXiv 2409.15371. Reference: peft/tuners/miss/layer.py */
+export const miss: Method<MissConfig> = {
+  peftType: "MISS",
+  name: "miss",
+  fields,
+  floats: ["miss_dropout"],
+  create: (options) => new MissConfig(options as MissOptions),
+  layers: {
+    select: (c) => c,
+    defaults: (roles) => roles.targets,
+    linear,
+    bias: (c) => c.bias,
+  },
+};

@@ -1,0 +1,155 @@
+import type { Graph } from "../graph/graph.js";
+import type { LinearSite } from "../graph/module.js";
+import type { Tensor } from "../graph/ops.js";
+import type { TaskType } from "../task.js";
+import { checkDivides } from "./block_sizes.js";
+import { OptionReader } from "./checks.js";
+import { perRow } from "./gate.js";
+import { ONE, ZERO } from "./initial.js";
+import type { Adapted, AdapterConfig, Json, Merging, Method, ParameterSpec, SiteMethod } from "./method.js";
+import type { TargetOptions } from "./selection.js";
+import { readTargets } from "./selection.js";
+import type { CommonOptions } from "./shared_options.js";
+import { commonFields, readCommon } from "./shared_options.js";
+
+/** Angles and scales: one of each for a pair, one for each element, or two for each element. */
+export type RoadVariant = "road_1" | "road_2" | "road_4";
+
+/** Options of RoAd. */
+export interface RoadOptions extends CommonOptions, Pick<TargetOptions, "targetModules"> {
+  /** How many angles and scales: half as many as outputs ("road_1", default), as many, or twice as many. */
+  variant?: RoadVariant | undefined;
+  /** Outputs are paired within groups, the first half with the second. It divides outDim. Default 64. */
+  groupSize?: number | undefined;
+  /** Start without effect (default), or at random. */
+  initWeights?: boolean | undefined;
+}
+
+const fields: Readonly<Record<string, Json>> = {
+  ...commonFields("ROAD"),
+  variant: "road_1",
+  group_size: 64,
+  init_weights: true,
+  target_modules: null,
+};
+
+/** Config of RoAd (arXiv 2409.00119). Throws "adapter-config". Reference: peft/tuners/road/config.py */
+export class RoadConfig implements AdapterConfig {
+  readonly peftType = "ROAD";
+  readonly taskType: TaskType | undefined;
+  readonly baseModelNameOrPath: string | undefined;
+  readonly revision: string | undefined;
+  readonly modulesToSave: readonly string[] | undefined;
+  readonly targetModules: string | readonly string[] | undefined;
+  readonly variant: RoadVariant;
+  readonly groupSize: number;
+  readonly initWeights: boolean;
+
+  constructor(options: RoadOptions = {}) {
+    const read = new OptionReader("RoadConfig", options, fields);
+    const common = readCommon(read);
+    this.taskType = common.taskType;
+    this.baseModelNameOrPath = common.baseModelNameOrPath;
+    this.revision = common.revision;
+    this.modulesToSave = common.modulesToSave;
+    this.targetModules = readTargets(read).targetModules;
+    this.variant = read.oneOf("variant", ["road_1", "road_2", "road_4"], "road_1");
+    this.groupSize = read.integer("groupSize", { min: 2 }) ?? 64;
+    this.initWeights = read.flag("initWeights", true);
+    if (this.groupSize % 2 !== 0)
+      read.fault(`groupSize is ${this.groupSize}.`, "a group's first half is paired with its second.", {
+        fix: `groupSize: ${this.groupSize + 1}, or another even number.`,
+      });
+    read.done();
+  }
+}
+
+function parameters({ variant, groupSize, initWeights }: RoadConfig, site: LinearSite): ParameterSpec[] {
+  const { outDim } = site;
+  checkDivides(site, { option: "groupSize", count: groupSize, sizes: [outDim] });
+  const shape = [{ road_1: outDim / 2, road_2: outDim, road_4: outDim * 2 }[variant]];
+  return [
+    { key: "road_theta", shape, initial: initWeights ? ZERO : { kind: "normal", std: 0.5 } },
+    { key: "road_alpha", shape, initial: initWeights ? ONE : { kind: "normal", mean: 1, std: 0.5 } },
+  ];
+}
+
+/**
+ * What multiplies an output, and what its partner in the pair: alpha cos(theta) and alpha sin(theta),
+ * [outDim].
+ */
+function factors(
+  { g, p, site: { outDim } }: Pick<Adapted<LinearSite>, "g" | "p" | "site">,
+  { variant, groupSize }: RoadConfig,
+): { own: Tensor; other: Tensor } {
+  const [theta, alpha] = [p("road_theta"), p("road_alpha")];
+  if (variant === "road_4") {
+    const cut = (x: Tensor, half: 0 | 1): Tensor => {
+      const halves = g.reshape(x, [outDim / groupSize, 2, groupSize]);
+      return g.reshape(g.slice(halves, 1, half, half + 1), [outDim]);
+    };
+    const own = g.mul(cut(alpha, 0), g.cos(cut(theta, 0)));
+    return { own, other: g.mul(cut(alpha, 1), g.sin(cut(theta, 1))) };
+  }
+  const half = groupSize / 2;
+  const spread = (x: Tensor): Tensor => {
+    if (variant === "road_2") return x;
+    const pairs = g.reshape(x, [outDim / groupSize, 1, half]);
+    return g.reshape(g.expand(pairs, [outDim / groupSize, 2, half]), [outDim]);
+  };
+  const own = g.mul(alpha, g.cos(theta));
+  return { own: spread(own), other: spread(g.mul(alpha, g.sin(theta))) };
+}
+
+/** Each output's partner, turned by a right angle: a group's halves (y1, y2) -> (-y2, y1). */
+function quarterTurn(g: Graph, y: Tensor, groupSize: number): Tensor {
+  const before = y.shape.slice(0, -1);
+  const half = groupSize / 2;
+  const halves = g.reshape(y, [...before, (y.shape.at(-1) as number) / groupSize, 2, half]);
+  const [first, second] = g.split(halves, -2, [1, 1]) as [Tensor, Tensor];
+  return g.reshape(g.concat([g.neg(second), first], -2), y.shape);
+}
+
+/** y' = y o alpha cos(theta) + turned(y) o alpha sin(theta), y = W x + b */
+function forward(a: Adapted<LinearSite>, x: Tensor, c: RoadConfig): Tensor {
+  const { g } = a;
+  const { own, other } = factors(a, c);
+  const y = a.next(x);
+  const gate = perRow(g, a.gate, y);
+  const kept = g.mul(y, g.add(g.mul(g.sub(own, 1), gate), 1));
+  return g.add(kept, g.mul(quarterTurn(g, y, c.groupSize), g.mul(other, gate)));
+}
+
+/** R W and R b: what R does to an output, done to the columns of W and to b. */
+function merge(m: Merging<LinearSite>, c: RoadConfig): { weight: Tensor; bias?: Tensor } {
+  const { g, site, bias } = m;
+  const { own, other } = factors(m, c);
+  const turn = (y: Tensor): Tensor => g.add(g.mul(y, own), g.mul(quarterTurn(g, y, c.groupSize), other));
+  const swap = (x: Tensor): Tensor => (site.transposed ? x : g.transpose(x, [1, 0]));
+  const weight = swap(turn(swap(m.weight))); // [inDim, outDim] inside
+  return bias === undefined ? { weight } : { weight, bias: turn(bias) };
+}
+
+const linear: SiteMethod<RoadConfig, LinearSite> = {
+  parameters,
+  forward,
+  merge,
+  structure: (c) => `${c.variant} ${c.groupSize}`,
+};
+
+/**
+ * Turns and scales outputs in pairs. arXiv 2409.00119.
+ * Reference: peft/tuners/road/layer.py
+ */
+export const road: Method<RoadConfig> = {
+  peftType: "ROAD",
+  name: "road",
+  fields,
+  floats: [],
+  create: (options) => new RoadConfig(options as RoadOptions),
+  layers: {
+    select: (c) => c,
+    defaults: (roles) => roles.targets,
+    linear,
+  },
+};
