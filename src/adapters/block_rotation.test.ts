@@ -38,7 +38,7 @@ function outputs(
   const shape = transposed ? [inDim, outDim] : [outDim, inDim];
   const feeds: Record<string, Value> = { w: wave(shape), b: wave([outDim]), x: wave([2, 3, inDim]) };
   const p: Record<string, Tensor> = {};
-  for (const { key, shape } of layers!.linear.parameters(config, site)) {
+  for (const { key, shape } of layers!.linear!.parameters(config, site)) {
     p[key] = g.input(key, shape);
     feeds[key] = set?.(key, [...shape]) ?? wave([...shape], 0.4);
   }
@@ -51,8 +51,8 @@ function outputs(
   const all = { g, site, p: (key: string) => p[key]!, scale: one };
   const given = { ...all, weight: () => weight, bias: () => bias, gate: one };
   const next = (rows: Tensor): Tensor => g.add(g.linear(rows, weight, transposed), bias);
-  const y = layers!.linear.forward({ ...given, next } as unknown as Adapted<LinearSite>, x, config);
-  const merged = layers!.linear.merge!({ ...all, weight, bias } as unknown as Merging<LinearSite>, config);
+  const y = layers!.linear!.forward({ ...given, next } as unknown as Adapted<LinearSite>, x, config);
+  const merged = layers!.linear!.merge!({ ...all, weight, bias } as unknown as Merging<LinearSite>, config);
   const plain = g.add(g.linear(x, merged.weight, transposed), merged.bias ?? bias);
   const [a, b] = evaluate(g, [y, plain], feeds) as [Value, Value];
   return { x: feeds.x!, y: a, merged: b };
@@ -145,7 +145,7 @@ it("mixes with each factor of BOFT blocks twice as far apart", () => {
       transposed: false,
     };
     const c = boft.create(options);
-    const shapes = boft.layers!.linear.parameters(c, site);
+    const shapes = boft.layers!.linear!.parameters(c, site);
     const feeds = Object.fromEntries(shapes.map(({ key, shape }) => [key, set(key, [...shape])]));
     const identity = g.constant(
       Array.from({ length: 64 }, (_, i) => (i % 9 === 0 ? 1 : 0)),
@@ -153,7 +153,7 @@ it("mixes with each factor of BOFT blocks twice as far apart", () => {
     );
     const p = (key: string): Tensor => g.input(key, feeds[key]!.shape);
     const m = { g, site, p, weight: identity, bias: undefined } as unknown as Merging<LinearSite>;
-    const [turned] = evaluate(g, [boft.layers!.linear.merge!(m, c).weight], feeds) as [Value];
+    const [turned] = evaluate(g, [boft.layers!.linear!.merge!(m, c).weight], feeds) as [Value];
     return Array.from({ length: 8 }, (_, i) => i).filter((i) => Math.abs(turned.data[9 * i]! - 1) > 1e-9);
   };
   expect([0, 1, 2].map(moved)).toEqual([
@@ -169,7 +169,7 @@ describe("sizes", () => {
   });
   const shape = (method: unknown, options: Record<string, unknown>, site: LinearSite): readonly number[] => {
     const { create, layers } = method as Method;
-    return layers!.linear.parameters(create(options), site)[0]!.shape;
+    return layers!.linear!.parameters(create(options), site)[0]!.shape;
   };
 
   it.each<[Record<string, unknown>, number, number[]]>([
@@ -221,7 +221,7 @@ it("starts HRA in pairs of reflections where r is even", () => {
   const start = (options: Record<string, unknown>): Float32Array | undefined => {
     let n = 0;
     const random = (): number => (n = (n * 1664525 + 1013904223) >>> 0);
-    const [{ shape, initial }] = hra.layers!.linear.parameters(hra.create(options), site) as [ParameterSpec];
+    const [{ shape, initial }] = hra.layers!.linear!.parameters(hra.create(options), site) as [ParameterSpec];
     const u = new Float32Array(shape[0]! * shape[1]!);
     if (initial.kind !== "made") return undefined;
     initial.make(u, random);

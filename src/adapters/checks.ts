@@ -109,6 +109,10 @@ export class OptionReader {
   }
 
   /** Token ids, or token ids by module name. */
+  ids(key: string): readonly number[] | undefined {
+    return this.#typed(key, "a list of token ids", isIndices);
+  }
+
   indices(key: string): readonly number[] | Readonly<Record<string, readonly number[]>> | undefined {
     return this.#typed(
       key,

@@ -92,9 +92,9 @@ describe("LoraConfig", () => {
 
 describe("patterns", () => {
   const scale = (options: ConstructorParameters<typeof LoraConfig>[0], path: string): number =>
-    lora.layers!.linear.scale!(new LoraConfig(options), site(path));
+    lora.layers!.linear!.scale!(new LoraConfig(options), site(path));
   const rank = (options: ConstructorParameters<typeof LoraConfig>[0], path: string): number =>
-    lora.layers!.linear.parameters(new LoraConfig(options), site(path))[0]!.shape[0]!;
+    lora.layers!.linear!.parameters(new LoraConfig(options), site(path))[0]!.shape[0]!;
 
   it("match a name's end at a dot, as Python's get_pattern_key", () => {
     const options = { r: 8, rankPattern: { q_proj: 2, "layers\\.1\\.\\w+": 4 } };
@@ -116,7 +116,7 @@ describe("patterns", () => {
 it("LoRA starts as Python starts it", () => {
   const start = (initLoraWeights: boolean | "gaussian"): unknown[] =>
     lora
-      .layers!.linear.parameters(new LoraConfig({ r: 4, initLoraWeights }), site("x"))
+      .layers!.linear!.parameters(new LoraConfig({ r: 4, initLoraWeights }), site("x"))
       .map((s) => s.initial);
   const zero = { kind: "constant", value: 0 };
   expect(start(true)).toEqual([{ kind: "uniform", bound: 1 / 4 }, zero]);
@@ -160,7 +160,7 @@ describe("IA3Config", () => {
 
   it("knows feed-forward layers by their ending or a pattern", () => {
     const shape = (feedforwardModules: string | string[], path: string): readonly number[] =>
-      ia3.layers!.linear.parameters(new IA3Config({ feedforwardModules }), site(path))[0]!.shape;
+      ia3.layers!.linear!.parameters(new IA3Config({ feedforwardModules }), site(path))[0]!.shape;
     expect(shape(["output.dense"], "layer.0.attention.output.dense")).toEqual([1, 16]);
     expect(shape(["output.dense"], "layer.0.dense")).toEqual([8, 1]);
     expect(shape(".*wo", "a.wo")).toEqual([1, 16]);
@@ -186,8 +186,8 @@ describe("methods that cut a layer into parts", () => {
   ])("refuse sizes that do not fit: %s %j", (name, options, message) => {
     const { create, layers } = method(name);
     const c = create(options);
-    expect(() => layers!.linear.parameters(c, site("a.q"))).toThrow(PeftError);
-    expect(() => layers!.linear.parameters(c, site("a.q"))).toThrow(message);
+    expect(() => layers!.linear!.parameters(c, site("a.q"))).toThrow(PeftError);
+    expect(() => layers!.linear!.parameters(c, site("a.q"))).toThrow(message);
   });
 
   it.each<[string, Record<string, unknown>, RegExp]>([

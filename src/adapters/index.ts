@@ -8,6 +8,7 @@ import { gralora } from "./gralora.js";
 import { hira } from "./hira.js";
 import { hra } from "./hra.js";
 import { ia3 } from "./ia3.js";
+import { lnTuning } from "./ln_tuning.js";
 import { loha } from "./loha.js";
 import { lokr } from "./lokr.js";
 import { lora } from "./lora.js";
@@ -19,6 +20,7 @@ import { prefixTuning } from "./prefix_tuning.js";
 import { promptTuning } from "./prompt_tuning.js";
 import { road } from "./road.js";
 import { shira } from "./shira.js";
+import { trainableTokens } from "./trainable_tokens.js";
 import { vblora } from "./vblora.js";
 import { vera } from "./vera.js";
 
@@ -40,6 +42,8 @@ export type { HRAOptions } from "./hra.js";
 export { HRAConfig } from "./hra.js";
 export type { IA3Options } from "./ia3.js";
 export { IA3Config } from "./ia3.js";
+export type { LNTuningOptions } from "./ln_tuning.js";
+export { LNTuningConfig } from "./ln_tuning.js";
 export type { LoHaOptions } from "./loha.js";
 export { LoHaConfig } from "./loha.js";
 export type { LoKrOptions } from "./lokr.js";
@@ -60,6 +64,8 @@ export type { RoadOptions } from "./road.js";
 export { RoadConfig } from "./road.js";
 export type { ShiraOptions } from "./shira.js";
 export { ShiraConfig } from "./shira.js";
+export type { TrainableTokensOptions } from "./trainable_tokens.js";
+export { TrainableTokensConfig } from "./trainable_tokens.js";
 export type { VBLoRAOptions } from "./vblora.js";
 export { VBLoRAConfig } from "./vblora.js";
 export type { VeraOptions } from "./vera.js";
@@ -76,6 +82,7 @@ export const methods: readonly Method[] = [
   hira,
   hra,
   ia3,
+  lnTuning,
   loha,
   lokr,
   lora,
@@ -86,6 +93,7 @@ export const methods: readonly Method[] = [
   promptTuning,
   road,
   shira,
+  trainableTokens,
   vblora,
   vera,
 ] as unknown as readonly Method[];

@@ -131,7 +131,10 @@ export interface LayerMethod<C> {
   readonly defaults: (roles: LayerLists) => readonly string[] | undefined;
   /** Methods that divide their targets fill in the rest of their config from the model's lists. */
   readonly resolve?: (c: C, roles: LayerLists) => C;
-  readonly linear: SiteMethod<C, LinearSite>;
+  /** What it does at linear layers; absent: it adapts none. */
+  readonly linear?: SiteMethod<C, LinearSite>;
+  /** The selection is of norms instead, which train whole: what follows their path in the file. */
+  readonly copies?: string;
   /** Parameters that all adapted layers share; in the file they stand under their keys alone. */
   readonly shared?: (c: C, sites: readonly LinearSite[]) => readonly ParameterSpec[];
   readonly embedding?: SiteMethod<C, EmbeddingSite>;
@@ -143,11 +146,14 @@ export interface LayerMethod<C> {
   readonly allocator?: (c: C, tensors: readonly NamedTensor[]) => Allocator;
   /** Rows of embeddings that train: module name (or undefined: the input embedding) -> token ids. */
   readonly tokens?: (c: C) => ReadonlyMap<string | undefined, readonly number[]> | undefined;
+  /** What follows the embedding's path in the file. Default: as LoRA has it. */
+  readonly tokensKey?: string;
 }
 
 /** The model's layer lists, as its file states them. */
 export interface LayerLists {
   readonly targets: readonly string[] | undefined;
+  readonly norms?: readonly string[] | undefined;
   readonly scaled?:
     | { readonly targets: readonly string[]; readonly feedforward: readonly string[] }
     | undefined;

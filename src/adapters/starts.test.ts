@@ -29,7 +29,7 @@ const weight = Float32Array.from(starts.weight.data);
 
 function prepare(options: LoraOptions, transposed = false): Prepared {
   const stored = transposed ? transposeOf(weight, OUT, IN) : weight;
-  return lora.layers!.linear.prepare!(new LoraConfig(options), site(transposed), stored, random(0))!;
+  return lora.layers!.linear!.prepare!(new LoraConfig(options), site(transposed), stored, random(0))!;
 }
 
 /** B A [out, in] */
@@ -80,7 +80,7 @@ it("PiSSA shares the singular values evenly: rows of A and columns of B are of o
 it("orthogonal: B A is zero though neither is, and the elements' deviation is 1/10 of a row's share", () => {
   const big: LinearSite = { ...site(), inDim: 2000, outDim: 2000 };
   const c = new LoraConfig({ r: 8, initLoraWeights: "orthogonal" });
-  const { parameters, weight: left } = lora.layers!.linear.prepare!(c, big, new Float32Array(0), random(1))!;
+  const { parameters, weight: left } = lora.layers!.linear!.prepare!(c, big, new Float32Array(0), random(1))!;
   expect(left).toBeUndefined();
   for (const key of ["lora_A.weight", "lora_B.weight"]) {
     const x = parameters[key]!;
@@ -141,7 +141,7 @@ it("a rank above the weight's directions is refused by name", () => {
 it("nothing is prepared where a start needs no weight", () => {
   for (const initLoraWeights of [true, false, "gaussian"] as const) {
     expect(prepare({ initLoraWeights })).toBeUndefined();
-    const specs = lora.layers!.linear.parameters(new LoraConfig({ initLoraWeights }), site());
+    const specs = lora.layers!.linear!.parameters(new LoraConfig({ initLoraWeights }), site());
     expect(specs.every((spec) => spec.initial.kind !== "prepared")).toBe(true);
   }
 });

@@ -196,6 +196,7 @@ export const bart: Architecture<BartConfig> = {
   prefix: "model",
   roles: {
     targets: ["q_proj", "v_proj"],
+    norms: ["self_attn_layer_norm", "encoder_attn_layer_norm", "final_layer_norm"],
     scaled: { targets: ["q_proj", "v_proj", "fc2"], feedforward: ["fc2"] },
   },
   parse: (json) => readConfig(json, read),

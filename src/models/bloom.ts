@@ -106,6 +106,7 @@ export const bloom: Architecture<BloomConfig> = {
   prefix: "transformer",
   roles: {
     targets: ["query_key_value"],
+    norms: ["input_layernorm", "post_attention_layernorm", "ln_f"],
     scaled: { targets: ["query_key_value", "mlp.dense_4h_to_h"], feedforward: ["mlp.dense_4h_to_h"] },
   },
   parse: (json) => readConfig(json, read),

@@ -142,6 +142,7 @@ export const falcon: Architecture<FalconConfig> = {
   prefix: "transformer",
   roles: {
     targets: ["query_key_value"],
+    norms: ["input_layernorm", "post_attention_layernorm", "ln_f"],
     scaled: { targets: ["query_key_value", "dense_4h_to_h"], feedforward: ["dense_4h_to_h"] },
   },
   parse: (json) => readConfig(json, read),

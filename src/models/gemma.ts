@@ -31,6 +31,7 @@ export const gemma: Architecture<LlamaConfig> = {
   defaultTokens: { bos_token_id: 2, eos_token_id: 1, pad_token_id: 0 },
   roles: {
     targets: ["q_proj", "v_proj"],
+    norms: ["input_layernorm", "post_attention_layernorm", "norm"],
     scaled: { targets: ["q_proj", "v_proj", "down_proj"], feedforward: ["down_proj"] },
   },
   parse: (json) =>

@@ -50,6 +50,13 @@ export const gemma2: Architecture<LlamaConfig> = {
   defaultTokens: { bos_token_id: 2, eos_token_id: 1, pad_token_id: 0 },
   roles: {
     targets: ["q_proj", "v_proj"],
+    norms: [
+      "input_layernorm",
+      "post_attention_layernorm",
+      "pre_feedforward_layernorm",
+      "post_feedforward_layernorm",
+      "norm",
+    ],
     scaled: { targets: ["q_proj", "v_proj", "down_proj"], feedforward: ["down_proj"] },
   },
   parse: (json) => readConfig(json, (f) => readGemma2(f, 2, { score: 50, logit: 30 })),

@@ -105,6 +105,7 @@ export const gpt2: Architecture<Gpt2Config> = {
   prefix: "transformer",
   roles: {
     targets: ["c_attn"],
+    norms: ["ln_1", "ln_2", "ln_f"],
     scaled: { targets: ["c_attn", "mlp.c_proj"], feedforward: ["mlp.c_proj"] },
   },
   parse: (json) => readConfig(json, read),

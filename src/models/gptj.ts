@@ -115,6 +115,7 @@ export const gptj: Architecture<GptjConfig> = {
   prefix: "transformer",
   roles: {
     targets: ["q_proj", "v_proj"],
+    norms: ["ln_1", "ln_f"],
     scaled: { targets: ["q_proj", "v_proj", "fc_out"], feedforward: ["fc_out"] },
   },
   parse: (json) => readConfig(json, read),

@@ -175,6 +175,7 @@ export const llama: Architecture<LlamaConfig> = {
   prefix: "model",
   roles: {
     targets: ["q_proj", "v_proj"],
+    norms: ["input_layernorm", "post_attention_layernorm", "norm"],
     scaled: { targets: ["k_proj", "v_proj", "down_proj"], feedforward: ["down_proj"] },
   },
   parse: (json) => readConfig(json, readLlama),

@@ -8,6 +8,10 @@ export const mt5: Architecture<T5Config> = {
   ...t5,
   modelTypes: ["mt5"],
   defaultTokens: { eos_token_id: 1, pad_token_id: 0, decoder_start_token_id: 0 },
-  roles: { targets: ["q", "v"], scaled: { targets: ["k", "v", "wi_1"], feedforward: [] } },
+  roles: {
+    targets: ["q", "v"],
+    norms: ["layer_norm", "final_layer_norm"],
+    scaled: { targets: ["k", "v", "wi_1"], feedforward: [] },
+  },
   parse: (json) => readConfig({ feed_forward_proj: "gated-gelu", ...json }, (f) => readT5(f, false)),
 };

@@ -109,6 +109,7 @@ export const phi: Architecture<PhiConfig> = {
   prefix: "model",
   roles: {
     targets: ["q_proj", "v_proj", "fc1", "fc2"],
+    norms: ["input_layernorm", "final_layernorm"],
     scaled: { targets: ["q_proj", "v_proj", "fc2"], feedforward: ["fc2"] },
   },
   parse: (json) => readConfig(json, read),

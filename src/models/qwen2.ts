@@ -29,6 +29,7 @@ export const qwen2: Architecture<LlamaConfig> = {
   defaultTokens: {},
   roles: {
     targets: ["q_proj", "v_proj"],
+    norms: ["post_attention_layernorm"],
     scaled: { targets: ["q_proj", "v_proj", "down_proj"], feedforward: ["down_proj"] },
   },
   parse: (json) =>

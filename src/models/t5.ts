@@ -214,7 +214,11 @@ export const t5: Architecture<T5Config> = {
   modelTypes: ["t5"],
   defaultTokens: { eos_token_id: 1, pad_token_id: 0 },
   prefix: "",
-  roles: { targets: ["q", "v"], scaled: { targets: ["k", "v", "wo"], feedforward: ["wo"] } },
+  roles: {
+    targets: ["q", "v"],
+    norms: ["layer_norm", "final_layer_norm"],
+    scaled: { targets: ["k", "v", "wo"], feedforward: ["wo"] },
+  },
   parse: (json) => readConfig(json, (f) => readT5(f, true)),
   checkpoint: { rename: [[/^(?:encoder|decoder)\.embed_tokens\.weight$/, "shared.weight"]] },
   tie: ["lm_head.weight", "shared.weight"],

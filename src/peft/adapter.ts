@@ -131,10 +131,7 @@ export class Adapter<C extends AdapterConfig = AdapterConfig> {
 
   /** Tensors beside the base's own: trained biases are the base's, in place. */
   get addedSize(): number {
-    const inPlace = new Set(
-      [...this.replaced].filter(([name, key]) => isBias(name, key, this.replaced)).map(([, key]) => key),
-    );
-    const added = [...this.entries.values()].filter((e) => e.counted && !inPlace.has(e.key));
+    const added = [...this.entries.values()].filter((e) => e.counted);
     return added.reduce((n, e) => n + elements(e.shape), 0);
   }
 
@@ -232,11 +229,6 @@ export function parametersOf(adapters: readonly Adapter[]): Parameters {
 
 function trainedOf({ entries }: Pick<Adapter, "entries">): Entry[] {
   return [...entries.values()].filter((e) => !e.frozen);
-}
-
-/** A bias that trains alone, not as part of a whole module. */
-function isBias(name: string, key: string, replaced: ReadonlyMap<string, string>): boolean {
-  return name.endsWith(".bias") && (key !== name || !replaced.has(name.replace(/bias$/, "weight")));
 }
 
 let uids = 0;

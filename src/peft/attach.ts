@@ -5,7 +5,7 @@ import { random } from "../random.js";
 import { Adapter } from "./adapter.js";
 import { initialize } from "./initialize.js";
 import type { Runtime } from "./runtime.js";
-import { matchTargets, named, refuseAbsent, trainsWhole } from "./targets.js";
+import { matchNorms, matchTargets, named, refuseAbsent, trainsWhole } from "./targets.js";
 import type { Inventory } from "./trace.js";
 import type { ModelSpec } from "./write.js";
 
@@ -73,6 +73,11 @@ function recordJson<C extends AdapterConfig>(adapter: Adapter<C>, spec: ModelSpe
   if (targets === undefined && method?.layers !== undefined)
     adapter.json.set("target_modules", method.layers.defaults(spec.architecture.roles));
   if (targets === "all-linear") adapter.json.set("target_modules", adapted);
+  const copies = method?.layers?.copies;
+  if (targets === undefined && copies !== undefined) {
+    const norms = [...adapter.replaced].filter(([, key]) => key.includes(copies));
+    adapter.json.set("target_modules", [...new Set(norms.map(([name]) => name.split(".").at(-2)!))]);
+  }
   const transposed = [...adapter.sites.values()].map((s) => s.kind === "linear" && s.site.transposed).at(-1);
   if (transposed !== undefined && "fan_in_fan_out" in (method?.fields ?? {}))
     adapter.json.set("fan_in_fan_out", transposed);
@@ -95,13 +100,17 @@ function addLayers<C extends AdapterConfig>(
   fromFile: boolean,
 ): string[] {
   const { config } = adapter;
-  const matched = matchTargets(
-    spec,
-    inventory,
-    layers.select(config),
-    layers.defaults(spec.architecture.roles),
-    [...(config.modulesToSave ?? []), ...(spec.task === "SEQ_CLS" ? taskModules(spec.task) : [])],
-  );
+  for (const [module, ids] of layers.tokens?.(config) ?? [])
+    addTokens(adapter, module, ids, inventory, layers.tokensKey);
+  const { linear, copies } = layers;
+  const [selection, defaults] = [layers.select(config), layers.defaults(spec.architecture.roles)];
+  if (copies !== undefined)
+    addCopies(adapter, copies, inventory, matchNorms(spec, inventory, selection, defaults));
+  if (linear === undefined) return [];
+  const matched = matchTargets(spec, inventory, selection, defaults, [
+    ...(config.modulesToSave ?? []),
+    ...(spec.task === "SEQ_CLS" ? taskModules(spec.task) : []),
+  ]);
   if (matched.embeddings.length > 0 && layers.embedding === undefined)
     throw new PeftError("adapter-targets", {
       what: `${adapter.method!.peftType} cannot adapt ${matched.embeddings.map((e) => e.path).join(", ")}.`,
@@ -114,12 +123,11 @@ function addLayers<C extends AdapterConfig>(
     addEntries(adapter, site.path, specs, next);
   }
   for (const site of matched.linears) {
-    const specs = layers.linear.parameters(config, site);
-    adapter.sites.set(site.path, { kind: "linear", site, method: layers.linear, specs });
+    const specs = linear.parameters(config, site);
+    adapter.sites.set(site.path, { kind: "linear", site, method: linear, specs });
     addEntries(adapter, site.path, specs, next);
   }
   addEntries(adapter, undefined, layers.shared?.(config, matched.linears) ?? [], next);
-  for (const [module, ids] of layers.tokens?.(config) ?? []) addTokens(adapter, module, ids, inventory);
   if (matched.unmatched.length === 0) return [];
   if (!fromFile) refuseAbsent(spec, inventory, matched.unmatched);
   return [`targetModules ${JSON.stringify(matched.unmatched)} match no layer; the others of the list do.`];
@@ -154,6 +162,7 @@ function addTokens<C extends AdapterConfig>(
   module: string | undefined,
   ids: readonly number[],
   inventory: Inventory,
+  ending = "token_adapter.trainable_tokens_delta",
 ): void {
   const site = [...inventory.embeddings.values()].find((e) => module === undefined || named(e.path, module));
   const beyond = ids.filter((id) => site !== undefined && (id < 0 || id >= site.vocab));
@@ -166,7 +175,7 @@ function addTokens<C extends AdapterConfig>(
           : `the embedding ${site.path} has ${site.vocab} rows.`,
       fix: "name an embedding that exists and ids below its size.",
     });
-  const key = `${site.path}.token_adapter.trainable_tokens_delta`;
+  const key = `${site.path}.${ending}`;
   adapter.tokens.set(site.path, { ids, entry: key });
   adapter.add({ key, savedKey: `base_model.model.${key}`, shape: [ids.length, site.dim] });
 }
@@ -202,6 +211,22 @@ function ownWeights(inventory: Inventory): Map<string, { shape: readonly number[
 function places(name: string): string[] {
   const parts = name.split(".");
   return parts.slice(1).map((_, i) => parts.slice(0, parts.length - 1 - i).join("."));
+}
+
+/** Norms that train whole, under names of their own. */
+function addCopies<C extends AdapterConfig>(
+  adapter: Adapter<C>,
+  ending: string,
+  inventory: Inventory,
+  norms: ReadonlySet<string>,
+): void {
+  for (const [name, shape] of inventory.weights) {
+    const at = name.lastIndexOf(".");
+    if (!norms.has(name.slice(0, at))) continue;
+    const key = `${name.slice(0, at)}.${ending}${name.slice(at)}`;
+    adapter.replaced.set(name, key);
+    adapter.add({ key, savedKey: `base_model.model.${key}`, shape });
+  }
 }
 
 /** Whole modules that train: the adapter has tensors of its own in their place. */
@@ -241,7 +266,8 @@ function addBiases<C extends AdapterConfig>(
     if (bias !== "all" && !adapted) continue;
     const key = adapted ? `${path}.base_layer.bias` : name;
     adapter.replaced.set(name, key);
-    adapter.add({ key, savedKey: `base_model.model.${key}`, shape });
+    // in the base's place: Python counts it among the base's own
+    adapter.add({ key, savedKey: `base_model.model.${key}`, shape, counted: false });
   }
 }
 

@@ -87,6 +87,29 @@ export function matchTargets(
   return { linears, embeddings, unmatched };
 }
 
+/**
+ * Paths of the norms that a selection means: modules with weights that are neither linear layers nor embeddings; all of them where
+ * neither it nor the architecture names any. Throws "adapter-targets" where there are none.
+ */
+export function matchNorms(
+  spec: ModelSpec,
+  { weights, linears, embeddings }: Inventory,
+  selection: Selection,
+  defaults: readonly string[] | undefined,
+): ReadonlySet<string> {
+  const modules = new Set([...weights.keys()].map((name) => name.slice(0, name.lastIndexOf("."))));
+  const norms = [...modules].filter((path) => !linears.has(path) && !embeddings.has(path));
+  const targets = selection.targetModules ?? defaults ?? norms.map(lastPart);
+  const found = norms.filter((path) => isSelected(path, selection, targets));
+  if (found.length > 0) return new Set(found);
+  const there = [...new Set(norms.map(lastPart))];
+  throw new PeftError("adapter-targets", {
+    what: `No norm matches ${JSON.stringify(targets)}.`,
+    why: `this ${spec.config.modelType} checkpoint names its norms ${there.join(", ")}.`,
+    fix: `targetModules: ${JSON.stringify(there)}.`,
+  });
+}
+
 function withoutModules(inventory: Inventory, modules: readonly string[]): Inventory {
   if (modules.length === 0) return inventory;
   const rest = <T>(sites: ReadonlyMap<string, T>): Map<string, T> =>

@@ -91,6 +91,7 @@ const SMALL: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   miss: { r: 4 },
   road: { groupSize: 8 },
   shira: { r: 2 },
+  "trainable-tokens": { tokenIndices: [5, 9, 40] },
   vblora: { numVectors: 8, vectorLength: 8 },
   vera: { r: 8 },
 };

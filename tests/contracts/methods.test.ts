@@ -21,7 +21,9 @@ import {
   temporaryFolder,
 } from "./kit.js";
 
-const mergeable = methods.filter((m) => m.layers?.linear.merge !== undefined).map((m) => m.name);
+const mergeable = methods
+  .filter(({ layers }) => layers !== undefined && (layers.linear === undefined || layers.linear.merge))
+  .map((m) => m.name);
 
 // What every method promises on every kind of model. A new method is here by being in the index.
 describe.each(Object.keys(TASKS) as Kind[])("on %s", (kind) => {
