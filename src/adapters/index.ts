@@ -18,6 +18,7 @@ import { oft } from "./oft.js";
 import { pTuning } from "./p_tuning.js";
 import { prefixTuning } from "./prefix_tuning.js";
 import { promptTuning } from "./prompt_tuning.js";
+import { randlora } from "./randlora.js";
 import { road } from "./road.js";
 import { shira } from "./shira.js";
 import { trainableTokens } from "./trainable_tokens.js";
@@ -60,6 +61,8 @@ export type { PrefixTuningOptions } from "./prefix_tuning.js";
 export { PrefixTuningConfig } from "./prefix_tuning.js";
 export type { PromptTuningOptions } from "./prompt_tuning.js";
 export { PromptTuningConfig } from "./prompt_tuning.js";
+export type { RandLoraOptions } from "./randlora.js";
+export { RandLoraConfig } from "./randlora.js";
 export type { RoadOptions } from "./road.js";
 export { RoadConfig } from "./road.js";
 export type { ShiraOptions } from "./shira.js";
@@ -91,6 +94,7 @@ export const methods: readonly Method[] = [
   pTuning,
   prefixTuning,
   promptTuning,
+  randlora,
   road,
   shira,
   trainableTokens,

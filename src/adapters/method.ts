@@ -86,6 +86,8 @@ export interface Merging<S extends Site> {
 /** What a method does at one kind of place. `x` is the layer's input: activations, or token ids. */
 export interface SiteMethod<C, S extends Site> {
   readonly parameters: (c: C, site: S) => readonly ParameterSpec[];
+  /** Shared tensors that the file holds for each layer as well. */
+  readonly copies?: readonly string[];
   readonly forward: (a: Adapted<S>, x: Tensor, c: C) => Tensor;
   readonly scale?: (c: C, site: S) => number;
   /** The weight (and bias) that does without the adapter what the layer did with it. */

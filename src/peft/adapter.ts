@@ -31,6 +31,8 @@ export type NewEntry = Pick<Entry, "key" | "savedKey" | "shape"> & {
   readonly graphShape?: Entry["graphShape"];
   readonly data?: Float32Array;
   readonly fill?: (data: Float32Array) => void;
+  /** The key of another tensor whose values it has. */
+  readonly sameAs?: string;
 };
 
 export interface AdaptedLinear<C> {
@@ -158,14 +160,15 @@ export class Adapter<C extends AdapterConfig = AdapterConfig> {
 
   add(entry: NewEntry): void {
     const { key, savedKey, shape, graphShape = shape, frozen = false, dtype = "f32", data, fill } = entry;
-    const { counted = true } = entry;
+    const { counted = true, sameAs } = entry;
     let values = data;
     const make = (): void => {
       values = new Float32Array(elements(shape));
       fill?.(values);
     };
-    if (values === undefined) this.#unmade.push(make);
+    if (values === undefined && sameAs === undefined) this.#unmade.push(make);
     const made = (): Float32Array => {
+      if (sameAs !== undefined) return this.entry(sameAs).data;
       if (values === undefined) for (const next of this.#unmade.splice(0)) next();
       return values!;
     };

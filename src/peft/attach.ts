@@ -128,6 +128,13 @@ function addLayers<C extends AdapterConfig>(
     addEntries(adapter, site.path, specs, next);
   }
   addEntries(adapter, undefined, layers.shared?.(config, matched.linears) ?? [], next);
+  for (const { path } of matched.linears)
+    for (const key of linear.copies ?? []) {
+      const { shape } = adapter.entry(key);
+      const full = `${path}.${key}`;
+      const saved = `base_model.model.${full}`;
+      adapter.add({ key: full, savedKey: saved, shape, frozen: true, counted: false, sameAs: key });
+    }
   if (matched.unmatched.length === 0) return [];
   if (!fromFile) refuseAbsent(spec, inventory, matched.unmatched);
   return [`targetModules ${JSON.stringify(matched.unmatched)} match no layer; the others of the list do.`];
