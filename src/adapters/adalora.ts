@@ -13,7 +13,7 @@ import { RankAllocator } from "./rank_allocator.js";
 
 /** Options of AdaLoRA. */
 export interface AdaLoraOptions extends LayerOptions {
-  /** Steps of the whole training. Must be given. */
+  /** Steps of the whole training. Left out: the Trainer says how many it takes. */
   totalStep?: number | undefined;
   /** The rank at the start. Default 12. */
   initR?: number | undefined;
@@ -65,7 +65,7 @@ const fields: Readonly<Record<string, Json>> = {
 /** Config of AdaLoRA (arXiv 2303.10512). Throws "adapter-config". Reference: peft/tuners/adalora/config.py */
 export class AdaLoraConfig extends LayerConfig implements AdapterConfig {
   readonly peftType = "ADALORA";
-  readonly totalStep: number;
+  readonly totalStep: number | undefined;
   readonly initR: number;
   readonly targetR: number;
   readonly tinit: number;
@@ -84,7 +84,7 @@ export class AdaLoraConfig extends LayerConfig implements AdapterConfig {
   constructor(options: AdaLoraOptions = {}) {
     const read = new OptionReader("AdaLoraConfig", options, fields);
     super(read);
-    this.totalStep = read.integer("totalStep", { min: 1 }) ?? 0;
+    this.totalStep = read.integer("totalStep", { min: 1 });
     this.initR = read.integer("initR", { min: 1 }) ?? 12;
     this.targetR = read.integer("targetR", { min: 1 }) ?? 8;
     this.tinit = read.integer("tinit", { min: 0 }) ?? 0;
@@ -110,11 +110,7 @@ function checkSchedule(
   read: OptionReader,
   { totalStep, tinit, tfinal, initR, targetR }: AdaLoraConfig,
 ): void {
-  if (totalStep === 0)
-    read.fault("totalStep is not given.", "ranks are taken away over the whole training.", {
-      fix: "totalStep: how many steps the optimizer will take.",
-    });
-  else if (tinit >= totalStep - tfinal)
+  if (totalStep !== undefined && tinit >= totalStep - tfinal)
     read.fault(
       `tinit is ${tinit}, tfinal ${tfinal} and totalStep ${totalStep}.`,
       "no step is left in which ranks change.",

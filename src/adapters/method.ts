@@ -117,7 +117,9 @@ export interface Graded extends NamedTensor {
 
 /** Decides after each step which parts of an adapter stay. */
 export interface Allocator {
-  /** After the optimizer's step number `step` (from 1): sets what goes to zero, in place. */
+  /** Says how many steps will be taken, where the config does not. Returns how many. Throws "adapter-config" for too few. */
+  plan(totalSteps: number): number;
+  /** After the optimizer's step number `step` (from 1): sets what goes to zero, in place. Throws "adapter-config" without a plan. */
   update(step: number, tensors: readonly Graded[]): void;
   /** What stays: `rank_pattern` of Python's config; undefined: all. */
   readonly pattern: ReadonlyMap<string, readonly boolean[]> | undefined;

@@ -1,3 +1,4 @@
+import { PeftError } from "../errors.js";
 import type { Allocator, Graded, NamedTensor } from "./method.js";
 
 /** AdaLoRA's schedule: of importance and of how many singular values stay. */
@@ -6,7 +7,8 @@ export interface RankSchedule {
   readonly tinit: number;
   readonly tfinal: number;
   readonly deltaT: number;
-  readonly totalStep: number;
+  /** undefined: `plan` says it. */
+  readonly totalStep: number | undefined;
   readonly beta1: number;
   readonly beta2: number;
   /** What stayed in a former training, by keys of singular values. */
@@ -21,6 +23,7 @@ const f32 = Math.fround;
  */
 export class RankAllocator implements Allocator {
   readonly #c: RankSchedule;
+  #totalStep: number | undefined;
   readonly #sensitivity: Tensors;
   readonly #uncertainty: Tensors;
   /** Of each layer's singular values, [r, 1]: 1 stays, 0 is zero. */
@@ -28,14 +31,36 @@ export class RankAllocator implements Allocator {
 
   constructor(schedule: RankSchedule, tensors: readonly NamedTensor[]) {
     this.#c = schedule;
+    this.#totalStep = schedule.totalStep;
     this.#sensitivity = new Map(tensors.map(({ key, data }) => [key, new Float32Array(data.length)]));
     this.#uncertainty = new Map(tensors.map(({ key, data }) => [key, new Float32Array(data.length)]));
     const values = tensors.filter(({ key }) => key.endsWith(VALUES));
     this.#kept = new Map(values.map(({ key, data }) => [key, new Float32Array(data.length).fill(1)]));
   }
 
+  plan(totalStep: number): number {
+    const { tinit, tfinal } = this.#c;
+    this.#totalStep = this.#c.totalStep ?? totalStep;
+    if (tinit < this.#totalStep - tfinal) return this.#totalStep;
+    throw new PeftError("adapter-config", {
+      what: `tinit is ${tinit}, tfinal ${tfinal}, and the training takes ${this.#totalStep} steps.`,
+      why: "no step is left in which ranks change.",
+      fix: "less of tinit and tfinal, or more steps.",
+    });
+  }
+
+  /** The step after which ranks stay. */
+  get #last(): number {
+    if (this.#totalStep !== undefined) return this.#totalStep - this.#c.tfinal;
+    throw new PeftError("adapter-config", {
+      what: "totalStep is not given.",
+      why: "ranks are taken away over the whole training, and only the Trainer knows how long that is.",
+      fix: "new AdaLoraConfig({ totalStep: how many steps the optimizer will take, ... }).",
+    });
+  }
+
   update(step: number, tensors: readonly Graded[]): void {
-    const last = this.#c.totalStep - this.#c.tfinal;
+    const last = this.#last;
     if (step < last) this.#observe(tensors);
     const budget = this.#budget(step);
     if (budget !== undefined) this.#choose(tensors, budget);
@@ -93,10 +118,10 @@ export class RankAllocator implements Allocator {
 
   /** Singular values that stay after a step: fewer by a cubic schedule; undefined: this step changes none. */
   #budget(step: number): number | undefined {
-    const { targetR, tinit, tfinal, deltaT, totalStep } = this.#c;
+    const { targetR, tinit, deltaT } = this.#c;
     const first = [...this.#kept.values()].reduce((n, all) => n + all.length, 0);
     const target = targetR * this.#kept.size;
-    const last = totalStep - tfinal;
+    const last = this.#last;
     if (step <= tinit || step > last || (step < last && step % deltaT !== 0)) return undefined;
     const left = 1 - (step - tinit) / (last - tinit);
     return Math.trunc((first - target) * left ** 3 + target);

@@ -1,8 +1,11 @@
 import { type AdapterConfig, type Method, methods, PeftError } from "../index.js";
 import { flagOf, type Option, type OptionGroup, type OptionKind, type Settings } from "./options.js";
 
-/** Fields that every method has and that are said elsewhere: by the model, the task, or where an adapter is loaded. */
-const elsewhere = new Set(["taskType", "baseModelNameOrPath", "revision", "inferenceMode"]);
+/**
+ * Fields that are said elsewhere: by the model, the task, or where an adapter is loaded; and OFT's eps, which is only recorded and would
+ * be taken for the optimizer's.
+ */
+const elsewhere = new Set(["taskType", "baseModelNameOrPath", "revision", "inferenceMode", "eps"]);
 
 /**
  * What a config class says that a field takes, in its own words: it is asked by giving it NaN, which no field takes.
@@ -50,12 +53,24 @@ function methodOptions(): MethodOption[] {
       const words = elsewhere.has(key) ? undefined : wordsFor(method, key);
       if (words === undefined) continue;
       const known = found.get(key);
-      const option = known ?? describe(key, words, byDefault[key]);
-      found.set(key, { ...option, methods: [...(known?.methods ?? []), method.name] });
+      const option = describe(key, words, byDefault[key]);
+      const both = known === undefined ? option : merged(known, option);
+      found.set(key, { ...both, methods: [...(known?.methods ?? []), method.name] });
     }
   }
   return [...found.values()];
 }
+
+/** What two methods say of an option of one name. */
+function merged(a: Option, b: Option): Option {
+  if (a.kind === "json") return b; // which singular values AdaLoRA left, where others have ranks by name
+  const sameKind = a.kind === b.kind;
+  if (sameKind && a.help === b.help && a.otherwise === b.otherwise && a.byDefault === b.byDefault) return a;
+  const help = sameKind && a.help === b.help ? a.help : `${a.help.replace(BY_METHOD, "")}${BY_METHOD}`;
+  return { key: a.key, kind: sameKind ? a.kind : "value", help, otherwise: "as the method has it" };
+}
+
+const BY_METHOD = ", or as the method has it";
 
 /** The default is shown only: the config class fills it in. Flags that are on by default are told by it. */
 function describe(key: string, words: string, value: unknown): Option {
@@ -70,7 +85,8 @@ function describe(key: string, words: string, value: unknown): Option {
 export function methodGroups(): OptionGroup[] {
   const titles = new Map<string, Option[]>();
   for (const { methods: names, ...option } of methodOptions()) {
-    const title = `Options of --method ${names.join(", ")}`;
+    const isMost = names.length > methods.length / 3;
+    const title = isMost ? "Options of most methods" : `Options of --method ${names.join(", ")}`;
     titles.set(title, [...(titles.get(title) ?? []), option]);
   }
   return [...titles].map(([title, options]) => ({ title, options }));
@@ -91,11 +107,12 @@ export function methodConfig(settings: Settings): AdapterConfig {
   const options = methodOptions();
   const foreign = options.filter((o) => settings.isGiven(o.key) && !o.methods.includes(method.name));
   if (foreign.length > 0) {
+    const having = foreign[0]!.methods;
     const says = foreign.map((o) => `${flagOf(o)} is an option of ${o.methods.join(", ")}.`);
     throw new PeftError("option", {
       what: `The method ${method.name} has no option ${foreign.map(flagOf).join(", ")}.`,
       why: says.join(" "),
-      fix: `leave it out, or choose --method ${foreign[0]!.methods[0]}.`,
+      fix: `leave it out, or choose --method ${having.includes("lora") ? "lora" : having[0]}.`,
     });
   }
   return method.create(settings.pickGiven(options.map((o) => o.key)));

@@ -110,10 +110,12 @@ export class Adapter<C extends AdapterConfig = AdapterConfig> {
     return this.#allocator;
   }
 
-  /**
-   * Takes ranks away after the optimizer's step number `step` (from 1), by the gradient that it was taken by. Throws nothing: methods
-   * without ranks to take do nothing.
-   */
+  /** Says how many steps a training takes, to a method whose config may leave that open. Throws "adapter-config" for too few. */
+  planSteps(totalSteps: number): void {
+    if (this.allocator !== undefined) this.json.set("total_step", this.allocator.plan(totalSteps));
+  }
+
+  /** Takes ranks away after the optimizer's step number `step` (from 1), by its gradient. Methods without ranks do nothing. */
   allocate(step: number): void {
     const { parameters, allocator } = this;
     const { lastGradient } = parameters;

@@ -56,6 +56,7 @@ export class TrainingRun {
     this.best = new BestSoFar(s.bestMetric, s.earlyStopping);
     this.clock = new StepClock(s.now);
     this.#parameters = parameters;
+    if (s.model instanceof PeftModel) s.model.activeAdapter.planSteps(plan.totalSteps);
     this.#optimizer = new AdamW(parameters, { lr, betas, eps, weightDecay, maxGradNorm });
     this.#kept = folder === undefined ? [] : [folder.checkpoints];
   }
