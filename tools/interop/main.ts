@@ -2,12 +2,14 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { camel } from "../../src/adapters/checks.js";
 import {
   AdamW,
   getPeftModel,
   IA3Config,
   type Inputs,
   LoraConfig,
+  methods,
   PeftModel,
   PrefixTuningConfig,
   PreTrainedModel,
@@ -169,6 +171,36 @@ const CASES: readonly Case[] = [
     python: undefined,
     mergeable: false,
   },
+  ...Object.entries({
+    ADALORA: { init_r: 4, target_r: 2, total_step: 10, tinit: 1, tfinal: 1, lora_alpha: 8 },
+    BOFT: { boft_block_size: 4 },
+    C3A: { block_size: 8 },
+    DELORA: { r: 4 },
+    FOURIERFT: { n_frequency: 20 },
+    GRALORA: { r: 4 },
+    HIRA: { r: 4 },
+    HRA: { r: 4 },
+    LN_TUNING: {},
+    LOHA: { r: 4 },
+    LOKR: { r: 4 },
+    MISS: { r: 4 },
+    OFT: { oft_block_size: 8 },
+    RANDLORA: { r: 4 },
+    ROAD: { group_size: 8 },
+    SHIRA: { r: 2, random_seed: 3 },
+    TRAINABLE_TOKENS: { token_indices: [5, 7, 11] },
+    VBLORA: { r: 2, num_vectors: 8, vector_length: 8 },
+    VERA: { r: 8, save_projection: false },
+  }).map(([peftType, options]): Case => {
+    const targets = ["LN_TUNING", "TRAINABLE_TOKENS"].includes(peftType)
+      ? {}
+      : { target_modules: ["q_proj", "o_proj"] };
+    const python = { peft_type: peftType, ...targets, ...options };
+    const named = Object.entries({ ...targets, ...options }).map(([key, v]) => [camel(key), v]);
+    const method = methods.find((m) => m.peftType === peftType)!;
+    const config = (): Config => method.create(Object.fromEntries(named));
+    return { model: "llama", task: "CAUSAL_LM", name: method.name, config, python, mergeable: true };
+  }),
 ];
 
 type Json = Record<string, number[] | number[][]>;
@@ -252,6 +284,7 @@ async function trainSteps(model: PeftModel, task: TaskType, steps: number): Prom
   for (let i = 0; i < steps; i++) {
     await model.forwardBackward(ours as never);
     await optimizer.step();
+    model.updateAndAllocate(i + 1);
   }
 }
 

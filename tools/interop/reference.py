@@ -31,7 +31,9 @@ def batch_of(job):
 def logits(job):
     model = load(job)
     if job["adapter"]: model = peft.PeftModel.from_pretrained(model, job["adapter"]).eval()
-    with torch.no_grad(): out = model(**batch_of(job)).logits
+    batch = batch_of(job)
+    if job["task"] == "CAUSAL_LM": batch.pop("labels", None)  # with labels, an AdaLoRA that does not train fails in Python
+    with torch.no_grad(): out = model(**batch).logits
     save_file({"logits": out.contiguous()}, job["out"])
 
 
