@@ -42,7 +42,13 @@ describe("the carried part of the kit", () => {
     const layers = ["lora", "lora-all-linear", "rslora-bias", "lora-bias-lora-only", "dora", "ia3"];
     const prompts = ["prompt", "p-tuning", "p-tuning-lstm", "prefix", "prefix-projection"];
     const special = ["tokens", "embedding", "patterns", "regex", "pissa", "olora", "modules-to-save"];
-    const variants = [...layers, ...prompts, ...special.map((s) => `lora-${s}`), "dora-patterns"];
+    const variants = [
+      ...layers,
+      ...prompts,
+      ...special.map((s) => `lora-${s}`),
+      "dora-patterns",
+      "ln-tuning",
+    ];
     expect([...has("method")].sort()).toEqual(variants.sort());
     const sequences = ["SEQ_2_SEQ_LM", "CAUSAL_LM", "SEQ_CLS"];
     expect([...has("task")].sort()).toEqual(

@@ -106,20 +106,13 @@ export class AdaLoraConfig extends LayerConfig implements AdapterConfig {
   }
 }
 
-function checkSchedule(
-  read: OptionReader,
-  { totalStep, tinit, tfinal, initR, targetR }: AdaLoraConfig,
-): void {
+function checkSchedule(read: OptionReader, { totalStep, tinit, tfinal }: AdaLoraConfig): void {
   if (totalStep !== undefined && tinit >= totalStep - tfinal)
     read.fault(
       `tinit is ${tinit}, tfinal ${tfinal} and totalStep ${totalStep}.`,
       "no step is left in which ranks change.",
       { fix: "less of tinit and tfinal, or more steps." },
     );
-  if (targetR > initR)
-    read.fault(`targetR is ${targetR} and initR ${initR}.`, "ranks are taken away, not added.", {
-      fix: `initR: ${targetR}, or more.`,
-    });
 }
 
 const ENDING = ".lora_E";

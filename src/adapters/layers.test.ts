@@ -6,16 +6,25 @@ import { Graph } from "../graph/graph.js";
 import type { EmbeddingSite, LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import { camel } from "./checks.js";
-import { ia3 } from "./ia3.js";
-import { lora } from "./lora.js";
-import type { Adapted, AdapterConfig, Merging, Method, Site, SiteMethod } from "./method.js";
+import { methods } from "./index.js";
+import type {
+  Adapted,
+  AdapterConfig,
+  Merging,
+  Method,
+  NamedTensor,
+  ParameterSpec,
+  Site,
+  SiteMethod,
+} from "./method.js";
+import { RankAllocator, type RankSchedule } from "./rank_allocator.js";
 
 interface Plain {
   shape: number[];
   data: number[];
 }
 interface Case {
-  kind: "linear" | "conv1d" | "embedding";
+  kind: "linear" | "conv1d" | "embedding" | "wide";
   options: Record<string, unknown>;
   base: { weight: Plain; bias: Plain | null };
   x: Plain;
@@ -24,20 +33,27 @@ interface Case {
   dropped?: { y: Plain; factor: Plain };
   merged: { weight: Plain; bias: Plain | null };
 }
+interface Ranks {
+  schedule: Record<string, number>;
+  tensors: Record<string, Plain>;
+  steps: { gradients: Record<string, Plain>; left: Record<string, Plain> }[];
+}
 const golden = JSON.parse(
   readFileSync(new URL("../../tests/golden/adapters.json", import.meta.url), "utf8"),
-) as { layers: Record<string, Case> };
+) as { layers: Record<string, Case>; others: Record<string, Case>; ranks: Ranks };
+const cases: Readonly<Record<string, Case>> = { ...golden.layers, ...golden.others };
 
 /** The method of a case with its layer, its config and its numbers. */
 function setUp(name: string): {
   c: Case;
+  method: Method;
   config: AdapterConfig;
   at: SiteMethod<AdapterConfig, Site>;
   site: Site & LinearSite & EmbeddingSite;
   feeds: Feeds;
 } {
-  const c = golden.layers[name]!;
-  const method = (name.startsWith("ia3") ? ia3 : lora) as unknown as Method;
+  const c = cases[name]!;
+  const method = methods.find((m) => m.name === name.replace(/^dora/, "lora").split("-")[0])!;
   const options = Object.fromEntries(Object.entries(c.options).map(([key, v]) => [camel(key), v]));
   const config = method.create({ targetModules: ["layer"], ...options });
   const [first, second] = c.base.weight.shape as [number, number];
@@ -54,9 +70,19 @@ function setUp(name: string): {
   const at = (c.kind === "embedding" ? method.layers?.embedding : method.layers?.linear) as never;
   const feeds: Record<string, Value> = { x: value(c.x.data, c.x.shape) };
   for (const [key, p] of Object.entries(c.parameters)) feeds[key] = value(p.data, p.shape);
+  for (const { key, shape, initial, frozen } of c.kind === "embedding" ? [] : specsOf(method, config, site)) {
+    if (frozen !== "derived" || initial.kind !== "made") continue;
+    const data = new Float32Array(shape.reduce((a, b) => a * b, 1));
+    initial.make(data, () => 0);
+    feeds[key] = value([...data], shape);
+  }
   feeds["layer.weight"] = value(c.base.weight.data, c.base.weight.shape);
   if (c.base.bias !== null) feeds["layer.bias"] = value(c.base.bias.data, c.base.bias.shape);
-  return { c, config, at, site, feeds };
+  return { c, method, config, at, site, feeds };
+}
+
+function specsOf({ layers }: Method, config: AdapterConfig, site: LinearSite): readonly ParameterSpec[] {
+  return [...layers!.linear!.parameters(config, site), ...(layers!.shared?.(config, [site]) ?? [])];
 }
 
 /** The layer's output and the base's, with `gate` a scalar or one number per row. */
@@ -92,9 +118,9 @@ function expectClose(actual: Value, expected: Plain): void {
   expect(worst).toBeLessThan(1e-5);
 }
 
-describe.each(Object.keys(golden.layers))("%s", (name) => {
+describe.each(Object.keys(cases))("%s", (name) => {
   it("computes what Python computes", () => {
-    expectClose(run(name, 1).y, golden.layers[name]!.y);
+    expectClose(run(name, 1).y, cases[name]!.y);
   });
 
   it("is the base exactly where it is off", () => {
@@ -105,7 +131,7 @@ describe.each(Object.keys(golden.layers))("%s", (name) => {
   it("is on in some rows and off in others", () => {
     const { y, base } = run(name, [1, 0]);
     const half = y.data.length / 2;
-    const wanted = golden.layers[name]!.y.data.map((v, i) => (i < half ? v : base.data[i]!));
+    const wanted = cases[name]!.y.data.map((v, i) => (i < half ? v : base.data[i]!));
     expectClose(y, { shape: [...y.shape], data: wanted });
   });
 
@@ -127,8 +153,10 @@ describe.each(Object.keys(golden.layers))("%s", (name) => {
   });
 
   it("has the parameters that Python saves", () => {
-    const { c, config, at, site } = setUp(name);
-    const specs = at.parameters(config, site).map((spec) => [spec.key, spec.shape]);
+    const { c, method, config, at, site } = setUp(name);
+    const all = c.kind === "embedding" ? at.parameters(config, site) : specsOf(method, config, site);
+    const saved = all.filter(({ frozen }) => frozen !== "derived" && frozen !== "counted");
+    const specs = saved.map((spec) => [spec.key, spec.shape]);
     expect(Object.fromEntries(specs)).toEqual(
       Object.fromEntries(Object.entries(c.parameters).map(([key, p]) => [key, p.shape])),
     );
@@ -169,4 +197,23 @@ it("scales a pooler's [batch, hidden] by row", () => {
   expect(y.shape).toEqual([2, site.outDim]);
   expect([...y.data.slice(site.outDim)]).toEqual([...base.data.slice(site.outDim)]);
   expect(y.data[0]).not.toBeCloseTo(base.data[0]!, 3);
+});
+
+it("takes AdaLoRA's ranks away as Python does", () => {
+  const { schedule, tensors, steps } = golden.ranks;
+  const named = Object.entries(schedule).map(([key, v]) => [camel(key), v]);
+  const all = Object.entries(tensors).map(
+    ([key, { shape, data }]): NamedTensor => ({ key, shape, data: Float32Array.from(data) }),
+  );
+  const allocator = new RankAllocator(Object.fromEntries(named) as unknown as RankSchedule, all);
+  for (const [i, { gradients, left }] of steps.entries()) {
+    const graded = all.map((t) => ({ ...t, gradient: Float32Array.from(gradients[t.key]!.data) }));
+    allocator.update(i + 1, graded);
+    for (const [key, { data }] of Object.entries(left))
+      expect([key, i + 1, ...all.find((t) => t.key === key)!.data]).toEqual([
+        key,
+        i + 1,
+        ...Float32Array.from(data),
+      ]);
+  }
 });

@@ -3,13 +3,22 @@ import { join } from "node:path";
 import { nodeFiles } from "../../src/hub/files.js";
 import { openSafetensors, writeSafetensors } from "../../src/hub/safetensors.js";
 
-/** The part of the kit that the repository carries: each variant of a method, each task, each model once. */
+/**
+ * The part of the kit that the repository carries: each variant of a method, each task, each model once. Further methods on layers are
+ * in tests/golden/adapters.json, which takes less.
+ */
 const CASES = [
   ...["lora", "lora-all-linear", "rslora-bias", "dora", "ia3"].map((m) => `t5--${m}`),
   ...["prompt", "p-tuning", "p-tuning-lstm", "prefix", "prefix-projection"].map((m) => `t5--${m}`),
   ...["t5-v1_1--lora", "t5-v1_1-new--lora", "mt5--lora", "llama--lora", "llama-rope3--lora"],
   ...["tokens", "embedding", "patterns", "regex", "pissa", "olora"].map((m) => `llama--lora-${m}`),
-  ...["llama--dora-patterns", "llama--lora-modules-to-save", "llama--prefix", "llama--prompt"],
+  ...[
+    "llama--dora-patterns",
+    "llama--lora-modules-to-save",
+    "llama--prefix",
+    "llama--prompt",
+    "llama--ln-tuning",
+  ],
   ...["bert--lora", "bert--lora-bias-lora-only", "bert--prompt", "llama-seq_cls--lora"],
   ...["bert-regression--lora", "bert-multilabel--lora", "bert-token_cls--p-tuning"],
   ...["bert-question_ans--prompt", "bert-feature_extraction--ia3"],

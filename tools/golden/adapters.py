@@ -6,6 +6,7 @@ import json
 import sys
 import warnings
 
+import peft
 import torch
 from peft import (
     IA3Config,
@@ -26,6 +27,7 @@ LAYERS = {
     "linear": lambda: torch.nn.Linear(IN, OUT),
     "conv1d": lambda: Conv1D(OUT, IN),
     "embedding": lambda: torch.nn.Embedding(VOCAB, OUT),
+    "wide": lambda: torch.nn.Linear(8, 4),
 }
 LORA = {"r": 2, "lora_alpha": 3}
 IA3 = {"init_ia3_weights": False}
@@ -43,6 +45,29 @@ CASES = {
     "ia3-feedforward": ("linear", IA3Config, {**IA3, "feedforward_modules": ["layer"]}),
     "ia3-conv1d": ("conv1d", IA3Config, {**IA3, "feedforward_modules": [], "fan_in_fan_out": True}),
     "ia3-feedforward-conv1d": ("conv1d", IA3Config, {**IA3, "feedforward_modules": ["layer"], "fan_in_fan_out": True}),
+}
+# Further methods, each with its own options and on a layer whose widths have divisors; the names are the command line's
+OTHERS = {
+    "adalora": (peft.AdaLoraConfig, {"init_r": 3, "lora_alpha": 4, "total_step": 10}),
+    "boft": (peft.BOFTConfig, {"boft_block_size": 4}),
+    "c3a": (peft.C3AConfig, {"block_size": 4}),
+    "delora": (peft.DeloraConfig, {"r": 2}),
+    "fourierft": (peft.FourierFTConfig, {"n_frequency": 5}),
+    "gralora": (peft.GraloraConfig, {"r": 2, "gralora_k": 2}),
+    "hira": (peft.HiraConfig, {"r": 2}),
+    "hra": (peft.HRAConfig, {"r": 3}),
+    "loha": (peft.LoHaConfig, {"r": 2, "alpha": 3}),
+    "lokr": (peft.LoKrConfig, {"r": 1, "alpha": 3}),
+    "miss": (peft.MissConfig, {"r": 3}),
+    "miss-bat": (peft.MissConfig, {"r": 2, "init_weights": "bat"}),
+    "oft": (peft.OFTConfig, {"oft_block_size": 4}),
+    "oft-exact": (peft.OFTConfig, {"oft_block_size": 4, "use_cayley_neumann": False}),
+    "randlora": (peft.RandLoraConfig, {"r": 2, "randlora_alpha": 4}),
+    "road": (peft.RoadConfig, {"group_size": 4}),
+    "road-4": (peft.RoadConfig, {"group_size": 2, "variant": "road_4"}),
+    "shira": (peft.ShiraConfig, {"r": 1, "random_seed": 5}),
+    "vblora": (peft.VBLoRAConfig, {"r": 2, "num_vectors": 5, "vector_length": 4}),
+    "vera": (peft.VeraConfig, {"r": 3, "projection_prng_key": 7}),
 }
 SIZES = {"num_virtual_tokens": 3, "token_dim": 4, "num_attention_heads": 2, "num_layers": 2}
 ENCODERS = {
@@ -77,14 +102,14 @@ def layer_case(kind, make, options):
     if kind != "embedding":
         torch.nn.init.normal_(layer.bias)
     base = {"weight": plain(layer.weight), "bias": None if kind == "embedding" else plain(layer.bias)}
-    x = torch.randint(0, VOCAB, ROWS) if kind == "embedding" else torch.randn(*ROWS, IN)
+    x = torch.randint(0, VOCAB, ROWS) if kind == "embedding" else torch.randn(*ROWS, 8 if kind == "wide" else IN)
     model = get_peft_model(Model(layer), make(target_modules=["layer"], **options))
     model.eval()
     for name, p in model.named_parameters():
-        if "base_layer" not in name:
-            torch.nn.init.normal_(p)
-    prefix = "base_model.model.layer."
-    state = {k.removeprefix(prefix): plain(v) for k, v in get_peft_model_state_dict(model, save_embedding_layers=False).items()}
+        if "base_layer" not in name and "ranknum" not in name:
+            torch.nn.init.normal_(p, std=0.3 if kind == "wide" else 1.0)
+    short = lambda key: key.removeprefix("base_model.").removeprefix("model.layer.")
+    state = {short(k): plain(v) for k, v in get_peft_model_state_dict(model, save_embedding_layers=False).items()}
     case = {"kind": kind, "options": options, "base": base, "x": plain(x), "parameters": state, "y": plain(model(x))}
     if options.get("lora_dropout"):
         seen = {}
@@ -95,6 +120,27 @@ def layer_case(kind, make, options):
     model.merge_adapter()
     merged = model.base_model.model.layer.base_layer
     case["merged"] = {"weight": plain(merged.weight), "bias": None if kind == "embedding" else plain(merged.bias)}
+    return case
+
+
+def ranks_case():
+    """AdaLoRA's allocator on two layers, fed with gradients: the singular values that are left after each step."""
+    torch.manual_seed(0)
+    model = torch.nn.ModuleDict({"a": torch.nn.Linear(4, 3), "b": torch.nn.Linear(3, 4)})
+    model.forward = lambda x: model["b"](model["a"](x))
+    schedule = {"init_r": 3, "target_r": 1, "tinit": 1, "tfinal": 1, "deltaT": 2, "total_step": 8, "beta1": 0.7, "beta2": 0.6}
+    adapted = get_peft_model(model, peft.AdaLoraConfig(target_modules=["a", "b"], **schedule))
+    named = {k.removeprefix("base_model.model.").replace(".default", ""): p for k, p in adapted.named_parameters() if p.requires_grad}
+    for p in named.values():
+        torch.nn.init.normal_(p)
+    case = {"schedule": schedule, "tensors": {k: plain(p) for k, p in named.items()}, "steps": []}
+    for step in range(1, 9):
+        gradients = {k: torch.randn_like(p) for k, p in named.items()}
+        for k, p in named.items():
+            p.grad = gradients[k]
+        adapted.base_model.update_and_allocate(step)
+        left = {k: plain(p) for k, p in named.items() if k.endswith("lora_E")}
+        case["steps"].append({"gradients": {k: plain(v) for k, v in gradients.items()}, "left": left})
     return case
 
 
@@ -125,6 +171,8 @@ def start_case(kind, options):
 def main():
     golden = {
         "layers": {name: layer_case(*case) for name, case in CASES.items()},
+        "others": {name: layer_case("wide", *case) for name, case in OTHERS.items()},
+        "ranks": ranks_case(),
         "encoders": {name: encoder_case(*case) for name, case in ENCODERS.items()},
         "starts": {"weight": plain(start_weight()), "cases": {name: start_case(*case) for name, case in STARTS.items()}},
     }
