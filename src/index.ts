@@ -62,6 +62,7 @@ export type { MemoryEstimate, MemoryParts, TrainingShape } from "./peft/memory.j
 export { freeMemory, parseBytes, sizeText } from "./peft/memory_size.js";
 export type { TableRow } from "./peft/memory_table.js";
 export { memoryTable, smallestBudget, storedIn } from "./peft/memory_table.js";
+export type { WeightedOptions } from "./peft/mix.js";
 export type { ForwardResult } from "./peft/passes.js";
 export type { AdapterOptions, LoadAdapterOptions, RowAdapters } from "./peft/peft_model.js";
 export { getPeftModel, PeftModel } from "./peft/peft_model.js";

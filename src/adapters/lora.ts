@@ -6,6 +6,7 @@ import { perRow } from "./gate.js";
 import { kaiming, ZERO } from "./initial.js";
 import type { LoraOptions } from "./lora_config.js";
 import { LoraConfig, loraFields } from "./lora_config.js";
+import { loraMixing } from "./lora_mix.js";
 import type { Pair, Start } from "./lora_start.js";
 import { magnitude, olora, orthogonal, pissa, residual, untouched } from "./lora_start.js";
 import type {
@@ -249,6 +250,7 @@ export const lora: Method<LoraConfig> = {
     linear,
     embedding,
     bias: (c) => c.bias,
+    mixing: loraMixing,
     tokens: trainedTokens,
   },
 };

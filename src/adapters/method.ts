@@ -129,6 +129,55 @@ export interface Allocator {
   shrink(tensor: NamedTensor): NamedTensor;
 }
 
+/** Ways to make one adapter of several, by their names in Python. */
+export type CombinationType =
+  | "svd"
+  | "linear"
+  | "cat"
+  | `${"ties" | "dare_ties" | "dare_linear" | "magnitude_prune"}${"" | "_svd"}`;
+
+export interface MixOptions {
+  /** How. "cat" and "svd" are exact (svd up to its rank); "linear" is a rough approximation. */
+  readonly combinationType: CombinationType;
+  /** Rank of what "svd" and the like make. Default: the largest of the adapters' ranks. */
+  readonly svdRank?: number | undefined;
+  /** Quantile that bounds what "svd" and the like make. Default: none. */
+  readonly svdClamp?: number | undefined;
+  /** Share of numbers that stay ("ties", "dare", "magnitude_prune"). */
+  readonly density?: number | undefined;
+  /** How "ties" finds the sign that most have: by the sum, or by counting. Default "total". */
+  readonly majoritySignMethod?: "total" | "frequency" | undefined;
+  /** Of "dare", which drops at random. Default 0. */
+  readonly seed?: number | undefined;
+}
+
+/** An adapter in a mixture. */
+export interface MixedConfig<C> {
+  readonly config: C;
+  /** As they were settled when it met its model. */
+  readonly targetModules: string | readonly string[];
+}
+
+/** What an adapter has at one layer. */
+export interface MixPart {
+  readonly weight: number;
+  readonly scale: number;
+  /** By the parameters' keys. */
+  readonly tensors: ReadonlyMap<string, NamedTensor>;
+}
+
+/** How several adapters of a method become one. */
+export interface Mixing<C> {
+  /** Throws "adapter-config" where they cannot be mixed so. */
+  readonly config: (all: readonly MixedConfig<C>[], options: MixOptions) => C;
+  /** The mixture's parameters at a layer of rank r. */
+  readonly site: (
+    parts: readonly MixPart[],
+    r: number,
+    options: MixOptions,
+  ) => Readonly<Record<string, Float32Array>>;
+}
+
 export interface LayerMethod<C> {
   readonly select: (c: C) => Selection;
   /** Names of default targets, out of the model's own lists of roles. */
@@ -146,6 +195,7 @@ export interface LayerMethod<C> {
   readonly bias?: (c: C) => "none" | "all" | `${string}_only`;
   /** What it adds to a mean loss, a scalar; `layers`: the parameters of each adapted layer by their keys. */
   readonly penalty?: (g: Graph, layers: readonly ((key: string) => Tensor)[], c: C) => Tensor;
+  readonly mixing?: Mixing<C>;
   /** Takes ranks away while it trains. */
   readonly allocator?: (c: C, tensors: readonly NamedTensor[]) => Allocator;
   /** Rows of embeddings that train: module name (or undefined: the input embedding) -> token ids. */

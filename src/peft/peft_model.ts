@@ -27,6 +27,8 @@ import type { Inputs } from "./feeds.js";
 import type { GenerateInput, GenerateSettings } from "./generate.js";
 import { generateWith } from "./generate.js";
 import { checked } from "./merge.js";
+import type { WeightedOptions } from "./mix.js";
+import { mixtureOf } from "./mix.js";
 import type { ForwardResult } from "./passes.js";
 import { backwardPass, forwardPass, lossPass } from "./passes.js";
 import type { View } from "./plan_run.js";
@@ -156,6 +158,27 @@ export class PeftModel<T extends TaskType = TaskType> {
     }
     const [fault] = this.#faults.splice(0);
     if (fault !== undefined) throw fault;
+  }
+
+  /**
+   * Adds an adapter that stands for several LoRA adapters, each with its weight; does not activate it. Throws "adapter-name",
+   * "adapter-config".
+   */
+  async addWeightedAdapter(
+    names: readonly string[],
+    weights: readonly number[],
+    name: string,
+    options: WeightedOptions = {},
+  ): Promise<void> {
+    await this.ready();
+    const { config, fill } = mixtureOf(
+      names.map((n) => this.#adapter(n)),
+      weights,
+      options,
+    );
+    this.addAdapter(name, config);
+    await this.ready();
+    fill(this.#adapter(name));
   }
 
   /** Loads an adapter beside those that are there; does not activate it. */
