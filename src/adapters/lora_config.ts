@@ -71,7 +71,7 @@ export const loraFields: Readonly<Record<string, Json>> = {
  * Fields that change what the adapter computes and are not built; configs of other initializations are
  * without effect.
  */
-export const unsupportedLora = [
+export const unsupportedLora: readonly string[] = [
   "megatron_config",
   "velora_config",
   "alora_invocation_tokens",
