@@ -59,8 +59,10 @@ export function checkBatch(
     const beyond = ids.data.find((id) => id < 0 || id >= vocabSize);
     if (beyond !== undefined) faults.push(`token id ${beyond} is beyond the vocabulary of ${vocabSize}`);
   }
-  if (`${inputIds.shape}` !== `${attentionMask.shape}`)
-    faults.push(`inputIds are [${inputIds.shape}], attentionMask [${attentionMask.shape}]`);
+  const mask = (attentionMask as Ids | undefined)?.shape; // untyped callers may lack it
+  if (mask === undefined) faults.push("it has no attentionMask (1 where there is a token)");
+  else if (`${inputIds.shape}` !== `${mask}`)
+    faults.push(`inputIds are [${inputIds.shape}], attentionMask [${mask}]`);
   if (inputIds.data.length === 0) faults.push("it is empty");
   const length = inputIds.shape[1] + virtual.input + virtual.cache;
   if (inventory.positions !== undefined && length > inventory.positions)

@@ -346,6 +346,7 @@ describe("a batch", () => {
     ["labels beyond the classes", "bert", { labels: ids([[4], [0]]) }, /label 4 is not one of 4/],
     ["labels of another shape", "llama", { labels: ids([[5, 5]]) }, /labels are \[1,2\], not \[2,7\]/],
     ["another mask", "llama", { attentionMask: ids(rows) }, /attentionMask \[2,3\]/],
+    ["no mask", "llama", { attentionMask: undefined }, /no attentionMask/],
     ["another task", "bert", { task: "TOKEN_CLS" }, /batch for TOKEN_CLS, the model is for SEQ_CLS/],
     [
       "labels that are all masked",
