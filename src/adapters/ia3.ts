@@ -1,15 +1,14 @@
 import { PeftError } from "../errors.js";
 import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
-import type { TaskType } from "../task.js";
 import { OptionReader } from "./checks.js";
 import { perRow } from "./gate.js";
+import { TargetConfig } from "./layer_config.js";
 import type { Adapted, AdapterConfig, Json, LayerLists, Merging, Method, SiteMethod } from "./method.js";
 import { pythonPattern } from "./pattern.js";
 import type { TargetOptions } from "./selection.js";
-import { readTargets } from "./selection.js";
 import type { CommonOptions } from "./shared_options.js";
-import { commonFields, readCommon, withFields } from "./shared_options.js";
+import { commonFields, withFields } from "./shared_options.js";
 
 /** Options of IA3. */
 export interface IA3Options extends CommonOptions, TargetOptions {
@@ -34,28 +33,15 @@ const fields: Readonly<Record<string, Json>> = {
 };
 
 /** Config of IA3 (arXiv 2205.05638). Throws "adapter-config". Reference: peft/tuners/ia3/config.py */
-export class IA3Config implements AdapterConfig {
+export class IA3Config extends TargetConfig implements AdapterConfig {
   readonly peftType = "IA3";
-  readonly taskType: TaskType | undefined;
-  readonly baseModelNameOrPath: string | undefined;
-  readonly revision: string | undefined;
-  readonly modulesToSave: readonly string[] | undefined;
-  readonly targetModules: string | readonly string[] | undefined;
-  readonly excludeModules: string | readonly string[] | undefined;
   readonly feedforwardModules: string | readonly string[] | undefined;
   readonly fanInFanOut: boolean;
   readonly initIa3Weights: boolean;
 
   constructor(options: IA3Options = {}) {
     const read = new OptionReader("IA3Config", options, fields);
-    const { taskType, baseModelNameOrPath, revision, modulesToSave } = readCommon(read);
-    this.taskType = taskType;
-    this.baseModelNameOrPath = baseModelNameOrPath;
-    this.revision = revision;
-    this.modulesToSave = modulesToSave;
-    const { targetModules, excludeModules } = readTargets(read);
-    this.targetModules = targetModules;
-    this.excludeModules = excludeModules;
+    super(read);
     this.feedforwardModules = read.textOrNames("feedforwardModules");
     this.fanInFanOut = read.flag("fanInFanOut", false);
     this.initIa3Weights = read.flag("initIa3Weights", true);

@@ -1,36 +1,36 @@
-import type { TaskType } from "../task.js";
 import type { OptionReader } from "./checks.js";
 import type { Json, Selection } from "./method.js";
-import type { SelectionOptions } from "./selection.js";
-import { readSelection } from "./selection.js";
-import type { Common, CommonOptions } from "./shared_options.js";
-import { commonFields, readCommon } from "./shared_options.js";
+import type { SelectionOptions, TargetOptions } from "./selection.js";
+import { readBlockNumbers, readTargets } from "./selection.js";
+import type { CommonOptions } from "./shared_options.js";
+import { CommonConfig, commonFields } from "./shared_options.js";
 
-/** Options of every method that adapts layers by name. */
+/** What the configs of methods have that choose layers by name. */
+export abstract class TargetConfig extends CommonConfig implements TargetOptions {
+  readonly targetModules: string | readonly string[] | undefined;
+  readonly excludeModules: string | readonly string[] | undefined;
+
+  constructor(read: OptionReader) {
+    super(read);
+    const targets = readTargets(read);
+    this.targetModules = targets.targetModules;
+    this.excludeModules = targets.excludeModules;
+  }
+}
+
+/** Options of every method that chooses layers by name and number. */
 export interface LayerOptions extends CommonOptions, SelectionOptions {}
 
 /** What their configs have. */
-export abstract class LayerConfig implements Common, Selection {
-  readonly taskType: TaskType | undefined;
-  readonly baseModelNameOrPath: string | undefined;
-  readonly revision: string | undefined;
-  readonly modulesToSave: readonly string[] | undefined;
-  readonly targetModules: string | readonly string[] | undefined;
-  readonly excludeModules: string | readonly string[] | undefined;
+export abstract class LayerConfig extends TargetConfig implements Selection {
   readonly layersToTransform: number | readonly number[] | undefined;
   readonly layersPattern: string | readonly string[] | undefined;
 
   constructor(read: OptionReader) {
-    const common = readCommon(read);
-    this.taskType = common.taskType;
-    this.baseModelNameOrPath = common.baseModelNameOrPath;
-    this.revision = common.revision;
-    this.modulesToSave = common.modulesToSave;
-    const selection = readSelection(read);
-    this.targetModules = selection.targetModules;
-    this.excludeModules = selection.excludeModules;
-    this.layersToTransform = selection.layersToTransform;
-    this.layersPattern = selection.layersPattern;
+    super(read);
+    const blocks = readBlockNumbers(read, this);
+    this.layersToTransform = blocks.layersToTransform;
+    this.layersPattern = blocks.layersPattern;
   }
 }
 

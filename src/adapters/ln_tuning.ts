@@ -1,10 +1,9 @@
-import type { TaskType } from "../task.js";
 import { OptionReader } from "./checks.js";
+import { TargetConfig } from "./layer_config.js";
 import type { AdapterConfig, Json, Method } from "./method.js";
 import type { TargetOptions } from "./selection.js";
-import { readTargets } from "./selection.js";
 import type { CommonOptions } from "./shared_options.js";
-import { commonFields, readCommon } from "./shared_options.js";
+import { commonFields } from "./shared_options.js";
 
 /** Options of LN tuning: which norms train, by name. */
 export interface LNTuningOptions extends CommonOptions, TargetOptions {}
@@ -16,25 +15,12 @@ const fields: Readonly<Record<string, Json>> = {
 };
 
 /** Config of LN tuning (arXiv 2312.11420). Throws "adapter-config". Reference: peft/tuners/ln_tuning/config.py */
-export class LNTuningConfig implements AdapterConfig {
+export class LNTuningConfig extends TargetConfig implements AdapterConfig {
   readonly peftType = "LN_TUNING";
-  readonly taskType: TaskType | undefined;
-  readonly baseModelNameOrPath: string | undefined;
-  readonly revision: string | undefined;
-  readonly modulesToSave: readonly string[] | undefined;
-  readonly targetModules: string | readonly string[] | undefined;
-  readonly excludeModules: string | readonly string[] | undefined;
 
   constructor(options: LNTuningOptions = {}) {
     const read = new OptionReader("LNTuningConfig", options, fields);
-    const common = readCommon(read);
-    this.taskType = common.taskType;
-    this.baseModelNameOrPath = common.baseModelNameOrPath;
-    this.revision = common.revision;
-    this.modulesToSave = common.modulesToSave;
-    const targets = readTargets(read);
-    this.targetModules = targets.targetModules;
-    this.excludeModules = targets.excludeModules;
+    super(read);
     read.done();
   }
 }

@@ -1,11 +1,10 @@
 import { PeftError } from "../errors.js";
 import type { Graph } from "../graph/graph.js";
 import type { Tensor } from "../graph/ops.js";
-import type { TaskType } from "../task.js";
 import type { OptionReader } from "./checks.js";
 import type { Json, ParameterSpec, PromptShape } from "./method.js";
-import type { Common, CommonOptions } from "./shared_options.js";
-import { commonFields, readCommon } from "./shared_options.js";
+import type { CommonOptions } from "./shared_options.js";
+import { CommonConfig, commonFields } from "./shared_options.js";
 
 /** Options of every method that adds virtual tokens. All but the first are read off the model. */
 export interface PromptOptions extends CommonOptions {
@@ -31,11 +30,7 @@ export interface PromptSizes {
 }
 
 /** What the configs of all prompt methods have. */
-export abstract class PromptConfig implements Common, PromptSizes {
-  readonly taskType: TaskType | undefined;
-  readonly baseModelNameOrPath: string | undefined;
-  readonly revision: string | undefined;
-  readonly modulesToSave: readonly string[] | undefined;
+export abstract class PromptConfig extends CommonConfig implements PromptSizes {
   readonly numVirtualTokens: number;
   readonly tokenDim: number | undefined;
   readonly numTransformerSubmodules: number | undefined;
@@ -43,11 +38,7 @@ export abstract class PromptConfig implements Common, PromptSizes {
   readonly numLayers: number | undefined;
 
   constructor(read: OptionReader) {
-    const common = readCommon(read);
-    this.taskType = common.taskType;
-    this.baseModelNameOrPath = common.baseModelNameOrPath;
-    this.revision = common.revision;
-    this.modulesToSave = common.modulesToSave;
+    super(read);
     this.numVirtualTokens = read.integer("numVirtualTokens", { min: 1 }) ?? 20;
     this.tokenDim = read.integer("tokenDim", { min: 1 });
     this.numTransformerSubmodules = read.integer("numTransformerSubmodules", { min: 1, max: 2 });

@@ -1,16 +1,15 @@
 import type { Graph } from "../graph/graph.js";
 import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
-import type { TaskType } from "../task.js";
 import { checkDivides } from "./block_sizes.js";
 import { OptionReader } from "./checks.js";
 import { perRow } from "./gate.js";
 import { ONE, ZERO } from "./initial.js";
+import { TargetConfig } from "./layer_config.js";
 import type { Adapted, AdapterConfig, Json, Merging, Method, ParameterSpec, SiteMethod } from "./method.js";
 import type { TargetOptions } from "./selection.js";
-import { readTargets } from "./selection.js";
 import type { CommonOptions } from "./shared_options.js";
-import { commonFields, readCommon } from "./shared_options.js";
+import { commonFields } from "./shared_options.js";
 
 /** Angles and scales: one of each for a pair, one for each element, or two for each element. */
 export type RoadVariant = "road_1" | "road_2" | "road_4";
@@ -34,25 +33,15 @@ const fields: Readonly<Record<string, Json>> = {
 };
 
 /** Config of RoAd (arXiv 2409.00119). Throws "adapter-config". Reference: peft/tuners/road/config.py */
-export class RoadConfig implements AdapterConfig {
+export class RoadConfig extends TargetConfig implements AdapterConfig {
   readonly peftType = "ROAD";
-  readonly taskType: TaskType | undefined;
-  readonly baseModelNameOrPath: string | undefined;
-  readonly revision: string | undefined;
-  readonly modulesToSave: readonly string[] | undefined;
-  readonly targetModules: string | readonly string[] | undefined;
   readonly variant: RoadVariant;
   readonly groupSize: number;
   readonly initWeights: boolean;
 
   constructor(options: RoadOptions = {}) {
     const read = new OptionReader("RoadConfig", options, fields);
-    const common = readCommon(read);
-    this.taskType = common.taskType;
-    this.baseModelNameOrPath = common.baseModelNameOrPath;
-    this.revision = common.revision;
-    this.modulesToSave = common.modulesToSave;
-    this.targetModules = readTargets(read).targetModules;
+    super(read);
     this.variant = read.oneOf("variant", ["road_1", "road_2", "road_4"], "road_1");
     this.groupSize = read.integer("groupSize", { min: 2 }) ?? 64;
     this.initWeights = read.flag("initWeights", true);

@@ -29,15 +29,18 @@ export function readTargets(options: OptionReader): Pick<Selection, "targetModul
   return { targetModules: read("targetModules"), excludeModules: read("excludeModules") };
 }
 
-export function readSelection(options: OptionReader): Selection {
-  const targets = readTargets(options);
+/** Which blocks a selection is in; `targetModules` is read already. */
+export function readBlockNumbers(
+  options: OptionReader,
+  { targetModules }: Pick<Selection, "targetModules">,
+): Pick<Selection, "layersToTransform" | "layersPattern"> {
   const layersToTransform = options.integerOrIntegers("layersToTransform");
   const layersPattern = options.textOrNames("layersPattern");
-  if (typeof targets.targetModules === "string") {
+  if (typeof targetModules === "string") {
     for (const key of ["layersToTransform", "layersPattern"]) {
       if (options.raw(key) === undefined) continue;
       options.fault(
-        `${key} is given with targetModules: "${targets.targetModules}".`,
+        `${key} is given with targetModules: "${targetModules}".`,
         "a pattern already says which blocks it means.",
         { fix: `leave ${key} out, or list targetModules by name: ["q_proj"].` },
       );
@@ -49,5 +52,5 @@ export function readSelection(options: OptionReader): Selection {
       { fix: "add layersToTransform: [0], or leave layersPattern out." },
     );
   }
-  return { ...targets, layersToTransform, layersPattern };
+  return { layersToTransform, layersPattern };
 }

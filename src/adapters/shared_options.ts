@@ -17,26 +17,30 @@ export interface CommonOptions {
   inferenceMode?: boolean | undefined;
 }
 
-/** The values of every method. */
-export interface Common extends Omit<AdapterConfig, "peftType"> {
+/** The base of every config: the values of every method. */
+export abstract class CommonConfig implements Omit<AdapterConfig, "peftType"> {
   readonly taskType: TaskType | undefined;
+  readonly baseModelNameOrPath: string | undefined;
+  readonly revision: string | undefined;
+  readonly modulesToSave: readonly string[] | undefined;
+
+  constructor(read: OptionReader) {
+    this.taskType = readTask(read);
+    this.baseModelNameOrPath = read.text("baseModelNameOrPath");
+    this.revision = read.text("revision");
+    this.modulesToSave = read.names("modulesToSave");
+    read.flag("inferenceMode", false);
+  }
 }
 
-export function readCommon(options: OptionReader): Common {
-  const taskType = options.text("taskType");
-  if (taskType !== undefined && !(taskTypes as readonly string[]).includes(taskType)) {
-    options.fault(`taskType is "${taskType}".`, `the tasks are ${taskTypes.join(", ")}.`, {
+function readTask(read: OptionReader): TaskType | undefined {
+  const taskType = read.text("taskType");
+  if (taskType !== undefined && !(taskTypes as readonly string[]).includes(taskType))
+    read.fault(`taskType is "${taskType}".`, `the tasks are ${taskTypes.join(", ")}.`, {
       fix: 'for example taskType: "CAUSAL_LM".',
       code: "unknown-task",
     });
-  }
-  options.flag("inferenceMode", false);
-  return {
-    taskType: taskType as TaskType | undefined,
-    baseModelNameOrPath: options.text("baseModelNameOrPath"),
-    revision: options.text("revision"),
-    modulesToSave: options.names("modulesToSave"),
-  };
+  return taskType as TaskType | undefined;
 }
 
 /** Fields of every adapter_config.json. */

@@ -1,15 +1,14 @@
 import { PeftError } from "../errors.js";
 import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
-import type { TaskType } from "../task.js";
 import { OptionReader } from "./checks.js";
 import type { DeltaParts } from "./delta.js";
 import { addsToWeight } from "./delta.js";
 import { ZERO } from "./initial.js";
+import { TargetConfig } from "./layer_config.js";
 import type { AdapterConfig, Json, Method, ParameterSpec, SiteMethod } from "./method.js";
-import { readTargets } from "./selection.js";
 import type { CommonOptions } from "./shared_options.js";
-import { commonFields, readCommon } from "./shared_options.js";
+import { commonFields } from "./shared_options.js";
 import { TorchRandom } from "./torch_random.js";
 
 /** Options of SHiRA. */
@@ -39,13 +38,8 @@ const fields: Readonly<Record<string, Json>> = {
 };
 
 /** Config of SHiRA (arXiv 2406.13175). Throws "adapter-config". Reference: peft/tuners/shira/config.py */
-export class ShiraConfig implements AdapterConfig {
+export class ShiraConfig extends TargetConfig implements AdapterConfig {
   readonly peftType = "SHIRA";
-  readonly taskType: TaskType | undefined;
-  readonly baseModelNameOrPath: string | undefined;
-  readonly revision: string | undefined;
-  readonly modulesToSave: readonly string[] | undefined;
-  readonly targetModules: string | readonly string[] | undefined;
   readonly r: number;
   readonly maskType: "random";
   readonly randomSeed: number | undefined;
@@ -54,12 +48,7 @@ export class ShiraConfig implements AdapterConfig {
 
   constructor(options: ShiraOptions = {}) {
     const read = new OptionReader("ShiraConfig", options, fields);
-    const { taskType, baseModelNameOrPath, revision, modulesToSave } = readCommon(read);
-    this.taskType = taskType;
-    this.baseModelNameOrPath = baseModelNameOrPath;
-    this.revision = revision;
-    this.modulesToSave = modulesToSave;
-    this.targetModules = readTargets(read).targetModules;
+    super(read);
     this.r = read.integer("r", { min: 1 }) ?? 32;
     this.maskType = read.oneOf("maskType", ["random"], "random");
     this.randomSeed = read.integer("randomSeed", { min: 0, max: 2 ** 32 - 1 });

@@ -1,8 +1,7 @@
-import type { TaskType } from "../task.js";
 import { OptionReader } from "./checks.js";
 import type { AdapterConfig, Json, Method } from "./method.js";
 import type { CommonOptions } from "./shared_options.js";
-import { commonFields, readCommon } from "./shared_options.js";
+import { CommonConfig, commonFields } from "./shared_options.js";
 
 /** Options of trainable tokens. */
 export interface TrainableTokensOptions extends Omit<CommonOptions, "modulesToSave"> {
@@ -23,21 +22,15 @@ const fields: Readonly<Record<string, Json>> = {
 };
 
 /** Config of trainable tokens. Throws "adapter-config". Reference: peft/tuners/trainable_tokens/config.py */
-export class TrainableTokensConfig implements AdapterConfig {
+export class TrainableTokensConfig extends CommonConfig implements AdapterConfig {
   readonly peftType = "TRAINABLE_TOKENS";
-  readonly taskType: TaskType | undefined;
-  readonly baseModelNameOrPath: string | undefined;
-  readonly revision: string | undefined;
   readonly tokenIndices: readonly number[];
   readonly targetModules: string | readonly string[] | undefined;
   readonly initWeights: boolean;
 
   constructor(options: TrainableTokensOptions = {}) {
     const read = new OptionReader("TrainableTokensConfig", options, fields);
-    const { taskType, baseModelNameOrPath, revision } = readCommon(read);
-    this.taskType = taskType;
-    this.baseModelNameOrPath = baseModelNameOrPath;
-    this.revision = revision;
+    super(read);
     this.tokenIndices = read.ids("tokenIndices") ?? [];
     this.targetModules = read.textOrNames("targetModules");
     this.initWeights = read.flag("initWeights", true);
