@@ -1,5 +1,5 @@
 import type { Graph } from "../graph/graph.js";
-import type { CacheShape, EmbeddingSite, LinearSite } from "../graph/module.js";
+import type { AttentionSite, CacheShape, EmbeddingSite, LinearSite, Project } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
@@ -213,6 +213,27 @@ export interface LayerLists {
     | undefined;
 }
 
+/** One adapted attention while it is traced. */
+export interface AttentionAdapted {
+  readonly g: Graph;
+  /** [batch, heads, queries, headDim] */
+  readonly q: Tensor;
+  readonly project: Project;
+  readonly p: (key: string) => Tensor;
+  readonly gate: Tensor;
+}
+
+/** Methods that add to what attention gives, in its upper layers. */
+export interface AttentionMethod<C> {
+  /** Name of the attention modules; undefined: the model's. */
+  readonly module: (c: C) => string | undefined;
+  /** How many layers, from the top. */
+  readonly layers: (c: C) => number;
+  readonly parameters: (c: C, site: AttentionSite) => readonly ParameterSpec[];
+  /** What is added to the heads' results, [batch, heads, queries, headDim]. */
+  readonly forward: (a: AttentionAdapted, c: C) => Tensor;
+}
+
 /** Sizes that a prompt's encoder needs of the model. */
 export interface PromptShape {
   readonly hidden: number;
@@ -272,4 +293,5 @@ export interface Method<C extends AdapterConfig = AdapterConfig> {
   readonly create: (options: Readonly<Record<string, unknown>>) => C;
   readonly layers?: LayerMethod<C>;
   readonly prompt?: PromptMethod<C>;
+  readonly attention?: AttentionMethod<C>;
 }

@@ -24,6 +24,16 @@ export interface EmbeddingSite {
   readonly positions?: number | undefined;
 }
 
+/** An attention over a sequence's own tokens, as a model names it. */
+export interface AttentionSite {
+  readonly path: string;
+  /** Width of the rows that its keys and values are projected from. */
+  readonly hidden: number;
+}
+
+/** Rows [1, length, hidden] -> keys and values of the attention's own projections, without positions. */
+export type Project = (rows: Tensor) => KeyValue;
+
 /**
  * What stands between a model's definition and the graph it writes: the plain model emits each layer as it is, an adapted one
  * emits the adapted layer. Models know nothing but this interface.
@@ -36,6 +46,10 @@ export interface Trace {
   embedding(site: EmbeddingSite, ids: Tensor): Tensor;
   /** A module's output: where bottleneck adapters stand. */
   output(path: string, x: Tensor): Tensor;
+  /**
+   * What methods add to the heads' results: of queries q [batch, heads, queries, headDim], in their shape. undefined: nothing.
+   */
+  attention(site: AttentionSite, q: Tensor, project: Project): Tensor | undefined;
   /** Virtual tokens of prompt methods go before x [batch, seq, hidden] -> [batch, virtual + seq, hidden]. */
   prepend(x: Tensor): Tensor;
   /**
@@ -119,6 +133,11 @@ export class Module {
   /** Names the output of this module, so that a method can stand there. */
   output(x: Tensor): Tensor {
     return this.trace.output(this.path, x);
+  }
+
+  /** Names the attention of this module: see Trace. */
+  attention(hidden: number, q: Tensor, project: Project): Tensor | undefined {
+    return this.trace.attention({ path: this.path, hidden }, q, project);
   }
 
   dropout(name: string, x: Tensor, p: number): Tensor {

@@ -70,7 +70,14 @@ export function attend(
   w: Module,
   q: Tensor,
   { k, v }: KeyValue,
-  options: { scale: number; cap?: number | undefined; bias: Tensor | undefined; dropout: number },
+  options: {
+    scale: number;
+    cap?: number | undefined;
+    bias: Tensor | undefined;
+    dropout: number;
+    /** What methods add to the heads' results. */
+    beside?: Tensor | undefined;
+  },
 ): Tensor {
   const g = w.g;
   const [batch, heads, queries, headDim] = q.shape as [Dim, number, Dim, number];
@@ -84,5 +91,6 @@ export function attend(
   const weights = w.dropout("attention", g.softmax(scores), options.dropout);
   const mixed = g.matmul(kvHeads === heads ? weights : g.reshape(weights, [...grouped, keys]), v);
   const whole = kvHeads === heads ? mixed : g.reshape(mixed, [batch, heads, queries, headDim]);
-  return w.trace.pack(mergeHeads(g, whole));
+  const all = options.beside === undefined ? whole : g.add(whole, options.beside);
+  return w.trace.pack(mergeHeads(g, all));
 }

@@ -142,8 +142,8 @@ export function llamaAttention(
   const { g } = w;
   const windowed = c.windowed[index] === true;
   const tables = windowed ? { cos: nearCos, sin: nearSin } : { cos, sin };
-  const project = (name: string, heads: number): Tensor =>
-    splitHeads(w, w.linear(name, x, heads * c.headDim, { bias: c.qkvBias }), heads, c.headDim);
+  const project = (name: string, heads: number, rows = x): Tensor =>
+    splitHeads(w, w.linear(name, rows, heads * c.headDim, { bias: c.qkvBias }), heads, c.headDim);
   const turned = (name: "q" | "k", heads: number): Tensor => {
     const x = project(`${name}_proj`, heads);
     return rotate(g, c.headNorm ? llamaNorm(w, c, `${name}_norm`, x) : x, tables);
@@ -156,6 +156,10 @@ export function llamaAttention(
     cap: c.scoreCap,
     bias: windowed ? near : full,
     dropout: c.attentionDropout,
+    beside: w.attention(c.hiddenSize, q, (rows) => ({
+      k: project("k_proj", c.kvHeads, rows),
+      v: project("v_proj", c.kvHeads, rows),
+    })),
   });
   return { x: w.output(w.linear("o_proj", mixed, c.hiddenSize, { bias: c.outBias })), present };
 }
@@ -175,6 +179,7 @@ export const llama: Architecture<LlamaConfig> = {
   prefix: "model",
   roles: {
     targets: ["q_proj", "v_proj"],
+    attention: "self_attn",
     norms: ["input_layernorm", "post_attention_layernorm", "norm"],
     scaled: { targets: ["k_proj", "v_proj", "down_proj"], feedforward: ["down_proj"] },
   },

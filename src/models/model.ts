@@ -87,6 +87,8 @@ export interface CheckpointRules {
 export interface LayerRoles {
   /** Low-rank methods: the query and value projections, mostly. */
   readonly targets: readonly string[] | undefined;
+  /** Adaption prompts: the attention's name. Only where the model names its attention to the trace. */
+  readonly attention?: string | undefined;
   /** LN tuning: the norms that train. */
   readonly norms?: readonly string[] | undefined;
   /** IA3: the layers whose activations are scaled, and which of them are feed-forward layers scaled at their input. */

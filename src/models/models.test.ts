@@ -61,6 +61,7 @@ function plainTrace(g: Graph, virtual: number): Trace {
     },
     embedding: (site, ids) => g.gather(g.weight(site.weight, [site.vocab, site.dim]), ids),
     output: (_, x) => x,
+    attention: () => undefined,
     prepend: (x) => (virtual === 0 ? x : g.concat([g.zeros([x.shape[0]!, virtual, x.shape[2]!]), x], 1)),
     pack: (x) => x,
     unpack: (x) => x,

@@ -69,6 +69,8 @@ export class Adapter<C extends AdapterConfig = AdapterConfig> {
   /** Weights of modules that train whole (modules_to_save) -> the module's path. */
   readonly whole: Map<string, string> = new Map();
   readonly tokens: Map<string, TokenRows> = new Map();
+  /** Paths of adapted attentions. */
+  readonly attentions: Set<string> = new Set();
   /** How a prompt is there: through its encoder, or as the rows that were saved. */
   prompt: "encoder" | "stored" | undefined;
   /** adapter_config.json as it was loaded: fields that we do not interpret are written back. */
@@ -101,6 +103,13 @@ export class Adapter<C extends AdapterConfig = AdapterConfig> {
       if (this.method?.layers?.allocator !== undefined) this.#parameters.keepGradient();
     }
     return this.#parameters;
+  }
+
+  /** Whether what it does is a change of the base's weights. */
+  get isMergeable(): boolean {
+    const { method, sites } = this;
+    if (method?.prompt !== undefined || method?.attention !== undefined) return false;
+    return [...sites.values()].every((s) => s.method.merge !== undefined);
   }
 
   /** What takes ranks away while it trains; undefined: nothing does. */

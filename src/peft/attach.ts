@@ -1,4 +1,11 @@
-import type { AdapterConfig, LayerMethod, Method, ParameterSpec, PromptMethod } from "../adapters/method.js";
+import type {
+  AdapterConfig,
+  AttentionMethod,
+  LayerMethod,
+  Method,
+  ParameterSpec,
+  PromptMethod,
+} from "../adapters/method.js";
 import { PeftError } from "../errors.js";
 import type { TaskType } from "../models/model.js";
 import { random } from "../random.js";
@@ -51,6 +58,7 @@ export function attach<C extends AdapterConfig>(
   if (method.layers !== undefined)
     warnings.push(...addLayers(adapter, method.layers, spec, inventory, next, options.fromFile ?? false));
   if (method.prompt !== undefined) addPrompt(adapter, method.prompt, options, next);
+  if (method.attention !== undefined) addAttentions(adapter, method.attention, spec, inventory, next);
   addModules(adapter, [...(config.modulesToSave ?? []), ...taskModules(spec.task)], inventory, warnings);
   if (method.layers !== undefined) addBiases(adapter, method.layers, inventory);
   recordJson(adapter, spec);
@@ -162,6 +170,35 @@ function addEntries<C extends AdapterConfig>(
       fill: (data) => initialize(data, shape, initial, next),
     });
   }
+}
+
+function addAttentions<C extends AdapterConfig>(
+  adapter: Adapter<C>,
+  method: AttentionMethod<C>,
+  spec: ModelSpec,
+  { attentions }: Inventory,
+  next: () => number,
+): void {
+  const { config } = adapter;
+  const name = method.module(config) ?? spec.architecture.roles.attention;
+  const sites = [...attentions.values()].filter(
+    ({ path }) => name !== undefined && path.endsWith(`.${name}`),
+  );
+  const count = method.layers(config);
+  if (name === undefined || count > sites.length)
+    throw new PeftError("adapter-targets", {
+      what: `${adapter.method!.peftType} needs ${count} attention layers${name === undefined ? "" : ` named "${name}"`}.`,
+      why:
+        attentions.size === 0
+          ? `a ${spec.config.modelType} model is not known to it; Llama and Mistral are.`
+          : `this ${spec.config.modelType} checkpoint has ${sites.length} of ${attentions.size}.`,
+      fix: sites.length > 0 ? `at most ${sites.length} layers.` : "use another method, or another model.",
+    });
+  for (const site of sites.slice(-count)) {
+    adapter.attentions.add(site.path);
+    addEntries(adapter, site.path, method.parameters(config, site), next);
+  }
+  adapter.json.set("target_modules", name);
 }
 
 function addTokens<C extends AdapterConfig>(

@@ -96,13 +96,12 @@ function checkMergeable(adapter: Adapter, inventory: Inventory): void {
       why: "the weight is tied to another layer's, which the adapter leaves as it is.",
       fix: "keep the adapter apart, or train one that leaves tied layers out of targetModules and modulesToSave.",
     });
-  const cannot = [...adapter.sites.values()].some((s) => s.method.merge === undefined);
-  if (method?.prompt === undefined && !cannot) return;
+  if (adapter.isMergeable) return;
   throw new PeftError("adapter-config", {
     what: `The ${method?.peftType ?? "?"} adapter "${adapter.name}" cannot be merged.`,
     why: method?.prompt
       ? "virtual tokens are no change of the base's weights."
-      : "its layers are not linear in the input.",
+      : "what it does is not linear in the input.",
     fix: "keep the adapter apart: it is a few megabytes, and PeftModel.fromPretrained loads it.",
   });
 }

@@ -3,7 +3,7 @@ import { internal } from "../errors.js";
 import type { Dim } from "../graph/dims.js";
 import { addDims, mulDims } from "../graph/dims.js";
 import { Graph } from "../graph/graph.js";
-import type { EmbeddingSite, LinearSite, Trace } from "../graph/module.js";
+import type { AttentionSite, EmbeddingSite, LinearSite, Project, Trace } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import type { AdaptedSite, Adapter } from "./adapter.js";
 import type { Packing } from "./packing.js";
@@ -13,6 +13,7 @@ import { declarePacking, packRows, unpackRows } from "./packing.js";
 export interface Inventory {
   readonly linears: ReadonlyMap<string, LinearSite>;
   readonly embeddings: ReadonlyMap<string, EmbeddingSite>;
+  readonly attentions: ReadonlyMap<string, AttentionSite>;
   readonly weights: ReadonlyMap<string, readonly number[]>;
   /** Paths of repeated parts: what lies below is fed block by block. */
   readonly blocks: readonly string[];
@@ -50,6 +51,7 @@ export class ModelTrace implements Trace {
   readonly g: Graph = new Graph();
   readonly linears: Map<string, LinearSite> = new Map();
   readonly embeddings: Map<string, EmbeddingSite> = new Map();
+  readonly attentions: Map<string, AttentionSite> = new Map();
   readonly weights: Map<string, readonly number[]> = new Map();
   positions: number | undefined;
   readonly options: TraceOptions;
@@ -133,6 +135,19 @@ export class ModelTrace implements Trace {
 
   output(_path: string, x: Tensor): Tensor {
     return x;
+  }
+
+  attention(site: AttentionSite, q: Tensor, project: Project): Tensor | undefined {
+    const { g } = this;
+    this.attentions.set(site.path, site);
+    let total: Tensor | undefined;
+    for (const [slot, { method, attentions, config }] of this.options.adapters.entries()) {
+      if (method?.attention === undefined || !attentions.has(site.path)) continue;
+      const p = (key: string): Tensor => this.entry(slot, `${site.path}.${key}`);
+      const own = method.attention.forward({ g, q, project, p, gate: this.#perRow(gateInput(slot)) }, config);
+      total = total === undefined ? own : g.add(total, own);
+    }
+    return total;
   }
 
   dropout(path: string, x: Tensor, p: number): Tensor {

@@ -86,6 +86,7 @@ export function configFor(method: string, options: Record<string, unknown> = {})
 /** Where a method's defaults are too large for the kit's models, or have an effect from the start. */
 const SMALL: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   c3a: { blockSize: 4, initWeights: true },
+  "adaption-prompt": { adapterLen: 3, adapterLayers: 1 },
   adalora: { totalStep: 10, initR: 4, targetR: 2 },
   fourierft: { nFrequency: 20, initWeights: true },
   miss: { r: 4 },

@@ -149,12 +149,8 @@ async function checkAdapter(c: Context, base: PreTrainedModel): Promise<void> {
     for (const [label, extra] of Object.entries(STRATEGIES)) await checkGenerate(c, model, label, extra);
   await checkTraining(c, model);
   await checkDisabled(c, model);
-  if (canMerge(model)) await checkMerged(c, model);
+  if (model.activeAdapter.isMergeable) await checkMerged(c, model);
   await model.deleteAdapter("default");
-}
-
-function canMerge({ activeAdapter: { method, sites } }: PeftModel): boolean {
-  return method?.prompt === undefined && [...sites.values()].every((s) => s.method.merge !== undefined);
 }
 
 /**

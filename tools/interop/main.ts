@@ -188,18 +188,26 @@ const CASES: readonly Case[] = [
     RANDLORA: { r: 4 },
     ROAD: { group_size: 8 },
     SHIRA: { r: 2, random_seed: 3 },
+    ADAPTION_PROMPT: { adapter_len: 3, adapter_layers: 1 },
     TRAINABLE_TOKENS: { token_indices: [5, 7, 11] },
     VBLORA: { r: 2, num_vectors: 8, vector_length: 8 },
     VERA: { r: 8, save_projection: false },
   }).map(([peftType, options]): Case => {
-    const targets = ["LN_TUNING", "TRAINABLE_TOKENS"].includes(peftType)
+    const targets = ["LN_TUNING", "TRAINABLE_TOKENS", "ADAPTION_PROMPT"].includes(peftType)
       ? {}
       : { target_modules: ["q_proj", "o_proj"] };
     const python = { peft_type: peftType, ...targets, ...options };
     const named = Object.entries({ ...targets, ...options }).map(([key, v]) => [camel(key), v]);
     const method = methods.find((m) => m.peftType === peftType)!;
     const config = (): Config => method.create(Object.fromEntries(named));
-    return { model: "llama", task: "CAUSAL_LM", name: method.name, config, python, mergeable: true };
+    return {
+      model: "llama",
+      task: "CAUSAL_LM",
+      name: method.name,
+      config,
+      python,
+      mergeable: method.attention === undefined,
+    };
   }),
 ];
 
