@@ -12,12 +12,16 @@ const elsewhere = new Set(["taskType", "baseModelNameOrPath", "revision", "infer
  * undefined: the field is only recorded, or not built.
  */
 function wordsFor(method: Method, key: string): string | undefined {
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = 0; // hundreds of errors, of which the words are read
   try {
     method.create({ [key]: Number.NaN });
     return undefined;
   } catch (error) {
     if (!(error instanceof PeftError) || !error.what.startsWith(`${key} is `)) return undefined;
     return error.why.replace(new RegExp(`^\\w+'s ${key} is |^it is `), "").replace(/\.$/, "");
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit;
   }
 }
 
@@ -43,8 +47,15 @@ interface MethodOption extends Option {
   readonly methods: readonly string[];
 }
 
+let all: MethodOption[] | undefined;
+
 /** The options of every method, once each, with the methods that have them. */
 function methodOptions(): MethodOption[] {
+  all ??= askMethods();
+  return all;
+}
+
+function askMethods(): MethodOption[] {
   const found = new Map<string, MethodOption>();
   for (const method of methods) {
     const byDefault = method.create({}) as unknown as Readonly<Record<string, unknown>>;

@@ -148,8 +148,12 @@ class Kernels {
   }
 
   #kernel(values: readonly Value[], makes: Piece[], scratch: readonly number[]): Kernel {
-    const after = [...new Set(values.flatMap(({ kernel }) => kernel ?? []))];
-    const reads = [...new Set(values.flatMap(({ piece }) => piece ?? []))];
+    const after: Kernel[] = [];
+    const reads: Piece[] = [];
+    for (const { kernel, piece } of values) {
+      if (kernel !== undefined && !after.includes(kernel)) after.push(kernel);
+      if (piece !== undefined && !reads.includes(piece)) reads.push(piece);
+    }
     for (const k of after) k.readers++;
     const kernel = { index: this.#kernels.length, after, reads, makes, scratch, readers: 0 };
     this.#kernels.push(kernel);
@@ -288,7 +292,8 @@ function inOrder(kernels: readonly Kernel[]): Kernel[] {
     if (seen.has(kernel)) continue;
     seen.add(kernel);
     open.push({ kernel, leave: true });
-    const before = [...kernel.after].sort((a, b) => a.index - b.index);
+    const before =
+      kernel.after.length < 2 ? kernel.after : kernel.after.toSorted((a, b) => a.index - b.index);
     for (const k of before) if (!seen.has(k)) open.push({ kernel: k, leave: false });
   }
   return ordered;

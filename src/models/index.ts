@@ -2,6 +2,7 @@
 import { bart } from "./bart.js";
 import { bert } from "./bert.js";
 import { bloom } from "./bloom.js";
+import { clipText } from "./clip_text.js";
 import { debertaV2 } from "./deberta_v2.js";
 import { distilbert } from "./distilbert.js";
 import { electra } from "./electra.js";
@@ -30,6 +31,7 @@ export const architectures: readonly Architecture[] = [
   bart,
   bert,
   bloom,
+  clipText,
   debertaV2,
   distilbert,
   electra,

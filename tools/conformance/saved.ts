@@ -62,13 +62,15 @@ function newJson(model: PeftModel, name: string): unknown {
   return settings(JSON.parse(text));
 }
 
-/** A config without what says where and by whom it was made. */
+/** A config without what says where and by whom it was made; where Python knew no task, it names its class instead. */
 function settings({
   base_model_name_or_path: _,
   peft_version: __,
+  auto_mapping: ___,
+  task_type: task,
   ...rest
 }: Record<string, unknown>): unknown {
-  return sorted(rest);
+  return sorted({ ...rest, task_type: task ?? "FEATURE_EXTRACTION" });
 }
 
 /** Keys in order, and lists of names too: Python keeps them as sets. */

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from safetensors import safe_open
 
-NAMES = ["deberta-v2", "distilbert", "electra", "falcon", "gemma", "gemma3", "gpt_neo", "gptj", "phi", "phi3"]
+NAMES = ["clip-text", "deberta-v2", "distilbert", "electra", "falcon", "gemma", "gemma3", "gpt_neo", "gptj", "phi", "phi3"]
 kit = Path(sys.argv[1]) / "models"
 
 
