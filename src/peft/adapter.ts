@@ -115,7 +115,11 @@ export class Adapter<C extends AdapterConfig = AdapterConfig> {
   /** What takes ranks away while it trains; undefined: nothing does. */
   get allocator(): Allocator | undefined {
     const make = this.method?.layers?.allocator;
-    if (make !== undefined) this.#allocator ??= make(this.config, trainedOf(this));
+    if (make !== undefined)
+      this.#allocator ??= make(
+        this.config,
+        trainedOf(this).filter(({ key }) => this.#isOfSite(key)),
+      );
     return this.#allocator;
   }
 
@@ -132,9 +136,16 @@ export class Adapter<C extends AdapterConfig = AdapterConfig> {
     const all = parameters.list.map(({ name, shape, data }, i) => {
       return { key: name, shape, data, gradient: parameters.gradientOf(i, lastGradient) };
     });
-    const sites = all.filter(({ key }) => this.sites.has(key.slice(0, key.lastIndexOf("."))));
-    allocator.update(step, sites);
+    allocator.update(
+      step,
+      all.filter(({ key }) => this.#isOfSite(key)),
+    );
     this.touch();
+  }
+
+  /** Not a whole module's, a bias or a token's row. */
+  #isOfSite(key: string): boolean {
+    return this.sites.has(key.slice(0, key.lastIndexOf(".")));
   }
 
   /** How many numbers are trained. */
