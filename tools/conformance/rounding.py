@@ -75,7 +75,9 @@ def main():
         tolerance = dict(info["tolerance"])
         if info["task"] == "CAUSAL_LM": tolerance["mask"] = expected["input.attention_mask"]
         for label, (dtype, attention) in ROUTES.items():
-            got, worst = run(a.kit, case, info, expected, dtype, attention), {}
+            try: got, worst = run(a.kit, case, info, expected, dtype, attention), {}
+            except ValueError as e:                                                     # BLOOM has one attention only
+                print(case.name, label, "not there:", str(e).split(".")[0]); continue
             for key, value in got.items():
                 kind = key.split(".")[0]
                 if key in expected: worst[kind] = max(worst.get(kind, 0), share(key, value, expected[key], tolerance))
