@@ -1,6 +1,5 @@
 import { internal, PeftError } from "../errors.js";
-import type { Countable, MemoryChoice, MemoryEstimate, TrainingShape } from "./memory.js";
-import { TrainingMemory } from "./memory.js";
+import type { MemoryChoice, MemoryEstimate, TrainingMemory } from "./memory.js";
 import { sizeText } from "./memory_size.js";
 import type { Plan, PlanName } from "./plan_run.js";
 
@@ -28,12 +27,7 @@ const ALL = Number.POSITIVE_INFINITY;
  * The fastest way to run a step within a budget: in one piece; block by block with everything kept; with weights read ahead of their use;
  * with more and more blocks computed again; with as little as can be. Throws "option", which names the smallest budget that would do.
  */
-export function choosePlan(model: Countable, shape: TrainingShape, question: PlanQuestion): ChosenPlan {
-  return choosePlanOf(new TrainingMemory(model, shape), question);
-}
-
-/** The same for a step whose memory is counted already. */
-export function choosePlanOf(memory: TrainingMemory, question: PlanQuestion): ChosenPlan {
+export function choosePlan(memory: TrainingMemory, question: PlanQuestion): ChosenPlan {
   const limit = SAFE * question.budget;
   const of = (name: PlanName, recompute: number, keep: number): ChosenPlan => ({
     plan: { name, recompute, keep },

@@ -24,6 +24,8 @@ export type Countable = Pick<BoundWeights, "spec" | "inventory">;
 /** A training step to be counted. */
 export interface TrainingShape extends BatchSizes {
   readonly adapter: Adapter;
+  /** A run that is counted as it is, for a loss of the user's own; default: a step of these sizes. */
+  readonly run?: RunRequest | undefined;
 }
 
 /** How weights are held and steps run. */
@@ -91,9 +93,7 @@ export class TrainingMemory {
   constructor(model: Countable, shape: TrainingShape) {
     this.#model = model;
     this.#shape = shape;
-    const batch = fakeBatch(model.spec, shape);
-    const view = { adapters: [shape.adapter], gates: [1] };
-    this.#request = backwardRequest(model, view, batch, { seed: 0, step: 0 });
+    this.#request = shape.run ?? fakeRun(model, shape);
     this.#quantized = quantizable(model.inventory);
   }
 
@@ -170,9 +170,15 @@ export class TrainingMemory {
     const feeds = new Map<string, readonly number[]>();
     for (const [name, feed] of Object.entries(this.#request.feeds))
       if ("shape" in feed) feeds.set(name, feed.shape);
-    for (const { key, shape } of this.#shape.adapter.entries.values()) feeds.set(entryInput(0, key), shape);
+    for (const [slot, adapter] of this.#request.view.adapters.entries())
+      for (const { key, shape } of adapter.entries.values()) feeds.set(entryInput(slot, key), shape);
     return feeds;
   }
+}
+
+function fakeRun(model: Countable, shape: TrainingShape): RunRequest {
+  const view = { adapters: [shape.adapter], gates: [1] };
+  return backwardRequest(model, view, fakeBatch(model.spec, shape), { seed: 0, step: 0 });
 }
 
 /** Bytes of two blocks, the largest twice: of the one that runs, and the one that is read meanwhile. */

@@ -1,7 +1,7 @@
 import type { FormatName } from "../engine/formats/index.js";
 import { formats } from "../engine/formats/index.js";
 import type { ChosenPlan } from "./choose_plan.js";
-import { choosePlanOf, SAFE } from "./choose_plan.js";
+import { choosePlan, SAFE } from "./choose_plan.js";
 import type { Countable, MemoryEstimate, TrainingShape } from "./memory.js";
 import { TrainingMemory } from "./memory.js";
 import type { PlanName } from "./plan_run.js";
@@ -52,7 +52,7 @@ export function memoryTable(model: Countable, shape: TrainingShape, question: Ta
       return { estimate, fits: fits(estimate) };
     };
     const plans = Object.fromEntries(PLAN_NAMES.map((name) => [name, cell(name)])) as TableRow["plans"];
-    const auto = choosePlanOf(memory, { ...question, format, strict: false });
+    const auto = choosePlan(memory, { ...question, format, strict: false });
     return { format, plans, auto: fits(auto.estimate) ? auto : undefined };
   });
 }

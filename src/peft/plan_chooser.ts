@@ -3,12 +3,13 @@ import type { FormatName } from "../engine/formats/index.js";
 import { formats } from "../engine/formats/index.js";
 import { isHalf } from "../halves.js";
 import type { Adapter } from "./adapter.js";
+import type { ChosenPlan } from "./choose_plan.js";
 import { choosePlan, SAFE } from "./choose_plan.js";
 import type { MemoryEstimate } from "./memory.js";
-import { readAhead } from "./memory.js";
+import { readAhead, TrainingMemory } from "./memory.js";
 import type { BatchSizes } from "./memory_batch.js";
 import { freeMemory, parseBytes } from "./memory_size.js";
-import type { Plan, PlanName } from "./plan_run.js";
+import type { Plan, PlanName, RunRequest } from "./plan_run.js";
 import type { BoundWeights } from "./weights.js";
 
 export interface PlanSettings {
@@ -32,7 +33,8 @@ export class PlanChooser {
   /** Undefined: the one that fits. */
   readonly #asked: PlanName | undefined;
   #plan: Plan;
-  #sizes: BatchSizes = { batch: 0, seq: 0, target: 0 };
+  /** The largest batches so far, by what is computed of them. */
+  readonly #sizes: Map<string, BatchSizes> = new Map();
   #structure = "";
   estimate: (MemoryEstimate & { readonly plan: Plan }) | undefined;
 
@@ -59,44 +61,50 @@ export class PlanChooser {
     return this.estimate === undefined ? ALL : Math.max(0, SAFE * this.#budget - this.estimate.bytes);
   }
 
-  /** Chooses anew where batches grew or adapters are others. Tells whether the plan is another one now. */
-  choose(adapter: Adapter, sizes: BatchSizes): boolean {
-    if (this.#isFixed || this.#covers(adapter, sizes)) return false;
-    const known = this.#sizes;
+  /**
+   * Chooses anew where batches grew or adapters are others, or a loss of the user's own is new (`own`: its run). What serves several
+   * losses stays. Tells whether the plan is another one now.
+   */
+  choose(adapter: Adapter, sizes: BatchSizes, own?: RunRequest): boolean {
+    if (this.#isFixed) return false;
+    if (adapter.structure !== this.#structure) this.#forget(adapter.structure);
+    const what = own?.kind ?? "";
+    const known = this.#sizes.get(what);
+    if (known !== undefined && covers(known, sizes)) return false;
+    const isAnother = known === undefined && this.#sizes.size > 0;
+    const largest = known === undefined ? sizes : larger(known, sizes);
+    this.#sizes.set(what, largest);
+    const memory = new TrainingMemory(this.#weights, { adapter, ...largest, run: own });
     const { maxMemory, recompute, load } = this.#settings;
-    this.#sizes = {
-      batch: Math.max(known.batch, sizes.batch),
-      seq: Math.max(known.seq, sizes.seq),
-      target: Math.max(known.target ?? 0, sizes.target ?? 0),
-    };
-    this.#structure = adapter.structure;
-    const chosen = choosePlan(
-      this.#weights,
-      { adapter, ...this.#sizes },
-      {
-        plan: this.#asked,
-        recompute,
-        format: load ?? "f32",
-        stored: this.#stored(),
-        budget: this.#budget,
-        strict: maxMemory !== undefined,
-      },
+    const held = { format: load ?? "f32", stored: this.#stored() };
+    if (isAnother) {
+      const same = memory.estimate({ ...held, ...this.#plan, plan: this.#plan.name });
+      if (same.bytes <= SAFE * this.#budget) return this.#take({ plan: this.#plan, estimate: same });
+    }
+    const strict = maxMemory !== undefined;
+    return this.#take(
+      choosePlan(memory, { ...held, plan: this.#asked, recompute, budget: this.#budget, strict }),
     );
+  }
+
+  #forget(structure: string): void {
+    this.#sizes.clear();
+    this.#structure = structure;
+    this.estimate = undefined;
+  }
+
+  #take({ plan, estimate }: ChosenPlan): boolean {
     const before = this.#plan;
-    this.#plan = chosen.plan;
-    this.estimate = { ...chosen.estimate, plan: chosen.plan };
-    return (Object.keys(before) as (keyof Plan)[]).some((key) => before[key] !== chosen.plan[key]);
+    const isOther = (Object.keys(before) as (keyof Plan)[]).some((key) => before[key] !== plan[key]);
+    if (isOther || this.estimate === undefined || estimate.bytes > this.estimate.bytes)
+      this.estimate = { ...estimate, plan };
+    this.#plan = plan;
+    return isOther;
   }
 
   /** A plan without a budget is taken as it is. */
   get #isFixed(): boolean {
     return this.#asked !== undefined && this.#settings.maxMemory === undefined;
-  }
-
-  #covers(adapter: Adapter, { batch, seq, target = 0 }: BatchSizes): boolean {
-    const known = this.#sizes;
-    const fits = batch <= known.batch && seq <= known.seq && target <= (known.target ?? 0);
-    return fits && adapter.structure === this.#structure;
   }
 
   /** Until a step of training tells more: in one piece, if the weights leave half of the budget. */
@@ -125,4 +133,16 @@ export class PlanChooser {
     if (counts.f32 >= counts.f16 + counts.bf16) return "f32";
     return counts.f16 > counts.bf16 ? "f16" : "bf16";
   }
+}
+
+function covers(known: BatchSizes, { batch, seq, target = 0 }: BatchSizes): boolean {
+  return batch <= known.batch && seq <= known.seq && target <= (known.target ?? 0);
+}
+
+function larger(a: BatchSizes, b: BatchSizes): BatchSizes {
+  return {
+    batch: Math.max(a.batch, b.batch),
+    seq: Math.max(a.seq, b.seq),
+    target: Math.max(a.target ?? 0, b.target ?? 0),
+  };
 }

@@ -46,6 +46,8 @@ export interface RunRequest {
   readonly packed?: boolean;
   /** Of a training step: what a plan is chosen by. */
   readonly sizes?: BatchSizes;
+  /** Its loss is the user's own: sizes alone do not say what it takes. */
+  readonly isOwn?: boolean;
   /** Its blocks run by themselves whatever the plan, so that those of one kind share a session. */
   readonly apart?: boolean;
   readonly write: (trace: ModelTrace) => Written;

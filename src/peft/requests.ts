@@ -113,7 +113,8 @@ export function backwardRequest(
       return { outputs: { sum, count }, loss: sum };
     },
     feeds: states === undefined ? feeds : { ...feeds, encoderStates: states },
-    ...(options.loss === undefined ? { sizes: sizesOf(spec, batch) } : {}), // others cannot be counted beforehand
+    sizes: sizesOf(spec, batch),
+    isOwn: options.loss !== undefined,
   };
 }
 

@@ -157,7 +157,8 @@ export class Runtime {
   async run(request: RunRequest): Promise<RunOutcome> {
     const { view } = request;
     const [adapter] = view.adapters;
-    if (request.sizes !== undefined && adapter !== undefined) await this.fit(adapter, request.sizes);
+    if (request.sizes !== undefined && adapter !== undefined)
+      await this.fit(adapter, request.sizes, request.isOwn ? request : undefined);
     const engine = await this.engine();
     const name = this.#name(programName(request));
     const compiled = await this.#compile(engine, name, request);
@@ -171,11 +172,11 @@ export class Runtime {
   }
 
   /**
-   * Makes sure that steps with batches of these sizes fit the budget: chooses the plan, or another than before, in which case programs
+   * Makes sure that steps with batches of these sizes (`own`: as this one, with a loss of the user's) fit the budget: chooses the plan, or another than before, in which case programs
    * are compiled anew. Throws "option" where none fits.
    */
-  async fit(adapter: Adapter, sizes: BatchSizes): Promise<void> {
-    const isOther = this.#chooser.choose(adapter, sizes);
+  async fit(adapter: Adapter, sizes: BatchSizes, own?: RunRequest): Promise<void> {
+    const isOther = this.#chooser.choose(adapter, sizes, own);
     this.encoderStates.capacity = this.#chooser.spare;
     if (isOther) await this.close();
   }
