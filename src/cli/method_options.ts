@@ -129,6 +129,11 @@ export function methodConfig(settings: Settings): AdapterConfig {
   return method.create(settings.pickGiven(options.map((o) => o.key)));
 }
 
+/** Whether some method has an option of this name. */
+export function isMethodOption(key: string): boolean {
+  return methodOptions().some((option) => option.key === key);
+}
+
 /** Keys of the settings that make the method. */
 export function methodKeys(settings: Settings): string[] {
   return ["method", ...methodOptions().flatMap(({ key }) => (settings.isGiven(key) ? [key] : []))];

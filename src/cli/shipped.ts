@@ -1,3 +1,4 @@
+import { isMethodOption } from "./method_options.js";
 import type { Settings } from "./options.js";
 import type { Terminal } from "./terminal.js";
 
@@ -19,7 +20,13 @@ export async function withShipped(settings: Settings, terminal: Terminal): Promi
   if (settings.isGiven("data"))
     return settings.isGiven("model") ? settings : settings.over({ model: shipped["model"] });
   terminal.note("No --data given: these are the messages that ship with peft.js, complaint or no complaint.");
-  return settings.over(shipped);
+  return settings.over(forMethod(shipped, settings.text("method")));
+}
+
+/** The recipe is for one method: with another, that one's own defaults apply. */
+function forMethod(shipped: Record<string, unknown>, method: string | undefined): Record<string, unknown> {
+  if (method === undefined || method === shipped["method"]) return shipped;
+  return Object.fromEntries(Object.entries(shipped).filter(([key]) => !isMethodOption(key)));
 }
 
 /** The folder of the shipped model. */

@@ -203,6 +203,14 @@ describe("info counts from config.json alone", () => {
 });
 
 describe("data and options", () => {
+  test("another method than the recipe's has its own defaults on what ships", async () => {
+    const few = ["--max-steps", "1", "--samples", "0", "--output", at("oft")];
+    const { code, out, err } = await peft(["train", "--method", "oft", ...few]);
+    expect(err).toContain("1 steps");
+    expect(code).toBe(0);
+    expect(out + err).toContain("trainable params: 27776");
+  }, 60_000);
+
   test("data marks what is learnt", async () => {
     const { out } = await here(["data", "--model", model, ...data, "--rows", "1"]);
     expect(out).toContain(`train.csv line 2\nmessage 0, world Label :</s> -> [yes</s>]`);
