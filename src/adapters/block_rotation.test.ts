@@ -126,6 +126,10 @@ it("gives OFT of 4 terms what it has with 3, as Python does", () => {
   expect(gap(run(5).data, run(4).data)).toBeGreaterThan(1e-3);
 });
 
+function at(inDim: number, outDim = 8): LinearSite {
+  return { path: "q_proj", inDim, outDim, weight: "w", bias: undefined, transposed: false };
+}
+
 it("mixes with each factor of BOFT blocks twice as far apart", () => {
   const moved = (factor: number): number[] => {
     // One block of one factor turns; the layer's weight is what tells inputs apart.
@@ -136,14 +140,7 @@ it("mixes with each factor of BOFT blocks twice as far apart", () => {
     };
     const options = { boftBlockSize: 2, boftNButterflyFactor: 3 };
     const g = new Graph();
-    const site: LinearSite = {
-      path: "l",
-      inDim: 8,
-      outDim: 8,
-      weight: "w",
-      bias: undefined,
-      transposed: false,
-    };
+    const site = at(8);
     const c = boft.create(options);
     const shapes = boft.layers!.linear!.parameters(c, site);
     const feeds = Object.fromEntries(shapes.map(({ key, shape }) => [key, set(key, [...shape])]));
@@ -164,9 +161,6 @@ it("mixes with each factor of BOFT blocks twice as far apart", () => {
 });
 
 describe("sizes", () => {
-  const at = (inDim: number, outDim = 8): LinearSite => ({
-    ...{ path: "q_proj", inDim, outDim, weight: "w", bias: undefined, transposed: false },
-  });
   const shape = (method: unknown, options: Record<string, unknown>, site: LinearSite): readonly number[] => {
     const { create, layers } = method as Method;
     return layers!.linear!.parameters(create(options), site)[0]!.shape;
@@ -210,14 +204,7 @@ describe("sizes", () => {
 });
 
 it("starts HRA in pairs of reflections where r is even", () => {
-  const site: LinearSite = {
-    path: "l",
-    inDim: 8,
-    outDim: 8,
-    weight: "w",
-    bias: undefined,
-    transposed: false,
-  };
+  const site = at(8);
   const start = (options: Record<string, unknown>): Float32Array | undefined => {
     let n = 0;
     const random = (): number => (n = (n * 1664525 + 1013904223) >>> 0);

@@ -108,11 +108,11 @@ export class OptionReader {
     );
   }
 
-  /** Token ids, or token ids by module name. */
   ids(key: string): readonly number[] | undefined {
     return this.#typed(key, "a list of token ids", isIndices);
   }
 
+  /** Token ids, or token ids by module name. */
   indices(key: string): readonly number[] | Readonly<Record<string, readonly number[]>> | undefined {
     return this.#typed(
       key,

@@ -9,7 +9,7 @@ import type { LayerOptions } from "./layer_config.js";
 import { LayerConfig, layerFields } from "./layer_config.js";
 import type { AdapterConfig, Json, Method, ParameterSpec, SiteMethod } from "./method.js";
 import { byPattern } from "./pattern.js";
-import { TorchRandom } from "./torch_random.js";
+import { TorchRandom, writePlaces } from "./torch_random.js";
 
 /** Options of FourierFT. */
 export interface FourierFTOptions extends LayerOptions {
@@ -75,11 +75,7 @@ function parameters(c: FourierFTConfig, { path, inDim, outDim }: LinearSite): Pa
       fix: `nFrequency: ${all}, or less.`,
     });
   const places = (data: Float32Array): void => {
-    const chosen = new TorchRandom(c.randomLocSeed).permutation(all, count);
-    for (const [i, place] of chosen.entries()) {
-      data[i] = Math.floor(place / inDim);
-      data[count + i] = place % inDim;
-    }
+    writePlaces(data, new TorchRandom(c.randomLocSeed).permutation(all, count), inDim);
   };
   return [
     {

@@ -87,7 +87,7 @@ export interface Merging<S extends Site> {
 export interface SiteMethod<C, S extends Site> {
   readonly parameters: (c: C, site: S) => readonly ParameterSpec[];
   /** Shared tensors that the file holds for each layer as well. */
-  readonly copies?: readonly string[];
+  readonly sharedCopies?: readonly string[];
   readonly forward: (a: Adapted<S>, x: Tensor, c: C) => Tensor;
   readonly scale?: (c: C, site: S) => number;
   /** The weight (and bias) that does without the adapter what the layer did with it. */
@@ -195,6 +195,7 @@ export interface LayerMethod<C> {
   readonly bias?: (c: C) => "none" | "all" | `${string}_only`;
   /** What it adds to a mean loss, a scalar; `layers`: the parameters of each adapted layer by their keys. */
   readonly penalty?: (g: Graph, layers: readonly ((key: string) => Tensor)[], c: C) => Tensor;
+  /** How several of its adapters become one; absent: they do not. */
   readonly mixing?: Mixing<C>;
   /** Takes ranks away while it trains. */
   readonly allocator?: (c: C, tensors: readonly NamedTensor[]) => Allocator;

@@ -175,7 +175,7 @@ export const randlora: Method<RandLoraConfig> = {
     bias: (c) => c.bias,
     linear: {
       parameters,
-      copies: ["randlora_A", "randlora_B"],
+      sharedCopies: ["randlora_A", "randlora_B"],
       forward,
       merge,
       scale: (c) => c.randloraAlpha / c.r,

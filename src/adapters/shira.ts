@@ -9,7 +9,7 @@ import { TargetConfig } from "./layer_config.js";
 import type { AdapterConfig, Json, Method, ParameterSpec, SiteMethod } from "./method.js";
 import type { CommonOptions } from "./shared_options.js";
 import { commonFields } from "./shared_options.js";
-import { TorchRandom } from "./torch_random.js";
+import { TorchRandom, writePlaces } from "./torch_random.js";
 
 /** Options of SHiRA. */
 export interface ShiraOptions extends CommonOptions {
@@ -69,11 +69,7 @@ function parameters(c: ShiraConfig, { path, inDim, outDim }: LinearSite): Parame
     });
   const places = (data: Float32Array): void => {
     const seed = c.randomSeed ?? crypto.getRandomValues(new Uint32Array(1))[0]!;
-    const chosen = new TorchRandom(seed).permutation(all, count).sort();
-    for (const [i, place] of chosen.entries()) {
-      data[i] = Math.floor(place / inDim);
-      data[count + i] = place % inDim;
-    }
+    writePlaces(data, new TorchRandom(seed).permutation(all, count).sort(), inDim);
   };
   return [
     { key: "shira_weight", shape: [count], initial: c.initWeights ? ZERO : { kind: "normal", std: 1 } },

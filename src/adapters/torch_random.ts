@@ -49,5 +49,13 @@ export class TorchRandom {
   }
 }
 
+/** Places in a matrix that is `width` wide, row by row, as its rows and then its columns. */
+export function writePlaces(into: Float32Array, places: Float64Array, width: number): void {
+  for (const [i, place] of places.entries()) {
+    into[i] = Math.floor(place / width);
+    into[places.length + i] = place % width;
+  }
+}
+
 const SIZE = 624;
 const SHIFT = 397;

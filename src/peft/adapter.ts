@@ -261,7 +261,8 @@ function nextUid(): number {
   return uids++;
 }
 
-function scaleOf<C>(s: AdaptedSite<C>, c: C): number {
+/** The factor at a layer; 1 where the method has none. */
+export function scaleOf<C>(s: AdaptedSite<C>, c: C): number {
   return (s.kind === "linear" ? s.method.scale?.(c, s.site) : s.method.scale?.(c, s.site)) ?? 1;
 }
 

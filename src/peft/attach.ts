@@ -137,7 +137,7 @@ function addLayers<C extends AdapterConfig>(
   }
   addEntries(adapter, undefined, layers.shared?.(config, matched.linears) ?? [], next);
   for (const { path } of matched.linears)
-    for (const key of linear.copies ?? []) {
+    for (const key of linear.sharedCopies ?? []) {
       const { shape } = adapter.entry(key);
       const full = `${path}.${key}`;
       const saved = `base_model.model.${full}`;

@@ -1,6 +1,7 @@
 import type { AdapterConfig, CombinationType, MixOptions, MixPart } from "../adapters/method.js";
 import { PeftError } from "../errors.js";
 import type { Adapter } from "./adapter.js";
+import { scaleOf } from "./adapter.js";
 
 export interface WeightedOptions extends Partial<MixOptions> {
   /** Default "svd", as in Python. */
@@ -38,23 +39,22 @@ export function mixtureOf(
       const parts = adapters.flatMap((adapter, i) => partOf(adapter, path, weights[i]!) ?? []);
       const rank = specs[0]!.shape[0]!;
       const made = parts.length === 0 ? {} : mixing.site(parts, rank, options);
-      for (const { key } of specs) into.entry(`${path}.${key}`).data.set(made[key] ?? zeros(into, path, key));
+      for (const { key } of specs) {
+        const { data } = into.entry(`${path}.${key}`);
+        data.fill(0);
+        data.set(made[key] ?? []);
+      }
     }
     into.touch();
   };
   return { config, fill };
 }
 
-function zeros(adapter: Adapter, path: string, key: string): Float32Array {
-  return new Float32Array(adapter.entry(`${path}.${key}`).data.length);
-}
-
 function partOf(adapter: Adapter, path: string, weight: number): MixPart | undefined {
   const found = adapter.sites.get(path);
   if (found === undefined) return undefined;
-  const scale = adapter.scales().find((s) => s.site === path)!.scale;
   const tensors = new Map(found.specs.map(({ key }) => [key, adapter.entry(`${path}.${key}`)]));
-  return { weight, scale, tensors };
+  return { weight, scale: scaleOf(found, adapter.config), tensors };
 }
 
 function checkMixable(adapters: readonly Adapter[], weights: readonly number[], options: MixOptions): void {
