@@ -2,11 +2,11 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { gradients } from "../../autodiff/gradient.js";
 import { Graph } from "../../graph/graph.js";
 import type { Tensor } from "../../graph/ops.js";
-import { Engine } from "../engine.js";
+import { Engine, largestInt8Weight } from "../engine.js";
 import type { HostTensor, WeightSource } from "../messages.js";
 import { toProgram } from "../program.js";
 import { givenWeight } from "../weight_source.js";
-import type { WeightFormat } from "./format.js";
+import type { PackOptions, WeightFormat } from "./format.js";
 import { type FormatName, formats } from "./index.js";
 import { DYNAMIC, NF4 } from "./nf4_pack.js";
 
@@ -52,16 +52,27 @@ function int4Value({ data, scale }: Packed, at: number, size: number): number {
   return (level - 8) * scale![Math.floor(at / size)]!;
 }
 
+/** A format, and how it is packed. */
+interface PackedFormat {
+  readonly name: FormatName;
+  readonly packing: PackOptions;
+}
+
 interface Held {
   readonly source: WeightSource;
   /** Its values in the shape that it is held in. */
   readonly values: Float32Array;
 }
 
-function held(format: FormatName, inDim: number, outDim: number, transposed: boolean): Held {
+function held(
+  { name: format, packing }: PackedFormat,
+  inDim: number,
+  outDim: number,
+  transposed: boolean,
+): Held {
   const shape = transposed ? [inDim, outDim] : [outDim, inDim];
   const pack = (formats[format] as WeightFormat).pack!;
-  const parts = pack(draw(inDim * outDim, inDim + outDim), shape, transposed, { largest: 127 });
+  const parts = pack(draw(inDim * outDim, inDim + outDim), shape, transposed, packing);
   const found = new Float32Array(inDim * outDim);
   for (let i = 0; i < outDim; i++)
     for (let j = 0; j < inDim; j++)
@@ -107,11 +118,21 @@ function expectSame(y: { held: HostTensor; real: HostTensor }, limit: number, wh
 
 /** Products of int8 round what they multiply; all else is exact to f32's rounding. */
 const limitOf = (format: string): number => (format === "int8" ? 0.02 : 2e-6);
-const names = (Object.entries(formats) as [FormatName, WeightFormat][]).flatMap(([name, f]) =>
-  f.pack ? [name] : [],
+/** What the probe says of this processor's kernels; those that add up 8 bits add up 7 bits too. */
+const largest = await largestInt8Weight();
+const packings: readonly PackOptions[] =
+  largest === 127 ? [{ largest: 127 }, { largest: 63 }] : [{ largest }];
+const packed = (Object.entries(formats) as [FormatName, WeightFormat][]).flatMap(
+  ([name, f]): PackedFormat[] => {
+    if (f.pack === undefined) return [];
+    return name === "int8"
+      ? packings.map((packing) => ({ name, packing }))
+      : [{ name, packing: { largest } }];
+  },
 );
 
-describe.each(names)("%s", (name) => {
+describe.each(packed)(`$name, $packing.largest (the probe: ${largest})`, (format) => {
+  const { name } = format;
   const limit = limitOf(name);
   // one output, sizes that fit no vector, many blocks; for nf4 also blocks across rows, and an odd count of numbers
   const sizes = (
@@ -141,7 +162,7 @@ describe.each(names)("%s", (name) => {
         ];
         return { weight: g.add(q, 0), ...Object.fromEntries(Object.entries(feeds).map(product)) };
       };
-      const results = await both(held(name, inDim, outDim, transposed), outputs, feeds);
+      const results = await both(held(format, inDim, outDim, transposed), outputs, feeds);
       for (const [of, y] of Object.entries(results))
         expectSame(y, of === "weight" ? 1e-7 : limit, `${of}, transposed: ${transposed}`);
     }
@@ -157,7 +178,7 @@ describe.each(names)("%s", (name) => {
   it("gives rows by ids", async () => {
     const ids: HostTensor = { dtype: "i64", shape: [2, 3], data: Int32Array.of(0, 76, 5, 5, 76, 1) };
     for (const transposed of [false, true]) {
-      const w = transposed ? held(name, 128, 77, true) : held(name, 128, 77, false);
+      const w = transposed ? held(format, 128, 77, true) : held(format, 128, 77, false);
       const y = await both(w, (g, q) => ({ rows: g.gather(q, g.input("ids", ["a", "b"], "i64")) }), { ids });
       expectSame(y["rows"]!, 1e-7, `transposed: ${transposed}`);
     }
@@ -181,7 +202,7 @@ describe.each(names)("%s", (name) => {
       const [dx] = gradients(g, g.sum(loss), [x]);
       return { loss, dx: dx! };
     };
-    const y = await both(held(name, inDim, vocab, false), outputs, feeds);
+    const y = await both(held(format, inDim, vocab, false), outputs, feeds);
     expectSame(y["loss"]!, limit, "loss");
     expectSame(y["dx"]!, limit, "dx");
   });

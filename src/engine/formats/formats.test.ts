@@ -5,12 +5,12 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Graph } from "../../graph/graph.js";
 import type { Tensor } from "../../graph/ops.js";
 import { openSafetensors, type TensorToWrite, writeSafetensors } from "../../hub/safetensors.js";
-import { Engine } from "../engine.js";
+import { Engine, largestInt8Weight } from "../engine.js";
 import type { HostTensor, WeightSource } from "../messages.js";
 import { toProgram } from "../program.js";
 import { givenWeight } from "../weight_source.js";
 import type { PartData, WeightFormat } from "./format.js";
-import { bytesOf } from "./format.js";
+import { bytesOf, type PackOptions } from "./format.js";
 import { formats } from "./index.js";
 
 const ROWS = 12;
@@ -78,19 +78,30 @@ async function inFiles(name: string, format: WeightFormat, source: WeightSource)
   return { ...source, parts: Object.fromEntries(parts) };
 }
 
-/** Of the weights, and of products: those of int8 round activations too. */
+/** Of the weights, and of products: those of int8 round activations too. 7 bits round weights twice as coarsely as 8. */
 const LIMITS: Readonly<Record<string, { weight: number; product: number; exact: number }>> = {
-  int8: { weight: 0.012, product: 0.02, exact: 0.015 },
+  "int8, 127": { weight: 0.012, product: 0.02, exact: 0.015 },
+  "int8, 63": { weight: 0.024, product: 0.03, exact: 0.015 },
   int4: { weight: 0.16, product: 0.2, exact: 1e-5 },
   int4x32: { weight: 0.14, product: 0.18, exact: 1e-5 },
   int4x128: { weight: 0.18, product: 0.22, exact: 1e-5 },
   nf4: { weight: 0.14, product: 0.18, exact: 1e-5 },
 };
 
-const packed = Object.entries(formats as Readonly<Record<string, WeightFormat>>).filter(([, f]) => f.pack);
+/** What the probe says of this processor's kernels; those that add up 8 bits add up 7 bits too. */
+const largest = await largestInt8Weight();
+const packings: readonly PackOptions[] =
+  largest === 127 ? [{ largest: 127 }, { largest: 63 }] : [{ largest }];
+const packed = Object.entries(formats as Readonly<Record<string, WeightFormat>>)
+  .filter(([, f]) => f.pack)
+  .flatMap(([name, format]) =>
+    name === "int8"
+      ? packings.map((packing) => ({ title: `int8, ${packing.largest}`, name, format, packing }))
+      : [{ title: name, name, format, packing: { largest } }],
+  );
 
-describe.each(packed)("%s", (name, format) => {
-  const limit = LIMITS[name]!;
+describe.each(packed)(`$title (the probe: ${largest})`, ({ title, name, format, packing }) => {
+  const limit = LIMITS[title]!;
   describe.each([false, true])("held [in, out]: %s", (transposed) => {
     const shape = transposed ? [IN, OUT] : [OUT, IN];
     const w = draw(IN * OUT, 1);
@@ -98,7 +109,7 @@ describe.each(packed)("%s", (name, format) => {
       format: name as WeightSource["format"],
       shape,
       transposed,
-      parts: format.pack!(w, shape, transposed, { largest: 127 }),
+      parts: format.pack!(w, shape, transposed, packing),
     };
     const x = draw(ROWS * IN, 2);
     const dy = draw(ROWS * OUT, 3);
@@ -153,7 +164,7 @@ describe.each(packed)("%s", (name, format) => {
   it("serves as a head, in chunks, and leaves rows of zeros zero", async () => {
     const w = draw(IN * OUT, 4);
     w.fill(0, 0, IN);
-    const parts = format.pack!(w, [OUT, IN], false, { largest: 127 });
+    const parts = format.pack!(w, [OUT, IN], false, packing);
     const q: WeightSource = {
       format: name as WeightSource["format"],
       shape: [OUT, IN],
