@@ -3,7 +3,7 @@ import type { RepoCache } from "./cache.js";
 import type { Files } from "./files.js";
 import type { RepoFile } from "./hub_api.js";
 import { alone } from "./lock.js";
-import { hubFetch, innermost, pause, raceAbort, stopIfAborted, Unreachable } from "./requests.js";
+import { badAnswer, hubFetch, innermost, pause, raceAbort, stopIfAborted, Unreachable } from "./requests.js";
 import type { HubSettings } from "./settings.js";
 
 /** What one download needs to know. */
@@ -149,13 +149,19 @@ async function open(file: RepoFile, start: number, context: Download): Promise<R
     const location = answer.headers.get("location");
     if (answer.status < 300 || answer.status >= 400 || location === null) return answer;
     await answer.body?.cancel();
-    url = new URL(location, url).href;
+    url = redirected(location, url, context);
   }
   throw new PeftError("hub", {
     what: `"${file.path}" of "${repo}" cannot be found.`,
     why: "the Hub sends from one address to the next without end.",
     fix: "check HF_ENDPOINT, or try again later.",
   });
+}
+
+function redirected(location: string, from: string, { repo }: Download): string {
+  const to = URL.canParse(location, from) ? new URL(location, from) : undefined;
+  if (to?.protocol === "https:" || to?.protocol === "http:") return to.href;
+  throw badAnswer(repo, `it sends to the address ${JSON.stringify(location.slice(0, 100))}`);
 }
 
 function wrongContent(file: RepoFile, { repo, commit }: Download): PeftError {

@@ -1,5 +1,6 @@
+import { isCommit } from "./cache.js";
 import type { About } from "./requests.js";
-import { hubFetch } from "./requests.js";
+import { badAnswer, hubJson } from "./requests.js";
 import type { HubSettings } from "./settings.js";
 
 // @huggingface/hub is loaded when the Hub is asked, so that a start without it stays quick.
@@ -19,40 +20,67 @@ export async function repoAt(
   revision: string,
 ): Promise<{ commit: string; names: string[] }> {
   const { modelInfo } = await import("@huggingface/hub");
-  const info = await modelInfo({
+  const { sha, filePaths }: { sha: unknown; filePaths: unknown } = await modelInfo({
     name: repo,
     revision,
     additionalFields: ["sha", "filePaths"],
     hubUrl: settings.endpoint,
-    fetch: hubFetch(settings, { repo, revision }),
+    fetch: hubJson(settings, { repo, revision }),
   });
-  return { commit: info.sha, names: info.filePaths };
+  if (typeof sha !== "string" || !isCommit(sha))
+    throw badAnswer(repo, `it gives ${quoted(sha)} as the commit of "${revision}"`);
+  if (!Array.isArray(filePaths) || filePaths.length > MOST_FILES || !filePaths.every(isString))
+    throw badAnswer(repo, `its list of files is no list of at most ${MOST_FILES} names`);
+  return { commit: sha, names: filePaths };
 }
 
-/** Names, sizes and content ids of all files at a commit. */
+/** Names, sizes and content ids of all files at a commit. Ids name paths in the cache: they must be what ids look like. */
 export async function listRepo(settings: HubSettings, repo: string, commitId: string): Promise<RepoFile[]> {
   const { listFiles } = await import("@huggingface/hub");
   const found: RepoFile[] = [];
   const about: About = { repo, revision: commitId };
+  const asked = new Set<string>();
+  const call = hubJson(settings, about);
   const params = {
     recursive: true,
     revision: commitId,
     hubUrl: settings.endpoint,
-    fetch: hubFetch(settings, about),
+    fetch: (async (input, init) => {
+      const page = String(input instanceof Request ? input.url : input);
+      if (asked.has(page) || asked.size === MOST_FILES)
+        throw badAnswer(repo, "the pages of its list of files do not end");
+      asked.add(page);
+      return call(input, init);
+    }) satisfies typeof fetch,
   };
-  for await (const { type, path, size, oid, lfs } of listFiles({
-    repo: { type: "model", name: repo },
-    ...params,
-  })) {
-    if (type !== "file") continue;
-    found.push({
-      path,
-      size: lfs?.size ?? size,
-      id: lfs?.oid ?? oid ?? "",
-      kind: lfs === undefined ? "git" : "sha256",
-    });
+  for await (const entry of listFiles({ repo: { type: "model", name: repo }, ...params })) {
+    if (entry?.type !== "file") continue;
+    if (found.length === MOST_FILES) throw badAnswer(repo, `it lists more than ${MOST_FILES} files`);
+    found.push(repoFile(repo, entry));
   }
   return found;
+}
+
+/** More than any repository of a model has. */
+const MOST_FILES = 100_000;
+
+const isString = (value: unknown): value is string => typeof value === "string";
+const quoted = (value: unknown): string => `${JSON.stringify(value)}`.slice(0, 100);
+
+function repoFile(
+  repo: string,
+  entry: { path: unknown; size: unknown; oid?: unknown; lfs?: unknown },
+): RepoFile {
+  const { path, lfs } = entry;
+  const stored =
+    typeof lfs === "object" && lfs !== null ? (lfs as { oid?: unknown; size?: unknown }) : undefined;
+  const [size, id] = [stored?.size ?? entry.size, stored?.oid ?? entry.oid];
+  if (!isString(path)) throw badAnswer(repo, `it lists a file named ${quoted(path)}`);
+  if (!isString(id) || !(stored === undefined ? /^[0-9a-f]{40}$/ : /^[0-9a-f]{64}$/).test(id))
+    throw badAnswer(repo, `it gives ${quoted(id)} as the id of "${path}"`);
+  if (!Number.isSafeInteger(size) || Number(size) < 0)
+    throw badAnswer(repo, `it gives ${quoted(size)} as the size of "${path}"`);
+  return { path, size: Number(size), id, kind: stored === undefined ? "git" : "sha256" };
 }
 
 // The library checks how tokens look (a private Hub may issue others); hubFetch sends the real one.
@@ -65,7 +93,7 @@ export async function createRepository(
   isPrivate?: boolean,
 ): Promise<void> {
   const { createRepo } = await import("@huggingface/hub");
-  const call = hubFetch(settings, { repo }, [409]);
+  const call = hubJson(settings, { repo }, [409]);
   await createRepo({
     repo: { type: "model", name: repo },
     accessToken,
@@ -94,7 +122,7 @@ export async function commitFiles(
     title: options.message,
     branch: options.revision,
     hubUrl: settings.endpoint,
-    fetch: hubFetch(settings, { repo, revision: options.revision }),
+    fetch: hubJson(settings, { repo, revision: options.revision }),
     operations: contents.map((file) => ({ operation: "addOrUpdate", ...file })),
     ...(settings.signal === undefined ? {} : { abortSignal: settings.signal }),
   });

@@ -58,6 +58,53 @@ export function hubFetch(
   };
 }
 
+/** The most that an answer of the Hub's API holds: a page of a thousand files takes some 300 KB. */
+const LARGEST_ANSWER = 32 << 20;
+const LARGEST_REFUSAL = 4096;
+/** Milliseconds that one of them may take. */
+const LONGEST_ANSWER = 300_000;
+
+/** hubFetch for calls whose answers are short texts: they are read here, no further than a limit. JSON that is none is refused. */
+export function hubJson(settings: HubSettings, about: About, accepted: readonly number[] = []): typeof fetch {
+  const call = hubFetch(settings, about, accepted);
+  return async (input, init) => {
+    const answer = await call(input, init);
+    const { text, isWhole } = await shortText(answer, LARGEST_ANSWER);
+    if (!isWhole)
+      throw badAnswer(about.repo, `it is longer than ${LARGEST_ANSWER >> 20} MB, or does not end`);
+    if (text !== "" && (init?.method ?? "GET").toUpperCase() !== "PUT") {
+      try {
+        JSON.parse(text);
+      } catch {
+        throw badAnswer(about.repo, `it is no JSON, and begins ${JSON.stringify(text.slice(0, 60))}`);
+      }
+    }
+    const { status, headers } = answer;
+    return new Response(text === "" && [204, 304].includes(status) ? null : text, { status, headers });
+  };
+}
+
+/** The text of an answer, as far as it comes within so many bytes and within LONGEST_ANSWER. */
+async function shortText(answer: Response, most: number): Promise<{ text: string; isWhole: boolean }> {
+  const decoder = new TextDecoder();
+  const end = Date.now() + LONGEST_ANSWER;
+  let [text, bytes] = ["", 0];
+  for await (const chunk of answer.body ?? []) {
+    bytes += chunk.byteLength;
+    text += decoder.decode(chunk.subarray(0, chunk.byteLength - Math.max(bytes - most, 0)), { stream: true });
+    if (bytes > most || Date.now() > end) return { text, isWhole: false }; // leaving the loop cancels the body
+  }
+  return { text: text + decoder.decode(), isWhole: true };
+}
+
+export function badAnswer(repo: string, why: string): PeftError {
+  return new PeftError("hub", {
+    what: `The answer about "${repo}" is not one that the Hub gives.`,
+    why: `${why}.`,
+    fix: "check HF_ENDPOINT and the network: a proxy, a mirror or a login page may answer in the Hub's place.",
+  });
+}
+
 /** Waits before the next try: what the server asked for, else 1, 2, 4, ... seconds. */
 export async function pause(
   settings: HubSettings,
@@ -139,10 +186,16 @@ export function noAnswer(error: Unreachable, { repo }: About, settings: HubSetti
 async function refusal(answer: Response, url: URL, about: About, settings: HubSettings): Promise<PeftError> {
   const { repo, revision = "main", file } = about;
   const kind = answer.headers.get("x-error-code") ?? "";
-  const said = answer.headers.get("x-error-message") ?? (await answer.text()).slice(0, 200);
+  const said = answer.headers.get("x-error-message") ?? (await beginning(answer));
   const { what, why, fix } = explain(answer.status, kind, { repo, revision, file: file ?? "" }, settings);
   const quoted = said === "" ? "" : ` (${url.host} said: ${said.trim()})`;
   return new PeftError("hub", { what, why: `${why}${quoted}.`, fix });
+}
+
+/** What a refusal begins with; a body that breaks off says nothing. */
+async function beginning(answer: Response): Promise<string> {
+  const { text } = await shortText(answer, LARGEST_REFUSAL).catch(() => ({ text: "" }));
+  return text.slice(0, 200);
 }
 
 interface Explanation {

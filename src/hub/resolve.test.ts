@@ -2,7 +2,7 @@ import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import type { HubServer, ServedRepo } from "../../tests/support/hub_server.js";
+import type { Fault, HubServer, ServedRepo } from "../../tests/support/hub_server.js";
 import { commitId, idOf, startHub } from "../../tests/support/hub_server.js";
 import { nodeFiles } from "./files.js";
 import type { ResolveOptions } from "./resolve.js";
@@ -246,6 +246,70 @@ describe("refusals", () => {
     }
     await expect(get({ revision: "../x" })).rejects.toThrow(/cannot be a revision/);
     expect(hub.log).toEqual([]);
+  });
+});
+
+describe("answers that the Hub would not give", () => {
+  const good = { type: "file", path: "config.json", size: 2, oid: "0".repeat(40) };
+  const refuse = async (fault: Fault, message: RegExp): Promise<void> => {
+    hub.faults.push(fault);
+    const error = await get().catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code: "hub", message: expect.stringMatching(message) });
+    expect(fs.existsSync(root("snapshots"))).toBe(false);
+    expect(fs.existsSync(root("refs"))).toBe(false);
+  };
+  test.each(["../../../evil", "a/../../b", "0".repeat(39), 7, null, "A".repeat(40)])(
+    "a commit %s names no folder",
+    (sha) =>
+      refuse(
+        { path: "/revision/", body: { sha, siblings: [{ rfilename: "config.json" }] } },
+        /as the commit/,
+      ),
+  );
+  test.each([
+    [{ oid: "../../../../etc/passwd" }, /"\.\.\/\.\.\/\.\.\/\.\.\/etc\/passwd" as the id/],
+    [{ lfs: { oid: "../x", size: 3 } }, /as the id/],
+    [{ lfs: { oid: "0".repeat(40), size: 3 } }, /as the id/],
+    [{ oid: undefined }, /as the id/],
+    [{ oid: ["0".repeat(40)] }, /as the id/],
+    [{ size: -1 }, /-1 as the size/],
+    [{ size: 1e300 }, /as the size/],
+    [{ size: "2" }, /as the size/],
+    [{ path: 7 }, /a file named 7/],
+  ])("a listed file %j is refused", (change, message) =>
+    refuse({ path: "/tree/", body: [{ ...good, ...change }] }, message),
+  );
+  test("an id that names a local file links to nothing", async () => {
+    const secret = join(cacheDir, "secret");
+    fs.writeFileSync(secret, "secret");
+    await refuse({ path: "/tree/", body: [{ ...good, oid: "../../secret" }] }, /as the id/);
+    expect(fs.readFileSync(secret, "utf8")).toBe("secret");
+  });
+  test("a page of HTML, an answer without end, pages in a circle", async () => {
+    await refuse(
+      { path: "/revision/", body: "<!doctype html><title>Log in" },
+      /is no JSON.*<!doctype html>.*proxy/,
+    );
+    await refuse({ path: "/revision/", body: "endless" }, /longer than 32 MB/);
+    const circle = (at: string): Fault => ({
+      path: "/tree/",
+      body: [],
+      headers: { link: `<${hub.endpoint}/api/models/org/tiny/tree/${commit}?at=${at}>; rel="next"` },
+    });
+    hub.faults.push(circle("a"), circle("b"), circle("a"));
+    await expect(get()).rejects.toThrow(/pages of its list of files do not end/);
+  });
+  test("a refusal without end is quoted from its beginning", async () => {
+    await refuse({ path: "/revision/", status: 400, body: "endless" }, /answered 400.*said: "xxx/);
+  });
+  test("a redirect to a file", async () => {
+    const location = "file:///etc/passwd";
+    await refuse({ path: "/resolve/", status: 302, headers: { location } }, /address "file:.*passwd"/);
+  });
+  test("one file that fails ends the others, however long they would wait", async () => {
+    hub.faults.push({ path: "/store/", body: "stalls" });
+    hub.faults.push({ path: "vocab.txt", status: 404, headers: { "x-error-code": "EntryNotFound" } });
+    await expect(get()).rejects.toThrow(/has no file "vocab.txt"/);
   });
 });
 

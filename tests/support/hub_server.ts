@@ -39,6 +39,8 @@ export interface Fault {
   readonly id?: string;
   /** Sends other bytes of the same length. */
   readonly garble?: boolean;
+  /** What is sent in place of the answer: a text as it is, else JSON; "endless" never ends, "stalls" sends nothing. */
+  readonly body?: unknown;
 }
 
 export const largeFrom = 1000; // bytes from which the server treats a file as a large one
@@ -95,7 +97,10 @@ async function handle(hub: State, request: IncomingMessage, answer: ServerRespon
   const at = hub.faults.findIndex((fault) => path.includes(fault.path));
   const fault = at < 0 ? undefined : hub.faults.splice(at, 1)[0];
   const body = await bodyOf(request);
-  if (fault?.status !== undefined) return reply(answer, fault.status, {}, fault.headers);
+  if (fault?.body === "stalls") return;
+  if (fault?.body === "endless") return endless(answer, fault.status ?? 200);
+  if (fault?.status !== undefined || fault?.body !== undefined)
+    return reply(answer, fault.status ?? 200, fault.body ?? {}, fault.headers);
   for (const [pattern, method, route] of routes) {
     const found = pattern.exec(path);
     if (found !== null && request.method === method) {
@@ -118,7 +123,16 @@ function reply(
   headers: Record<string, string> = {},
 ): void {
   answer.writeHead(status, { "content-type": "application/json", ...headers });
-  answer.end(JSON.stringify(body));
+  answer.end(typeof body === "string" ? body : JSON.stringify(body));
+}
+
+function endless(answer: ServerResponse, status: number): void {
+  answer.writeHead(status, { "content-type": "application/json" });
+  const more = (): void => {
+    while (!answer.destroyed && answer.write(`"${"x".repeat(1 << 16)}",`));
+    if (!answer.destroyed) answer.once("drain", more);
+  };
+  more();
 }
 
 interface Call {
