@@ -1,3 +1,5 @@
+import type { BoundedPattern } from "../pattern.js";
+
 /**
  * A string on its way through normalizers and pre-tokenizers, each UTF-16 unit with the span of the user's
  * string it came from. Python's fast tokenizers call it NormalizedString; ours counts UTF-16 units, as
@@ -98,7 +100,7 @@ export function mapChars(a: Aligned, map: (char: string) => string): Aligned {
 }
 
 /** Replaces every match of a pattern; the content takes the span of the match's last character. */
-export function replaceMatches(a: Aligned, pattern: RegExp, content: string): Aligned {
+export function replaceMatches(a: Aligned, pattern: BoundedPattern, content: string): Aligned {
   const starts: number[] = [];
   const ends: number[] = [];
   let text = "";
@@ -110,7 +112,7 @@ export function replaceMatches(a: Aligned, pattern: RegExp, content: string): Al
       ends.push(a.ends[i]!);
     }
   };
-  for (const match of a.text.matchAll(pattern)) {
+  for (const match of pattern.matches(a.text)) {
     if (match[0].length === 0) continue;
     keep(match.index);
     at = match.index + match[0].length;

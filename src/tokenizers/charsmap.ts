@@ -9,14 +9,16 @@ import { fault } from "./json.js";
 export type Charsmap = (chunk: string) => string | undefined;
 
 const encoder = new TextEncoder();
+/** The longest replacement, in bytes; NFKC's takes 33. */
+const LONGEST = 256;
 
 /** Reads `precompiled_charsmap` (base64). Reference: the spm_precompiled crate. */
-export function parseCharsmap(base64: string): Charsmap {
-  const bytes = Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
+export function parseCharsmap(base64: string, where: string): Charsmap {
+  const bytes = fromBase64(base64, where);
   if (bytes.length === 0) return () => undefined;
   const view = new DataView(bytes.buffer);
   const size = bytes.length >= 4 ? view.getUint32(0, true) : 0;
-  if (size % 4 !== 0 || size + 4 > bytes.length) fault("precompiled_charsmap", "is cut short");
+  if (size % 4 !== 0 || size + 4 > bytes.length) fault(where, "is cut short");
   const units = Uint32Array.from({ length: size / 4 }, (_, i) => view.getUint32(4 + 4 * i, true));
   const replacements = bytes.subarray(4 + size);
   const decoder = new TextDecoder();
@@ -24,8 +26,18 @@ export function parseCharsmap(base64: string): Charsmap {
     const at = shortestPrefix(units, encoder.encode(chunk));
     if (at === undefined || at >= replacements.length) return undefined;
     const end = replacements.indexOf(0, at);
-    return decoder.decode(replacements.subarray(at, end < 0 ? undefined : end));
+    const replacement = replacements.subarray(at, end < 0 ? undefined : end);
+    if (replacement.length > LONGEST) fault(where, `replaces a character by ${replacement.length} bytes`);
+    return decoder.decode(replacement);
   };
+}
+
+function fromBase64(text: string, where: string): Uint8Array<ArrayBuffer> {
+  try {
+    return Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
+  } catch {
+    return fault(where, "is not base64");
+  }
 }
 
 /** The value of the shortest key that starts the chunk: Rust takes the first match, so ids depend on it. */

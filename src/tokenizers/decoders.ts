@@ -1,22 +1,19 @@
+import { align, replaceMatches } from "./aligned.js";
 import { decodeUtf8, tokenBytes } from "./bytes.js";
 import type { Json } from "./json.js";
-import { asArray, asNumber, asObject, asString, booleanOr, fault, stringOr } from "./json.js";
+import { asNumber, asString, booleanOr, type PartTable, readPart, readParts, stringOr } from "./json.js";
 import { compilePattern } from "./library.js";
+import { readMark } from "./pre_tokenizers.js";
 
 /** From tokens to parts of the text; the parts are joined at the end. */
 export type Decoder = (tokens: readonly string[]) => string[];
 
 /** Reads the decoder of tokenizer.json; without one, tokens are joined with spaces. */
-export function readDecoder(value: unknown): Decoder {
-  if (value === null || value === undefined) return (tokens) => [tokens.join(" ")];
-  const config = asObject(value, "decoder");
-  const type = asString(config["type"], "decoder.type");
-  const make = table[type];
-  if (!make) fault(`decoder ${JSON.stringify(type)}`, `is unknown (known: ${Object.keys(table).join(", ")})`);
-  return make(config);
+export function readDecoder(value: unknown, where: string): Decoder {
+  return readPart(value, where, table) ?? ((tokens) => [tokens.join(" ")]);
 }
 
-const table: { [type: string]: (c: Json) => Decoder } = {
+const table: PartTable<Decoder> = {
   BPEDecoder: (c) => {
     const suffix = stringOr(c["suffix"], "</w>");
     return (tokens) => tokens.map((token, i) => token.replaceAll(suffix, i === tokens.length - 1 ? "" : " "));
@@ -28,26 +25,26 @@ const table: { [type: string]: (c: Json) => Decoder } = {
   CTC: ctc,
   Fuse: () => (tokens) => [tokens.join("")],
   Metaspace: metaspace,
-  Replace: (c) => {
-    const pattern = compilePattern(c["pattern"]);
-    const content = asString(c["content"], "decoder.content");
-    return (tokens) => tokens.map((token) => token.replace(pattern, () => content));
+  Replace: (c, where) => {
+    const pattern = compilePattern(c["pattern"], `${where}.pattern`);
+    const content = asString(c["content"], `${where}.content`);
+    return (tokens) => tokens.map((token) => replaceMatches(align(token), pattern, content).text);
   },
-  Sequence: (c) => {
-    const steps = asArray(c["decoders"], "decoders").map(readDecoder);
+  Sequence: (c, where) => {
+    const steps = readParts(c, "decoders", where, readDecoder);
     return (tokens) => steps.reduce((parts, step) => step(parts), [...tokens]);
   },
-  Strip: (c) => {
-    const content = asString(c["content"], "decoder.content");
-    const start = asNumber(c["start"], "decoder.start");
-    const stop = asNumber(c["stop"], "decoder.stop");
+  Strip: (c, where) => {
+    const content = asString(c["content"], `${where}.content`);
+    const start = asNumber(c["start"], `${where}.start`);
+    const stop = asNumber(c["stop"], `${where}.stop`);
     return (tokens) => tokens.map((token) => strip(token, content, start, stop));
   },
   WordPiece: wordPiece,
 };
 
-function metaspace(c: Json): Decoder {
-  const mark = stringOr(c["replacement"], "▁");
+function metaspace(c: Json, where: string): Decoder {
+  const mark = readMark(c, where);
   const legacy = booleanOr(c["add_prefix_space"], true) ? "always" : "never";
   const first = stringOr(c["prepend_scheme"], legacy) === "never" ? " " : "";
   return (tokens) => tokens.map((token, i) => token.replaceAll(mark, i === 0 ? first : " "));

@@ -64,7 +64,7 @@ type Part = { name: string; config: Json; rows: [unknown, unknown][] };
 
 describe("parts on their own", () => {
   it.each(parts.normalizers as Part[])("normalizer $name", ({ config, rows }) => {
-    const normalize = readNormalizer(config);
+    const normalize = readNormalizer(config, "normalizer");
     const wrong = differences(
       rows.map(([text, offsets], i) => ({ text, offsets, string: strings[i]! })),
       ({ text, offsets, string }) => {
@@ -82,7 +82,7 @@ describe("parts on their own", () => {
   });
 
   it.each(parts.preTokenizers as Part[])("pre-tokenizer $name", ({ config, rows }) => {
-    const preTokenize = readPreTokenizer(config);
+    const preTokenize = readPreTokenizer(config, "pre_tokenizer");
     const wrong = differences(
       rows.map(([pieces, offsets], i) => ({ pieces, offsets, string: strings[i]! })),
       ({ pieces, offsets, string }) => {
@@ -98,7 +98,7 @@ describe("parts on their own", () => {
   });
 
   it.each(parts.decoders as Part[])("decoder $name", ({ config, rows }) => {
-    const decode = readDecoder(config);
+    const decode = readDecoder(config, "decoder");
     const wrong = differences(rows, ([tokens, want]) => ({
       of: tokens,
       got: decode(tokens as string[]).join(""),

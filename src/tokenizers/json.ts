@@ -49,6 +49,37 @@ export function asNumber(value: unknown, part: string): number {
   return typeof value === "number" ? value : fault(part, "must be a number");
 }
 
+/** The most levels of nesting in a part of tokenizer.json; Sequences nest two or three deep. */
+const MOST_LEVELS = 100;
+
+/**
+ * Reads a part of tokenizer.json by its type, undefined where the file has none. Throws `tokenizer` for an
+ * unknown type.
+ * @param where the file and field, for errors
+ */
+export function readPart<T>(value: unknown, where: string, table: PartTable<T>): T | undefined {
+  if (value === null || value === undefined) return undefined;
+  const config = asObject(value, where);
+  const type = asString(config["type"], `${where}.type`);
+  const known = Object.keys(table).join(", ");
+  if (where.split(".").length > MOST_LEVELS) fault(where.slice(0, 80), "is nested too deeply");
+  if (!Object.hasOwn(table, type)) fault(`${where} ${JSON.stringify(type)}`, `is unknown (known: ${known})`);
+  return table[type]?.(config, where);
+}
+
+/** How to make each type of a part, from its object and the place that it stands at. */
+export type PartTable<T> = { readonly [type: string]: (config: Json, where: string) => T };
+
+/** Reads a list of parts, as each kind of Sequence has one. */
+export function readParts<T>(
+  config: Json,
+  key: string,
+  where: string,
+  read: (value: unknown, where: string) => T,
+): T[] {
+  return asArray(config[key], `${where}.${key}`).map((value, i) => read(value, `${where}.${key}[${i}]`));
+}
+
 export function stringOr<T>(value: unknown, otherwise: T): string | T {
   return typeof value === "string" ? value : otherwise;
 }

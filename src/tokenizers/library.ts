@@ -1,6 +1,8 @@
 import * as library from "@huggingface/tokenizers";
+import { PeftError } from "../errors.js";
+import { type BoundedPattern, boundPattern } from "../pattern.js";
 import type { Json } from "./json.js";
-import { fault, isObject } from "./json.js";
+import { asString, fault, isObject } from "./json.js";
 
 /**
  * The one door to @huggingface/tokenizers: its models (BPE merges, WordPiece's greedy match) and
@@ -34,11 +36,24 @@ export function wordPiece(config: Json): Segment {
   return (text) => model.encode([text]);
 }
 
-/** A global RegExp from a pattern of tokenizer.json: `{ String }` or `{ Regex }` in Oniguruma's syntax. */
-export function compilePattern(pattern: unknown): RegExp {
+/** The longest expression that is translated; the longest of known models has 1200 characters. */
+const LONGEST_PATTERN = 20_000;
+
+/** A global expression from tokenizer.json: `{ String }`, or `{ Regex }` in Oniguruma's syntax. */
+export function compilePattern(pattern: unknown, where: string): BoundedPattern {
   const config = typeof pattern === "string" ? { String: pattern } : pattern;
-  if (!isObject(config) || (config["String"] === undefined && config["Regex"] === undefined)) {
-    fault(`pattern ${JSON.stringify(pattern)}`, "is neither a String nor a Regex");
+  const kind = isObject(config) ? ["Regex", "String"].find((key) => Object.hasOwn(config, key)) : undefined;
+  if (!isObject(config) || kind === undefined) fault(where, "is neither a String nor a Regex");
+  const source = asString(config[kind], `${where}.${kind}`);
+  if (source.length > LONGEST_PATTERN) fault(`${where}.${kind}`, `has ${source.length} characters`);
+  try {
+    const { pattern: compiled } = new ReplaceNormalizer({ pattern: { [kind]: source }, content: "" });
+    return boundPattern(compiled, where, "tokenizer");
+  } catch (cause) {
+    if (cause instanceof PeftError) throw cause;
+    return fault(
+      `${where} ${JSON.stringify(source)}`,
+      `is no valid expression (${(cause as Error).message})`,
+    );
   }
-  return new ReplaceNormalizer({ type: "Replace", pattern: config, content: "" }).pattern;
 }

@@ -3,7 +3,7 @@ import { cut, mapChars, prepend, replaceMatches, transform } from "./aligned.js"
 import { byteChars } from "./bytes.js";
 import { parseCharsmap, precompiled } from "./charsmap.js";
 import type { Json } from "./json.js";
-import { asArray, asObject, asString, booleanOr, fault } from "./json.js";
+import { asString, booleanOr, type PartTable, readPart, readParts } from "./json.js";
 import { compilePattern } from "./library.js";
 
 export type Normalizer = (a: Aligned) => Aligned;
@@ -24,17 +24,11 @@ const joins = /^[\p{M}\u1160-\u11ff]/u;
 const ascii = /^\p{ASCII}*$/u;
 
 /** Reads the normalizer of tokenizer.json. Throws `tokenizer` for an unknown type. */
-export function readNormalizer(value: unknown): Normalizer {
-  if (value === null || value === undefined) return (a) => a;
-  const config = asObject(value, "normalizer");
-  const type = asString(config["type"], "normalizer.type");
-  const make = table[type];
-  if (!make)
-    fault(`normalizer ${JSON.stringify(type)}`, `is unknown (known: ${Object.keys(table).join(", ")})`);
-  return make(config);
+export function readNormalizer(value: unknown, where: string): Normalizer {
+  return readPart(value, where, table) ?? ((a) => a);
 }
 
-const table: { [type: string]: (c: Json) => Normalizer } = {
+const table: PartTable<Normalizer> = {
   BertNormalizer: bert,
   ByteLevel: () => (a) => mapChars(a, byteChars),
   Lowercase: () => lowercase,
@@ -43,18 +37,21 @@ const table: { [type: string]: (c: Json) => Normalizer } = {
   NFKC: () => (a) => unicode(a, "NFKC"),
   NFKD: () => (a) => unicode(a, "NFKD"),
   Nmt: () => nmt,
-  Precompiled: (c) => precompiled(parseCharsmap(asString(c["precompiled_charsmap"], "precompiled_charsmap"))),
-  Prepend: (c) => {
-    const text = asString(c["prepend"], "normalizer.prepend");
+  Precompiled: (c, where) => {
+    const field = `${where}.precompiled_charsmap`;
+    return precompiled(parseCharsmap(asString(c["precompiled_charsmap"], field), field));
+  },
+  Prepend: (c, where) => {
+    const text = asString(c["prepend"], `${where}.prepend`);
     return (a) => prepend(a, text);
   },
-  Replace: (c) => {
-    const pattern = compilePattern(c["pattern"]);
-    const content = asString(c["content"], "normalizer.content");
+  Replace: (c, where) => {
+    const pattern = compilePattern(c["pattern"], `${where}.pattern`);
+    const content = asString(c["content"], `${where}.content`);
     return (a) => replaceMatches(a, pattern, content);
   },
-  Sequence: (c) => {
-    const steps = asArray(c["normalizers"], "normalizers").map(readNormalizer);
+  Sequence: (c, where) => {
+    const steps = readParts(c, "normalizers", where, readNormalizer);
     return (a) => steps.reduce((text, step) => step(text), a);
   },
   Strip: (c) => (a) => strip(a, booleanOr(c["strip_left"], true), booleanOr(c["strip_right"], true)),

@@ -30,9 +30,9 @@ export function makePipeline(
   added: ReadonlyMap<string, AddedToken>,
   postProcessor: unknown,
 ): Pipeline {
-  const preTokenize = readPreTokenizer(json["pre_tokenizer"]);
-  const find = makeFinder(added.values(), readNormalizer(json["normalizer"]));
-  const decodeTokens = readDecoder(json["decoder"]);
+  const preTokenize = readPreTokenizer(json["pre_tokenizer"], "tokenizer.json: pre_tokenizer");
+  const find = makeFinder(added.values(), readNormalizer(json["normalizer"], "tokenizer.json: normalizer"));
+  const decodeTokens = readDecoder(json["decoder"], "tokenizer.json: decoder");
   const tokens = tokensById(model, added);
   const fromStretch = (stretch: Stretch, typeId: number): Token[] => {
     const { text, token } = stretch;
@@ -50,7 +50,7 @@ export function makePipeline(
   return {
     model,
     added,
-    post: readPostProcessor(postProcessor),
+    post: readPostProcessor(postProcessor, "tokenizer.json: post_processor"),
     tokenize: (text, typeId) => find(text).flatMap((stretch) => fromStretch(stretch, typeId)),
     decode: (ids, skipSpecial) => {
       const kept: string[] = [];

@@ -1,5 +1,15 @@
 import type { Json } from "./json.js";
-import { asArray, asNumber, asObject, asString, booleanOr, fault, isObject } from "./json.js";
+import {
+  asArray,
+  asNumber,
+  asObject,
+  asString,
+  booleanOr,
+  isObject,
+  type PartTable,
+  readPart,
+  readParts,
+} from "./json.js";
 
 /** A token on its way out: its span in its own text, and which segment it belongs to. */
 export type Token = {
@@ -21,20 +31,12 @@ export type PostProcessor = {
 };
 
 /** Reads the post-processor of tokenizer.json. Throws `tokenizer` for an unknown type. */
-export function readPostProcessor(value: unknown): PostProcessor {
-  if (value === null || value === undefined)
-    return { added: () => 0, run: (texts) => texts.map((t) => [...t]) };
-  const config = asObject(value, "post_processor");
-  const type = asString(config["type"], "post_processor.type");
-  const make = table[type];
-  if (!make) {
-    fault(`post-processor ${JSON.stringify(type)}`, `is unknown (known: ${Object.keys(table).join(", ")})`);
-  }
-  return make(config);
+export function readPostProcessor(value: unknown, where: string): PostProcessor {
+  return readPart(value, where, table) ?? { added: () => 0, run: (texts) => texts.map((t) => [...t]) };
 }
 
-const table: { [type: string]: (c: Json) => PostProcessor } = {
-  BertProcessing: (c) => bert(readPair(c["cls"], "cls"), readPair(c["sep"], "sep")),
+const table: PartTable<PostProcessor> = {
+  BertProcessing: (c, where) => bert(readPair(c, "cls", where), readPair(c, "sep", where)),
   ByteLevel: (c) => {
     const trim = booleanOr(c["trim_offsets"], true);
     const space = booleanOr(c["add_prefix_space"], true);
@@ -44,8 +46,8 @@ const table: { [type: string]: (c: Json) => PostProcessor } = {
     };
   },
   RobertaProcessing: roberta,
-  Sequence: (c) => {
-    const steps = asArray(c["processors"], "processors").map(readPostProcessor);
+  Sequence: (c, where) => {
+    const steps = readParts(c, "processors", where, readPostProcessor);
     return {
       added: (pair) => steps.reduce((sum, step) => sum + step.added(pair), 0),
       run: (texts, addSpecial) =>
@@ -66,9 +68,9 @@ function withType(tokens: readonly Token[], typeId: number): Token[] {
   return tokens.map((token) => ({ ...token, typeId }));
 }
 
-function readPair(value: unknown, part: string): [string, number] {
-  const pair = asArray(value, `post_processor.${part}`);
-  return [asString(pair[0], part), asNumber(pair[1], part)];
+function readPair(c: Json, key: string, where: string): [string, number] {
+  const pair = asArray(c[key], `${where}.${key}`);
+  return [asString(pair[0], `${where}.${key}[0]`), asNumber(pair[1], `${where}.${key}[1]`)];
 }
 
 function bert(cls: [string, number], sep: [string, number]): PostProcessor {
@@ -84,9 +86,9 @@ function bert(cls: [string, number], sep: [string, number]): PostProcessor {
   };
 }
 
-function roberta(c: Json): PostProcessor {
-  const cls = readPair(c["cls"], "cls");
-  const sep = readPair(c["sep"], "sep");
+function roberta(c: Json, where: string): PostProcessor {
+  const cls = readPair(c, "cls", where);
+  const sep = readPair(c, "sep", where);
   const trim = booleanOr(c["trim_offsets"], true);
   const space = booleanOr(c["add_prefix_space"], true);
   return {
@@ -104,10 +106,11 @@ function roberta(c: Json): PostProcessor {
 
 type Slot = { sequence: 0 | 1; typeId: number } | { tokens: [string, number][]; typeId: number };
 
-function template(c: Json): PostProcessor {
-  const specials = isObject(c["special_tokens"]) ? c["special_tokens"] : {};
-  const single = asArray(c["single"], "single").map((item) => readSlot(item, specials));
-  const pair = asArray(c["pair"], "pair").map((item) => readSlot(item, specials));
+function template(c: Json, where: string): PostProcessor {
+  const specials = new Map(Object.entries(isObject(c["special_tokens"]) ? c["special_tokens"] : {}));
+  const slot = (item: unknown, at: string): Slot => readSlot(item, specials, at, where);
+  const single = readParts(c, "single", where, slot);
+  const pair = readParts(c, "pair", where, slot);
   const count = (slots: readonly Slot[]): number =>
     slots.reduce((sum, slot) => sum + ("tokens" in slot ? slot.tokens.length : 0), 0);
   return {
@@ -122,18 +125,19 @@ function template(c: Json): PostProcessor {
   };
 }
 
-function readSlot(value: unknown, specials: Json): Slot {
-  const item = asObject(value, "template item");
+function readSlot(value: unknown, specials: ReadonlyMap<string, unknown>, at: string, where: string): Slot {
+  const item = asObject(value, at);
   const sequence = item["Sequence"];
-  const body = asObject(sequence ?? item["SpecialToken"], "template item");
-  const typeId = asNumber(body["type_id"], "template type_id");
-  const id = asString(body["id"], "template id");
+  const body = asObject(sequence ?? item["SpecialToken"], at);
+  const typeId = asNumber(body["type_id"], `${at}.type_id`);
+  const id = asString(body["id"], `${at}.id`);
   if (sequence !== undefined) return { sequence: id === "B" ? 1 : 0, typeId };
-  const config = asObject(specials[id], `special token ${JSON.stringify(id)} of the template`);
-  const names = asArray(config["tokens"], "template tokens");
-  const tokens = asArray(config["ids"], "template ids").map((tokenId, i): [string, number] => [
-    asString(names[i], "template token"),
-    asNumber(tokenId, "template token id"),
+  const special = `${where}.special_tokens[${JSON.stringify(id)}]`;
+  const config = asObject(specials.get(id), special);
+  const names = asArray(config["tokens"], `${special}.tokens`);
+  const tokens = readParts(config, "ids", special, asNumber).map((tokenId, i): [string, number] => [
+    asString(names[i], `${special}.tokens[${i}]`),
+    tokenId,
   ]);
   return { tokens, typeId };
 }

@@ -1,8 +1,9 @@
+import type { BoundedPattern } from "../pattern.js";
 import type { Aligned } from "./aligned.js";
-import { cut, mapChars, prepend, replaceMatches } from "./aligned.js";
+import { cut, mapChars, prepend } from "./aligned.js";
 import { byteChars } from "./bytes.js";
 import type { Json } from "./json.js";
-import { asArray, asNumber, asObject, asString, booleanOr, fault, stringOr } from "./json.js";
+import { booleanOr, fault, type PartTable, readPart, readParts, stringOr } from "./json.js";
 import { compilePattern } from "./library.js";
 
 export type PreTokenizer = (pieces: readonly Aligned[]) => Aligned[];
@@ -27,47 +28,42 @@ export function isWordChar(char: string): boolean {
 }
 
 /** Reads the pre-tokenizer of tokenizer.json. Throws `tokenizer` for an unknown type. */
-export function readPreTokenizer(value: unknown): PreTokenizer {
-  if (value === null || value === undefined) return (pieces) => [...pieces];
-  const config = asObject(value, "pre_tokenizer");
-  const type = asString(config["type"], "pre_tokenizer.type");
-  const make = table[type];
-  if (!make) {
-    fault(`pre-tokenizer ${JSON.stringify(type)}`, `is unknown (known: ${Object.keys(table).join(", ")})`);
-  }
-  return make(config);
+export function readPreTokenizer(value: unknown, where: string): PreTokenizer {
+  return readPart(value, where, table) ?? ((pieces) => [...pieces]);
 }
 
-const table: { [type: string]: (c: Json) => PreTokenizer } = {
+const table: PartTable<PreTokenizer> = {
   BertPreTokenizer: () => (pieces) =>
     pieces
       .flatMap((a) => split(a, matches(a, spaces), "removed"))
       .flatMap((a) => split(a, matches(a, punctuation), "isolated")),
   ByteLevel: byteLevel,
-  CharDelimiterSplit: (c) => {
-    const pattern = compilePattern({ String: asString(c["delimiter"], "delimiter") });
+  CharDelimiterSplit: (c, where) => {
+    const pattern = compilePattern({ String: c["delimiter"] }, `${where}.delimiter`);
     return each((a) => split(a, matches(a, pattern), "removed"));
   },
   Digits: (c) => {
     const behavior = booleanOr(c["individual_digits"], false) ? "isolated" : "contiguous";
     return each((a) => split(a, matches(a, /\p{N}/gu), behavior));
   },
-  FixedLength: (c) => {
-    const pattern = new RegExp(`[^]{1,${asNumber(c["length"], "pre_tokenizer.length")}}`, "gu");
+  FixedLength: (c, where) => {
+    const length = Number(c["length"]);
+    if (!(length >= 1)) fault(`${where}.length`, "must be a number of characters, 1 or more");
+    const pattern = new RegExp(`[^]{1,${Math.floor(Math.min(length, 1e6))}}`, "gu");
     return each((a) => split(a, matches(a, pattern), "isolated"));
   },
   Metaspace: metaspace,
-  Punctuation: (c) => {
-    const behavior = readBehavior(c["behavior"], "isolated");
+  Punctuation: (c, where) => {
+    const behavior = readBehavior(c["behavior"], `${where}.behavior`);
     return each((a) => split(a, matches(a, punctuation), behavior));
   },
-  Sequence: (c) => {
-    const steps = asArray(c["pretokenizers"], "pretokenizers").map(readPreTokenizer);
+  Sequence: (c, where) => {
+    const steps = readParts(c, "pretokenizers", where, readPreTokenizer);
     return (pieces) => steps.reduce((texts, step) => step(texts), [...pieces]);
   },
-  Split: (c) => {
-    const pattern = compilePattern(c["pattern"]);
-    const behavior = readBehavior(c["behavior"], "isolated");
+  Split: (c, where) => {
+    const pattern = compilePattern(c["pattern"], `${where}.pattern`);
+    const behavior = readBehavior(c["behavior"], `${where}.behavior`);
     const invert = booleanOr(c["invert"], false);
     return each((a) => split(a, invert ? inverted(matches(a, pattern)) : matches(a, pattern), behavior));
   },
@@ -89,33 +85,38 @@ function byteLevel(c: Json): PreTokenizer {
   });
 }
 
-function metaspace(c: Json): PreTokenizer {
-  const mark = stringOr(c["replacement"], "▁");
+function metaspace(c: Json, where: string): PreTokenizer {
+  const mark = readMark(c, where);
   const legacy = booleanOr(c["add_prefix_space"], true) ? "always" : "never";
   const scheme = stringOr(c["prepend_scheme"], legacy);
   const cutUp = booleanOr(c["split"], true);
-  const pattern = compilePattern({ String: mark });
+  const pattern = compilePattern({ String: mark }, `${where}.replacement`);
   return each((piece) => {
-    let a = replaceMatches(piece, / /g, mark);
+    let a = mapChars(piece, (char) => (char === " " ? mark : char));
     const wanted = scheme === "always" || (scheme === "first" && a.origin === 0);
     if (wanted && !a.text.startsWith(mark)) a = prepend(a, mark);
     return cutUp ? split(a, matches(a, pattern), "mergedwithnext") : [a];
   });
 }
 
-function readBehavior(value: unknown, otherwise: Behavior): Behavior {
-  const name = stringOr(value, otherwise).toLowerCase();
-  const known = ["removed", "isolated", "mergedwithprevious", "mergedwithnext", "contiguous"];
-  return known.includes(name)
-    ? (name as Behavior)
-    : fault(`split behavior ${JSON.stringify(value)}`, "is unknown");
+/** Metaspace's mark: one character, also in Rust. */
+export function readMark(c: Json, where: string): string {
+  const mark = stringOr(c["replacement"], "▁");
+  return [...mark].length === 1 ? mark : fault(`${where}.replacement`, "must be one character");
+}
+
+function readBehavior(value: unknown, where: string): Behavior {
+  const name = stringOr(value, "isolated").toLowerCase();
+  const known = Object.keys(behaviors).find((behavior): behavior is Behavior => behavior === name);
+  return known ?? fault(`${where} ${JSON.stringify(value)}`, "is unknown");
 }
 
 /** The whole text as spans, those that match a pattern and those between. */
-function matches(a: Aligned, pattern: RegExp): Span[] {
+function matches(a: Aligned, pattern: RegExp | BoundedPattern): Span[] {
   const spans: Span[] = [];
   let at = 0;
-  for (const { index, 0: text } of a.text.matchAll(pattern)) {
+  const found = pattern instanceof RegExp ? a.text.matchAll(pattern) : pattern.matches(a.text);
+  for (const { index, 0: text } of found) {
     if (text.length === 0) continue;
     if (index > at) spans.push({ from: at, to: index, match: false });
     at = index + text.length;
