@@ -130,7 +130,7 @@ function checkpoint(archive: Archive, files: Files): Checkpoint {
   };
   const readF32 = async (name: string): Promise<Float32Array> => {
     const bytes = await read(name);
-    return toF32(bytes, tensors.get(name)!.dtype);
+    return toF32(bytes, tensors.get(name)!.dtype, name);
   };
   return { tensors, metadata, read, readF32 };
 }

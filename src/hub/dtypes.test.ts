@@ -4,7 +4,8 @@ import { openCheckpoint } from "./checkpoint.js";
 import { fromF32, toF32 } from "./dtypes.js";
 import { nodeFiles } from "./files.js";
 
-const path = fileURLToPath(new URL("fixtures/conversions.safetensors", import.meta.url));
+const fixture = (name: string): string => fileURLToPath(new URL(`fixtures/${name}`, import.meta.url));
+const path = fixture("conversions.safetensors");
 /** The fixture stands in for a folder's model.safetensors. */
 const open = (): ReturnType<typeof openCheckpoint> =>
   openCheckpoint("", { ...nodeFiles, join: () => path, exists: async () => true });
@@ -27,6 +28,18 @@ test.each(["f16", "bf16"] as const)("f32 to %s rounds as PyTorch does", async (d
   const file = await open();
   const ours = fromF32(await file.readF32("numbers"), dtype);
   expect(Buffer.from(ours).equals(Buffer.from(await file.read(`numbers.${dtype}`)))).toBe(true);
+});
+
+test("floats of 8 bits and whole numbers without a sign as PyTorch has them", async () => {
+  const of = (name: string): ReturnType<typeof openCheckpoint> =>
+    openCheckpoint("", { ...nodeFiles, join: () => fixture(name), exists: async () => true });
+  const eights = await of("float8.safetensors");
+  for (const type of ["float8_e4m3fn", "float8_e5m2", "float8_e8m0fnu", "float8_e4m3fnuz", "float8_e5m2fnuz"])
+    expect(await eights.readF32(type), type).toEqual(await eights.readF32(`${type}.f32`));
+  const unsigned = await of("unsigned.safetensors");
+  for (const bits of [16, 32, 64])
+    expect([...(await unsigned.readF32(`u${bits}`))]).toEqual([0, 1, 2 ** (bits - 1) + 2 ** (bits - 8)]);
+  await expect(unsigned.readF32("c64")).rejects.toThrow(/"c64".* is stored as C64/);
 });
 
 test("NaN stays NaN both ways", () => {

@@ -1,7 +1,7 @@
 import { PeftError } from "../errors.js";
 import type { Files } from "./files.js";
 import { nodeFiles } from "./files.js";
-import { scanJson } from "./json_scan.js";
+import { MAX_DEPTH, scanJson } from "./json_scan.js";
 
 /**
  * Reads a JSON file as Python's json does (NaN and Infinity are numbers). Throws file-format with line
@@ -22,10 +22,18 @@ export async function readJsonObject(
 /** Parses text; `path` names it in errors. */
 export function parseJson(text: string, path: string): unknown {
   try {
-    return JSON.parse(text);
-  } catch {
-    return scanJson(text, path).value; // finds the place of the fault, or takes what only Python takes
-  }
+    const value: unknown = JSON.parse(text);
+    if (isWithin(value, MAX_DEPTH)) return value;
+  } catch {}
+  return scanJson(text, path).value; // finds the place of the fault, or takes what only Python takes
+}
+
+/** Whether a value has at most `levels` of nesting: whatever walks through it may call itself as often. */
+function isWithin(value: unknown, levels: number): boolean {
+  if (typeof value !== "object" || value === null) return true;
+  if (levels === 0) return false;
+  for (const item of Object.values(value)) if (!isWithin(item, levels - 1)) return false;
+  return true;
 }
 
 /**

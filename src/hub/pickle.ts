@@ -57,7 +57,7 @@ export function readPickle<T>(
 ): { value: PickleValue<T>; end: number } {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const state: State<T> = { bytes, view, path, reader, stack: [], memo: new Map(), at: start };
-  for (;;) {
+  for (let step = 0; step < MAX_STEPS; step++) {
     const code = u8(state);
     if (code === 0x2e) return { value: pop(state), end: state.at }; // STOP
     const action = opcodes[code];
@@ -69,6 +69,18 @@ export function readPickle<T>(
     }
     action(state as State<unknown>);
   }
+  throw refusedPickle(path, `it takes more than ${MAX_STEPS} steps to read`);
+}
+
+/** Opcodes of one pickle: a tensor takes about 60. Each makes at most as much as its own bytes, so that memory is bounded too. */
+const MAX_STEPS = 20_000_000;
+
+/** A value in an error's words. What holds others is not opened: it may hold itself, or one thing twice, 1000 levels deep. */
+export function describe<T>(value: PickleValue<T> | undefined): string {
+  if (typeof value === "string") return JSON.stringify(value.slice(0, 80));
+  if (Array.isArray(value)) return "a list";
+  if (value instanceof Map) return "a dictionary";
+  return typeof value === "object" && value !== null ? "an object" : `${value}`;
 }
 
 /** The error for a pickle that asks for more than tensors. */
@@ -179,7 +191,9 @@ function build<T>(state: State<T>): void {
 function stackGlobal<T>(state: State<T>): void {
   const name = pop(state);
   const module = pop(state);
-  push(state, { global: `${String(module)}.${String(name)}` });
+  if (typeof name !== "string" || typeof module !== "string")
+    throw refusedPickle(state.path, `it names a global by ${describe(module)} and ${describe(name)}`);
+  push(state, { global: `${module}.${name}` });
 }
 
 function isGlobal<T>(value: PickleValue<T>): value is PickleGlobal {

@@ -61,17 +61,17 @@ describe("refuses", () => {
     data_offsets: offsets,
   });
   const file = (header: unknown, data: number, length?: bigint): Uint8Array => {
-    const text = typeof header === "string" ? header : JSON.stringify(header);
+    const text = new TextEncoder().encode(typeof header === "string" ? header : JSON.stringify(header));
     const bytes = new Uint8Array(8 + text.length + data);
     new DataView(bytes.buffer).setBigUint64(0, length ?? BigInt(text.length), true);
-    bytes.set(new TextEncoder().encode(text), 8);
+    bytes.set(text, 8);
     return bytes;
   };
   const cases: [string, Uint8Array, RegExp][] = [
     ["an empty file", new Uint8Array(0), /has 0 bytes/],
     ["a huge header", file({}, 0, 1n << 62n), /header claims/],
     ["a header longer than the file", file({}, 0, 3n), /header claims 3 bytes/],
-    ["text that is not JSON", file("{{{", 0), /not a JSON object/],
+    ["text that is not JSON", file("{{{", 0), /header is not JSON: .*double quotes/],
     ["a list", file([], 0), /not a JSON object/],
     ["a shape that takes other bytes", file({ a: f32([0, 4], [2]) }, 4), /"a" takes 4 bytes.* takes 8/],
     ["an overlap", file({ a: f32([0, 4]), b: f32([0, 4]) }, 4), /"b" overlap/],
@@ -82,9 +82,32 @@ describe("refuses", () => {
     ["offsets that run backwards", file({ a: f32([4, 0]) }, 4), /takes -4 bytes/],
     [
       "an unknown dtype",
-      file({ a: { dtype: "F8_E4M3", shape: [4], data_offsets: [0, 4] } }, 4),
-      /F8_E4M3.*known are/,
+      file({ a: { dtype: "F7", shape: [4], data_offsets: [0, 4] } }, 4),
+      /stored as "F7".*known are/,
     ],
+    [
+      "a repeated field",
+      file('{"a":{"dtype":"U8","dtype":"U8","shape":[0],"data_offsets":[0,0]}}', 0),
+      /one dtype/,
+    ],
+    ["a byte order mark", file("\ufeff{}", 0), /not JSON/],
+    ["half of a surrogate pair", file('{"__metadata__":{"a":"\\ud800"}}', 0), /half of a surrogate pair/],
+    [
+      "a size with a fraction",
+      file('{"a":{"dtype":"U8","shape":[1.00],"data_offsets":[0,1]}}', 1),
+      /shape \[NaN\]/,
+    ],
+    [
+      "a size beyond 64 bits",
+      file('{"a":{"dtype":"U8","shape":[9223372036854775808,2,0],"data_offsets":[0,0]}}', 0),
+      /whole number of bytes/,
+    ],
+    [
+      "data that end within a byte",
+      file({ a: { dtype: "F4", shape: [3], data_offsets: [0, 2] } }, 2),
+      /whole number of bytes/,
+    ],
+    ["deep nesting", file(`{"a":${"[".repeat(200)}`, 0), /127 levels/],
     ["metadata that is no text", file({ __metadata__: { a: 1 } }, 0), /__metadata__/],
     [
       "all faults at once",

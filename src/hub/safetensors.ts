@@ -1,26 +1,16 @@
 import { PeftError } from "../errors.js";
 import type { Archive, StoredTensor } from "./archive.js";
 import type { StoredType } from "./dtypes.js";
-import { bytesPer, elements } from "./dtypes.js";
+import { bytesPer, elements, storedTypes } from "./dtypes.js";
 import type { Files } from "./files.js";
 import { nodeFiles } from "./files.js";
 import { byCodePoint } from "./json.js";
+import { JsonFields, scanStrictJson } from "./json_scan.js";
 
-/** The order in which the Python package lays tensors out: wide types first, then by name. */
-const typeNames: Readonly<Record<StoredType, string>> = {
-  i64: "I64",
-  f64: "F64",
-  f32: "F32",
-  i32: "I32",
-  bf16: "BF16",
-  f16: "F16",
-  i16: "I16",
-  i8: "I8",
-  u8: "U8",
-  bool: "BOOL",
-};
-const typeOrder = Object.keys(typeNames) as StoredType[];
-const typeByName = new Map(typeOrder.map((dtype) => [typeNames[dtype], dtype]));
+const typeByName = new Map<string, StoredType>(
+  Object.entries(storedTypes).map(([type, name]) => [name, type as StoredType]),
+);
+const typeOrder = [...typeByName.values()];
 const maxHeader = 100_000_000;
 
 /**
@@ -50,42 +40,90 @@ export async function openSafetensors(path: string, files: Files = nodeFiles): P
   const header = parseHeader(path, await files.read(path, 8, length));
   const tensors = new Map<string, StoredTensor>();
   const faults: string[] = [];
-  for (const [name, entry] of Object.entries(header)) {
-    if (name === "__metadata__") continue;
+  for (const [name, entry] of header.tensors) {
     const tensor = readEntry(path, name, entry, 8 + length);
     if (typeof tensor === "string") faults.push(tensor);
     else tensors.set(name, tensor);
   }
   if (faults.length === 0) faults.push(...gaps([...tensors.values()], 8 + length, size));
   if (faults.length > 0) throw refused(path, faults);
-  return { tensors, metadata: readMetadata(path, header["__metadata__"]) };
+  return { tensors, metadata: header.metadata };
 }
 
-function parseHeader(path: string, bytes: Uint8Array): Record<string, unknown> {
-  try {
-    const value: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-    if (isRecord(value)) return value;
-  } catch {}
-  throw refused(path, ["its header is not a JSON object"]);
+interface Header {
+  readonly tensors: ReadonlyMap<string, unknown>;
+  readonly metadata: Record<string, string>;
 }
+
+/** As the reference has it, of two tensors of one name the last counts; any other field that is repeated is a fault. */
+function parseHeader(path: string, bytes: Uint8Array): Header {
+  const fields = jsonOf(path, bytes);
+  if (!(fields instanceof JsonFields)) throw refused(path, ["its header is not a JSON object"]);
+  const metadata = fields.list.filter(([name]) => name === "__metadata__");
+  if (metadata.length > 1) throw refused(path, ["its header has __metadata__ twice"]);
+  const tensors = new Map(fields.list.filter(([name]) => name !== "__metadata__"));
+  return { tensors, metadata: readMetadata(path, metadata[0]?.[1]) };
+}
+
+function jsonOf(path: string, bytes: Uint8Array): unknown {
+  let text: string;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    throw refused(path, ["its header is not UTF-8"]);
+  }
+  try {
+    return scanStrictJson(text, path);
+  } catch (error) {
+    if (error instanceof PeftError)
+      throw refused(path, [`its header is not JSON: ${error.why.slice(0, -1)}`]);
+    throw error;
+  }
+}
+
+/** What the header says of a tensor: an object, or a list in this order. */
+const FIELDS = ["dtype", "shape", "data_offsets"] as const;
 
 function readEntry(path: string, name: string, entry: unknown, start: number): StoredTensor | string {
-  if (!isRecord(entry)) return `"${name}" has no description`;
-  const dtype = typeByName.get(String(entry["dtype"]));
-  if (dtype === undefined) {
-    const known = [...typeByName.keys()].join(" ");
-    return `"${name}" is stored as ${JSON.stringify(entry["dtype"])}, known are ${known}`;
+  const [type, shape, offsets] = valuesOf(entry) ?? [];
+  if (type === undefined) return `"${name}" does not have one dtype, one shape and one data_offsets`;
+  const dtype = typeByName.get(nameOf(type));
+  if (dtype === undefined)
+    return `"${name}" is stored as ${shown(type)}, known are ${[...typeByName.keys()].join(" ")}`;
+  if (!isSizes(shape)) return `"${name}" has the shape ${shown(shape)}`;
+  if (!isSizes(offsets) || offsets.length !== 2) return `"${name}" has offsets ${shown(offsets)}`;
+  const sizes = shape.map(Number);
+  const bytes = bytesOfShape(shape, dtype);
+  if (bytes === undefined)
+    return `"${name}" has the shape [${sizes.join(", ")}], which is no whole number of bytes`;
+  const [begin, end] = offsets as [bigint, bigint];
+  if (end - begin !== bytes)
+    return `"${name}" takes ${end - begin} bytes, its shape [${sizes.join(", ")}] in ${dtype} takes ${bytes}`;
+  return { name, dtype, shape: sizes, path, offset: start + Number(begin), bytes: Number(bytes) };
+}
+
+/** A name stands alone, or as Rust's enums may: {"F32": null}. */
+function nameOf(type: unknown): string {
+  const [[name, value] = ["", type], more] = type instanceof JsonFields ? type.list : [];
+  if (typeof type === "string") return type;
+  return value === null && more === undefined ? name : "";
+}
+
+function valuesOf(entry: unknown): unknown[] | undefined {
+  if (Array.isArray(entry)) return entry.length === FIELDS.length ? entry : undefined;
+  if (!(entry instanceof JsonFields)) return undefined;
+  const values = FIELDS.map((field) => entry.list.filter(([key]) => key === field));
+  return values.every((found) => found.length === 1) ? values.map((found) => found[0]![1]) : undefined;
+}
+
+/** Undefined where they are more than 64 bits can count, or end within a byte. */
+function bytesOfShape(shape: readonly bigint[], dtype: StoredType): bigint | undefined {
+  let bits = 1n;
+  for (const size of [...shape, BigInt(8 * bytesPer[dtype])]) {
+    bits *= size;
+    if (bits !== BigInt.asUintN(64, bits)) return undefined;
   }
-  const shape = entry["shape"];
-  const offsets = entry["data_offsets"];
-  if (!isSizes(shape)) return `"${name}" has the shape ${JSON.stringify(shape)}`;
-  if (!isSizes(offsets) || offsets.length !== 2) return `"${name}" has offsets ${JSON.stringify(offsets)}`;
-  const [begin = 0, end = 0] = offsets;
-  const bytes = elements(shape) * bytesPer[dtype];
-  if (end - begin !== bytes) {
-    return `"${name}" takes ${end - begin} bytes, its shape [${shape.join(", ")}] in ${dtype} takes ${bytes}`;
-  }
-  return { name, dtype, shape, path, offset: start + begin, bytes };
+  return bits % 8n === 0n ? bits / 8n : undefined;
 }
 
 /** Data must follow each other without holes or overlaps up to the end of the file. */
@@ -107,17 +145,26 @@ function gaps(tensors: StoredTensor[], start: number, size: number): string[] {
 
 function readMetadata(path: string, value: unknown): Record<string, string> {
   if (value === undefined || value === null) return {};
-  if (isRecord(value) && Object.values(value).every((item) => typeof item === "string")) {
-    return value as Record<string, string>;
-  }
+  if (
+    value instanceof JsonFields &&
+    value.list.every((field): field is [string, string] => typeof field[1] === "string")
+  )
+    return Object.fromEntries(value.list);
   throw refused(path, ["its __metadata__ is not an object of strings"]);
 }
 
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
+const isSizes = (value: unknown): value is bigint[] =>
+  Array.isArray(value) && value.every((item) => typeof item === "bigint");
 
-const isSizes = (value: unknown): value is number[] =>
-  Array.isArray(value) && value.every((item) => Number.isSafeInteger(item) && item >= 0);
+/** A value of a header as its text has it, shortened. */
+function shown(value: unknown): string {
+  if (Array.isArray(value))
+    return `[${value.slice(0, 8).map(shown).join(", ")}${value.length > 8 ? ", ..." : ""}]`;
+  if (value instanceof JsonFields) return "an object";
+  return typeof value === "bigint" || typeof value === "number"
+    ? `${value}`
+    : JSON.stringify(value).slice(0, 40);
+}
 
 function refused(path: string, faults: string[]): PeftError {
   const more = faults.length > 10 ? `; and ${faults.length - 10} more` : "";
@@ -156,7 +203,7 @@ async function* content(
   let offset = 0;
   for (const [name, { dtype, shape }] of order) {
     const end = offset + elements(shape) * bytesPer[dtype];
-    const entry = { dtype: typeNames[dtype], shape, data_offsets: [offset, end] };
+    const entry = { dtype: storedTypes[dtype], shape, data_offsets: [offset, end] };
     header.push(`${JSON.stringify(name)}:${JSON.stringify(entry)}`);
     offset = end;
   }

@@ -4,7 +4,7 @@ import { bytesPer, elements } from "./dtypes.js";
 import type { Files } from "./files.js";
 import { nodeFiles } from "./files.js";
 import type { PickleReader, PickleValue } from "./pickle.js";
-import { PickleEnd, readPickle, refusedPickle } from "./pickle.js";
+import { describe, PickleEnd, readPickle, refusedPickle } from "./pickle.js";
 import { locateZipEntries } from "./zip.js";
 
 interface Storage {
@@ -34,6 +34,7 @@ const storageTypes: Readonly<Record<string, StoredType>> = {
   CharStorage: "i8",
   ByteStorage: "u8",
   BoolStorage: "bool",
+  ComplexFloatStorage: "c64",
 };
 
 /**
@@ -46,10 +47,14 @@ export async function openTorchBin(path: string, files: Files = nodeFiles): Prom
   const isZip = first[0] === 0x50 && first[1] === 0x4b; // "PK"
   const { root, storages } = isZip ? await openZip(path, files) : await openLegacy(path, size, files);
   const tensors = new Map<string, StoredTensor>();
+  let copied = 0;
   for (const [name, view] of tensorsOf(root, path)) {
     const place = storages.get(view.storage.key);
     if (place === undefined) throw refusedPickle(path, `the storage of "${name}" is not in the file`);
-    tensors.set(name, await placeTensor(name, view, place, path, files));
+    const tensor = await placeTensor(name, view, place, path, files);
+    copied += tensor.data?.length ?? 0;
+    if (copied > 2 * size) throw refusedPickle(path, "its transposed tensors take more than twice the file");
+    tensors.set(name, tensor);
   }
   return { tensors, metadata: {} };
 }
@@ -224,17 +229,20 @@ function viewOf(args: Value[], path: string): View {
     shape: shape.map((dim) => whole(dim, path)),
     strides: strides.map((stride) => whole(stride, path)),
   };
+  if (view.shape.length > MAX_AXES) throw refusedPickle(path, `a tensor in it has ${view.shape.length} axes`);
   if (view.shape.length !== view.strides.length)
     throw refusedPickle(path, "a tensor's strides do not fit its shape");
   return view;
 }
+
+const MAX_AXES = 64;
 
 const isMade = (value: Value | undefined): value is { readonly made: Made } =>
   typeof value === "object" && value !== null && "made" in value;
 
 function whole(value: Value | undefined, path: string): number {
   if (typeof value === "number" && Number.isSafeInteger(value) && value >= 0) return value;
-  throw refusedPickle(path, `a size or offset in it is ${String(value)}`);
+  throw refusedPickle(path, `a size or offset in it is ${describe(value)}`);
 }
 
 /** The state dictionary: names to tensors. Plain values beside them (a step count) are left aside. */
@@ -247,7 +255,7 @@ function tensorsOf(root: Value, path: string): [string, View][] {
       found.push([name, value.made.view]);
   }
   if (found.length === 0 && root.size > 0) {
-    const names = [...root.keys()].slice(0, 5).map(String).join(", ");
+    const names = [...root.keys()].slice(0, 5).map(describe).join(", ");
     throw refusedPickle(path, `its dictionary (${names}) holds no tensor at its top`);
   }
   return found;

@@ -47,6 +47,15 @@ numbers = torch.cat([torch.randn(400) * 10.0 ** torch.randint(-9, 6, (400,)), to
 save_file({"bits.f16": half, "bits.bf16": brain.clone(), "f32.f16": half.float(), "f32.bf16": brain.float(),
            "numbers": numbers, "numbers.f16": numbers.half(), "numbers.bf16": numbers.bfloat16()}, out / "conversions.safetensors")
 
+# the 256 bytes of each float of 8 bits, and whole numbers without a sign
+eights = {}
+for d in ["float8_e4m3fn", "float8_e5m2", "float8_e8m0fnu", "float8_e4m3fnuz", "float8_e5m2fnuz"]:
+    of8 = torch.arange(256, dtype=torch.uint8).view(getattr(torch, d))
+    eights[d], eights[f"{d}.f32"] = of8.clone(), of8.float()
+save_file(eights, out / "float8.safetensors", metadata={"format": "pt"})
+save_file({f"u{n}": torch.tensor([0, 1, 2 ** (n - 1) + 2 ** (n - 8)], dtype=torch.uint64).to(getattr(torch, f"uint{n}")) for n in (16, 32, 64)}
+          | {"c64": torch.tensor([1 + 2j])}, out / "unsigned.safetensors", metadata={"format": "pt"})
+
 # json: text of Python's json.dumps
 data = {"r": 8, "lora_dropout": 0.0, "eps": 6e-05, "tiny": 1e-06, "big": 1e16, "big_int": 10**17, "almost": 123456.789, "third": 1 / 3, "neg": -0.0,
         "inf": float("inf"), "betas": [1.0, 0.999], "none": None, "yes": True, "text": "é \u2028 \x7f \"q\" \\ \n 𐀀", "empty": {}, "no": [],
@@ -66,9 +75,13 @@ torch.save({"a": rebuild((1000, 1000), (1000, 1))}, out / "refused_beyond.bin")
 torch.save({"a": rebuild((4,), (1,), 1)}, out / "refused_offset.bin")
 torch.save({"a": rebuild((100, 100), (0, 0))}, out / "refused_repeats.bin")
 torch.save({"a": rebuild((4,), (-1,), 3)}, out / "refused_negative.bin")
-torch.save({"a": torch.zeros(2, dtype=torch.complex64)}, out / "refused_complex.bin")
+torch.save({"a": torch.zeros(2, dtype=torch.complex64)}, out / "complex.bin")
 torch.save(torch.nn.Linear(2, 2), out / "refused_module.bin")
 torch.save([1, 2], out / "refused_list.bin")
+doubled = [4]
+for _ in range(50):
+    doubled = [doubled, doubled]
+torch.save({"a": rebuild((doubled,), (1,))}, out / "refused_dag.bin")
 (out / "refused_plain_pickle.bin").write_bytes(pickle.dumps({"a": 1}, protocol=2))
 whole = (out / "state.bin").read_bytes(); (out / "refused_cut_zip.bin").write_bytes(whole[:-100])
 whole = (out / "state_legacy.bin").read_bytes(); (out / "refused_cut_legacy.bin").write_bytes(whole[:-20]); (out / "refused_cut_pickle.bin").write_bytes(whole[:300])
