@@ -66,7 +66,7 @@ export class FourierFTConfig extends LayerConfig implements AdapterConfig {
 }
 
 function parameters(c: FourierFTConfig, { path, inDim, outDim }: LinearSite): ParameterSpec[] {
-  const count = byPattern(c.nFrequencyPattern, path) ?? c.nFrequency;
+  const count = byPattern(c.nFrequencyPattern, path, "dotted") ?? c.nFrequency;
   const all = inDim * outDim;
   if (count > all)
     throw new PeftError("adapter-config", {

@@ -5,7 +5,7 @@ import { OptionReader } from "./checks.js";
 import { perRow } from "./gate.js";
 import { TargetConfig } from "./layer_config.js";
 import type { Adapted, AdapterConfig, Json, LayerLists, Merging, Method, SiteMethod } from "./method.js";
-import { pythonPattern } from "./pattern.js";
+import { configPattern } from "./pattern.js";
 import type { TargetOptions } from "./selection.js";
 import type { CommonOptions } from "./shared_options.js";
 import { commonFields, withFields } from "./shared_options.js";
@@ -64,7 +64,8 @@ function checkFeedforward(read: OptionReader, { targetModules, feedforwardModule
 
 /** Endings match without a dot, as Python has it: "wo" also means "two". */
 function isFeedforward({ feedforwardModules: names }: IA3Config, path: string): boolean {
-  if (typeof names === "string") return pythonPattern(names).test(path);
+  if (typeof names === "string")
+    return configPattern(names, "feedforwardModules").fullMatch(path) !== undefined;
   return (names ?? []).some((name) => path.endsWith(name));
 }
 

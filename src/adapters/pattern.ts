@@ -1,24 +1,98 @@
-/**
- * A regular expression of Python's `re`, matched in full: named groups and a leading (?i) are written
- * differently here.
- */
-export function pythonPattern(source: string, before = ""): RegExp {
-  const flags = /^\(\?([ims]+)\)/.exec(source);
-  const body = source
-    .slice(flags?.[0].length ?? 0)
-    .replaceAll("(?P<", "(?<")
-    .replace(/\(\?P=(\w+)\)/g, "\\k<$1>");
-  return new RegExp(`^${before}(?:${body})$`, flags?.[1] ?? "");
-}
+import { PeftError } from "../errors.js";
+import type { Match, Pattern } from "../pattern/pattern.js";
+import { PatternBudget, PatternError, pythonPattern } from "../pattern/pattern.js";
+
+export { pythonPattern } from "../pattern/pattern.js";
+
+/** A regular expression out of a config. Its questions throw "adapter-config" where they take too long. */
+export type ConfigPattern = Pick<Pattern, "match" | "fullMatch">;
 
 /**
- * The value of the first pattern that a path ends in, as rank_pattern and alpha_pattern have it:
- * `(.*\.)?(key)$`.
- * Reference: peft/utils/other.py get_pattern_key
+ * Compiles what Python makes of a config's regular expression. Throws "adapter-config" where Python throws re.error.
+ * @param written what stands in the config
+ * @param compose what Python puts around it
  */
-export function byPattern<T>(patterns: Readonly<Record<string, T>>, path: string): T | undefined {
-  for (const [pattern, value] of Object.entries(patterns)) {
-    if (pythonPattern(pattern, "(?:.*\\.)?").test(path)) return value;
+export function configPattern(
+  written: string,
+  field: string | undefined,
+  compose: (written: string) => string = (same) => same,
+): ConfigPattern {
+  const whole = compose(written);
+  const compiled = refusing(written, field, whole, () => pythonPattern(whole));
+  const ask = (how: "match" | "fullMatch", path: string): Match | undefined =>
+    refusing(written, field, whole, () => compiled[how](path));
+  return { match: (path) => ask("match", path), fullMatch: (path) => ask("fullMatch", path) };
+}
+
+function refusing<T>(written: string, field: string | undefined, whole: string, run: () => T): T {
+  try {
+    return run();
+  } catch (cause) {
+    const what = `${field ?? "The config"} has the pattern "${written}".`;
+    if (cause instanceof PatternBudget)
+      throw new PeftError("adapter-config", {
+        what,
+        why: `it takes more than ${cause.steps} steps on this model's names: repetitions in repetitions, such as (a+)+, try every way to part a name.`,
+        fix: "write it without repetitions of repetitions, or list the names.",
+        cause,
+      });
+    if (!(cause instanceof PatternError)) throw cause;
+    throw new PeftError("adapter-config", {
+      what,
+      why: `Python reads it as "${whole}", which is no regular expression: ${cause.message}.`,
+      fix: 'a dot is "\\.", a name is written as it is, and flags hold in groups: "(?i:q_proj)".',
+      cause,
+    });
   }
-  return undefined;
+}
+
+/** How a method finds a layer's value in a table by pattern. */
+export type PatternForm = "dotted or whole" | "dotted";
+const compositions: { readonly [F in PatternForm]: (pattern: string) => string } = {
+  /** rank_pattern and alpha_pattern. Reference: peft/utils/other.py get_pattern_key */
+  "dotted or whole": (pattern) => `(.*\\.)?(${pattern})$`,
+  /** FourierFT and C3A: a whole path is found by its name alone. Reference: peft/tuners/fourierft/model.py */
+  dotted: (pattern) => `.*\\.${pattern}$`,
+};
+
+type Compiled = readonly (readonly [pattern: string, compiled: ConfigPattern])[];
+
+/** Tables are asked for every layer of a model: each is compiled once. */
+const compiledTables: WeakMap<object, Compiled> = new WeakMap();
+
+function compiledTable(
+  patterns: Readonly<Record<string, unknown>>,
+  form: PatternForm,
+  field?: string,
+): Compiled {
+  const known = compiledTables.get(patterns);
+  if (known !== undefined) return known;
+  const compiled = Object.keys(patterns).map(
+    (pattern) => [pattern, configPattern(pattern, field, compositions[form])] as const,
+  );
+  compiledTables.set(patterns, compiled);
+  return compiled;
+}
+
+/** The value of the first pattern that matches a path. */
+export function byPattern<T>(
+  patterns: Readonly<Record<string, T>>,
+  path: string,
+  form: PatternForm = "dotted or whole",
+): T | undefined {
+  const found = compiledTable(patterns, form).find(([, compiled]) => compiled.match(path) !== undefined);
+  const key = found?.[0] ?? path;
+  return Object.hasOwn(patterns, key) ? patterns[key] : undefined;
+}
+
+/** Keys of a table that match none of the paths. `field` is named in errors. */
+export function unmatchedPatterns(
+  patterns: Readonly<Record<string, unknown>>,
+  paths: readonly string[],
+  field: string,
+  form: PatternForm = "dotted or whole",
+): readonly string[] {
+  return compiledTable(patterns, form, field)
+    .filter(([key, compiled]) => !paths.some((path) => path === key || compiled.match(path) !== undefined))
+    .map(([key]) => key);
 }

@@ -12,7 +12,7 @@ import { random } from "../random.js";
 import { Adapter } from "./adapter.js";
 import { initialize } from "./initialize.js";
 import type { Runtime } from "./runtime.js";
-import { matchNorms, matchTargets, named, refuseAbsent, trainsWhole } from "./targets.js";
+import { isAllLinear, matchNorms, matchTargets, named, refuseAbsent, trainsWhole } from "./targets.js";
 import type { Inventory } from "./trace.js";
 import type { ModelSpec } from "./write.js";
 
@@ -80,7 +80,7 @@ function recordJson<C extends AdapterConfig>(adapter: Adapter<C>, spec: ModelSpe
   const adapted = [...adapter.sites.keys()];
   if (targets === undefined && method?.layers !== undefined)
     adapter.json.set("target_modules", method.layers.defaults(spec.architecture.roles));
-  if (targets === "all-linear") adapter.json.set("target_modules", adapted);
+  if (isAllLinear(targets)) adapter.json.set("target_modules", adapted);
   const copies = method?.layers?.copies;
   if (targets === undefined && copies !== undefined) {
     const norms = [...adapter.replaced].filter(([, key]) => key.includes(copies));

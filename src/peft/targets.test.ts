@@ -63,8 +63,51 @@ describe("matchTargets", () => {
     );
   });
 
+  it("without a pattern the block's number is the first one below the root, as Python's expression has it", () => {
+    const t5 = (selection: Partial<Selection>): string[] => choose("t5", "SEQ_2_SEQ_LM", selection);
+    const second = t5({ targetModules: ["q"], layersToTransform: [1] });
+    expect(second).toEqual([
+      "encoder.block.1.layer.0.SelfAttention.q",
+      "decoder.block.1.layer.0.SelfAttention.q",
+      "decoder.block.1.layer.1.EncDecAttention.q",
+    ]);
+    expect(t5({ targetModules: ["q"], layersToTransform: 1, layersPattern: ["x", "block"] })).toEqual(second);
+    expect(t5({ targetModules: ["q"], layersToTransform: 1, layersPattern: "layer" })).toEqual([
+      "decoder.block.0.layer.1.EncDecAttention.q",
+      "decoder.block.1.layer.1.EncDecAttention.q",
+    ]);
+  });
+
+  it("finds lists at the root of bare models by their pattern alone", () => {
+    const bare = (model: string, selection: Partial<Selection>): string[] =>
+      choose(model, "FEATURE_EXTRACTION", selection);
+    const q = { targetModules: ["q_proj"], layersToTransform: [1] };
+    expect(bare("llama", { ...q, layersPattern: "layers" })).toEqual(["layers.1.self_attn.q_proj"]);
+    expect(() => bare("llama", q)).toThrow(/No layer matches/);
+    const c = { targetModules: ["c_attn"], layersToTransform: 1, layersPattern: ["h"] };
+    expect(bare("gpt2", c)).toEqual(["h.1.attn.c_attn"]);
+  });
+
+  it("names the field and the pattern that Python refuses, and that takes too long", () => {
+    const told = (selection: Partial<Selection>): string => {
+      try {
+        return `${llama({ targetModules: ["q_proj"], ...selection })}`;
+      } catch (error) {
+        return error instanceof Error ? error.message : "";
+      }
+    };
+    expect(told({ layersToTransform: 0, layersPattern: "[" })).toMatch(
+      /\[adapter-config\].*layersPattern.*unterminated/,
+    );
+    expect(told({ excludeModules: "a**" })).toMatch(
+      /excludeModules has the pattern "a\*\*".*multiple repeat/,
+    );
+    expect(told({ targetModules: "(((.+)+)+)+!" })).toMatch(/targetModules has the pattern.*steps/);
+  });
+
   it("all-linear leaves out the output head, and a sequence classifier, not a token classifier", () => {
     expect(llama({ targetModules: "all-linear" })).toHaveLength(14);
+    expect(llama({ targetModules: "All-Linear" })).toHaveLength(14);
     expect(llama({ targetModules: "all-linear" })).not.toContain("lm_head");
     const bert = (task: TaskType): string[] => choose("bert", task, { targetModules: "all-linear" });
     expect(bert("SEQ_CLS")).toContain("bert.pooler.dense");

@@ -1,4 +1,5 @@
 import type { Selection } from "../adapters/method.js";
+import { configPattern } from "../adapters/pattern.js";
 import { PeftError } from "../errors.js";
 import type { EmbeddingSite, LinearSite } from "../graph/module.js";
 import { nearest } from "../nearest.js";
@@ -18,38 +19,47 @@ export function named(path: string, name: string): boolean {
   return path === name || path.endsWith(`.${name}`);
 }
 
-/** A regular expression of Python's, matched in full: named groups and a leading (?i) are written differently here. */
-function fullMatch(source: string): RegExp {
-  const flags = /^\(\?([ims]+)\)/.exec(source);
-  const body = source.slice(flags?.[0].length ?? 0).replaceAll("(?P<", "(?<");
-  return new RegExp(`^(?:${body})$`, flags?.[1] ?? "");
+/** A list's names, or a regular expression that matches in full. */
+function matching(patterns: string | readonly string[], field: string): (path: string) => boolean {
+  if (typeof patterns !== "string") return (path) => patterns.some((name) => named(path, name));
+  const pattern = configPattern(patterns, field);
+  return (path) => pattern.fullMatch(path) !== undefined;
 }
 
-function matches(path: string, patterns: string | readonly string[]): boolean {
-  if (typeof patterns === "string") return fullMatch(patterns).test(path);
-  return patterns.some((name) => named(path, name));
-}
-
-/** The number of the block that a module is in: after `pattern`, or after the first list of blocks. */
-function layerNumber(path: string, patterns: string | readonly string[] | undefined): number | undefined {
+/**
+ * The number of the block that a module is in: after a list's name that `patterns` mean, or after the first list below the root
+ * (where Python's expression finds none in a model whose lists stand at its root, nor do we).
+ */
+function blockNumber(patterns: string | readonly string[] | undefined): (path: string) => number | undefined {
   const names = typeof patterns === "string" ? [patterns] : (patterns ?? []);
   const forms =
-    names.length === 0 ? [/^.*\.[^.]*\.(\d+)\./] : names.map((n) => new RegExp(`^.*\\.${n}\\.(\\d+)\\.`));
-  for (const form of forms) {
-    const found = form.exec(path);
-    if (found !== null) return Number(found[1]);
-  }
-  return undefined;
+    names.length === 0 || patterns === ""
+      ? [configPattern(".*?\\.[^.]*\\.(?P<idx>\\d+)\\.", "layersPattern")]
+      : names.map((name) =>
+          configPattern(name, "layersPattern", (n) => `(?:^|.*?\\.)${n}\\.(?P<idx>\\d+)\\.`),
+        );
+  return (path) => {
+    for (const form of forms) {
+      const idx = form.match(path)?.named["idx"];
+      if (idx !== undefined) return Number(idx);
+    }
+    return undefined;
+  };
 }
 
-function isSelected(path: string, s: Selection, targets: string | readonly string[]): boolean {
-  if ((s.excludeModules?.length ?? 0) > 0 && matches(path, s.excludeModules!)) return false;
-  if (typeof targets !== "string" && targets.includes(path)) return true;
-  if (!matches(path, targets)) return false;
-  if (s.layersToTransform === undefined || typeof targets === "string") return true;
-  const layer = layerNumber(path, s.layersPattern);
-  const wanted = typeof s.layersToTransform === "number" ? [s.layersToTransform] : s.layersToTransform;
-  return wanted.length === 0 || (layer !== undefined && wanted.includes(layer));
+/** Which paths a selection means. Reference: peft/tuners/tuners_utils.py, check_target_module_exists */
+function selected(s: Selection, targets: string | readonly string[]): (path: string) => boolean {
+  const isTarget = matching(targets, "targetModules");
+  const isExcluded = matching(s.excludeModules || [], "excludeModules");
+  const blocks = typeof s.layersToTransform === "number" ? [s.layersToTransform] : s.layersToTransform;
+  const numberOf = blockNumber(s.layersPattern);
+  return (path) => {
+    if (isExcluded(path) || !isTarget(path)) return false;
+    if (typeof targets === "string" || targets.includes(path)) return true;
+    if (blocks === undefined || blocks.length === 0) return true;
+    const number = numberOf(path);
+    return number !== undefined && blocks.includes(number);
+  };
 }
 
 /** Whether a module of this path trains whole by this name. Python looks at its end only: "norm" means input_layernorm too. */
@@ -77,9 +87,10 @@ export function matchTargets(
   const inventory = withoutModules(all, whole);
   const targets = selection.targetModules ?? defaults;
   if (targets === undefined || targets.length === 0) throw noTargets(spec, inventory);
-  if (targets === "all-linear") return allLinear(spec, inventory, selection);
-  const linears = [...inventory.linears.values()].filter((l) => isSelected(l.path, selection, targets));
-  const embeddings = [...inventory.embeddings.values()].filter((e) => isSelected(e.path, selection, targets));
+  if (isAllLinear(targets)) return allLinear(spec, inventory, selection);
+  const isSelected = selected(selection, targets);
+  const linears = [...inventory.linears.values()].filter((l) => isSelected(l.path));
+  const embeddings = [...inventory.embeddings.values()].filter((e) => isSelected(e.path));
   const names = typeof targets === "string" ? [targets] : targets;
   if (linears.length + embeddings.length === 0) throw nothingMatches(spec, inventory, selection, names);
   const paths = [...all.linears.keys(), ...all.embeddings.keys()];
@@ -100,7 +111,7 @@ export function matchNorms(
   const modules = new Set([...weights.keys()].map((name) => name.slice(0, name.lastIndexOf("."))));
   const norms = [...modules].filter((path) => !linears.has(path) && !embeddings.has(path));
   const targets = selection.targetModules ?? defaults ?? norms.map(lastPart);
-  const found = norms.filter((path) => isSelected(path, selection, targets));
+  const found = norms.filter(selected(selection, targets));
   if (found.length > 0) return new Set(found);
   const there = [...new Set(norms.map(lastPart))];
   throw new PeftError("adapter-targets", {
@@ -112,8 +123,11 @@ export function matchNorms(
 
 function withoutModules(inventory: Inventory, modules: readonly string[]): Inventory {
   if (modules.length === 0) return inventory;
+  const forms = modules.map((m) => configPattern(m, "modulesToSave", (name) => `(^|.*\\.)${name}($|\\..*)`));
+  const isWhole = (path: string): boolean =>
+    modules.some((m) => within(path, m)) || forms.some((form) => form.match(path) !== undefined);
   const rest = <T>(sites: ReadonlyMap<string, T>): Map<string, T> =>
-    new Map([...sites].filter(([path]) => !modules.some((m) => within(path, m))));
+    new Map([...sites].filter(([path]) => !isWhole(path)));
   return { ...inventory, linears: rest(inventory.linears), embeddings: rest(inventory.embeddings) };
 }
 
@@ -123,10 +137,14 @@ function allLinear({ architecture, task }: ModelSpec, inventory: Inventory, sele
   const isHead = (path: string): boolean =>
     path === head || (task === "SEQ_CLS" && (named(path, "classifier") || named(path, "score")));
   const open = { ...selection, targetModules: undefined };
-  const linears = [...inventory.linears.values()].filter(
-    (l) => !isHead(l.path) && isSelected(l.path, open, ".*"),
-  );
+  const isSelected = selected(open, ".*");
+  const linears = [...inventory.linears.values()].filter((l) => !isHead(l.path) && isSelected(l.path));
   return { linears, embeddings: [], unmatched: [] };
+}
+
+/** Python takes the word in any case. */
+export function isAllLinear(targets: Selection["targetModules"]): boolean {
+  return typeof targets === "string" && targets.toLowerCase() === "all-linear";
 }
 
 function lastPart(path: string): string {
