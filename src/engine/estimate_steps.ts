@@ -1,3 +1,5 @@
+import type { Sized } from "./buffers.js";
+import { Buffers } from "./buffers.js";
 import type { Step } from "./messages.js";
 import { Residents } from "./residents.js";
 
@@ -9,33 +11,22 @@ export interface StepResult {
   readonly pooled: boolean;
 }
 
-/** Buffers by their size, of which none is ever let go: as `Buffers` has them. */
-class Spare {
-  readonly #spare: Map<number, number> = new Map();
-  total = 0;
-
-  take(bytes: number): void {
-    const left = this.#spare.get(bytes) ?? 0;
-    if (left > 0) this.#spare.set(bytes, left - 1);
-    else this.total += bytes;
-  }
-
-  give(bytes: number): void {
-    this.#spare.set(bytes, (this.#spare.get(bytes) ?? 0) + 1);
-  }
+/** A value as long as it is there. */
+interface Live {
+  readonly bytes: number;
+  readonly buffer: Sized | undefined;
 }
 
 /** Values between steps, as `Sessions` keeps them. */
 export class HeldValues {
-  readonly #live: Map<string, StepResult> = new Map();
-  readonly #buffers: Spare = new Spare();
+  readonly #live: Map<string, Live> = new Map();
+  readonly #buffers: Buffers<Sized> = new Buffers((byteLength) => ({ byteLength }));
   #loose = 0;
   most = 0;
 
   run(step: Step, results: readonly StepResult[]): void {
-    const made = new Map(results.map((r) => [r.name, r]));
-    const doubles: StepResult[] = [];
-    for (const result of results) this.#take(result);
+    const made = new Map(results.map((result) => [result.name, this.#take(result)]));
+    const doubles: Live[] = [];
     for (const [output, value] of Object.entries(step.outputs)) {
       const result = made.get(output);
       if (result === undefined) continue;
@@ -44,28 +35,20 @@ export class HeldValues {
     }
     this.most = Math.max(this.most, this.#buffers.total + this.#loose);
     for (const result of doubles) this.#give(result);
-    for (const value of step.free) this.#free(value);
+    for (const value of step.free) {
+      this.#give(this.#live.get(value));
+      this.#live.delete(value);
+    }
   }
 
-  /** The end of a run: what is not a buffer of the pool's is gone. */
-  end(): void {
-    for (const value of [...this.#live.keys()]) this.#free(value);
+  #take({ pooled, bytes }: StepResult): Live {
+    if (!pooled) this.#loose += bytes;
+    return { bytes, buffer: pooled ? this.#buffers.take(bytes) : undefined };
   }
 
-  #free(value: string): void {
-    const result = this.#live.get(value);
-    this.#live.delete(value);
-    if (result !== undefined) this.#give(result);
-  }
-
-  #take({ pooled, bytes }: StepResult): void {
-    if (pooled) this.#buffers.take(bytes);
-    else this.#loose += bytes;
-  }
-
-  #give({ pooled, bytes }: StepResult): void {
-    if (pooled) this.#buffers.give(bytes);
-    else this.#loose -= bytes;
+  #give(value: Live | undefined): void {
+    if (value?.buffer !== undefined) this.#buffers.give(value.buffer);
+    else this.#loose -= value?.bytes ?? 0;
   }
 }
 
@@ -73,18 +56,21 @@ export class HeldValues {
 export class FedWeights {
   readonly #bytesOf: (weight: string) => number;
   readonly #residents: Residents;
-  readonly #buffers: Spare = new Spare();
+  #now = 0;
+  /** The most that was in memory at once. */
+  bytes = 0;
 
   constructor(bytesOf: (weight: string) => number, keep: number) {
     this.#bytesOf = bytesOf;
     this.#residents = new Residents(keep, {
-      enter: (_, bytes) => this.#buffers.take(bytes),
-      leave: (_, bytes) => this.#buffers.give(bytes),
+      enter: (_, bytes) => {
+        this.#now += bytes;
+        this.bytes = Math.max(this.bytes, this.#now);
+      },
+      leave: (_, bytes) => {
+        this.#now -= bytes;
+      },
     });
-  }
-
-  get bytes(): number {
-    return this.#buffers.total;
   }
 
   run(step: Step, next: Step): void {

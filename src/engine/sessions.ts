@@ -49,9 +49,10 @@ export class Sessions {
   #current = "";
   readonly #schedules: Map<string, Schedule> = new Map();
   readonly #held: Map<string, ort.Tensor> = new Map();
-  readonly #buffers: Buffers = new Buffers();
-  /** Values of the run under way whose buffers go back. */
+  readonly #buffers: Buffers = new Buffers((bytes) => new ArrayBuffer(bytes));
+  /** Values of the run under way whose buffers go back, and those that are held beyond it. */
   readonly #lent: Set<ort.Tensor> = new Set();
+  readonly #kept: Set<ort.Tensor> = new Set();
   readonly #partTensors: WeakMap<PartTensor, ort.Tensor> = new WeakMap();
 
   private constructor(options: EngineOptions, weights: ReadonlyMap<string, WeightSource>) {
@@ -79,10 +80,10 @@ export class Sessions {
       case "run":
         return this.#run(request.request);
       case "put":
-        for (const [name, tensor] of Object.entries(request.tensors)) this.#held.set(name, toOrt(tensor));
+        for (const [name, tensor] of Object.entries(request.tensors)) this.#hold(name, toOrt(tensor));
         return undefined;
       case "release":
-        for (const name of request.names) this.#held.delete(name);
+        for (const name of request.names) this.#hold(name, undefined);
         return undefined;
       case "weights":
         await this.#drop();
@@ -96,6 +97,15 @@ export class Sessions {
     this.#store.close();
     this.#held.clear();
     this.#buffers.clear();
+  }
+
+  /** Holds a tensor under a name, or none; the buffer of what was held there serves again. */
+  #hold(name: string, tensor: ort.Tensor | undefined): void {
+    const before = this.#held.get(name);
+    if (tensor === undefined) this.#held.delete(name);
+    else this.#held.set(name, tensor);
+    if (before === undefined || [...this.#held.values()].includes(before)) return;
+    if (this.#kept.delete(before)) this.#buffers.give(bufferOf(before));
   }
 
   /** Sessions that have weights bound are of no use once these change. */
@@ -170,22 +180,26 @@ export class Sessions {
     for (const [name, feed] of Object.entries(request.feeds)) values.set(name, this.#feed(feed));
     const sizes = solveDims(dims, values);
     for (const [name, size] of sizes) values.set(`dim:${name}`, emptyOf(size));
-    for (const [i, step] of steps.entries()) {
-      await this.#step(step, steps[i + 1] ?? steps[0]!, values, sizes);
-      for (const name of step.free) {
-        const tensor = values.get(name);
-        values.delete(name);
-        if (tensor !== undefined && this.#lent.delete(tensor)) this.#buffers.give(bufferOf(tensor));
+    const result = (name: string): ort.Tensor =>
+      values.get(results[name] ?? "") ?? internal(`no result "${name}"`);
+    try {
+      for (const [i, step] of steps.entries()) {
+        await this.#step(step, steps[i + 1] ?? steps[0]!, values, sizes);
+        for (const name of step.free) {
+          const tensor = values.get(name);
+          values.delete(name);
+          if (tensor !== undefined) this.#giveBack(tensor);
+        }
       }
+      return this.#results(request, result, Object.keys(results));
+    } finally {
+      for (const tensor of this.#lent) this.#buffers.forget(bufferOf(tensor)); // they cross to the caller
+      this.#lent.clear();
     }
-    this.#lent.clear();
-    return this.#results(
-      request,
-      (name) => {
-        return values.get(results[name] ?? "") ?? internal(`no result "${name}"`);
-      },
-      Object.keys(results),
-    );
+  }
+
+  #giveBack(tensor: ort.Tensor): void {
+    if (this.#lent.delete(tensor)) this.#buffers.give(bufferOf(tensor));
   }
 
   async #step(
@@ -210,7 +224,7 @@ export class Sessions {
       if (known === undefined) values.set(name, tensor);
       else {
         addTo(known, tensor);
-        if (this.#lent.delete(tensor)) this.#buffers.give(bufferOf(tensor));
+        this.#giveBack(tensor);
       }
     }
   }
@@ -227,13 +241,14 @@ export class Sessions {
     for (const { name, shape, dtype } of results) {
       if (!(name in outputs) || !shape.every((d) => dimNames(d).every((n) => sizes.has(n)))) continue;
       const dims = shape.map((d) => evalDim(d, sizes));
-      const bytes = (dtype === "f32" ? 4 : 1) * elements(dims);
+      const count = elements(dims);
+      const bytes = (dtype === "f32" ? 4 : 1) * count;
       if (bytes < LARGE) continue;
       const buffer = this.#buffers.take(bytes);
       const tensor =
         dtype === "f32"
-          ? new ort.Tensor("float32", new Float32Array(buffer), dims)
-          : new ort.Tensor("bool", new Uint8Array(buffer), dims);
+          ? new ort.Tensor("float32", new Float32Array(buffer, 0, count), dims)
+          : new ort.Tensor("bool", new Uint8Array(buffer, 0, count), dims);
       this.#lent.add(tensor);
       outputs[name] = tensor;
     }
@@ -257,7 +272,7 @@ export class Sessions {
     const outputs: Record<string, HostTensor> = {};
     for (const name of names) {
       const kept = keep[name];
-      if (kept !== undefined) this.#held.set(kept, result(name));
+      if (kept !== undefined) this.#keep(kept, result(name));
       else if (!packedNames.has(name)) outputs[name] = fromOrt(result(name));
     }
     const parts = pack.map((name) => result(name).data as Float32Array);
@@ -268,6 +283,11 @@ export class Sessions {
       at += part.length;
     }
     return { outputs, packed };
+  }
+
+  #keep(name: string, tensor: ort.Tensor): void {
+    if (this.#lent.delete(tensor)) this.#kept.add(tensor);
+    this.#hold(name, tensor);
   }
 
   #feed(feed: Feed): ort.Tensor {

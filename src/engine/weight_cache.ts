@@ -1,7 +1,7 @@
 import { internal } from "../errors.js";
-import { Buffers } from "./buffers.js";
+import { Buffers, LARGE } from "./buffers.js";
 import type { PartData, PartTensor, PartType } from "./formats/format.js";
-import { bytesOf, partBytes } from "./formats/format.js";
+import { bytesOf, elements, partBytes } from "./formats/format.js";
 import { formats } from "./formats/index.js";
 import type { WeightSource } from "./messages.js";
 import { Residents } from "./residents.js";
@@ -25,7 +25,7 @@ interface Entry {
 export class WeightCache {
   readonly #files: WeightFiles;
   readonly #entries: Map<string, Entry> = new Map();
-  readonly #buffers: Buffers = new Buffers();
+  readonly #buffers: Buffers = new Buffers((bytes) => new ArrayBuffer(bytes));
   readonly #residents: Residents;
   readonly #sourceOf: (name: string) => WeightSource;
 
@@ -57,6 +57,7 @@ export class WeightCache {
 
   forget(name: string): void {
     this.#residents.forget(name);
+    for (const buffer of this.#entries.get(name)?.own ?? []) this.#buffers.forget(buffer);
     this.#entries.delete(name);
   }
 
@@ -87,10 +88,11 @@ export class WeightCache {
         parts[part] = { ...type, data: place };
         continue;
       }
-      const buffer = this.#buffers.take(partBytes(type));
-      own.push(buffer);
+      const bytes = partBytes(type);
+      const buffer = bytes < LARGE ? new ArrayBuffer(bytes) : this.#buffers.take(bytes);
+      if (bytes >= LARGE) own.push(buffer);
       parts[part] = { ...type, data: viewOf(buffer, type) };
-      reads.push(this.#files.read(place, new Uint8Array(buffer)));
+      reads.push(this.#files.read(place, new Uint8Array(buffer, 0, bytes)));
     }
     const ready = Promise.all(reads).then(() => undefined);
     const entry: Entry = { parts, own, ready, done: false };
@@ -104,9 +106,10 @@ export class WeightCache {
   }
 }
 
-/** A buffer as its element type has it. */
-export function viewOf(buffer: ArrayBuffer, { element }: PartType): PartData {
-  if (element === "f32") return new Float32Array(buffer);
-  if (element === "i8") return new Int8Array(buffer);
-  return element === "u8" ? new Uint8Array(buffer) : new Uint16Array(buffer);
+/** The beginning of a buffer as a part's type has it. */
+export function viewOf(buffer: ArrayBuffer, { element, shape }: PartType): PartData {
+  const count = elements(shape);
+  if (element === "f32") return new Float32Array(buffer, 0, count);
+  if (element === "i8") return new Int8Array(buffer, 0, count);
+  return element === "u8" ? new Uint8Array(buffer, 0, count) : new Uint16Array(buffer, 0, count);
 }
