@@ -1,3 +1,5 @@
+import { inCode, type ShowOption, type Words, words } from "./words.js";
+
 /** Codes of every error a user can meet; `internal:` messages are our own bugs. */
 export type ErrorCode =
   | "adapter-targets"
@@ -21,6 +23,13 @@ export type ErrorCode =
   | "aborted"
   | "internal";
 
+/** The three parts of an error. */
+export interface ErrorParts<T = string> {
+  readonly what: T;
+  readonly why: T;
+  readonly fix: T;
+}
+
 /**
  * An error that teaches: what went wrong (quoting the user's value), why (the fact that makes it wrong) and what to type.
  * All faults of one kind are reported at once.
@@ -30,17 +39,30 @@ export class PeftError extends Error {
   readonly what: string;
   readonly why: string;
   readonly fix: string;
-  constructor(code: ErrorCode, parts: { what: string; why: string; fix: string; cause?: unknown }) {
-    super(
-      `PeftError [${code}]: ${parts.what} why: ${parts.why} fix: ${parts.fix}`,
-      parts.cause === undefined ? undefined : { cause: parts.cause },
-    );
+  readonly #parts: ErrorParts<string | Words>;
+  constructor(code: ErrorCode, parts: ErrorParts<string | Words> & { cause?: unknown }) {
+    const { what, why, fix } = shown(parts, inCode);
+    const { cause } = parts;
+    super(`[${code}] ${what} why: ${why} fix: ${fix}`, cause === undefined ? undefined : { cause });
     this.name = "PeftError";
+    // Node prints the stack of what nobody caught: its first line has the name once.
+    if (this.stack !== undefined) this.stack = this.stack.replace(/^\w*Error: (\[.*?\])/, "PeftError $1:");
     this.code = code;
-    this.what = parts.what;
-    this.why = parts.why;
-    this.fix = parts.fix;
+    this.what = what;
+    this.why = why;
+    this.fix = fix;
+    this.#parts = parts;
   }
+
+  /** The parts with options named as `show` has it: the command line names flags. */
+  told(show: ShowOption): ErrorParts {
+    return shown(this.#parts, show);
+  }
+}
+
+function shown({ what, why, fix }: ErrorParts<string | Words>, show: ShowOption): ErrorParts {
+  const text = (part: string | Words): string => words`${part}`.shown(show);
+  return { what: text(what), why: text(why), fix: text(fix) };
 }
 
 /** Our own bug: a state that no input of a user should reach. */

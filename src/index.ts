@@ -9,7 +9,8 @@ export type { EncodedRows, EncodeReport, EncodeRowsOptions } from "./data/encode
 export { describeReport, encodeRows } from "./data/encode.js";
 export { loadDataset } from "./data/load.js";
 export type { LoadDatasetOptions } from "./data/load_options.js";
-export { preview } from "./data/preview.js";
+export type { PreviewPiece } from "./data/preview.js";
+export { preview, previewPieces } from "./data/preview.js";
 export type {
   ChatRow,
   ClassifyRow,
@@ -41,7 +42,7 @@ export type { PushOptions, PushResult } from "./hub/upload.js";
 export { pushFolder } from "./hub/upload.js";
 export type { TaskType } from "./models/model.js";
 export { nearest } from "./nearest.js";
-export { methodOf } from "./peft/adapter_files.js";
+export { methodOf, readAdapterJson } from "./peft/adapter_files.js";
 export { attach } from "./peft/attach.js";
 export {
   AutoModel,
@@ -72,6 +73,7 @@ export type { PassOptions } from "./peft/requests.js";
 export type { Inventory } from "./peft/trace.js";
 export type { ModelSpec } from "./peft/write.js";
 export { takeInventory } from "./peft/write.js";
+export { printable } from "./printable.js";
 export type { TokenizerOptions } from "./tokenizers/auto.js";
 export { AutoTokenizer } from "./tokenizers/auto.js";
 export type { ChatMessage, ChatOptions } from "./tokenizers/chat.js";
@@ -83,6 +85,7 @@ export type { EvaluateOptions, Evaluation, Prediction } from "./train/evaluate.j
 export { evaluate } from "./train/evaluate.js";
 export * from "./train/events.js";
 export type { TrainableModel } from "./train/model.js";
+export type { Progress, ProgressOptions } from "./train/progress.js";
 export { createProgress, formatBytes, formatDuration } from "./train/progress.js";
 export { restoreParameters } from "./train/restore.js";
 export type { TrainingState } from "./train/saved_state.js";
@@ -92,3 +95,5 @@ export { learningRate, SCHEDULE_NAMES } from "./train/schedules.js";
 export { Trainer } from "./train/trainer.js";
 export type { EarlyStopping, TrainerOptions } from "./train/trainer_options.js";
 export { TRAINER_DEFAULTS } from "./train/trainer_options.js";
+export type { NamedOption, ShowOption } from "./words.js";
+export { inCode, option, words } from "./words.js";

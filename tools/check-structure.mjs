@@ -33,7 +33,17 @@ const ALLOWED = {
   train: ["peft", "data", "hub", "graph", "tokenizers", "generate"],
   cli: ["index.ts"],
 };
-const EVERYWHERE = ["errors.ts", "halves.ts", "nearest.ts", "options.ts", "pattern.ts", "random.ts", "task.ts"];
+const EVERYWHERE = [
+  "errors.ts",
+  "halves.ts",
+  "nearest.ts",
+  "options.ts",
+  "pattern.ts",
+  "printable.ts",
+  "random.ts",
+  "task.ts",
+  "words.ts",
+];
 const ENTRY = "index.ts"; // imports all of the above but cli
 
 /** The files that may import node: modules; of cli, any one file. */

@@ -1,4 +1,4 @@
-import { AutoTokenizer, describeReport, encodeRows, labelNames, preview, specOf } from "../index.js";
+import { AutoTokenizer, describeReport, encodeRows, labelNames, previewPieces, specOf } from "../index.js";
 import { chooseTask, modelGroup, readConfigOf, showHub } from "./model.js";
 import type { Settings, Verb } from "./options.js";
 import { dataFiles, dataGroup, lengthOptions, readRows } from "./rows.js";
@@ -36,11 +36,12 @@ async function run(given: Settings, terminal: Terminal): Promise<number> {
     emptyLabels: "drop",
     ...settings.pick(["maxLength", "maxTargetLength", "labels"]),
   });
-  const shown = preview(samples, tokenizer, settings.number("rows"), {
-    style: terminal.showsToPerson ? "ansi" : "brackets",
-    labelNames: labelNames(rows),
-  });
-  for (const [i, text] of shown.entries()) terminal.print(`${rows[samples[i]!.row]!.at}\n${text}\n`);
+  for (const sample of samples.slice(0, settings.number("rows"))) {
+    const pieces = previewPieces(sample, tokenizer, labelNames(rows));
+    terminal.print(sample.at);
+    terminal.print(pieces.map(({ text, learnt }) => (learnt ? { marked: text } : text)));
+    terminal.print("");
+  }
   terminal.print(`${describeReport(report)} ${task}.`);
   return 0;
 }

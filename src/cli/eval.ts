@@ -39,30 +39,33 @@ export const evaluation: Verb = {
 
 async function run(given: Settings, terminal: Terminal): Promise<number> {
   const settings = await asTrained(given, terminal);
-  return terminal.interruptible("Stopping.", async (signal) => {
-    const rows = await readRows(settings, dataFiles(settings), await knownLabels(settings, terminal));
-    const { base, adapted, tokenizer } = await openModel(settings, terminal, { rows, signal });
-    try {
-      const names = labelNames(rows);
-      const result = await evaluate(adapted ?? base, rows, {
-        tokenizer,
-        signal,
-        emptyLabels: "drop",
-        generation: generationSettings(settings, answerFields),
-        ...settings.pick(["batchSize", "maxLength", "maxTargetLength", "generate"]),
-        ...(names.length === 0 ? {} : { labels: names }),
-      });
-      const { loss, metrics, predictions } = result;
-      if (settings.flag("json")) terminal.print(JSON.stringify({ rows: result.rows, loss, ...metrics }));
-      else for (const line of describe({ loss, ...metrics }, result.rows)) terminal.print(line);
-      const file = settings.text("predictions");
-      const lines = predictions.map((p) => `${JSON.stringify(p)}\n`);
-      if (file !== undefined) await terminal.writeFile(file, lines.join(""));
-      return 0;
-    } finally {
-      await base.close();
-    }
-  });
+  return terminal.interruptible(
+    () => terminal.note("\nStopping."),
+    async (signal) => {
+      const rows = await readRows(settings, dataFiles(settings), await knownLabels(settings, terminal));
+      const { base, adapted, tokenizer } = await openModel(settings, terminal, { rows, signal });
+      try {
+        const names = labelNames(rows);
+        const result = await evaluate(adapted ?? base, rows, {
+          tokenizer,
+          signal,
+          emptyLabels: "drop",
+          generation: generationSettings(settings, answerFields),
+          ...settings.pick(["batchSize", "maxLength", "maxTargetLength", "generate"]),
+          ...(names.length === 0 ? {} : { labels: names }),
+        });
+        const { loss, metrics, predictions } = result;
+        if (settings.flag("json")) terminal.print(JSON.stringify({ rows: result.rows, loss, ...metrics }));
+        else for (const line of describe({ loss, ...metrics }, result.rows)) terminal.print(line);
+        const file = settings.text("predictions");
+        const lines = predictions.map((p) => `${JSON.stringify(p)}\n`);
+        if (file !== undefined) await terminal.writeFile(file, lines.join(""));
+        return 0;
+      } finally {
+        await base.close();
+      }
+    },
+  );
 }
 
 function describe(values: Readonly<Record<string, number>>, rows: number): string[] {

@@ -117,20 +117,23 @@ async function answer(
     : prompts;
   const streams =
     prompts.length === 1 && terminal.showsToPerson && !settings.flag("jsonl") && canStream(talk);
-  await terminal.interruptible("Stopping.", async (signal) => {
-    if (streams) {
-      await stream(talk, texts[0]!, settings.flag("chat"), terminal, signal);
-      return;
-    }
-    for (let i = 0; i < texts.length; i += size) {
-      const outputs = await generateBatch(talk, texts.slice(i, i + size), settings.flag("chat"), signal);
-      const each = outputs.length / Math.min(size, texts.length - i);
-      for (const [k, output] of outputs.entries()) {
-        const prompt = prompts[i + Math.floor(k / each)]!;
-        terminal.print(settings.flag("jsonl") ? JSON.stringify({ prompt, output }) : output);
+  await terminal.interruptible(
+    () => terminal.note("\nStopping."),
+    async (signal) => {
+      if (streams) {
+        await stream(talk, texts[0]!, settings.flag("chat"), terminal, signal);
+        return;
       }
-    }
-  });
+      for (let i = 0; i < texts.length; i += size) {
+        const outputs = await generateBatch(talk, texts.slice(i, i + size), settings.flag("chat"), signal);
+        const each = outputs.length / Math.min(size, texts.length - i);
+        for (const [k, output] of outputs.entries()) {
+          const prompt = prompts[i + Math.floor(k / each)]!;
+          terminal.print(settings.flag("jsonl") ? JSON.stringify({ prompt, output }) : output);
+        }
+      }
+    },
+  );
 }
 
 function canStream({ generation }: Talk): boolean {
@@ -203,8 +206,9 @@ async function chat(talk: Talk, settings: Settings, terminal: Terminal): Promise
     if (line.trim() === "") continue;
     messages.push(user(line));
     const text = isChat ? chatText(talk.tokenizer, messages) : line;
-    const content = await terminal.interruptible("", (signal) =>
-      stream({ ...talk, generation }, text, isChat, terminal, signal),
+    const content = await terminal.interruptible(
+      () => terminal.note(""),
+      (signal) => stream({ ...talk, generation }, text, isChat, terminal, signal),
     );
     messages.push({ role: "assistant", content });
   }

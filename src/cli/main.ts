@@ -1,9 +1,11 @@
 import { PeftError } from "../index.js";
 import { data } from "./data.js";
 import { evaluation } from "./eval.js";
+import { inFlags } from "./flags.js";
 import { generate } from "./generate.js";
 import { info } from "./info.js";
 import { merge } from "./merge.js";
+import { type Option, optionsOf } from "./options.js";
 import { runProgram } from "./program.js";
 import { push } from "./push.js";
 import { nodeTerminal, type Terminal } from "./terminal.js";
@@ -16,16 +18,19 @@ export async function main(argv: readonly string[], terminal: Terminal = nodeTer
     const { version } = JSON.parse(await terminal.readFile(terminal.packagePath("package.json")));
     return await runProgram(argv, { version, verbs, terminal });
   } catch (error) {
-    return report(error, terminal, argv.includes("--debug"));
+    const verb = verbs.find(({ name }) => name === argv[0]);
+    return report(error, verb === undefined ? [] : optionsOf(verb), terminal, argv.includes("--debug"));
   }
 }
 
-/** What, why, fix: a line each. The stack is for those who ask. */
-function report(error: unknown, { note }: Terminal, debug: boolean): number {
+/** What, why, fix: a line each, with options as flags. The stack is for those who ask. */
+function report(error: unknown, options: readonly Option[], { note }: Terminal, debug: boolean): number {
   if (error instanceof PeftError) {
-    note(`error: ${error.what}`);
-    note(`why:   ${error.why}`);
-    note(`fix:   ${error.fix}`);
+    const { what, why, fix } = error.told(inFlags(options));
+    const indented = (text: string): string => text.replaceAll("\n", "\n       "); // no text of a file looks like a line of ours
+    note(`error: ${indented(what)}`);
+    note(`why:   ${indented(why)}`);
+    note(`fix:   ${indented(fix)}`);
   } else {
     note(`error: ${error instanceof Error ? error.message : String(error)}`);
     note("why:   this was not foreseen: it is a bug of peft.js, or of what it runs on.");

@@ -1,5 +1,6 @@
 import { PeftError } from "../index.js";
-import { adapterOption, engineGroup, modelGroup, openModel } from "./model.js";
+import { adapterOption, engineGroup, modelGroup, openWithoutTokenizer } from "./model.js";
+import { waysToUse } from "./next.js";
 import type { Settings, Verb } from "./options.js";
 import type { Terminal } from "./terminal.js";
 
@@ -38,17 +39,14 @@ async function run(settings: Settings, terminal: Terminal): Promise<number> {
   const names = await terminal.list(output);
   if (names.length > 0 && !settings.flag("overwrite")) throw notEmpty(output, names);
   await terminal.checkWritable(output);
-  const { base, adapted } = await openModel(settings, terminal);
+  const { base, adapted } = await openWithoutTokenizer(settings, terminal);
   try {
     const dtype = settings.text("dtype") as "f32" | "f16" | "bf16";
     await adapted!.saveMerged(output, { dtype });
     terminal.print(
       `Merged "${adapter}" into "${base.name}". The whole model is in "${output}", in ${dtype}.`,
     );
-    const asks = ["SEQ_2_SEQ_LM", "CAUSAL_LM"].includes(base.taskType);
-    terminal.note(
-      `Next: peft ${asks ? "generate" : "eval"} --model ${output} ${asks ? '--prompt "..."' : "--data FILE"}`,
-    );
+    terminal.note(`Next: ${waysToUse({ model: output }, base.taskType)[0]}`);
     return 0;
   } finally {
     await base.close();

@@ -6,16 +6,19 @@ import {
   type LoadOptions,
   labelNames,
   labelsOfAdapter,
+  option,
   PeftError,
   PeftModel,
   PLAN_NAMES,
   PreTrainedModel,
   type QuantizeEvent,
   type Row,
+  readAdapterJson,
   readJsonObject,
   resolveFolder,
   type TaskType,
   type Tokenizer,
+  words,
 } from "../index.js";
 import type { Option, OptionGroup, Settings } from "./options.js";
 import { readLabels } from "./output.js";
@@ -38,6 +41,7 @@ const revision: Option = {
 };
 const task: Option = {
   key: "task",
+  api: "taskType",
   kind: "text",
   help: "what the model is for",
   choices: tasks,
@@ -64,6 +68,7 @@ export const engineGroup: OptionGroup = {
     { key: "device", kind: "text", help: "where to compute: cpu, webgpu, cuda, ...", otherwise: "cpu" },
     {
       key: "loadIn",
+      api: "load",
       kind: "text",
       help: "how the base's linear layers are held: int8, int4 and nf4 are made once, into a cache",
       choices: Object.keys(formats),
@@ -86,19 +91,42 @@ export const engineGroup: OptionGroup = {
   ],
 };
 
-export interface Opened {
+export interface OpenedModel {
   readonly base: PreTrainedModel;
   /** With the adapter that was asked for. */
   readonly adapted: PeftModel | undefined;
+}
+export interface Opened extends OpenedModel {
   readonly tokenizer: Tokenizer;
+}
+
+interface OpenOptions {
+  readonly rows?: readonly Row[];
+  readonly signal?: AbortSignal;
 }
 
 /** Loads the model, its tokenizer and the adapter that the settings name, for the task that they or the rows mean. */
 export async function openModel(
   settings: Settings,
   terminal: Terminal,
-  { rows, signal }: { rows?: readonly Row[]; signal?: AbortSignal } = {},
+  options: OpenOptions = {},
 ): Promise<Opened> {
+  const hub = { progress: showHub(terminal), signal: options.signal, revision: settings.text("revision") };
+  const opened = await openWithoutTokenizer(settings, terminal, options);
+  try {
+    return { ...opened, tokenizer: await AutoTokenizer.fromPretrained(opened.base.name, hub) };
+  } catch (error) {
+    await opened.base.close();
+    throw error;
+  }
+}
+
+/** The same for commands that read no text. */
+export async function openWithoutTokenizer(
+  settings: Settings,
+  terminal: Terminal,
+  { rows, signal }: OpenOptions = {},
+): Promise<OpenedModel> {
   const hub = { progress: showHub(terminal), signal, revision: settings.text("revision") };
   const name = await baseName(settings, terminal);
   const json = await readConfigOf(name, hub);
@@ -109,16 +137,14 @@ export async function openModel(
     ...settings.pick(["threads", "device", "plan", "maxMemory", "seed"]),
     load: settings.text("loadIn") as LoadOptions["load"],
     quantizing: showQuantizing(terminal),
-    config:
-      rows === undefined ? await headOfAdapter(chosen, json, settings, terminal) : headFields(chosen, rows),
+    config: await headOf(chosen, { json, rows }, settings, terminal),
   });
-  const tokenizer = await AutoTokenizer.fromPretrained(name, hub);
   const folder = settings.text("adapter");
   const adapted =
     folder === undefined
       ? undefined
       : await PeftModel.fromPretrained(base, folder, { ...hub, revision: undefined });
-  return { base, adapted, tokenizer };
+  return { base, adapted };
 }
 
 type Hub = Parameters<typeof resolveFolder>[1];
@@ -133,7 +159,7 @@ async function adapterJson(settings: Settings, hub: Hub): Promise<Record<string,
   const name = settings.text("adapter");
   if (name === undefined) return undefined;
   const folder = await resolveFolder(name, { ...hub, revision: undefined, files: ["adapter_config.json"] });
-  return readJsonObject(`${folder}/adapter_config.json`);
+  return readAdapterJson(folder);
 }
 
 /** The model that is named, or the adapter's own base. */
@@ -149,20 +175,36 @@ async function baseName(settings: Settings, terminal: Terminal): Promise<string>
   });
 }
 
-/** The head that an adapter was trained with, by its own file; its run, where it is one of ours, names the classes. */
-async function headOfAdapter(
+/**
+ * The head that an adapter was trained with, by its own file; its run, where it is one of ours, names the classes. Without an adapter, a
+ * head for the rows' classes. Throws "data" where the rows have other classes than the adapter.
+ */
+async function headOf(
   chosen: TaskType,
-  json: Readonly<Record<string, unknown>>,
+  { json, rows }: { json: Readonly<Record<string, unknown>>; rows: readonly Row[] | undefined },
   settings: Settings,
   terminal: Terminal,
 ): Promise<Record<string, unknown>> {
+  const fields = headFields(chosen, rows);
   const adapter = settings.text("adapter");
-  if (adapter === undefined || (chosen !== "SEQ_CLS" && chosen !== "TOKEN_CLS")) return {};
+  if (adapter === undefined || (chosen !== "SEQ_CLS" && chosen !== "TOKEN_CLS")) return fields;
   const folder = await resolveFolder(adapter, { progress: showHub(terminal) });
   const count = await labelsOfAdapter(folder, json, chosen);
-  if (count === undefined) return {};
+  if (count === undefined) return fields;
+  const classes = fields["num_labels"];
+  if (typeof classes === "number" && classes !== count) throw otherClasses(adapter, count, rows ?? []);
+  if (classes !== undefined) return fields;
   const names = (await readLabels(adapter, terminal)) ?? [];
   return names.length === count ? classFields(names) : { ...unnamed, num_labels: count };
+}
+
+function otherClasses(adapter: string, count: number, rows: readonly Row[]): PeftError {
+  const names = labelNames(rows);
+  return new PeftError("data", {
+    what: `The adapter "${adapter}" tells ${count} classes apart, the rows have ${names.length}: ${names.slice(0, 8).join(", ")}${names.length > 8 ? ", ..." : ""}.`,
+    why: "a class means what it meant in training by its place in the list of all of them.",
+    fix: words`name all ${count} in the order of training: ${option("labels")} NAME,NAME,...`,
+  });
 }
 
 /** Names for another number of classes would contradict it. */

@@ -25,6 +25,8 @@ export interface Option {
   readonly key: string;
   readonly kind: OptionKind;
   readonly help: string;
+  /** The API's own name, where it is another one: errors name it. */
+  readonly api?: string;
   /** Taken where nothing is given. */
   readonly byDefault?: unknown;
   /** The default in words, where it is found out later. */

@@ -1,5 +1,6 @@
-import { PeftError } from "../index.js";
-import type { Settings } from "./options.js";
+import { option, PeftError, words } from "../index.js";
+import { waysToUse } from "./next.js";
+import { flagOf, type Settings } from "./options.js";
 import type { Terminal } from "./terminal.js";
 
 /** What a run was asked to do. It lies in the run's folder, so that the next one knows whether it may go on. */
@@ -45,8 +46,8 @@ export async function openOutput(
   const before = names.includes(recordFile) ? await readRecord(folder, terminal) : undefined;
   if (before === undefined) throw foreign(folder, names);
   const differences = compare(before, record);
-  if (differences.length > 0) throw otherRun(folder, differences);
-  if (before.finished) throw isFinished(folder);
+  if (differences.length > 0) throw otherRun(folder, differences, await freeFolder(folder, terminal));
+  if (before.finished) throw isFinished(folder, await taskIn(folder, terminal));
   await terminal.checkWritable(folder);
   return "resume";
 }
@@ -96,7 +97,7 @@ function compare(before: RunRecord, now: RunRecord): string[] {
   const show = (value: unknown): string => (value === undefined ? "not given" : JSON.stringify(value));
   const options = [...keys].flatMap((key) => {
     const [old, wanted] = [show(before.settings[key]), show(now.settings[key])];
-    return old === wanted ? [] : [`${key} was ${old} and is ${wanted}`];
+    return old === wanted ? [] : [`${flagOf({ key, kind: "text" })} was ${old} and is ${wanted}`];
   });
   const files = Object.entries(now.files).flatMap(([path, digest]) =>
     before.files[path] === undefined || before.files[path] === digest ? [] : [`"${path}" has changed`],
@@ -113,18 +114,31 @@ function foreign(folder: string, names: readonly string[]): PeftError {
   });
 }
 
-function otherRun(folder: string, differences: readonly string[]): PeftError {
+/** A folder beside this one that is free: out-2. */
+async function freeFolder(folder: string, terminal: Terminal): Promise<string> {
+  for (let i = 2; ; i++) {
+    const name = `${folder.replace(/[/\\]+$/, "")}-${i}`;
+    if ((await terminal.list(name)).length === 0) return name;
+  }
+}
+
+async function taskIn(folder: string, terminal: Terminal): Promise<unknown> {
+  const path = terminal.join(folder, "adapter_config.json");
+  return JSON.parse(await terminal.readFile(path).catch(() => "{}"))["task_type"];
+}
+
+function otherRun(folder: string, differences: readonly string[], free: string): PeftError {
   return new PeftError("output", {
     what: `The output folder "${folder}" holds a run with other options.`,
     why: `${differences.slice(0, 4).join("; ")}${differences.length > 4 ? `; and ${differences.length - 4} more` : ""}.`,
-    fix: "choose another folder with --output, or add --overwrite to start anew.",
+    fix: words`choose another folder (${option("outputDir", free)}), or add ${option("overwrite", true)} to start anew.`,
   });
 }
 
-function isFinished(folder: string): PeftError {
+function isFinished(folder: string, task: unknown): PeftError {
   return new PeftError("output", {
     what: `The output folder "${folder}" holds this very run, finished.`,
     why: "the same options and data would give the same adapter.",
-    fix: `use it with \`peft generate --adapter ${folder}\`, or add --overwrite to train it again.`,
+    fix: words`use it (${waysToUse({ adapter: folder }, task)[0]}), or add ${option("overwrite", true)} to train it again.`,
   });
 }

@@ -27,17 +27,20 @@ export const push: Verb = {
 
 async function run(settings: Settings, terminal: Terminal): Promise<number> {
   const options = settings.pick(["private", "message", "revision"]) as PushOptions;
-  return terminal.interruptible("Stopping the upload.", async (signal) => {
-    const { url, files, leftBehind } = await pushFolder(settings.text("folder")!, settings.text("repo")!, {
-      ...options,
-      progress: showHub(terminal),
-      signal,
-    });
-    terminal.note(`Uploaded ${files.join(", ")}.`);
-    if (leftBehind.length > 0) terminal.note(`Not uploaded: ${inShort(leftBehind).join(", ")}.`);
-    terminal.print(url);
-    return 0;
-  });
+  return terminal.interruptible(
+    () => terminal.note("\nStopping the upload."),
+    async (signal) => {
+      const { url, files, leftBehind } = await pushFolder(settings.text("folder")!, settings.text("repo")!, {
+        ...options,
+        progress: showHub(terminal),
+        signal,
+      });
+      terminal.note(`Uploaded ${files.join(", ")}.`);
+      if (leftBehind.length > 0) terminal.note(`Not uploaded: ${inShort(leftBehind).join(", ")}.`);
+      terminal.print(url);
+      return 0;
+    },
+  );
 }
 
 /** A folder of which nothing goes is one entry: checkpoints/ */

@@ -3,17 +3,26 @@ import * as fs from "node:fs/promises";
 import * as paths from "node:path";
 import { createInterface } from "node:readline/promises";
 import { fileURLToPath } from "node:url";
-import { PeftError } from "../index.js";
+import { PeftError, printable } from "../index.js";
 
-/** The world outside: files, streams, signals. The only file of cli/ that knows Node. */
+/** A line, or its pieces, some of them marked: green where colours are shown, else in brackets. */
+export type Line = string | readonly (string | { readonly marked: string })[];
+
+/**
+ * The world outside: files, streams, signals. The only file of cli/ that knows Node, and the only door to the terminal: what would act
+ * on it (escape sequences in data, file names, answers of servers) is shown in place of obeyed.
+ */
 export interface Terminal {
   /** A line of results, to stdout. */
-  print(line: string): void;
+  print(line: Line): void;
   /** Text of results without an end of line. */
   write(text: string): void;
   /** A line about the work, to stderr. */
   note(line: string): void;
+  /** For a bar that is drawn there. */
   readonly stderr: NodeJS.WriteStream;
+  /** Whether stderr is a terminal whose cursor can be moved. */
+  readonly drawsBar: boolean;
   /** Whether a person reads what is printed, and whether one types. */
   readonly showsToPerson: boolean;
   readonly hearsPerson: boolean;
@@ -21,8 +30,11 @@ export interface Terminal {
   readInput(): Promise<string>;
   /** Lines that a person types, until they end it with Ctrl-D or Ctrl-C. */
   ask(prompt: string): AsyncIterable<string>;
-  /** Aborts at the first Ctrl-C, saying `message`; the second ends the process at once, with code 130. */
-  interruptible<T>(message: string, work: (signal: AbortSignal) => Promise<T>): Promise<T>;
+  /** Aborts at the first Ctrl-C; the second ends the process at once, with code 130. `onInterrupt` says so, before each. */
+  interruptible<T>(
+    onInterrupt: (isLast: boolean) => void,
+    work: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T>;
   readFile(path: string): Promise<string>;
   writeFile(path: string, text: string): Promise<void>;
   /** SHA-256 of a file, in hexadecimal. */
@@ -41,11 +53,14 @@ export interface Terminal {
 }
 
 export function nodeTerminal(): Terminal {
+  const isDumb = process.env["TERM"] === "dumb";
+  const mark = showsColours(process.env, process.stdout.isTTY === true) ? inGreen : inBrackets;
   return {
-    print: (line) => void process.stdout.write(`${line}\n`),
-    write: (text) => void process.stdout.write(text),
-    note: (line) => void process.stderr.write(`${line}\n`),
+    print: (line) => void process.stdout.write(`${lineText(line, mark)}\n`),
+    write: (text) => void process.stdout.write(printable(text)),
+    note: (line) => void process.stderr.write(`${printable(line)}\n`),
     stderr: process.stderr,
+    drawsBar: process.stderr.isTTY === true && !isDumb,
     showsToPerson: process.stdout.isTTY === true,
     hearsPerson: process.stdin.isTTY === true,
     readInput,
@@ -66,6 +81,28 @@ export function nodeTerminal(): Terminal {
     packagePath: (name) => fileURLToPath(new URL(`../../${name}`, import.meta.url)),
     now: () => performance.now(),
   };
+}
+
+const inGreen = (text: string): string => `\u001b[32m${text}\u001b[0m`;
+const inBrackets = (text: string): string => `[${text}]`;
+
+/** A line as it goes out, and the one place where marks of our own join what others wrote. */
+export function lineText(line: Line, mark: (text: string) => string): string {
+  if (typeof line === "string") return printable(line);
+  return line
+    .map((piece) => (typeof piece === "string" ? printable(piece) : mark(printable(piece.marked))))
+    .join("");
+}
+
+/** FORCE_COLOR decides, then NO_COLOR, then what the terminal can do. See no-color.org and force-color.org. */
+export function showsColours(
+  env: Readonly<Record<string, string | undefined>>,
+  isTerminal: boolean,
+): boolean {
+  const forced = env["FORCE_COLOR"];
+  if (forced !== undefined && forced !== "") return forced !== "0" && forced !== "false";
+  if (env["NO_COLOR"] !== undefined && env["NO_COLOR"] !== "") return false;
+  return isTerminal && env["TERM"] !== "dumb";
 }
 
 async function readInput(): Promise<string> {
@@ -89,18 +126,22 @@ async function* ask(prompt: string): AsyncGenerator<string> {
   }
 }
 
-async function interruptible<T>(message: string, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+async function interruptible<T>(
+  onInterrupt: (isLast: boolean) => void,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
   const control = new AbortController();
-  const onInterrupt = (): void => {
-    if (control.signal.aborted) process.exit(130);
-    process.stderr.write(`\n${message}\n`);
+  const interrupt = (): void => {
+    const isLast = control.signal.aborted;
+    onInterrupt(isLast);
+    if (isLast) process.exit(130);
     control.abort();
   };
-  process.on("SIGINT", onInterrupt);
+  process.on("SIGINT", interrupt);
   try {
     return await work(control.signal);
   } finally {
-    process.off("SIGINT", onInterrupt);
+    process.off("SIGINT", interrupt);
   }
 }
 

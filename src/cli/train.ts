@@ -5,6 +5,7 @@ import {
   getPeftModel,
   labelNames,
   type PeftModel,
+  type Progress,
   type Row,
   type SampleEvent,
   type Tokenizer,
@@ -13,8 +14,10 @@ import {
   Trainer,
   type TrainerOptions,
 } from "../index.js";
+import { commandLine } from "./flags.js";
 import { methodConfig, methodGroups, methodKeys, methodOption } from "./method_options.js";
 import { engineGroup, modelGroup, openModel } from "./model.js";
+import { waysToUse } from "./next.js";
 import type { Settings, Verb } from "./options.js";
 import { clearOutput, digests, openOutput, type RunRecord, writeRecord } from "./output.js";
 import { dataFiles, dataGroup, lengthOptions, readTrainingRows, rowKeys, type TrainingRows } from "./rows.js";
@@ -51,7 +54,14 @@ export const train: Verb = {
     {
       title: "Output",
       options: [
-        { key: "output", kind: "text", value: "FOLDER", help: "where the adapter goes", byDefault: "out" },
+        {
+          key: "output",
+          api: "outputDir",
+          kind: "text",
+          value: "FOLDER",
+          help: "where the adapter goes",
+          byDefault: "out",
+        },
         { key: "overwrite", kind: "flag", help: "remove a former run from the folder and start anew" },
       ],
     },
@@ -77,12 +87,14 @@ async function run(given: Settings, terminal: Terminal): Promise<number> {
   const start = await openOutput(output, wanted, settings.flag("overwrite"), terminal);
   const rows = await readTrainingRows(settings);
   const record: RunRecord = { ...wanted, labels: labelNames(rows.train) };
-  return terminal.interruptible(stopping, async (signal) => {
+  const progress = createProgress({ stream: terminal.stderr, bar: terminal.drawsBar });
+  const onInterrupt = (isLast: boolean): void => (isLast ? progress.stop() : progress.note(stopping));
+  return terminal.interruptible(onInterrupt, async (signal) => {
     const { base, tokenizer } = await openModel(settings, terminal, { rows: rows.train, signal });
     try {
       const model = getPeftModel(base, methodConfig(settings), { tokenizer });
       terminal.print(model.trainableParametersLine());
-      const job: Job = { settings, terminal, model, tokenizer, rows, record, output, signal };
+      const job: Job = { settings, terminal, progress, model, tokenizer, rows, record, output, signal };
       return await work(job, start);
     } finally {
       await base.close();
@@ -103,6 +115,7 @@ const filesAndRows = [
 interface Job {
   readonly settings: Settings;
   readonly terminal: Terminal;
+  readonly progress: Progress;
   readonly model: PeftModel;
   readonly tokenizer: Tokenizer;
   readonly rows: TrainingRows;
@@ -162,8 +175,7 @@ interface Outcome {
 
 /** Draws what happens, and keeps what is shown at the end. */
 async function follow(job: Job, events: AsyncIterable<TrainEvent>): Promise<Outcome> {
-  const { terminal, output, record } = job;
-  const progress = createProgress({ stream: terminal.stderr });
+  const { terminal, progress, output, record } = job;
   const samples = new Map<string, SampleEvent[]>();
   let end: Outcome["end"];
   try {
@@ -211,14 +223,15 @@ function showSamples(samples: Outcome["samples"], { print }: Terminal): void {
   print("");
 }
 
-function nextSteps({ settings, output, model }: Job, samples: Outcome["samples"]): string[] {
-  const [prompt = "..."] = samples.keys();
-  const asks = ["SEQ_2_SEQ_LM", "CAUSAL_LM"].includes(model.taskType);
-  const quoted = JSON.stringify(prompt.length > 80 ? "..." : prompt);
+function nextSteps({ output, model, rows }: Job, samples: Outcome["samples"]): string[] {
+  const [prompt = ""] = samples.keys();
+  const isShown = rows.train[0]?.kind === "prompt" && prompt !== "" && prompt.length <= 80;
+  const merge = commandLine("merge", { adapter: output, output: `${output}-merged` });
   return [
     "Next:",
-    ...(asks ? [`  peft generate --adapter ${output} --prompt ${quoted}`] : []),
-    `  peft merge --adapter ${output} --output ${output}-merged`,
-    ...(settings.isGiven("test") ? [] : [`  peft eval --adapter ${output} --data FILE`]),
+    ...waysToUse({ adapter: output }, model.taskType, isShown ? prompt : undefined).map(
+      (line) => `  ${line}`,
+    ),
+    ...(model.isMergeable ? [`  ${merge}`] : []),
   ];
 }

@@ -36,8 +36,8 @@ export function checkValues(given: ReadonlyMap<string, unknown>, options: readon
   const [first] = faults;
   if (first === undefined) return;
   throw new PeftError("option", {
-    what: faults.map(({ option, value }) => `${option.key} is ${JSON.stringify(value)}.`).join(" "),
-    why: faults.map(({ option, says }) => `${option.key} is ${says}.`).join(" "),
+    what: faults.map(({ option, value }) => `${flagOf(option)} is ${JSON.stringify(value)}.`).join(" "),
+    why: faults.map(({ option, says }) => `${flagOf(option)} is ${says}.`).join(" "),
     fix: `correct ${faults.map(({ option }) => flagOf(option)).join(", ")}; \`--help\` shows all options.`,
   });
 }

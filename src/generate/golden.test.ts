@@ -38,7 +38,7 @@ describe("generate equals transformers", () => {
       const make = hashedStepper(c.ids, golden.vocab);
       const prompt = { ids: c.ids, mask: c.mask, isEncoderDecoder: false };
       const answer = generate(make, prompt, settings(c.options));
-      if (c.error) return expect(answer).rejects.toThrow("PeftError [generation]");
+      if (c.error) return expect(answer).rejects.toThrow("[generation]");
       const { sequences, scores } = await answer;
       expect(sequences.map((row) => [...row])).toEqual(c.sequences);
       if (!c.scores) return;

@@ -8,6 +8,7 @@ import { nodeFiles } from "../hub/files.js";
 import { formatJson, parseJsonWithFloats } from "../hub/json.js";
 import { toCamelName } from "../hub/names.js";
 import { openSafetensors, writeSafetensors } from "../hub/safetensors.js";
+import { option, words } from "../words.js";
 import type { Adapter, Entry } from "./adapter.js";
 import { modelCard } from "./model_card.js";
 import type { Runtime } from "./runtime.js";
@@ -35,12 +36,21 @@ export function methodOf(peftType: unknown): Method {
   });
 }
 
-/** Reads adapter_config.json. Unknown keys are dropped with a warning. */
-export async function readAdapterConfig(folder: string): Promise<AdapterFile> {
+/** adapter_config.json as it stands. Throws "file-format" where the folder holds no adapter, saying what it holds. */
+export async function readAdapterJson(folder: string): Promise<Readonly<Record<string, unknown>>> {
+  return (await parseAdapterJson(folder)).json;
+}
+
+async function parseAdapterJson(folder: string): Promise<Pick<AdapterFile, "json" | "floats">> {
   const path = nodeFiles.join(folder, "adapter_config.json");
   if (!(await nodeFiles.exists(path))) throw await noAdapter(folder);
   const { value, floats } = parseJsonWithFloats(await nodeFiles.text(path), path);
-  const json = (value ?? {}) as Record<string, unknown>;
+  return { json: (value ?? {}) as Record<string, unknown>, floats };
+}
+
+/** Reads adapter_config.json. Unknown keys are dropped with a warning. */
+export async function readAdapterConfig(folder: string): Promise<AdapterFile> {
+  const { json, floats } = await parseAdapterJson(folder);
   const method = methodOf(json["peft_type"]);
   const known = Object.entries(json).filter(([key]) => key in method.fields);
   const unknown = Object.keys(json).filter((key) => !(key in method.fields));
@@ -57,6 +67,13 @@ async function noAdapter(folder: string): Promise<PeftError> {
   const below: string[] = [];
   for (const name of names)
     if (await nodeFiles.exists(nodeFiles.join(folder, name, "adapter_config.json"))) below.push(name);
+  const checkpoint = await newestCheckpoint(folder);
+  if (checkpoint !== undefined)
+    return new PeftError("file-format", {
+      what: `The run in "${folder}" stopped at step ${checkpoint.step}, before its end.`,
+      why: "a run leaves its adapter there when it ends; until then its checkpoints hold one each.",
+      fix: words`go on with that run by the command that began it, or take its newest checkpoint: ${option("adapter", checkpoint.path, JSON.stringify(checkpoint.path))}.`,
+    });
   return new PeftError("file-format", {
     what: `"${folder}" holds no adapter.`,
     why: `it has no adapter_config.json${names.length > 0 ? `, but ${names.slice(0, 8).join(", ")}` : ""}.`,
@@ -65,6 +82,19 @@ async function noAdapter(folder: string): Promise<PeftError> {
         ? `load one of its adapters: "${nodeFiles.join(folder, below[0]!)}".`
         : "give the folder that savePretrained wrote; a whole model is loaded with AutoModelForCausalLM and the like.",
   });
+}
+
+/** The newest checkpoint of a run's folder that holds an adapter. */
+async function newestCheckpoint(folder: string): Promise<{ step: number; path: string } | undefined> {
+  const checkpoints = nodeFiles.join(folder, "checkpoints");
+  let newest: { step: number; path: string } | undefined;
+  for (const name of await nodeFiles.list(checkpoints)) {
+    const step = Number(/^checkpoint-(\d+)$/.exec(name)?.[1] ?? -1);
+    const path = nodeFiles.join(checkpoints, name);
+    if (step > (newest?.step ?? -1) && (await nodeFiles.exists(nodeFiles.join(path, "adapter_config.json"))))
+      newest = { step, path };
+  }
+  return newest;
 }
 
 /** adapter_config.json as Python writes it. */

@@ -1,6 +1,9 @@
+import { PeftError } from "../errors.js";
 import type { Checkpoint } from "../hub/checkpoint.js";
 import { openAdapterWeights } from "../hub/checkpoint.js";
 import type { TaskType } from "../models/model.js";
+import { option, words } from "../words.js";
+import type { PreTrainedModel } from "./base_model.js";
 import { specOf } from "./base_model.js";
 import { takeInventory } from "./write.js";
 
@@ -25,4 +28,17 @@ export async function labelsOfAdapter(
     if (stored !== undefined) return stored.shape[axis];
   }
   return undefined;
+}
+
+/** Throws "adapter-mismatch" where an adapter brings a head for another number of labels than the model has. */
+export async function checkHead(folder: string, model: PreTrainedModel): Promise<void> {
+  const { taskType, configJson, config } = model;
+  if (taskType !== "SEQ_CLS" && taskType !== "TOKEN_CLS") return;
+  const count = await labelsOfAdapter(folder, configJson, taskType);
+  if (count === undefined || count === config.numLabels) return;
+  throw new PeftError("adapter-mismatch", {
+    what: `The adapter in "${folder}" has a head for ${count} labels, the model one for ${config.numLabels}.`,
+    why: "the base's config.json does not know the labels that the adapter was trained on.",
+    fix: words`load the base with as many: fromPretrained(${JSON.stringify(model.name)}, { ${option("config", { num_labels: count })} }).`,
+  });
 }

@@ -26,6 +26,7 @@ import { checkBias, checkName, checkTask, checkTogether, checkTrainable } from "
 import type { Inputs } from "./feeds.js";
 import type { GenerateInput, GenerateSettings } from "./generate.js";
 import { generateWith } from "./generate.js";
+import { checkHead } from "./head_size.js";
 import { checked } from "./merge.js";
 import type { WeightedOptions } from "./mix.js";
 import { mixtureOf } from "./mix.js";
@@ -190,6 +191,7 @@ export class PeftModel<T extends TaskType = TaskType> {
     const folder = await resolveFolder(nameOrFolder, options);
     const file = await readAdapterConfig(folder);
     for (const warning of file.warnings) this.#warn(warning);
+    await checkHead(folder, this.base as unknown as PreTrainedModel);
     const storedPrompt = !(await hasEncoder(folder));
     const stored = { seed: this.base.seed, tokenize: () => [], storedPrompt, fromFile: true };
     const { adapter } = this.#addLoaded(name, file.config, stored);
@@ -266,6 +268,17 @@ export class PeftModel<T extends TaskType = TaskType> {
       return await run();
     } finally {
       this.#disabled = before;
+    }
+  }
+
+  /** Whether the active adapters can become a part of the base's weights. */
+  get isMergeable(): boolean {
+    try {
+      this.#changes.mergers(this.#activeAdapters());
+      return true;
+    } catch (error) {
+      if (error instanceof PeftError) return false;
+      throw error;
     }
   }
 

@@ -1,4 +1,5 @@
 import { PeftError } from "../errors.js";
+import { option, type Words, words } from "../words.js";
 
 /** Where a run was when its numbers broke down. */
 export interface Place {
@@ -26,7 +27,5 @@ export function weightsNotFinite(names: readonly string[], place: Place): PeftEr
 
 const lastGood = ({ checkpoint }: Place): string => checkpoint ?? "the start";
 
-const fixOf = ({ checkpoint }: Place): string =>
-  checkpoint === undefined
-    ? "start again with a smaller lr, with warmupRatio: 0.1, or with maxGradNorm: 1."
-    : "resume from that checkpoint (resume: true, --resume) with a smaller lr, or with maxGradNorm: 1.";
+const fixOf = ({ checkpoint }: Place): Words =>
+  words`${checkpoint === undefined ? "start again" : "start again, in code from that checkpoint if you like,"} with a smaller ${option("lr")}, with ${option("warmupRatio", 0.1)}, or with ${option("maxGradNorm", 1)}.`;

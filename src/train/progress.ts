@@ -1,4 +1,5 @@
 import { SingleBar } from "cli-progress";
+import { printable } from "../printable.js";
 import type { EndEvent, StartEvent, StepEvent, TrainEvent } from "./events.js";
 
 /** Where progress is drawn; process.stderr is one. */
@@ -8,20 +9,29 @@ export interface ProgressOptions {
   stream: ProgressStream;
   /** Milliseconds. */
   clock?: () => number;
-  /** Where the stream is no terminal: a line for a step at most this often. */
+  /** Whether to draw a bar, which moves the cursor. @default where the stream is a terminal */
+  bar?: boolean;
+  /** Where there is no bar: a line for a step at most this often, in seconds. @default 10 */
   everySeconds?: number;
 }
 
 export interface Progress {
   draw(event: TrainEvent): void;
+  /** A line of one's own, above the bar. */
+  note(text: string): void;
   /** Leaves the terminal as it was; call it in a `finally`, a drawn bar keeps Node running. */
   stop(): void;
 }
 
 /** Draws a run as one bar on a terminal, and as a line now and then elsewhere. */
-export function createProgress({ stream, clock = Date.now, everySeconds = 10 }: ProgressOptions): Progress {
-  const line = (text: string): void => void stream.write(`${text}\n`);
-  return stream.isTTY === true ? bar(stream, line) : lines(line, clock, everySeconds * 1000);
+export function createProgress({
+  stream,
+  bar: hasBar = stream.isTTY === true,
+  clock = Date.now,
+  everySeconds = 10,
+}: ProgressOptions): Progress {
+  const line = (text: string): void => void stream.write(`${printable(text)}\n`);
+  return hasBar ? bar(stream, line) : lines(line, clock, everySeconds * 1000);
 }
 
 function bar(stream: ProgressStream, line: (text: string) => void): Progress {
@@ -42,18 +52,24 @@ function bar(stream: ProgressStream, line: (text: string) => void): Progress {
     drawn?.stop();
     drawn = undefined;
   };
+  /** Messages stand above the bar. */
+  const above = (texts: readonly string[]): void => {
+    stop();
+    for (const text of texts) line(text);
+    if (last) start(last);
+  };
   return {
     draw: (event) => {
-      if (event.type === "step") {
-        last = event;
-        if (drawn) drawn.update(event.step, { step: event });
-        else start(event);
+      if (event.type !== "step") {
+        if (event.type === "end") last = undefined;
+        above(describeEvent(event));
         return;
       }
-      stop(); // messages stand above the bar
-      for (const text of describeEvent(event)) line(text);
-      if (last && event.type !== "end") start(last);
+      last = event;
+      if (drawn) drawn.update(event.step, { step: event });
+      else start(event);
     },
+    note: (text) => above([text]),
     stop,
   };
 }
@@ -70,6 +86,7 @@ function lines(line: (text: string) => void, clock: () => number, every: number)
       }
       for (const text of describeEvent(event)) line(text);
     },
+    note: line,
     stop: () => {},
   };
 }
@@ -125,7 +142,7 @@ function describeEnd(e: EndEvent): string {
   const { estimatedMemory: expected } = e;
   const estimate = expected ? ` (${formatBytes(expected.bytes)} expected, plan ${expected.plan})` : "";
   const isOver = e.reason !== "aborted" || e.checkpoint === undefined;
-  const resume = isOver ? "" : ` Go on from ${e.checkpoint} with --resume (resume: true).`;
+  const resume = isOver ? "" : ` It can go on from ${e.checkpoint}.`;
   return (
     `${how} after ${count(e.step)} steps and ${formatDuration(e.seconds)}: loss ${e.loss.toFixed(4)}, ` +
     `${speed} tok/s, peak memory ${formatBytes(e.peakMemoryBytes)}${estimate}.${best}${resume}`

@@ -2,6 +2,7 @@ import { PeftError } from "../errors.js";
 import type { Files } from "../hub/files.js";
 import { nodeFiles } from "../hub/files.js";
 import { toCamelName, toSnakeName } from "../hub/names.js";
+import { option, type Words, words } from "../words.js";
 import type { TrainEvent } from "./events.js";
 import { formatBytes } from "./progress.js";
 import { listCheckpoints } from "./saved_state.js";
@@ -43,7 +44,7 @@ export class RunFolder {
   async check(resume: boolean): Promise<boolean> {
     const files = this.#files;
     if ((await files.exists(this.path)) && !(await files.isFolder(this.path)))
-      throw refused(this.path, "it is a file, not a folder.", "choose another outputDir.");
+      throw refused(this.path, "it is a file, not a folder.", another);
     const names = await files.list(this.path);
     const isRun = names.includes(configFile) || names.includes("checkpoints");
     if (names.length > 0 && !resume)
@@ -51,11 +52,11 @@ export class RunFolder {
         this.path,
         `it is not empty: ${names.slice(0, 5).join(", ")}${names.length > 5 ? ", ..." : ""}.`,
         isRun
-          ? "go on with that run (resume: true, --resume), or choose another outputDir."
-          : "choose another outputDir, or empty it.",
+          ? words`go on with that run (${option("resume", true)}), or ${another}`
+          : "choose another folder, or empty it.",
       );
     if (names.length > 0 && !isRun)
-      throw refused(this.path, "it is not empty, and holds no run to resume.", "choose another outputDir.");
+      throw refused(this.path, "it is not empty, and holds no run to resume.", another);
     return isRun;
   }
 
@@ -76,7 +77,7 @@ export class RunFolder {
         throw refused(
           this.path,
           `the run writes about ${formatBytes(bytes)}, and the disk has ${formatBytes(free)} free.`,
-          "free some space, lower keepCheckpoints, or choose another disk.",
+          words`free some space, lower ${option("keepCheckpoints")}, or choose another disk.`,
         );
     } catch (error) {
       if (made) await files.remove(this.path).catch(() => undefined);
@@ -165,6 +166,8 @@ function encode(text: string): Uint8Array {
   return new TextEncoder().encode(text);
 }
 
-function refused(path: string, why: string, fix: string): PeftError {
+const another = words`choose another ${option("outputDir")}.`;
+
+function refused(path: string, why: string, fix: string | Words): PeftError {
   return new PeftError("output", { what: `The run cannot be written to "${path}".`, why, fix });
 }

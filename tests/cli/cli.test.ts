@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { main } from "../../src/cli/main.js";
-import { nodeTerminal } from "../../src/cli/terminal.js";
+import { lineText, nodeTerminal } from "../../src/cli/terminal.js";
 import { startHub } from "../support/hub_server.js";
 import { cliPage, cliPagePath } from "./docs.js";
 
@@ -51,7 +51,7 @@ async function here(args: readonly string[]): Promise<Result> {
   const said = { out: "", err: "" };
   const code = await main(args, {
     ...nodeTerminal(),
-    print: (line) => void (said.out += `${line}\n`),
+    print: (line) => void (said.out += `${lineText(line, (text) => `[${text}]`)}\n`),
     write: (text) => void (said.out += text),
     note: (line) => void (said.err += `${line}\n`),
   });
@@ -180,7 +180,7 @@ describe("generate", () => {
         .map((line) => JSON.parse(line).prompt),
     ).toEqual(["Hello !", "World !"]);
     expect(bad.code).toBe(1);
-    expect(bad.err).toContain("topP");
+    expect(bad.err).toContain("--top-p");
     expect(none.err).toContain("There is no prompt.");
   });
 });
