@@ -1,6 +1,6 @@
-"""Golden matches for src/pattern/pattern.test.ts: Python's own `re`, on patterns of every construct and on random ones.
+"""Golden matches for src/python_re/pattern.test.ts: Python's own `re`, on patterns of every construct and on random ones.
 
-Run: /tmp/ref/bin/python tools/golden/python_regex.py src/pattern/fixtures/python_regex.json   (Python 3.11)
+Run: /tmp/ref/bin/python tools/golden/python_regex.py src/python_re/fixtures/python_regex.json   (Python 3.11)
 Each row: pattern, text, function, and [match, *groups], null for no match, or "error: ..." as re.error says.
 """
 import json
