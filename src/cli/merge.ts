@@ -36,13 +36,16 @@ export const merge: Verb = {
 async function run(settings: Settings, terminal: Terminal): Promise<number> {
   const [adapter, output] = [settings.text("adapter"), settings.text("output")];
   if (adapter === undefined || output === undefined) throw missing(adapter === undefined);
-  const names = await terminal.list(output);
+  const names = (await terminal.list(output)).filter((name) => !/^\..*\.tmp$/.test(name)); // of a killed merge
   if (names.length > 0 && !settings.flag("overwrite")) throw notEmpty(output, names);
   await terminal.checkWritable(output);
   const { base, adapted } = await openWithoutTokenizer(settings, terminal);
   try {
     const dtype = settings.text("dtype") as "f32" | "f16" | "bf16";
-    await adapted!.saveMerged(output, { dtype });
+    await terminal.interruptible(
+      () => terminal.note("\nStopping; nothing half written stays."),
+      (signal) => adapted!.saveMerged(output, { dtype, signal }),
+    );
     terminal.print(
       `Merged "${adapter}" into "${base.name}". The whole model is in "${output}", in ${dtype}.`,
     );

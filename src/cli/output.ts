@@ -1,4 +1,4 @@
-import { option, PeftError, words } from "../index.js";
+import { checkOutputDir, option, PeftError, type RunMode, words } from "../index.js";
 import { waysToUse } from "./next.js";
 import { flagOf, type Settings } from "./options.js";
 import type { Terminal } from "./terminal.js";
@@ -13,14 +13,8 @@ export interface RunRecord {
 }
 
 const recordFile = "run.json";
-/** Files that a run writes: what --overwrite removes. */
-const ofRun = [
-  /^(run\.json|training_config\.json|metrics\.jsonl|report\.html|README\.md|checkpoints)$/,
-  /^adapter_.*\.(json|safetensors)$/,
-  /^(tokenizer.*|vocab\..*|merges\.txt|special_tokens_map\.json|added_tokens\.json|spiece\.model)$/,
-  /^chat_template\..*$|^\..*\.tmp$/,
-];
-const isOfRun = (name: string): boolean => ofRun.some((form) => form.test(name));
+/** What a run writes before its record: where nothing else is, nothing was learnt. */
+const beforeRecord = ["training_config.json", "metrics.jsonl"];
 
 /**
  * Decides whether a run may write to its folder: it is new, or goes on with a run that was interrupted. Throws "output" where
@@ -31,31 +25,36 @@ export async function openOutput(
   record: RunRecord,
   overwrite: boolean,
   terminal: Terminal,
-): Promise<"new" | "resume" | "overwrite"> {
-  const names = await terminal.list(folder);
-  if (names.length === 0) {
-    await terminal.checkWritable(folder);
-    return "new";
-  }
-  if (overwrite) {
-    const others = names.filter((name) => !isOfRun(name));
-    if (others.length > 0) throw foreign(folder, others);
-    await terminal.checkWritable(folder);
-    return "overwrite";
-  }
+): Promise<RunMode> {
+  const names = (await terminal.list(folder)).filter((name) => !name.startsWith("."));
+  const mode = await modeOf(folder, names, record, overwrite, terminal);
+  await terminal.checkWritable(folder);
+  await checkOutputDir(folder, mode);
+  return mode;
+}
+
+async function modeOf(
+  folder: string,
+  names: readonly string[],
+  record: RunRecord,
+  overwrite: boolean,
+  terminal: Terminal,
+): Promise<RunMode> {
+  if (overwrite) return "overwrite";
+  if (names.length === 0) return "new";
+  if (names.every((name) => beforeRecord.includes(name))) return "resume";
   const before = names.includes(recordFile) ? await readRecord(folder, terminal) : undefined;
-  if (before === undefined) throw foreign(folder, names);
+  if (before === undefined) {
+    const isRun = await checkOutputDir(folder, "overwrite").then(
+      () => true,
+      () => false,
+    );
+    throw foreign(folder, names, isRun);
+  }
   const differences = compare(before, record);
   if (differences.length > 0) throw otherRun(folder, differences, await freeFolder(folder, terminal));
   if (before.finished) throw isFinished(folder, await taskIn(folder, terminal));
-  await terminal.checkWritable(folder);
   return "resume";
-}
-
-/** Removes what a former run left, when all that could go wrong before the new one has gone well. */
-export async function clearOutput(folder: string, terminal: Terminal): Promise<void> {
-  for (const name of (await terminal.list(folder)).filter(isOfRun))
-    await terminal.remove(terminal.join(folder, name));
 }
 
 export async function writeRecord(folder: string, record: RunRecord, terminal: Terminal): Promise<void> {
@@ -105,12 +104,12 @@ function compare(before: RunRecord, now: RunRecord): string[] {
   return [...options, ...files];
 }
 
-function foreign(folder: string, names: readonly string[]): PeftError {
+function foreign(folder: string, names: readonly string[], isRun: boolean): PeftError {
   const some = names.slice(0, 5).join(", ") + (names.length > 5 ? ", ..." : "");
   return new PeftError("output", {
     what: `The output folder "${folder}" is not empty.`,
     why: `it holds ${some}, which no run of \`peft train\` put there (it has no ${recordFile} that can be read).`,
-    fix: `choose another folder with --output${names.every(isOfRun) ? ", or add --overwrite to start anew" : ""}.`,
+    fix: `choose another folder with --output${isRun ? ", or add --overwrite to start anew" : ""}.`,
   });
 }
 

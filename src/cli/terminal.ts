@@ -30,7 +30,10 @@ export interface Terminal {
   readInput(): Promise<string>;
   /** Lines that a person types, until they end it with Ctrl-D or Ctrl-C. */
   ask(prompt: string): AsyncIterable<string>;
-  /** Aborts at the first Ctrl-C; the second ends the process at once, with code 130. `onInterrupt` says so, before each. */
+  /**
+   * Aborts at the first Ctrl-C, SIGTERM or SIGHUP; a second Ctrl-C ends the process at once, with code 130. `onInterrupt` says so, before
+   * each.
+   */
   interruptible<T>(
     onInterrupt: (isLast: boolean) => void,
     work: (signal: AbortSignal) => Promise<T>,
@@ -53,6 +56,8 @@ export interface Terminal {
 }
 
 export function nodeTerminal(): Terminal {
+  // Nobody reads any more (a closed terminal, `| head`): what is printed is lost, and the work is not.
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => undefined);
   const isDumb = process.env["TERM"] === "dumb";
   const mark = showsColours(process.env, process.stdout.isTTY === true) ? inGreen : inBrackets;
   return {
@@ -126,23 +131,33 @@ async function* ask(prompt: string): AsyncGenerator<string> {
   }
 }
 
+/** Signals that ask for an end, and the exit codes of a process that they ended: Ctrl-C, kill and `docker stop`, a terminal that closes. */
+const ENDS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
+
 async function interruptible<T>(
   onInterrupt: (isLast: boolean) => void,
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const control = new AbortController();
-  const interrupt = (): void => {
+  const onSignal = (name: NodeJS.Signals): void => {
     const isLast = control.signal.aborted;
+    if (isLast && name !== "SIGINT") return;
     onInterrupt(isLast);
-    if (isLast) process.exit(130);
-    control.abort();
+    if (isLast) process.exit(ENDS.SIGINT);
+    control.abort(name);
   };
-  process.on("SIGINT", interrupt);
+  const names = Object.keys(ENDS) as (keyof typeof ENDS)[];
+  for (const name of names) process.on(name, onSignal);
   try {
     return await work(control.signal);
   } finally {
-    process.off("SIGINT", interrupt);
+    for (const name of names) process.off(name, onSignal);
   }
+}
+
+/** The exit code of work that a signal stopped. */
+export function exitCode({ reason }: AbortSignal): number {
+  return ENDS[reason as keyof typeof ENDS] ?? ENDS.SIGINT;
 }
 
 async function readFile(path: string): Promise<string> {

@@ -7,6 +7,7 @@ import {
   type PeftModel,
   type Progress,
   type Row,
+  type RunMode,
   type SampleEvent,
   type Tokenizer,
   type TrainEvent,
@@ -19,10 +20,10 @@ import { methodConfig, methodGroups, methodKeys, methodOption } from "./method_o
 import { engineGroup, modelGroup, openModel } from "./model.js";
 import { waysToUse } from "./next.js";
 import type { Settings, Verb } from "./options.js";
-import { clearOutput, digests, openOutput, type RunRecord, writeRecord } from "./output.js";
+import { digests, openOutput, type RunRecord, writeRecord } from "./output.js";
 import { dataFiles, dataGroup, lengthOptions, readTrainingRows, rowKeys, type TrainingRows } from "./rows.js";
 import { withShipped } from "./shipped.js";
-import type { Terminal } from "./terminal.js";
+import { exitCode, type Terminal } from "./terminal.js";
 import { trainerOptions, trainingGroups, trainingKeys } from "./training_options.js";
 
 /** `peft train` */
@@ -125,18 +126,17 @@ interface Job {
 }
 
 /** Before, training, after. */
-async function work(job: Job, start: "new" | "resume" | "overwrite"): Promise<number> {
-  const { terminal, model, output, record } = job;
+async function work(job: Job, mode: RunMode): Promise<number> {
+  const { terminal, model, output, record, signal } = job;
   const began = terminal.now();
-  const trainer = new Trainer(optionsOf(job, start === "resume"));
+  const trainer = new Trainer(optionsOf(job, mode));
   await trainer.fit();
   await model.disableAdapter(() => test(job, "before"));
-  if (start === "overwrite") await clearOutput(output, terminal);
   const { end, samples } = await follow(job, trainer.run());
   if (end?.reason === "aborted") {
     const from = end.step === 0 ? "starts it anew" : `goes on from ${end.step} of its steps, in "${output}"`;
     terminal.note(`The same command ${from}.`);
-    return 130;
+    return exitCode(signal);
   }
   await test(job, "after");
   await writeRecord(output, { ...record, finished: true }, terminal);
@@ -151,7 +151,7 @@ async function work(job: Job, start: "new" | "resume" | "overwrite"): Promise<nu
 
 function optionsOf(
   { settings, model, tokenizer, rows, record, output, signal }: Job,
-  resume: boolean,
+  mode: RunMode,
 ): TrainerOptions {
   return {
     ...(trainerOptions(settings) as Partial<TrainerOptions>),
@@ -160,7 +160,8 @@ function optionsOf(
     train: rows.train,
     validation: rows.validation,
     outputDir: output,
-    resume,
+    resume: mode === "resume",
+    overwrite: mode === "overwrite",
     signal,
     config: { model: settings.text("model"), data: settings.list("data").join(", ") },
     ...(record.labels.length === 0 ? {} : { labels: record.labels }),

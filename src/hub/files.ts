@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
+import { createReadStream, readFileSync } from "node:fs";
 import * as fs from "node:fs/promises";
 import { homedir, hostname } from "node:os";
 import * as paths from "node:path";
@@ -47,6 +47,8 @@ export interface Files {
   /** A name for this process, and whether the process of such a name still runs on this machine. */
   owner(): string;
   alive(owner: string): boolean;
+  /** A name beside `path` for what is not whole yet. What processes that were killed left under such names of this path goes. */
+  temporary(path: string): Promise<string>;
 }
 
 /** The one place that reads environment variables for hub/. */
@@ -82,8 +84,7 @@ function cutShort(path: string, wanted: number, size: number): PeftError {
 }
 
 async function writeAtomic(path: string, chunks: Chunks): Promise<void> {
-  const name = `.${paths.basename(path)}.${crypto.randomUUID().slice(0, 8)}.tmp`;
-  const temporary = paths.join(paths.dirname(path), name);
+  const temporary = await temporaryName(path);
   try {
     await writeAll(temporary, "wx", path, chunks);
     await attempt("write", path, () => fs.rename(temporary, path));
@@ -174,14 +175,51 @@ async function digest(path: string, kind: "sha256" | "git"): Promise<string> {
   return hash.digest("hex");
 }
 
+/** `.NAME.MACHINE_PROCESS_RANDOM.tmp` */
+const TEMPORARY = /^\.(.+)\.([^_.]+_[\d-]+)_[0-9a-f]{8}\.tmp$/;
+
+/** The name that a temporary file or folder is to get; undefined for other names. */
+export function finalName(name: string): string | undefined {
+  return TEMPORARY.exec(name)?.[1];
+}
+
+async function temporaryName(path: string): Promise<string> {
+  const [folder, base] = [paths.dirname(path), paths.basename(path)];
+  for (const name of await nodeFiles.list(folder)) {
+    const [, of, owner] = TEMPORARY.exec(name) ?? [];
+    if (of !== base || owner === undefined || alive(owner)) continue;
+    await fs.rm(paths.join(folder, name), { recursive: true, force: true }).catch(() => undefined);
+  }
+  return paths.join(folder, `.${base}.${ownName()}_${crypto.randomUUID().slice(0, 8)}.tmp`);
+}
+
+/** MACHINE_PROCESS, and on Linux the process's start: another process may get the number of one that has ended. */
+function ownName(): string {
+  const start = startOf(process.pid);
+  return `${machine()}_${process.pid}${start === undefined ? "" : `-${start}`}`;
+}
+
+/** Clock ticks from the machine's start to the process's; undefined where the system does not tell, "ended" of one that only its parent remembers. */
+function startOf(id: number): string | undefined {
+  try {
+    const stat = readFileSync(`/proc/${id}/stat`, "latin1");
+    const [state, ...fields] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return state === "Z" || state === "X" ? "ended" : fields[18];
+  } catch {
+    return undefined;
+  }
+}
+
 function alive(owner: string): boolean {
-  const [host, id] = owner.split("_");
+  const [, host, id, start] = /^(.*)_(\d+)(?:-(\d+))?$/.exec(owner) ?? [];
   if (host !== machine()) return true; // a shared disk: no way to know from here
   try {
-    return process.kill(Number(id), 0);
+    process.kill(Number(id), 0);
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
+    if ((error as NodeJS.ErrnoException).code !== "EPERM") return false;
   }
+  const now = startOf(Number(id));
+  return now !== "ended" && (start === undefined || now === undefined || start === now);
 }
 
 const machine = (): string => hostname().replace(/[^A-Za-z0-9-]/g, "-");
@@ -261,6 +299,7 @@ export const nodeFiles: Files = {
   parent: paths.dirname,
   url: (path) => pathToFileURL(paths.resolve(path)),
   home: homedir,
-  owner: () => `${machine()}_${process.pid}`,
+  owner: ownName,
   alive,
+  temporary: temporaryName,
 };

@@ -24,7 +24,7 @@ import { quantizedSources } from "./quantized.js";
 import type { BackwardOptions, PassOptions } from "./requests.js";
 import type { RuntimeSettings } from "./runtime.js";
 import { Runtime } from "./runtime.js";
-import { saveModel } from "./save_model.js";
+import { type SaveModelOptions, saveModel } from "./save_model.js";
 import type { BoundWeights } from "./weights.js";
 import { bindWeights } from "./weights.js";
 import type { ModelSpec } from "./write.js";
@@ -195,10 +195,10 @@ export class PreTrainedModel<T extends TaskType = TaskType> {
   }
 
   /** Writes config.json and model.safetensors as transformers reads them. */
-  async savePretrained(folder: string, options: { dtype?: "f32" | "f16" | "bf16" } = {}): Promise<void> {
+  async savePretrained(folder: string, options: SaveModelOptions = {}): Promise<void> {
     const whole = await this.#whole;
     const changed = new Map([...(whole?.entries.values() ?? [])].map((e) => [e.key, () => e.data]));
-    await saveModel(this, changed, folder, options.dtype);
+    await saveModel(this, changed, folder, options);
   }
 
   async close(): Promise<void> {

@@ -34,7 +34,7 @@ import type { ForwardResult } from "./passes.js";
 import { backwardPass, forwardPass, lossPass } from "./passes.js";
 import type { View } from "./plan_run.js";
 import type { PassOptions } from "./requests.js";
-import { saveModel } from "./save_model.js";
+import { type SaveModelOptions, saveModel } from "./save_model.js";
 import { mixedView, viewOf } from "./views.js";
 
 export interface AdapterOptions {
@@ -418,13 +418,13 @@ export class PeftModel<T extends TaskType = TaskType> {
    */
   async saveMerged(
     folder: string,
-    options: { adapterNames?: readonly string[]; dtype?: "f32" | "f16" | "bf16"; safe?: boolean } = {},
+    options: SaveModelOptions & { adapterNames?: readonly string[]; safe?: boolean } = {},
   ): Promise<void> {
     await this.ready();
     if (this.#changes.merged.length > 0) await this.unmergeAdapter();
     const adapters = (options.adapterNames ?? this.#active).map((n) => this.#adapter(n));
     const made = this.#changes.mergers(adapters);
-    await saveModel(this.base, options.safe === false ? made : checked(made), folder, options.dtype);
+    await saveModel(this.base, options.safe === false ? made : checked(made), folder, options);
   }
 
   /** The base without any adapter. */
@@ -458,7 +458,7 @@ export class PeftModel<T extends TaskType = TaskType> {
   ): Promise<{ url: string; commit: string }> {
     const { selectedAdapters, ...push } = options;
     const { cacheDir } = await hubSettings(push, nodeFiles);
-    const folder = nodeFiles.join(cacheDir, `push-${nodeFiles.owner()}-${this.base.runtime.unique()}`);
+    const folder = await nodeFiles.temporary(nodeFiles.join(cacheDir, "push"));
     try {
       await this.savePretrained(folder, selectedAdapters === undefined ? {} : { selectedAdapters });
       return await pushFolder(folder, repo, push);

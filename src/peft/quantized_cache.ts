@@ -162,7 +162,7 @@ export function packWeight(
 /** Removes what killed processes left: temporary files bear their names. */
 export async function removeLeftovers(folder: string): Promise<void> {
   for (const name of await nodeFiles.list(folder)) {
-    const owner = /\.safetensors\.([^.]+_\d+)/.exec(name)?.[1];
+    const owner = /\.safetensors\.([^.]+_[\d-]+)/.exec(name)?.[1];
     if (owner === undefined) continue;
     const path = nodeFiles.join(folder, name);
     try {

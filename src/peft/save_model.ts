@@ -1,3 +1,4 @@
+import { PeftError } from "../errors.js";
 import { fromF32 } from "../hub/dtypes.js";
 import { nodeFiles } from "../hub/files.js";
 import { formatJson, parseJsonWithFloats } from "../hub/json.js";
@@ -18,12 +19,45 @@ const DTYPE_NAMES = { f32: "float32", f16: "float16", bf16: "bfloat16" } as cons
 const COMPANIONS =
   /^(tokenizer.*|vocab\..*|merges\.txt|special_tokens_map\.json|added_tokens\.json|spiece\.model|generation_config\.json|chat_template\..*)$/;
 
-/** Writes a plain Hub folder: config.json, model.safetensors (one tensor at a time), and the tokenizer's files. */
+export interface SaveModelOptions {
+  /** How weights are stored. @default "f32" */
+  readonly dtype?: "f32" | "f16" | "bf16";
+  /** Stops the writing; nothing of it stays. */
+  readonly signal?: AbortSignal;
+}
+
+type Changed = ReadonlyMap<string, () => Float32Array | Promise<Float32Array>>;
+
+/**
+ * Writes a plain Hub folder: config.json, model.safetensors (one tensor at a time), and the tokenizer's files. A folder that is not there
+ * yet gets its name when it is whole.
+ */
 export async function saveModel(
   model: Saved,
-  changed: ReadonlyMap<string, () => Float32Array | Promise<Float32Array>>,
+  changed: Changed,
   folder: string,
-  dtype: "f32" | "f16" | "bf16" = "f32",
+  options: SaveModelOptions = {},
+): Promise<void> {
+  const isThere = await nodeFiles.exists(folder); // it may be a disk of its own, which cannot be replaced
+  if (!isThere) await nodeFiles.makeFolder(nodeFiles.parent(nodeFiles.resolve(folder)));
+  const path = isThere ? nodeFiles.join(folder, "model") : nodeFiles.resolve(folder);
+  const draft = await nodeFiles.temporary(path);
+  try {
+    await writeModel(model, changed, draft, options);
+    if (!isThere) await nodeFiles.rename(draft, folder);
+    else
+      for (const name of await nodeFiles.list(draft))
+        await nodeFiles.rename(nodeFiles.join(draft, name), nodeFiles.join(folder, name));
+  } finally {
+    await nodeFiles.remove(draft);
+  }
+}
+
+async function writeModel(
+  model: Saved,
+  changed: Changed,
+  folder: string,
+  { dtype = "f32", signal }: SaveModelOptions,
 ): Promise<void> {
   const { runtime } = model;
   await nodeFiles.makeFolder(folder);
@@ -33,8 +67,10 @@ export async function saveModel(
       {
         dtype,
         shape: [...shape],
-        data: async (): Promise<Uint8Array> =>
-          fromF32(await (changed.get(name)?.() ?? runtime.weight(name)), dtype),
+        data: async (): Promise<Uint8Array> => {
+          if (signal?.aborted) throw stopped(folder);
+          return fromF32(await (changed.get(name)?.() ?? runtime.weight(name)), dtype);
+        },
       },
     ]),
   );
@@ -46,6 +82,14 @@ export async function saveModel(
       const bytes = await nodeFiles.read(path, 0, await nodeFiles.size(path));
       await nodeFiles.writeAtomic(nodeFiles.join(folder, name), [bytes]);
     }
+}
+
+function stopped(folder: string): PeftError {
+  return new PeftError("aborted", {
+    what: `Writing the model to "${folder}" was stopped.`,
+    why: "its signal was aborted.",
+    fix: "the same call starts it anew: nothing half written is left.",
+  });
 }
 
 async function writeConfig(model: Saved, folder: string, dtype: "f32" | "f16" | "bf16"): Promise<void> {

@@ -1,6 +1,6 @@
 import { PeftError } from "../errors.js";
 import type { Files } from "../hub/files.js";
-import { nodeFiles } from "../hub/files.js";
+import { finalName, nodeFiles } from "../hub/files.js";
 import { toCamelName, toSnakeName } from "../hub/names.js";
 import { option, type Words, words } from "../words.js";
 import type { TrainEvent } from "./events.js";
@@ -10,6 +10,21 @@ import { listCheckpoints } from "./saved_state.js";
 const metricsFile = "metrics.jsonl";
 const configFile = "training_config.json";
 const reportFile = "report.html";
+const lockFile = ".run.lock";
+
+/** Files that a run writes: what a run that overwrites another may remove. */
+const ofRun = [
+  /^(run\.json|training_config\.json|metrics\.jsonl|report\.html|README\.md|checkpoints)$/,
+  /^adapter_.*\.(json|safetensors)$/,
+  /^(config\.json|generation_config\.json|model\.safetensors)$/,
+  /^(tokenizer.*|vocab\..*|merges\.txt|special_tokens_map\.json|added_tokens\.json|spiece\.model)$/,
+  /^chat_template\..*$/,
+];
+/** run.json and training_config.json say that a run is there: they go first, so that a folder without them is never taken for one. */
+const records = ["run.json", configFile];
+
+/** How a run takes its folder: it is new, goes on with the run in it, or removes that run first. */
+export type RunMode = "new" | "resume" | "overwrite";
 
 /** Files of a model's folder that an adapter needs beside it, to be used alone. */
 const tokenizerFiles =
@@ -27,6 +42,7 @@ export class RunFolder {
   #events: TrainEvent[] = [];
   #waiting: string[] = [];
   #flushed = 0;
+  #isLocked = false;
 
   constructor(path: string, now: () => number, files: Files = nodeFiles) {
     this.path = path;
@@ -41,35 +57,39 @@ export class RunFolder {
   }
 
   /** Whether a run was here. Throws "output" for a folder that is no place for a run; writes nothing. */
-  async check(resume: boolean): Promise<boolean> {
+  async check(mode: RunMode): Promise<boolean> {
     const files = this.#files;
     if ((await files.exists(this.path)) && !(await files.isFolder(this.path)))
       throw refused(this.path, "it is a file, not a folder.", another);
-    const names = await files.list(this.path);
+    const holder = await this.#holder();
+    if (holder !== undefined) throw isHeld(this.path, holder);
+    const names = (await files.list(this.path)).filter((name) => !isLeftover(name));
     const isRun = names.includes(configFile) || names.includes("checkpoints");
-    if (names.length > 0 && !resume)
+    const foreign = mode === "overwrite" ? names.filter((name) => !isOfRun(name)) : names;
+    if (foreign.length > 0 && mode !== "resume")
       throw refused(
         this.path,
-        `it is not empty: ${names.slice(0, 5).join(", ")}${names.length > 5 ? ", ..." : ""}.`,
-        isRun
-          ? words`go on with that run (${option("resume", true)}), or ${another}`
+        `it is not empty${mode === "new" ? "" : ", and no run put these there"}: ${foreign.slice(0, 5).join(", ")}${foreign.length > 5 ? ", ..." : ""}.`,
+        isRun && mode === "new"
+          ? words`go on with that run (${option("resume", true)}), remove it (${option("overwrite", true)}), or ${another}`
           : "choose another folder, or empty it.",
       );
-    if (names.length > 0 && !isRun)
+    if (names.length > 0 && !isRun && mode === "resume")
       throw refused(this.path, "it is not empty, and holds no run to resume.", another);
     return isRun;
   }
 
   /**
-   * Makes the folder and proves that it can be written and holds `bytes`. Throws "output"; then nothing is
-   * left behind.
+   * Makes the folder, takes it for this run, proves that it can be written and holds `bytes`, and removes a former run where it is to be
+   * overwritten. Throws "output"; then nothing is left behind.
    */
-  async open(bytes: number): Promise<void> {
+  async open(bytes: number, mode: RunMode): Promise<void> {
     const files = this.#files;
     const made = !(await files.exists(this.path));
     const probe = files.join(this.path, ".write-test");
     try {
       await files.makeFolder(this.path);
+      await this.#lock();
       await files.writeAtomic(probe, [new Uint8Array(1)]);
       await files.remove(probe);
       const free = await files.free(this.path).catch(() => Number.POSITIVE_INFINITY);
@@ -80,9 +100,41 @@ export class RunFolder {
           words`free some space, lower ${option("keepCheckpoints")}, or choose another disk.`,
         );
     } catch (error) {
+      await this.close();
       if (made) await files.remove(this.path).catch(() => undefined);
       throw error;
     }
+    if (mode !== "overwrite") return;
+    const names = (await files.list(this.path)).filter(isOfRun);
+    for (const name of [...records, ...names]) await files.remove(files.join(this.path, name));
+  }
+
+  /** Lets other runs have the folder. */
+  async close(): Promise<void> {
+    if (this.#isLocked) await this.#files.remove(this.#files.join(this.path, lockFile));
+    this.#isLocked = false;
+  }
+
+  /** The process that runs in this folder. */
+  async #holder(): Promise<string | undefined> {
+    const text = await this.#files.text(this.#files.join(this.path, lockFile)).catch(() => "");
+    const owner = text.trim();
+    return owner !== "" && this.#files.alive(owner) ? owner : undefined;
+  }
+
+  async #lock(): Promise<void> {
+    const files = this.#files;
+    const path = files.join(this.path, lockFile);
+    for (let tries = 0; ; tries++) {
+      if (await files.create(path, files.owner())) break;
+      const holder = await this.#holder();
+      if (holder !== undefined || tries === MOST_TRIES) throw isHeld(this.path, holder ?? "unknown");
+      await files.remove(path); // of a process that has ended
+    }
+    // of two processes that removed an old lock at once, one may have removed the other's: the last one has the folder
+    const holder = await this.#holder();
+    if (holder !== files.owner()) throw isHeld(this.path, holder ?? "unknown");
+    this.#isLocked = true;
   }
 
   /** The newest checkpoint, if there is one. */
@@ -167,6 +219,23 @@ function encode(text: string): Uint8Array {
 }
 
 const another = words`choose another ${option("outputDir")}.`;
+
+const isOfRun = (name: string): boolean => ofRun.some((form) => form.test(name));
+
+/** Not content: what is not whole yet, and the lock. A process that was killed leaves such files. */
+const isLeftover = (name: string): boolean =>
+  name === lockFile || finalName(name) !== undefined || name === ".write-test";
+
+/** Times that the lock of an ended process is removed: another process may be quicker. */
+const MOST_TRIES = 5;
+
+function isHeld(path: string, owner: string): PeftError {
+  return refused(
+    path,
+    `another run is at work in it (process ${owner}).`,
+    words`wait for it, or choose another ${option("outputDir")}; if that process is gone for sure, remove ${lockFile} from the folder.`,
+  );
+}
 
 function refused(path: string, why: string, fix: string | Words): PeftError {
   return new PeftError("output", { what: `The run cannot be written to "${path}".`, why, fix });

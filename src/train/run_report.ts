@@ -8,7 +8,7 @@ import type { Settings } from "./trainer_options.js";
 
 /** What was run, as plain data: training_config.json, and the report's last section. */
 export function configOf(s: Settings, plan: Plan): Record<string, unknown> {
-  const { model, tokenizer, train, validation, loss, signal, now, config, resume, ...plain } = s;
+  const { model, tokenizer, train, validation, loss, signal, now, config, resume, overwrite, ...plain } = s;
   const adapter = model instanceof PeftModel ? { adapter: { ...model.activeAdapter.config } } : {};
   return {
     model: baseOf(model).name,

@@ -5,7 +5,7 @@ import { evaluateSamples } from "./evaluate.js";
 import type { EndEvent, EndReason, SampleEvent, StartEvent, TrainEvent } from "./events.js";
 import { baseOf, countsOf } from "./model.js";
 import { fitMemory, type Plan, planOf } from "./plan.js";
-import { RunFolder } from "./run_folder.js";
+import { RunFolder, type RunMode } from "./run_folder.js";
 import { configOf, reportOf } from "./run_report.js";
 import { listCheckpoints } from "./saved_state.js";
 import { scoreKind } from "./scores.js";
@@ -58,6 +58,7 @@ export class Trainer<T extends TaskType = TaskType> {
       }
     } finally {
       await folder?.flush();
+      await folder?.close();
     }
   }
 }
@@ -65,16 +66,27 @@ export class Trainer<T extends TaskType = TaskType> {
 /** All checks, and then the folder. */
 async function openRun(s: Settings, planned: () => Plan): Promise<TrainingRun> {
   const folder = s.outputDir === undefined ? undefined : new RunFolder(s.outputDir, s.now);
-  await folder?.check(s.resume !== false);
+  const mode = s.overwrite ? "overwrite" : s.resume === false ? "new" : "resume";
+  await folder?.check(mode);
   const plan = planned();
   await fitMemory(s, plan);
   const checkpoint = await checkpointOf(s, folder);
-  await folder?.open(TrainingRun.bytesOf(countsOf(s.model).trainable, s));
-  const run = await TrainingRun.open(s, plan, folder);
-  if (checkpoint !== undefined) await run.resume(checkpoint);
-  await folder?.startMetrics(run.step);
-  await folder?.writeConfig(configOf(s, plan));
-  return run;
+  await folder?.open(TrainingRun.bytesOf(countsOf(s.model).trainable, s), mode);
+  try {
+    const run = await TrainingRun.open(s, plan, folder);
+    if (checkpoint !== undefined) await run.resume(checkpoint);
+    await folder?.writeConfig(configOf(s, plan)); // says that a run is here, so it stands before all else
+    await folder?.startMetrics(run.step);
+    return run;
+  } catch (error) {
+    await folder?.close();
+    throw error;
+  }
+}
+
+/** Throws "output" where a run could not be written to a folder; writes nothing. */
+export async function checkOutputDir(path: string, mode: RunMode): Promise<void> {
+  await new RunFolder(path, Date.now).check(mode);
 }
 
 /**

@@ -112,11 +112,13 @@ describe("faults before work starts leave nothing behind", () => {
 
   it("a disk without room, and one that cannot be written", async () => {
     const full = new RunFolder(outputDir, Date.now, { ...nodeFiles, free: async () => 1e6 });
-    await expect(full.open(5e6)).rejects.toThrow(/\[output\].*writes about 5 MB, and the disk has 1 MB free/);
+    await expect(full.open(5e6, "new")).rejects.toThrow(
+      /\[output\].*writes about 5 MB, and the disk has 1 MB free/,
+    );
     expect(existsSync(outputDir)).toBe(false);
     const refuse = (): Promise<void> => Promise.reject(new Error("read-only"));
     const locked = new RunFolder(outputDir, Date.now, { ...nodeFiles, writeAtomic: refuse });
-    await expect(locked.open(1)).rejects.toThrow("read-only");
+    await expect(locked.open(1, "new")).rejects.toThrow("read-only");
     expect(existsSync(outputDir)).toBe(false);
   });
 
@@ -129,6 +131,42 @@ describe("faults before work starts leave nothing behind", () => {
     expect(events.map(({ type }) => type)).toEqual(["start", "end"]);
     const longer = await all({ outputDir, maxSteps: 3, resume: true });
     expect(longer.filter(({ type }) => type === "step")).toHaveLength(1);
+  });
+
+  it("a folder that another run has; one that a killed process had is free", async () => {
+    const run = trainerOf({ outputDir, maxSteps: 2 }).run();
+    expect((await run.next()).value).toMatchObject({ type: "start" });
+    const second = trainerOf({ outputDir, maxSteps: 2, overwrite: true }).run();
+    await expect(second.next()).rejects.toThrow(
+      /\[output\].*another run is at work in it \(process .*wait for it/,
+    );
+    await run.return();
+    expect(contents(outputDir)).toEqual(["metrics.jsonl", "training_config.json"]);
+    writeFileSync(join(outputDir, ".run.lock"), nodeFiles.owner().replace(/\d+$/, "4194304999"));
+    writeFileSync(
+      join(outputDir, `.report.html.${nodeFiles.owner().replace(/\d+$/, "4194304999")}_01234567.tmp`),
+      "x",
+    );
+    expect((await all({ outputDir, maxSteps: 2, resume: true })).at(-1)).toMatchObject({
+      reason: "finished",
+    });
+    expect(contents(outputDir).filter((name) => name.startsWith("."))).toEqual([]);
+  });
+
+  it("a run that is overwritten goes when the new one can start; what no run wrote is never removed", async () => {
+    await all({ outputDir, maxSteps: 2 });
+    const before = contents(outputDir);
+    expect(() => trainerOf({ outputDir, overwrite: true, resume: true })).toThrow(
+      /overwrite and resume contradict/,
+    );
+    writeFileSync(join(outputDir, "thesis.txt"), "x");
+    await expect(trainerOf({ outputDir, maxSteps: 1, overwrite: true }).run().next()).rejects.toThrow(
+      /and no run put these there: thesis.txt/,
+    );
+    rmSync(join(outputDir, "thesis.txt"));
+    expect(contents(outputDir)).toEqual(before);
+    await all({ outputDir, maxSteps: 1, overwrite: true });
+    expect(readdirSync(join(outputDir, "checkpoints"))).toEqual(["checkpoint-1"]);
   });
 
   it("a checkpoint of another run or another adapter", async () => {

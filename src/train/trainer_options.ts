@@ -94,6 +94,8 @@ export interface TrainerOptions<T extends TaskType = TaskType> {
   samples?: number | undefined;
   /** Goes on from the newest checkpoint in outputDir, or from the checkpoint of this path. */
   resume?: boolean | string | undefined;
+  /** Removes the run that is in outputDir, when nothing of the new one can fail any more. @default false */
+  overwrite?: boolean | undefined;
   loss?: Loss | undefined;
   /**
    * Let the model answer in evaluations (a number: that many rows); true where `generation` or a metric of
@@ -130,6 +132,7 @@ export const TRAINER_DEFAULTS = {
   keepCheckpoints: 2,
   samples: 0,
   resume: false,
+  overwrite: false,
   now: (): number => Date.now(),
 } as const;
 
@@ -215,6 +218,7 @@ function contradictions(s: Settings, given: TrainerOptions): string[] {
   const needsFolder = (["saveEvery", "keepCheckpoints"] as const).filter((name) => given[name] !== undefined);
   if (given.outputDir === undefined && (needsFolder.length > 0 || s.resume === true))
     faults.push(`${[...needsFolder, ...(s.resume === true ? ["resume"] : [])].join(", ")} without outputDir`);
+  if (s.overwrite && s.resume !== false) faults.push("overwrite and resume contradict each other; give one");
   if (model.taskType === "FEATURE_EXTRACTION" && s.loss === undefined)
     faults.push("FEATURE_EXTRACTION has no loss of its own, and none is given");
   if (s.generate === true && scoreKind(model) !== "answers")
