@@ -23,11 +23,16 @@ interface Result {
 interface Circumstances {
   input?: string;
   onErr?: (text: string, kill: () => void) => void;
+  /** What `kill` sends. @default "SIGINT" */
+  signal?: NodeJS.Signals;
   env?: Readonly<Record<string, string>>;
 }
 
 /** The real command line, from source. `onErr` sees what it says on stderr while it runs. */
-function peft(args: readonly string[], { input = "", onErr, env = {} }: Circumstances = {}): Promise<Result> {
+function peft(
+  args: readonly string[],
+  { input = "", onErr, signal = "SIGINT", env = {} }: Circumstances = {},
+): Promise<Result> {
   const child = spawn(process.execPath, ["bin/peft.js", ...args], {
     cwd: root,
     env: { ...process.env, ...env },
@@ -36,7 +41,7 @@ function peft(args: readonly string[], { input = "", onErr, env = {} }: Circumst
   child.stdout.on("data", (chunk) => (out += chunk));
   child.stderr.on("data", (chunk) => {
     err += chunk;
-    onErr?.(err, () => child.kill("SIGINT"));
+    onErr?.(err, () => child.kill(signal));
   });
   child.stdin.on("error", () => {}); // it may end without reading
   child.stdin.end(input);
@@ -295,7 +300,7 @@ describe("data and options", () => {
   });
 });
 
-describe("Ctrl-C", () => {
+describe("Ctrl-C, kill, a terminal that closes", () => {
   const run = [
     ...trainArgs.slice(0, -2),
     "--samples",
@@ -308,27 +313,51 @@ describe("Ctrl-C", () => {
     "1000",
   ];
 
-  test("stops after the step and saves; the same command goes on to the same bits", async () => {
-    const whole = peft([...run, "--output", at("whole")]);
-    const args = [...run, "--output", at("cut")];
-    let sent = false;
+  const whole = (): Promise<Result> => peft([...run, "--output", at("whole")]);
+  let uncut: Promise<Result> | undefined;
+  test.each([
+    ["SIGINT", 130],
+    ["SIGTERM", 143],
+    ["SIGHUP", 129],
+  ] as const)(
+    "%s stops after the step and saves; the same command goes on to the same bits",
+    async (signal, code) => {
+      uncut ??= whole();
+      const name = `cut by ${signal}`;
+      const args = [...run, "--output", at(name)];
+      let sent = false;
+      const first = await peft(args, {
+        signal,
+        onErr: (text, interrupt) => {
+          if (!sent && text.includes("step 1/")) sent = true;
+          else return;
+          interrupt();
+        },
+      });
+      expect(first.code).toBe(code);
+      expect(first.err).toContain("Stopping after this step");
+      expect(first.err).toMatch(/The same command goes on from \d+ of its steps/);
+      expect(readdirSync(at(name))).not.toContain("adapter_model.safetensors");
+      const second = await peft(args);
+      expect(second.code).toBe(0);
+      expect(second.err).toMatch(/from step [1-9]/);
+      expect((await uncut).code).toBe(0);
+      const bytes = (of: string): Buffer => readFileSync(at(`${of}/adapter_model.safetensors`));
+      expect(bytes(name).equals(bytes("whole"))).toBe(true);
+    },
+  );
+
+  test("two runs into one folder: the second is refused, and the first ends as if alone", async () => {
+    const args = [...run, "--output", at("shared")];
+    let second: Promise<Result> | undefined;
     const first = await peft(args, {
-      onErr: (text, interrupt) => {
-        if (!sent && text.includes("step 1/")) sent = true;
-        else return;
-        interrupt();
+      onErr: (text) => {
+        if (text.includes("step 1/")) second ??= peft([...args, "--overwrite"]);
       },
     });
-    expect(first.code).toBe(130);
-    expect(first.err).toContain("Stopping after this step");
-    expect(first.err).toMatch(/The same command goes on from \d+ of its steps/);
-    expect(readdirSync(at("cut"))).not.toContain("adapter_model.safetensors");
-    const second = await peft(args);
-    expect(second.code).toBe(0);
-    expect(second.err).toMatch(/from step [1-9]/);
-    expect((await whole).code).toBe(0);
-    const bytes = (name: string): Buffer => readFileSync(at(`${name}/adapter_model.safetensors`));
-    expect(bytes("cut").equals(bytes("whole"))).toBe(true);
+    expect((await second)?.code).toBe(1);
+    expect((await second)?.err).toMatch(/another run is at work in it \(process .*\)/);
+    expect(first.code).toBe(0);
   });
 
   test("twice ends at once", async () => {
