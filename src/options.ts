@@ -4,7 +4,7 @@ import { nearest } from "./nearest.js";
  * One option. Its type, its check, its flag with the help line, and its row in the docs come from this row alone. The key in the table
  * is its name in the API, in camelCase.
  */
-export interface OptionRow {
+export interface OptionRow extends OptionNames {
   readonly kind: OptionKind;
   /** What it means, as a phrase that ends in no full stop; neither its form nor its default, which stand beside it. */
   readonly means: string;
@@ -22,6 +22,10 @@ export interface OptionRow {
   readonly choices?: readonly string[];
   /** What stands for the value in help where the kind's own form says too little: FILE. */
   readonly form?: string;
+}
+
+/** What else an option is called. */
+export interface OptionNames {
   /** Python's name, where it is not the key in snake_case. */
   readonly python?: string;
   /** Names that others give it: refused, and told which is meant. */
@@ -190,7 +194,7 @@ export function flagName(key: string): string {
 }
 
 /** What Python calls an option: `lora_alpha`. */
-export function pythonName(key: string, row: OptionRow | undefined): string {
+export function pythonName(key: string, row: OptionNames | undefined): string {
   return row?.python ?? cut(key, "_");
 }
 
@@ -201,14 +205,20 @@ export function optionKey(name: string, table: OptionTable): string | undefined 
 }
 
 /** The option that a name which is none seems to mean, by other names for it or by likeness. */
-export function meantOption(name: string, table: OptionTable): string | undefined {
+export function meantOption(name: string, table: Readonly<Record<string, OptionNames>>): string | undefined {
   const keys = Object.keys(table);
-  const camel = name.replace(/[_-]([a-zA-Z0-9])/g, (_, letter: string) => letter.toUpperCase());
-  return keys.find((key) => table[key]?.also?.includes(name)) ?? nearest(camel, keys);
+  const wanted = camel(name);
+  const isSame = (other: string | undefined): boolean => other !== undefined && camel(other) === wanted;
+  const named = keys.find((key) => [key, table[key]?.python, ...(table[key]?.also ?? [])].some(isSame));
+  return named ?? nearest(wanted, keys);
+}
+
+function camel(name: string): string {
+  return name.replace(/[_-]+([a-zA-Z0-9])/g, (_, letter: string) => letter.toUpperCase());
 }
 
 /** Says of names that are no options what they seem to mean: `use loraAlpha for "alpha".` */
-export function hintsFor(unknown: readonly string[], table: OptionTable): string {
+export function hintsFor(unknown: readonly string[], table: Readonly<Record<string, OptionNames>>): string {
   const meant = unknown.flatMap((name) => {
     const key = meantOption(name, table);
     return key === undefined ? [] : [`use ${key} for "${name}"`];

@@ -1,10 +1,11 @@
+import { expectArgument, type NamesOf, pickOptions, refuseUnknown } from "../arguments.js";
 import { PeftError } from "../errors.js";
 import type { Batch, TaskType } from "./batch.js";
 import { type CollateOptions, collate } from "./collate.js";
-import { type EncodeReport, type EncodeRowsOptions, encodeRows } from "./encode.js";
+import { type EncodeReport, type EncodeRowsOptions, encodeRows, encodeRowsNames } from "./encode.js";
 import type { OrderOptions } from "./order.js";
-import { orderOf } from "./order.js";
-import type { Row } from "./row.js";
+import { orderNames, orderOf } from "./order.js";
+import { expectRows, type Row } from "./row.js";
 import type { Sample } from "./sample.js";
 import type { TokenizerLike } from "./types.js";
 
@@ -21,6 +22,15 @@ export interface BatchesOptions<T extends TaskType>
   padToMultipleOf?: number | undefined;
 }
 
+const { task: _task, vocabSize: _size, ...encodedNames } = encodeRowsNames;
+const batchesNames: NamesOf<BatchesOptions<TaskType>> = {
+  ...orderNames,
+  ...encodedNames,
+  model: {},
+  paddingSide: {},
+  padToMultipleOf: {},
+};
+
 /** Batches in the order of training, and what is known about them beforehand. It can be walked more than once. */
 export interface Batches<T extends TaskType> extends AsyncIterable<Batch<T>> {
   readonly samples: readonly Sample<T>[];
@@ -35,9 +45,21 @@ export interface Batches<T extends TaskType> extends AsyncIterable<Batch<T>> {
  * The same seed and rows give the same batches on every machine. Throws what `encodeRows` throws, and `option`.
  */
 export function batches<T extends TaskType>(rows: readonly Row[], options: BatchesOptions<T>): Batches<T> {
+  refuseUnknown("batches", options, batchesNames);
+  expectRows("batches", rows);
+  expectArgument("batches({ model })", options.model, {
+    is: options.model?.config !== undefined && options.model.taskType !== undefined,
+    wants: "a model",
+    fix: "give the model that the batches are for: batches(rows, { tokenizer, model }).",
+  });
   const { tokenizer, model, paddingSide = tokenizer.paddingSide, padToMultipleOf } = options;
   const { vocabSize, numLabels } = model.config;
-  const { samples, report } = encodeRows(rows, { numLabels, ...options, task: model.taskType, vocabSize });
+  const { samples, report } = encodeRows(rows, {
+    numLabels,
+    ...pickOptions(options, encodedNames),
+    task: model.taskType,
+    vocabSize,
+  });
   const padding = { padTokenId: padTokenOf(tokenizer), paddingSide, padToMultipleOf };
   return { ...batchesOf(samples, { ...options, ...padding }), report };
 }

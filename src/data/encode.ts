@@ -1,10 +1,11 @@
+import { type NamesOf, refuseUnknown } from "../arguments.js";
 import { PeftError } from "../errors.js";
 import type { TaskType } from "./batch.js";
 import { refuseClasses, refuseEmpty, refuseIds, refuseKinds } from "./checks.js";
 import type { EncodeContext, Outcome } from "./encoders/encoder.js";
 import { encoders } from "./encoders/index.js";
 import { count, type Fault, refuse } from "./faults.js";
-import type { Row } from "./row.js";
+import { expectRows, type Row } from "./row.js";
 import type { Sample } from "./sample.js";
 import type { TokenizerLike } from "./types.js";
 
@@ -26,6 +27,18 @@ export interface EncodeRowsOptions<T extends TaskType> {
   /** Which end of a sample that is too long goes (causal models). */
   truncationSide?: "left" | "right" | undefined;
 }
+
+export const encodeRowsNames: NamesOf<EncodeRowsOptions<TaskType>> = {
+  tokenizer: { python: "processing_class" },
+  task: { also: ["taskType"] },
+  maxLength: { also: ["max_seq_length"] },
+  maxTargetLength: { also: ["max_target_length"] },
+  vocabSize: {},
+  numLabels: {},
+  labels: { also: ["label_names"] },
+  emptyLabels: {},
+  truncationSide: {},
+};
 
 /** What encoding did to the rows. `labelsCut` of the `truncated` ones lost something learnt; `emptyLabels` have nothing left. */
 export interface EncodeReport {
@@ -54,6 +67,8 @@ export function encodeRows<T extends TaskType>(
   options: EncodeRowsOptions<T>,
 ): EncodedRows<T> {
   const { task, emptyLabels = "error" } = options;
+  refuseUnknown("encodeRows", options, encodeRowsNames);
+  expectRows("encodeRows", rows);
   const context = contextOf(options);
   if (rows.length === 0) throw noSamples(options, 0);
   refuseKinds(rows, task);

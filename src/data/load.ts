@@ -1,3 +1,4 @@
+import { expectArgument, refuseUnknown } from "../arguments.js";
 import { PeftError } from "../errors.js";
 import { nodeFiles } from "../hub/files.js";
 import { resolveColumns } from "./columns.js";
@@ -5,6 +6,7 @@ import { count, type Fault, refuse } from "./faults.js";
 import { kinds } from "./kinds/index.js";
 import type { Entry } from "./kinds/kind.js";
 import type { LoadDatasetOptions, SlotSource } from "./load_options.js";
+import { loadNames } from "./load_options.js";
 import type { Row } from "./row.js";
 import { readerOf } from "./tables/formats.js";
 import type { DataRecord, Table } from "./tables/table.js";
@@ -17,7 +19,13 @@ export async function loadDataset(
   file: string | readonly string[],
   options: LoadDatasetOptions = {},
 ): Promise<Row[]> {
+  refuseUnknown("loadDataset", options, loadNames);
   const files = typeof file === "string" ? [file] : file;
+  expectArgument("loadDataset", file, {
+    is: Array.isArray(files) && files.length > 0 && files.every((name) => typeof name === "string"),
+    wants: "the path of a file, or several",
+    fix: 'write loadDataset("rows.jsonl", { ... }).',
+  });
   const table = await readTables(files, options);
   if (table.records.length === 0) {
     throw new PeftError("data", {

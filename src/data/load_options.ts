@@ -1,3 +1,4 @@
+import type { NamesOf } from "../arguments.js";
 import type { ProblemType, TaskType } from "./batch.js";
 import type { RowKind } from "./row.js";
 import type { DataFormat } from "./tables/formats.js";
@@ -26,6 +27,20 @@ export interface LoadDatasetOptions {
   /** Access to files; Node's own without it. */
   reader?: Reader;
 }
+
+export const loadNames: NamesOf<LoadDatasetOptions> = {
+  template: { also: ["prompt"] },
+  target: { also: ["completion", "response"] },
+  columns: { also: ["text", "label", "pair", "messages", "column_names"] },
+  kind: {},
+  taskType: { also: ["task"] },
+  labels: { also: ["label_names", "class_names"] },
+  problemType: {},
+  format: {},
+  split: {},
+  limit: { also: ["max_samples"] },
+  reader: {},
+};
 
 /** How a slot gets its value from a record, and the columns that it needs. */
 export interface SlotSource {

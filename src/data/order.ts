@@ -1,3 +1,4 @@
+import type { NamesOf } from "../arguments.js";
 import { random, shuffled } from "../random.js";
 
 export interface OrderOptions {
@@ -13,6 +14,16 @@ export interface OrderOptions {
   /** Begin at this batch, counted over all epochs: the batches are those that an unbroken run would see. */
   startAt?: number | undefined;
 }
+
+export const orderNames: NamesOf<OrderOptions> = {
+  batchSize: { python: "per_device_train_batch_size", also: ["batch"] },
+  epochs: { python: "num_train_epochs", also: ["num_epochs"] },
+  seed: {},
+  shuffle: {},
+  groupByLength: {},
+  dropLast: { python: "dataloader_drop_last" },
+  startAt: {},
+};
 
 // Rows are sorted within this many batches: enough for little padding, few enough that the order stays random.
 const sortedTogether = 50;

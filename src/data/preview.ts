@@ -1,3 +1,4 @@
+import { refuseUnknown } from "../arguments.js";
 import { printable } from "../printable.js";
 import { ignoreIndex, type TaskType } from "./batch.js";
 import type { Sample } from "./sample.js";
@@ -26,8 +27,10 @@ export function preview(
   samples: readonly Sample[],
   tokenizer: TokenizerLike,
   n = 3,
-  { style = "brackets", labelNames = [] }: PreviewOptions = {},
+  options: PreviewOptions = {},
 ): string[] {
+  refuseUnknown("preview", options, { style: {}, labelNames: {} });
+  const { style = "brackets", labelNames = [] } = options;
   return samples
     .slice(0, n)
     .map((sample) => previewPieces(sample, tokenizer, labelNames).map(styles[style]).join(""));

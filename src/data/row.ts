@@ -1,3 +1,4 @@
+import { expectArgument } from "../arguments.js";
 import type { ProblemType } from "./batch.js";
 import type { Message } from "./types.js";
 
@@ -57,4 +58,14 @@ export type RowKind = Row["kind"];
 export function labelNames(rows: readonly Row[]): readonly string[] {
   const first = rows[0];
   return first?.kind === "classify" || first?.kind === "tokens" ? first.labelNames : [];
+}
+
+/** Throws "option" where an argument is no list of rows: a promise of them, a path. */
+export function expectRows(call: string, rows: unknown): void {
+  const first = Array.isArray(rows) ? rows[0] : undefined;
+  expectArgument(call, rows, {
+    is: Array.isArray(rows) && (first === undefined || typeof first?.kind === "string"),
+    wants: "rows",
+    fix: 'read them first: const rows = await loadDataset("rows.jsonl").',
+  });
 }

@@ -1,3 +1,4 @@
+import { refuseUnknown } from "../arguments.js";
 import { PeftError } from "../errors.js";
 import { random, shuffled } from "../random.js";
 
@@ -10,8 +11,10 @@ export interface SplitOptions {
 /** Rows apart for training and for validation, drawn at random; both keep the rows' order. */
 export function split<Item>(
   rows: readonly Item[],
-  { validation = 0.1, seed = 0 }: SplitOptions = {},
+  options: SplitOptions = {},
 ): { train: Item[]; validation: Item[] } {
+  refuseUnknown("split", options, { validation: { python: "test_size" }, seed: { also: ["random_state"] } });
+  const { validation = 0.1, seed = 0 } = options;
   const wanted = validation < 1 ? Math.max(1, Math.round(validation * rows.length)) : validation;
   if (!(validation > 0) || !Number.isInteger(wanted) || wanted >= rows.length) {
     throw new PeftError("option", {

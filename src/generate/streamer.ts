@@ -1,3 +1,4 @@
+import { refuseUnknown } from "../arguments.js";
 import type { TokenDecoder } from "./stepper.js";
 
 /** Gets tokens as they are chosen. */
@@ -47,6 +48,7 @@ export class TextStreamer implements TokenStreamer, AsyncIterable<string> {
   #wake: () => void = () => {};
 
   constructor(tokenizer: TokenDecoder, options: TextStreamerOptions = {}) {
+    refuseUnknown("new TextStreamer", options, { skipSpecialTokens: {}, keepStop: {} });
     this.#tokenizer = tokenizer;
     this.#skipSpecialTokens = options.skipSpecialTokens ?? true;
     this.#keepStop = options.keepStop ?? false;

@@ -1,3 +1,4 @@
+import { type NamesOf, refuseUnknown } from "../arguments.js";
 import { PeftError } from "../errors.js";
 import type { RepoCache } from "./cache.js";
 import { checkName, isCommit, isComplete, repoCache, wantedFiles } from "./cache.js";
@@ -9,7 +10,7 @@ import type { RepoFile } from "./hub_api.js";
 import { listRepo, repoAt } from "./hub_api.js";
 import { noAnswer, Unreachable } from "./requests.js";
 import type { HubOptions, HubSettings } from "./settings.js";
-import { hubSettings } from "./settings.js";
+import { hubNames, hubSettings } from "./settings.js";
 
 export interface ResolveOptions extends HubOptions {
   /** A branch, tag or commit. */
@@ -17,6 +18,12 @@ export interface ResolveOptions extends HubOptions {
   /** Only these files ("*" stands for any text); the default is all that a model or adapter needs. */
   readonly files?: readonly string[] | undefined;
 }
+
+export const resolveNames: NamesOf<ResolveOptions> = {
+  ...hubNames,
+  revision: {},
+  files: { also: ["allowPatterns"] },
+};
 
 interface Request {
   readonly repo: string;
@@ -38,6 +45,7 @@ export async function resolveFolder(
   options: ResolveOptions = {},
   files: Files = nodeFiles,
 ): Promise<string> {
+  refuseUnknown("resolveFolder", options, resolveNames);
   if (await files.isFolder(nameOrFolder)) return nameOrFolder;
   const revision = options.revision ?? "main";
   checkId(nameOrFolder, revision);

@@ -1,3 +1,4 @@
+import type { NamesOf } from "../arguments.js";
 import type { Files } from "./files.js";
 import { environment } from "./files.js";
 
@@ -36,6 +37,18 @@ export interface HubOptions {
   readonly progress?: ((event: HubEvent) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
+
+export const hubNames: NamesOf<HubOptions> = {
+  token: { also: ["useAuthToken", "hfToken"] },
+  endpoint: {},
+  offline: { also: ["localFilesOnly"] },
+  cacheDir: { also: ["cache"] },
+  fetch: {},
+  wait: {},
+  env: {},
+  progress: {},
+  signal: {},
+};
 
 export interface HubSettings {
   readonly token: string | undefined;

@@ -1,10 +1,11 @@
+import { type NamesOf, refuseUnknown } from "../arguments.js";
 import { PeftError } from "../errors.js";
 import type { Files } from "./files.js";
 import { nodeFiles } from "./files.js";
 import { commitFiles, createRepository } from "./hub_api.js";
 import { Unreachable } from "./requests.js";
 import type { HubOptions } from "./settings.js";
-import { hubSettings } from "./settings.js";
+import { hubNames, hubSettings } from "./settings.js";
 
 export interface PushOptions extends HubOptions {
   /** For a repository that does not exist yet; the default is what the account's settings say. */
@@ -13,6 +14,13 @@ export interface PushOptions extends HubOptions {
   /** The branch; the default is main. */
   readonly revision?: string | undefined;
 }
+
+export const pushNames: NamesOf<PushOptions> = {
+  ...hubNames,
+  private: {},
+  message: { python: "commit_message" },
+  revision: { also: ["branch"] },
+};
 
 export interface PushResult {
   readonly url: string;
@@ -49,6 +57,7 @@ export async function pushFolder(
   options: PushOptions = {},
   files: Files = nodeFiles,
 ): Promise<PushResult> {
+  refuseUnknown("pushFolder", options, pushNames);
   const settings = await hubSettings(options, files);
   if (!/^[\w.-]+\/[\w.-]+$/.test(repo)) throw badName(repo);
   if (settings.token === undefined) throw noToken(settings.endpoint);

@@ -1,3 +1,4 @@
+import { expectName, type NamesOf, pickOptions, refuseUnknown } from "../arguments.js";
 import { checkEngine, largestInt8Weight } from "../engine/engine.js";
 import { formats } from "../engine/formats/index.js";
 import { PeftError } from "../errors.js";
@@ -8,7 +9,7 @@ import { openCheckpoint } from "../hub/checkpoint.js";
 import { environment, nodeFiles } from "../hub/files.js";
 import { readJsonObject } from "../hub/json.js";
 import type { ResolveOptions } from "../hub/resolve.js";
-import { resolveFolder } from "../hub/resolve.js";
+import { resolveFolder, resolveNames } from "../hub/resolve.js";
 import { hubSettings } from "../hub/settings.js";
 import { architectures } from "../models/index.js";
 import type { Architecture, ModelConfig, TaskType } from "../models/model.js";
@@ -21,10 +22,10 @@ import { backwardPass, forwardPass, lossPass } from "./passes.js";
 import { NO_ADAPTERS } from "./plan_run.js";
 import type { QuantizeEvent } from "./quantized.js";
 import { quantizedSources } from "./quantized.js";
-import type { BackwardOptions, PassOptions } from "./requests.js";
+import { type BackwardOptions, type PassOptions, passNames } from "./requests.js";
 import type { RuntimeSettings } from "./runtime.js";
 import { Runtime } from "./runtime.js";
-import { type SaveModelOptions, saveModel } from "./save_model.js";
+import { type SaveModelOptions, savedNames, saveModel } from "./save_model.js";
 import type { BoundWeights } from "./weights.js";
 import { bindWeights } from "./weights.js";
 import type { ModelSpec } from "./write.js";
@@ -40,6 +41,21 @@ export interface LoadOptions extends RuntimeSettings, Omit<ResolveOptions, "file
   readonly quantizing?: ((event: QuantizeEvent) => void) | undefined;
 }
 
+const { files: _, ...hubNames } = resolveNames;
+const loadNames: NamesOf<LoadOptions> = {
+  ...hubNames,
+  config: { also: ["num_labels", "id2label"] },
+  seed: {},
+  quantizedCache: {},
+  quantizing: {},
+  plan: { also: ["gradient_checkpointing"] },
+  maxMemory: {},
+  recompute: {},
+  load: { also: ["load_in_8bit", "load_in_4bit", "quantization_config", "torch_dtype", "dtype"] },
+  threads: { also: ["num_threads"] },
+  device: { also: ["device_map"] },
+};
+
 /** What a forward and backward pass gave. */
 export interface StepResult {
   /** The mean loss of this batch. */
@@ -49,6 +65,7 @@ export interface StepResult {
 }
 
 export type TrainOptions = Omit<BackwardOptions, "seed" | "step">;
+export const trainNames: NamesOf<TrainOptions> = { ...passNames, training: { also: ["train"] } };
 
 /** The architecture that reads this model_type. Throws "unknown-model", which lists what is known. */
 export function architectureOf(json: Readonly<Record<string, unknown>>): Architecture {
@@ -112,8 +129,10 @@ export class PreTrainedModel<T extends TaskType = TaskType> {
     nameOrFolder: string,
     options: LoadOptions = {},
   ): Promise<PreTrainedModel<T>> {
+    expectName("fromPretrained", nameOrFolder);
+    refuseUnknown("fromPretrained", options, loadNames);
     await checkEngine(options);
-    const folder = await resolveFolder(nameOrFolder, options);
+    const folder = await resolveFolder(nameOrFolder, pickOptions(options, hubNames));
     const stored = await readJsonObject(nodeFiles.join(folder, "config.json"));
     const configJson = { ...stored, ...options.config };
     const spec = specOf(configJson, task);
@@ -151,12 +170,14 @@ export class PreTrainedModel<T extends TaskType = TaskType> {
 
   /** Logits, and the loss where the batch has labels. Dropout is off. */
   async forward(batch: Inputs<T>, options: PassOptions = {}): Promise<ForwardResult> {
+    refuseUnknown("forward", options, passNames);
     const view = this.#whole === undefined ? NO_ADAPTERS : { adapters: [await this.#whole], gates: [1] };
     return forwardPass(this.runtime, view, batch as Inputs, options);
   }
 
   /** The loss alone, without dropout: no logits are held, however large the vocabulary. */
   async lossOf(batch: Inputs<T>, options: PassOptions = {}): Promise<StepResult> {
+    refuseUnknown("lossOf", options, passNames);
     const view = this.#whole === undefined ? NO_ADAPTERS : { adapters: [await this.#whole], gates: [1] };
     const { sum, count } = await lossPass(this.runtime, view, batch as Inputs, options);
     return { loss: sum / count, count };
@@ -170,6 +191,7 @@ export class PreTrainedModel<T extends TaskType = TaskType> {
 
   /** Adds the gradient of the loss to `trainableParameters()`, until an optimizer's step takes it. */
   async forwardBackward(batch: Inputs<T>, options: TrainOptions = {}): Promise<StepResult> {
+    refuseUnknown("forwardBackward", options, trainNames);
     const whole = await this.#trainable();
     const view = { adapters: [whole], gates: [1] };
     const settings = { ...options, seed: this.seed, step: whole.parameters.step };
@@ -196,6 +218,7 @@ export class PreTrainedModel<T extends TaskType = TaskType> {
 
   /** Writes config.json and model.safetensors as transformers reads them. */
   async savePretrained(folder: string, options: SaveModelOptions = {}): Promise<void> {
+    refuseUnknown("savePretrained", options, savedNames);
     const whole = await this.#whole;
     const changed = new Map([...(whole?.entries.values() ?? [])].map((e) => [e.key, () => e.data]));
     await saveModel(this, changed, folder, options);

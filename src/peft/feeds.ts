@@ -1,3 +1,4 @@
+import { expectArgument } from "../arguments.js";
 import type { Batch, TaskType as BatchTask, Floats, Ids } from "../data/batch.js";
 import type { HostTensor } from "../engine/messages.js";
 import { PeftError } from "../errors.js";
@@ -45,6 +46,17 @@ export function filled(rows: number, columns: number, value: number): Ids {
   return { data: new Int32Array(rows * columns).fill(value), shape: [rows, columns] };
 }
 
+/** Rows of a batch. Throws "option" where it is none: an encoding, a promise of a batch. */
+export function rowsOf(batch: Pick<Inputs, "inputIds">): number {
+  const ids = batch?.inputIds as Partial<Ids> | readonly (readonly number[])[] | undefined;
+  expectArgument("the model", batch, {
+    is: ids !== undefined && "data" in ids && ids.shape?.length === 2,
+    wants: "a batch",
+    fix: "make batches of rows: for await (const batch of batches(rows, { tokenizer, model })) ...; generate() takes encodings.",
+  });
+  return batch.inputIds.shape[0];
+}
+
 /** Throws "batch" for what cannot be run, all of it at once: another task's batch, ids or labels that do not exist, wrong shapes. */
 export function checkBatch(
   { spec, inventory }: Pick<BoundWeights, "spec" | "inventory">,
@@ -52,6 +64,7 @@ export function checkBatch(
   virtual: Virtual,
 ): void {
   const { vocabSize, modelType } = spec.config;
+  rowsOf(batch);
   const { inputIds, attentionMask, decoderInputIds } = batch;
   const faults: string[] = [];
   if (batch.task !== spec.task) faults.push(`it is a batch for ${batch.task}, the model is for ${spec.task}`);

@@ -1,3 +1,4 @@
+import { expectArgument } from "../arguments.js";
 import { PeftError } from "../errors.js";
 import type { GenerationConfig } from "../generate/config.js";
 import { decoderStartToken, mergeGeneration } from "../generate/config.js";
@@ -42,6 +43,7 @@ export async function generateWith(
   settings: GenerateSettings,
 ): Promise<number[][]> {
   const { streamer, signal, tokenizer, seed, ...options } = settings;
+  checkPrompt(input);
   checkInput(model, input);
   const config = mergeGeneration(options, model.generationConfig);
   const mask = input.attentionMask ?? input.inputIds.map((row) => row.map(() => 1));
@@ -73,6 +75,16 @@ function startToken({ config }: Generator, generation: GenerationConfig): number
 function maxPositions(json: Readonly<Record<string, unknown>>): number | undefined {
   const value = json["max_position_embeddings"] ?? json["n_positions"];
   return typeof value === "number" ? value : undefined;
+}
+
+/** Throws "option" where prompts are not encoded. */
+export function checkPrompt(input: GenerateInput): void {
+  const rows = input?.inputIds as unknown;
+  expectArgument("generate", input, {
+    is: Array.isArray(rows) && rows.every((row) => Array.isArray(row) && row.every(Number.isInteger)),
+    wants: "encoded prompts",
+    fix: 'encode them: model.generate(tokenizer("Hello")).',
+  });
 }
 
 function checkInput({ taskType, config }: Generator, { inputIds }: GenerateInput): void {

@@ -1,4 +1,5 @@
 import type { AdapterConfig, CombinationType, MixOptions, MixPart } from "../adapters/method.js";
+import type { NamesOf } from "../arguments.js";
 import { PeftError } from "../errors.js";
 import type { Adapter } from "./adapter.js";
 import { scaleOf } from "./adapter.js";
@@ -7,6 +8,15 @@ export interface WeightedOptions extends Partial<MixOptions> {
   /** Default "svd", as in Python. */
   readonly combinationType?: CombinationType;
 }
+
+export const weightedNames: NamesOf<WeightedOptions> = {
+  combinationType: {},
+  svdRank: {},
+  svdClamp: {},
+  density: {},
+  majoritySignMethod: {},
+  seed: {},
+};
 
 /** One adapter that stands for several. */
 export interface Mixture {

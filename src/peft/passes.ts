@@ -2,7 +2,7 @@ import type { HostTensor } from "../engine/messages.js";
 import { internal } from "../errors.js";
 import type { Parameters } from "../graph/parameters.js";
 import { parameterName } from "./adapter.js";
-import type { Inputs } from "./feeds.js";
+import { type Inputs, rowsOf } from "./feeds.js";
 import type { View, Written } from "./plan_run.js";
 import type { BackwardOptions, PassOptions } from "./requests.js";
 import { backwardRequest, noLoss, prepare } from "./requests.js";
@@ -90,6 +90,7 @@ export async function backwardPass(
   batch: Inputs,
   options: BackwardOptions,
 ): Promise<BackwardResult> {
+  rowsOf(batch);
   const training = options.training ?? true;
   const states = await runtime.encoderStates.of(runtime, view, batch, training);
   const outcome = await runtime.run(backwardRequest(runtime.weights, view, batch, options, states));

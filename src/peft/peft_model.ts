@@ -1,12 +1,13 @@
 import type { AdapterConfig } from "../adapters/method.js";
+import { expectArgument, expectName, type NamesOf, pickOptions, refuseUnknown } from "../arguments.js";
 import { PeftError } from "../errors.js";
 import type { Parameters } from "../graph/parameters.js";
 import { nodeFiles } from "../hub/files.js";
 import type { ResolveOptions } from "../hub/resolve.js";
-import { resolveFolder } from "../hub/resolve.js";
+import { resolveFolder, resolveNames } from "../hub/resolve.js";
 import { hubSettings } from "../hub/settings.js";
 import type { PushOptions } from "../hub/upload.js";
-import { pushFolder } from "../hub/upload.js";
+import { pushFolder, pushNames } from "../hub/upload.js";
 import type { ModelConfig, TaskType } from "../models/model.js";
 import type { Adapter } from "./adapter.js";
 import { parametersOf } from "./adapter.js";
@@ -21,20 +22,20 @@ import {
 import type { Attached, AttachOptions } from "./attach.js";
 import { attach } from "./attach.js";
 import { BaseChanges } from "./base_changes.js";
-import type { PreTrainedModel, StepResult, TrainOptions } from "./base_model.js";
+import { PreTrainedModel, type StepResult, type TrainOptions, trainNames } from "./base_model.js";
 import { checkBias, checkName, checkTask, checkTogether, checkTrainable } from "./checks.js";
-import type { Inputs } from "./feeds.js";
+import { type Inputs, rowsOf } from "./feeds.js";
 import type { GenerateInput, GenerateSettings } from "./generate.js";
-import { generateWith } from "./generate.js";
+import { checkPrompt, generateWith } from "./generate.js";
 import { checkHead } from "./head_size.js";
 import { checked } from "./merge.js";
 import type { WeightedOptions } from "./mix.js";
-import { mixtureOf } from "./mix.js";
+import { mixtureOf, weightedNames } from "./mix.js";
 import type { ForwardResult } from "./passes.js";
 import { backwardPass, forwardPass, lossPass } from "./passes.js";
 import type { View } from "./plan_run.js";
-import type { PassOptions } from "./requests.js";
-import { type SaveModelOptions, saveModel } from "./save_model.js";
+import { type PassOptions, passNames } from "./requests.js";
+import { type SaveModelOptions, saveModel, savedNames as wholeNames } from "./save_model.js";
 import { mixedView, viewOf } from "./views.js";
 
 export interface AdapterOptions {
@@ -56,6 +57,18 @@ export interface LoadAdapterOptions extends Omit<ResolveOptions, "files"> {
 export interface RowAdapters {
   readonly adapterNames?: readonly string[];
 }
+
+const { files: _, ...hubNames } = resolveNames;
+const adapterNames: NamesOf<AdapterOptions> = { seed: {}, tokenizer: {} };
+const loadNames: NamesOf<LoadAdapterOptions> = {
+  ...hubNames,
+  adapterName: {},
+  isTrainable: {},
+  strict: {},
+};
+const rowNames: NamesOf<PassOptions & RowAdapters> = { ...passNames, adapterNames: { also: ["adapters"] } };
+const mergeNames = { adapterNames: {}, safe: { python: "safe_merge" } };
+const savedNames = { selectedAdapters: { also: ["adapters"] } };
 
 /**
  * A base model with adapters on it: one or more active at a time, switched, disabled and mixed without another copy of the base.
@@ -86,6 +99,7 @@ export class PeftModel<T extends TaskType = TaskType> {
     nameOrFolder: string,
     options: LoadAdapterOptions = {},
   ): Promise<PeftModel<T>> {
+    expectBase("PeftModel.fromPretrained", base);
     const model = new PeftModel(base);
     const name = options.adapterName ?? "default";
     await model.loadAdapter(nameOrFolder, name, options);
@@ -110,6 +124,12 @@ export class PeftModel<T extends TaskType = TaskType> {
 
   /** Adds a new adapter; the first one becomes active. Throws "adapter-name", "adapter-targets", "adapter-config". */
   addAdapter(name: string, config: AdapterConfig, options: AdapterOptions = {}): void {
+    refuseUnknown("addAdapter", options, adapterNames);
+    expectArgument("addAdapter", config, {
+      is: typeof config?.peftType === "string",
+      wants: "a method's config",
+      fix: "make one: new LoraConfig({ r: 8 }).",
+    });
     const { tokenizer } = options;
     this.#add(name, config, {
       seed: options.seed ?? this.base.seed,
@@ -171,6 +191,7 @@ export class PeftModel<T extends TaskType = TaskType> {
     name: string,
     options: WeightedOptions = {},
   ): Promise<void> {
+    refuseUnknown("addWeightedAdapter", options, weightedNames);
     await this.ready();
     const { config, fill } = mixtureOf(
       names.map((n) => this.#adapter(n)),
@@ -188,7 +209,9 @@ export class PeftModel<T extends TaskType = TaskType> {
     name: string,
     options: LoadAdapterOptions = {},
   ): Promise<LoadedKeys> {
-    const folder = await resolveFolder(nameOrFolder, options);
+    expectName("loadAdapter", nameOrFolder);
+    refuseUnknown("loadAdapter", options, loadNames);
+    const folder = await resolveFolder(nameOrFolder, pickOptions(options, hubNames));
     const file = await readAdapterConfig(folder);
     for (const warning of file.warnings) this.#warn(warning);
     await checkHead(folder, this.base as unknown as PreTrainedModel);
@@ -327,21 +350,24 @@ export class PeftModel<T extends TaskType = TaskType> {
 
   /** Logits, and the loss where the batch has labels. Dropout is off. */
   async forward(batch: Inputs<T>, options: PassOptions & RowAdapters = {}): Promise<ForwardResult> {
+    refuseUnknown("forward", options, rowNames);
     await this.ready();
-    const view = this.#view(options.adapterNames, batch.inputIds.shape[0]);
+    const view = this.#view(options.adapterNames, rowsOf(batch));
     return forwardPass(this.base.runtime, view, batch as Inputs, options);
   }
 
   /** The loss alone, without dropout: no logits are held, however large the vocabulary. */
   async lossOf(batch: Inputs<T>, options: PassOptions & RowAdapters = {}): Promise<StepResult> {
+    refuseUnknown("lossOf", options, rowNames);
     await this.ready();
-    const view = this.#view(options.adapterNames, batch.inputIds.shape[0]);
+    const view = this.#view(options.adapterNames, rowsOf(batch));
     const { sum, count } = await lossPass(this.base.runtime, view, batch as Inputs, options);
     return { loss: sum / count, count };
   }
 
   /** Adds the gradient of the loss to `trainableParameters()`, until an optimizer's step takes it. */
   async forwardBackward(batch: Inputs<T>, options: TrainOptions = {}): Promise<StepResult> {
+    refuseUnknown("forwardBackward", options, trainNames);
     await this.ready();
     const adapters = this.#activeAdapters();
     for (const adapter of adapters) checkTrainable(adapter, this.#changes.merged);
@@ -356,6 +382,7 @@ export class PeftModel<T extends TaskType = TaskType> {
   async generate(input: GenerateInput, settings: GenerateSettings & RowAdapters = {}): Promise<number[][]> {
     await this.ready();
     const { adapterNames, ...options } = settings;
+    checkPrompt(input);
     const view = this.#view(adapterNames, input.inputIds.length);
     return generateWith(this.base, this.base.runtime, view, input, options);
   }
@@ -380,6 +407,7 @@ export class PeftModel<T extends TaskType = TaskType> {
 
   /** Merges the active adapters (or those named) into the base's weights; `safe` refuses NaN and leaves all as it was. */
   async mergeAdapter(options: { adapterNames?: readonly string[]; safe?: boolean } = {}): Promise<void> {
+    refuseUnknown("mergeAdapter", options, mergeNames);
     await this.ready();
     const named = (options.adapterNames ?? this.#active).map((n) => this.#adapter(n));
     const adapters = named.filter((a) => !this.#changes.isMerged(a));
@@ -398,6 +426,7 @@ export class PeftModel<T extends TaskType = TaskType> {
   async mergeAndUnload(
     options: { adapterNames?: readonly string[]; safe?: boolean } = {},
   ): Promise<PreTrainedModel<T>> {
+    refuseUnknown("mergeAndUnload", options, mergeNames);
     await this.ready();
     const changes = this.#changes;
     const named = (options.adapterNames ?? this.#active).map((n) => this.#adapter(n));
@@ -420,6 +449,7 @@ export class PeftModel<T extends TaskType = TaskType> {
     folder: string,
     options: SaveModelOptions & { adapterNames?: readonly string[]; safe?: boolean } = {},
   ): Promise<void> {
+    refuseUnknown("saveMerged", options, { ...mergeNames, ...wholeNames });
     await this.ready();
     if (this.#changes.merged.length > 0) await this.unmergeAdapter();
     const adapters = (options.adapterNames ?? this.#active).map((n) => this.#adapter(n));
@@ -440,6 +470,7 @@ export class PeftModel<T extends TaskType = TaskType> {
     folder: string,
     options: { selectedAdapters?: readonly string[] } = {},
   ): Promise<void> {
+    refuseUnknown("savePretrained", options, savedNames);
     await this.ready();
     const names = options.selectedAdapters ?? [...this.adapters.keys()];
     for (const adapter of names.map((name) => this.#adapter(name))) {
@@ -456,6 +487,7 @@ export class PeftModel<T extends TaskType = TaskType> {
     repo: string,
     options: PushOptions & { selectedAdapters?: readonly string[] } = {},
   ): Promise<{ url: string; commit: string }> {
+    refuseUnknown("pushToHub", options, { ...pushNames, ...savedNames });
     const { selectedAdapters, ...push } = options;
     const { cacheDir } = await hubSettings(push, nodeFiles);
     const folder = await nodeFiles.temporary(nodeFiles.join(cacheDir, "push"));
@@ -516,7 +548,21 @@ export function getPeftModel<T extends TaskType>(
   config: AdapterConfig,
   options: AdapterOptions & { adapterName?: string } = {},
 ): PeftModel<T> {
+  refuseUnknown("getPeftModel", options, { ...adapterNames, adapterName: {} });
+  expectBase("getPeftModel", base);
+  const { adapterName = "default", ...others } = options;
   const model = new PeftModel(base);
-  model.addAdapter(options.adapterName ?? "default", config, options);
+  model.addAdapter(adapterName, config, others);
   return model;
+}
+
+function expectBase(call: string, base: unknown): void {
+  expectArgument(call, base, {
+    is: base instanceof PreTrainedModel,
+    wants: "a base model",
+    fix:
+      base instanceof PeftModel
+        ? "it has adapters already: add one more with addAdapter() or loadAdapter()."
+        : "load one: await AutoModelForCausalLM.fromPretrained(name).",
+  });
 }

@@ -1,3 +1,4 @@
+import type { NamesOf } from "../arguments.js";
 import type { Floats, Ids } from "../data/batch.js";
 import type { HostTensor } from "../engine/messages.js";
 import { PeftError } from "../errors.js";
@@ -24,6 +25,8 @@ export interface BackwardOptions extends PassOptions {
   readonly seed: number;
   readonly step: number;
 }
+
+export const passNames: NamesOf<PassOptions> = { loss: {} };
 
 /** Virtual tokens of a view's prompt method. */
 export function virtualOf(view: View): { input: number; cache: number } {

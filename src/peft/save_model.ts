@@ -1,3 +1,4 @@
+import type { NamesOf } from "../arguments.js";
 import { PeftError } from "../errors.js";
 import { fromF32 } from "../hub/dtypes.js";
 import { nodeFiles } from "../hub/files.js";
@@ -25,6 +26,8 @@ export interface SaveModelOptions {
   /** Stops the writing; nothing of it stays. */
   readonly signal?: AbortSignal;
 }
+
+export const savedNames: NamesOf<SaveModelOptions> = { dtype: { also: ["torch_dtype"] }, signal: {} };
 
 type Changed = ReadonlyMap<string, () => Float32Array | Promise<Float32Array>>;
 

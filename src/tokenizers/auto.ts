@@ -1,11 +1,14 @@
+import { expectName, refuseUnknown } from "../arguments.js";
 import { nodeFiles } from "../hub/files.js";
 import type { ResolveOptions } from "../hub/resolve.js";
-import { resolveFolder } from "../hub/resolve.js";
+import { resolveFolder, resolveNames } from "../hub/resolve.js";
 import { tokenizerFileNames, tokenizerFromFiles } from "./files.js";
 import type { Tokenizer } from "./tokenizer.js";
 
 /** Where to look for a tokenizer; see resolveFolder. */
 export type TokenizerOptions = Omit<ResolveOptions, "files">;
+
+const { files: _, ...tokenizerNames } = resolveNames;
 
 /** Tokenizers by Hub id or folder. */
 export const AutoTokenizer: {
@@ -18,6 +21,8 @@ export const AutoTokenizer: {
    * it stands, where transformers 5 builds parts of it anew for some classes.
    */
   async fromPretrained(nameOrFolder, options = {}) {
+    expectName("AutoTokenizer.fromPretrained", nameOrFolder);
+    refuseUnknown("AutoTokenizer.fromPretrained", options, tokenizerNames);
     const folder = await resolveFolder(nameOrFolder, { ...options, files: tokenizerFileNames });
     return tokenizerFromFiles(async (name) => {
       const path = nodeFiles.join(folder, name);

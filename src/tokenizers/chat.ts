@@ -1,5 +1,7 @@
+import { type NamesOf, pickOptions } from "../arguments.js";
 import { PeftError } from "../errors.js";
 import type { EncodeOptions, Encoding } from "./encode.js";
+import { encodeNames } from "./encode.js";
 import type { ChatTemplate, Rendered } from "./template.js";
 import { compileTemplate } from "./template.js";
 
@@ -28,6 +30,19 @@ export type ChatOptions = Omit<EncodeOptions, "textPair" | "addSpecialTokens"> &
   variables?: { readonly [name: string]: unknown };
   /** The date for templates that print it. */
   now?: Date;
+};
+
+const { textPair: _pair, addSpecialTokens: _special, ...textNames } = encodeNames;
+export const chatNames: NamesOf<ChatOptions> = {
+  ...textNames,
+  tokenize: {},
+  addGenerationPrompt: {},
+  tools: {},
+  documents: {},
+  returnAssistantMask: { python: "return_assistant_tokens_mask" },
+  chatTemplate: {},
+  variables: { python: "chat_template_kwargs", also: ["enable_thinking"] },
+  now: {},
 };
 
 /** A rendered chat, with the spans of its text that the assistant writes, where they were asked for. */
@@ -166,7 +181,7 @@ export function encodeChat(
   const wantMask = options.returnAssistantMask ?? false;
   const wantOffsets = options.returnOffsets ?? false;
   const encoding = tokenizer(chat.text, {
-    ...options,
+    ...pickOptions(options, textNames),
     addSpecialTokens: false,
     returnOffsets: wantOffsets || wantMask,
   });

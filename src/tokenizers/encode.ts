@@ -1,3 +1,4 @@
+import type { NamesOf } from "../arguments.js";
 import { PeftError } from "../errors.js";
 import type { Pipeline } from "./pipeline.js";
 import type { Token } from "./post_processors.js";
@@ -20,6 +21,19 @@ export type EncodeOptions = {
   returnTokenTypeIds?: boolean;
   paddingSide?: Side;
   truncationSide?: Side;
+};
+
+export const encodeNames: NamesOf<EncodeOptions> = {
+  textPair: {},
+  padding: {},
+  truncation: {},
+  maxLength: {},
+  padToMultipleOf: {},
+  addSpecialTokens: {},
+  returnOffsets: { python: "return_offsets_mapping" },
+  returnTokenTypeIds: {},
+  paddingSide: {},
+  truncationSide: {},
 };
 
 /** Rows of tokens; one text gives one row. Rows have the same length only where padding was asked for. */

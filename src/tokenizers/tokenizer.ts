@@ -1,10 +1,11 @@
+import { expectArgument, type NamesOf, refuseUnknown } from "../arguments.js";
 import { PeftError } from "../errors.js";
 import type { AddedToken } from "./added_tokens.js";
 import type { ChatMessage, ChatOptions, ChatTemplates } from "./chat.js";
-import { applyTemplate, encodeChat } from "./chat.js";
+import { applyTemplate, chatNames, encodeChat } from "./chat.js";
 import { cleanUp } from "./decoders.js";
 import type { EncodeOptions, Encoding, Limit, Padding, Side } from "./encode.js";
-import { encodeRow, layRows } from "./encode.js";
+import { encodeNames, encodeRow, layRows } from "./encode.js";
 import type { Pipeline } from "./pipeline.js";
 import type { SpecialName, SpecialTokens } from "./special_tokens.js";
 import { specialNames } from "./special_tokens.js";
@@ -50,6 +51,8 @@ export type Tokenizer = SpecialProperties & {
 };
 
 export type DecodeOptions = { skipSpecialTokens?: boolean; cleanUpTokenizationSpaces?: boolean };
+const decodeNames: NamesOf<DecodeOptions> = { skipSpecialTokens: {}, cleanUpTokenizationSpaces: {} };
+
 /** An encoded chat; assistantMask is 1 on the tokens the assistant writes, if it was asked for. */
 export type ChatEncoding = Encoding & { assistantMask?: number[][] };
 
@@ -144,6 +147,7 @@ function textMembers(
   const { pipeline, cleanUpSpaces } = parts;
   const compile = templateCache();
   const decode = (ids: Iterable<number | bigint>, options: DecodeOptions = {}): string => {
+    refuseUnknown("decode", options, decodeNames);
     const text = pipeline.decode(Array.from(ids, Number), options.skipSpecialTokens ?? false);
     // Python leaves BPE alone, whatever is asked: there the spaces are the text's own.
     const clean = (options.cleanUpTokenizationSpaces ?? cleanUpSpaces) && pipeline.model.type !== "BPE";
@@ -158,6 +162,7 @@ function textMembers(
     batchDecode: (rows: Iterable<Iterable<number | bigint>>, options: DecodeOptions = {}) =>
       Array.from(rows, (ids) => decode(ids, options)),
     applyChatTemplate(this: Tokenizer, messages: readonly ChatMessage[], options: ChatOptions = {}) {
+      refuseUnknown("applyChatTemplate", options, chatNames);
       const variables = { ...parts.extraSpecial, ...namedTokens(this) };
       const chat = applyTemplate(parts.templates, messages, variables, options, compile);
       return options.tokenize === false ? chat.text : encodeChat(this, chat, options);
@@ -180,6 +185,13 @@ function encodeBatch(
   text: string | readonly string[],
   options: EncodeOptions,
 ): Encoding {
+  refuseUnknown("tokenizer()", options, encodeNames);
+  const texts = typeof text === "string" ? [text] : text;
+  expectArgument("tokenizer()", text, {
+    is: Array.isArray(texts) && texts.every((one) => typeof one === "string"),
+    wants: "a text or a list of texts",
+    fix: 'write tokenizer("Hello") or tokenizer(["Hello", "World"]); chats go through applyChatTemplate.',
+  });
   const limit = readLimit(self, options);
   const rows = pairUp(text, options.textPair).map(([first, second]) =>
     encodeRow(parts.pipeline, first, second, limit, options.addSpecialTokens ?? true),

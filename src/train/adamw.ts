@@ -1,5 +1,6 @@
+import { expectArgument, type NamesOf, refuseUnknown } from "../arguments.js";
 import { PeftError } from "../errors.js";
-import type { Parameter, Parameters } from "../graph/parameters.js";
+import { type Parameter, Parameters } from "../graph/parameters.js";
 import { restoreTensors } from "./restore.js";
 
 export interface AdamWOptions {
@@ -12,6 +13,15 @@ export interface AdamWOptions {
   /** Which parameters decay, by name; all without it. */
   decayOnly?: (name: string) => boolean;
 }
+
+const adamwNames: NamesOf<AdamWOptions> = {
+  lr: { also: ["learning_rate"] },
+  betas: { also: ["adam_beta1", "adam_beta2"] },
+  eps: { also: ["epsilon", "adam_epsilon"] },
+  weightDecay: {},
+  maxGradNorm: { also: ["max_norm", "grad_clip"] },
+  decayOnly: {},
+};
 
 export interface StepOptions {
   /**
@@ -72,6 +82,12 @@ export class AdamW {
 
   /** Throws `option` for values outside their range. */
   constructor(parameters: Parameters, options: AdamWOptions = {}) {
+    expectArgument("new AdamW", parameters, {
+      is: parameters instanceof Parameters,
+      wants: "parameters",
+      fix: "give a model's: new AdamW(model.trainableParameters(), { lr: 1e-3 }).",
+    });
+    refuseUnknown("new AdamW", options, adamwNames);
     const { lr = 1e-3, betas = [0.9, 0.999], eps = 1e-8, weightDecay = 0.01 } = options;
     const { maxGradNorm = Number.POSITIVE_INFINITY, decayOnly = () => true } = options;
     checkOptions({ lr, betas, eps, weightDecay, maxGradNorm });
@@ -93,7 +109,9 @@ export class AdamW {
    * One step on the gathered gradient, which is zeroed after it. Works in slices, so timers keep running.
    * Throws `training` where there is nothing to average or the gradient is not finite, before any change.
    */
-  async step({ reduce }: StepOptions = {}): Promise<StepResult> {
+  async step(options: StepOptions = {}): Promise<StepResult> {
+    refuseUnknown("step", options, { reduce: {} });
+    const { reduce } = options;
     if (this.#busy) throw overlapping();
     this.#busy = true;
     try {

@@ -1,16 +1,17 @@
+import { type NamesOf, pickOptions, refuseUnknown } from "../arguments.js";
 import type { Batch, TaskType } from "../data/batch.js";
 import { batchesOf, padTokenOf } from "../data/batches.js";
 import type { EncodeRowsOptions } from "../data/encode.js";
 import { encodeRows } from "../data/encode.js";
 import type { Row } from "../data/row.js";
-import { labelNames } from "../data/row.js";
+import { expectRows, labelNames } from "../data/row.js";
 import type { Sample } from "../data/sample.js";
 import type { GenerationConfig } from "../generate/config.js";
 import type { Loss } from "../peft/losses.js";
 import type { Tokenizer } from "../tokenizers/tokenizer.js";
 import { aborted, answerable, answersOf } from "./answers.js";
 import type { TrainableModel } from "./model.js";
-import { baseOf, maxPositionsOf } from "./model.js";
+import { baseOf, expectModel, maxPositionsOf } from "./model.js";
 import { readScores, type Scored, type ScoreKind, scoreKind, scoreMetrics, textMetrics } from "./scores.js";
 
 export interface EvaluateOptions
@@ -32,6 +33,25 @@ export interface EvaluateOptions
   /** Throws "aborted" at the next batch. */
   signal?: AbortSignal | undefined;
 }
+
+const encodeNames: NamesOf<Pick<EvaluateOptions, EncodeKey>> = {
+  tokenizer: { python: "processing_class" },
+  maxLength: { also: ["max_seq_length"] },
+  maxTargetLength: {},
+  labels: { also: ["label_names"] },
+  emptyLabels: {},
+  truncationSide: {},
+};
+type EncodeKey = "tokenizer" | "maxLength" | "maxTargetLength" | "labels" | "emptyLabels" | "truncationSide";
+
+const evaluateNames: NamesOf<EvaluateOptions> = {
+  ...encodeNames,
+  batchSize: { python: "per_device_eval_batch_size", also: ["batch"] },
+  loss: {},
+  generate: { python: "predict_with_generate" },
+  generation: { python: "generation_config" },
+  signal: {},
+};
 
 /** What the model says about a row, in words. */
 export interface Prediction {
@@ -62,6 +82,9 @@ export async function evaluate<T extends TaskType>(
   rows: readonly Row[],
   options: EvaluateOptions,
 ): Promise<Evaluation> {
+  refuseUnknown("evaluate", options, evaluateNames);
+  expectModel("evaluate", model);
+  expectRows("evaluate", rows);
   const plain = model as unknown as TrainableModel;
   const samples = encodeFor(plain, rows, options);
   return evaluateSamples(plain, rows, samples.samples, options);
@@ -71,14 +94,12 @@ export async function evaluate<T extends TaskType>(
 export function encodeFor(
   model: TrainableModel,
   rows: readonly Row[],
-  options: Pick<
-    EvaluateOptions,
-    "tokenizer" | "maxLength" | "maxTargetLength" | "labels" | "emptyLabels" | "truncationSide"
-  >,
+  options: Pick<EvaluateOptions, EncodeKey>,
 ): ReturnType<typeof encodeRows<TaskType>> {
   const { vocabSize, numLabels } = model.config;
   const { tokenizer, maxLength = Math.min(tokenizer.modelMaxLength, maxPositionsOf(model)) } = options;
-  return encodeRows(rows, { ...options, maxLength, task: model.taskType, vocabSize, numLabels });
+  const picked = pickOptions(options, encodeNames);
+  return encodeRows(rows, { ...picked, maxLength, task: model.taskType, vocabSize, numLabels });
 }
 
 export async function evaluateSamples(

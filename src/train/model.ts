@@ -1,10 +1,20 @@
+import { expectArgument } from "../arguments.js";
 import type { Batch, TaskType } from "../data/batch.js";
 import type { Parameter, Parameters } from "../graph/parameters.js";
-import type { PreTrainedModel } from "../peft/base_model.js";
+import { PreTrainedModel } from "../peft/base_model.js";
 import { PeftModel } from "../peft/peft_model.js";
 
 /** What can be trained: adapters on a frozen base, or all of a model. */
 export type TrainableModel<T extends TaskType = TaskType> = PeftModel<T> | PreTrainedModel<T>;
+
+/** Throws "option" where an argument is no model: a promise of one, a name. */
+export function expectModel(call: string, model: unknown): void {
+  expectArgument(call, model, {
+    is: model instanceof PeftModel || model instanceof PreTrainedModel,
+    wants: "a model",
+    fix: "load one: await AutoModelForCausalLM.fromPretrained(name), and getPeftModel(model, config) for an adapter.",
+  });
+}
 
 export function baseOf(model: TrainableModel): PreTrainedModel {
   return model instanceof PeftModel ? model.base : model;

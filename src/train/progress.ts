@@ -1,4 +1,5 @@
 import { SingleBar } from "cli-progress";
+import { refuseUnknown } from "../arguments.js";
 import { printable } from "../printable.js";
 import type { EndEvent, StartEvent, StepEvent, TrainEvent } from "./events.js";
 
@@ -24,12 +25,9 @@ export interface Progress {
 }
 
 /** Draws a run as one bar on a terminal, and as a line now and then elsewhere. */
-export function createProgress({
-  stream,
-  bar: hasBar = stream.isTTY === true,
-  clock = Date.now,
-  everySeconds = 10,
-}: ProgressOptions): Progress {
+export function createProgress(options: ProgressOptions): Progress {
+  refuseUnknown("createProgress", options, { stream: {}, bar: {}, clock: {}, everySeconds: {} });
+  const { stream, bar: hasBar = stream.isTTY === true, clock = Date.now, everySeconds = 10 } = options;
   const line = (text: string): void => void stream.write(`${printable(text)}\n`);
   return hasBar ? bar(stream, line) : lines(line, clock, everySeconds * 1000);
 }
