@@ -190,6 +190,17 @@ function dependencyFaults(sources, root) {
   return [...undeclared, ...counted];
 }
 
+/** Every package of the lock file is known by its content (SHA-512), and comes from whichever registry the user has. */
+function lockFaults(root) {
+  const path = join(root, "package-lock.json");
+  if (!existsSync(path)) return [];
+  const packages = Object.entries(JSON.parse(readFileSync(path, "utf8")).packages).filter(([name]) => name !== "");
+  return packages.flatMap(([name, { integrity, resolved }]) => [
+    ...(integrity?.startsWith("sha512-") ? [] : [`package-lock.json: ${name} has no sha512 integrity`]),
+    ...(resolved === undefined ? [] : [`package-lock.json: ${name} names a registry: ${resolved}`]),
+  ]);
+}
+
 function wordFaults(sources) {
   return sources.flatMap(({ path, code }) => [
     ...(VAGUE_NAME.test(posix.basename(path))
@@ -240,6 +251,7 @@ function main(root) {
     ...definitionFaults(sources.filter((s) => !s.path.startsWith("tests/") && !s.path.endsWith(".test.ts"))),
     ...nodeFaults(shipped),
     ...dependencyFaults(shipped, root),
+    ...lockFaults(root),
     ...wordFaults(sources),
     ...sources
       .filter((s) => s.lines > MOST_LINES)
