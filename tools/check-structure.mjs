@@ -194,7 +194,9 @@ function dependencyFaults(sources, root) {
 function lockFaults(root) {
   const path = join(root, "package-lock.json");
   if (!existsSync(path)) return [];
-  const packages = Object.entries(JSON.parse(readFileSync(path, "utf8")).packages).filter(([name]) => name !== "");
+  const packages = Object.entries(JSON.parse(readFileSync(path, "utf8")).packages).filter(
+    ([name]) => name !== "",
+  );
   return packages.flatMap(([name, { integrity, resolved }]) => [
     ...(integrity?.startsWith("sha512-") ? [] : [`package-lock.json: ${name} has no sha512 integrity`]),
     ...(resolved === undefined ? [] : [`package-lock.json: ${name} names a registry: ${resolved}`]),
