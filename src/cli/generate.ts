@@ -7,9 +7,10 @@ import {
   streamText,
   type Tokenizer,
 } from "../index.js";
+import { inFlags } from "./flags.js";
 import { generationGroup, generationSettings } from "./generation_options.js";
 import { adapterOption, engineGroup, modelGroup, type Opened, openModel } from "./model.js";
-import type { Settings, Verb } from "./options.js";
+import { optionsOf, type Settings, type Verb } from "./options.js";
 import { shippedModel } from "./shipped.js";
 import type { Terminal } from "./terminal.js";
 
@@ -67,7 +68,11 @@ async function run(given: Settings, terminal: Terminal): Promise<number> {
   if (prompts.length === 0 && !terminal.hearsPerson) throw noPrompt();
   const { base, adapted, tokenizer } = await openModel(settings, terminal);
   try {
-    const talk = { model: adapted ?? base, tokenizer, generation: settingsOf(settings, base, tokenizer) };
+    const talk = {
+      model: adapted ?? base,
+      tokenizer,
+      generation: settingsOf(settings, { base, tokenizer }, terminal),
+    };
     if (prompts.length === 0) await chat(talk, settings, terminal);
     else await answer(talk, prompts, settings, terminal);
     return 0;
@@ -90,7 +95,11 @@ async function readPrompts(settings: Settings, terminal: Terminal): Promise<read
 const lines = (text: string): string[] => text.split(/\r?\n/).filter((line) => line.trim() !== "");
 
 /** What is said, and the special tokens that the model's own files leave open. */
-function settingsOf(settings: Settings, base: Opened["base"], tokenizer: Tokenizer): GenerateSettings {
+function settingsOf(
+  settings: Settings,
+  { base, tokenizer }: Pick<Opened, "base" | "tokenizer">,
+  terminal: Terminal,
+): GenerateSettings {
   const { padTokenId, eosTokenId } = base.generationConfig;
   return {
     ...(padTokenId === undefined && tokenizer.padTokenId !== undefined
@@ -102,6 +111,7 @@ function settingsOf(settings: Settings, base: Opened["base"], tokenizer: Tokeniz
     ...generationSettings(settings),
     tokenizer,
     seed: settings.number("seed"),
+    warn: (message) => terminal.note(`warning: ${message.shown(inFlags(optionsOf(generate)))}`),
   };
 }
 

@@ -2,11 +2,14 @@ import {
   type LoadDatasetOptions,
   labelNames,
   loadDataset,
+  option,
   PeftError,
   type Row,
   split,
   type TaskType,
+  words,
 } from "../index.js";
+import { inFlags } from "./flags.js";
 import type { Option, OptionGroup, Settings } from "./options.js";
 import { readRunSettings } from "./output.js";
 import type { Terminal } from "./terminal.js";
@@ -82,8 +85,8 @@ export async function asTrained(settings: Settings, terminal: Terminal): Promise
   const run = await readRunSettings(adapter, terminal);
   const form = formKeys.filter((key) => run[key] !== undefined);
   if (form.length === 0) return settings;
-  const said = form.map((key) => `${key} ${JSON.stringify(run[key])}`).join(", ");
-  terminal.note(`Rows are read as in training: ${said}.`);
+  const said = form.map((key) => option(key, run[key]).shown(inFlags(rowOptions)));
+  terminal.note(`Rows are read as in training: ${said.join(" ")}.`);
   return settings.over(Object.fromEntries(form.map((key) => [key, run[key]])));
 }
 
@@ -123,7 +126,7 @@ export async function readTrainingRows(settings: Settings): Promise<TrainingRows
   if (part === undefined) return { train: all, validation, test };
   if (validation !== undefined)
     throw new PeftError("option", {
-      what: "validation and validationSplit are both given.",
+      what: words`${option("validation")} and ${option("validationSplit")} are both given.`,
       why: "the first names a file for validation, the second takes rows away from training.",
       fix: "leave one of them out.",
     });

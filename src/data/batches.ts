@@ -1,5 +1,6 @@
 import { expectArgument, type NamesOf, pickOptions, refuseUnknown } from "../arguments.js";
 import { PeftError } from "../errors.js";
+import { option, words } from "../words.js";
 import type { Batch, TaskType } from "./batch.js";
 import { type CollateOptions, collate } from "./collate.js";
 import { type EncodeReport, type EncodeRowsOptions, encodeRows, encodeRowsNames } from "./encode.js";
@@ -99,9 +100,9 @@ function checkCounts(options: Record<string, number>, least: number): void {
   for (const [name, value] of Object.entries(options)) {
     if (Number.isInteger(value) && value >= least) continue;
     throw new PeftError("option", {
-      what: `${name} is ${value}.`,
+      what: words`${option(name)} is ${value}.`,
       why: `it must be a whole number, ${least} or more.`,
-      fix: `give for example ${name}: ${name === "batchSize" ? 8 : least}.`,
+      fix: words`give for example ${option(name, name === "batchSize" ? 8 : least)}.`,
     });
   }
 }

@@ -1,3 +1,4 @@
+import { option, words } from "../words.js";
 import type { TaskType } from "./batch.js";
 import type { Outcome } from "./encoders/encoder.js";
 import { encoders } from "./encoders/index.js";
@@ -16,7 +17,7 @@ export function refuseKinds(rows: readonly Row[], task: TaskType): void {
     {
       what: (n) => `${count(n, "row")} of a kind that ${task} is not trained on`,
       why: `${task} takes ${accepts.join(", ")}.`,
-      fix: `load the file with taskType: "${task}", or name kind and columns.`,
+      fix: words`load the file with ${option("taskType", task)}, or say what its rows are: ${option("kind", accepts[0])}.`,
     },
   );
 }
@@ -30,7 +31,7 @@ export function refuseEmpty<T extends TaskType>(empty: readonly Outcome<T>[], ma
     {
       what: (n) => `${count(n, "row")} with nothing to learn`,
       why: "all their labels are masked or cut off, so they would add nothing but zeros, or NaN, to the loss.",
-      fix: 'raise maxLength, correct the rows, or drop them: emptyLabels: "drop".',
+      fix: words`raise ${option("maxLength")}, correct the rows, or drop them: ${option("emptyLabels", "drop")}.`,
     },
   );
 }
@@ -63,7 +64,7 @@ export function refuseClasses(samples: readonly Sample[], numLabels: number): vo
   refuse(faults, {
     what: (n) => `${count(n, "row")} with labels that the model does not have`,
     why: `its head has ${count(numLabels, "label")}.`,
-    fix: "load the model with as many labels as the data has, or give the list it was trained with: labels.",
+    fix: words`load the model with as many labels as the data has, or give the list it was trained with: ${option("labels")}.`,
   });
 }
 

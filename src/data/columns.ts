@@ -1,6 +1,8 @@
 import { PeftError } from "../errors.js";
 import { nearest } from "../nearest.js";
+import { option as namedOption, words } from "../words.js";
 import type { TaskType } from "./batch.js";
+import { columnHint } from "./hints.js";
 import { kinds } from "./kinds/index.js";
 import type { LoadDatasetOptions, SlotSource } from "./load_options.js";
 import type { RowKind } from "./row.js";
@@ -42,7 +44,7 @@ export function resolveColumns(table: Table, options: LoadDatasetOptions): Resol
       slots[slot] = fromColumn(column, optional);
     else if (!optional) lacking.push(slot);
   }
-  if (lacking.length > 0) throw missingSlots(kind, lacking, table);
+  if (lacking.length > 0) throw missingSlots(kind, lacking, table, options.columns);
   const label = slots["label"] ?? slots["tags"];
   return { kind, slots, labelColumn: label?.columns.length === 1 ? label.columns[0] : undefined };
 }
@@ -71,7 +73,7 @@ function chooseKind(
     );
   });
   const last = candidates.at(-1)!;
-  if (found === undefined && taskType === undefined) throw unknownKind(table);
+  if (found === undefined && taskType === undefined) throw unknownKind(table, columns);
   return found ?? last;
 }
 
@@ -112,7 +114,7 @@ function fromTemplate(option: string, source: string, table: Table): SlotSource 
     throw new PeftError("data", {
       what: `The ${option} ${JSON.stringify(source)} names no column.`,
       why: `it would be the same for every row; the columns are ${table.columns.join(", ")}.`,
-      fix: `write a column in braces: ${option}: "{${close ?? table.columns[0] ?? "column"}}".`,
+      fix: words`write a column in braces: ${namedOption(option, `{${close ?? table.columns[0] ?? "column"}}`)}.`,
     });
   }
   if (parts.length === 1) return fromColumn(only, undefined);
@@ -150,21 +152,29 @@ function missingColumns(missing: readonly string[], table: Table): PeftError {
   });
 }
 
-function missingSlots(kind: RowKind, lacking: readonly string[], table: Table): PeftError {
+function missingSlots(
+  kind: RowKind,
+  lacking: readonly string[],
+  table: Table,
+  named?: Readonly<Record<string, string>>,
+): PeftError {
   const usual = lacking.map((slot) => `${slot} (usually ${kinds[kind].slots[slot]!.names.join(", ")})`);
-  const given = lacking.map((slot) => `${slot}: "${table.columns[0]}"`).join(", ");
+  const given = Object.fromEntries(lacking.map((slot) => [slot, table.columns[0]]));
   return new PeftError("data", {
     what: `No column is known to be ${usual.join(" or ")}.`,
     why: `rows of kind "${kind}" need it, and the data set's columns are ${table.columns.join(", ")}.`,
-    fix: `say which columns they are: columns: { ${given} }${kind === "prompt" ? ", or give template and target" : ""}.`,
+    fix:
+      kind === "classify" || kind === "prompt"
+        ? columnHint(table, named)
+        : words`say which columns they are: ${namedOption("columns", given)}.`,
   });
 }
 
-function unknownKind(table: Table): PeftError {
+function unknownKind(table: Table, named: Readonly<Record<string, string>>): PeftError {
   return new PeftError("data", {
     what: "It cannot be told from the columns what is to be learnt.",
     why: `the data set's columns are ${table.columns.join(", ")}.`,
-    fix: `give template and target, as in template: "{${table.columns[0]}}", or kind and columns.`,
+    fix: columnHint(table, named),
   });
 }
 

@@ -80,7 +80,7 @@ describe("causal models", () => {
     expect(samples.map((sample) => sample.row)).toEqual([2]);
     expect(report).toMatchObject({ rows: 3, samples: 1, emptyLabels: 2 });
     expect(() => encodeRows(rows.slice(0, 1), { ...options, emptyLabels: "drop" })).toThrow(
-      "all of the 1 row were",
+      "each of the 1 row has an empty label or target, or one that lies beyond 6 tokens",
     );
   });
 });

@@ -1,5 +1,6 @@
 import { type NamesOf, refuseUnknown } from "../arguments.js";
 import { PeftError } from "../errors.js";
+import { option, words } from "../words.js";
 import type { TaskType } from "./batch.js";
 import { refuseClasses, refuseEmpty, refuseIds, refuseKinds } from "./checks.js";
 import type { EncodeContext, Outcome } from "./encoders/encoder.js";
@@ -70,7 +71,7 @@ export function encodeRows<T extends TaskType>(
   refuseUnknown("encodeRows", options, encodeRowsNames);
   expectRows("encodeRows", rows);
   const context = contextOf(options);
-  if (rows.length === 0) throw noSamples(options, 0);
+  if (rows.length === 0) throw noSamples(task, context.maxLength, 0);
   refuseKinds(rows, task);
   const faults: Fault[] = [];
   const outcomes: Outcome<T>[] = [];
@@ -89,7 +90,7 @@ export function encodeRows<T extends TaskType>(
   const samples = outcomes
     .filter(({ encoded }) => encoded.learnt !== 0)
     .map(({ row, at, encoded }) => ({ task, row, at, ...encoded.fields }) as unknown as Sample<T>);
-  if (samples.length === 0) throw noSamples(options, rows.length);
+  if (samples.length === 0) throw noSamples(task, context.maxLength, rows.length);
   refuseIds(samples, options.tokenizer, options.vocabSize ?? Infinity);
   refuseClasses(samples, options.numLabels ?? Infinity);
   return { samples, report: reportOf(outcomes, empty.length, samples, context.maxLength) };
@@ -114,22 +115,25 @@ function contextOf<T extends TaskType>(options: EncodeRowsOptions<T>): EncodeCon
   for (const [name, value] of Object.entries({ maxLength, maxTargetLength })) {
     if (value === Infinity || (Number.isInteger(value) && value > 0)) continue;
     throw new PeftError("option", {
-      what: `${name} is ${value}.`,
+      what: words`${option(name)} is ${value}.`,
       why: "it is a number of tokens.",
-      fix: `give a whole number above 0, or leave ${name} out.`,
+      fix: words`give a whole number above 0, or leave ${option(name)} out.`,
     });
   }
   return { tokenizer, maxLength, maxTargetLength, truncationSide, labels };
 }
 
-function noSamples<T extends TaskType>({ task }: EncodeRowsOptions<T>, rows: number): PeftError {
+function noSamples(task: TaskType, maxLength: number, rows: number): PeftError {
   return new PeftError("data", {
-    what: `There is no sample to train ${task} on.`,
+    what: `There is no sample for ${task}.`,
     why:
       rows === 0
         ? "no rows were given."
-        : `all of the ${count(rows, "row")} were dropped: nothing to learn in them.`,
-    fix: rows === 0 ? "give at least one row." : "raise maxLength or correct the targets.",
+        : `each of the ${count(rows, "row")} has an empty label or target, or one that lies beyond ${maxLength} tokens.`,
+    fix:
+      rows === 0
+        ? "give at least one row."
+        : words`give rows with a label or target${maxLength === Infinity ? "" : words`, or raise ${option("maxLength")}`}.`,
   });
 }
 

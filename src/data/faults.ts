@@ -1,4 +1,5 @@
 import { PeftError } from "../errors.js";
+import type { Words } from "../words.js";
 
 /** One thing that is wrong with the data, and where. */
 export interface Fault {
@@ -11,7 +12,7 @@ const shown = 10;
 /** Throws one error for all faults of a kind, the first ten of them in words; returns when there are none. */
 export function refuse(
   faults: readonly Fault[],
-  parts: { what: (count: number) => string; why: string; fix: string },
+  parts: { what: (count: number) => string; why: string | Words; fix: string | Words },
 ): void {
   if (faults.length === 0) return;
   const list = faults.slice(0, shown).map((fault) => `${fault.at}: ${fault.says}`);

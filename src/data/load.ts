@@ -1,6 +1,7 @@
 import { expectArgument, refuseUnknown } from "../arguments.js";
 import { PeftError } from "../errors.js";
 import { nodeFiles } from "../hub/files.js";
+import { option, words } from "../words.js";
 import { resolveColumns } from "./columns.js";
 import { count, type Fault, refuse } from "./faults.js";
 import { kinds } from "./kinds/index.js";
@@ -69,7 +70,7 @@ async function readTables(files: readonly string[], options: LoadDatasetOptions)
   const { limit, format, reader = nodeFiles, split } = options;
   if (limit !== undefined && !(Number.isInteger(limit) && limit > 0)) {
     throw new PeftError("option", {
-      what: `limit is ${limit}.`,
+      what: words`${option("limit")} is ${limit}.`,
       why: "it is the number of rows to read.",
       fix: "give a whole number above 0, or leave it out.",
     });

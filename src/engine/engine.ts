@@ -2,6 +2,7 @@ import { once } from "node:events";
 import * as os from "node:os";
 import type { Worker } from "node:worker_threads";
 import { PeftError } from "../errors.js";
+import { option, words } from "../words.js";
 import { type Gate, openGate, shut, waitUntilIdle } from "./gate.js";
 import type {
   EngineOptions,
@@ -182,8 +183,8 @@ export async function largestInt8Weight(): Promise<127 | 63> {
 export async function checkEngine({ threads = 1, device }: EngineSettings): Promise<void> {
   if (!Number.isInteger(threads) || threads < 1)
     throw new PeftError("option", {
-      what: `threads is ${threads}.`,
-      why: "threads is a whole number of at least 1.",
+      what: words`${option("threads")} is ${threads}.`,
+      why: "it is a whole number of at least 1.",
       fix: `leave it out for all of this machine (${os.availableParallelism()}), or give fewer.`,
     });
   if (device === undefined || device === "cpu") return;

@@ -44,7 +44,7 @@ function faultOf(error: unknown): Fault {
     code: "engine",
     what: `ONNX Runtime failed: ${error instanceof Error ? error.message : String(error)}`,
     why: "the session could not be made or run.",
-    fix: 'check the device (device: "cpu" works everywhere) and the memory that is free.',
+    fix: "check the device (cpu works everywhere) and the memory that is free.",
   };
 }
 

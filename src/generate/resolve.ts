@@ -1,4 +1,5 @@
-import { PeftError } from "../errors.js";
+import { type ErrorParts, PeftError } from "../errors.js";
+import { joined, option, type Words, words } from "../words.js";
 import {
   type Check,
   DEFAULT_NEW_TOKENS,
@@ -114,11 +115,7 @@ function dropUnset(config: GenerationConfig): Said {
 }
 
 /** One thing wrong with the settings, in the three parts of an error. */
-interface Fault {
-  what: string;
-  why: string;
-  fix: string;
-}
+type Fault = ErrorParts<string | Words>;
 
 /** Everything wrong with the settings on this model and prompt. */
 function settingFaults(config: GenerationConfig, context: GenerationContext): Fault[] {
@@ -137,8 +134,12 @@ function valueFaults(config: GenerationConfig): Fault[] {
     const why = check ? (check(value) ?? sampling?.(value)) : "is no setting of generation";
     if (!why) continue;
     const known = Object.keys(fieldFaults).join(", ");
-    const fix = check ? `change ${field} or leave it out.` : `use one of ${known}.`;
-    faults.push({ what: `${field}: ${JSON.stringify(value)}.`, why: `${field} ${why}.`, fix });
+    const name = option(field);
+    faults.push({
+      what: words`${option(field, value)}.`,
+      why: words`${name} ${why}.`,
+      fix: check ? words`change ${name} or leave it out.` : `use one of ${known}.`,
+    });
   }
   return faults;
 }
@@ -158,8 +159,10 @@ function tokenFaults(config: GenerationConfig, { vocabSize }: GenerationContext)
     const ids = ([config[field]].flat(2) as (number | null | undefined)[]).filter((id) => id != null);
     const beyond = ids.filter((id) => id >= vocabSize);
     if (beyond.length === 0) return [];
-    const what = `${field}: ${beyond.join(", ")}.`;
-    return [{ what, why: `the model has tokens 0 to ${vocabSize - 1}.`, fix: `correct ${field}.` }];
+    const what = words`${option(field, beyond)}.`;
+    return [
+      { what, why: `the model has tokens 0 to ${vocabSize - 1}.`, fix: words`correct ${option(field)}.` },
+    ];
   });
 }
 
@@ -170,13 +173,16 @@ function pairFaults(config: GenerationConfig, context: GenerationContext): Fault
   const returned = config.numReturnSequences ?? 1;
   if (returned > 1 && beams === 1 && config.doSample !== true) {
     const why = "greedy decoding has one answer.";
-    faults.push({ what: `numReturnSequences: ${returned}.`, why, fix: "set doSample: true or numBeams." });
-  } else if (beams > 1 && returned > beams) {
-    const why = `numBeams is ${beams}, so no more than ${beams} answers exist.`;
     faults.push({
-      what: `numReturnSequences: ${returned}.`,
+      what: words`${option("numReturnSequences", returned)}.`,
       why,
-      fix: `set numBeams to ${returned} or more.`,
+      fix: words`set ${option("doSample", true)} or ${option("numBeams")}.`,
+    });
+  } else if (beams > 1 && returned > beams) {
+    faults.push({
+      what: words`${option("numReturnSequences", returned)}.`,
+      why: words`${option("numBeams")} is ${beams}, so no more than ${beams} answers exist.`,
+      fix: words`set ${option("numBeams", returned)} or more.`,
     });
   }
   return [...faults, ...forcedFaults(config), ...lengthFaults(config, context)];
@@ -187,9 +193,12 @@ function forcedFaults(config: GenerationConfig): Fault[] {
   return (["forcedBosTokenId", "forcedEosTokenId"] as const).flatMap((field) => {
     const forced = list(config[field]);
     if (forced.length === 0 || !forced.every((id) => suppressed.has(id))) return [];
-    const why = "the same tokens are in suppressTokens, so nothing could follow.";
     return [
-      { what: `${field}: ${forced.join(", ")}.`, why, fix: `take them out of suppressTokens or ${field}.` },
+      {
+        what: words`${option(field, forced)}.`,
+        why: words`the same tokens are in ${option("suppressTokens")}, so nothing could follow.`,
+        fix: words`take them out of ${option("suppressTokens")} or ${option(field)}.`,
+      },
     ];
   });
 }
@@ -199,11 +208,33 @@ function lengthFaults(config: GenerationConfig, context: GenerationContext): Fau
   if (context.promptLength < longest) return [];
   const what = `The prompt is ${context.promptLength} tokens long and the whole may be ${longest}.`;
   const why = "nothing is left to generate.";
-  return [{ what, why, fix: "set maxNewTokens, a larger maxLength, or shorten the prompt." }];
+  return [
+    {
+      what,
+      why,
+      fix: words`set ${option("maxNewTokens")}, a larger ${option("maxLength")}, or shorten the prompt.`,
+    },
+  ];
+}
+
+/** What `options` say in vain: settings of sampling where nothing is sampled. */
+export function samplingInVain(options: GenerationConfig, { doSample }: GenerationConfig): Words | undefined {
+  if (doSample === true) return undefined;
+  const fields = (["temperature", "topK", "topP", "minP", "typicalP"] as const).filter((field) => {
+    const neutral = field === "minP" ? 0 : GENERATION_DEFAULTS[field];
+    return options[field] != null && options[field] !== neutral;
+  });
+  if (fields.length === 0) return undefined;
+  const names = joined(fields.map((field) => option(field, options[field])));
+  return words`${names} without ${option("doSample", true)}: the likeliest token is taken each time, whatever ${fields.length > 1 ? "they say" : "it says"}.`;
 }
 
 /** Raises all faults as one error. */
 function raiseFaults(faults: readonly Fault[]): never {
-  const join = (part: keyof Fault) => faults.map((fault) => fault[part]).join(" ");
+  const join = (part: keyof Fault): Words =>
+    joined(
+      faults.map((fault) => fault[part]),
+      " ",
+    );
   throw new PeftError("generation", { what: join("what"), why: join("why"), fix: join("fix") });
 }

@@ -1,4 +1,5 @@
 import { internal, PeftError } from "../errors.js";
+import { option, words } from "../words.js";
 import type { MemoryChoice, MemoryEstimate, TrainingMemory } from "./memory.js";
 import { sizeText } from "./memory_size.js";
 import type { Plan, PlanName } from "./plan_run.js";
@@ -65,8 +66,8 @@ function tooLarge(least: ChosenPlan, { budget, strict, plan }: PlanQuestion): Ch
   throw new PeftError("option", {
     what: `A step does not fit into ${sizeText(budget)}.`,
     why: `with the ${least.plan.name} plan it takes about ${sizeText(smallest)}, the smallest that can be had for this batch.`,
-    fix: `give at least ${sizeText(smallest)}, or take fewer or shorter rows to a batch${
-      plan === undefined || plan === "streamed" ? "" : ', or plan: "streamed"'
-    }, or weights of fewer bits (load: "int8", "nf4").`,
+    fix: words`give at least ${sizeText(smallest)}, or take fewer or shorter rows to a batch${
+      plan === undefined || plan === "streamed" ? "" : words`, or ${option("plan", "streamed")}`
+    }, or weights of fewer bits (${option("load", "int8")}, or nf4).`,
   });
 }

@@ -3,6 +3,7 @@ import type { Batch, TaskType as BatchTask, Floats, Ids } from "../data/batch.js
 import type { HostTensor } from "../engine/messages.js";
 import { PeftError } from "../errors.js";
 import { mix } from "../random.js";
+import { option, words } from "../words.js";
 import { problemOf } from "./losses.js";
 import type { Places } from "./packing.js";
 import { placesOf } from "./packing.js";
@@ -236,7 +237,7 @@ function allMasked(): PeftError {
   return new PeftError("batch", {
     what: "Every label of this batch is masked.",
     why: "there is nothing to learn: the targets were cut away or are empty.",
-    fix: "raise maxLength, or drop these rows.",
+    fix: words`raise ${option("maxLength")}, or drop these rows: ${option("emptyLabels", "drop")}.`,
   });
 }
 

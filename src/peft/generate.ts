@@ -3,9 +3,12 @@ import { PeftError } from "../errors.js";
 import type { GenerationConfig } from "../generate/config.js";
 import { decoderStartToken, mergeGeneration } from "../generate/config.js";
 import { generate } from "../generate/generate.js";
+import { samplingInVain } from "../generate/resolve.js";
 import type { TokenDecoder } from "../generate/stepper.js";
 import type { TokenStreamer } from "../generate/streamer.js";
 import type { ModelConfig, TaskType } from "../models/model.js";
+import { printable } from "../printable.js";
+import type { Words } from "../words.js";
 import type { View } from "./plan_run.js";
 import type { Runtime } from "./runtime.js";
 import { makeStepper } from "./stepper.js";
@@ -20,6 +23,8 @@ export interface GenerateSettings extends GenerationConfig {
   /** Gets tokens as they come (one row, no beams). */
   streamer?: TokenStreamer | undefined;
   signal?: AbortSignal | undefined;
+  /** Gets what is said in vain, such as a temperature without sampling. @default console.warn */
+  warn?: ((message: Words) => void) | undefined;
   /** For stop strings. */
   tokenizer?: TokenDecoder | undefined;
   /** Of sampling. */
@@ -42,10 +47,12 @@ export async function generateWith(
   input: GenerateInput,
   settings: GenerateSettings,
 ): Promise<number[][]> {
-  const { streamer, signal, tokenizer, seed, ...options } = settings;
+  const { streamer, signal, tokenizer, seed, warn = warnOnConsole, ...options } = settings;
   checkPrompt(input);
   checkInput(model, input);
   const config = mergeGeneration(options, model.generationConfig);
+  const inVain = samplingInVain(options, config);
+  if (inVain !== undefined) warn(inVain);
   const mask = input.attentionMask ?? input.inputIds.map((row) => row.map(() => 1));
   const { encoderDecoder } = model.config;
   const start = encoderDecoder ? [startToken(model, config)] : undefined;
@@ -66,6 +73,10 @@ export async function generateWith(
     },
   );
   return sequences.map((row) => [...row]);
+}
+
+function warnOnConsole(message: Words): void {
+  console.warn(printable(`${message}`));
 }
 
 function startToken({ config }: Generator, generation: GenerationConfig): number {

@@ -9,13 +9,17 @@ describe("parseBytes", () => {
     ["2GiB", 2 * 2 ** 30],
     ["3g", 3 * 2 ** 30],
     ["512k", 512 * 1024],
-    ["1048576", 1048576],
     [1048576, 1048576],
   ])("reads %s", (text, bytes) => expect(parseBytes(text)).toBe(bytes));
 
-  it.each(["", "lots", "-4GB", "0", "0GB", "4 apples", "4GBs", Number.NaN])("refuses %s", (text) =>
-    expect(() => parseBytes(text)).toThrow(/\[option\].*no size of memory/),
+  it.each(["", "lots", "-4GB", "0", "0GB", "4", "1048576", "4 apples", "4GBs", Number.NaN])(
+    "refuses %s",
+    (text) => expect(() => parseBytes(text)).toThrow(/\[option\].*no size of memory/),
   );
+
+  it("says the unit that is likely meant", () => {
+    expect(() => parseBytes("4")).toThrow(/fix: write it with its unit: maxMemory: "4GB"/);
+  });
 });
 
 describe("sizeText", () => {

@@ -9,6 +9,7 @@ import { hubSettings } from "../hub/settings.js";
 import type { PushOptions } from "../hub/upload.js";
 import { pushFolder, pushNames } from "../hub/upload.js";
 import type { ModelConfig, TaskType } from "../models/model.js";
+import { printable } from "../printable.js";
 import type { Adapter } from "./adapter.js";
 import { parametersOf } from "./adapter.js";
 import {
@@ -87,7 +88,10 @@ export class PeftModel<T extends TaskType = TaskType> {
   /** Parameters of several adapters that train together, by their ids. */
   readonly #together: Map<string, Parameters> = new Map();
 
-  constructor(base: PreTrainedModel<T>, warn: (message: string) => void = console.warn) {
+  constructor(
+    base: PreTrainedModel<T>,
+    warn: (message: string) => void = (message) => console.warn(printable(message)),
+  ) {
     this.base = base;
     this.#warn = warn;
     this.#changes = new BaseChanges(base.runtime);

@@ -5,6 +5,7 @@ import type { Sample } from "../data/sample.js";
 import { PeftError } from "../errors.js";
 import type { GenerationConfig } from "../generate/config.js";
 import type { Tokenizer } from "../tokenizers/tokenizer.js";
+import type { Words } from "../words.js";
 import type { TrainableModel } from "./model.js";
 import { baseOf, maxPositionsOf } from "./model.js";
 
@@ -14,6 +15,8 @@ export interface AnswerOptions {
   /** Greedy without it. */
   readonly generation?: GenerationConfig | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Gets what `generation` says in vain. @default console.warn */
+  readonly warn?: ((message: Words) => void) | undefined;
 }
 
 /** What a model answers to a sample's prompt, and what the sample teaches. */
@@ -69,7 +72,9 @@ export async function answersOf(
   const answers: Answer[] = [];
   for (let i = 0; i < sorted.length; i += options.batchSize) {
     if (options.signal?.aborted) throw aborted();
-    answers.push(...(await answerBatch(model, sorted.slice(i, i + options.batchSize), settings, options)));
+    const questions = sorted.slice(i, i + options.batchSize);
+    const warn = i === 0 ? options.warn : (): void => {};
+    answers.push(...(await answerBatch(model, questions, settings, { ...options, warn })));
   }
   const place = new Map(questions.map(({ row }, i) => [row, i]));
   return answers.sort((a, b) => place.get(a.row)! - place.get(b.row)!);
@@ -79,7 +84,7 @@ async function answerBatch(
   model: TrainableModel,
   questions: readonly Question[],
   settings: GenerationConfig,
-  { tokenizer, signal }: AnswerOptions,
+  { tokenizer, signal, warn }: AnswerOptions,
 ): Promise<Answer[]> {
   const width = Math.max(...questions.map(({ ids }) => ids.length));
   const isDecoder = !model.config.encoderDecoder;
@@ -96,7 +101,7 @@ async function answerBatch(
       ),
     ),
   };
-  const rows = await model.generate(prompt, { ...settings, tokenizer, signal });
+  const rows = await model.generate(prompt, { ...settings, tokenizer, signal, warn });
   const each = rows.length / questions.length; // of several returned sequences the first, the best, counts
   const text = (ids: readonly number[]): string => tokenizer.decode(ids, { skipSpecialTokens: true }).trim();
   return questions.map(({ row, ids, expected }, i) => ({

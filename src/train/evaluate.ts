@@ -9,6 +9,7 @@ import type { Sample } from "../data/sample.js";
 import type { GenerationConfig } from "../generate/config.js";
 import type { Loss } from "../peft/losses.js";
 import type { Tokenizer } from "../tokenizers/tokenizer.js";
+import type { Words } from "../words.js";
 import { aborted, answerable, answersOf } from "./answers.js";
 import type { TrainableModel } from "./model.js";
 import { baseOf, expectModel, maxPositionsOf } from "./model.js";
@@ -32,6 +33,8 @@ export interface EvaluateOptions
   generation?: GenerationConfig | undefined;
   /** Throws "aborted" at the next batch. */
   signal?: AbortSignal | undefined;
+  /** Gets what `generation` says in vain, such as a temperature without sampling. @default console.warn */
+  warn?: ((message: Words) => void) | undefined;
 }
 
 const encodeNames: NamesOf<Pick<EvaluateOptions, EncodeKey>> = {
@@ -51,6 +54,7 @@ const evaluateNames: NamesOf<EvaluateOptions> = {
   generate: { python: "predict_with_generate" },
   generation: { python: "generation_config" },
   signal: {},
+  warn: {},
 };
 
 /** What the model says about a row, in words. */

@@ -118,7 +118,7 @@ describe("a run and what comes after it", () => {
       "--json",
     ]);
     expect(code).toBe(0);
-    expect(err).toContain('Rows are read as in training: template "{message} Label :", target "{label}".');
+    expect(err).toContain("Rows are read as in training: --template '{message} Label :' --target '{label}'.");
     expect(JSON.parse(out).rows).toBe(12);
   });
 

@@ -1,5 +1,6 @@
 import { PeftError } from "../../errors.js";
 import { nearest } from "../../nearest.js";
+import { option, words } from "../../words.js";
 import { readCsv } from "./csv.js";
 import { readJson } from "./json.js";
 import { readJsonl } from "./jsonl.js";
@@ -26,8 +27,6 @@ export function readerOf(file: string, format?: DataFormat): TableReader {
   throw new PeftError("data", {
     what: format === undefined ? `${file} is of no known form.` : `Unknown format "${format}".`,
     why: `${extension === "" ? "it has no extension" : `its extension is ${extension}`}; known are ${known.join(", ")}.`,
-    fix: close
-      ? `rename it to ${close}, or say its form: format: "jsonl".`
-      : 'say its form: format: "jsonl".',
+    fix: words`${close ? `rename it to ${close}, or ` : ""}say its form: ${option("format", "jsonl")}.`,
   });
 }

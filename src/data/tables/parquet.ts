@@ -1,5 +1,6 @@
 import type { AsyncBuffer, FileMetaData } from "hyparquet";
 import { PeftError } from "../../errors.js";
+import { option, words } from "../../words.js";
 import type { Reader } from "../types.js";
 import { isRecord, type Table, type TableOptions } from "./table.js";
 
@@ -22,7 +23,7 @@ export async function readParquet(file: string, { reader, limit }: TableOptions)
     throw new PeftError("data", {
       what: `${file} cannot be read as Parquet (${(cause as Error).message}).`,
       why: "it is damaged, or something else under that name.",
-      fix: 'write it again, or name its form: format: "jsonl".',
+      fix: words`write it again, or say its form: ${option("format", "jsonl")}.`,
       cause,
     });
   }
