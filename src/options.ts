@@ -53,6 +53,7 @@ export type OptionKind =
   | "whole"
   | "flag"
   | "names"
+  | "nameOrNames"
   | "targets"
   | "numbers"
   | "ids"
@@ -69,6 +70,13 @@ const kinds: { readonly [K in OptionKind]: Kind } = {
   whole: { type: "number", form: "N", words: "a whole number", is: isWhole, read: asNumber },
   flag: { type: "boolean", form: "", words: "true or false", is: isFlag, read: asFlag },
   names: { type: "readonly string[]", form: "NAME,NAME", words: "a list of names", is: isNames, read: words },
+  nameOrNames: {
+    type: "string | readonly string[]",
+    form: "NAME,NAME",
+    words: "a name or a list of names",
+    is: (x) => isText(x) || isNames(x),
+    read: words,
+  },
   /** Which layers. What holds a sign of a regular expression is one. */
   targets: {
     type: "string | readonly string[]",

@@ -1,117 +1,110 @@
 import type { Graph } from "../graph/graph.js";
 import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
-import { OptionReader } from "./checks.js";
+import { configClass } from "./config.js";
+import type { AdaLoraValues } from "./config_types.js";
 import { upright } from "./delta.js";
 import { perRow } from "./gate.js";
-import type { LayerOptions } from "./layer_config.js";
-import { LayerConfig } from "./layer_config.js";
-import type { Bias } from "./lora_config.js";
-import { loraFields, unsupportedLora } from "./lora_config.js";
-import type { Adapted, AdapterConfig, Initial, Json, Merging, Method, SiteMethod } from "./method.js";
+import { ignoredLora, unbuiltLora } from "./lora_config.js";
+import type {
+  Adapted,
+  ConfigClass,
+  Initial,
+  Merging,
+  Method,
+  MethodTable,
+  OptionsOf,
+  SayFault,
+  SiteMethod,
+} from "./method.js";
 import { RankAllocator } from "./rank_allocator.js";
+import {
+  bias,
+  blocks,
+  dropout,
+  fanInFanOut,
+  saving,
+  startsWithoutEffect,
+  targets,
+} from "./shared_options.js";
 
-/** Options of AdaLoRA. */
-export interface AdaLoraOptions extends LayerOptions {
-  /** Steps of the whole training. Left out: the Trainer says how many it takes. */
-  totalStep?: number | undefined;
-  /** The rank at the start. Default 12. */
-  initR?: number | undefined;
-  /** The mean rank at the end. Default 8. */
-  targetR?: number | undefined;
-  /** Steps at the start in which ranks stay. Default 0. */
-  tinit?: number | undefined;
-  /** Steps at the end in which ranks stay. Default 0. */
-  tfinal?: number | undefined;
-  /** Steps between changes of ranks. Default 1. */
-  deltaT?: number | undefined;
-  /** Smoothing of importance. Default 0.85. */
-  beta1?: number | undefined;
-  /** Smoothing of its change. Default 0.85. */
-  beta2?: number | undefined;
-  /** Weight of what keeps A and B orthogonal in the loss. Default 0.5. */
-  orthRegWeight?: number | undefined;
-  /** Not used: Python's LoRA has it. */
-  r?: number | undefined;
-  /** Scale of the update: alpha / initR. Default 8. */
-  loraAlpha?: number | undefined;
-  /** Rate of dropout on the adapter's input in training. Default 0. */
-  loraDropout?: number | undefined;
-  /** Python's word for weights stored [in, out]; here it is known from the model, and only recorded. */
-  fanInFanOut?: boolean | undefined;
-  /** Biases of the base that train too. Default "none". */
-  bias?: Bias | undefined;
-  /** Start without effect (default), or at random. */
-  initLoraWeights?: boolean | undefined;
-  /** Which singular values stayed, as a finished training says: layer's path and ".lora_E" -> one flag each. */
-  rankPattern?: Readonly<Record<string, readonly boolean[]>> | undefined;
-}
-
-const fields: Readonly<Record<string, Json>> = {
-  ...loraFields,
-  peft_type: "ADALORA",
-  target_r: 8,
-  init_r: 12,
-  tinit: 0,
-  tfinal: 0,
-  deltaT: 1,
-  beta1: 0.85,
-  beta2: 0.85,
-  orth_reg_weight: 0.5,
-  total_step: null,
-  rank_pattern: null,
+const options: MethodTable = {
+  ...saving,
+  ...targets,
+  ...blocks,
+  totalStep: {
+    kind: "whole",
+    min: 1,
+    unit: "steps",
+    otherwise: "as many as the Trainer takes",
+    means: "length of the whole training",
+  },
+  initR: { kind: "whole", min: 1, byDefault: 12, also: ["r", "rank"], means: "the rank at the start" },
+  targetR: { kind: "whole", min: 1, byDefault: 8, means: "the mean rank at the end" },
+  tinit: {
+    kind: "whole",
+    min: 0,
+    byDefault: 0,
+    unit: "steps",
+    means: "steps at the start in which ranks stay",
+  },
+  tfinal: {
+    kind: "whole",
+    min: 0,
+    byDefault: 0,
+    unit: "steps",
+    means: "steps at the end in which ranks stay",
+  },
+  deltaT: {
+    kind: "whole",
+    min: 1,
+    byDefault: 1,
+    unit: "steps",
+    python: "deltaT",
+    means: "steps between changes of ranks",
+  },
+  beta1: { kind: "number", min: 0, max: 1, byDefault: 0.85, means: "smoothing of importance" },
+  beta2: { kind: "number", min: 0, max: 1, byDefault: 0.85, means: "smoothing of importance's change" },
+  orthRegWeight: {
+    kind: "number",
+    min: 0,
+    byDefault: 0.5,
+    means: "weight in the loss of what keeps A and B orthogonal",
+  },
+  loraAlpha: { kind: "number", byDefault: 8, also: ["alpha"], means: "scale of the update: alpha / initR" },
+  loraDropout: dropout,
+  fanInFanOut,
+  bias: bias("lora_only"),
+  initLoraWeights: startsWithoutEffect,
+  rankPattern: {
+    kind: "flagsByName",
+    otherwise: "none",
+    means: "which singular values stayed, by a layer's path and .lora_E, as a finished training says",
+  },
 };
 
+export type AdaLoraOptions = OptionsOf<AdaLoraValues>;
+export type AdaLoraConfig = AdaLoraValues;
 /** Config of AdaLoRA (arXiv 2303.10512). Throws "adapter-config". Reference: peft/tuners/adalora/config.py */
-export class AdaLoraConfig extends LayerConfig implements AdapterConfig {
-  readonly peftType = "ADALORA";
-  readonly totalStep: number | undefined;
-  readonly initR: number;
-  readonly targetR: number;
-  readonly tinit: number;
-  readonly tfinal: number;
-  readonly deltaT: number;
-  readonly beta1: number;
-  readonly beta2: number;
-  readonly orthRegWeight: number;
-  readonly loraAlpha: number;
-  readonly loraDropout: number;
-  readonly fanInFanOut: boolean;
-  readonly bias: Bias;
-  readonly initLoraWeights: boolean;
-  readonly rankPattern: Readonly<Record<string, readonly boolean[]>> | undefined;
+export const AdaLoraConfig: ConfigClass<AdaLoraValues> = configClass("ADALORA", "AdaLoraConfig", {
+  options,
+  unbuilt: {
+    ...unbuiltLora,
+    use_dora: false,
+    loftq_config: {},
+    lora_bias: false,
+    trainable_token_indices: null,
+  },
+  ignored: { ...ignoredLora, r: 8, use_rslora: false, alpha_pattern: {} },
+  check: checkSchedule,
+});
 
-  constructor(options: AdaLoraOptions = {}) {
-    const read = new OptionReader("AdaLoraConfig", options, fields);
-    super(read);
-    this.totalStep = read.integer("totalStep", { min: 1 });
-    this.initR = read.integer("initR", { min: 1 }) ?? 12;
-    this.targetR = read.integer("targetR", { min: 1 }) ?? 8;
-    this.tinit = read.integer("tinit", { min: 0 }) ?? 0;
-    this.tfinal = read.integer("tfinal", { min: 0 }) ?? 0;
-    this.deltaT = read.integer("deltaT", { min: 1 }) ?? 1;
-    this.beta1 = read.number("beta1", { min: 0, max: 1 }) ?? 0.85;
-    this.beta2 = read.number("beta2", { min: 0, max: 1 }) ?? 0.85;
-    this.orthRegWeight = read.number("orthRegWeight", { min: 0 }) ?? 0.5;
-    this.loraAlpha = read.number("loraAlpha") ?? 8;
-    this.loraDropout = read.rate("loraDropout");
-    this.fanInFanOut = read.flag("fanInFanOut", false);
-    this.bias = read.oneOf("bias", ["none", "all", "lora_only"], "none");
-    this.initLoraWeights = read.flag("initLoraWeights", true);
-    this.rankPattern = read.object("rankPattern") as AdaLoraConfig["rankPattern"];
-    read.integer("r");
-    read.unsupported([...unsupportedLora, "useDora", "loftqConfig", "loraBias", "trainableTokenIndices"]);
-    checkSchedule(read, this);
-    read.done();
-  }
-}
-
-function checkSchedule(read: OptionReader, { totalStep, tinit, tfinal }: AdaLoraConfig): void {
+function checkSchedule({ totalStep, tinit, tfinal }: AdaLoraConfig, fault: SayFault): void {
   if (totalStep !== undefined && tinit >= totalStep - tfinal)
-    read.fault(
+    fault(
       `tinit is ${tinit}, tfinal ${tfinal} and totalStep ${totalStep}.`,
       "no step is left in which ranks change.",
-      { fix: "less of tinit and tfinal, or more steps." },
+      "less of tinit and tfinal, or more steps.",
     );
 }
 
@@ -176,11 +169,8 @@ function penalty(
 
 /** LoRA whose ranks are taken away where they matter least. arXiv 2303.10512. Reference: peft/tuners/adalora/layer.py */
 export const adalora: Method<AdaLoraConfig> = {
-  peftType: "ADALORA",
   name: "adalora",
-  fields,
-  floats: ["lora_dropout"],
-  create: (options) => new AdaLoraConfig(options as AdaLoraOptions),
+  config: AdaLoraConfig,
   layers: {
     select: (c) => c,
     defaults: (roles) => roles.targets,

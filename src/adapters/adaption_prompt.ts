@@ -1,47 +1,47 @@
 import { PeftError } from "../errors.js";
 import { mulDims } from "../graph/dims.js";
 import type { Tensor } from "../graph/ops.js";
-import { OptionReader } from "./checks.js";
+import { configClass } from "./config.js";
+import type { AdaptionPromptValues } from "./config_types.js";
 import { perRow } from "./gate.js";
 import { ZERO } from "./initial.js";
-import type { AdapterConfig, AttentionAdapted, Json, Method } from "./method.js";
-import type { CommonOptions } from "./shared_options.js";
-import { CommonConfig, commonFields } from "./shared_options.js";
+import type { AttentionAdapted, ConfigClass, Method, MethodTable, OptionsOf } from "./method.js";
+import { common } from "./shared_options.js";
 
-/** Options of adaption prompts. */
-export interface AdaptionPromptOptions extends Omit<CommonOptions, "modulesToSave"> {
-  /** Rows of a prompt. Must be given. */
-  adapterLen?: number | undefined;
-  /** How many layers have one, from the top. Must be given. */
-  adapterLayers?: number | undefined;
-  /** Name of the attention modules. Default: the model's. */
-  targetModules?: string | undefined;
-}
-
-const { modules_to_save: _, ...common } = commonFields("ADAPTION_PROMPT");
-const fields: Readonly<Record<string, Json>> = {
+const options: MethodTable = {
   ...common,
-  target_modules: null,
-  adapter_len: null,
-  adapter_layers: null,
+  targetModules: {
+    kind: "text",
+    form: "NAME",
+    otherwise: "the model's",
+    means: "name of the attention modules",
+  },
+  adapterLen: {
+    kind: "whole",
+    min: 1,
+    unit: "rows",
+    otherwise: "must be given",
+    means: "rows of a prompt; the paper has 10",
+  },
+  adapterLayers: {
+    kind: "whole",
+    min: 1,
+    unit: "layers",
+    otherwise: "must be given",
+    means: "how many layers have a prompt, from the top; the paper has 30",
+  },
 };
 
+export type AdaptionPromptOptions = OptionsOf<AdaptionPromptValues>;
+export type AdaptionPromptConfig = AdaptionPromptValues;
 /** Config of adaption prompts (arXiv 2303.16199). Throws "adapter-config". Reference: peft/tuners/adaption_prompt/config.py */
-export class AdaptionPromptConfig extends CommonConfig implements AdapterConfig {
-  readonly peftType = "ADAPTION_PROMPT";
-  readonly adapterLen: number | undefined;
-  readonly adapterLayers: number | undefined;
-  readonly targetModules: string | undefined;
-
-  constructor(options: AdaptionPromptOptions = {}) {
-    const read = new OptionReader("AdaptionPromptConfig", options, fields);
-    super(read);
-    this.adapterLen = read.integer("adapterLen", { min: 1 });
-    this.adapterLayers = read.integer("adapterLayers", { min: 1 });
-    this.targetModules = read.text("targetModules");
-    read.done();
-  }
-}
+export const AdaptionPromptConfig: ConfigClass<AdaptionPromptValues> = configClass(
+  "ADAPTION_PROMPT",
+  "AdaptionPromptConfig",
+  {
+    options,
+  },
+);
 
 function given(value: number | undefined, option: string, why: string): number {
   if (value !== undefined) return value;
@@ -71,11 +71,8 @@ function forward({ g, q, project, p, gate }: AttentionAdapted): Tensor {
 
 /** Prompts of their own for upper layers' attention, with gates that start at zero. arXiv 2303.16199. Reference: peft/tuners/adaption_prompt */
 export const adaptionPrompt: Method<AdaptionPromptConfig> = {
-  peftType: "ADAPTION_PROMPT",
   name: "adaption-prompt",
-  fields,
-  floats: [],
-  create: (options) => new AdaptionPromptConfig(options as AdaptionPromptOptions),
+  config: AdaptionPromptConfig,
   attention: {
     module: (c) => c.targetModules,
     layers: (c) => given(c.adapterLayers, "adapterLayers", "layers"),

@@ -30,7 +30,7 @@ function outputs(
     transposed = false,
   }: { set?: (key: string, shape: number[]) => Value; inDim?: number; transposed?: boolean },
 ): { x: Value; y: Value; merged: Value } {
-  const { create, layers } = method as Method;
+  const { config: { create }, layers } = method as Method;
   const config: AdapterConfig = create({ targetModules: ["layer"], ...options });
   const g = new Graph();
   const outDim = 8;
@@ -102,7 +102,7 @@ describe("Cayley's map", () => {
 
 describe.each([
   ["odd HRA", hra, { r: 3 }],
-  ["HRA with Gram and Schmidt", hra, { r: 4, apply_GS: true }],
+  ["HRA with Gram and Schmidt", hra, { r: 4, applyGS: true }],
   ["RoAd's second variant", road, { groupSize: 4, variant: "road_2" }],
   ["RoAd's fourth variant", road, { groupSize: 4, variant: "road_4" }],
   ["exact OFT", oft, { oftBlockSize: 4, useCayleyNeumann: false }],
@@ -141,7 +141,7 @@ it("mixes with each factor of BOFT blocks twice as far apart", () => {
     const options = { boftBlockSize: 2, boftNButterflyFactor: 3 };
     const g = new Graph();
     const site = at(8);
-    const c = boft.create(options);
+    const c = boft.config.create(options);
     const shapes = boft.layers!.linear!.parameters(c, site);
     const feeds = Object.fromEntries(shapes.map(({ key, shape }) => [key, set(key, [...shape])]));
     const identity = g.constant(
@@ -162,7 +162,7 @@ it("mixes with each factor of BOFT blocks twice as far apart", () => {
 
 describe("sizes", () => {
   const shape = (method: unknown, options: Record<string, unknown>, site: LinearSite): readonly number[] => {
-    const { create, layers } = method as Method;
+    const { config: { create }, layers } = method as Method;
     return layers!.linear!.parameters(create(options), site)[0]!.shape;
   };
 
@@ -208,7 +208,7 @@ it("starts HRA in pairs of reflections where r is even", () => {
   const start = (options: Record<string, unknown>): Float32Array | undefined => {
     let n = 0;
     const random = (): number => (n = (n * 1664525 + 1013904223) >>> 0);
-    const [{ shape, initial }] = hra.layers!.linear!.parameters(hra.create(options), site) as [ParameterSpec];
+    const [{ shape, initial }] = hra.layers!.linear!.parameters(hra.config.create(options), site) as [ParameterSpec];
     const u = new Float32Array(shape[0]! * shape[1]!);
     if (initial.kind !== "made") return undefined;
     initial.make(u, random);

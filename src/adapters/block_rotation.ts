@@ -1,6 +1,6 @@
 import type { Graph } from "../graph/graph.js";
 import type { Tensor } from "../graph/ops.js";
-import type { OptionReader } from "./checks.js";
+import type { SayFault } from "./method.js";
 
 /**
  * Block-diagonal matrices, as OFT and BOFT have them: D [blocks, size, size], what a rotation adds to the
@@ -56,20 +56,15 @@ function inverse(g: Graph, a: Tensor): Tensor {
 }
 
 /** A block's size or the number of blocks: one of the two is given, the other is 0. */
-export function readBlocks(
-  read: OptionReader,
-  size: { key: string; byDefault: number },
-  count: { key: string },
-): { size: number; count: number } {
-  const found = {
-    size: read.integer(size.key, { min: 0 }) ?? size.byDefault,
-    count: read.integer(count.key, { min: 0 }) ?? 0,
-  };
-  if ((found.size === 0) === (found.count === 0))
-    read.fault(
-      `${size.key} is ${found.size} and ${count.key} is ${found.count}.`,
-      "their product is a layer's width: one is given, and the other, which follows from it, is 0.",
-      { fix: `${size.key}: ${found.size || size.byDefault}, ${count.key}: 0.` },
-    );
-  return found;
+export function checkOneGiven<K extends string>(
+  c: Readonly<Record<K, number>>,
+  { size, count, usual }: { readonly size: K; readonly count: K; readonly usual: number },
+  fault: SayFault,
+): void {
+  if ((c[size] === 0) !== (c[count] === 0)) return;
+  fault(
+    `${size} is ${c[size]} and ${count} is ${c[count]}.`,
+    "their product is a layer's width: one is given, and the other, which follows from it, is 0.",
+    `${size}: ${c[size] || usual}, ${count}: 0.`,
+  );
 }

@@ -2,67 +2,61 @@ import { PeftError } from "../errors.js";
 import type { Graph } from "../graph/graph.js";
 import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
-import { cayley, flipped, readBlocks, timesBlocks } from "./block_rotation.js";
+import { cayley, checkOneGiven, flipped, timesBlocks } from "./block_rotation.js";
 import { checkDivides } from "./block_sizes.js";
-import { OptionReader } from "./checks.js";
+import { configClass } from "./config.js";
+import type { BOFTValues } from "./config_types.js";
 import { upright } from "./delta.js";
 import { perRow } from "./gate.js";
 import { ONE, ZERO } from "./initial.js";
-import type { LayerOptions } from "./layer_config.js";
-import { LayerConfig, layerFields } from "./layer_config.js";
-import type { Adapted, AdapterConfig, Json, Merging, Method, ParameterSpec, SiteMethod } from "./method.js";
+import type {
+  Adapted,
+  ConfigClass,
+  Merging,
+  Method,
+  MethodTable,
+  OptionsOf,
+  ParameterSpec,
+  SiteMethod,
+} from "./method.js";
+import { bias, blocks, fanInFanOut, saving, startsWithoutEffect, targets } from "./shared_options.js";
 
-/** Options of BOFT. */
-export interface BOFTOptions extends LayerOptions {
-  /** Size of a block; it divides the inputs of all targets. Default 4. */
-  boftBlockSize?: number | undefined;
-  /** How many blocks; with it goes boftBlockSize: 0. Default 0: as many as the size gives. */
-  boftBlockNum?: number | undefined;
-  /** How many rotations follow each other, each among blocks twice as far apart. Default 1: that of OFT. */
-  boftNButterflyFactor?: number | undefined;
-  /** Python's word for weights stored [in, out]; here it is known from the model, and only recorded. */
-  fanInFanOut?: boolean | undefined;
-  /** Biases of the base that train too. Default "none". */
-  bias?: "none" | "all" | "boft_only" | undefined;
-  /** Start without effect (default), or at random. */
-  initWeights?: boolean | undefined;
-}
-
-const fields: Readonly<Record<string, Json>> = {
-  ...layerFields("BOFT"),
-  boft_block_size: 4,
-  boft_block_num: 0,
-  boft_n_butterfly_factor: 1,
-  boft_dropout: 0,
-  fan_in_fan_out: false,
-  bias: "none",
-  init_weights: true,
+const options: MethodTable = {
+  ...saving,
+  ...targets,
+  ...blocks,
+  boftBlockSize: {
+    kind: "whole",
+    min: 0,
+    byDefault: 4,
+    means: "size of a block, which divides the inputs of all targets; 0: as boftBlockNum gives",
+  },
+  boftBlockNum: {
+    kind: "whole",
+    min: 0,
+    byDefault: 0,
+    means: "how many blocks, with boftBlockSize 0; 0: as many as the size gives",
+  },
+  boftNButterflyFactor: {
+    kind: "whole",
+    min: 1,
+    byDefault: 1,
+    means: "how many rotations follow each other, each among blocks twice as far apart; 1 is OFT's",
+  },
+  fanInFanOut,
+  bias: bias("boft_only"),
+  initWeights: startsWithoutEffect,
 };
 
+export type BOFTOptions = OptionsOf<BOFTValues>;
+export type BOFTConfig = BOFTValues;
 /** Config of BOFT (arXiv 2311.06243). Throws "adapter-config". Reference: peft/tuners/boft/config.py */
-export class BOFTConfig extends LayerConfig implements AdapterConfig {
-  readonly peftType = "BOFT";
-  readonly boftBlockSize: number;
-  readonly boftBlockNum: number;
-  readonly boftNButterflyFactor: number;
-  readonly fanInFanOut: boolean;
-  readonly bias: "none" | "all" | "boft_only";
-  readonly initWeights: boolean;
-
-  constructor(options: BOFTOptions = {}) {
-    const read = new OptionReader("BOFTConfig", options, fields);
-    super(read);
-    const blocks = readBlocks(read, { key: "boftBlockSize", byDefault: 4 }, { key: "boftBlockNum" });
-    this.boftBlockSize = blocks.size;
-    this.boftBlockNum = blocks.count;
-    this.boftNButterflyFactor = read.integer("boftNButterflyFactor", { min: 1 }) ?? 1;
-    this.fanInFanOut = read.flag("fanInFanOut", false);
-    this.bias = read.oneOf("bias", ["none", "all", "boft_only"], "none");
-    this.initWeights = read.flag("initWeights", true);
-    read.unsupported(["boftDropout"]);
-    read.done();
-  }
-}
+export const BOFTConfig: ConfigClass<BOFTValues> = configClass("BOFT", "BOFTConfig", {
+  options,
+  unbuilt: { boft_dropout: 0 },
+  floats: ["boft_dropout"],
+  check: (c, fault) => checkOneGiven(c, { size: "boftBlockSize", count: "boftBlockNum", usual: 4 }, fault),
+});
 
 /** How many blocks of what size; both are even where blocks are mixed. Throws "adapter-config". */
 function blocksOf(c: BOFTConfig, site: LinearSite): { blocks: number; size: number } {
@@ -171,11 +165,8 @@ function merge(m: Merging<LinearSite>, c: BOFTConfig): { weight: Tensor } {
  * it says. Reference: peft/tuners/boft/layer.py
  */
 export const boft: Method<BOFTConfig> = {
-  peftType: "BOFT",
   name: "boft",
-  fields,
-  floats: ["boft_dropout"],
-  create: (options) => new BOFTConfig(options as BOFTOptions),
+  config: BOFTConfig,
   layers: {
     select: (c) => c,
     defaults: (roles) => roles.targets,

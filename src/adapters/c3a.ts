@@ -2,59 +2,48 @@ import type { Graph } from "../graph/graph.js";
 import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import { checkDivides } from "./block_sizes.js";
-import { OptionReader } from "./checks.js";
+import { configClass } from "./config.js";
+import type { C3AValues } from "./config_types.js";
 import type { DeltaParts } from "./delta.js";
 import { addsToWeight } from "./delta.js";
 import { perRow } from "./gate.js";
-import { readStart } from "./init_weights.js";
 import { kaiming, ZERO } from "./initial.js";
-import type { LayerOptions } from "./layer_config.js";
-import { LayerConfig, layerFields } from "./layer_config.js";
-import type { Adapted, AdapterConfig, Initial, Json, Method, SiteMethod } from "./method.js";
+import type { Adapted, ConfigClass, Initial, Method, MethodTable, OptionsOf, SiteMethod } from "./method.js";
 import { byPattern } from "./pattern.js";
+import { bias, blocks, saving, targetModules } from "./shared_options.js";
 
 type Start = boolean | "gaussian" | "kaiming_uniform" | "xavier_uniform";
 
-/** Options of C3A. */
-export interface C3AOptions extends Omit<LayerOptions, "excludeModules"> {
-  /** Size of the circulant blocks, a divisor of the layers' inputs and outputs. Default 256. */
-  blockSize?: number | undefined;
-  /** Biases of the base that train too. Default "none". */
-  bias?: "none" | "all" | "c3a_only" | undefined;
-  /** Block sizes by layer name or pattern where they differ from blockSize. */
-  blockSizePattern?: Readonly<Record<string, number>> | undefined;
-  /** true: start without effect. Default "xavier_uniform", which false means as well. */
-  initWeights?: Start | undefined;
-}
-
-const { exclude_modules: _, ...ownFields } = layerFields("C3A");
-const fields: Readonly<Record<string, Json>> = {
-  ...ownFields,
-  block_size: 256,
-  bias: "none",
-  block_size_pattern: {},
-  init_weights: "xavier_uniform",
+const options: MethodTable = {
+  ...saving,
+  targetModules,
+  ...blocks,
+  blockSize: {
+    kind: "whole",
+    min: 1,
+    byDefault: 256,
+    means: "size of the circulant blocks, a divisor of the layers' inputs and outputs",
+  },
+  bias: bias("c3a_only"),
+  blockSizePattern: {
+    kind: "wholesByName",
+    byDefault: {},
+    means: "block sizes by layer name or pattern where they differ from blockSize",
+  },
+  initWeights: {
+    kind: "flag",
+    choices: ["gaussian", "kaiming_uniform", "xavier_uniform"],
+    byDefault: "xavier_uniform",
+    means: "true: start without effect; false: the same as xavier_uniform",
+  },
 };
 
+export type C3AOptions = OptionsOf<C3AValues>;
+export type C3AConfig = C3AValues;
 /** Config of C3A (arXiv 2407.19342). Throws "adapter-config". Reference: peft/tuners/c3a/config.py */
-export class C3AConfig extends LayerConfig implements AdapterConfig {
-  readonly peftType = "C3A";
-  readonly blockSize: number;
-  readonly bias: "none" | "all" | "c3a_only";
-  readonly blockSizePattern: Readonly<Record<string, number>>;
-  readonly initWeights: Start;
-
-  constructor(options: C3AOptions = {}) {
-    const read = new OptionReader("C3AConfig", options, fields);
-    super(read);
-    this.blockSize = read.integer("blockSize", { min: 1 }) ?? 256;
-    this.bias = read.oneOf("bias", ["none", "all", "c3a_only"], "none");
-    this.blockSizePattern = read.patterns("blockSizePattern", "whole");
-    const names = ["gaussian", "kaiming_uniform", "xavier_uniform"] as const;
-    this.initWeights = readStart(read, names, "xavier_uniform");
-    read.done();
-  }
-}
+export const C3AConfig: ConfigClass<C3AValues> = configClass("C3A", "C3AConfig", {
+  options,
+});
 
 function initialOf({ initWeights: init }: C3AConfig, { inDim, outDim }: LinearSite): Initial {
   if (init === true) return ZERO;
@@ -107,11 +96,8 @@ const linear: SiteMethod<C3AConfig, LinearSite> = {
 
 /** Circulant blocks. arXiv 2407.19342. Reference: peft/tuners/c3a/layer.py, utils.py */
 export const c3a: Method<C3AConfig> = {
-  peftType: "C3A",
   name: "c3a",
-  fields,
-  floats: [],
-  create: (options) => new C3AConfig(options as C3AOptions),
+  config: C3AConfig,
   layers: {
     select: (c) => c,
     defaults: (roles) => roles.targets,

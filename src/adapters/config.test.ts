@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { PeftError } from "../errors.js";
 import type { LinearSite } from "../graph/module.js";
-import { camel } from "./checks.js";
+import { pythonName } from "../options.js";
 import { IA3Config, ia3 } from "./ia3.js";
 import { methods } from "./index.js";
 import { LoraConfig, lora } from "./lora.js";
@@ -13,7 +13,7 @@ import { PromptTuningConfig } from "./prompt_tuning.js";
 const site = (path: string): LinearSite => ({
   ...{ path, inDim: 16, outDim: 8, weight: `${path}.weight`, bias: undefined, transposed: false },
 });
-const create = (options: Record<string, unknown>) => (): unknown => lora.create(options);
+const create = (options: Record<string, unknown>) => (): unknown => lora.config.create(options);
 
 describe("LoraConfig", () => {
   it("has Python's defaults", () => {
@@ -86,7 +86,7 @@ describe("LoraConfig", () => {
   });
 
   it("reads a null of Python's as not given", () => {
-    expect(lora.create({ r: null, targetModules: null, layersPattern: null })).toEqual(new LoraConfig());
+    expect(lora.config.create({ r: null, targetModules: null, layersPattern: null })).toEqual(new LoraConfig());
   });
 });
 
@@ -184,7 +184,7 @@ describe("methods that cut a layer into parts", () => {
     ["miss", { r: 12, initWeights: "bat" }, /r is 12 at a\.q\..*r: 4,/],
     ["miss", { r: 3, miniR: 6, initWeights: "mini" }, /miniR is 6 at a\.q\..*divide 8\..*miniR: 2,/],
   ])("refuse sizes that do not fit: %s %j", (name, options, message) => {
-    const { create, layers } = method(name);
+    const { config: { create }, layers } = method(name);
     const c = create(options);
     expect(() => layers!.linear!.parameters(c, site("a.q"))).toThrow(PeftError);
     expect(() => layers!.linear!.parameters(c, site("a.q"))).toThrow(message);
@@ -197,7 +197,7 @@ describe("methods that cut a layer into parts", () => {
     ["lokr", { rankDropout: 0.1, moduleDropout: 0.1 }, /rankDropout: 0\.1.*moduleDropout: 0\.1/],
     ["lokr", { initWeights: "gaussian" }, /initWeights is "gaussian".*"lycoris"/],
   ])("refuse options that do not fit: %s %j", (name, options, message) => {
-    expect(() => method(name).create(options)).toThrow(message);
+    expect(() => method(name).config.create(options)).toThrow(message);
   });
 });
 
@@ -240,13 +240,12 @@ describe("prompt methods' configs", () => {
 
 describe.each(methods.map((method) => [method.name, method] as const))("%s", (_, method) => {
   it("reads its own defaults back, and has an option for what it interprets", () => {
-    const options = Object.fromEntries(Object.entries(method.fields).map(([key, v]) => [camel(key), v]));
-    const config = method.create(options);
-    expect(config).toEqual(method.create({}));
-    expect(config.peftType).toBe(method.fields.peft_type);
+    const config = method.config.create(method.config.fields);
+    expect(config).toEqual(method.config.create({}));
+    expect(config.peftType).toBe(method.config.fields.peft_type);
     // some of Python's configs lack these, which ours have from what they share
     const own = Object.keys(config).filter((key) => !/^(excludeModules|modulesToSave)$/.test(key));
-    for (const key of own) expect(Object.keys(options)).toContain(key);
-    for (const key of method.floats) expect(method.fields).toHaveProperty(key);
+    for (const key of own) expect(method.config.fields).toHaveProperty([pythonName(key, method.config.options[key])]);
+    for (const key of method.config.floats) expect(method.config.fields).toHaveProperty(key);
   });
 });

@@ -1,69 +1,56 @@
 import type { Graph } from "../graph/graph.js";
 import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
-import { OptionReader } from "./checks.js";
+import { configClass } from "./config.js";
+import type { DeloraValues } from "./config_types.js";
 import type { DeltaParts } from "./delta.js";
 import { addsToWeight } from "./delta.js";
 import { perRow } from "./gate.js";
 import { kaiming, ZERO } from "./initial.js";
-import type { LayerOptions } from "./layer_config.js";
-import { LayerConfig, layerFields } from "./layer_config.js";
-import type { Adapted, AdapterConfig, Json, Method, ParameterSpec, Prepared, SiteMethod } from "./method.js";
+import type {
+  Adapted,
+  ConfigClass,
+  Method,
+  MethodTable,
+  OptionsOf,
+  ParameterSpec,
+  Prepared,
+  SiteMethod,
+} from "./method.js";
 import { byPattern } from "./pattern.js";
+import {
+  bias,
+  blocks,
+  dropout,
+  rankPattern,
+  saving,
+  startsWithoutEffect,
+  targets,
+} from "./shared_options.js";
 
-/** Options of DeLoRA. */
-export interface DeloraOptions extends LayerOptions {
-  /** The rank: A is [r, in], B is [out, r]. Default 8. */
-  r?: number | undefined;
-  /** Where the bound of the update's norm starts. Default 15. */
-  deloraLambda?: number | undefined;
-  /** Rate of dropout on the adapter's input in training. Default 0. */
-  moduleDropout?: number | undefined;
-  /** Biases of the base that train too. Default "none". */
-  bias?: "none" | "all" | "delora_only" | undefined;
-  /** Start without effect (default), or at random. */
-  initWeights?: boolean | undefined;
-  /** Ranks by layer name or pattern where they differ from r. */
-  rankPattern?: Readonly<Record<string, number>> | undefined;
-  /** Bounds by layer name or pattern where they differ from deloraLambda. */
-  lambdaPattern?: Readonly<Record<string, number>> | undefined;
-}
-
-const fields: Readonly<Record<string, Json>> = {
-  ...layerFields("DELORA"),
-  r: 8,
-  delora_lambda: 15,
-  module_dropout: 0,
-  bias: "none",
-  init_weights: true,
-  rank_pattern: {},
-  lambda_pattern: {},
+const options: MethodTable = {
+  ...saving,
+  ...targets,
+  ...blocks,
+  r: { kind: "whole", min: 1, byDefault: 8, also: ["rank"], means: "the rank: A is [r, in], B is [out, r]" },
+  deloraLambda: { kind: "number", byDefault: 15, means: "where the bound of the update's norm starts" },
+  moduleDropout: dropout,
+  bias: bias("delora_only"),
+  initWeights: startsWithoutEffect,
+  rankPattern,
+  lambdaPattern: {
+    kind: "numbersByName",
+    byDefault: {},
+    means: "bounds by layer name or pattern where they differ from deloraLambda",
+  },
 };
 
+export type DeloraOptions = OptionsOf<DeloraValues>;
+export type DeloraConfig = DeloraValues;
 /** Config of DeLoRA (arXiv 2503.18225). Throws "adapter-config". Reference: peft/tuners/delora/config.py */
-export class DeloraConfig extends LayerConfig implements AdapterConfig {
-  readonly peftType = "DELORA";
-  readonly r: number;
-  readonly deloraLambda: number;
-  readonly moduleDropout: number;
-  readonly bias: "none" | "all" | "delora_only";
-  readonly initWeights: boolean;
-  readonly rankPattern: Readonly<Record<string, number>>;
-  readonly lambdaPattern: Readonly<Record<string, number>>;
-
-  constructor(options: DeloraOptions = {}) {
-    const read = new OptionReader("DeloraConfig", options, fields);
-    super(read);
-    this.r = read.integer("r", { min: 1 }) ?? 8;
-    this.deloraLambda = read.number("deloraLambda") ?? 15;
-    this.moduleDropout = read.rate("moduleDropout");
-    this.bias = read.oneOf("bias", ["none", "all", "delora_only"], "none");
-    this.initWeights = read.flag("initWeights", true);
-    this.rankPattern = read.patterns("rankPattern", "whole");
-    this.lambdaPattern = read.patterns("lambdaPattern", "any");
-    read.done();
-  }
-}
+export const DeloraConfig: ConfigClass<DeloraValues> = configClass("DELORA", "DeloraConfig", {
+  options,
+});
 
 const rankOf = (c: DeloraConfig, { path }: LinearSite): number => byPattern(c.rankPattern, path) ?? c.r;
 
@@ -126,11 +113,8 @@ const linear: SiteMethod<DeloraConfig, LinearSite> = {
 
 /** A low-rank update whose norm is learnt apart. arXiv 2503.18225. Reference: peft/tuners/delora/layer.py */
 export const delora: Method<DeloraConfig> = {
-  peftType: "DELORA",
   name: "delora",
-  fields,
-  floats: ["module_dropout"],
-  create: (options) => new DeloraConfig(options as DeloraOptions),
+  config: DeloraConfig,
   layers: {
     select: (c) => c,
     defaults: (roles) => roles.targets,

@@ -5,7 +5,6 @@ import { evaluate } from "../../tests/ops/evaluate.js";
 import type { PeftError } from "../errors.js";
 import { Graph } from "../graph/graph.js";
 import { random } from "../random.js";
-import { camel } from "./checks.js";
 import type { AdapterConfig, Method, PromptShape } from "./method.js";
 import { PromptEncoderConfig, pTuning } from "./p_tuning.js";
 import { PrefixTuningConfig, prefixTuning } from "./prefix_tuning.js";
@@ -42,8 +41,8 @@ function codeOf(call: () => unknown): string | undefined {
 describe.each(Object.keys(golden.encoders))("%s", (name) => {
   const { options, parameters, y } = golden.encoders[name]!;
   const method = (name.startsWith("prefix") ? prefixTuning : pTuning) as unknown as Method;
-  const config = method.create(
-    Object.fromEntries(Object.entries(options).map(([key, v]) => [camel(key), v])),
+  const config = method.config.create(
+    options,
   );
   const prompt = method.prompt!;
 

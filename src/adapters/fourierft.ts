@@ -1,69 +1,44 @@
 import { PeftError } from "../errors.js";
 import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
-import { OptionReader } from "./checks.js";
+import { configClass } from "./config.js";
+import type { FourierFTValues } from "./config_types.js";
 import type { DeltaParts } from "./delta.js";
 import { addsToWeight } from "./delta.js";
 import { ZERO } from "./initial.js";
-import type { LayerOptions } from "./layer_config.js";
-import { LayerConfig, layerFields } from "./layer_config.js";
-import type { AdapterConfig, Json, Method, ParameterSpec, SiteMethod } from "./method.js";
+import type { ConfigClass, Method, MethodTable, OptionsOf, ParameterSpec, SiteMethod } from "./method.js";
 import { byPattern } from "./pattern.js";
+import { bias, blocks, fanInFanOut, saving, seedOf, startsWithoutEffect, targets } from "./shared_options.js";
 import { TorchRandom, writePlaces } from "./torch_random.js";
 
-/** Options of FourierFT. */
-export interface FourierFTOptions extends LayerOptions {
-  /** How many frequencies of a layer's change are trained. Default 1000. */
-  nFrequency?: number | undefined;
-  /** Factor of the change. Default 150. */
-  scaling?: number | undefined;
-  /** Seed by which frequencies are chosen. Default 777. */
-  randomLocSeed?: number | undefined;
-  /** Numbers of frequencies by layer name or pattern where they differ. */
-  nFrequencyPattern?: Readonly<Record<string, number>> | undefined;
-  /** Biases of the base that train too. Default "none". */
-  bias?: "none" | "all" | "fourier_only" | undefined;
-  /** Python's word for weights stored [in, out]; here it is known from the model, and only recorded. */
-  fanInFanOut?: boolean | undefined;
-  /** Start without effect, or at random (default). */
-  initWeights?: boolean | undefined;
-}
-
-const fields: Readonly<Record<string, Json>> = {
-  ...layerFields("FOURIERFT"),
-  n_frequency: 1000,
-  scaling: 150,
-  random_loc_seed: 777,
-  fan_in_fan_out: false,
-  bias: "none",
-  n_frequency_pattern: {},
-  init_weights: false,
+const options: MethodTable = {
+  ...saving,
+  ...targets,
+  ...blocks,
+  nFrequency: {
+    kind: "whole",
+    min: 1,
+    byDefault: 1000,
+    means: "how many frequencies of a layer's change are trained",
+  },
+  scaling: { kind: "number", byDefault: 150, float: true, also: ["alpha"], means: "factor of the change" },
+  randomLocSeed: seedOf("by which frequencies are chosen", 777),
+  nFrequencyPattern: {
+    kind: "wholesByName",
+    byDefault: {},
+    means: "numbers of frequencies by layer name or pattern where they differ",
+  },
+  bias: bias("fourier_only"),
+  fanInFanOut,
+  initWeights: { ...startsWithoutEffect, byDefault: false },
 };
 
+export type FourierFTOptions = OptionsOf<FourierFTValues>;
+export type FourierFTConfig = FourierFTValues;
 /** Config of FourierFT (arXiv 2405.03003). Throws "adapter-config". Reference: peft/tuners/fourierft/config.py */
-export class FourierFTConfig extends LayerConfig implements AdapterConfig {
-  readonly peftType = "FOURIERFT";
-  readonly nFrequency: number;
-  readonly scaling: number;
-  readonly randomLocSeed: number;
-  readonly nFrequencyPattern: Readonly<Record<string, number>>;
-  readonly bias: "none" | "all" | "fourier_only";
-  readonly fanInFanOut: boolean;
-  readonly initWeights: boolean;
-
-  constructor(options: FourierFTOptions = {}) {
-    const read = new OptionReader("FourierFTConfig", options, fields);
-    super(read);
-    this.nFrequency = read.integer("nFrequency", { min: 1 }) ?? 1000;
-    this.scaling = read.number("scaling") ?? 150;
-    this.randomLocSeed = read.integer("randomLocSeed", { min: 0, max: 2 ** 32 - 1 }) ?? 777;
-    this.nFrequencyPattern = read.patterns("nFrequencyPattern", "whole");
-    this.bias = read.oneOf("bias", ["none", "all", "fourier_only"], "none");
-    this.fanInFanOut = read.flag("fanInFanOut", false);
-    this.initWeights = read.flag("initWeights", false);
-    read.done();
-  }
-}
+export const FourierFTConfig: ConfigClass<FourierFTValues> = configClass("FOURIERFT", "FourierFTConfig", {
+  options,
+});
 
 function parameters(c: FourierFTConfig, { path, inDim, outDim }: LinearSite): ParameterSpec[] {
   const count = byPattern(c.nFrequencyPattern, path, "dotted") ?? c.nFrequency;
@@ -119,11 +94,8 @@ const linear: SiteMethod<FourierFTConfig, LinearSite> = {
 
 /** A change of the weight with few frequencies. arXiv 2405.03003. Reference: peft/tuners/fourierft/layer.py */
 export const fourierft: Method<FourierFTConfig> = {
-  peftType: "FOURIERFT",
   name: "fourierft",
-  fields,
-  floats: ["scaling"],
-  create: (options) => new FourierFTConfig(options as FourierFTOptions),
+  config: FourierFTConfig,
   layers: {
     select: (c) => c,
     defaults: (roles) => roles.targets,

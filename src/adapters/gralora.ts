@@ -1,81 +1,64 @@
 import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import { checkDivides } from "./block_sizes.js";
-import { OptionReader } from "./checks.js";
+import { configClass } from "./config.js";
+import type { GraloraValues } from "./config_types.js";
 import type { DeltaParts } from "./delta.js";
 import { addsToWeight } from "./delta.js";
 import { perRow } from "./gate.js";
 import { kaiming, ZERO } from "./initial.js";
-import type { LayerOptions } from "./layer_config.js";
-import { LayerConfig, layerFields } from "./layer_config.js";
-import type { Adapted, AdapterConfig, Json, Method, ParameterSpec, SiteMethod } from "./method.js";
+import type {
+  Adapted,
+  ConfigClass,
+  Method,
+  MethodTable,
+  OptionsOf,
+  ParameterSpec,
+  SiteMethod,
+} from "./method.js";
+import {
+  bias,
+  blocks,
+  dropout,
+  fanInFanOut,
+  saving,
+  startsWithoutEffect,
+  targetModules,
+} from "./shared_options.js";
 
-/** Options of GraLoRA. */
-export interface GraloraOptions extends Omit<LayerOptions, "excludeModules"> {
-  /** The rank, a multiple of graloraK. Default 32. */
-  r?: number | undefined;
-  /** Rank of a plain LoRA beside it. Default 0: none. */
-  hybridR?: number | undefined;
-  /** Scale of the update: alpha / (r + hybridR). Default 64. */
-  alpha?: number | undefined;
-  /** Rate of dropout on the adapter's input in training. Default 0. */
-  graloraDropout?: number | undefined;
-  /** Into how many parts the layer's input and output are cut. Default 2. */
-  graloraK?: number | undefined;
-  /** Python's word for weights stored [in, out]; here it is known from the model, and only recorded. */
-  fanInFanOut?: boolean | undefined;
-  /** Biases of the base that train too. Default "none". */
-  bias?: "none" | "all" | "gralora_only" | undefined;
-  /** Start without effect (default), or at random. */
-  initWeights?: boolean | undefined;
-}
-
-const { exclude_modules: _, ...ownFields } = layerFields("GRALORA");
-const fields: Readonly<Record<string, Json>> = {
-  ...ownFields,
-  r: 32,
-  hybrid_r: 0,
-  alpha: 64,
-  gralora_dropout: 0,
-  gralora_k: 2,
-  fan_in_fan_out: false,
-  bias: "none",
-  init_weights: true,
+const options: MethodTable = {
+  ...saving,
+  targetModules,
+  ...blocks,
+  r: { kind: "whole", min: 1, byDefault: 32, also: ["rank"], means: "the rank, a multiple of graloraK" },
+  hybridR: { kind: "whole", min: 0, byDefault: 0, means: "rank of a plain LoRA beside it; 0: none" },
+  alpha: { kind: "number", byDefault: 64, means: "scale of the update: alpha / (r + hybridR)" },
+  graloraDropout: dropout,
+  graloraK: {
+    kind: "whole",
+    min: 1,
+    byDefault: 2,
+    means: "into how many parts the layer's input and output are cut",
+  },
+  fanInFanOut,
+  bias: bias("gralora_only"),
+  initWeights: startsWithoutEffect,
 };
 
+export type GraloraOptions = OptionsOf<GraloraValues>;
+export type GraloraConfig = GraloraValues;
 /** Config of GraLoRA (arXiv 2505.20355). Throws "adapter-config". Reference: peft/tuners/gralora/config.py */
-export class GraloraConfig extends LayerConfig implements AdapterConfig {
-  readonly peftType = "GRALORA";
-  readonly r: number;
-  readonly hybridR: number;
-  readonly alpha: number;
-  readonly graloraDropout: number;
-  readonly graloraK: number;
-  readonly fanInFanOut: boolean;
-  readonly bias: "none" | "all" | "gralora_only";
-  readonly initWeights: boolean;
-
-  constructor(options: GraloraOptions = {}) {
-    const read = new OptionReader("GraloraConfig", options, fields);
-    super(read);
-    this.r = read.integer("r", { min: 1 }) ?? 32;
-    this.hybridR = read.integer("hybridR", { min: 0 }) ?? 0;
-    this.alpha = read.number("alpha") ?? 64;
-    this.graloraDropout = read.rate("graloraDropout");
-    this.graloraK = read.integer("graloraK", { min: 1 }) ?? 2;
-    this.fanInFanOut = read.flag("fanInFanOut", false);
-    this.bias = read.oneOf("bias", ["none", "all", "gralora_only"], "none");
-    this.initWeights = read.flag("initWeights", true);
-    if (this.graloraK > 0 && this.r % this.graloraK !== 0) {
-      read.fault(
-        `r is ${this.r} with graloraK: ${this.graloraK}.`,
+export const GraloraConfig: ConfigClass<GraloraValues> = configClass("GRALORA", "GraloraConfig", {
+  options,
+  check: ({ r, graloraK }, fault) => {
+    if (r % graloraK !== 0)
+      fault(
+        `r is ${r} with graloraK: ${graloraK}.`,
         "every part of the input gives each part of the output an equal share of the rank.",
-        { fix: `r: ${Math.ceil(this.r / this.graloraK) * this.graloraK}.` },
+        `r: ${Math.ceil(r / graloraK) * graloraK}.`,
       );
-    }
-    read.done();
-  }
-}
+  },
+});
 
 function parameters(c: GraloraConfig, site: LinearSite): ParameterSpec[] {
   const { r, hybridR, graloraK: k } = c;
@@ -143,11 +126,8 @@ const linear: SiteMethod<GraloraConfig, LinearSite> = {
  * Reference: peft/tuners/gralora/layer.py
  */
 export const gralora: Method<GraloraConfig> = {
-  peftType: "GRALORA",
   name: "gralora",
-  fields,
-  floats: ["gralora_dropout"],
-  create: (options) => new GraloraConfig(options as GraloraOptions),
+  config: GraloraConfig,
   layers: {
     select: (c) => c,
     defaults: (roles) => roles.targets,

@@ -3,52 +3,54 @@ import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import type { Random } from "../random.js";
 import { uniform } from "../random.js";
-import { OptionReader } from "./checks.js";
+import { configClass } from "./config.js";
+import type { HRAValues } from "./config_types.js";
 import { upright } from "./delta.js";
 import { perRow } from "./gate.js";
 import { kaiming } from "./initial.js";
-import type { LayerOptions } from "./layer_config.js";
-import { LayerConfig, layerFields } from "./layer_config.js";
-import type { Adapted, AdapterConfig, Initial, Json, Merging, Method, SiteMethod } from "./method.js";
+import type {
+  Adapted,
+  ConfigClass,
+  Initial,
+  Merging,
+  Method,
+  MethodTable,
+  OptionsOf,
+  SiteMethod,
+} from "./method.js";
+import { bias, blocks, saving, targets } from "./shared_options.js";
 
-/** Options of HRA. */
-export interface HRAOptions extends LayerOptions {
-  /** How many reflections: the rank. An even number starts without effect. Default 8. */
-  r?: number | undefined;
-  /** Make the reflections' vectors orthogonal to each other (Gram and Schmidt). Default false. */
-  apply_GS?: boolean | undefined;
-  /** Biases of the base that train too. Default "none". */
-  bias?: "none" | "all" | "hra_only" | undefined;
-  /** Start in pairs that cancel (default; r is even), or at random. */
-  initWeights?: boolean | undefined;
-}
-
-const fields: Readonly<Record<string, Json>> = {
-  ...layerFields("HRA"),
-  r: 8,
-  apply_GS: false,
-  init_weights: true,
-  bias: "none",
+const options: MethodTable = {
+  ...saving,
+  ...targets,
+  ...blocks,
+  r: {
+    kind: "whole",
+    min: 1,
+    byDefault: 8,
+    also: ["rank"],
+    means: "how many reflections, the rank; an even number starts without effect",
+  },
+  applyGS: {
+    kind: "flag",
+    byDefault: false,
+    python: "apply_GS",
+    means: "make the reflections' vectors orthogonal to each other (Gram and Schmidt)",
+  },
+  bias: bias("hra_only"),
+  initWeights: {
+    kind: "flag",
+    byDefault: true,
+    means: "start in pairs that cancel, where r is even; off: at random",
+  },
 };
 
+export type HRAOptions = OptionsOf<HRAValues>;
+export type HRAConfig = HRAValues;
 /** Config of HRA (arXiv 2405.17484). Throws "adapter-config". Reference: peft/tuners/hra/config.py */
-export class HRAConfig extends LayerConfig implements AdapterConfig {
-  readonly peftType = "HRA";
-  readonly r: number;
-  readonly apply_GS: boolean;
-  readonly bias: "none" | "all" | "hra_only";
-  readonly initWeights: boolean;
-
-  constructor(options: HRAOptions = {}) {
-    const read = new OptionReader("HRAConfig", options, fields);
-    super(read);
-    this.r = read.integer("r", { min: 1 }) ?? 8;
-    this.apply_GS = read.flag("apply_GS", false);
-    this.bias = read.oneOf("bias", ["none", "all", "hra_only"], "none");
-    this.initWeights = read.flag("initWeights", true);
-    read.done();
-  }
-}
+export const HRAConfig: ConfigClass<HRAValues> = configClass("HRA", "HRAConfig", {
+  options,
+});
 
 /** Each reflection twice in a row, so that all of them together do nothing. */
 function isPaired(c: HRAConfig): boolean {
@@ -73,7 +75,7 @@ interface Reflections {
 function reflections({ g, p }: Pick<Adapted<LinearSite>, "g" | "p">, c: HRAConfig): Reflections {
   const u = p("hra_u");
   const identity = square(g, c.r, (i, j) => i === j);
-  if (c.apply_GS) return { v: orthogonal(g, u, c.r), t: g.mul(identity, 2) };
+  if (c.applyGS) return { v: orthogonal(g, u, c.r), t: g.mul(identity, 2) };
   const products = g.matmul(u, u, { transA: true });
   const lengths = g.sum(g.mul(products, identity), 1, true); // [r, 1]: squares on the diagonal
   return { v: u, t: accumulated(g, products, g.mul(identity, g.div(2, lengths))) };
@@ -141,7 +143,7 @@ const linear: SiteMethod<HRAConfig, LinearSite> = {
   ],
   forward,
   merge,
-  structure: (c) => (c.apply_GS ? "orthogonal" : ""),
+  structure: (c) => (c.applyGS ? "orthogonal" : ""),
 };
 
 /**
@@ -149,11 +151,8 @@ const linear: SiteMethod<HRAConfig, LinearSite> = {
  * Reference: peft/tuners/hra/layer.py
  */
 export const hra: Method<HRAConfig> = {
-  peftType: "HRA",
   name: "hra",
-  fields,
-  floats: [],
-  create: (options) => new HRAConfig(options as HRAOptions),
+  config: HRAConfig,
   layers: {
     select: (c) => c,
     defaults: (roles) => roles.targets,

@@ -1,64 +1,53 @@
 import { PeftError } from "../errors.js";
 import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
-import { OptionReader } from "./checks.js";
+import { configClass, withFields } from "./config.js";
+import type { IA3Values } from "./config_types.js";
 import { perRow } from "./gate.js";
-import { TargetConfig } from "./layer_config.js";
-import type { Adapted, AdapterConfig, Json, LayerLists, Merging, Method, SiteMethod } from "./method.js";
+import type {
+  Adapted,
+  ConfigClass,
+  LayerLists,
+  Merging,
+  Method,
+  MethodTable,
+  OptionsOf,
+  SayFault,
+  SiteMethod,
+} from "./method.js";
 import { configPattern } from "./pattern.js";
-import type { TargetOptions } from "./selection.js";
-import type { CommonOptions } from "./shared_options.js";
-import { commonFields, withFields } from "./shared_options.js";
+import { fanInFanOut, saving, targets } from "./shared_options.js";
 
-/** Options of IA3. */
-export interface IA3Options extends CommonOptions, TargetOptions {
-  /**
-   * Targets that are scaled at their input instead of their output: a pattern, or endings of names among
-   * targetModules.
-   */
-  feedforwardModules?: string | readonly string[] | undefined;
-  /** Python's word for weights stored [in, out]; here it is known from the model, and only recorded. */
-  fanInFanOut?: boolean | undefined;
-  /** Start at ones, without effect (default), or at random. */
-  initIa3Weights?: boolean | undefined;
-}
-
-const fields: Readonly<Record<string, Json>> = {
-  ...commonFields("IA3"),
-  target_modules: null,
-  exclude_modules: null,
-  feedforward_modules: null,
-  fan_in_fan_out: false,
-  init_ia3_weights: true,
+const options: MethodTable = {
+  ...saving,
+  ...targets,
+  feedforwardModules: {
+    kind: "targets",
+    form: "NAME,NAME|REGEX",
+    otherwise: "the model's",
+    means:
+      "targets that are scaled at their input instead of their output: by endings of names among targetModules, or a pattern",
+  },
+  fanInFanOut,
+  initIa3Weights: { kind: "flag", byDefault: true, means: "start at ones, without effect; off: at random" },
 };
 
+export type IA3Options = OptionsOf<IA3Values>;
+export type IA3Config = IA3Values;
 /** Config of IA3 (arXiv 2205.05638). Throws "adapter-config". Reference: peft/tuners/ia3/config.py */
-export class IA3Config extends TargetConfig implements AdapterConfig {
-  readonly peftType = "IA3";
-  readonly feedforwardModules: string | readonly string[] | undefined;
-  readonly fanInFanOut: boolean;
-  readonly initIa3Weights: boolean;
+export const IA3Config: ConfigClass<IA3Values> = configClass("IA3", "IA3Config", {
+  options,
+  check: checkFeedforward,
+});
 
-  constructor(options: IA3Options = {}) {
-    const read = new OptionReader("IA3Config", options, fields);
-    super(read);
-    this.feedforwardModules = read.textOrNames("feedforwardModules");
-    this.fanInFanOut = read.flag("fanInFanOut", false);
-    this.initIa3Weights = read.flag("initIa3Weights", true);
-    checkFeedforward(read, this);
-    read.done();
-  }
-}
-
-function checkFeedforward(read: OptionReader, { targetModules, feedforwardModules }: IA3Config): void {
-  if (typeof feedforwardModules === "string") read.pattern("feedforwardModules", feedforwardModules);
+function checkFeedforward({ targetModules, feedforwardModules }: IA3Config, fault: SayFault): void {
   if (typeof feedforwardModules !== "object" || typeof targetModules !== "object") return;
   const strays = feedforwardModules.filter((name) => !targetModules.includes(name));
   if (strays.length === 0) return;
-  read.fault(
+  fault(
     `feedforwardModules names ${JSON.stringify(strays)}, not among ${JSON.stringify(targetModules)}.`,
     "feed-forward modules are those of the targets that are scaled at their input.",
-    { fix: `targetModules: ${JSON.stringify([...targetModules, ...strays])}.` },
+    `targetModules: ${JSON.stringify([...targetModules, ...strays])}.`,
   );
 }
 
@@ -121,11 +110,8 @@ const linear: SiteMethod<IA3Config, LinearSite> = {
 
 /** Scales activations by a learnt vector. arXiv 2205.05638. Reference: peft/tuners/ia3/layer.py */
 export const ia3: Method<IA3Config> = {
-  peftType: "IA3",
   name: "ia3",
-  fields,
-  floats: [],
-  create: (options) => new IA3Config(options as IA3Options),
+  config: IA3Config,
   layers: {
     select: (c) => c,
     defaults: (roles) => roles.scaled?.targets,

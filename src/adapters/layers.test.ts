@@ -5,7 +5,6 @@ import { evaluate, type Feeds } from "../../tests/ops/evaluate.js";
 import { Graph } from "../graph/graph.js";
 import type { EmbeddingSite, LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
-import { camel } from "./checks.js";
 import { methods } from "./index.js";
 import type {
   Adapted,
@@ -54,8 +53,8 @@ function setUp(name: string): {
 } {
   const c = cases[name]!;
   const method = methods.find((m) => m.name === name.replace(/^dora/, "lora").split("-")[0])!;
-  const options = Object.fromEntries(Object.entries(c.options).map(([key, v]) => [camel(key), v]));
-  const config = method.create({ targetModules: ["layer"], ...options });
+  const { options } = c;
+  const config = method.config.create({ targetModules: ["layer"], ...options });
   const [first, second] = c.base.weight.shape as [number, number];
   const transposed = c.kind === "conv1d";
   const site = {
@@ -201,11 +200,10 @@ it("scales a pooler's [batch, hidden] by row", () => {
 
 it("takes AdaLoRA's ranks away as Python does", () => {
   const { schedule, tensors, steps } = golden.ranks;
-  const named = Object.entries(schedule).map(([key, v]) => [camel(key), v]);
   const all = Object.entries(tensors).map(
     ([key, { shape, data }]): NamedTensor => ({ key, shape, data: Float32Array.from(data) }),
   );
-  const allocator = new RankAllocator(Object.fromEntries(named) as unknown as RankSchedule, all);
+  const allocator = new RankAllocator(adalora.config.create(schedule) as RankSchedule, all);
   for (const [i, { gradients, left }] of steps.entries()) {
     const graded = all.map((t) => ({ ...t, gradient: Float32Array.from(gradients[t.key]!.data) }));
     allocator.update(i + 1, graded);

@@ -1,76 +1,70 @@
 import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
-import { camel, OptionReader } from "./checks.js";
+import { configClass } from "./config.js";
+import type { LoKrValues } from "./config_types.js";
 import type { DeltaParts } from "./delta.js";
 import { addsToWeight } from "./delta.js";
-import { readStart } from "./init_weights.js";
 import { kaiming, ZERO } from "./initial.js";
-import type { LayerOptions } from "./layer_config.js";
-import { LayerConfig, layerFields } from "./layer_config.js";
-import type { AdapterConfig, Initial, Json, Method, ParameterSpec, SiteMethod } from "./method.js";
+import type {
+  ConfigClass,
+  Initial,
+  Method,
+  MethodTable,
+  OptionsOf,
+  ParameterSpec,
+  SiteMethod,
+} from "./method.js";
 import { byPattern } from "./pattern.js";
+import { alphaPattern, blocks, rankPattern, saving, targets } from "./shared_options.js";
 
-/** Options of LoKr. */
-export interface LoKrOptions extends LayerOptions {
-  /** The rank of the factors that are cut into two. Default 8. */
-  r?: number | undefined;
-  /** Scale of the update: alpha / r. Default 8. */
-  alpha?: number | undefined;
-  /** Cut the left factor into two as well, where the rank makes that smaller. Default false. */
-  decomposeBoth?: boolean | undefined;
-  /** Size of the left factor, where it divides the layer's; -1 (default): near the square root. */
-  decomposeFactor?: number | undefined;
-  /** Start without effect by the left factor (default) or by the right one ("lycoris"), or at random. */
-  initWeights?: boolean | "lycoris" | undefined;
-  /** Ranks by layer name or pattern where they differ from r. */
-  rankPattern?: Readonly<Record<string, number>> | undefined;
-  /** Alphas by layer name or pattern where they differ from alpha. */
-  alphaPattern?: Readonly<Record<string, number>> | undefined;
-}
-
-const fields: Readonly<Record<string, Json>> = {
-  ...layerFields("LOKR"),
-  r: 8,
-  alpha: 8,
-  rank_dropout: 0,
-  module_dropout: 0,
-  use_effective_conv2d: false,
-  decompose_both: false,
-  decompose_factor: -1,
-  rank_dropout_scale: false,
-  init_weights: true,
-  rank_pattern: {},
-  alpha_pattern: {},
+const options: MethodTable = {
+  ...saving,
+  ...targets,
+  ...blocks,
+  r: {
+    kind: "whole",
+    min: 1,
+    byDefault: 8,
+    also: ["rank"],
+    means: "the rank of the factors that are cut into two",
+  },
+  alpha: { kind: "number", byDefault: 8, means: "scale of the update: alpha / r" },
+  decomposeBoth: {
+    kind: "flag",
+    byDefault: false,
+    means: "cut the left factor into two as well, where the rank makes that smaller",
+  },
+  decomposeFactor: {
+    kind: "whole",
+    min: -1,
+    byDefault: -1,
+    means: "size of the left factor, where it divides the layer's; -1: near the square root",
+  },
+  initWeights: {
+    kind: "flag",
+    choices: ["lycoris"],
+    byDefault: true,
+    means: "true: start without effect by the left factor; lycoris: by the right one; false: at random",
+  },
+  rankPattern,
+  alphaPattern: alphaPattern("alpha"),
+  rankDropoutScale: {
+    kind: "flag",
+    byDefault: false,
+    means: "of dropout of ranks, which is not built; only recorded",
+    fileOnly: true,
+  },
 };
 
+export type LoKrOptions = OptionsOf<LoKrValues>;
+export type LoKrConfig = LoKrValues;
 /** Config of LoKr (arXiv 2309.14859). Throws "adapter-config". Reference: peft/tuners/lokr/config.py */
-export class LoKrConfig extends LayerConfig implements AdapterConfig {
-  readonly peftType = "LOKR";
-  readonly r: number;
-  readonly alpha: number;
-  readonly decomposeBoth: boolean;
-  readonly decomposeFactor: number;
-  readonly rankDropoutScale: boolean;
-  readonly initWeights: boolean | "lycoris";
-  readonly rankPattern: Readonly<Record<string, number>>;
-  readonly alphaPattern: Readonly<Record<string, number>>;
-
-  constructor(options: LoKrOptions = {}) {
-    const read = new OptionReader("LoKrConfig", options, fields);
-    super(read);
-    this.r = read.integer("r", { min: 1 }) ?? 8;
-    this.alpha = read.number("alpha") ?? 8;
-    this.decomposeBoth = read.flag("decomposeBoth", false);
-    this.decomposeFactor = read.integer("decomposeFactor", { min: -1 }) ?? -1;
-    this.rankDropoutScale = read.flag("rankDropoutScale", false); // of rank_dropout, which is refused
-    this.initWeights = readStart(read, ["lycoris"]);
-    this.rankPattern = read.patterns("rankPattern", "whole");
-    this.alphaPattern = read.patterns("alphaPattern", "any");
-    read.flag("useEffectiveConv2d", false); // of convolutions, which are no targets
-    read.unsupported(["rank_dropout", "module_dropout"].map(camel));
-    read.done();
-  }
-}
+export const LoKrConfig: ConfigClass<LoKrValues> = configClass("LOKR", "LoKrConfig", {
+  options,
+  unbuilt: { rank_dropout: 0, module_dropout: 0 },
+  ignored: { use_effective_conv2d: false },
+  floats: ["rank_dropout", "module_dropout"],
+});
 
 const rankOf = (c: LoKrConfig, { path }: LinearSite): number => byPattern(c.rankPattern, path) ?? c.r;
 
@@ -151,11 +145,8 @@ const linear: SiteMethod<LoKrConfig, LinearSite> = {
 
 /** Kronecker products of two small matrices. arXiv 2309.14859. Reference: peft/tuners/lokr/layer.py */
 export const lokr: Method<LoKrConfig> = {
-  peftType: "LOKR",
   name: "lokr",
-  fields,
-  floats: ["rank_dropout", "module_dropout"],
-  create: (options) => new LoKrConfig(options as LoKrOptions),
+  config: LoKrConfig,
   layers: {
     select: (c) => c,
     defaults: (roles) => roles.targets,

@@ -4,8 +4,7 @@ import type { Tensor } from "../graph/ops.js";
 import { doraOutput, mergeDora } from "./dora.js";
 import { perRow } from "./gate.js";
 import { kaiming, ZERO } from "./initial.js";
-import type { LoraOptions } from "./lora_config.js";
-import { LoraConfig, loraFields } from "./lora_config.js";
+import { LoraConfig } from "./lora_config.js";
 import { loraMixing } from "./lora_mix.js";
 import type { Pair, Start } from "./lora_start.js";
 import { magnitude, olora, orthogonal, pissa, residual, untouched } from "./lora_start.js";
@@ -21,7 +20,7 @@ import type {
 } from "./method.js";
 import { byPattern } from "./pattern.js";
 
-export type { Bias, LoraInit, LoraOptions } from "./lora_config.js";
+export type { LoraOptions } from "./lora_config.js";
 export { LoraConfig } from "./lora_config.js";
 
 function rankOf(c: LoraConfig, site: Site): number {
@@ -239,11 +238,8 @@ function trainedTokens(c: LoraConfig): ReadonlyMap<string | undefined, readonly 
  * Reference: peft/tuners/lora/layer.py
  */
 export const lora: Method<LoraConfig> = {
-  peftType: "LORA",
   name: "lora",
-  fields: loraFields,
-  floats: ["lora_dropout"],
-  create: (options) => new LoraConfig(options as LoraOptions),
+  config: LoraConfig,
   layers: {
     select: (c) => c,
     defaults: (roles) => roles.targets,

@@ -1,10 +1,10 @@
 import { PeftError } from "../errors.js";
 import { random, uniform } from "../random.js";
+import { withFields } from "./config.js";
 import type { Dense } from "./decomposition.js";
 import { svd } from "./decomposition.js";
 import type { LoraConfig } from "./lora_config.js";
 import type { MixedConfig, Mixing, MixOptions, MixPart } from "./method.js";
-import { withFields } from "./shared_options.js";
 
 /** A and B of one adapter at a layer. */
 interface Pair extends Pick<MixPart, "weight" | "scale"> {

@@ -1,16 +1,55 @@
+import type { ErrorCode } from "../errors.js";
 import type { Graph } from "../graph/graph.js";
 import type { AttentionSite, CacheShape, EmbeddingSite, LinearSite, Project } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
+import type { OptionRow } from "../options.js";
 
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 
-/** What every adapter's config has. A method's own type extends it; names are Python's, in camelCase. */
+/** What every adapter's config has; names are Python's, in camelCase. */
 export interface AdapterConfig {
   readonly peftType: string;
   readonly taskType?: string | undefined;
   readonly baseModelNameOrPath?: string | undefined;
   readonly revision?: string | undefined;
   readonly modulesToSave?: readonly string[] | undefined;
+}
+
+/** An option of a method: a field of adapter_config.json under Python's name. */
+export interface MethodRow extends OptionRow {
+  /** What stands in the file where nothing is given, where that is not `byDefault` or null. */
+  readonly inFile?: Json;
+  /** Python writes it as a float: "0.0". */
+  readonly float?: true;
+  /** The command line does not have it: said by the model, the task or where an adapter is loaded, or without effect. */
+  readonly fileOnly?: true;
+  /** Of the error for a wrong value. */
+  readonly code?: ErrorCode;
+}
+
+export type MethodTable = Readonly<Record<string, MethodRow>>;
+
+/** Says a fault; all of a config's are thrown at once. */
+export type SayFault = (what: string, why: string, fix: string) => void;
+
+/** Options of a config: its values, none of which need be given. */
+export type OptionsOf<V> = {
+  -readonly [K in keyof V as K extends "peftType" ? never : K]?: V[K] | undefined;
+};
+
+/** A config class. `new` checks options, under their names here or in Python, and fills in defaults. Throws "adapter-config". */
+export interface ConfigClass<V> {
+  new (options?: OptionsOf<V>): V;
+  readonly prototype: V;
+  /** `peft_type` in adapter_config.json. */
+  readonly peftType: string;
+  readonly options: MethodTable;
+  /** Every field of Python's config with its default, by its name in the file. */
+  readonly fields: Readonly<Record<string, Json>>;
+  /** Fields that Python writes as floats ("0.0"). */
+  readonly floats: readonly string[];
+  /** `new` for options of unknown provenance: a file, the command line. */
+  readonly create: (options: Readonly<Record<string, unknown>>) => V;
 }
 
 /** Which layers a method adapts. */
@@ -282,16 +321,10 @@ export interface PromptMethod<C> {
 
 /** One method: one object of plain functions in one file. Shared code asks what it can do, never which one it is. */
 export interface Method<C extends AdapterConfig = AdapterConfig> {
-  /** `peft_type` in adapter_config.json. */
-  readonly peftType: string;
   /** The name on the command line: "lora". */
   readonly name: string;
-  /** Every field of Python's config with its default, by its name in the file. */
-  readonly fields: Readonly<Record<string, Json>>;
-  /** Fields that Python writes as floats ("0.0"). */
-  readonly floats: readonly string[];
-  /** Checks options (camelCase) and fills in defaults. Throws PeftError "adapter-config" with all faults at once. */
-  readonly create: (options: Readonly<Record<string, unknown>>) => C;
+  /** Its options: types, checks, fields of adapter_config.json. */
+  readonly config: ConfigClass<C>;
   readonly layers?: LayerMethod<C>;
   readonly prompt?: PromptMethod<C>;
   readonly attention?: AttentionMethod<C>;

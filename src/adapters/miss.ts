@@ -3,59 +3,56 @@ import type { Graph } from "../graph/graph.js";
 import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import { checkDivides } from "./block_sizes.js";
-import { OptionReader } from "./checks.js";
+import { configClass } from "./config.js";
+import type { MissValues } from "./config_types.js";
 import type { DeltaParts } from "./delta.js";
 import { addsToWeight } from "./delta.js";
 import { perRow } from "./gate.js";
-import { readStart } from "./init_weights.js";
 import { kaiming, ZERO } from "./initial.js";
-import type { LayerOptions } from "./layer_config.js";
-import { LayerConfig, layerFields } from "./layer_config.js";
-import type { Adapted, AdapterConfig, Json, Method, ParameterSpec, SiteMethod } from "./method.js";
+import type {
+  Adapted,
+  ConfigClass,
+  Method,
+  MethodTable,
+  OptionsOf,
+  ParameterSpec,
+  SiteMethod,
+} from "./method.js";
+import { bias, blocks, dropout, saving, targets } from "./shared_options.js";
 
-/** Options of MiSS. */
-export interface MissOptions extends LayerOptions {
-  /** Every r-th input shares its weights; with "bat", the size of blocks. Default 64. */
-  r?: number | undefined;
-  /** Rate of dropout on the adapter's input in training; not with "bat". Default 0. */
-  missDropout?: number | undefined;
-  /** With "mini": every miniR-th output shares its weights. Default 1. */
-  miniR?: number | undefined;
-  /** Start without effect (default), or at random; "bat" and "mini" are other forms of the update. */
-  initWeights?: boolean | "bat" | "mini" | undefined;
-  /** Biases of the base that train too. Default "none". */
-  bias?: "none" | "all" | "MiSS_only" | undefined;
-}
-
-const fields: Readonly<Record<string, Json>> = {
-  ...layerFields("MISS"),
-  r: 64,
-  miss_dropout: 0,
-  mini_r: 1,
-  init_weights: true,
-  bias: "none",
+const options: MethodTable = {
+  ...saving,
+  ...targets,
+  ...blocks,
+  r: {
+    kind: "whole",
+    min: 1,
+    byDefault: 64,
+    also: ["rank"],
+    means: "every r-th input shares its weights; with initWeights bat, the size of blocks",
+  },
+  missDropout: { ...dropout, means: `${dropout.means}; not with initWeights bat` },
+  miniR: {
+    kind: "whole",
+    min: 1,
+    byDefault: 1,
+    means: "with initWeights mini: every miniR-th output shares its weights",
+  },
+  initWeights: {
+    kind: "flag",
+    choices: ["bat", "mini"],
+    byDefault: true,
+    means: "true: start without effect; false: at random; bat and mini are other forms of the update",
+  },
+  bias: bias("MiSS_only"),
 };
 
+export type MissOptions = OptionsOf<MissValues>;
+export type MissConfig = MissValues;
 /** Config of MiSS (arXiv 2409.15371). Throws "adapter-config". Reference: peft/tuners/miss/config.py */
-export class MissConfig extends LayerConfig implements AdapterConfig {
-  readonly peftType = "MISS";
-  readonly r: number;
-  readonly missDropout: number;
-  readonly miniR: number;
-  readonly initWeights: boolean | "bat" | "mini";
-  readonly bias: "none" | "all" | "MiSS_only";
-
-  constructor(options: MissOptions = {}) {
-    const read = new OptionReader("MissConfig", options, fields);
-    super(read);
-    this.r = read.integer("r", { min: 1 }) ?? 64;
-    this.missDropout = read.rate("missDropout");
-    this.miniR = read.integer("miniR", { min: 1 }) ?? 1;
-    this.initWeights = readStart(read, ["bat", "mini"]);
-    this.bias = read.oneOf("bias", ["none", "all", "MiSS_only"], "none");
-    read.done();
-  }
-}
+export const MissConfig: ConfigClass<MissValues> = configClass("MISS", "MissConfig", {
+  options,
+});
 
 function parameters({ r, miniR, initWeights }: MissConfig, site: LinearSite): ParameterSpec[] {
   const { path, inDim, outDim } = site;
@@ -129,11 +126,8 @@ const linear: SiteMethod<MissConfig, LinearSite> = {
 
 /** Weights that inputs share. arXiv 2409.15371. Reference: peft/tuners/miss/layer.py */
 export const miss: Method<MissConfig> = {
-  peftType: "MISS",
   name: "miss",
-  fields,
-  floats: ["miss_dropout"],
-  create: (options) => new MissConfig(options as MissOptions),
+  config: MissConfig,
   layers: {
     select: (c) => c,
     defaults: (roles) => roles.targets,

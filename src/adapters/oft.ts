@@ -1,85 +1,59 @@
 import type { Graph } from "../graph/graph.js";
 import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
-import { cayley, flipped, readBlocks, timesBlocks } from "./block_rotation.js";
-import { OptionReader } from "./checks.js";
+import { cayley, checkOneGiven, flipped, timesBlocks } from "./block_rotation.js";
+import { configClass } from "./config.js";
+import type { OFTValues } from "./config_types.js";
 import { upright } from "./delta.js";
 import { perRow } from "./gate.js";
 import { ZERO } from "./initial.js";
-import type { LayerOptions } from "./layer_config.js";
-import { LayerConfig, layerFields } from "./layer_config.js";
-import type { Adapted, AdapterConfig, Json, Merging, Method, SiteMethod } from "./method.js";
+import type { Adapted, ConfigClass, Merging, Method, MethodTable, OptionsOf, SiteMethod } from "./method.js";
+import { bias, blocks, fanInFanOut, saving, startsWithoutEffect, targets } from "./shared_options.js";
 
-/** Options of OFT. */
-export interface OFTOptions extends LayerOptions {
-  /**
-   * How many blocks the input is cut into; with it goes oftBlockSize: 0. Default 0: as many as the size
-   * gives.
-   */
-  r?: number | undefined;
-  /** Size of a block; where it does not divide a layer's inputs, the nearest size that does. Default 32. */
-  oftBlockSize?: number | undefined;
-  /** Python's word for weights stored [in, out]; here it is known from the model, and only recorded. */
-  fanInFanOut?: boolean | undefined;
-  /** Biases of the base that train too. Default "none". */
-  bias?: "none" | "all" | "oft_only" | undefined;
-  /** Start without effect (default), or at random. */
-  initWeights?: boolean | undefined;
-  /** Control of the constrained variant, which is not built; only recorded. Default 6e-5. */
-  eps?: number | undefined;
-  /** One rotation for all blocks. Default false. */
-  blockShare?: boolean | undefined;
-  /** Rotate by a few terms of a series (default), or exactly, which takes a matrix's inverse. */
-  useCayleyNeumann?: boolean | undefined;
-  /** Terms of the series. Default 5. */
-  numCayleyNeumannTerms?: number | undefined;
-}
-
-const fields: Readonly<Record<string, Json>> = {
-  ...layerFields("OFT"),
-  r: 0,
-  oft_block_size: 32,
-  module_dropout: 0,
-  fan_in_fan_out: false,
-  bias: "none",
-  init_weights: true,
-  coft: false,
-  eps: 6e-5,
-  block_share: false,
-  use_cayley_neumann: true,
-  num_cayley_neumann_terms: 5,
+const options: MethodTable = {
+  ...saving,
+  ...targets,
+  ...blocks,
+  r: {
+    kind: "whole",
+    min: 0,
+    byDefault: 0,
+    also: ["rank"],
+    means: "how many blocks the input is cut into, with oftBlockSize 0; 0: as many as the size gives",
+  },
+  oftBlockSize: {
+    kind: "whole",
+    min: 0,
+    byDefault: 32,
+    means: "size of a block; where it does not divide a layer's inputs, the nearest that does; 0: as r gives",
+  },
+  fanInFanOut,
+  bias: bias("oft_only"),
+  initWeights: startsWithoutEffect,
+  eps: {
+    kind: "number",
+    byDefault: 6e-5,
+    means: "control of the constrained variant, which is not built; only recorded",
+    fileOnly: true,
+  },
+  blockShare: { kind: "flag", byDefault: false, means: "one rotation for all blocks" },
+  useCayleyNeumann: {
+    kind: "flag",
+    byDefault: true,
+    means: "rotate by a few terms of a series; off: exactly, which takes a matrix's inverse",
+  },
+  numCayleyNeumannTerms: { kind: "whole", byDefault: 5, unit: "terms", means: "length of that series" },
 };
 
+export type OFTOptions = OptionsOf<OFTValues>;
+export type OFTConfig = OFTValues;
 /** Config of OFT (arXiv 2306.07280). Throws "adapter-config". Reference: peft/tuners/oft/config.py */
-export class OFTConfig extends LayerConfig implements AdapterConfig {
-  readonly peftType = "OFT";
-  readonly r: number;
-  readonly oftBlockSize: number;
-  readonly fanInFanOut: boolean;
-  readonly bias: "none" | "all" | "oft_only";
-  readonly initWeights: boolean;
-  readonly eps: number;
-  readonly blockShare: boolean;
-  readonly useCayleyNeumann: boolean;
-  readonly numCayleyNeumannTerms: number;
-
-  constructor(options: OFTOptions = {}) {
-    const read = new OptionReader("OFTConfig", options, fields);
-    super(read);
-    const blocks = readBlocks(read, { key: "oftBlockSize", byDefault: 32 }, { key: "r" });
-    this.r = blocks.count;
-    this.oftBlockSize = blocks.size;
-    this.fanInFanOut = read.flag("fanInFanOut", false);
-    this.bias = read.oneOf("bias", ["none", "all", "oft_only"], "none");
-    this.initWeights = read.flag("initWeights", true);
-    this.eps = read.number("eps") ?? 6e-5;
-    this.blockShare = read.flag("blockShare", false);
-    this.useCayleyNeumann = read.flag("useCayleyNeumann", true);
-    this.numCayleyNeumannTerms = read.integer("numCayleyNeumannTerms") ?? 5;
-    read.unsupported(["moduleDropout", "coft"]);
-    read.done();
-  }
-}
+export const OFTConfig: ConfigClass<OFTValues> = configClass("OFT", "OFTConfig", {
+  options,
+  unbuilt: { module_dropout: 0, coft: false },
+  floats: ["module_dropout"],
+  check: (c, fault) => checkOneGiven(c, { size: "oftBlockSize", count: "r", usual: 32 }, fault),
+});
 
 /** How many blocks of what size; sizes that do not divide the width are moved to the nearest that does. */
 function blocksOf({ r, oftBlockSize }: OFTConfig, { inDim }: LinearSite): { blocks: number; size: number } {
@@ -164,11 +138,8 @@ const linear: SiteMethod<OFTConfig, LinearSite> = {
 
 /** Rotates a layer's input block by block. arXiv 2306.07280. Reference: peft/tuners/oft/layer.py */
 export const oft: Method<OFTConfig> = {
-  peftType: "OFT",
   name: "oft",
-  fields,
-  floats: ["module_dropout"],
-  create: (options) => new OFTConfig(options as OFTOptions),
+  config: OFTConfig,
   layers: {
     select: (c) => c,
     defaults: (roles) => roles.targets,

@@ -1,65 +1,56 @@
 import type { Graph } from "../graph/graph.js";
 import type { Tensor } from "../graph/ops.js";
-import { OptionReader } from "./checks.js";
+import { configClass, withFields } from "./config.js";
+import type { PromptEncoderValues } from "./config_types.js";
 import type { LstmSizes } from "./lstm.js";
 import { lstm, lstmSpecs } from "./lstm.js";
-import type { AdapterConfig, Json, Method, ParameterSpec, PromptShape } from "./method.js";
-import type { PromptOptions } from "./prompt.js";
+import type { ConfigClass, Method, MethodTable, OptionsOf, ParameterSpec, PromptShape } from "./method.js";
 import {
+  encoderHiddenSize,
   known,
   layer,
   layerSpecs,
-  PromptConfig,
-  promptFields,
   promptShape,
+  promptSizes,
   resolveSizes,
   tableSpec,
 } from "./prompt.js";
-import { withFields } from "./shared_options.js";
-
+import { dropout, saving } from "./shared_options.js";
 export type Reparameterization = "MLP" | "LSTM";
 
-/** Options of P-tuning. */
-export interface PromptEncoderOptions extends PromptOptions {
-  /** What makes the rows from a table: three linear layers (default), or an LSTM and two. */
-  encoderReparameterizationType?: Reparameterization | undefined;
-  /** Width inside the encoder. Default: tokenDim. */
-  encoderHiddenSize?: number | undefined;
-  /** Layers of the LSTM; an MLP always has its three. Default 2. */
-  encoderNumLayers?: number | undefined;
-  /** Rate of dropout between the LSTM's layers; an MLP has none, as in Python. Default 0. */
-  encoderDropout?: number | undefined;
-}
-
-const fields: Readonly<Record<string, Json>> = {
-  ...promptFields("P_TUNING"),
-  encoder_reparameterization_type: "MLP",
-  encoder_hidden_size: null,
-  encoder_num_layers: 2,
-  encoder_dropout: 0,
+const options: MethodTable = {
+  ...saving,
+  ...promptSizes,
+  encoderReparameterizationType: {
+    kind: "text",
+    choices: ["MLP", "LSTM"],
+    byDefault: "MLP",
+    means: "what makes the rows from a table: three linear layers, or an LSTM and two",
+  },
+  encoderHiddenSize,
+  encoderNumLayers: {
+    kind: "whole",
+    min: 1,
+    byDefault: 2,
+    unit: "layers",
+    means: "layers of the LSTM; an MLP always has its three",
+  },
+  encoderDropout: {
+    ...dropout,
+    means: "share dropped between the LSTM's layers; an MLP has none, as in Python",
+  },
 };
 
-/**
- * Config of P-tuning (arXiv 2103.10385). Throws "adapter-config". Reference:
- * peft/tuners/p_tuning/config.py
- */
-export class PromptEncoderConfig extends PromptConfig implements AdapterConfig {
-  readonly peftType = "P_TUNING";
-  readonly encoderReparameterizationType: Reparameterization;
-  readonly encoderHiddenSize: number | undefined;
-  readonly encoderNumLayers: number;
-  readonly encoderDropout: number;
-
-  constructor(options: PromptEncoderOptions = {}) {
-    const read = new OptionReader("PromptEncoderConfig", options, fields);
-    super(read);
-    this.encoderReparameterizationType = read.oneOf("encoderReparameterizationType", ["MLP", "LSTM"], "MLP");
-    this.encoderHiddenSize = read.integer("encoderHiddenSize", { min: 1 });
-    this.encoderNumLayers = read.integer("encoderNumLayers", { min: 1 }) ?? 2;
-    this.encoderDropout = read.rate("encoderDropout");
-    read.done();
-  }
-}
+export type PromptEncoderOptions = OptionsOf<PromptEncoderValues>;
+export type PromptEncoderConfig = PromptEncoderValues;
+/** Config of P-tuning (arXiv 2103.10385). Throws "adapter-config". Reference: peft/tuners/p_tuning/config.py */
+export const PromptEncoderConfig: ConfigClass<PromptEncoderValues> = configClass(
+  "P_TUNING",
+  "PromptEncoderConfig",
+  {
+    options,
+  },
+);
 
 function resolve(c: PromptEncoderConfig, shape: PromptShape): PromptEncoderConfig {
   const sizes = resolveSizes(c, shape);
@@ -115,11 +106,8 @@ function encode(
  * peft/tuners/p_tuning/model.py
  */
 export const pTuning: Method<PromptEncoderConfig> = {
-  peftType: "P_TUNING",
   name: "p-tuning",
-  fields,
-  floats: ["encoder_dropout"],
-  create: (options) => new PromptEncoderConfig(options as PromptEncoderOptions),
+  config: PromptEncoderConfig,
   prompt: {
     place: "input",
     tokens: (c) => c.numVirtualTokens,

@@ -1,48 +1,55 @@
 import { PeftError } from "../errors.js";
 import type { Graph } from "../graph/graph.js";
 import type { Tensor } from "../graph/ops.js";
-import { OptionReader } from "./checks.js";
-import type { AdapterConfig, Initial, Json, Method, ParameterSpec, PromptShape } from "./method.js";
-import type { PromptOptions } from "./prompt.js";
-import { known, layer, layerSpecs, PromptConfig, promptFields, resolveSizes, tableSpec } from "./prompt.js";
-import { withFields } from "./shared_options.js";
+import { configClass, withFields } from "./config.js";
+import type { PrefixTuningValues } from "./config_types.js";
+import type {
+  ConfigClass,
+  Initial,
+  Method,
+  MethodTable,
+  OptionsOf,
+  ParameterSpec,
+  PromptShape,
+} from "./method.js";
+import {
+  encoderHiddenSize,
+  known,
+  layer,
+  layerSpecs,
+  promptSizes,
+  resolveSizes,
+  tableSpec,
+} from "./prompt.js";
+import { saving } from "./shared_options.js";
 
-/** Options of prefix tuning. */
-export interface PrefixTuningOptions extends PromptOptions {
-  /** "zero": keys and values start at zero; left out: at random. */
-  initWeights?: "zero" | undefined;
-  /** Width inside the projection. Default: tokenDim. */
-  encoderHiddenSize?: number | undefined;
-  /** Make keys and values from a smaller table by two layers. Default false. */
-  prefixProjection?: boolean | undefined;
-}
-
-const fields: Readonly<Record<string, Json>> = {
-  ...promptFields("PREFIX_TUNING"),
-  init_weights: null,
-  encoder_hidden_size: null,
-  prefix_projection: false,
+const options: MethodTable = {
+  ...saving,
+  ...promptSizes,
+  initWeights: {
+    kind: "text",
+    choices: ["zero"],
+    otherwise: "at random",
+    means: "how keys and values start",
+  },
+  encoderHiddenSize,
+  prefixProjection: {
+    kind: "flag",
+    byDefault: false,
+    means: "make keys and values from a smaller table by two layers",
+  },
 };
 
-/**
- * Config of prefix tuning (arXiv 2101.00190). Throws "adapter-config". Reference:
- * peft/tuners/prefix_tuning/config.py
- */
-export class PrefixTuningConfig extends PromptConfig implements AdapterConfig {
-  readonly peftType = "PREFIX_TUNING";
-  readonly initWeights: "zero" | undefined;
-  readonly encoderHiddenSize: number | undefined;
-  readonly prefixProjection: boolean;
-
-  constructor(options: PrefixTuningOptions = {}) {
-    const read = new OptionReader("PrefixTuningConfig", options, fields);
-    super(read);
-    this.initWeights = read.choice("initWeights", ["zero"]);
-    this.encoderHiddenSize = read.integer("encoderHiddenSize", { min: 1 });
-    this.prefixProjection = read.flag("prefixProjection", false);
-    read.done();
-  }
-}
+export type PrefixTuningOptions = OptionsOf<PrefixTuningValues>;
+export type PrefixTuningConfig = PrefixTuningValues;
+/** Config of prefix tuning (arXiv 2101.00190). Throws "adapter-config". Reference: peft/tuners/prefix_tuning/config.py */
+export const PrefixTuningConfig: ConfigClass<PrefixTuningValues> = configClass(
+  "PREFIX_TUNING",
+  "PrefixTuningConfig",
+  {
+    options,
+  },
+);
 
 /**
  * Python cuts tokenDim into heads: head_dim * kvHeads with grouped queries, else the hidden size, which
@@ -117,11 +124,8 @@ function encode(g: Graph, p: (key: string) => Tensor, c: PrefixTuningConfig): Te
  * Reference: peft/tuners/prefix_tuning/model.py
  */
 export const prefixTuning: Method<PrefixTuningConfig> = {
-  peftType: "PREFIX_TUNING",
   name: "prefix-tuning",
-  fields,
-  floats: [],
-  create: (options) => new PrefixTuningConfig(options as PrefixTuningOptions),
+  config: PrefixTuningConfig,
   prompt: {
     place: "cache",
     tokens: (c) => c.numVirtualTokens,

@@ -1,24 +1,48 @@
 import { PeftError } from "../errors.js";
 import type { Graph } from "../graph/graph.js";
 import type { Tensor } from "../graph/ops.js";
-import type { OptionReader } from "./checks.js";
-import type { Json, ParameterSpec, PromptShape } from "./method.js";
-import type { CommonOptions } from "./shared_options.js";
-import { CommonConfig, commonFields } from "./shared_options.js";
+import type { MethodRow, MethodTable, ParameterSpec, PromptShape } from "./method.js";
 
 /** Options of every method that adds virtual tokens. All but the first are read off the model. */
-export interface PromptOptions extends CommonOptions {
-  /** Number of virtual tokens. Default 20. */
-  numVirtualTokens?: number | undefined;
-  /** Width of a virtual token: the model's hidden size (prefixes: of its keys). */
-  tokenDim?: number | undefined;
-  /** 2 in encoder-decoders, else 1: prompts keep tokens * 2 rows there. */
-  numTransformerSubmodules?: number | undefined;
-  /** Number of attention heads (prefixes: of keys). */
-  numAttentionHeads?: number | undefined;
-  /** Number of layers. */
-  numLayers?: number | undefined;
-}
+export const promptSizes: MethodTable = {
+  numVirtualTokens: {
+    kind: "whole",
+    min: 1,
+    byDefault: 20,
+    inFile: null,
+    unit: "tokens",
+    also: ["virtualTokens", "promptLength", "prompt-length"],
+    means: "number of virtual tokens",
+  },
+  tokenDim: {
+    kind: "whole",
+    min: 1,
+    otherwise: "the model's",
+    means: "width of a virtual token: the model's hidden size (prefixes: of its keys)",
+  },
+  numTransformerSubmodules: {
+    kind: "whole",
+    min: 1,
+    max: 2,
+    otherwise: "the model's",
+    means: "2 in encoder-decoders, else 1: prompts keep tokens * 2 rows there",
+  },
+  numAttentionHeads: {
+    kind: "whole",
+    min: 1,
+    otherwise: "the model's",
+    means: "number of attention heads (prefixes: of keys)",
+  },
+  numLayers: { kind: "whole", min: 1, otherwise: "the model's", means: "number of layers" },
+};
+
+/** Of prompts that go through an encoder. */
+export const encoderHiddenSize: MethodRow = {
+  kind: "whole",
+  min: 1,
+  otherwise: "tokenDim",
+  means: "width inside the encoder",
+};
 
 /** What prompt methods record of the model; undefined until `resolve`. */
 export interface PromptSizes {
@@ -27,35 +51,6 @@ export interface PromptSizes {
   readonly numTransformerSubmodules: number | undefined;
   readonly numAttentionHeads: number | undefined;
   readonly numLayers: number | undefined;
-}
-
-/** What the configs of all prompt methods have. */
-export abstract class PromptConfig extends CommonConfig implements PromptSizes {
-  readonly numVirtualTokens: number;
-  readonly tokenDim: number | undefined;
-  readonly numTransformerSubmodules: number | undefined;
-  readonly numAttentionHeads: number | undefined;
-  readonly numLayers: number | undefined;
-
-  constructor(read: OptionReader) {
-    super(read);
-    this.numVirtualTokens = read.integer("numVirtualTokens", { min: 1 }) ?? 20;
-    this.tokenDim = read.integer("tokenDim", { min: 1 });
-    this.numTransformerSubmodules = read.integer("numTransformerSubmodules", { min: 1, max: 2 });
-    this.numAttentionHeads = read.integer("numAttentionHeads", { min: 1 });
-    this.numLayers = read.integer("numLayers", { min: 1 });
-  }
-}
-
-export function promptFields(peftType: string): Record<string, Json> {
-  return {
-    ...commonFields(peftType),
-    num_virtual_tokens: null,
-    token_dim: null,
-    num_transformer_submodules: null,
-    num_attention_heads: null,
-    num_layers: null,
-  };
 }
 
 /**

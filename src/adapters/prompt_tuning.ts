@@ -1,71 +1,63 @@
 import { PeftError } from "../errors.js";
 import { below } from "../random.js";
-import { OptionReader } from "./checks.js";
-import type { AdapterConfig, Json, Method } from "./method.js";
-import type { PromptOptions } from "./prompt.js";
-import { PromptConfig, promptFields, promptShape, resolveSizes, tableSpec } from "./prompt.js";
-import { withFields } from "./shared_options.js";
-
+import { configClass, withFields } from "./config.js";
+import type { PromptTuningValues } from "./config_types.js";
+import type { ConfigClass, Method, MethodTable, OptionsOf, SayFault } from "./method.js";
+import { promptShape, promptSizes, resolveSizes, tableSpec } from "./prompt.js";
+import { saving } from "./shared_options.js";
 export type PromptTuningInit = "RANDOM" | "SAMPLE_VOCAB" | "TEXT";
 
-/** Options of prompt tuning. */
-export interface PromptTuningOptions extends PromptOptions {
-  /** How the rows start: at random (default), as random tokens of the vocabulary, or as a text's tokens. */
-  promptTuningInit?: PromptTuningInit | undefined;
-  /** The text, cut or repeated to length. */
-  promptTuningInitText?: string | undefined;
-  /** The tokenizer of the text: a Hub id or a folder. */
-  tokenizerNameOrPath?: string | undefined;
-  /** Options of the tokenizer, as Python's AutoTokenizer takes them. */
-  tokenizerKwargs?: Readonly<Record<string, Json>> | undefined;
-}
-
-const fields: Readonly<Record<string, Json>> = {
-  ...promptFields("PROMPT_TUNING"),
-  prompt_tuning_init: "RANDOM",
-  prompt_tuning_init_text: null,
-  tokenizer_name_or_path: null,
-  tokenizer_kwargs: null,
+const options: MethodTable = {
+  ...saving,
+  ...promptSizes,
+  promptTuningInit: {
+    kind: "text",
+    choices: ["RANDOM", "SAMPLE_VOCAB", "TEXT"],
+    byDefault: "RANDOM",
+    means: "how the rows start: at random, as random tokens of the vocabulary, or as a text's tokens",
+  },
+  promptTuningInitText: { kind: "text", otherwise: "none", means: "that text, cut or repeated to length" },
+  tokenizerNameOrPath: {
+    kind: "text",
+    otherwise: "none",
+    means: "the tokenizer of that text: a Hub id or a folder",
+  },
+  tokenizerKwargs: {
+    kind: "json",
+    otherwise: "none",
+    means: "options of that tokenizer, as Python's AutoTokenizer takes them",
+  },
 };
 
-/**
- * Config of prompt tuning (arXiv 2104.08691). Throws "adapter-config". Reference:
- * peft/tuners/prompt_tuning/config.py
- */
-export class PromptTuningConfig extends PromptConfig implements AdapterConfig {
-  readonly peftType = "PROMPT_TUNING";
-  readonly promptTuningInit: PromptTuningInit;
-  readonly promptTuningInitText: string | undefined;
-  readonly tokenizerNameOrPath: string | undefined;
-  readonly tokenizerKwargs: Readonly<Record<string, Json>> | undefined;
+export type PromptTuningOptions = OptionsOf<PromptTuningValues>;
+export type PromptTuningConfig = PromptTuningValues;
+/** Config of prompt tuning (arXiv 2104.08691). Throws "adapter-config". Reference: peft/tuners/prompt_tuning/config.py */
+export const PromptTuningConfig: ConfigClass<PromptTuningValues> = configClass(
+  "PROMPT_TUNING",
+  "PromptTuningConfig",
+  {
+    options,
+    check: checkText,
+  },
+);
 
-  constructor(options: PromptTuningOptions = {}) {
-    const read = new OptionReader("PromptTuningConfig", options, fields);
-    super(read);
-    this.promptTuningInit = read.oneOf("promptTuningInit", ["RANDOM", "SAMPLE_VOCAB", "TEXT"], "RANDOM");
-    this.promptTuningInitText = read.text("promptTuningInitText");
-    this.tokenizerNameOrPath = read.text("tokenizerNameOrPath");
-    this.tokenizerKwargs = read.object("tokenizerKwargs") as Readonly<Record<string, Json>> | undefined;
-    checkText(read, this);
-    read.done();
-  }
-}
-
-function checkText(read: OptionReader, c: PromptTuningConfig): void {
+function checkText(c: PromptTuningConfig, fault: SayFault): void {
   if (c.promptTuningInit !== "TEXT") {
     if (Object.keys(c.tokenizerKwargs ?? {}).length === 0) return;
-    read.fault(
+    fault(
       `tokenizerKwargs is given with promptTuningInit: "${c.promptTuningInit}".`,
       "only a text needs a tokenizer.",
-      { fix: 'promptTuningInit: "TEXT", or leave tokenizerKwargs out.' },
+      'promptTuningInit: "TEXT", or leave tokenizerKwargs out.',
     );
     return;
   }
   for (const key of ["promptTuningInitText", "tokenizerNameOrPath"] as const) {
     if (c[key]) continue;
-    read.fault(`promptTuningInit is "TEXT" and ${key} is not given.`, "the rows start as a text's tokens.", {
-      fix: `${key}: "${key === "tokenizerNameOrPath" ? "t5-base" : "Is this tweet a complaint?"}".`,
-    });
+    fault(
+      `promptTuningInit is "TEXT" and ${key} is not given.`,
+      "the rows start as a text's tokens.",
+      `${key}: "${key === "tokenizerNameOrPath" ? "t5-base" : "Is this tweet a complaint?"}".`,
+    );
   }
 }
 
@@ -94,11 +86,8 @@ function initialTokens(
 
 /** Virtual tokens before the embeddings, learnt as they are. arXiv 2104.08691. */
 export const promptTuning: Method<PromptTuningConfig> = {
-  peftType: "PROMPT_TUNING",
   name: "prompt-tuning",
-  fields,
-  floats: [],
-  create: (options) => new PromptTuningConfig(options as PromptTuningOptions),
+  config: PromptTuningConfig,
   prompt: {
     place: "input",
     tokens: (c) => c.numVirtualTokens,

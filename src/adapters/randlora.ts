@@ -1,88 +1,73 @@
 import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
-import { OptionReader } from "./checks.js";
+import { configClass } from "./config.js";
+import type { RandLoraValues } from "./config_types.js";
 import type { DeltaParts } from "./delta.js";
 import { upright } from "./delta.js";
 import { perRow } from "./gate.js";
 import { ZERO } from "./initial.js";
-import type { LayerOptions } from "./layer_config.js";
-import { LayerConfig, layerFields } from "./layer_config.js";
-import type { Adapted, AdapterConfig, Initial, Json, Merging, Method, ParameterSpec } from "./method.js";
+import type {
+  Adapted,
+  ConfigClass,
+  Initial,
+  Merging,
+  Method,
+  MethodTable,
+  OptionsOf,
+  ParameterSpec,
+} from "./method.js";
+import {
+  bias,
+  blocks,
+  dropout,
+  fanInFanOut,
+  saving,
+  seedOf,
+  startsWithoutEffect,
+  targetModules,
+} from "./shared_options.js";
 import { TorchRandom } from "./torch_random.js";
 
-/** Options of RandLoRA. */
-export interface RandLoraOptions extends Omit<LayerOptions, "excludeModules"> {
-  /** The rank of each random base; the smaller, the more numbers are trained. Default 32. */
-  r?: number | undefined;
-  /** Seed of the bases. Default 0. */
-  projectionPrngKey?: number | undefined;
-  /** Save the bases with the adapter. Python's false is not built: its bases are drawn in 16 bits. */
-  saveProjection?: boolean | undefined;
-  /** Bases of -1, 0 and 1, two thirds of them 0. Default false. */
-  sparse?: boolean | undefined;
-  /** The same with fewer that are not 0. Default false. */
-  verySparse?: boolean | undefined;
-  /** Rate of dropout on the adapter's input in training. Default 0. */
-  randloraDropout?: number | undefined;
-  /** Scale of the update: alpha / r. Default 640. */
-  randloraAlpha?: number | undefined;
-  /** Biases of the base that train too. Default "none". */
-  bias?: "none" | "all" | "randlora_only" | undefined;
-  /** Python's word for weights stored [in, out]; here it is known from the model, and only recorded. */
-  fanInFanOut?: boolean | undefined;
-  /** Start without effect (default), or at random. */
-  initWeights?: boolean | undefined;
-}
-
-const { exclude_modules: _, ...ownFields } = layerFields("RANDLORA");
-const fields: Readonly<Record<string, Json>> = {
-  ...ownFields,
-  r: 32,
-  projection_prng_key: 0,
-  save_projection: true,
-  sparse: false,
-  very_sparse: false,
-  randlora_dropout: 0,
-  fan_in_fan_out: false,
-  randlora_alpha: 640,
-  bias: "none",
-  init_weights: true,
+const options: MethodTable = {
+  ...saving,
+  targetModules,
+  ...blocks,
+  r: {
+    kind: "whole",
+    min: 1,
+    byDefault: 32,
+    also: ["rank"],
+    means: "the rank of each random base; the smaller, the more numbers are trained",
+  },
+  projectionPrngKey: seedOf("of the bases", 0),
+  saveProjection: {
+    kind: "flag",
+    byDefault: true,
+    means: "save the bases with the adapter; Python's off is not built: its bases are drawn in 16 bits",
+  },
+  sparse: { kind: "flag", byDefault: false, means: "bases of -1, 0 and 1, two thirds of them 0" },
+  verySparse: { kind: "flag", byDefault: false, means: "the same with fewer that are not 0" },
+  randloraDropout: dropout,
+  randloraAlpha: { kind: "number", byDefault: 640, also: ["alpha"], means: "scale of the update: alpha / r" },
+  bias: bias("randlora_only"),
+  fanInFanOut,
+  initWeights: startsWithoutEffect,
 };
 
+export type RandLoraOptions = OptionsOf<RandLoraValues>;
+export type RandLoraConfig = RandLoraValues;
 /** Config of RandLoRA (arXiv 2502.00987). Throws "adapter-config". Reference: peft/tuners/randlora/config.py */
-export class RandLoraConfig extends LayerConfig implements AdapterConfig {
-  readonly peftType = "RANDLORA";
-  readonly r: number;
-  readonly projectionPrngKey: number;
-  readonly saveProjection: boolean;
-  readonly sparse: boolean;
-  readonly verySparse: boolean;
-  readonly randloraDropout: number;
-  readonly randloraAlpha: number;
-  readonly bias: "none" | "all" | "randlora_only";
-  readonly fanInFanOut: boolean;
-  readonly initWeights: boolean;
-
-  constructor(options: RandLoraOptions = {}) {
-    const read = new OptionReader("RandLoraConfig", options, fields);
-    super(read);
-    this.r = read.integer("r", { min: 1 }) ?? 32;
-    this.projectionPrngKey = read.integer("projectionPrngKey", { min: 0, max: 2 ** 32 - 1 }) ?? 0;
-    this.saveProjection = read.flag("saveProjection", true);
-    this.sparse = read.flag("sparse", false);
-    this.verySparse = read.flag("verySparse", false);
-    this.randloraDropout = read.rate("randloraDropout");
-    this.randloraAlpha = read.number("randloraAlpha") ?? 640;
-    this.bias = read.oneOf("bias", ["none", "all", "randlora_only"], "none");
-    this.fanInFanOut = read.flag("fanInFanOut", false);
-    this.initWeights = read.flag("initWeights", true);
-    if (!this.saveProjection)
-      read.fault("saveProjection is false.", "Python draws its bases in 16 bits, which is not built here.", {
-        fix: "saveProjection: true; in Python, save the adapter with save_projection=True.",
-      });
-    read.done();
-  }
-}
+export const RandLoraConfig: ConfigClass<RandLoraValues> = configClass("RANDLORA", "RandLoraConfig", {
+  options,
+  check: (c, fault) => {
+    if (!c.saveProjection)
+      fault(
+        "saveProjection is false.",
+        "Python draws its bases in 16 bits, which is not built here.",
+        "saveProjection: true; in Python, save the adapter with save_projection=True.",
+      );
+  },
+});
 
 const basesOf = (width: number, r: number): number => Math.ceil(width / r);
 const narrow = ({ inDim, outDim }: Pick<LinearSite, "inDim" | "outDim">): number => Math.min(inDim, outDim);
@@ -164,11 +149,8 @@ function merge(m: Merging<LinearSite>, c: RandLoraConfig): { weight: Tensor } {
 
 /** Sums of random low-rank bases, each with scales of its own. arXiv 2502.00987. Reference: peft/tuners/randlora/layer.py */
 export const randlora: Method<RandLoraConfig> = {
-  peftType: "RANDLORA",
   name: "randlora",
-  fields,
-  floats: ["randlora_dropout"],
-  create: (options) => new RandLoraConfig(options as RandLoraOptions),
+  config: RandLoraConfig,
   layers: {
     select: (c) => c,
     defaults: (roles) => roles.targets,

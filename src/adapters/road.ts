@@ -2,56 +2,57 @@ import type { Graph } from "../graph/graph.js";
 import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import { checkDivides } from "./block_sizes.js";
-import { OptionReader } from "./checks.js";
+import { configClass } from "./config.js";
+import type { RoadValues } from "./config_types.js";
 import { perRow } from "./gate.js";
 import { ONE, ZERO } from "./initial.js";
-import { TargetConfig } from "./layer_config.js";
-import type { Adapted, AdapterConfig, Json, Merging, Method, ParameterSpec, SiteMethod } from "./method.js";
-import type { TargetOptions } from "./selection.js";
-import type { CommonOptions } from "./shared_options.js";
-import { commonFields } from "./shared_options.js";
-
+import type {
+  Adapted,
+  ConfigClass,
+  Merging,
+  Method,
+  MethodTable,
+  OptionsOf,
+  ParameterSpec,
+  SiteMethod,
+} from "./method.js";
+import { saving, startsWithoutEffect, targetModules } from "./shared_options.js";
 /** Angles and scales: one of each for a pair, one for each element, or two for each element. */
 export type RoadVariant = "road_1" | "road_2" | "road_4";
 
-/** Options of RoAd. */
-export interface RoadOptions extends CommonOptions, Pick<TargetOptions, "targetModules"> {
-  /** How many angles and scales: half as many as outputs ("road_1", default), as many, or twice as many. */
-  variant?: RoadVariant | undefined;
-  /** Outputs are paired within groups, the first half with the second. It divides outDim. Default 64. */
-  groupSize?: number | undefined;
-  /** Start without effect (default), or at random. */
-  initWeights?: boolean | undefined;
-}
-
-const fields: Readonly<Record<string, Json>> = {
-  ...commonFields("ROAD"),
-  variant: "road_1",
-  group_size: 64,
-  init_weights: true,
-  target_modules: null,
+const options: MethodTable = {
+  ...saving,
+  targetModules,
+  variant: {
+    kind: "text",
+    choices: ["road_1", "road_2", "road_4"],
+    byDefault: "road_1",
+    means: "how many angles and scales: one of each for a pair of outputs, one for each output, or two",
+  },
+  groupSize: {
+    kind: "whole",
+    min: 2,
+    byDefault: 64,
+    means:
+      "outputs are paired within groups of this even size, the first half with the second; it divides outDim",
+  },
+  initWeights: startsWithoutEffect,
 };
 
+export type RoadOptions = OptionsOf<RoadValues>;
+export type RoadConfig = RoadValues;
 /** Config of RoAd (arXiv 2409.00119). Throws "adapter-config". Reference: peft/tuners/road/config.py */
-export class RoadConfig extends TargetConfig implements AdapterConfig {
-  readonly peftType = "ROAD";
-  readonly variant: RoadVariant;
-  readonly groupSize: number;
-  readonly initWeights: boolean;
-
-  constructor(options: RoadOptions = {}) {
-    const read = new OptionReader("RoadConfig", options, fields);
-    super(read);
-    this.variant = read.oneOf("variant", ["road_1", "road_2", "road_4"], "road_1");
-    this.groupSize = read.integer("groupSize", { min: 2 }) ?? 64;
-    this.initWeights = read.flag("initWeights", true);
-    if (this.groupSize % 2 !== 0)
-      read.fault(`groupSize is ${this.groupSize}.`, "a group's first half is paired with its second.", {
-        fix: `groupSize: ${this.groupSize + 1}, or another even number.`,
-      });
-    read.done();
-  }
-}
+export const RoadConfig: ConfigClass<RoadValues> = configClass("ROAD", "RoadConfig", {
+  options,
+  check: ({ groupSize }, fault) => {
+    if (groupSize % 2 !== 0)
+      fault(
+        `groupSize is ${groupSize}.`,
+        "a group's first half is paired with its second.",
+        `groupSize: ${groupSize + 1}, or another even number.`,
+      );
+  },
+});
 
 function parameters({ variant, groupSize, initWeights }: RoadConfig, site: LinearSite): ParameterSpec[] {
   const { outDim } = site;
@@ -131,11 +132,8 @@ const linear: SiteMethod<RoadConfig, LinearSite> = {
  * Reference: peft/tuners/road/layer.py
  */
 export const road: Method<RoadConfig> = {
-  peftType: "ROAD",
   name: "road",
-  fields,
-  floats: [],
-  create: (options) => new RoadConfig(options as RoadOptions),
+  config: RoadConfig,
   layers: {
     select: (c) => c,
     defaults: (roles) => roles.targets,

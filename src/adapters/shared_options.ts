@@ -1,63 +1,144 @@
-import type { TaskType } from "../task.js";
 import { taskTypes } from "../task.js";
-import type { OptionReader } from "./checks.js";
-import type { AdapterConfig, Json } from "./method.js";
+import type { MethodRow, MethodTable, SayFault, Selection } from "./method.js";
 
-/** Options of every method. */
-export interface CommonOptions {
-  /** What the model is for; decides which head is trained along. */
-  taskType?: TaskType | undefined;
-  /** The base's Hub id or folder, as the adapter's file names it. */
-  baseModelNameOrPath?: string | undefined;
-  /** The base's revision on the Hub. */
-  revision?: string | undefined;
-  /** Modules that train whole and are saved with the adapter. */
-  modulesToSave?: readonly string[] | undefined;
-  /** Accepted as Python has it; whether an adapter trains is said where it is loaded. */
-  inferenceMode?: boolean | undefined;
-}
+/** Options that several methods have, once. */
 
-/** The base of every config: the values of every method. */
-export abstract class CommonConfig implements Omit<AdapterConfig, "peftType"> {
-  readonly taskType: TaskType | undefined;
-  readonly baseModelNameOrPath: string | undefined;
-  readonly revision: string | undefined;
-  readonly modulesToSave: readonly string[] | undefined;
+/** Of every method. */
+export const common: MethodTable = {
+  taskType: {
+    kind: "text",
+    choices: taskTypes,
+    means: "what the model is for; decides which head is trained along",
+    fileOnly: true,
+    code: "unknown-task",
+  },
+  baseModelNameOrPath: {
+    kind: "text",
+    means: "the base's Hub id or folder, as the adapter's file names it",
+    fileOnly: true,
+  },
+  revision: { kind: "text", means: "the base's revision on the Hub", fileOnly: true },
+  inferenceMode: {
+    kind: "flag",
+    byDefault: false,
+    means: "taken as Python has it; whether an adapter trains is said where it is loaded",
+    fileOnly: true,
+  },
+};
 
-  constructor(read: OptionReader) {
-    this.taskType = readTask(read);
-    this.baseModelNameOrPath = read.text("baseModelNameOrPath");
-    this.revision = read.text("revision");
-    this.modulesToSave = read.names("modulesToSave");
-    read.flag("inferenceMode", false);
-  }
-}
+/** Of every method that can train a head. */
+export const saving: MethodTable = {
+  ...common,
+  modulesToSave: {
+    kind: "names",
+    otherwise: "the task's head",
+    means: "modules that train as a whole and are saved with the adapter",
+  },
+};
 
-function readTask(read: OptionReader): TaskType | undefined {
-  const taskType = read.text("taskType");
-  if (taskType !== undefined && !(taskTypes as readonly string[]).includes(taskType))
-    read.fault(`taskType is "${taskType}".`, `the tasks are ${taskTypes.join(", ")}.`, {
-      fix: 'for example taskType: "CAUSAL_LM".',
-      code: "unknown-task",
-    });
-  return taskType as TaskType | undefined;
-}
+export const targetModules: MethodRow = {
+  kind: "targets",
+  otherwise: "the model's",
+  means:
+    "layers that are adapted: by name or the end of a path, by a regular expression that matches the whole path, or all of them",
+};
 
-/** Fields of every adapter_config.json. */
-export function commonFields(peftType: string): Record<string, Json> {
+/** Of methods that choose layers by name. */
+export const targets: MethodTable = {
+  targetModules,
+  excludeModules: {
+    kind: "targets",
+    form: "NAME,NAME|REGEX",
+    otherwise: "none",
+    means: "layers that stay as they are, in the same forms",
+  },
+};
+
+/** Of methods that choose layers by their number as well. */
+export const blocks: MethodTable = {
+  layersToTransform: {
+    kind: "oneOrMoreIds",
+    otherwise: "all",
+    means: "numbers of the blocks that are adapted; not with a regular expression",
+  },
+  layersPattern: {
+    kind: "nameOrNames",
+    otherwise: "the usual ones",
+    means: "name of the list of blocks that layersToTransform numbers: layers, h",
+  },
+};
+
+export const fanInFanOut: MethodRow = {
+  kind: "flag",
+  byDefault: false,
+  means: "Python's word for weights stored [in, out]; here it is known from the model, and only recorded",
+};
+
+export const startsWithoutEffect: MethodRow = {
+  kind: "flag",
+  byDefault: true,
+  means: "start without effect; off: at random",
+};
+
+export const rankPattern: MethodRow = {
+  kind: "wholesByName",
+  byDefault: {},
+  means: "ranks by layer name or pattern where they differ from r",
+};
+
+/** `alpha`: the option that it is about. */
+export function alphaPattern(alpha: string): MethodRow {
   return {
-    task_type: null,
-    peft_type: peftType,
-    auto_mapping: null,
-    peft_version: "0.21.2",
-    base_model_name_or_path: null,
-    revision: null,
-    inference_mode: false,
-    modules_to_save: null,
+    kind: "numbersByName",
+    byDefault: {},
+    means: `alphas by layer name or pattern where they differ from ${alpha}`,
   };
 }
 
-/** The same config with other values: what a method fills in from the model. */
-export function withFields<C extends AdapterConfig>(c: C, changes: Partial<C>): C {
-  return Object.assign(Object.create(Object.getPrototypeOf(c)), c, changes);
+/** `only`: Python's word for the biases of adapted layers. */
+export function bias(only: string): MethodRow {
+  return {
+    kind: "text",
+    choices: ["none", "all", only],
+    byDefault: "none",
+    means: `biases of the base that train too; ${only}: those of adapted layers`,
+  };
+}
+
+export const dropout: MethodRow = {
+  kind: "number",
+  min: 0,
+  below: 1,
+  byDefault: 0,
+  float: true,
+  means: "share of the adapter's input that is dropped in training",
+};
+
+export const seedOf = (what: string, byDefault?: number): MethodRow => ({
+  kind: "whole",
+  min: 0,
+  max: 2 ** 32 - 1,
+  means: `seed ${what}`,
+  ...(byDefault === undefined ? {} : { byDefault }),
+});
+
+/** Which blocks a selection is in. */
+export function checkBlocks(c: Partial<Selection>, fault: SayFault): void {
+  const { targetModules, layersToTransform, layersPattern } = c;
+  if (typeof targetModules === "string") {
+    for (const [key, value] of Object.entries({ layersToTransform, layersPattern })) {
+      if (value === undefined) continue;
+      fault(
+        `${key} is given with targetModules: "${targetModules}".`,
+        "a pattern already says which blocks it means.",
+        `leave ${key} out, or list targetModules by name: ["q_proj"].`,
+      );
+    }
+  } else if ((layersPattern?.length ?? 0) > 0 && layersToTransform === undefined) {
+    fault(
+      `layersPattern is ${JSON.stringify(layersPattern)} and layersToTransform is not given.`,
+      "the pattern only names the list of blocks that layersToTransform numbers.",
+      "add layersToTransform: [0], or leave layersPattern out.",
+    );
+  }
 }

@@ -1,62 +1,45 @@
 import { PeftError } from "../errors.js";
 import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
-import { OptionReader } from "./checks.js";
+import { configClass } from "./config.js";
+import type { ShiraValues } from "./config_types.js";
 import type { DeltaParts } from "./delta.js";
 import { addsToWeight } from "./delta.js";
 import { ZERO } from "./initial.js";
-import { TargetConfig } from "./layer_config.js";
-import type { AdapterConfig, Json, Method, ParameterSpec, SiteMethod } from "./method.js";
-import type { CommonOptions } from "./shared_options.js";
-import { commonFields } from "./shared_options.js";
+import type { ConfigClass, Method, MethodTable, OptionsOf, ParameterSpec, SiteMethod } from "./method.js";
+import { fanInFanOut, saving, seedOf, startsWithoutEffect, targetModules } from "./shared_options.js";
 import { TorchRandom, writePlaces } from "./torch_random.js";
 
-/** Options of SHiRA. */
-export interface ShiraOptions extends CommonOptions {
-  /** r (in + out) numbers of each weight are trained, as many as LoRA of this rank has. Default 32. */
-  r?: number | undefined;
-  /** How they are chosen; Python's own functions cannot be carried over. Default "random". */
-  maskType?: "random" | undefined;
-  /** Seed by which they are chosen. Default: another one each time, as in Python; the places are saved. */
-  randomSeed?: number | undefined;
-  /** A regular expression (full match), names or dotted suffixes, or "all-linear"; left out: the model's default. */
-  targetModules?: string | readonly string[] | undefined;
-  /** Python's word for weights stored [in, out]; here it is known from the model, and only recorded. */
-  fanInFanOut?: boolean | undefined;
-  /** Start without effect (default), or at random. */
-  initWeights?: boolean | undefined;
-}
-
-const fields: Readonly<Record<string, Json>> = {
-  ...commonFields("SHIRA"),
-  r: 32,
-  mask_type: "random",
-  random_seed: null,
-  target_modules: null,
-  fan_in_fan_out: false,
-  init_weights: true,
+const options: MethodTable = {
+  ...saving,
+  targetModules,
+  r: {
+    kind: "whole",
+    min: 1,
+    byDefault: 32,
+    also: ["rank"],
+    means: "r (in + out) numbers of each weight are trained, as many as LoRA of this rank has",
+  },
+  maskType: {
+    kind: "text",
+    choices: ["random"],
+    byDefault: "random",
+    means: "how they are chosen; Python's own functions cannot be carried over",
+  },
+  randomSeed: {
+    ...seedOf("by which they are chosen; the places are saved"),
+    otherwise: "another one each time, as in Python",
+  },
+  fanInFanOut,
+  initWeights: startsWithoutEffect,
 };
 
+export type ShiraOptions = OptionsOf<ShiraValues>;
+export type ShiraConfig = ShiraValues;
 /** Config of SHiRA (arXiv 2406.13175). Throws "adapter-config". Reference: peft/tuners/shira/config.py */
-export class ShiraConfig extends TargetConfig implements AdapterConfig {
-  readonly peftType = "SHIRA";
-  readonly r: number;
-  readonly maskType: "random";
-  readonly randomSeed: number | undefined;
-  readonly fanInFanOut: boolean;
-  readonly initWeights: boolean;
-
-  constructor(options: ShiraOptions = {}) {
-    const read = new OptionReader("ShiraConfig", options, fields);
-    super(read);
-    this.r = read.integer("r", { min: 1 }) ?? 32;
-    this.maskType = read.oneOf("maskType", ["random"], "random");
-    this.randomSeed = read.integer("randomSeed", { min: 0, max: 2 ** 32 - 1 });
-    this.fanInFanOut = read.flag("fanInFanOut", false);
-    this.initWeights = read.flag("initWeights", true);
-    read.done();
-  }
-}
+export const ShiraConfig: ConfigClass<ShiraValues> = configClass("SHIRA", "ShiraConfig", {
+  options,
+});
 
 function parameters(c: ShiraConfig, { path, inDim, outDim }: LinearSite): ParameterSpec[] {
   const count = c.r * (inDim + outDim);
@@ -93,11 +76,8 @@ const linear: SiteMethod<ShiraConfig, LinearSite> = {
 
 /** Some numbers of the weight, far apart. arXiv 2406.13175. Reference: peft/tuners/shira/layer.py */
 export const shira: Method<ShiraConfig> = {
-  peftType: "SHIRA",
   name: "shira",
-  fields,
-  floats: [],
-  create: (options) => new ShiraConfig(options as ShiraOptions),
+  config: ShiraConfig,
   layers: {
     select: (c) => c,
     defaults: (roles) => roles.targets,

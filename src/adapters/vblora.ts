@@ -1,79 +1,79 @@
 import { PeftError } from "../errors.js";
 import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
-import { OptionReader } from "./checks.js";
+import { configClass } from "./config.js";
+import type { VBLoRAValues } from "./config_types.js";
 import type { DeltaParts } from "./delta.js";
 import { upright } from "./delta.js";
 import { perRow } from "./gate.js";
-import type { LayerOptions } from "./layer_config.js";
-import { LayerConfig, layerFields } from "./layer_config.js";
-import type { Adapted, AdapterConfig, Json, Merging, Method, ParameterSpec } from "./method.js";
+import type {
+  Adapted,
+  ConfigClass,
+  Merging,
+  Method,
+  MethodTable,
+  OptionsOf,
+  ParameterSpec,
+} from "./method.js";
+import { bias, blocks, dropout, fanInFanOut, saving, targets } from "./shared_options.js";
 
-/** Options of VB-LoRA. */
-export interface VBLoRAOptions extends LayerOptions {
-  /** The rank. Default 4. */
-  r?: number | undefined;
-  /** Vectors in the bank that all layers share. Default 256. */
-  numVectors?: number | undefined;
-  /** Their length; it divides the widths of all adapted layers. Default 256. */
-  vectorLength?: number | undefined;
-  /** How many vectors each piece of a matrix is mixed of. Default 2. */
-  topk?: number | undefined;
-  /** Rate of dropout on the adapter's input in training. Default 0. */
-  vbloraDropout?: number | undefined;
-  /** Biases of the base that train too. Default "none". */
-  bias?: "none" | "all" | "vblora_only" | undefined;
-  /** Python's word for weights stored [in, out]; here it is known from the model, and only recorded. */
-  fanInFanOut?: boolean | undefined;
-  /** The bank starts uniform within this bound. Default 0.02. */
-  initVectorBankBound?: number | undefined;
-  /** Standard deviation of the logits at the start. Default 0.1. */
-  initLogitsStd?: number | undefined;
-}
-
-const fields: Readonly<Record<string, Json>> = {
-  ...layerFields("VBLORA"),
-  r: 4,
-  num_vectors: 256,
-  vector_length: 256,
-  topk: 2,
-  save_only_topk_weights: false,
-  vblora_dropout: 0,
-  fan_in_fan_out: false,
-  bias: "none",
-  init_vector_bank_bound: 0.02,
-  init_logits_std: 0.1,
+const options: MethodTable = {
+  ...saving,
+  ...targets,
+  ...blocks,
+  r: { kind: "whole", min: 1, byDefault: 4, also: ["rank"], means: "the rank" },
+  numVectors: {
+    kind: "whole",
+    min: 1,
+    byDefault: 256,
+    unit: "vectors",
+    means: "size of the bank that all layers share",
+  },
+  vectorLength: {
+    kind: "whole",
+    min: 1,
+    byDefault: 256,
+    means: "length of the bank's vectors; it divides the widths of all adapted layers",
+  },
+  topk: {
+    kind: "whole",
+    min: 1,
+    byDefault: 2,
+    unit: "vectors",
+    means: "how many vectors each piece of a matrix is mixed of",
+  },
+  vbloraDropout: dropout,
+  bias: bias("vblora_only"),
+  fanInFanOut,
+  initVectorBankBound: {
+    kind: "number",
+    min: 0,
+    byDefault: 0.02,
+    means: "the bank starts uniform within this bound",
+  },
+  initLogitsStd: {
+    kind: "number",
+    min: 0,
+    byDefault: 0.1,
+    means: "standard deviation of the logits at the start",
+  },
 };
 
+export type VBLoRAOptions = OptionsOf<VBLoRAValues>;
+export type VBLoRAConfig = VBLoRAValues;
 /** Config of VB-LoRA (arXiv 2405.15179). Throws "adapter-config". Reference: peft/tuners/vblora/config.py */
-export class VBLoRAConfig extends LayerConfig implements AdapterConfig {
-  readonly peftType = "VBLORA";
-  readonly r: number;
-  readonly numVectors: number;
-  readonly vectorLength: number;
-  readonly topk: number;
-  readonly vbloraDropout: number;
-  readonly bias: "none" | "all" | "vblora_only";
-  readonly fanInFanOut: boolean;
-  readonly initVectorBankBound: number;
-  readonly initLogitsStd: number;
-
-  constructor(options: VBLoRAOptions = {}) {
-    const read = new OptionReader("VBLoRAConfig", options, fields);
-    super(read);
-    this.r = read.integer("r", { min: 1 }) ?? 4;
-    this.numVectors = read.integer("numVectors", { min: 1 }) ?? 256;
-    this.vectorLength = read.integer("vectorLength", { min: 1 }) ?? 256;
-    this.topk = read.integer("topk", { min: 1, max: this.numVectors }) ?? 2;
-    this.vbloraDropout = read.rate("vbloraDropout");
-    this.bias = read.oneOf("bias", ["none", "all", "vblora_only"], "none");
-    this.fanInFanOut = read.flag("fanInFanOut", false);
-    this.initVectorBankBound = read.number("initVectorBankBound", { min: 0 }) ?? 0.02;
-    this.initLogitsStd = read.number("initLogitsStd", { min: 0 }) ?? 0.1;
-    read.unsupported(["saveOnlyTopkWeights"]);
-    read.done();
-  }
-}
+export const VBLoRAConfig: ConfigClass<VBLoRAValues> = configClass("VBLORA", "VBLoRAConfig", {
+  options,
+  unbuilt: { save_only_topk_weights: false },
+  check: ({ topk, numVectors }, fault) => {
+    if (topk > numVectors)
+      fault(
+        `topk is ${topk} with numVectors: ${numVectors}.`,
+        "the bank has no more vectors to mix.",
+        `topk: ${numVectors}.`,
+      );
+  },
+});
 
 function shared(c: VBLoRAConfig): ParameterSpec[] {
   const initial = { kind: "uniform", bound: c.initVectorBankBound } as const;
@@ -132,11 +132,8 @@ function merge(m: Merging<LinearSite>, c: VBLoRAConfig): { weight: Tensor } {
 
 /** Low-rank matrices mixed of vectors that all layers share. arXiv 2405.15179. Reference: peft/tuners/vblora/layer.py */
 export const vblora: Method<VBLoRAConfig> = {
-  peftType: "VBLORA",
   name: "vblora",
-  fields,
-  floats: ["vblora_dropout"],
-  create: (options) => new VBLoRAConfig(options as VBLoRAOptions),
+  config: VBLoRAConfig,
   layers: {
     select: (c) => c,
     defaults: (roles) => roles.targets,

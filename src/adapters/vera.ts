@@ -1,82 +1,63 @@
 import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
-import { OptionReader } from "./checks.js";
+import { configClass } from "./config.js";
+import type { VeraValues } from "./config_types.js";
 import { upright } from "./delta.js";
 import { perRow } from "./gate.js";
 import { ONE, ZERO } from "./initial.js";
-import type { LayerOptions } from "./layer_config.js";
-import { LayerConfig, layerFields } from "./layer_config.js";
 import type {
   Adapted,
-  AdapterConfig,
+  ConfigClass,
   Initial,
-  Json,
   Merging,
   Method,
+  MethodTable,
+  OptionsOf,
   ParameterSpec,
   SiteMethod,
 } from "./method.js";
+import {
+  bias,
+  blocks,
+  dropout,
+  fanInFanOut,
+  saving,
+  seedOf,
+  startsWithoutEffect,
+  targetModules,
+} from "./shared_options.js";
 import { TorchRandom } from "./torch_random.js";
 
-/** Options of VeRA. */
-export interface VeraOptions extends LayerOptions {
-  /** The rank; as few numbers are trained, it is large. Default 256. */
-  r?: number | undefined;
-  /** Seed of the projections. Default 0. */
-  projectionPrngKey?: number | undefined;
-  /** Save the projections with the adapter (default), or draw them anew from the seed. */
-  saveProjection?: boolean | undefined;
-  /** Rate of dropout on the adapter's input in training. Default 0. */
-  veraDropout?: number | undefined;
-  /** Where the scales inside start. Default 0.1. */
-  dInitial?: number | undefined;
-  /** Biases of the base that train too. Default "none". */
-  bias?: "none" | "all" | "vera_only" | undefined;
-  /** Python's word for weights stored [in, out]; here it is known from the model, and only recorded. */
-  fanInFanOut?: boolean | undefined;
-  /** Start without effect (default), or at random. */
-  initWeights?: boolean | undefined;
-}
-
-const { exclude_modules: _, ...ownFields } = layerFields("VERA");
-const fields: Readonly<Record<string, Json>> = {
-  ...ownFields,
-  r: 256,
-  projection_prng_key: 0,
-  save_projection: true,
-  vera_dropout: 0,
-  d_initial: 0.1,
-  fan_in_fan_out: false,
-  bias: "none",
-  init_weights: true,
+const options: MethodTable = {
+  ...saving,
+  targetModules,
+  ...blocks,
+  r: {
+    kind: "whole",
+    min: 1,
+    byDefault: 256,
+    also: ["rank"],
+    means: "the rank; as few numbers are trained, it is large",
+  },
+  projectionPrngKey: seedOf("of the projections", 0),
+  saveProjection: {
+    kind: "flag",
+    byDefault: true,
+    means: "save the projections with the adapter; off: draw them again from the seed",
+  },
+  veraDropout: dropout,
+  dInitial: { kind: "number", byDefault: 0.1, means: "where the scales inside start" },
+  bias: bias("vera_only"),
+  fanInFanOut,
+  initWeights: startsWithoutEffect,
 };
 
+export type VeraOptions = OptionsOf<VeraValues>;
+export type VeraConfig = VeraValues;
 /** Config of VeRA (arXiv 2310.11454). Throws "adapter-config". Reference: peft/tuners/vera/config.py */
-export class VeraConfig extends LayerConfig implements AdapterConfig {
-  readonly peftType = "VERA";
-  readonly r: number;
-  readonly projectionPrngKey: number;
-  readonly saveProjection: boolean;
-  readonly veraDropout: number;
-  readonly dInitial: number;
-  readonly bias: "none" | "all" | "vera_only";
-  readonly fanInFanOut: boolean;
-  readonly initWeights: boolean;
-
-  constructor(options: VeraOptions = {}) {
-    const read = new OptionReader("VeraConfig", options, fields);
-    super(read);
-    this.r = read.integer("r", { min: 1 }) ?? 256;
-    this.projectionPrngKey = read.integer("projectionPrngKey", { min: 0, max: 2 ** 32 - 1 }) ?? 0;
-    this.saveProjection = read.flag("saveProjection", true);
-    this.veraDropout = read.rate("veraDropout");
-    this.dInitial = read.number("dInitial") ?? 0.1;
-    this.bias = read.oneOf("bias", ["none", "all", "vera_only"], "none");
-    this.fanInFanOut = read.flag("fanInFanOut", false);
-    this.initWeights = read.flag("initWeights", true);
-    read.done();
-  }
-}
+export const VeraConfig: ConfigClass<VeraValues> = configClass("VERA", "VeraConfig", {
+  options,
+});
 
 /** A [r, in] and B [out, r] for the widest layers: others use their first columns and rows. */
 function shared(c: VeraConfig, sites: readonly LinearSite[]): ParameterSpec[] {
@@ -140,11 +121,8 @@ const linear: SiteMethod<VeraConfig, LinearSite> = {
 
 /** Two random matrices that all layers share, with scales that each trains. arXiv 2310.11454. Reference: peft/tuners/vera/layer.py */
 export const vera: Method<VeraConfig> = {
-  peftType: "VERA",
   name: "vera",
-  fields,
-  floats: ["vera_dropout"],
-  create: (options) => new VeraConfig(options as VeraOptions),
+  config: VeraConfig,
   layers: {
     select: (c) => c,
     defaults: (roles) => roles.targets,

@@ -278,5 +278,5 @@ function describe<C extends AdapterConfig>(a: Adapter<C>): string {
     a.method?.prompt === undefined ? "" : `${a.prompt}:${a.method.prompt.structure?.(a.config) ?? whole}`;
   const tensors = [...a.entries.values()].map((e) => `${e.key}[${e.graphShape}]`);
   const tokens = [...a.tokens].map(([path, rows]) => `${path}:${rows.ids}`);
-  return [a.method?.peftType, prompt, sites, tensors, [...a.replaced.keys()], tokens].join(";");
+  return [a.method?.config.peftType, prompt, sites, tensors, [...a.replaced.keys()], tokens].join(";");
 }

@@ -6,10 +6,10 @@ import { openAdapterWeights } from "../hub/checkpoint.js";
 import { toF32 } from "../hub/dtypes.js";
 import { nodeFiles } from "../hub/files.js";
 import { formatJson, parseJsonWithFloats } from "../hub/json.js";
-import { toCamelName } from "../hub/names.js";
 import { openSafetensors, writeSafetensors } from "../hub/safetensors.js";
 import { option, words } from "../words.js";
 import type { Adapter, Entry } from "./adapter.js";
+import { optionKey } from "../options.js";
 import { modelCard } from "./model_card.js";
 import type { Runtime } from "./runtime.js";
 import { named } from "./targets.js";
@@ -27,11 +27,11 @@ export interface AdapterFile {
 
 /** The method that answers to a peft_type or a name. Throws "unknown-method", which lists what is known. */
 export function methodOf(peftType: unknown): Method {
-  const found = methods.find((m) => m.peftType === peftType || m.name === peftType);
+  const found = methods.find((m) => m.config.peftType === peftType || m.name === peftType);
   if (found !== undefined) return found;
   throw new PeftError("unknown-method", {
     what: `peft_type ${JSON.stringify(peftType ?? null)} is not known.`,
-    why: `peft.js has ${methods.map((m) => m.peftType).join(", ")}.`,
+    why: `peft.js has ${methods.map((m) => m.config.peftType).join(", ")}.`,
     fix: "use one of these methods.",
   });
 }
@@ -52,14 +52,11 @@ async function parseAdapterJson(folder: string): Promise<Pick<AdapterFile, "json
 export async function readAdapterConfig(folder: string): Promise<AdapterFile> {
   const { json, floats } = await parseAdapterJson(folder);
   const method = methodOf(json["peft_type"]);
-  const known = Object.entries(json).filter(([key]) => key in method.fields);
-  const unknown = Object.keys(json).filter((key) => !(key in method.fields));
-  const options = Object.fromEntries(
-    known.filter(([, v]) => v !== null).map(([k, v]) => [toCamelName(k), v]),
-  );
+  const known = Object.fromEntries(Object.entries(json).filter(([key]) => key in method.config.fields));
+  const unknown = Object.keys(json).filter((key) => !(key in known));
   const warnings =
     unknown.length === 0 ? [] : [`adapter_config.json has unknown keys, which are ignored: ${unknown}.`];
-  return { method, config: method.create(options), json: Object.fromEntries(known), floats, warnings };
+  return { method, config: method.config.create(known), json: known, floats, warnings };
 }
 
 async function noAdapter(folder: string): Promise<PeftError> {
@@ -99,18 +96,18 @@ async function newestCheckpoint(folder: string): Promise<{ step: number; path: s
 
 /** adapter_config.json as Python writes it. */
 export function formatAdapterConfig(adapter: Adapter): string {
-  const method = adapter.method ?? internal("an adapter without a method");
+  const { fields, options, floats } = (adapter.method ?? internal("an adapter without a method")).config;
   const config = adapter.config as unknown as Readonly<Record<string, unknown>>;
   const json: Record<string, unknown> = {};
-  for (const [field, fallback] of Object.entries(method.fields)) {
-    const own = config[toCamelName(field)];
+  for (const [field, fallback] of Object.entries(fields)) {
+    const own = config[optionKey(field, options) ?? field];
     const loaded = adapter.loadedJson;
     json[field] = loaded && field in loaded ? loaded[field] : (adapter.json.get(field) ?? own ?? fallback);
   }
   json["inference_mode"] = true;
   const ranks = adapter.allocator?.pattern;
   if (ranks !== undefined) json["rank_pattern"] = Object.fromEntries(ranks);
-  return formatJson(json, new Set([...method.floats, ...adapter.loadedFloats]));
+  return formatJson(json, new Set([...floats, ...adapter.loadedFloats]));
 }
 
 export interface LoadedKeys {

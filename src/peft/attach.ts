@@ -64,7 +64,7 @@ export function attach<C extends AdapterConfig>(
   recordJson(adapter, spec);
   if (adapter.entries.size === 0)
     throw new PeftError("adapter-config", {
-      what: `The ${method.peftType} adapter "${name}" has no parameters.`,
+      what: `The ${method.config.peftType} adapter "${name}" has no parameters.`,
       why: "nothing of the model is adapted by this config.",
       fix: "choose targetModules that exist.",
     });
@@ -87,7 +87,7 @@ function recordJson<C extends AdapterConfig>(adapter: Adapter<C>, spec: ModelSpe
     adapter.json.set("target_modules", [...new Set(norms.map(([name]) => name.split(".").at(-2)!))]);
   }
   const transposed = [...adapter.sites.values()].map((s) => s.kind === "linear" && s.site.transposed).at(-1);
-  if (transposed !== undefined && "fan_in_fan_out" in (method?.fields ?? {}))
+  if (transposed !== undefined && "fanInFanOut" in (method?.config.options ?? {}))
     adapter.json.set("fan_in_fan_out", transposed);
   const modules = [...(config.modulesToSave ?? []), ...taskModules(spec.task)];
   if (modules.length > 0) adapter.json.set("modules_to_save", [...new Set(modules)]);
@@ -121,7 +121,7 @@ function addLayers<C extends AdapterConfig>(
   ]);
   if (matched.embeddings.length > 0 && layers.embedding === undefined)
     throw new PeftError("adapter-targets", {
-      what: `${adapter.method!.peftType} cannot adapt ${matched.embeddings.map((e) => e.path).join(", ")}.`,
+      what: `${adapter.method!.config.peftType} cannot adapt ${matched.embeddings.map((e) => e.path).join(", ")}.`,
       why: "it works on linear layers, and these are embeddings.",
       fix: "leave them out of targetModules.",
     });
@@ -187,7 +187,7 @@ function addAttentions<C extends AdapterConfig>(
   const count = method.layers(config);
   if (name === undefined || count > sites.length)
     throw new PeftError("adapter-targets", {
-      what: `${adapter.method!.peftType} needs ${count} attention layers${name === undefined ? "" : ` named "${name}"`}.`,
+      what: `${adapter.method!.config.peftType} needs ${count} attention layers${name === undefined ? "" : ` named "${name}"`}.`,
       why:
         attentions.size === 0
           ? `a ${spec.config.modelType} model is not known to it; Llama and Mistral are.`

@@ -98,7 +98,7 @@ function checkMergeable(adapter: Adapter, inventory: Inventory): void {
     });
   if (adapter.isMergeable) return;
   throw new PeftError("adapter-config", {
-    what: `The ${method?.peftType ?? "?"} adapter "${adapter.name}" cannot be merged.`,
+    what: `The ${method?.config.peftType ?? "?"} adapter "${adapter.name}" cannot be merged.`,
     why: method?.prompt
       ? "virtual tokens are no change of the base's weights."
       : "what it does is not linear in the input.",

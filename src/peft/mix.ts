@@ -81,7 +81,7 @@ function checkMixable(adapters: readonly Adapter[], weights: readonly number[], 
   const other = adapters.find((a) => a.method?.layers?.mixing === undefined);
   if (other !== undefined)
     fault(
-      `The ${other.method?.peftType} adapter "${other.name}" cannot be mixed.`,
+      `The ${other.method?.config.peftType} adapter "${other.name}" cannot be mixed.`,
       "mixtures are of LoRA adapters, as in Python.",
       "activate adapters together: setAdapter([...]), or merge them.",
     );

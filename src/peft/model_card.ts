@@ -4,7 +4,7 @@ import type { Adapter } from "./adapter.js";
 export function modelCard({ config, method, size }: Adapter): string {
   const base = config.baseModelNameOrPath;
   const isHubId = base !== undefined && /^[\w.-]+\/[\w.-]+$/.test(base);
-  const peftType = method?.peftType ?? "";
+  const peftType = method?.config.peftType ?? "";
   return [
     "---",
     ...(isHubId ? [`base_model: ${base}`] : []),

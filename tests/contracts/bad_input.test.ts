@@ -265,7 +265,7 @@ describe("an adapter's files", () => {
     const { methodOf } = await import("../../src/peft/adapter_files.js");
     const folder = await saved(
       "llama",
-      methodOf("P_TUNING").create({ numVirtualTokens: method.numVirtualTokens }),
+      methodOf("P_TUNING").config.create({ numVirtualTokens: method.numVirtualTokens }),
     );
     const { rmSync } = await import("node:fs");
     rmSync(join(folder, "adapter_prompt_encoder.safetensors"));

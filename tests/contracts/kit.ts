@@ -80,7 +80,7 @@ export function otherBatch(kind: Kind): Inputs {
 /** A small config for every method, by what it can do. */
 export function configFor(method: string, options: Record<string, unknown> = {}): AdapterConfig {
   const found = methods.find((m) => m.name === method)!;
-  return found.create({ ...(found.prompt ? { numVirtualTokens: 3 } : SMALL[method]), ...options });
+  return found.config.create({ ...(found.prompt ? { numVirtualTokens: 3 } : SMALL[method]), ...options });
 }
 
 /** Where a method's defaults are too large for the kit's models, or have an effect from the start. */

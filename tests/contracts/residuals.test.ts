@@ -1,6 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { LoraConfig } from "../../src/adapters/index.js";
-import type { LoraInit } from "../../src/adapters/lora_config.js";
 import type { PreTrainedModel } from "../../src/peft/base_model.js";
 import { PeftModel } from "../../src/peft/peft_model.js";
 import { CLOSE, difference, disturb, loadBase, logitsOf, sampleBatch, temporaryFolder } from "./kit.js";
@@ -21,7 +20,7 @@ afterEach(async () => {
 });
 afterAll(() => base.close());
 
-function start(initLoraWeights: LoraInit = "pissa", r = 4): PeftModel {
+function start(initLoraWeights: LoraConfig["initLoraWeights"] = "pissa", r = 4): PeftModel {
   const model = new PeftModel(base);
   models.push(model);
   model.addAdapter("default", new LoraConfig({ r, targetModules: ["q_proj"], initLoraWeights }));

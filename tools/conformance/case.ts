@@ -103,7 +103,7 @@ export async function runCase(kit: string, name: string, bases: Bases): Promise<
 /** A case is not covered where its model_type or its peft_type is unknown, and for no other reason. */
 function whyNot(modelType: string, file: CaseFile): string | undefined {
   if (!architectures.some((a) => a.modelTypes.includes(modelType))) return `model_type "${modelType}"`;
-  if (!methods.some((m) => m.peftType === file.peft_type)) return `peft_type "${file.peft_type}"`;
+  if (!methods.some((m) => m.config.peftType === file.peft_type)) return `peft_type "${file.peft_type}"`;
   return undefined;
 }
 
@@ -117,7 +117,7 @@ async function checkCounts(c: Context): Promise<void> {
   c.checks.push(
     equal("counts.trainable", adapter.parameters.size, c.file.trainable),
     equal("counts.total", base + adapter.addedSize, c.file.total),
-    equal("counts.config", [method.peftType, config.taskType], [c.file.peft_type, c.file.task ?? undefined]),
+    equal("counts.config", [method.config.peftType, config.taskType], [c.file.peft_type, c.file.task ?? undefined]),
     equal("generate.settings", c.file.generation, GENERATION),
   );
 }

@@ -2,7 +2,6 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { camel } from "../../src/adapters/checks.js";
 import {
   AdamW,
   getPeftModel,
@@ -197,9 +196,8 @@ const CASES: readonly Case[] = [
       ? {}
       : { target_modules: ["q_proj", "o_proj"] };
     const python = { peft_type: peftType, ...targets, ...options };
-    const named = Object.entries({ ...targets, ...options }).map(([key, v]) => [camel(key), v]);
-    const method = methods.find((m) => m.peftType === peftType)!;
-    const config = (): Config => method.create(Object.fromEntries(named));
+    const method = methods.find((m) => m.config.peftType === peftType)!;
+    const config = (): Config => method.config.create({ ...targets, ...options });
     return {
       model: "llama",
       task: "CAUSAL_LM",
