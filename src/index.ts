@@ -1,6 +1,6 @@
 /** The public names of peft.js: the one place where its parts meet. */
 export * from "./adapters/index.js";
-export type { AdapterConfig, Method } from "./adapters/method.js";
+export type { AdapterConfig, Method, MethodRow } from "./adapters/method.js";
 export type { Batch, ProblemType } from "./data/batch.js";
 export type { Batches, BatchesOptions } from "./data/batches.js";
 export { batches } from "./data/batches.js";

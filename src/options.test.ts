@@ -5,6 +5,7 @@ import {
   faultOf,
   flagName,
   formOf,
+  helpOf,
   hintsFor,
   optionKey,
   pythonName,
@@ -94,11 +95,17 @@ describe("names", () => {
 
 it("forms, types and defaults", () => {
   expect([row("whole"), start, row("text", { choices: ["a", "b"] }), row("flag")].map(formOf)).toEqual([
-    ...["N", "true|false|gaussian|pissa_niter_N", "a|b", ""],
+    ...["N", "true|false|NAME", "NAME", ""],
   ]);
   expect(typeOf(start)).toMatch(/^boolean \| "gaussian" \| `pissa_niter_\$\{number\}`$/);
   expect(typeOf(row("text", { choices: ["a", "b"] }))).toBe('"a" | "b"');
   expect(defaultText(start)).toBe("on");
+  expect(helpOf({ ...start, means: "how it starts" })).toBe(
+    "how it starts (gaussian, pissa_niter_N) [default: on]",
+  );
+  expect(helpOf(row("whole", { means: "where it stops", unit: "tokens", byDefault: 8 }))).toBe(
+    "where it stops [default: 8 tokens]",
+  );
   expect(defaultText(row("number", { byDefault: 0.5 }))).toBe("0.5");
   expect(defaultText(row("whole", { byDefault: 1, otherwise: "the model's" }))).toBe("the model's");
 });

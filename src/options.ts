@@ -173,12 +173,18 @@ export function readText({ kind, choices }: OptionRow, text: string): unknown {
   return choices?.some((c) => isChoice(c, text)) ? text : kinds[kind].read(text);
 }
 
-/** What stands for the value in help: "N", "NAME,NAME", "a|b|c"; empty for a flag that takes none. */
+/** What stands for the value in help: "N", "NAME,NAME", "true|false|NAME" with choices; empty for a flag that takes none. */
 export function formOf({ kind, choices, form }: OptionRow): string {
   if (form !== undefined) return form;
-  const own = kind === "flag" && choices !== undefined ? "true|false" : kinds[kind].form;
-  const isAlone = kind === "text" && choices !== undefined;
-  return [...(own === "" || isAlone ? [] : [own]), ...(choices ?? [])].join("|");
+  if (choices === undefined) return kinds[kind].form;
+  return kind === "text" ? "NAME" : `${kind === "flag" ? "true|false" : kinds[kind].form}|NAME`;
+}
+
+/** What help says of an option: its meaning, the words it takes, its default. */
+export function helpOf(row: OptionRow): string {
+  const words = row.choices === undefined ? "" : ` (${row.choices.join(", ")})`;
+  const shown = defaultText(row);
+  return `${row.means}${words}${shown === undefined ? "" : ` [default: ${shown}]`}`;
 }
 
 /** The TypeScript type of its values. */
@@ -190,10 +196,11 @@ export function typeOf({ kind, choices = [] }: OptionRow): string {
 }
 
 /** The default as help and docs show it; undefined: there is nothing to show. */
-export function defaultText({ kind, byDefault, otherwise }: OptionRow): string | undefined {
+export function defaultText({ kind, byDefault, otherwise, unit }: OptionRow): string | undefined {
   if (otherwise !== undefined || byDefault === undefined) return otherwise;
   if (kind === "flag" && typeof byDefault === "boolean") return byDefault ? "on" : "off";
-  return typeof byDefault === "string" ? byDefault : JSON.stringify(byDefault);
+  if (typeof byDefault === "object") return isEmpty(byDefault) ? "none" : JSON.stringify(byDefault);
+  return unit === undefined ? String(byDefault) : `${byDefault} ${unit}`;
 }
 
 /** The flag of an option, without what turns it off: `--lora-alpha`. */
@@ -207,7 +214,7 @@ export function pythonName(key: string, row: OptionNames | undefined): string {
 }
 
 /** The key of an option by its own name or Python's; undefined: it is none. */
-export function optionKey(name: string, table: OptionTable): string | undefined {
+export function optionKey(name: string, table: Readonly<Record<string, OptionNames>>): string | undefined {
   if (Object.hasOwn(table, name)) return name;
   return Object.keys(table).find((key) => pythonName(key, table[key]) === name);
 }
@@ -254,7 +261,7 @@ function words(text: string): unknown {
 }
 function targets(text: string): unknown {
   const isPattern = !/^\s*\[/.test(text) && /[\\^$*+?()[\]{}|]/.test(text);
-  return isPattern || text === "all-linear" ? text : words(text);
+  return isPattern || text.toLowerCase() === "all-linear" ? text : words(text);
 }
 function numbers(text: string): unknown {
   if (/^\s*[[{]/.test(text)) return asJson(text);
@@ -303,6 +310,9 @@ function isIds(x: unknown): boolean {
 }
 function isNames(x: unknown): boolean {
   return Array.isArray(x) && x.every(isText);
+}
+function isEmpty(x: object | null): boolean {
+  return Object.keys(x ?? {}).length === 0;
 }
 function isObject(x: unknown): x is Readonly<Record<string, unknown>> {
   return typeof x === "object" && x !== null && !Array.isArray(x);

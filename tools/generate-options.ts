@@ -84,9 +84,9 @@ const code = (text: string): string => `\`${text.replaceAll("|", "\\|")}\``;
 
 function docsRow(key: string, row: MethodRow): string {
   const flag = row.fileOnly ? "" : code([flagName(key), formOf(row)].filter((x) => x !== "").join(" "));
-  const unit = row.unit === undefined ? "" : ` ${row.unit}`;
-  const means = row.means.replaceAll("|", "\\|");
-  return `| ${code(key)} | ${flag} | ${means} | ${defaultText(row) ?? ""}${unit} | ${code(pythonName(key, row))} |`;
+  const words = row.choices === undefined ? "" : ` (${row.choices.join(", ")})`;
+  const means = `${row.means}${words}`.replaceAll("|", "\\|");
+  return `| ${code(key)} | ${flag} | ${means} | ${defaultText(row) ?? ""} | ${code(pythonName(key, row))} |`;
 }
 
 const headLines = ["| option | flag | meaning | default | in Python |", "|---|---|---|---|---|"];

@@ -19,14 +19,12 @@ const options: MethodTable = {
   adapterLen: {
     kind: "whole",
     min: 1,
-    unit: "rows",
     otherwise: "must be given",
     means: "rows of a prompt; the paper has 10",
   },
   adapterLayers: {
     kind: "whole",
     min: 1,
-    unit: "layers",
     otherwise: "must be given",
     means: "how many layers have a prompt, from the top; the paper has 30",
   },

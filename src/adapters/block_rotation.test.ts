@@ -30,7 +30,10 @@ function outputs(
     transposed = false,
   }: { set?: (key: string, shape: number[]) => Value; inDim?: number; transposed?: boolean },
 ): { x: Value; y: Value; merged: Value } {
-  const { config: { create }, layers } = method as Method;
+  const {
+    config: { create },
+    layers,
+  } = method as Method;
   const config: AdapterConfig = create({ targetModules: ["layer"], ...options });
   const g = new Graph();
   const outDim = 8;
@@ -162,7 +165,10 @@ it("mixes with each factor of BOFT blocks twice as far apart", () => {
 
 describe("sizes", () => {
   const shape = (method: unknown, options: Record<string, unknown>, site: LinearSite): readonly number[] => {
-    const { config: { create }, layers } = method as Method;
+    const {
+      config: { create },
+      layers,
+    } = method as Method;
     return layers!.linear!.parameters(create(options), site)[0]!.shape;
   };
 
@@ -208,7 +214,9 @@ it("starts HRA in pairs of reflections where r is even", () => {
   const start = (options: Record<string, unknown>): Float32Array | undefined => {
     let n = 0;
     const random = (): number => (n = (n * 1664525 + 1013904223) >>> 0);
-    const [{ shape, initial }] = hra.layers!.linear!.parameters(hra.config.create(options), site) as [ParameterSpec];
+    const [{ shape, initial }] = hra.layers!.linear!.parameters(hra.config.create(options), site) as [
+      ParameterSpec,
+    ];
     const u = new Float32Array(shape[0]! * shape[1]!);
     if (initial.kind !== "made") return undefined;
     initial.make(u, random);

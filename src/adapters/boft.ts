@@ -39,6 +39,7 @@ const options: MethodTable = {
   },
   boftNButterflyFactor: {
     kind: "whole",
+    python: "boft_n_butterfly_factor",
     min: 1,
     byDefault: 1,
     means: "how many rotations follow each other, each among blocks twice as far apart; 1 is OFT's",

@@ -12,8 +12,6 @@ import type { Adapted, ConfigClass, Initial, Method, MethodTable, OptionsOf, Sit
 import { byPattern } from "./pattern.js";
 import { bias, blocks, saving, targetModules } from "./shared_options.js";
 
-type Start = boolean | "gaussian" | "kaiming_uniform" | "xavier_uniform";
-
 const options: MethodTable = {
   ...saving,
   targetModules,

@@ -86,7 +86,9 @@ describe("LoraConfig", () => {
   });
 
   it("reads a null of Python's as not given", () => {
-    expect(lora.config.create({ r: null, targetModules: null, layersPattern: null })).toEqual(new LoraConfig());
+    expect(lora.config.create({ r: null, targetModules: null, layersPattern: null })).toEqual(
+      new LoraConfig(),
+    );
   });
 });
 
@@ -184,7 +186,10 @@ describe("methods that cut a layer into parts", () => {
     ["miss", { r: 12, initWeights: "bat" }, /r is 12 at a\.q\..*r: 4,/],
     ["miss", { r: 3, miniR: 6, initWeights: "mini" }, /miniR is 6 at a\.q\..*divide 8\..*miniR: 2,/],
   ])("refuse sizes that do not fit: %s %j", (name, options, message) => {
-    const { config: { create }, layers } = method(name);
+    const {
+      config: { create },
+      layers,
+    } = method(name);
     const c = create(options);
     expect(() => layers!.linear!.parameters(c, site("a.q"))).toThrow(PeftError);
     expect(() => layers!.linear!.parameters(c, site("a.q"))).toThrow(message);
@@ -245,7 +250,8 @@ describe.each(methods.map((method) => [method.name, method] as const))("%s", (_,
     expect(config.peftType).toBe(method.config.fields.peft_type);
     // some of Python's configs lack these, which ours have from what they share
     const own = Object.keys(config).filter((key) => !/^(excludeModules|modulesToSave)$/.test(key));
-    for (const key of own) expect(method.config.fields).toHaveProperty([pythonName(key, method.config.options[key])]);
+    for (const key of own)
+      expect(method.config.fields).toHaveProperty([pythonName(key, method.config.options[key])]);
     for (const key of method.config.floats) expect(method.config.fields).toHaveProperty(key);
   });
 });

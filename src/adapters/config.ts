@@ -2,7 +2,7 @@ import type { ErrorCode } from "../errors.js";
 import { PeftError } from "../errors.js";
 import { defaultText, faultOf, hintsFor, optionKey, pythonName } from "../options.js";
 import type { ConfigClass, Json, MethodRow, MethodTable, SayFault, Selection } from "./method.js";
-import { pythonPattern } from "./pattern.js";
+import { configPattern } from "./pattern.js";
 import { checkBlocks } from "./shared_options.js";
 
 /** What a method's config is made of. */
@@ -128,19 +128,14 @@ function readOption(
 /** Regular expressions among the values: targets as one text, and the names of layers in a map. */
 function patternFault(key: string, { kind }: MethodRow, value: unknown): { readonly fault?: Fault } {
   const isMap = kind === "numbersByName" || kind === "wholesByName";
-  const patterns = isMap
-    ? Object.keys(value as object)
-    : kind === "targets" && value !== "all-linear"
-      ? [value]
-      : [];
+  const patterns = isMap ? Object.keys(value as object) : kind === "targets" ? [value] : [];
   for (const pattern of patterns) {
     if (typeof pattern !== "string") continue;
     try {
-      pythonPattern(pattern);
-    } catch (cause) {
-      const what = `${key} has the pattern "${pattern}".`;
-      const fix = `write a dot as "\\." and a name as it is: ${key}: "q_proj"`;
-      return { fault: { what, why: `it is no regular expression (${cause}).`, fix } };
+      configPattern(pattern, key);
+    } catch (error) {
+      if (error instanceof PeftError) return { fault: error };
+      throw error;
     }
   }
   return {};

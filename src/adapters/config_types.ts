@@ -52,7 +52,7 @@ export interface PromptValues {
 
 export interface AdaLoraValues extends SavingValues, TargetValues, BlockValues {
   readonly peftType: "ADALORA";
-  /** Length of the whole training. A whole number, at least 1. @default as many as the Trainer takes */
+  /** Steps of the whole training. A whole number, at least 1. @default as many as the Trainer takes */
   readonly totalStep: number | undefined;
   /** The rank at the start. A whole number, at least 1. @default 12 */
   readonly initR: number;
@@ -316,7 +316,7 @@ export interface OFTValues extends SavingValues, TargetValues, BlockValues {
   readonly blockShare: boolean;
   /** Rotate by a few terms of a series; off: exactly, which takes a matrix's inverse. @default true */
   readonly useCayleyNeumann: boolean;
-  /** Length of that series. @default 5 */
+  /** Terms of that series. @default 5 */
   readonly numCayleyNeumannTerms: number;
 }
 
@@ -422,7 +422,7 @@ export interface VBLoRAValues extends SavingValues, TargetValues, BlockValues {
   readonly peftType: "VBLORA";
   /** The rank. A whole number, at least 1. @default 4 */
   readonly r: number;
-  /** Size of the bank that all layers share. A whole number, at least 1. @default 256 */
+  /** Vectors in the bank that all layers share. A whole number, at least 1. @default 256 */
   readonly numVectors: number;
   /** Length of the bank's vectors; it divides the widths of all adapted layers. A whole number, at least 1. @default 256 */
   readonly vectorLength: number;

@@ -41,9 +41,7 @@ function codeOf(call: () => unknown): string | undefined {
 describe.each(Object.keys(golden.encoders))("%s", (name) => {
   const { options, parameters, y } = golden.encoders[name]!;
   const method = (name.startsWith("prefix") ? prefixTuning : pTuning) as unknown as Method;
-  const config = method.config.create(
-    options,
-  );
+  const config = method.config.create(options);
   const prompt = method.prompt!;
 
   it("encodes as torch does", () => {

@@ -203,7 +203,10 @@ it("takes AdaLoRA's ranks away as Python does", () => {
   const all = Object.entries(tensors).map(
     ([key, { shape, data }]): NamedTensor => ({ key, shape, data: Float32Array.from(data) }),
   );
-  const allocator = new RankAllocator(methodNamed("adalora").config.create(schedule) as unknown as RankSchedule, all);
+  const allocator = new RankAllocator(
+    methods.find((m) => m.name === "adalora")!.config.create(schedule) as unknown as RankSchedule,
+    all,
+  );
   for (const [i, { gradients, left }] of steps.entries()) {
     const graded = all.map((t) => ({ ...t, gradient: Float32Array.from(gradients[t.key]!.data) }));
     allocator.update(i + 1, graded);

@@ -42,7 +42,7 @@ const options: MethodTable = {
     byDefault: true,
     means: "rotate by a few terms of a series; off: exactly, which takes a matrix's inverse",
   },
-  numCayleyNeumannTerms: { kind: "whole", byDefault: 5, unit: "terms", means: "length of that series" },
+  numCayleyNeumannTerms: { kind: "whole", byDefault: 5, means: "terms of that series" },
 };
 
 export type OFTOptions = OptionsOf<OFTValues>;

@@ -32,7 +32,6 @@ const options: MethodTable = {
     kind: "whole",
     min: 1,
     byDefault: 2,
-    unit: "layers",
     means: "layers of the LSTM; an MLP always has its three",
   },
   encoderDropout: {

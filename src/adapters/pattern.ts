@@ -2,8 +2,6 @@ import { PeftError } from "../errors.js";
 import type { Match, Pattern } from "../python_re/pattern.js";
 import { PatternBudget, PatternError, pythonPattern } from "../python_re/pattern.js";
 
-export { pythonPattern } from "../python_re/pattern.js";
-
 /** A regular expression out of a config. Its questions throw "adapter-config" where they take too long. */
 export type ConfigPattern = Pick<Pattern, "match" | "fullMatch">;
 

@@ -10,7 +10,6 @@ export const promptSizes: MethodTable = {
     min: 1,
     byDefault: 20,
     inFile: null,
-    unit: "tokens",
     also: ["virtualTokens", "promptLength", "prompt-length"],
     means: "number of virtual tokens",
   },

@@ -26,8 +26,7 @@ const options: MethodTable = {
     kind: "whole",
     min: 1,
     byDefault: 256,
-    unit: "vectors",
-    means: "size of the bank that all layers share",
+    means: "vectors in the bank that all layers share",
   },
   vectorLength: {
     kind: "whole",
@@ -39,7 +38,6 @@ const options: MethodTable = {
     kind: "whole",
     min: 1,
     byDefault: 2,
-    unit: "vectors",
     means: "how many vectors each piece of a matrix is mixed of",
   },
   vbloraDropout: dropout,

@@ -1,8 +1,9 @@
-import { nearest, PeftError } from "../index.js";
-import type { Option } from "./options.js";
+import { PeftError } from "../index.js";
+import { meantOption, optionKey } from "../options.js";
+import { namesOf, type Option } from "./options.js";
 import type { Terminal } from "./terminal.js";
 
-/** Reads a JSON or YAML file of options, named as in the API. Throws "option": unreadable, no object, unknown keys. */
+/** Reads a JSON or YAML file of options, named as in the API or in Python. Throws "option": unreadable, no object, unknown keys. */
 export async function readConfigFile(
   path: string,
   options: readonly Option[],
@@ -15,8 +16,14 @@ export async function readConfigFile(
       why: "a config file holds options by name.",
       fix: "write one a line, as in `lr: 0.001`.",
     });
-  const given = new Map(Object.entries(value).filter(([, x]) => x !== null && x !== undefined));
-  checkKeys([...Object.keys(value)], options, path);
+  const names = namesOf(options);
+  checkKeys(Object.keys(value), names, path);
+  const given = new Map<string, unknown>();
+  for (const [name, x] of Object.entries(value)) {
+    const key = optionKey(name, names) ?? name;
+    if (given.has(key)) throw givenTwice(path, key, name);
+    if (x !== null && x !== undefined) given.set(key, x);
+  }
   return given;
 }
 
@@ -34,21 +41,24 @@ async function parse(text: string, path: string): Promise<unknown> {
   });
 }
 
-function checkKeys(keys: readonly string[], options: readonly Option[], path: string): void {
-  const known = options.map((option) => option.key);
-  const unknown = keys.filter((key) => !known.includes(key));
+function checkKeys(keys: readonly string[], names: ReturnType<typeof namesOf>, path: string): void {
+  const unknown = keys.filter((key) => optionKey(key, names) === undefined);
   if (unknown.length === 0) return;
   const hints = unknown.flatMap((key) => {
-    const close = nearest(camel(key), known);
-    return close === undefined ? [] : [`write "${close}" in place of "${key}"`];
+    const meant = meantOption(key, names);
+    return meant === undefined ? [] : [`write "${meant}" in place of "${key}"`];
   });
   throw new PeftError("option", {
     what: `"${path}" has unknown ${unknown.length > 1 ? "keys" : "key"} ${unknown.map((key) => `"${key}"`).join(", ")}.`,
-    why: `the options are ${known.join(", ")}.`,
+    why: `the options are ${Object.keys(names).join(", ")}.`,
     fix: hints.length > 0 ? `${hints.join(", ")}.` : "use one of them.",
   });
 }
 
-function camel(name: string): string {
-  return name.replace(/[_-]([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+function givenTwice(path: string, key: string, name: string): PeftError {
+  return new PeftError("option", {
+    what: `"${path}" has ${key} twice, once as "${name}".`,
+    why: "it is one option.",
+    fix: "leave one of them out.",
+  });
 }

@@ -13,7 +13,7 @@ export const data: Verb = {
     'peft data --model bigscience/mt0-large --data tweets.csv --template "Tweet text : {Tweet text} Label : " --target "{Label}"',
     "peft data --model HuggingFaceTB/SmolLM2-135M-Instruct --data chats.jsonl --rows 1",
   ],
-  groups: [
+  groups: () => [
     modelGroup("the model that ships"),
     dataGroup(...lengthOptions),
     { title: "Output", options: [{ key: "rows", kind: "whole", help: "how many to show", byDefault: 3 }] },

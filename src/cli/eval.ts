@@ -15,7 +15,7 @@ export const evaluation: Verb = {
     'peft eval --model google/flan-t5-large --data test.csv --template "{message} Label : " --target "{label}"',
     "peft eval --model cross-encoder/ms-marco-MiniLM-L6-v2 --data pairs.jsonl --text query --pair passage --label score",
   ],
-  groups: [
+  groups: () => [
     modelGroup("the adapter's own base", adapterOption),
     dataGroup(...lengthOptions),
     {

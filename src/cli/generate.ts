@@ -24,7 +24,7 @@ export const generate: Verb = {
     "peft generate --adapter out --prompts questions.txt --jsonl > answers.jsonl",
     'echo "Hello" | peft generate --model gpt2 --max-new-tokens 30 --do-sample --temperature 0.8',
   ],
-  groups: [
+  groups: () => [
     modelGroup("the adapter's own base", adapterOption),
     {
       title: "Prompts (none, on a terminal: a chat)",

@@ -1,6 +1,5 @@
 import { fieldFaults, GENERATION_DEFAULTS, GENERATION_FIELDS, type GenerationConfig } from "../index.js";
-import { kindByWords } from "./method_options.js";
-import type { Option, OptionGroup, Settings } from "./options.js";
+import type { Option, OptionGroup, OptionKind, Settings } from "./options.js";
 
 type Field = keyof GenerationConfig;
 
@@ -28,4 +27,22 @@ export function generationSettings(
   fields: readonly Field[] = GENERATION_FIELDS,
 ): GenerationConfig {
   return settings.pickGiven(fields) as GenerationConfig;
+}
+
+/** From the words of a check to how a flag's text is read; the first that fits. */
+const kindsByWords: readonly (readonly [RegExp, OptionKind])[] = [
+  [/^true or false$/, "flag"],
+  [/list of token ids/, "numbers"],
+  [/ by name/, "map"],
+  [/a string or a list of names/, "targets"],
+  [/a list of names/, "names"],
+  [/number or a list/, "numberOrNumbers"],
+  [/number/, "number"],
+  [/^a list/, "numbers"],
+  [/^an object/, "json"],
+  [/^one of|^a string|^a text/, "text"],
+];
+
+function kindByWords(words: string): OptionKind {
+  return kindsByWords.find(([form]) => form.test(words))?.[1] ?? "value";
 }

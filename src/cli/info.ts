@@ -8,7 +8,7 @@ import {
   takeInventory,
 } from "../index.js";
 import { describeMemory, memoryGroup } from "./memory.js";
-import { methodConfig, methodGroups, methodOption } from "./method_options.js";
+import { methodConfig, methodGroups, withMethod } from "./method_options.js";
 import { chooseTask, modelGroup, readConfigOf, showHub } from "./model.js";
 import type { Settings, Verb } from "./options.js";
 import { shippedModel } from "./shipped.js";
@@ -23,16 +23,12 @@ export const info: Verb = {
     "peft info --model google/flan-t5-large --method lora --r 16",
     "peft info --model facebook/opt-6.7b --memory --batch 4 --seq 128 --max-memory 9GB",
   ],
-  groups: [
-    modelGroup("the model that ships"),
-    memoryGroup,
-    { title: "Method", options: [methodOption("lora")] },
-    ...methodGroups(),
-  ],
+  groups: (argv) => [modelGroup("the model that ships"), memoryGroup, ...methodGroups(argv)],
   run,
 };
 
-async function run(settings: Settings, terminal: Terminal): Promise<number> {
+async function run(given: Settings, terminal: Terminal): Promise<number> {
+  const settings = withMethod(given);
   const name = settings.text("model") ?? (await shippedModel(terminal));
   const json = await readConfigOf(name, {
     revision: settings.text("revision"),

@@ -19,7 +19,7 @@ export async function main(argv: readonly string[], terminal: Terminal = nodeTer
     return await runProgram(argv, { version, verbs, terminal });
   } catch (error) {
     const verb = verbs.find(({ name }) => name === argv[0]);
-    return report(error, verb === undefined ? [] : optionsOf(verb), terminal, argv.includes("--debug"));
+    return report(error, verb === undefined ? [] : optionsOf(verb, argv), terminal, argv.includes("--debug"));
   }
 }
 

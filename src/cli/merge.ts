@@ -12,7 +12,7 @@ export const merge: Verb = {
     "peft merge --adapter out --output merged",
     "peft merge --model bigscience/mt0-large --adapter me/tweets --output merged --dtype f16",
   ],
-  groups: [
+  groups: () => [
     modelGroup("the adapter's own base", adapterOption),
     {
       title: "Output",

@@ -1,144 +1,128 @@
-import { type AdapterConfig, type Method, methods, PeftError } from "../index.js";
-import { flagOf, type Option, type OptionGroup, type OptionKind, type Settings } from "./options.js";
+import { type AdapterConfig, type Method, type MethodRow, methods, PeftError } from "../index.js";
+import { faultOf, flagName, formOf, helpOf, readText } from "../options.js";
+import { FlagText, type Option, type OptionGroup, type Settings } from "./options.js";
 
-/**
- * Fields that are said elsewhere: by the model, the task, or where an adapter is loaded; and OFT's eps, which is only recorded and would
- * be taken for the optimizer's.
- */
-const elsewhere = new Set(["taskType", "baseModelNameOrPath", "revision", "inferenceMode", "eps"]);
+type Rows = Readonly<Record<string, MethodRow>>;
 
-/**
- * What a config class says that a field takes, in its own words: it is asked by giving it NaN, which no field takes.
- * undefined: the field is only recorded, or not built.
- */
-function wordsFor(method: Method, key: string): string | undefined {
-  const { stackTraceLimit } = Error;
-  Error.stackTraceLimit = 0; // hundreds of errors, of which the words are read
-  try {
-    method.create({ [key]: Number.NaN });
-    return undefined;
-  } catch (error) {
-    if (!(error instanceof PeftError) || !error.what.startsWith(`${key} is `)) return undefined;
-    return error.why.replace(new RegExp(`^\\w+'s ${key} is |^it is `), "").replace(/\.$/, "");
-  } finally {
-    Error.stackTraceLimit = stackTraceLimit;
-  }
+const known: WeakMap<Method, Rows> = new WeakMap();
+
+/** A method's options that the command line has. */
+function rowsOf(method: Method): Rows {
+  const rows =
+    known.get(method) ??
+    Object.fromEntries(Object.entries(method.config.options).filter(([, row]) => row.fileOnly !== true));
+  known.set(method, rows);
+  return rows;
 }
 
-/** From the words of a check to how a flag's text is read; the first that fits. */
-const kindsByWords: readonly (readonly [RegExp, OptionKind])[] = [
-  [/^true or false$/, "flag"],
-  [/list of token ids/, "numbers"],
-  [/ by name/, "map"],
-  [/a string or a list of names/, "targets"],
-  [/a list of names/, "names"],
-  [/number or a list/, "numberOrNumbers"],
-  [/number/, "number"],
-  [/^a list/, "numbers"],
-  [/^an object/, "json"],
-  [/^one of|^a string|^a text/, "text"],
-];
+const methodNamed = (name: string | undefined): Method | undefined => methods.find((m) => m.name === name);
 
-export function kindByWords(words: string): OptionKind {
-  return kindsByWords.find(([form]) => form.test(words))?.[1] ?? "value";
+/** The method that a command line names: help shows its options. */
+function methodIn(argv: readonly string[], byDefault: string): Method {
+  const at = argv.findLastIndex((word) => /^--method(=|$)/.test(word));
+  const name = argv[at]?.split("=")[1] ?? argv[at + 1];
+  return methodNamed(at < 0 ? byDefault : name) ?? methodNamed(byDefault)!;
 }
 
-interface MethodOption extends Option {
-  readonly methods: readonly string[];
+/** `--method` and the flags of every method, each once; help shows those of the method that the command line names. */
+export function methodGroups(argv: readonly string[], byDefault = "lora"): OptionGroup[] {
+  const chosen = methodIn(argv, byDefault);
+  const rows = rowsOf(chosen);
+  const method: Option = {
+    key: "method",
+    kind: "text",
+    help: "how to fine-tune",
+    choices: methods.map((m) => m.name),
+    byDefault,
+  };
+  const shown = Object.entries(rows).map(([key, row]) => methodFlag(key, row));
+  const others = allKeys().filter((key) => !Object.hasOwn(rows, key));
+  return [
+    { title: "Method", options: [method] },
+    {
+      title: `Options of --method ${chosen.name} (another's: --method NAME --help; all: docs/methods.md)`,
+      options: [
+        ...shown,
+        ...others.map((key) => ({ ...methodFlag(key, anyRow(key)), isHidden: true as const })),
+      ],
+    },
+  ];
 }
 
-let all: MethodOption[] | undefined;
-
-/** The options of every method, once each, with the methods that have them. */
-function methodOptions(): MethodOption[] {
-  all ??= askMethods();
-  return all;
+function methodFlag(key: string, row: MethodRow): Option {
+  const { python, also } = row;
+  return {
+    ...{ key, kind: "byMethod", help: helpOf(row), value: formOf(row) },
+    ...(python === undefined ? {} : { python }),
+    ...(also === undefined ? {} : { also }),
+    ...(methods.some((m) => rowsOf(m)[key]?.kind === "flag") ? { isSwitch: true as const } : {}),
+  };
 }
 
-function askMethods(): MethodOption[] {
-  const found = new Map<string, MethodOption>();
-  for (const method of methods) {
-    const byDefault = method.create({}) as unknown as Readonly<Record<string, unknown>>;
-    for (const field of Object.keys(method.fields)) {
-      const key = camel(field);
-      const words = elsewhere.has(key) ? undefined : wordsFor(method, key);
-      if (words === undefined) continue;
-      const known = found.get(key);
-      const option = describe(key, words, byDefault[key]);
-      const both = known === undefined ? option : merged(known, option);
-      found.set(key, { ...both, methods: [...(known?.methods ?? []), method.name] });
-    }
-  }
-  return [...found.values()];
+/** Names of the options of all methods. */
+function allKeys(): string[] {
+  return [...new Set(methods.flatMap((m) => Object.keys(rowsOf(m))))];
 }
 
-/** What two methods say of an option of one name. */
-function merged(a: Option, b: Option): Option {
-  if (a.kind === "json") return b; // which singular values AdaLoRA left, where others have ranks by name
-  const sameKind = a.kind === b.kind;
-  if (sameKind && a.help === b.help && a.otherwise === b.otherwise && a.byDefault === b.byDefault) return a;
-  const help = sameKind && a.help === b.help ? a.help : `${a.help.replace(BY_METHOD, "")}${BY_METHOD}`;
-  return { key: a.key, kind: sameKind ? a.kind : "value", help, otherwise: "as the method has it" };
+function anyRow(key: string): MethodRow {
+  return methods.map((m) => rowsOf(m)[key]).find((row) => row !== undefined)!;
 }
 
-const BY_METHOD = ", or as the method has it";
-
-/** The default is shown only: the config class fills it in. Flags that are on by default are told by it. */
-function describe(key: string, words: string, value: unknown): Option {
-  const kind = kindByWords(words);
-  if (kind === "flag" && value === true) return { key, kind, help: `turn ${key} off`, byDefault: true };
-  if (kind === "flag") return { key, kind, help: `turn ${key} on` };
-  if (value === undefined) return { key, kind, help: words };
-  return { key, kind, help: words, otherwise: JSON.stringify(value).replaceAll('"', "") };
+/** The settings with the options of their method read as it has them. Throws "option" for those of another, and for wrong values. */
+export function withMethod(settings: Settings): Settings {
+  const method = methodNamed(settings.text("method"))!;
+  const rows = rowsOf(method);
+  const given = allKeys().filter((key) => settings.isGiven(key));
+  const foreign = given.filter((key) => !Object.hasOwn(rows, key));
+  if (foreign.length > 0) throw foreignOptions(method, foreign);
+  const values = new Map(
+    given.map((key) => {
+      const value = settings.get(key);
+      return [key, value instanceof FlagText ? readText(rows[key]!, value.text) : value] as const;
+    }),
+  );
+  const wrong = given.flatMap((key) => {
+    const words = faultOf(rows[key]!, values.get(key));
+    return words === undefined ? [] : [{ flag: flagName(key), value: values.get(key), words }];
+  });
+  if (wrong.length === 0) return settings.with(values);
+  throw new PeftError("option", {
+    what: wrong.map(({ flag, value }) => `${flag} is ${JSON.stringify(value)}.`).join(" "),
+    why: wrong.map(({ flag, words }) => `${flag} of ${method.name} is ${words}.`).join(" "),
+    fix: `correct ${wrong.map(({ flag }) => flag).join(", ")}; --method ${method.name} --help shows their forms.`,
+  });
 }
 
-/** Flags of all methods, grouped by the methods that have them. */
-export function methodGroups(): OptionGroup[] {
-  const titles = new Map<string, Option[]>();
-  for (const { methods: names, ...option } of methodOptions()) {
-    const isMost = names.length > methods.length / 3;
-    const title = isMost ? "Options of most methods" : `Options of --method ${names.join(", ")}`;
-    titles.set(title, [...(titles.get(title) ?? []), option]);
-  }
-  return [...titles].map(([title, options]) => ({ title, options }));
+function foreignOptions(method: Method, foreign: readonly string[]): PeftError {
+  const having = (key: string): string[] => methods.filter((m) => key in rowsOf(m)).map((m) => m.name);
+  const rows = rowsOf(method);
+  const meant = foreign.flatMap((key) => {
+    const other = Object.keys(rows).find((name) => rows[name]!.also?.includes(key));
+    return other === undefined ? [] : [`use ${flagName(other)} for ${flagName(key)}`];
+  });
+  const names = having(foreign[0]!);
+  return new PeftError("option", {
+    what: `The method ${method.name} has no option ${foreign.map(flagName).join(", ")}.`,
+    why: foreign.map((key) => `${flagName(key)} is an option of ${having(key).join(", ")}.`).join(" "),
+    fix:
+      meant.length > 0
+        ? `${meant.join(", ")}.`
+        : `leave it out, or choose --method ${names.includes("lora") ? "lora" : names[0]}.`,
+  });
 }
 
-export const methodOption = (byDefault?: string): Option => ({
-  key: "method",
-  kind: "text",
-  help: "how to fine-tune",
-  choices: methods.map((m) => m.name),
-  ...(byDefault === undefined ? {} : { byDefault }),
-});
-
-/** The adapter's config out of the settings. Throws "option" for options of another method, and the config's own faults. */
+/** The adapter's config out of settings that `withMethod` read. Throws the config's own faults. */
 export function methodConfig(settings: Settings): AdapterConfig {
-  const name = settings.text("method");
-  const method = methods.find((m) => m.name === name)!;
-  const options = methodOptions();
-  const foreign = options.filter((o) => settings.isGiven(o.key) && !o.methods.includes(method.name));
-  if (foreign.length > 0) {
-    const having = foreign[0]!.methods;
-    const says = foreign.map((o) => `${flagOf(o)} is an option of ${o.methods.join(", ")}.`);
-    throw new PeftError("option", {
-      what: `The method ${method.name} has no option ${foreign.map(flagOf).join(", ")}.`,
-      why: says.join(" "),
-      fix: `leave it out, or choose --method ${having.includes("lora") ? "lora" : having[0]}.`,
-    });
-  }
-  return method.create(settings.pickGiven(options.map((o) => o.key)));
+  const { config } = methodNamed(settings.text("method"))!;
+  return config.create(settings.pickGiven(Object.keys(config.options)));
 }
 
 /** Whether some method has an option of this name. */
 export function isMethodOption(key: string): boolean {
-  return methodOptions().some((option) => option.key === key);
+  return allKeys().includes(key);
 }
 
 /** Keys of the settings that make the method. */
 export function methodKeys(settings: Settings): string[] {
-  return ["method", ...methodOptions().flatMap(({ key }) => (settings.isGiven(key) ? [key] : []))];
-}
-
-function camel(name: string): string {
-  return name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+  return ["method", ...allKeys().filter((key) => settings.isGiven(key))];
 }

@@ -1,3 +1,4 @@
+import { flagName } from "../options.js";
 import type { Terminal } from "./terminal.js";
 
 /** What a value is: decides how its text on the command line is read, and what a config file may hold. */
@@ -17,7 +18,18 @@ export type OptionKind =
   | "map"
   | "json"
   /** JSON where it is some, else text. */
-  | "value";
+  | "value"
+  /** Read once the method is known: one name may be a number for one method and a word for another. */
+  | "byMethod";
+
+/** The text of a flag that is not read yet. */
+export class FlagText {
+  readonly text: string;
+
+  constructor(text: string) {
+    this.text = text;
+  }
+}
 
 /** One option: a flag of the command line, a key of a config file, a name of the API. */
 export interface Option {
@@ -36,6 +48,14 @@ export interface Option {
   readonly value?: string;
   /** May be given more than once. */
   readonly many?: true;
+  /** Python's name, where it is not the key in snake_case. */
+  readonly python?: string;
+  /** Names that others give it: refused, and told which is meant. */
+  readonly also?: readonly string[];
+  /** Its value may be left out, and `--no-` turns it off. */
+  readonly isSwitch?: true;
+  /** Help does not show it. */
+  readonly isHidden?: true;
 }
 
 export interface OptionGroup {
@@ -54,7 +74,8 @@ export interface Verb {
   readonly summary: string;
   readonly examples: readonly string[];
   readonly arguments?: readonly Argument[];
-  readonly groups: readonly OptionGroup[];
+  /** May depend on the rest of the command line. */
+  readonly groups: (argv: readonly string[]) => readonly OptionGroup[];
   readonly run: (settings: Settings, terminal: Terminal) => Promise<number>;
 }
 
@@ -98,6 +119,10 @@ export class Settings {
   pickGiven(keys: readonly string[]): Record<string, unknown> {
     return Object.fromEntries(keys.flatMap((key) => (this.isGiven(key) ? [[key, this.get(key)]] : [])));
   }
+  /** The same with other values for what was given. */
+  with(values: ReadonlyMap<string, unknown>): Settings {
+    return new Settings(new Map([...this.#given, ...values]), this.#defaults);
+  }
   /** The same with values under what was given. */
   over(base: Readonly<Record<string, unknown>>): Settings {
     return new Settings(new Map([...Object.entries(base), ...this.#given]), this.#defaults);
@@ -111,12 +136,18 @@ export function defaultsOf(options: readonly Option[]): Map<string, unknown> {
   );
 }
 
-export function optionsOf(verb: Verb): readonly Option[] {
-  return verb.groups.flatMap((group) => group.options);
+/** The options of a command, on this command line. */
+export function optionsOf(verb: Verb, argv: readonly string[] = []): readonly Option[] {
+  return verb.groups(argv).flatMap((group) => group.options);
+}
+
+/** The options by their keys, for what is asked about their names. */
+export function namesOf(options: readonly Option[]): Readonly<Record<string, Option>> {
+  return Object.fromEntries(options.map((option) => [option.key, option]));
 }
 
 /** The flag of an option: `--lora-alpha`; `--no-shuffle` where it is on by default. */
 export function flagOf({ key, kind, byDefault }: Pick<Option, "key" | "kind" | "byDefault">): string {
-  const name = key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-  return kind === "flag" && byDefault === true ? `--no-${name}` : `--${name}`;
+  const name = flagName(key);
+  return kind === "flag" && byDefault === true ? name.replace("--", "--no-") : name;
 }

@@ -1,8 +1,11 @@
 import { Command, CommanderError, Option as Flag } from "commander";
+import { PeftError } from "../index.js";
+import { flagName, optionKey } from "../options.js";
 import { readConfigFile } from "./config.js";
 import {
   defaultsOf,
   flagOf,
+  namesOf,
   type Option,
   type OptionGroup,
   optionsOf,
@@ -20,7 +23,7 @@ const everywhere: OptionGroup = {
       key: "config",
       kind: "text",
       value: "FILE",
-      help: "options in a JSON or YAML file, by their camelCase names; flags win over it",
+      help: "options in a JSON or YAML file, by their names in the API or in Python; flags win over it",
     },
     { key: "debug", kind: "flag", help: "show where an error comes from" },
   ],
@@ -45,6 +48,7 @@ export async function runProgram(
     addVerb(
       program,
       verb,
+      [...verb.groups(argv), everywhere],
       async (settings) => {
         code = await verb.run(settings, about.terminal);
       },
@@ -56,7 +60,7 @@ export async function runProgram(
   );
   try {
     if (argv.length === 0) program.help();
-    await program.parseAsync(argv, { from: "user" });
+    await program.parseAsync(settled(argv, about.verbs), { from: "user" });
     return code;
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
@@ -65,21 +69,42 @@ export async function runProgram(
   }
 }
 
+/** Flags under Python's names as ours: `--lora_alpha`. Throws "option" for names that others give to an option. */
+function settled(argv: readonly string[], verbs: readonly Verb[]): string[] {
+  const verb = verbs.find(({ name }) => name === argv[0]);
+  const names = namesOf(verb === undefined ? [] : optionsOf(verb, argv));
+  const own = new Set(Object.values(names).flatMap((option) => [flagName(option.key), flagOf(option)]));
+  return argv.map((word) => {
+    const [, flag, rest = ""] = /^--([a-zA-Z][\w-]*)(=.*)?$/s.exec(word) ?? [];
+    if (flag === undefined || own.has(`--${flag}`)) return word;
+    const key = optionKey(flag.replaceAll("-", "_"), names) ?? optionKey(flag, names);
+    if (key !== undefined) return `${flagName(key)}${rest}`;
+    const meant = Object.keys(names).find((name) => names[name]!.also?.includes(flag));
+    if (meant === undefined) return word;
+    throw new PeftError("option", {
+      what: `${argv[0]} has no option --${flag}.`,
+      why: `here it is called ${flagName(meant)}.`,
+      fix: `use ${flagName(meant)}.`,
+    });
+  });
+}
+
 function addVerb(
   program: Command,
   verb: Verb,
+  groups: readonly OptionGroup[],
   run: (settings: Settings) => Promise<void>,
   terminal: Terminal,
 ): void {
   const command = program.command(verb.name).description(verb.summary).exitOverride();
   for (const { name, help } of verb.arguments ?? []) command.argument(name, help);
-  const groups = [...verb.groups, everywhere];
   for (const { title, options } of groups)
-    for (const option of options) command.addOption(flag(option).helpGroup(`${title}:`));
+    for (const option of options)
+      for (const made of flags(option)) command.addOption(made.helpGroup(`${title}:`));
   command.addHelpText("after", `\nExamples:\n${verb.examples.map((line) => `  ${line}`).join("\n")}`);
-  command.configureHelp({ helpWidth: 100, optionDescription: describe });
+  command.configureHelp({ helpWidth: 100, optionDescription: describe, optionTerm: term });
   command.action(async () => {
-    const options = [...optionsOf(verb), ...argumentOptions(verb), ...everywhere.options];
+    const options = [...groups.flatMap((group) => group.options), ...argumentOptions(verb)];
     await run(await settingsOf(command, options, verb, terminal));
   });
 }
@@ -93,14 +118,26 @@ function keyOf(argument: string): string {
   return argument.replace(/[<>[\]]/g, "");
 }
 
-function flag(option: Option): Flag {
-  const { kind, choices, value, many, help } = option;
-  const name = value ?? (choices ? "NAME" : placeholder[kind]);
-  const made = new Flag(kind === "flag" ? flagOf(option) : `${flagOf(option)} <${name}>`, help);
+/** What commander is told of an option: two flags where `--no-` turns it off. */
+function flags(option: Option): Flag[] {
+  const { kind, choices, value, many, help, isSwitch, isHidden = false } = option;
+  const form = value || (choices ? "NAME" : placeholder[kind]);
+  const forms = kind === "flag" ? "" : isSwitch === true ? ` [${form}]` : ` <${form}>`;
+  const made = new Flag(`${flagOf(option)}${forms}`, help).hideHelp(isHidden);
   if (many === true)
     made.argParser((text: string, before: readonly string[] | undefined) => [...(before ?? []), text]);
   else if (kind !== "flag") made.argParser((text: string) => readText[kind](text));
-  return Object.assign(made, { peft: option });
+  const off = isSwitch === true ? [new Flag(flagOf(option).replace("--", "--no-"), help).hideHelp()] : [];
+  return [Object.assign(made, { peft: option }), ...off];
+}
+
+/** A flag as help shows it: `--[no-]use-dora`. */
+function term(made: Flag): string {
+  const option = (made as Flag & { peft?: Option }).peft;
+  if (option?.kind !== "byMethod") return made.flags;
+  return option.value === ""
+    ? flagOf(option).replace("--", "--[no-]")
+    : `${flagOf(option)} <${option.value}>`;
 }
 
 const placeholder: { readonly [K in Option["kind"]]: string } = {
@@ -115,6 +152,7 @@ const placeholder: { readonly [K in Option["kind"]]: string } = {
   map: "A=N,B=N",
   json: "JSON",
   value: "VALUE",
+  byMethod: "VALUE",
 };
 
 function describe(made: Flag): string {
@@ -134,7 +172,12 @@ async function settingsOf(
   terminal: Terminal,
 ): Promise<Settings> {
   const flags = new Map(
-    Object.entries(command.opts()).filter(([key]) => command.getOptionValueSource(key) === "cli"),
+    options.flatMap(({ key }) => {
+      const name = new Flag(flagName(key)).attributeName(); // applyGs of applyGS
+      return command.getOptionValueSource(name) === "cli"
+        ? [[key, command.getOptionValue(name)] as const]
+        : [];
+    }),
   );
   for (const [i, { name }] of (verb.arguments ?? []).entries())
     if (command.args[i] !== undefined) flags.set(keyOf(name), command.args[i]);

@@ -12,7 +12,7 @@ export const push: Verb = {
     { name: "<folder>", help: "an adapter's or a model's folder" },
     { name: "<repo>", help: "owner/name" },
   ],
-  groups: [
+  groups: () => [
     {
       title: "Repository",
       options: [

@@ -16,7 +16,7 @@ import {
   type TrainerOptions,
 } from "../index.js";
 import { commandLine } from "./flags.js";
-import { methodConfig, methodGroups, methodKeys, methodOption } from "./method_options.js";
+import { methodConfig, methodGroups, methodKeys, withMethod } from "./method_options.js";
 import { engineGroup, modelGroup, openModel } from "./model.js";
 import { waysToUse } from "./next.js";
 import type { Settings, Verb } from "./options.js";
@@ -37,7 +37,7 @@ export const train: Verb = {
     "peft train --model microsoft/MiniLM-L12-H384-uncased --data banking77.csv --text text --label category --output out",
     "peft train --config run.yaml --epochs 5",
   ],
-  groups: [
+  groups: (argv) => [
     modelGroup("the model that ships"),
     dataGroup(
       { key: "validation", kind: "text", value: "FILE", help: "rows to evaluate on while training" },
@@ -49,8 +49,7 @@ export const train: Verb = {
       { key: "test", kind: "text", value: "FILE", help: "rows to evaluate on before and after" },
       ...lengthOptions,
     ),
-    { title: "Method", options: [methodOption("lora")] },
-    ...methodGroups(),
+    ...methodGroups(argv),
     ...trainingGroups,
     {
       title: "Output",
@@ -74,7 +73,7 @@ export const train: Verb = {
 const stopping = "Stopping after this step. Once more ends at once.";
 
 async function run(given: Settings, terminal: Terminal): Promise<number> {
-  const settings = await withShipped(given, terminal);
+  const settings = withMethod(await withShipped(given, terminal));
   dataFiles(settings);
   methodConfig(settings);
   const output = settings.text("output")!;

@@ -1,5 +1,5 @@
 import { PeftError } from "../index.js";
-import { flagOf, type Option, type OptionKind } from "./options.js";
+import { FlagText, flagOf, type Option, type OptionKind } from "./options.js";
 
 /** Reads the text of a flag. What cannot be read is passed on as it is, for the check to name. */
 export const readText: { readonly [K in OptionKind]: (text: string) => unknown } = {
@@ -14,6 +14,7 @@ export const readText: { readonly [K in OptionKind]: (text: string) => unknown }
   map: (text) => (/^\s*\{/.test(text) ? asJson(text) : asMap(text)),
   json: asJson,
   value: asJson,
+  byMethod: (text) => new FlagText(text),
 };
 
 /** What a value of a kind is, in words; undefined: anything, checked where it is used. */

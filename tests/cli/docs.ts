@@ -15,8 +15,10 @@ npx peft generate --adapter out --prompt "Tweet text : ... Label : "
 \`\`\`
 
 - **Options** have three doors with one name each: the flag \`--lora-alpha 16\`, the key \`loraAlpha: 16\` of a JSON or YAML file given
-  with \`--config\`, and the option of the API. Flags win over the file. A key that does not exist is an error that names the nearest.
-- **Options of a method** are those of its config class; one of another method is an error. \`--target-modules q,v\` names layers,
+  with \`--config\`, and the option of the API. Python's names (\`lora_alpha\`) are taken as well. Flags win over the file. A key that
+  does not exist is an error that names the nearest.
+- **Options of a method** are those of its config class; \`--method NAME --help\` lists them, and [methods.md](methods.md#every-option)
+  those of all. One of another method is an error. \`--target-modules q,v\` names layers,
   \`--target-modules all-linear\` means all, and anything with a sign of a regular expression in it is one (full match).
 - **Data**: a prompt and what follows it (\`--template\`, \`--target\`), classes (\`--text\`, \`--label\`, \`--pair\`), chats (\`--messages\`),
   words with tags, questions with answers. Without these the columns' usual names tell,

@@ -117,7 +117,11 @@ async function checkCounts(c: Context): Promise<void> {
   c.checks.push(
     equal("counts.trainable", adapter.parameters.size, c.file.trainable),
     equal("counts.total", base + adapter.addedSize, c.file.total),
-    equal("counts.config", [method.config.peftType, config.taskType], [c.file.peft_type, c.file.task ?? undefined]),
+    equal(
+      "counts.config",
+      [method.config.peftType, config.taskType],
+      [c.file.peft_type, c.file.task ?? undefined],
+    ),
     equal("generate.settings", c.file.generation, GENERATION),
   );
 }

@@ -1,0 +1,43 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { configTypes, docsPath, methodsPage, typesPath } from "../../tools/generate-options.js";
+import { optionKey, pythonName } from "../options.js";
+import { methods } from "./index.js";
+import { LoraConfig } from "./lora.js";
+
+describe("what comes from the tables of options is up to date (npm run generate)", () => {
+  it("the configs' types", () => {
+    const plain = (text: string): string => text.replace(/[\s|]+/g, ""); // the formatter parts long lines
+    expect(plain(readFileSync(typesPath, "utf8"))).toBe(plain(configTypes()));
+  });
+
+  it("docs/methods.md", () => {
+    const page = readFileSync(docsPath, "utf8");
+    expect(page).toBe(methodsPage(page));
+  });
+});
+
+describe.each(methods.map(({ name, config }) => [name, config] as const))("%s", (_, config) => {
+  it("has one name for each option, here and in Python", () => {
+    for (const [key, row] of Object.entries(config.options)) {
+      expect(key).toMatch(/^[a-z][a-zA-Z0-9]*$/);
+      expect(optionKey(pythonName(key, row), config.options)).toBe(key);
+      expect(row.means).toMatch(/^[^.].*[^.]$/);
+    }
+  });
+
+  it("takes Python's names, once", () => {
+    expect(config.create(config.fields)).toEqual(config.create({}));
+  });
+});
+
+it("names that are no options are told what is meant", () => {
+  const create = (options: Record<string, unknown>) => (): unknown => LoraConfig.create(options);
+  expect(create({ lora_alpha: 16 })()).toEqual(new LoraConfig({ loraAlpha: 16 }));
+  expect(create({ lora_alpha: 16, loraAlpha: 8 })).toThrow(/loraAlpha is given twice/);
+  expect(create({ rank: 4, alpha: 8 })).toThrow(
+    /"rank".*"alpha".*use r for "rank", use loraAlpha for "alpha"/s,
+  );
+  expect(create({ targetModule: ["q"] })).toThrow(/use targetModules for "targetModule"/);
+  expect(create({ toString: 1 })).toThrow(/no option "toString"/);
+});
