@@ -72,9 +72,9 @@ function anyRow(key: string): MethodRow {
 export function withMethod(settings: Settings): Settings {
   const method = methodNamed(settings.text("method"))!;
   const rows = rowsOf(method);
-  const given = allKeys().filter((key) => settings.isGiven(key));
-  const foreign = given.filter((key) => !Object.hasOwn(rows, key));
+  const foreign = allKeys().filter((key) => settings.isGiven(key) && !Object.hasOwn(rows, key));
   if (foreign.length > 0) throw foreignOptions(method, foreign);
+  const given = Object.keys(rows).filter((key) => settings.isGiven(key));
   const values = new Map(
     given.map((key) => {
       const value = settings.get(key);

@@ -294,7 +294,8 @@ describe("data and options", () => {
     const { out, code } = await here(["train", "--help"]);
     expect(code).toBe(0);
     expect(out).toMatch(/--lora-alpha <N> .*\[default: 8\]/);
-    expect(out).toMatch(/--num-virtual-tokens <N> .*\[default: 20\]/);
+    const prompts = await here(["train", "--method", "prompt-tuning", "--help"]);
+    expect(prompts.out).toMatch(/--num-virtual-tokens <N> .*\[default: 20\]/);
     expect(out).toMatch(/--epochs <N> .*\[default: 3\]/);
     expect(readFileSync(cliPagePath, "utf8")).toBe(await cliPage());
   });
