@@ -11,6 +11,8 @@ interface Parsed {
   readonly config: Readonly<Record<string, unknown>>;
 }
 
+const ours = nodeTerminal();
+
 /** A command that has nothing but the methods' flags, and what its config is. */
 async function parse(args: readonly string[], files: Readonly<Record<string, string>> = {}): Promise<Parsed> {
   let settings: Settings | undefined;
@@ -24,7 +26,7 @@ async function parse(args: readonly string[], files: Readonly<Record<string, str
     },
   };
   const terminal = {
-    ...nodeTerminal(),
+    ...ours,
     write: (text: string) => void (out += text),
     note: (text: string) => void (out += text),
     readFile: async (path: string) => files[path]!,
