@@ -52,13 +52,13 @@ export class JsonFields {
 
 /**
  * JSON as Rust's serde_json takes it: 127 levels, no byte order mark, no halves of surrogate pairs, no number beyond f64. Objects are
- * JsonFields; whole numbers of 64 bits from 0 up are bigints, all other numbers NaN.
+ * JsonFields; whole numbers of 64 bits from 0 up are bigints, all other numbers are numbers.
  */
 export function scanStrictJson(text: string, path: string): unknown {
   const number = (raw: string): bigint | number | undefined => {
-    if (!Number.isFinite(Number(raw))) return undefined;
     const whole = /^\d{1,20}$/.test(raw) ? BigInt(raw) : -1n;
-    return whole === BigInt.asUintN(64, whole) ? whole : Number.NaN;
+    if (whole === BigInt.asUintN(64, whole)) return whole;
+    return Number.isFinite(Number(raw)) ? Number(raw) : undefined;
   };
   const object = (fields: [string, unknown][]): JsonFields => new JsonFields(fields);
   return readText(text, path, { depth: 127, lax: false, object, number, words });

@@ -161,9 +161,8 @@ function shown(value: unknown): string {
   if (Array.isArray(value))
     return `[${value.slice(0, 8).map(shown).join(", ")}${value.length > 8 ? ", ..." : ""}]`;
   if (value instanceof JsonFields) return "an object";
-  return typeof value === "bigint" || typeof value === "number"
-    ? `${value}`
-    : JSON.stringify(value).slice(0, 40);
+  if (typeof value === "number") return Number.isInteger(value) && value >= 0 ? value.toFixed(1) : `${value}`;
+  return typeof value === "bigint" ? `${value}` : JSON.stringify(value).slice(0, 40);
 }
 
 function refused(path: string, faults: string[]): PeftError {

@@ -18,6 +18,7 @@ import { Adapter } from "./adapter.js";
 import type { Inputs } from "./feeds.js";
 import type { GenerateInput, GenerateSettings } from "./generate.js";
 import { generateWith } from "./generate.js";
+import { quantizationOf } from "./packed/index.js";
 import type { BackwardResult, ForwardResult } from "./passes.js";
 import { backwardPass, forwardPass, lossPass } from "./passes.js";
 import { NO_ADAPTERS } from "./plan_run.js";
@@ -40,6 +41,8 @@ export interface LoadOptions extends RuntimeSettings, Omit<ResolveOptions, "file
   /** Where quantized weights are kept. Default: PEFT_QUANTIZED_CACHE, else beside the Hub's cache. */
   readonly quantizedCache?: string | undefined;
   readonly quantizing?: ((event: QuantizeEvent) => void) | undefined;
+  /** What to know of a model that loads all the same: its checkpoint is quantized. @default console.warn */
+  readonly warn?: ((message: string) => void) | undefined;
 }
 
 const { files: _, ...hubNames } = resolveNames;
@@ -49,6 +52,7 @@ const loadNames: NamesOf<LoadOptions> = {
   seed: {},
   quantizedCache: {},
   quantizing: {},
+  warn: {},
   plan: { also: ["gradient_checkpointing"] },
   maxMemory: {},
   recompute: {},
@@ -138,8 +142,14 @@ export class PreTrainedModel<T extends TaskType = TaskType> {
     const configJson = { ...stored, ...options.config };
     const spec = specOf(configJson, task);
     takeInventory(spec);
-    const bound = await bindWeights(spec, await openCheckpoint(folder), options.seed ?? 0);
+    const bound = await bindWeights(
+      spec,
+      await openCheckpoint(folder),
+      options.seed ?? 0,
+      quantizationOf(stored),
+    );
     const weights = { ...bound, sources: await sourcesIn(bound, options) };
+    if (bound.packed.size > 0) (options.warn ?? console.warn)(packedAs(nameOrFolder, weights));
     const generation = await readGeneration(folder, { ...spec.architecture.defaultTokens, ...stored });
     return new PreTrainedModel({
       task,
@@ -246,8 +256,9 @@ export class PreTrainedModel<T extends TaskType = TaskType> {
 /** Where the weights are in the format that was asked for. */
 async function sourcesIn(bound: BoundWeights, options: LoadOptions): Promise<BoundWeights["sources"]> {
   const { load, quantizing, signal } = options;
-  if (load === undefined || load === "f32") return bound.sources;
-  if (!(load in formats))
+  const format = load === "f32" ? undefined : load;
+  if (format === undefined && bound.packed.size === 0) return bound.sources;
+  if (load !== undefined && !(load in formats))
     throw new PeftError("option", {
       what: words`${option("load")} is ${JSON.stringify(load)}.`,
       why: `weights are held in ${Object.keys(formats).join(", ")}.`,
@@ -256,8 +267,16 @@ async function sourcesIn(bound: BoundWeights, options: LoadOptions): Promise<Bou
   const { cacheDir } = await hubSettings(options, nodeFiles);
   const beside = nodeFiles.join(nodeFiles.parent(cacheDir), "peft.js", "quantized");
   const folder = options.quantizedCache ?? environment()["PEFT_QUANTIZED_CACHE"] ?? beside;
-  const largest = formats[load].pack === undefined ? 127 : await largestInt8Weight();
-  return quantizedSources(bound, load, { folder, largest, progress: quantizing, signal });
+  const packs = format !== undefined && formats[format].pack !== undefined;
+  const largest = packs ? await largestInt8Weight() : 127;
+  return quantizedSources(bound, format, { folder, largest, progress: quantizing, signal });
+}
+
+/** In which scheme the checkpoint has its weights, and in which format they are held here. */
+function packedAs(name: string, { packed, sources }: BoundWeights): string {
+  const schemes = new Set([...packed.values()].map(({ scheme }) => scheme));
+  const held = new Set([...packed.keys()].map((weight) => sources.get(weight)!.format));
+  return `"${name}" is quantized: ${packed.size} weights in ${[...schemes].join(", ")}, held here in ${[...held].join(", ")}.`;
 }
 
 async function readGeneration(

@@ -6,8 +6,9 @@ import { resolved } from "../engine/weight_files.js";
 import { nodeFiles } from "../hub/files.js";
 import { alone } from "../hub/lock.js";
 import { random, uniform } from "../random.js";
+import type { Exact } from "./packed/packing.js";
 import { HEAD_FORMAT, quantizable } from "./quantizable.js";
-import type { QuantizeOptions } from "./quantized_cache.js";
+import type { PartsOf, QuantizeOptions } from "./quantized_cache.js";
 import {
   cacheBytes,
   checkAborted,
@@ -24,7 +25,7 @@ export type { QuantizeEvent, QuantizeOptions } from "./quantized_cache.js";
 /** Of how a cache is laid out; another number makes all of them anew. What formats make of numbers is in the key by itself. */
 const VERSION = "4";
 
-export type QuantizableWeights = Pick<BoundWeights, "inventory" | "sources" | "readF32" | "fresh">;
+export type QuantizableWeights = Pick<BoundWeights, "inventory" | "sources" | "readF32" | "fresh" | "packed">;
 
 /**
  * A model's weights in another format, made once: one weight after another goes from the checkpoint into a cache file, whose name tells
@@ -35,7 +36,7 @@ export type QuantizableWeights = Pick<BoundWeights, "inventory" | "sources" | "r
  */
 export async function quantizedSources(
   weights: QuantizableWeights,
-  format: FormatName,
+  format: FormatName | undefined,
   options: QuantizeOptions,
 ): Promise<ReadonlyMap<string, WeightSource>> {
   const changed = chosen(weights, format);
@@ -46,9 +47,15 @@ export async function quantizedSources(
   const state = await stateOf(origins);
   const targets = new Map([...changed].map(([name, { target }]) => [name, target]));
   const key = await keyOf(origins, targets, options, state);
-  const file = nodeFiles.join(options.folder, `${format}-${key.slice(0, 24)}.safetensors`);
+  const file = nodeFiles.join(options.folder, `${format ?? "unpacked"}-${key.slice(0, 24)}.safetensors`);
   const cache = { file, key, weights: targets };
-  const readF32 = (name: string): Promise<Float32Array> => weights.readF32(changed.get(name)!.from);
+  const partsOf: PartsOf = async (name, { format, shape, transposed }) => {
+    const { from } = changed.get(name)!;
+    return (
+      exact(weights, from, format, options)?.parts() ??
+      packWeight(await weights.readF32(from), shape, transposed, format, options)
+    );
+  };
   const isUnchanged = async (): Promise<boolean> => (await stateOf(origins)) === state;
   await removeLeftovers(options.folder);
   let made = await openCache(cache);
@@ -59,7 +66,7 @@ export async function quantizedSources(
       progress: () => cacheBytes(options.folder),
       action: async () => {
         made = await openCache(cache, options.progress);
-        if (made === undefined) await writeCache(cache, readF32, isUnchanged, options);
+        if (made === undefined) await writeCache(cache, partsOf, isUnchanged, options);
       },
     });
     made ??= await openCache(cache);
@@ -74,9 +81,34 @@ interface Change {
   readonly from: string;
 }
 
-/** The weights that change their format. A head that is made new stays: it is trained, and no two runs have the same. */
-function chosen(weights: QuantizableWeights, format: FormatName): Map<string, Change> {
+/**
+ * The weights that change their format, and those that the checkpoint has packed. A head that is made new stays: it is trained, and no
+ * two runs have the same.
+ */
+function chosen(weights: QuantizableWeights, format: FormatName | undefined): Map<string, Change> {
+  const found = format === undefined ? new Map<string, Change>() : inFormat(weights, format);
+  for (const [name, { exact }] of weights.packed) {
+    const { shape, transposed } = weights.sources.get(name)!;
+    const held = exact?.format === "nf4" && format === undefined ? "nf4" : "f32";
+    if (!found.has(name))
+      found.set(name, { target: { format: held, shape, transposed, parts: {} }, from: name });
+  }
+  return found;
+}
+
+function inFormat(weights: QuantizableWeights, format: FormatName): Map<string, Change> {
   return formats[format].pack === undefined ? halved(weights, format) : quantized(weights, format);
+}
+
+/** The parts that the checkpoint has already, where they are the format's own: nothing is quantized twice. */
+function exact(
+  { packed }: QuantizableWeights,
+  name: string,
+  format: FormatName,
+  { largest }: QuantizeOptions,
+): Exact | undefined {
+  const found = packed.get(name)?.exact;
+  return found?.format === format && (format !== "int8" || largest === 127) ? found : undefined;
 }
 
 function quantized(

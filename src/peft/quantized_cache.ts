@@ -4,7 +4,7 @@ import type { FormatName } from "../engine/formats/index.js";
 import { formats } from "../engine/formats/index.js";
 import type { FilePlace, WeightSource } from "../engine/messages.js";
 import { PeftError } from "../errors.js";
-import { roundToHalves } from "../halves.js";
+import { isHalf, roundToHalves } from "../halves.js";
 import { nodeFiles } from "../hub/files.js";
 import type { TensorToWrite } from "../hub/safetensors.js";
 import { openSafetensors, writeSafetensors } from "../hub/safetensors.js";
@@ -35,6 +35,9 @@ export interface QuantizedCache {
   /** The weights as they will be, their parts yet to be found. */
   readonly weights: ReadonlyMap<string, WeightSource>;
 }
+
+/** Makes the parts of a weight as it will be. */
+export type PartsOf = (name: string, target: WeightSource) => Promise<Readonly<Record<string, PartData>>>;
 
 /** Left free on the disk beside a new cache. */
 const SPARE = 64 << 20;
@@ -92,7 +95,7 @@ async function readCache(cache: QuantizedCache): Promise<Map<string, WeightSourc
 /** Makes a cache file beside its name, and renames it if the checkpoint stayed the same and nobody else made one meanwhile. */
 export async function writeCache(
   cache: QuantizedCache,
-  readF32: (name: string) => Promise<Float32Array>,
+  partsOf: PartsOf,
   isUnchanged: () => Promise<boolean>,
   options: QuantizeOptions,
 ): Promise<void> {
@@ -102,7 +105,7 @@ export async function writeCache(
   await checkRoom(total, options);
   options.progress?.({ kind: "start", done: 0, total, message: file });
   const temporary = `${file}.${nodeFiles.owner()}.${crypto.randomUUID().slice(0, 8)}`;
-  const tensors = tensorsToWrite(cache, readF32, total, options);
+  const tensors = tensorsToWrite(cache, partsOf, total, options);
   try {
     await writeSafetensors(temporary, tensors, { format: "pt", key }, nodeFiles, true);
     if (!(await isUnchanged())) throw changedMeanwhile();
@@ -117,19 +120,18 @@ export async function writeCache(
 /** Each weight is read and packed when its first part is written, and gone after its last. */
 function tensorsToWrite(
   cache: QuantizedCache,
-  readF32: (name: string) => Promise<Float32Array>,
+  partsOf: PartsOf,
   total: number,
   options: QuantizeOptions,
 ): Map<string, TensorToWrite> {
   const tensors = new Map<string, TensorToWrite>();
   let done = 0;
   for (const [name, weight] of cache.weights) {
-    const { format, shape, transposed } = weight;
     const types = typesOf(weight);
     let packed: Readonly<Record<string, PartData>> | undefined;
     const bytesOfPart = async (part: string, isLast: boolean): Promise<Uint8Array> => {
       checkAborted(options.signal);
-      packed ??= packWeight(await readF32(name), shape, transposed, format, options);
+      packed ??= await partsOf(name, weight);
       const data = packed[part]!;
       if (isLast) packed = undefined;
       done += data.byteLength;
@@ -156,7 +158,9 @@ export function packWeight(
 ): Readonly<Record<string, PartData>> {
   if (data.length !== elements(shape)) throw changedMeanwhile();
   const { pack } = formats[format];
-  return pack?.(data, shape, transposed, options) ?? { data: roundToHalves(data, format as "f16") };
+  return (
+    pack?.(data, shape, transposed, options) ?? { data: isHalf(format) ? roundToHalves(data, format) : data }
+  );
 }
 
 /** Removes what killed processes left: temporary files bear their names. */

@@ -100,7 +100,8 @@ async function writeConfig(model: Saved, folder: string, dtype: "f32" | "f16" | 
   const { floats } = parseJsonWithFloats(await nodeFiles.text(source), source);
   const key = "torch_dtype" in model.configJson ? "torch_dtype" : "dtype";
   const architectures = classesOf(model.configJson["architectures"], model.taskType);
-  const json = { ...model.configJson, ...architectures, [key]: DTYPE_NAMES[dtype] };
+  const plain = { quantization_config: undefined, compression_config: undefined, quantization: undefined };
+  const json = { ...model.configJson, ...plain, ...architectures, [key]: DTYPE_NAMES[dtype] };
   const text = `${formatJson(json, floats)}\n`;
   await nodeFiles.writeAtomic(nodeFiles.join(folder, "config.json"), [new TextEncoder().encode(text)]);
 }

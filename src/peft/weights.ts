@@ -2,9 +2,13 @@ import type { WeightSource } from "../engine/messages.js";
 import { givenWeight, inFile } from "../engine/weight_source.js";
 import { PeftError } from "../errors.js";
 import type { Checkpoint, StoredTensor } from "../hub/checkpoint.js";
+import { isReal, storedTypes } from "../hub/dtypes.js";
 import { nodeFiles } from "../hub/files.js";
 import type { Architecture } from "../models/model.js";
 import { normal, random } from "../random.js";
+import type { PackedWeight, Quantization } from "./packed/index.js";
+import { unpackedWeights, unreadQuantization } from "./packed/index.js";
+import { turned as transposed } from "./packed/packing.js";
 import type { Inventory } from "./trace.js";
 import type { ModelSpec } from "./write.js";
 import { takeInventory } from "./write.js";
@@ -19,7 +23,16 @@ export interface BoundWeights {
   /** Tensors of the checkpoint that the model does not use. */
   readonly unused: readonly string[];
   readonly readF32: (name: string) => Promise<Float32Array>;
+  /** Weights that are stored as codes and scales. Their sources only name their bytes: see `quantizedSources`. */
+  readonly packed: ReadonlyMap<string, PackedWeight>;
+  readonly quantization: Quantization | undefined;
 }
+
+/** A weight as a checkpoint has it. */
+type Stored = StoredTensor | PackedWeight;
+
+const isPacked = (stored: Stored | undefined): stored is PackedWeight =>
+  stored !== undefined && "values" in stored;
 
 /** The module names that a checkpoint's tensor may have: current names, with and without the bare model's prefix. */
 function moduleNames(architecture: Architecture, name: string): string[] {
@@ -36,44 +49,64 @@ export async function bindWeights(
   spec: ModelSpec,
   checkpoint: Checkpoint,
   seed: number,
+  quantization?: Quantization,
 ): Promise<BoundWeights> {
-  const stored = new Map<string, StoredTensor>();
-  for (const tensor of checkpoint.tensors.values())
+  const weights = await unpackedWeights(checkpoint, quantization);
+  const stored = new Map<string, Stored>();
+  for (const tensor of [...weights.plain, ...weights.packed])
     for (const name of moduleNames(spec.architecture, tensor.name))
       if (!stored.has(name)) stored.set(name, tensor);
   const settled = { ...spec, config: { ...spec.config, tied: await isTied(spec, stored) } };
   const inventory = takeInventory(settled);
-  const found = findAll(settled, inventory, stored);
+  const turned = new Set([...inventory.linears.values()].filter((l) => l.transposed).map((l) => l.weight));
+  const found = findAll(settled, inventory, { stored, turned, quantization });
   const sources = new Map<string, WeightSource>();
+  const packed = new Map<string, PackedWeight>();
   for (const [name, shape] of inventory.weights) {
     const tensor = found.tensors.get(name);
-    sources.set(name, tensor ? await sourceOf(tensor, checkpoint) : freshWeight(name, shape, spec, seed));
+    if (isPacked(tensor)) {
+      packed.set(name, tensor);
+      sources.set(name, codesOf(tensor, shape, turned.has(name)));
+    } else
+      sources.set(name, tensor ? await sourceOf(tensor, checkpoint) : freshWeight(name, shape, spec, seed));
   }
-  const used = new Set([...found.tensors.values()].map((t) => t.name));
+  const used = new Set(
+    [...found.tensors.values()].flatMap((t) => (isPacked(t) ? t.tensors : [t]).map((u) => u.name)),
+  );
   return {
     spec: settled,
     inventory,
     sources,
+    packed,
+    quantization,
     fresh: found.fresh,
     unused: [...checkpoint.tensors.keys()].filter((name) => !used.has(name)),
     readF32: async (name) => {
       const tensor = found.tensors.get(name);
-      return tensor
-        ? await checkpoint.readF32(tensor.name)
-        : (sources.get(name)!.parts["data"] as Float32Array);
+      if (tensor === undefined) return sources.get(name)!.parts["data"] as Float32Array;
+      if (!isPacked(tensor)) return await checkpoint.readF32(tensor.name);
+      const values = await tensor.values();
+      return turned.has(name) ? transposed(values, ...tensor.shape) : values;
     },
   };
+}
+
+/** The places of a packed weight's bytes. No format of the engine reads these. */
+function codesOf({ tensors }: PackedWeight, shape: readonly number[], transposed: boolean): WeightSource {
+  const parts = tensors.map(({ name, path, offset, data }) => [name, data ?? { path, offset }] as const);
+  return { format: "f32", shape, transposed, parts: Object.fromEntries(parts) };
 }
 
 /** A checkpoint's own head wins over the config's flag; without one the head is the embedding. */
 async function isTied(
   { architecture, config }: ModelSpec,
-  stored: ReadonlyMap<string, StoredTensor>,
+  stored: ReadonlyMap<string, Stored>,
 ): Promise<boolean> {
   if (architecture.tie === undefined) return config.tied;
   const [head, embedding] = architecture.tie.map((name) => stored.get(name));
   if (head === undefined) return true;
-  if (embedding === undefined || head.dtype !== embedding.dtype) return false;
+  if (embedding === undefined || isPacked(head) || isPacked(embedding)) return false;
+  if (head.dtype !== embedding.dtype) return false;
   return config.tied && (await sameBytes(head, embedding));
 }
 
@@ -91,16 +124,23 @@ async function sameBytes(a: StoredTensor, b: StoredTensor): Promise<boolean> {
 }
 
 interface Found {
-  readonly tensors: Map<string, StoredTensor>;
+  readonly tensors: Map<string, Stored>;
   readonly fresh: string[];
+}
+
+interface Given {
+  readonly stored: ReadonlyMap<string, Stored>;
+  /** Weights that the model holds [in, out]. */
+  readonly turned: ReadonlySet<string>;
+  readonly quantization: Quantization | undefined;
 }
 
 function findAll(
   { architecture, config }: ModelSpec,
   inventory: Inventory,
-  stored: Map<string, StoredTensor>,
+  { stored, turned, quantization }: Given,
 ): Found {
-  const tensors = new Map<string, StoredTensor>();
+  const tensors = new Map<string, Stored>();
   const fresh: string[] = [];
   const missing: string[] = [];
   const wrong: string[] = [];
@@ -109,17 +149,27 @@ function findAll(
     const tensor = stored.get(name) ?? (config.tied && name === embedding ? stored.get(head!) : undefined);
     const isNew = architecture.newModules.some((m) => `.${name}`.includes(`.${m}.`));
     if (tensor === undefined) (isNew ? fresh : missing).push(name);
-    else if (`${tensor.shape}` === `${shape}`) tensors.set(name, tensor);
+    else if (!isPacked(tensor) && !isReal(tensor.dtype))
+      wrong.push(`${name} is stored as ${storedTypes[tensor.dtype]}, which is no type of weights`);
+    else if (!isPacked(tensor) && tensor.dtype.startsWith("f8") && quantization !== undefined)
+      wrong.push(`${name} is stored as ${storedTypes[tensor.dtype]} without its scale`);
+    else if (
+      `${isPacked(tensor) && turned.has(name) ? tensor.shape.toReversed() : tensor.shape}` === `${shape}`
+    )
+      tensors.set(name, tensor);
     else if (isNew) fresh.push(name);
     else wrong.push(`${name} is [${tensor.shape}], not [${shape}]`);
   }
   if (missing.length === 0 && wrong.length === 0) return { tensors, fresh };
   const shown = missing.slice(0, 8).join(", ") + (missing.length > 8 ? ", ..." : "");
+  const wrongs = wrong.slice(0, 8).join("; ") + (wrong.length > 8 ? `; and ${wrong.length - 8} more` : "");
+  const why = [missing.length > 0 ? `${missing.length} weights are missing: ${shown}.` : "", wrongs]
+    .filter((s) => s !== "")
+    .join(" ");
+  if (quantization !== undefined) throw unreadQuantization(quantization, why);
   throw new PeftError("checkpoint", {
     what: `The checkpoint does not fit its config.json (model_type "${config.modelType}").`,
-    why: [missing.length > 0 ? `${missing.length} weights are missing: ${shown}.` : "", wrong.join("; ")]
-      .filter((s) => s !== "")
-      .join(" "),
+    why,
     fix: "use the config.json and the weight files of one and the same model.",
   });
 }
