@@ -2,11 +2,13 @@ import { PeftError } from "../errors.js";
 import { nearest } from "../nearest.js";
 import { option as namedOption, words } from "../words.js";
 import type { TaskType } from "./batch.js";
+import { listNames } from "./faults.js";
 import { columnHint } from "./hints.js";
 import { kinds } from "./kinds/index.js";
 import type { LoadDatasetOptions, SlotSource } from "./load_options.js";
 import type { RowKind } from "./row.js";
 import type { Table } from "./tables/table.js";
+import { print } from "./tables/values.js";
 import { fillTemplate, parseTemplate } from "./template.js";
 
 export interface Resolved {
@@ -14,6 +16,7 @@ export interface Resolved {
   slots: Record<string, SlotSource>;
   /** The column that class names may be stored for. */
   labelColumn: string | undefined;
+  unused: readonly string[];
 }
 
 /** The kinds that a task is trained on, the likelier first. */
@@ -32,21 +35,31 @@ export function resolveColumns(table: Table, options: LoadDatasetOptions): Resol
   const named = namedSlots(kind, table, options);
   const slots: Record<string, SlotSource> = { ...named };
   const lacking: string[] = [];
-  for (const [slot, { names, optional }] of Object.entries(kinds[kind].slots)) {
-    if (slot in slots) continue;
-    const taken = new Set(Object.values(named).flatMap((source) => source.columns));
+  const taken = new Set(Object.values(named).flatMap((source) => source.columns));
+  for (const [slot, { names, optional, ofChats }] of Object.entries(kinds[kind].slots)) {
+    if (ofChats && options.raw) continue;
+    // A second text that happens to be there is not asked for where the user wrote the first one as a template.
+    if (slot in slots || (optional && options.template !== undefined)) continue;
     const column = findColumn(
       names,
       table.columns.filter((name) => !taken.has(name)),
     );
-    // A second text that happens to be there is not asked for where the user wrote the first one as a template.
-    if (column !== undefined && !(optional && options.template !== undefined))
-      slots[slot] = fromColumn(column, optional);
-    else if (!optional) lacking.push(slot);
+    if (column === undefined) {
+      if (!optional) lacking.push(slot);
+      continue;
+    }
+    slots[slot] = fromColumn(column, optional);
+    taken.add(column);
   }
   if (lacking.length > 0) throw missingSlots(kind, lacking, table, options.columns);
   const label = slots["label"] ?? slots["tags"];
-  return { kind, slots, labelColumn: label?.columns.length === 1 ? label.columns[0] : undefined };
+  const used = new Set(Object.values(slots).flatMap((source) => source.columns));
+  return {
+    kind,
+    slots,
+    labelColumn: label?.columns.length === 1 ? label.columns[0] : undefined,
+    unused: table.columns.filter((name) => !used.has(name)),
+  };
 }
 
 function chooseKind(
@@ -113,7 +126,7 @@ function fromTemplate(option: string, source: string, table: Table): SlotSource 
     const close = nearest(source.trim(), table.columns);
     throw new PeftError("data", {
       what: `The ${option} ${JSON.stringify(source)} names no column.`,
-      why: `it would be the same for every row; the columns are ${table.columns.join(", ")}.`,
+      why: `it would be the same for every row; the columns are ${listNames(table.columns)}.`,
       fix: words`write a column in braces: ${namedOption(option, `{${close ?? table.columns[0] ?? "column"}}`)}.`,
     });
   }
@@ -121,12 +134,8 @@ function fromTemplate(option: string, source: string, table: Table): SlotSource 
   return {
     columns,
     optional: false,
-    get: (record) => fillTemplate(template, (column) => printed(record.values[column])),
+    get: (record) => fillTemplate(template, (column) => print(record.values[column])),
   };
-}
-
-function printed(value: unknown): string {
-  return typeof value === "string" ? value : JSON.stringify(value);
 }
 
 function findColumn(names: readonly string[], columns: readonly string[]): string | undefined {
@@ -147,7 +156,7 @@ function missingColumns(missing: readonly string[], table: Table): PeftError {
   });
   return new PeftError("data", {
     what: `Missing ${missing.length > 1 ? "columns" : "column"} ${missing.map((name) => `"${name}"`).join(", ")}.`,
-    why: `the data set's columns are ${table.columns.map((name) => `"${name}"`).join(", ")}.`,
+    why: `the data set's columns are ${listNames(table.columns, true)}.`,
     fix: `${hints.join(", ")}.`,
   });
 }
@@ -162,7 +171,7 @@ function missingSlots(
   const given = Object.fromEntries(lacking.map((slot) => [slot, table.columns[0]]));
   return new PeftError("data", {
     what: `No column is known to be ${usual.join(" or ")}.`,
-    why: `rows of kind "${kind}" need it, and the data set's columns are ${table.columns.join(", ")}.`,
+    why: `rows of kind "${kind}" need it, and the data set's columns are ${listNames(table.columns)}.`,
     fix:
       kind === "classify" || kind === "prompt"
         ? columnHint(table, named)
@@ -173,7 +182,7 @@ function missingSlots(
 function unknownKind(table: Table, named: Readonly<Record<string, string>>): PeftError {
   return new PeftError("data", {
     what: "It cannot be told from the columns what is to be learnt.",
-    why: `the data set's columns are ${table.columns.join(", ")}.`,
+    why: `the data set's columns are ${listNames(table.columns)}.`,
     fix: columnHint(table, named),
   });
 }

@@ -52,6 +52,10 @@ export interface EncodeReport {
   readonly longest: number;
   readonly tokens: number;
   readonly learntTokens: number;
+  /** Rows that the model's chat template wrote. */
+  readonly chats: number;
+  /** What rows hold and the model does not see as it stands there, in sentences. */
+  readonly notes: readonly string[];
 }
 
 export interface EncodedRows<T extends TaskType> {
@@ -92,20 +96,21 @@ export function encodeRows<T extends TaskType>(
     .map(({ row, at, encoded }) => ({ task, row, at, ...encoded.fields }) as unknown as Sample<T>);
   if (samples.length === 0) throw noSamples(task, context.maxLength, rows.length);
   refuseIds(samples, options.tokenizer, options.vocabSize ?? Infinity);
-  refuseClasses(samples, options.numLabels ?? Infinity);
-  return { samples, report: reportOf(outcomes, empty.length, samples, context.maxLength) };
+  if (options.numLabels !== undefined) refuseClasses(samples, options.numLabels);
+  return { samples, report: reportOf(outcomes, empty.length, samples, context) };
 }
 
 /** The report in words, for a log or a terminal. */
 export function describeReport(report: EncodeReport): string {
-  const { samples, longest, tokens, learntTokens, truncated, labelsCut, emptyLabels, maxLength } = report;
+  const { samples, longest, tokens, learntTokens, truncated, labelsCut, emptyLabels, maxLength, notes } =
+    report;
   const lines = [
     `${count(samples, "sample")}, ${tokens} tokens, ${learntTokens} learnt, longest ${longest}.`,
   ];
   if (truncated > 0) lines.push(`${count(truncated, "row")} cut at ${maxLength} tokens (maxLength).`);
   if (labelsCut > 0) lines.push(`${count(labelsCut, "row")} lost part of what is learnt.`);
   if (emptyLabels > 0) lines.push(`${count(emptyLabels, "row")} left out: nothing to learn in them.`);
-  return lines.join(" ");
+  return [...lines, ...notes].join(" ");
 }
 
 function contextOf<T extends TaskType>(options: EncodeRowsOptions<T>): EncodeContext {
@@ -120,7 +125,8 @@ function contextOf<T extends TaskType>(options: EncodeRowsOptions<T>): EncodeCon
       fix: words`give a whole number above 0, or leave ${option(name)} out.`,
     });
   }
-  return { tokenizer, maxLength, maxTargetLength, truncationSide, labels };
+  const heard = { notes: new Set<string>(), written: new Map<string, boolean>() };
+  return { tokenizer, maxLength, maxTargetLength, truncationSide, labels, ...heard };
 }
 
 function noSamples(task: TaskType, maxLength: number, rows: number): PeftError {
@@ -141,7 +147,7 @@ function reportOf<T extends TaskType>(
   outcomes: readonly Outcome<T>[],
   emptyLabels: number,
   samples: readonly Sample<T>[],
-  maxLength: number,
+  { maxLength, notes }: EncodeContext,
 ): EncodeReport {
   const lengths = samples.map((sample) => sample.inputIds.length);
   const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0);
@@ -155,5 +161,7 @@ function reportOf<T extends TaskType>(
     longest: lengths.reduce((a, b) => Math.max(a, b), 0),
     tokens: sum(lengths),
     learntTokens: sum(outcomes.map(({ encoded }) => encoded.learnt ?? 0)),
+    chats: outcomes.filter(({ encoded }) => encoded.isChat).length,
+    notes: [...notes],
   };
 }

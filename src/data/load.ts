@@ -3,12 +3,13 @@ import { PeftError } from "../errors.js";
 import { nodeFiles } from "../hub/files.js";
 import { option, words } from "../words.js";
 import { resolveColumns } from "./columns.js";
-import { count, type Fault, refuse } from "./faults.js";
+import { count, type Fault, listNames, refuse } from "./faults.js";
 import { kinds } from "./kinds/index.js";
 import type { Entry } from "./kinds/kind.js";
+import { isMissing } from "./kinds/labels.js";
 import type { LoadDatasetOptions, SlotSource } from "./load_options.js";
 import { loadNames } from "./load_options.js";
-import type { Row } from "./row.js";
+import { labelNames, type Row } from "./row.js";
 import { readerOf } from "./tables/formats.js";
 import type { DataRecord, Table } from "./tables/table.js";
 
@@ -33,22 +34,46 @@ export async function loadDataset(
       what: `${files.join(", ")} ${files.length > 1 ? "hold" : "holds"} no rows.`,
       why:
         table.columns.length > 0
-          ? `there are only the column names ${table.columns.join(", ")}.`
+          ? `there are only the column names ${listNames(table.columns)}.`
           : "it is empty.",
       fix: "give a file with at least one row.",
     });
   }
-  const { kind, slots, labelColumn } = resolveColumns(table, options);
+  const { kind, slots, labelColumn, unused } = resolveColumns(table, options);
+  const { warn = console.warn } = options;
+  if (unused.length > 0)
+    warn(
+      `Not used: ${unused.length > 1 ? "columns" : "column"} ${listNames(unused, true)} of ${listNames(files)}.`,
+    );
   const faults: Fault[] = [];
   const entries = table.records.flatMap((record) => fillSlots(record, slots, faults));
   const labels = options.labels ?? (labelColumn === undefined ? undefined : table.labelNames?.[labelColumn]);
-  const rows = kinds[kind].convert(entries, faults, { labels, problemType: options.problemType });
+  const rows = kinds[kind].convert(entries, faults, {
+    labels,
+    problemType: options.problemType,
+    literal: options.raw === true || options.template !== undefined || options.target !== undefined,
+  });
   refuse(faults, {
     what: (n) => `${count(n, "row")} of ${files.join(", ")} cannot be used`,
-    why: `the rows were read as kind "${kind}", from the columns ${table.columns.join(", ")}.`,
+    why: `the rows were read as kind "${kind}", from the columns ${listNames(table.columns)}.`,
     fix: "correct or remove these rows, or name other columns.",
   });
+  if (options.labels === undefined) warnOfMissing(rows, warn);
   return rows;
+}
+
+/** "NA" may be Namibia, or a value that is missing. */
+function warnOfMissing(rows: readonly Row[], warn: (message: string) => void): void {
+  const classes = labelNames(rows).filter(isMissing);
+  if (classes.length > 0)
+    warn(
+      `Taken as ${classes.length > 1 ? "classes" : "a class"}, not as missing: ${listNames(classes, true)}.`,
+    );
+  const targets = rows.filter((row) => row.kind === "prompt" && row.target !== "" && isMissing(row.target));
+  if (targets.length > 0)
+    warn(
+      `${count(targets.length, "target")} that may stand for a missing value, first at ${targets[0]!.at}.`,
+    );
 }
 
 function fillSlots(
@@ -67,7 +92,7 @@ function fillSlots(
 }
 
 async function readTables(files: readonly string[], options: LoadDatasetOptions): Promise<Table> {
-  const { limit, format, reader = nodeFiles, split } = options;
+  const { limit, format, reader = nodeFiles, split, encoding } = options;
   if (limit !== undefined && !(Number.isInteger(limit) && limit > 0)) {
     throw new PeftError("option", {
       what: words`${option("limit")} is ${limit}.`,
@@ -80,7 +105,7 @@ async function readTables(files: readonly string[], options: LoadDatasetOptions)
   let left = limit;
   for (const [i, file] of files.entries()) {
     if (left === 0) break;
-    const table = await readers[i]!(file, { reader, limit: left, split });
+    const table = await readers[i]!(file, { reader, limit: left, split, encoding });
     tables.push(table);
     if (left !== undefined) left -= table.records.length;
   }

@@ -20,12 +20,18 @@ export interface LoadDatasetOptions {
   problemType?: ProblemType;
   /** The form of the file where its extension does not say it. */
   format?: DataFormat;
+  /** Join prompt and completion plainly, where the model's chat template would write them. @default false */
+  raw?: boolean;
+  /** Of text files: "windows-1252", "utf-16", ... @default "utf-8" */
+  encoding?: string;
   /** Which list of a JSON file that holds several. */
   split?: string;
   /** Read no more than this many rows. */
   limit?: number;
   /** Access to files; Node's own without it. */
   reader?: Reader;
+  /** Hears what is not used, and what may be meant otherwise. @default console.warn */
+  warn?: (message: string) => void;
 }
 
 export const loadNames: NamesOf<LoadDatasetOptions> = {

@@ -64,7 +64,7 @@ const painters: { readonly [T in TaskType]: (sample: Sample<T>, paint: Paint) =>
   SEQ_CLS: ({ inputIds, labels, problemType }, { tokenizer, name }) => {
     const values = [...labels];
     const names = {
-      regression: () => String(values[0]),
+      regression: () => String(Number(values[0]!.toPrecision(7))), // as the file has it, not as f32 does
       single_label_classification: () => name(values[0]!),
       multi_label_classification: () => values.flatMap((v, id) => (v > 0 ? [name(id)] : [])).join(", "),
     };

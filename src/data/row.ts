@@ -2,18 +2,30 @@ import { expectArgument } from "../arguments.js";
 import type { ProblemType } from "./batch.js";
 import type { Message } from "./types.js";
 
-/** A row of a data set after its columns were understood. `at` says where it stood: `tweets.csv line 4`. */
+/** What is said in turns, and what of it is learnt. */
+export interface Conversation {
+  readonly messages: readonly Message[];
+  /** Whether a message is learnt, one for each; what the assistant says, without it. */
+  readonly learn?: readonly boolean[];
+  /** Functions that the assistant may call, as the chat template takes them. */
+  readonly tools?: readonly unknown[];
+}
+
+/**
+ * A row of a data set after its columns were understood. `at` says where it stood: `tweets.csv line 4`. `chat` is the same for
+ * models with a chat template; without it, the prompt is taken to the letter.
+ */
 export interface PromptRow {
   readonly kind: "prompt";
   readonly at: string;
   readonly prompt: string;
   readonly target: string;
+  readonly chat?: Conversation;
 }
 
-export interface ChatRow {
+export interface ChatRow extends Conversation {
   readonly kind: "chat";
   readonly at: string;
-  readonly messages: readonly Message[];
 }
 
 export interface TextRow {

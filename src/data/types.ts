@@ -17,10 +17,11 @@ export interface EncodedText {
   truncated?: number;
 }
 
-/** A type, not an interface, so that it fits where other keys are allowed too. */
+/** Templates may read more of a message than role and content: tool_calls, name, reasoning_content. */
 export type Message = {
-  role: string;
-  content: string;
+  readonly role: string;
+  readonly content: string;
+  readonly [key: string]: unknown;
 };
 
 export interface EncodedChat {
@@ -34,8 +35,14 @@ export interface TokenizerLike {
   decode(ids: number[], options?: { skipSpecialTokens?: boolean }): string;
   /** The template itself, if the tokenizer has one. */
   readonly chatTemplate?: string | undefined;
-  applyChatTemplate?(messages: Message[], options: { tokenize: false }): string;
-  applyChatTemplate?(messages: Message[], options: { returnAssistantMask: true }): EncodedChat;
+  applyChatTemplate?(
+    messages: readonly Message[],
+    options: { tokenize: false; tools?: readonly unknown[] },
+  ): string;
+  applyChatTemplate?(
+    messages: readonly Message[],
+    options: { returnAssistantMask: true; tools?: readonly unknown[] },
+  ): EncodedChat;
   readonly padTokenId?: number | undefined;
   readonly eosTokenId?: number | undefined;
   readonly bosTokenId?: number | undefined;

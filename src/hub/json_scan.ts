@@ -31,12 +31,17 @@ const pythonWords = new Map<string, unknown>([
 /**
  * A JSON reader that JSON.parse is not: it knows the place of a fault, Python's NaN and Infinity, and
  * floats from ints.
+ * @param read what a number becomes, by its text
  */
-export function scanJson(text: string, path: string): { value: unknown; floats: Set<string> } {
+export function scanJson(
+  text: string,
+  path: string,
+  read: (raw: string) => unknown = Number,
+): { value: unknown; floats: Set<string> } {
   const floats = new Set<string>();
-  const number = (raw: string, key: string | undefined): number => {
+  const number = (raw: string, key: string | undefined): unknown => {
     if (/[.eE]/.test(raw) && key !== undefined) floats.add(key);
-    return Number(raw);
+    return read(raw);
   };
   const reading = { depth: MAX_DEPTH, lax: true, object: Object.fromEntries, number, words: pythonWords };
   return { value: readText(text, path, reading), floats };

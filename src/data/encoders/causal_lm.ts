@@ -1,12 +1,14 @@
 import { ignoreIndex } from "../batch.js";
-import type { ChatRow, PromptRow, Row } from "../row.js";
-import { isWithin, learntSpans } from "./chat_spans.js";
+import type { Conversation, PromptRow, Row } from "../row.js";
+import { isWithin } from "./chat_spans.js";
+import { chatOf, writeChat } from "./chat_text.js";
 import { type EncodeContext, type Encoded, type Encoder, inputsOf } from "./encoder.js";
 
 /** Token ids and, for each, whether it is learnt. */
 interface Marked {
   ids: number[];
   learn: boolean[];
+  isChat?: boolean;
 }
 
 /** Prompts (the target and the end token are learnt), chats (what the assistant says), plain text (all of it). */
@@ -19,8 +21,14 @@ export const causalLM: Encoder<"CAUSAL_LM"> = {
 };
 
 function mark(row: Row, context: EncodeContext): Marked | string {
-  if (row.kind === "prompt") return markPrompt(row, context);
   if (row.kind === "chat") return markChat(row, context);
+  if (row.kind === "prompt") {
+    const chat = chatOf(row, context.tokenizer);
+    if (chat !== undefined) return markChat(chat, context);
+    if (row.chat?.tools !== undefined)
+      context.notes.add("Without a chat template the tools are not written.");
+    return markPrompt(row, context);
+  }
   if (row.kind !== "text") return `a row of kind "${row.kind}"`;
   const ids = withEnd(context.tokenizer(row.text).inputIds[0]!, context);
   return { ids, learn: ids.map(() => row.text !== "") };
@@ -42,22 +50,29 @@ function markPrompt({ prompt, target }: PromptRow, context: EncodeContext): Mark
 
 /**
  * The chat template writes its own special tokens, so the tokenizer adds none. What is learnt is what the template itself marks
- * ({% generation %}), or else every token that begins in a turn of the assistant.
+ * ({% generation %}), where all of the assistant's turns are learnt; or else every token that begins in a learnt turn.
  */
-function markChat({ messages }: ChatRow, { tokenizer }: EncodeContext): Marked | string {
-  if (tokenizer.applyChatTemplate === undefined) return "a chat, but the tokenizer has no chat template";
-  if (/\{%-?\s*generation\b/.test(tokenizer.chatTemplate ?? "")) {
-    const chat = tokenizer.applyChatTemplate([...messages], { returnAssistantMask: true });
-    return { ids: chat.inputIds[0]!, learn: chat.assistantMask![0]!.map((mark) => mark === 1) };
+function markChat(chat: Conversation, context: EncodeContext): Marked | string {
+  const { tokenizer } = context;
+  const written = writeChat(chat, context);
+  if (typeof written === "string") return written;
+  const { learn = [], messages, tools } = chat;
+  const isUsual = learn.every((yes, i) => yes === (messages[i]?.role === "assistant"));
+  if (isUsual && /\{%-?\s*generation\b/.test(tokenizer.chatTemplate ?? "")) {
+    const options = { returnAssistantMask: true as const, ...(tools === undefined ? {} : { tools }) };
+    const marked = tokenizer.applyChatTemplate!(written.messages, options);
+    return {
+      ids: marked.inputIds[0]!,
+      learn: marked.assistantMask![0]!.map((mark) => mark === 1),
+      isChat: true,
+    };
   }
-  const found = learntSpans(messages, (list) => tokenizer.applyChatTemplate!([...list], { tokenize: false }));
-  if (typeof found === "string") return found;
-  const encoded = tokenizer(found.text, { addSpecialTokens: false, returnOffsets: true });
+  const encoded = tokenizer(written.text, { addSpecialTokens: false, returnOffsets: true });
   const offsets = encoded.offsets?.[0];
   if (offsets === undefined)
     return "a chat, but the tokenizer gives no offsets to find the assistant's turns by";
-  const learn = offsets.map((range) => found.spans.some((span) => isWithin(found.text, range, span)));
-  return { ids: encoded.inputIds[0]!, learn };
+  const marks = offsets.map((range) => written.spans.some((span) => isWithin(written.text, range, span)));
+  return { ids: encoded.inputIds[0]!, learn: marks, isChat: true };
 }
 
 function countAtEnd(ids: readonly number[], id: number | undefined): number {
@@ -69,7 +84,10 @@ function withEnd(ids: number[], { tokenizer }: EncodeContext): number[] {
   return end === undefined || ids.at(-1) === end ? ids : [...ids, end];
 }
 
-function cut({ ids, learn }: Marked, { maxLength, truncationSide }: EncodeContext): Encoded<"CAUSAL_LM"> {
+function cut(
+  { ids, learn, isChat = false }: Marked,
+  { maxLength, truncationSide }: EncodeContext,
+): Encoded<"CAUSAL_LM"> {
   const from = truncationSide === "left" ? Math.max(0, ids.length - maxLength) : 0;
   const kept = ids.slice(from, from + maxLength);
   const keptLearn = learn.slice(from, from + maxLength);
@@ -82,5 +100,6 @@ function cut({ ids, learn }: Marked, { maxLength, truncationSide }: EncodeContex
     truncated: kept.length < ids.length,
     labelsCut: learnt < all,
     learnt,
+    isChat,
   };
 }

@@ -8,18 +8,19 @@ export interface Span {
 type Render = (messages: readonly Message[]) => string;
 
 /**
- * The whole conversation as the template writes it, and where in it the assistant speaks, each turn with its end mark.
+ * The whole conversation as the template writes it, and where in it the learnt turns stand, each with its end mark.
  * A turn is found by writing the conversation once more with other words in its place: what then differs is the turn. So it does
  * not matter what the template does to the others (Qwen drops earlier reasoning, Llama trims). Words say why it failed.
  */
 export function learntSpans(
   messages: readonly Message[],
+  learn: readonly boolean[],
   render: Render,
 ): { text: string; spans: Span[] } | string {
   const text = render(messages);
   const spans: Span[] = [];
-  for (const [i, message] of messages.entries()) {
-    if (message.role !== "assistant") continue;
+  for (const i of messages.keys()) {
+    if (!learn[i]) continue;
     const span = findTurn(messages, i, text, render);
     if (span === undefined || span.start < (spans.at(-1)?.end ?? 0)) {
       return `the chat template does not write message ${i + 1} in a place of its own`;
@@ -30,10 +31,11 @@ export function learntSpans(
 }
 
 // Words that stand in no conversation, with nothing in them that a template trims or splits at.
-const standIn = "\u2b1aassistant\u2b1aturn\u2b1a";
+export const standIn = "\u2b1aassistant\u2b1aturn\u2b1a";
 
 function findTurn(messages: readonly Message[], i: number, text: string, render: Render): Span | undefined {
-  const replaced = messages.map((message, k) => (k === i ? { ...message, content: standIn } : message));
+  const { role } = messages[i]!;
+  const replaced = messages.with(i, { role, content: standIn }); // calls and reasoning are part of the turn
   const other = render(replaced);
   const at = other.indexOf(standIn);
   if (at < 0) return undefined;

@@ -10,6 +10,10 @@ export interface EncodeContext {
   readonly truncationSide: "left" | "right";
   /** Class names for rows that carry their label as text. */
   readonly labels: readonly string[] | undefined;
+  /** Hears, once each, what rows hold and the model does not see as it stands there. */
+  readonly notes: Set<string>;
+  /** What is known of the chat template: whether it writes `tools`, `messages.name`, ... */
+  readonly written: Map<string, boolean>;
 }
 
 /** A sample without its place, and what became of it on the way. */
@@ -19,6 +23,8 @@ export interface Encoded<T extends TaskType> {
   readonly labelsCut: boolean;
   /** Number of learnt tokens (rows, where a row has one label); undefined where the task has no labels. */
   readonly learnt: number | undefined;
+  /** Whether the chat template wrote it. */
+  readonly isChat?: boolean;
 }
 
 /** An encoded row and where it came from. */

@@ -1,9 +1,10 @@
+import { PeftError } from "../../errors.js";
 import type { ProblemType } from "../batch.js";
 import type { Fault } from "../faults.js";
 import type { ClassifyRow } from "../row.js";
-import { show } from "../tables/table.js";
+import { isScalar, print, show } from "../tables/values.js";
 import { asText, type Entry, type Kind, type KindOptions } from "./kind.js";
-import { asId, nameIds, namesOf } from "./labels.js";
+import { asId, isMissing, nameIds, namesOf } from "./labels.js";
 
 /**
  * A text, or a pair of texts, with a class (name or id), several classes, or a number. What the labels are is read off them:
@@ -54,6 +55,7 @@ const readers: { [P in ProblemType]: (entries: readonly Entry[], options: KindOp
     const lists = entries.map((entry) => listOf(entry.values["label"]));
     const hot = areHot(lists);
     const names = labels ?? (hot ? lists[0]!.map((_, i) => String(i)) : namesOf(lists.flat(), undefined));
+    if (entries.length * names.length > mostMarks) throw tooManyMarks(entries.length, names.length);
     const read = nameIds(names);
     return { names, read: (entry, faults) => (hot ? readHot : readSet)(entry, names.length, read, faults) };
   },
@@ -61,27 +63,40 @@ const readers: { [P in ProblemType]: (entries: readonly Entry[], options: KindOp
     names: [],
     read: (entry, faults) => {
       const value = entry.values["label"];
-      const number = typeof value === "string" && value.trim() === "" ? Number.NaN : Number(value);
-      if (Number.isFinite(number)) return [number];
+      if (isNumber(value)) return [Number(value)];
       faults.push({ at: entry.at, says: `the label ${show(value)} is not a number` });
       return undefined;
     },
   }),
 };
 
+/** Each row has a number for each class. */
+const mostMarks = 1e8;
+
+function tooManyMarks(rows: number, classes: number): PeftError {
+  return new PeftError("data", {
+    what: `${rows} rows with marks for ${classes} classes.`,
+    why: `a mark is a number in memory, and there are more than ${mostMarks} of them.`,
+    fix: "use fewer classes, or read fewer rows at a time: limit.",
+  });
+}
+
 function problemOf(entries: readonly Entry[]): ProblemType {
-  const values = entries.map((entry) => entry.values["label"]);
+  const values = entries.map((entry) => entry.values["label"]).filter((value) => !isMissing(value));
   if (values.some(Array.isArray)) return "multi_label_classification";
-  const isNumber = (v: unknown): boolean => String(v).trim() !== "" && Number.isFinite(Number(v));
   const numbers = values.length > 0 && values.every(isNumber);
   return numbers && values.some((v) => !Number.isInteger(Number(v)))
     ? "regression"
     : "single_label_classification";
 }
 
+function isNumber(value: unknown): boolean {
+  return isScalar(value) && print(value).trim() !== "" && Number.isFinite(Number(value));
+}
+
 function listOf(value: unknown): readonly unknown[] {
   if (Array.isArray(value)) return value;
-  return String(value)
+  return print(value)
     .split(/[,;|]/)
     .map((part) => part.trim())
     .filter((part) => part !== "");

@@ -8,7 +8,7 @@ import { text } from "./text.js";
 import { tokens } from "./tokens.js";
 
 /** Every kind of row, in the order in which columns are tried for them. */
-export const kinds: { readonly [K in RowKind]: Kind<Extract<Row, { kind: K }>> } = {
+export const kinds: { readonly [K in RowKind]: Kind<Row> } = {
   chat,
   question,
   tokens,

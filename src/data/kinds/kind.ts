@@ -1,12 +1,14 @@
 import type { ProblemType } from "../batch.js";
 import type { Fault } from "../faults.js";
 import type { RowKind } from "../row.js";
-import { show } from "../tables/table.js";
+import { isScalar, print, show } from "../tables/values.js";
 
 /** A place that a column fills. `names` are the columns taken for it when the user names none, the first that is there. */
 export interface Slot {
   readonly names: readonly string[];
   readonly optional?: true;
+  /** Only a chat template writes it. */
+  readonly ofChats?: true;
 }
 
 /** A record with its columns put into the slots. */
@@ -19,6 +21,8 @@ export interface KindOptions {
   /** Class names in the order of their ids; without them they are derived from the rows, sorted. */
   labels?: readonly string[] | undefined;
   problemType?: ProblemType | undefined;
+  /** Prompts are learnt as they are written, without a chat template. */
+  literal?: boolean | undefined;
 }
 
 /** How one kind of row is found among columns and read. Rows that are wrong are left out and named in `faults`. */
@@ -28,11 +32,31 @@ export interface Kind<R> {
   convert(entries: readonly Entry[], faults: Fault[], options: KindOptions): R[];
 }
 
+/** What is wrong with one entry. */
+class Refusal extends Error {}
+
+/** Leaves out the entry that is read, and says why. */
+export function refuseEntry(says: string): never {
+  throw new Refusal(says);
+}
+
+/** Reads entries one by one; those that are refused become faults. */
+export function readEntries<R>(entries: readonly Entry[], faults: Fault[], read: (entry: Entry) => R): R[] {
+  return entries.flatMap((entry) => {
+    try {
+      return [read(entry)];
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      faults.push({ at: entry.at, says: error.message });
+      return [];
+    }
+  });
+}
+
 /** A value as text; numbers and booleans as they print. Anything else is a fault and gives undefined. */
 export function asText(entry: Entry, slot: string, faults: Fault[]): string | undefined {
   const value = entry.values[slot];
-  if (typeof value === "string") return value;
-  if (typeof value === "number" || typeof value === "boolean") return String(value);
+  if (isScalar(value)) return print(value);
   faults.push({ at: entry.at, says: `${slot} is ${show(value)}, not text` });
   return undefined;
 }

@@ -1,5 +1,5 @@
 import type { QuestionRow } from "../row.js";
-import { isRecord, show } from "../tables/table.js";
+import { isRecord, isScalar, show } from "../tables/values.js";
 import { asText, type Entry, type Kind } from "./kind.js";
 
 /**
@@ -35,7 +35,7 @@ function locate(entry: Entry, context: string): { start: number; end: number } |
   if (typeof text !== "string") return `the answer is ${show(text)}, not text`;
   if (text === "") return undefined;
   if (start === undefined || start === null || start === "") return locateText(text, context);
-  const offset = Number(start);
+  const offset = isScalar(start) ? Number(start) : Number.NaN;
   for (const from of [offset, utf16Offset(context, offset)]) {
     if (context.startsWith(text, from) && from >= 0) return { start: from, end: from + text.length };
   }

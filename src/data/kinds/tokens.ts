@@ -1,4 +1,5 @@
 import type { TokensRow } from "../row.js";
+import { isScalar, print, show } from "../tables/values.js";
 import { asList, type Kind } from "./kind.js";
 import { nameIds, namesOf } from "./labels.js";
 
@@ -14,17 +15,22 @@ export const tokens: Kind<TokensRow> = {
       const words = asList(entry, "words", faults);
       const tags = asList(entry, "tags", faults);
       if (words === undefined || tags === undefined) return [];
-      if (words.length === tags.length && words.length > 0) return [{ at: entry.at, words, tags }];
-      faults.push({ at: entry.at, says: `${words.length} words, but ${tags.length} tags` });
+      const strange = words.find((word) => !isScalar(word));
+      if (strange !== undefined) faults.push({ at: entry.at, says: `the word ${show(strange)} is not text` });
+      else if (words.length === tags.length && words.length > 0)
+        return [{ at: entry.at, words: words.map(print), tags }];
+      else faults.push({ at: entry.at, says: `${words.length} words, but ${tags.length} tags` });
       return [];
     });
-    const learnt = tagged.flatMap(({ tags }) => tags.filter((tag) => tag !== -100));
-    const names = namesOf(learnt, options.labels);
+    const names = namesOf(
+      tagged.flatMap(({ tags }) => tags),
+      options.labels,
+    );
     const read = nameIds(names);
     return tagged.flatMap(({ at, words, tags }) => {
       const ids = tags.flatMap((tag) => read(tag, at, faults) ?? []);
       if (ids.length < tags.length) return [];
-      return [{ kind: "tokens" as const, at, words: words.map(String), tags: ids, labelNames: names }];
+      return [{ kind: "tokens" as const, at, words, tags: ids, labelNames: names }];
     });
   },
 };

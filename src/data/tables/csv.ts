@@ -1,7 +1,8 @@
 import { type CsvError, parse } from "csv-parse/sync";
 import { PeftError } from "../../errors.js";
-import { count, type Fault, refuse } from "../faults.js";
-import { type DataRecord, readText, type Table, type TableOptions } from "./table.js";
+import { count, type Fault, listNames, refuse } from "../faults.js";
+import type { DataRecord, Table, TableOptions } from "./table.js";
+import { readText } from "./text.js";
 
 interface Line {
   readonly info: { readonly lines: number };
@@ -13,9 +14,9 @@ interface Line {
  * Quotes inside an unquoted field are text, as in Python's csv. Throws `data` with every malformed line.
  */
 export async function readCsv(file: string, options: TableOptions): Promise<Table> {
-  const text = await readText(file, options.reader);
+  const text = await readText(file, options);
   const faults: Fault[] = [];
-  const lines = parseLines(text, file, faults);
+  const lines = parseLines(text, file, faults, options.limit);
   const header = lines.shift();
   if (header === undefined && faults.length === 0) return { columns: [], records: [] };
   const columns = header?.record ?? [];
@@ -32,13 +33,13 @@ export async function readCsv(file: string, options: TableOptions): Promise<Tabl
   }
   refuse(faults, {
     what: (n) => `${count(n, "malformed line")} in ${file}`,
-    why: `its first line names ${count(columns.length, "column")}: ${columns.join(", ")}.`,
+    why: `its first line names ${count(columns.length, "column")}: ${listNames(columns)}.`,
     fix: 'correct these lines; a field with a separator or a line break in it stands in "quotes".',
   });
   return { columns, records: records.slice(0, options.limit) };
 }
 
-function parseLines(text: string, file: string, faults: Fault[]): Line[] {
+function parseLines(text: string, file: string, faults: Fault[], limit: number | undefined): Line[] {
   const onSkip = (error: CsvError | undefined): undefined => {
     faults.push({ at: `${file} line ${error?.["lines"] ?? "?"}`, says: error?.message ?? "unreadable" });
   };
@@ -50,6 +51,7 @@ function parseLines(text: string, file: string, faults: Fault[]): Line[] {
     skip_empty_lines: true,
     skip_records_with_error: true,
     on_skip: onSkip,
+    ...(limit === undefined ? {} : { to: limit + 1 }),
   });
   return lines as Line[];
 }
@@ -57,6 +59,7 @@ function parseLines(text: string, file: string, faults: Fault[]): Line[] {
 /** The separator that occurs most in the first line, outside quotes. */
 function delimiterOf(text: string): string {
   const first = text
+    .slice(0, 2 ** 16)
     .replace(/"[^"]*"/g, "")
     .trimStart()
     .split("\n", 1)[0]!;
@@ -65,10 +68,11 @@ function delimiterOf(text: string): string {
 }
 
 function refuseDoubles(columns: readonly string[], file: string): void {
-  const doubles = columns.filter((name, i) => columns.indexOf(name) !== i);
+  const seen = new Set<string>();
+  const doubles = columns.filter((name) => seen.size === seen.add(name).size);
   if (doubles.length === 0) return;
   throw new PeftError("data", {
-    what: `${file} names a column twice: ${[...new Set(doubles)].map((name) => JSON.stringify(name)).join(", ")}.`,
+    what: `${file} names a column twice: ${listNames([...new Set(doubles)], true)}.`,
     why: "a template could not tell the two apart.",
     fix: "give each column of the first line its own name.",
   });

@@ -1,18 +1,12 @@
 import { PeftError } from "../../errors.js";
 import { count, type Fault, refuse } from "../faults.js";
-import {
-  columnsOf,
-  type DataRecord,
-  isRecord,
-  readText,
-  show,
-  type Table,
-  type TableOptions,
-} from "./table.js";
+import { columnsOf, type DataRecord, type Table, type TableOptions } from "./table.js";
+import { readText } from "./text.js";
+import { isRecord, parseJson, show } from "./values.js";
 
 /** A list of objects, or an object that holds one under `split`, "data", "train", or as its only list. */
 export async function readJson(file: string, options: TableOptions): Promise<Table> {
-  const text = await readText(file, options.reader);
+  const text = await readText(file, options);
   if (text.trim() === "") return { columns: [], records: [] };
   const list = findList(parse(text, file), file, options.split).flatMap(flattenSquad);
   const faults: Fault[] = [];
@@ -32,8 +26,9 @@ export async function readJson(file: string, options: TableOptions): Promise<Tab
 
 function parse(text: string, file: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseJson(text, file);
   } catch (cause) {
+    if (cause instanceof PeftError) throw cause;
     const { message } = cause as Error;
     const position = /position (\d+)/.exec(message)?.[1];
     const before = position === undefined ? text : text.slice(0, Number(position));

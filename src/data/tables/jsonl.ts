@@ -1,20 +1,16 @@
+import { PeftError } from "../../errors.js";
 import { count, type Fault, refuse } from "../faults.js";
-import {
-  columnsOf,
-  type DataRecord,
-  isRecord,
-  readLines,
-  show,
-  type Table,
-  type TableOptions,
-} from "./table.js";
+import { columnsOf, type DataRecord, type Table, type TableOptions } from "./table.js";
+import { readLines } from "./text.js";
+import { isRecord, parseJson, show } from "./values.js";
 
 /** One JSON object per line; blank lines are passed over. Throws `data` with every malformed line. */
-export async function readJsonl(file: string, { reader, limit = Infinity }: TableOptions): Promise<Table> {
+export async function readJsonl(file: string, options: TableOptions): Promise<Table> {
+  const { limit = Infinity } = options;
   const records: DataRecord[] = [];
   const faults: Fault[] = [];
   let line = 0;
-  for await (const text of readLines(file, reader)) {
+  for await (const text of readLines(file, options)) {
     line++;
     if (text.trim() === "") continue;
     if (records.length >= limit) break;
@@ -33,9 +29,9 @@ export async function readJsonl(file: string, { reader, limit = Infinity }: Tabl
 
 function parseLine(text: string): { values: Record<string, unknown> } | { says: string } {
   try {
-    const values: unknown = JSON.parse(text);
+    const values = parseJson(text, "the line");
     return isRecord(values) ? { values } : { says: `${show(values)} is not an object` };
   } catch (error) {
-    return { says: `not JSON (${(error as Error).message})` };
+    return { says: `not JSON (${error instanceof PeftError ? error.why : (error as Error).message})` };
   }
 }

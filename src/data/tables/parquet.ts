@@ -2,7 +2,8 @@ import type { AsyncBuffer, FileMetaData } from "hyparquet";
 import { PeftError } from "../../errors.js";
 import { option, words } from "../../words.js";
 import type { Reader } from "../types.js";
-import { isRecord, type Table, type TableOptions } from "./table.js";
+import type { Table, TableOptions } from "./table.js";
+import { isRecord } from "./values.js";
 
 /** Apache Parquet, with any of its compressions. Class names that Hugging Face's `datasets` left in the file are kept. */
 export async function readParquet(file: string, { reader, limit }: TableOptions): Promise<Table> {
