@@ -7,6 +7,7 @@ export { batches } from "./data/batches.js";
 export { collate } from "./data/collate.js";
 export type { EncodedRows, EncodeReport, EncodeRowsOptions } from "./data/encode.js";
 export { describeReport, encodeRows } from "./data/encode.js";
+export { isChat } from "./data/encoders/chat_text.js";
 export { loadDataset } from "./data/load.js";
 export type { LoadDatasetOptions } from "./data/load_options.js";
 export type { PreviewPiece } from "./data/preview.js";
@@ -14,6 +15,7 @@ export { preview, previewPieces } from "./data/preview.js";
 export type {
   ChatRow,
   ClassifyRow,
+  Conversation,
   PromptRow,
   QuestionRow,
   Row,

@@ -1,7 +1,7 @@
 import { AutoTokenizer, describeReport, encodeRows, labelNames, previewPieces, specOf } from "../index.js";
 import { chooseTask, modelGroup, readConfigOf, showHub } from "./model.js";
 import type { Settings, Verb } from "./options.js";
-import { dataFiles, dataGroup, lengthOptions, readRows } from "./rows.js";
+import { dataFiles, dataGroup, formLine, lengthOptions, readRows } from "./rows.js";
 import { withShipped } from "./shipped.js";
 import type { Terminal } from "./terminal.js";
 
@@ -23,12 +23,14 @@ export const data: Verb = {
 
 async function run(given: Settings, terminal: Terminal): Promise<number> {
   const settings = await withShipped(given, terminal);
-  const rows = await readRows(settings, dataFiles(settings));
+  const rows = await readRows(settings, dataFiles(settings), terminal.note);
   const name = settings.text("model")!;
   const hub = { progress: showHub(terminal), revision: settings.text("revision") };
   const json = await readConfigOf(name, hub);
   const task = chooseTask(settings, json, rows);
   const tokenizer = await AutoTokenizer.fromPretrained(name, hub);
+  const form = formLine(rows, task, tokenizer);
+  if (form !== undefined) terminal.note(form);
   const { samples, report } = encodeRows(rows, {
     tokenizer,
     task,

@@ -43,7 +43,12 @@ async function run(given: Settings, terminal: Terminal): Promise<number> {
   return terminal.interruptible(
     () => terminal.note("\nStopping."),
     async (signal) => {
-      const rows = await readRows(settings, dataFiles(settings), await knownLabels(settings, terminal));
+      const rows = await readRows(
+        settings,
+        dataFiles(settings),
+        terminal.note,
+        await knownLabels(settings, terminal),
+      );
       const { base, adapted, tokenizer } = await openModel(settings, terminal, { rows, signal });
       try {
         const names = labelNames(rows);

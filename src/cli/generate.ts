@@ -11,6 +11,7 @@ import { inFlags } from "./flags.js";
 import { generationGroup, generationSettings } from "./generation_options.js";
 import { adapterOption, engineGroup, modelGroup, type Opened, openModel } from "./model.js";
 import { optionsOf, type Settings, type Verb } from "./options.js";
+import { wasChat } from "./output.js";
 import { shippedModel } from "./shipped.js";
 import type { Terminal } from "./terminal.js";
 
@@ -37,7 +38,12 @@ export const generate: Verb = {
           help: "one a line; or JSONL, JSON, CSV, Parquet with a column `prompt` (or --template)",
         },
         { key: "template", kind: "text", help: 'a prompt out of columns: "Tweet : {text} Label : "' },
-        { key: "chat", kind: "flag", help: "put each prompt into the model's chat template" },
+        {
+          key: "chat",
+          kind: "flag",
+          help: "put each prompt into the model's chat template, whatever the adapter learnt from",
+        },
+        { key: "raw", kind: "flag", help: "take prompts as they are, without the chat template" },
         { key: "system", kind: "text", help: "what a chat begins with" },
         { key: "batchSize", kind: "whole", help: "prompts at a time", byDefault: 8 },
       ],
@@ -59,6 +65,8 @@ interface Talk {
   readonly model: Opened["base"] | PeftModel;
   readonly tokenizer: Tokenizer;
   readonly generation: GenerateSettings;
+  /** Whether the model's chat template writes what is asked. */
+  readonly isChat: boolean;
 }
 
 async function run(given: Settings, terminal: Terminal): Promise<number> {
@@ -68,10 +76,11 @@ async function run(given: Settings, terminal: Terminal): Promise<number> {
   if (prompts.length === 0 && !terminal.hearsPerson) throw noPrompt();
   const { base, adapted, tokenizer } = await openModel(settings, terminal);
   try {
-    const talk = {
+    const talk: Talk = {
       model: adapted ?? base,
       tokenizer,
       generation: settingsOf(settings, { base, tokenizer }, terminal),
+      isChat: await asksInChats(settings, tokenizer, terminal),
     };
     if (prompts.length === 0) await chat(talk, settings, terminal);
     else await answer(talk, prompts, settings, terminal);
@@ -79,6 +88,20 @@ async function run(given: Settings, terminal: Terminal): Promise<number> {
   } finally {
     await base.close();
   }
+}
+
+/**
+ * Models with a chat template are asked through it; an adapter that a run of ours taught otherwise is asked as it was taught, and
+ * a template for columns is taken to the letter.
+ */
+async function asksInChats(settings: Settings, tokenizer: Tokenizer, terminal: Terminal): Promise<boolean> {
+  if (settings.flag("raw") || settings.flag("chat")) return settings.flag("chat");
+  if (tokenizer.chatTemplate === undefined || settings.isGiven("template")) return false;
+  const adapter = settings.text("adapter");
+  const learnt = adapter === undefined ? undefined : await wasChat(adapter, terminal);
+  if (learnt === false) return false;
+  terminal.note("Prompts go through the chat template; --raw takes them as they are.");
+  return true;
 }
 
 async function readPrompts(settings: Settings, terminal: Terminal): Promise<readonly string[]> {
@@ -122,7 +145,7 @@ async function answer(
   terminal: Terminal,
 ): Promise<void> {
   const size = settings.number("batchSize")!;
-  const texts = settings.flag("chat")
+  const texts = talk.isChat
     ? prompts.map((prompt) => chatText(talk.tokenizer, [...opening(settings), user(prompt)]))
     : prompts;
   const streams =
@@ -131,11 +154,11 @@ async function answer(
     () => terminal.note("\nStopping."),
     async (signal) => {
       if (streams) {
-        await stream(talk, texts[0]!, settings.flag("chat"), terminal, signal);
+        await stream(talk, texts[0]!, terminal, signal);
         return;
       }
       for (let i = 0; i < texts.length; i += size) {
-        const outputs = await generateBatch(talk, texts.slice(i, i + size), settings.flag("chat"), signal);
+        const outputs = await generateBatch(talk, texts.slice(i, i + size), signal);
         const each = outputs.length / Math.min(size, texts.length - i);
         for (const [k, output] of outputs.entries()) {
           const prompt = prompts[i + Math.floor(k / each)]!;
@@ -152,9 +175,8 @@ function canStream({ generation }: Talk): boolean {
 
 /** Texts in, what follows them out. */
 async function generateBatch(
-  { model, tokenizer, generation }: Talk,
+  { model, tokenizer, generation, isChat }: Talk,
   texts: readonly string[],
-  isChat: boolean,
   signal: AbortSignal,
 ): Promise<string[]> {
   const isDecoder = !model.config.encoderDecoder;
@@ -170,9 +192,8 @@ async function generateBatch(
 
 /** Prints an answer while it is made, and returns it. */
 async function stream(
-  { model, tokenizer, generation }: Talk,
+  { model, tokenizer, generation, isChat }: Talk,
   text: string,
-  isChat: boolean,
   terminal: Terminal,
   signal: AbortSignal,
 ): Promise<string> {
@@ -206,7 +227,7 @@ function chatText(tokenizer: Tokenizer, messages: readonly ChatMessage[]): strin
 
 /** Turn by turn, with all that was said before where the model has a template for chats; else line by line. */
 async function chat(talk: Talk, settings: Settings, terminal: Terminal): Promise<void> {
-  const isChat = talk.tokenizer.chatTemplate !== undefined;
+  const { isChat } = talk;
   const generation = { maxNewTokens: 256, ...talk.generation };
   const messages = opening(settings);
   terminal.note(
@@ -218,7 +239,7 @@ async function chat(talk: Talk, settings: Settings, terminal: Terminal): Promise
     const text = isChat ? chatText(talk.tokenizer, messages) : line;
     const content = await terminal.interruptible(
       () => terminal.note(""),
-      (signal) => stream({ ...talk, generation }, text, isChat, terminal, signal),
+      (signal) => stream({ ...talk, generation }, text, terminal, signal),
     );
     messages.push({ role: "assistant", content });
   }

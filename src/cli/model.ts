@@ -114,7 +114,13 @@ export async function openModel(
   const hub = { progress: showHub(terminal), signal: options.signal, revision: settings.text("revision") };
   const opened = await openWithoutTokenizer(settings, terminal, options);
   try {
-    return { ...opened, tokenizer: await AutoTokenizer.fromPretrained(opened.base.name, hub) };
+    return {
+      ...opened,
+      tokenizer: await AutoTokenizer.fromPretrained(opened.base.name, {
+        ...hub,
+        adapter: settings.text("adapter"),
+      }),
+    };
   } catch (error) {
     await opened.base.close();
     throw error;

@@ -1,4 +1,4 @@
-import { checkOutputDir, option, PeftError, type RunMode, words } from "../index.js";
+import { checkOutputDir, option, PeftError, type Row, type RunMode, words } from "../index.js";
 import { waysToUse } from "./next.js";
 import { flagOf, type Settings } from "./options.js";
 import type { Terminal } from "./terminal.js";
@@ -9,6 +9,9 @@ export interface RunRecord {
   /** SHA-256 of the data files. */
   readonly files: Readonly<Record<string, string>>;
   readonly labels: readonly string[];
+  /** What its rows were, as the columns told it, and whether the chat template wrote them. */
+  readonly kind?: Row["kind"];
+  readonly isChat?: boolean;
   readonly finished: boolean;
 }
 
@@ -82,6 +85,11 @@ export async function readLabels(
 /** The settings of the run of ours that made an adapter. */
 export async function readRunSettings(adapter: string, terminal: Terminal): Promise<RunRecord["settings"]> {
   return (await readRecord(adapter, terminal))?.settings ?? {};
+}
+
+/** Whether an adapter learnt from chats; undefined where no run of ours tells it. */
+export async function wasChat(adapter: string, terminal: Terminal): Promise<boolean | undefined> {
+  return (await readRecord(adapter, terminal))?.isChat;
 }
 
 /** SHA-256 of the files that the settings name. */

@@ -1,4 +1,5 @@
 import {
+  isChat,
   type LoadDatasetOptions,
   labelNames,
   loadDataset,
@@ -7,6 +8,7 @@ import {
   type Row,
   split,
   type TaskType,
+  type Tokenizer,
   words,
 } from "../index.js";
 import { inFlags } from "./flags.js";
@@ -54,6 +56,17 @@ const rowOptions: readonly Option[] = [
     otherwise: "read off the labels",
   },
   {
+    key: "raw",
+    kind: "flag",
+    help: "join prompt and completion plainly, where the model's chat template would write them",
+  },
+  {
+    key: "encoding",
+    kind: "text",
+    help: "of text files: windows-1252, utf-16, shift_jis, ...",
+    otherwise: "utf-8",
+  },
+  {
     key: "format",
     kind: "text",
     help: "the form of the files",
@@ -76,7 +89,7 @@ export const lengthOptions: readonly Option[] = [
 export const rowKeys: readonly string[] = rowOptions.map((option) => option.key);
 
 /** What a column means: an adapter that learnt from rows of one form is asked in that form. */
-const formKeys = ["template", "target", "text", "pair", "label", "messages", "kind", "problemType"];
+const formKeys = ["template", "target", "text", "pair", "label", "messages", "kind", "problemType", "raw"];
 
 /** The settings, with the form of the rows that the adapter's run read, where none is given. */
 export async function asTrained(settings: Settings, terminal: Terminal): Promise<Settings> {
@@ -90,17 +103,42 @@ export async function asTrained(settings: Settings, terminal: Terminal): Promise
   return settings.over(Object.fromEntries(form.map((key) => [key, run[key]])));
 }
 
+/** Which form of prompt and completion is learnt, where there are two; a chat has one. */
+export function formLine(rows: readonly Row[], task: TaskType, tokenizer: Tokenizer): string | undefined {
+  const [first] = rows;
+  if (task !== "CAUSAL_LM" || first?.kind !== "prompt") return undefined;
+  if (isChat(first, tokenizer))
+    return "Prompts and completions are learnt as chats, written by the model's own chat template; --raw joins them plainly.";
+  const why =
+    tokenizer.chatTemplate === undefined
+      ? "this model has no chat template"
+      : "its chat template is not used";
+  return `Prompts and completions are learnt joined plainly: ${why}.`;
+}
+
 /** Rows of a file as the settings describe them. */
 export function readRows(
   settings: Settings,
   files: readonly string[],
+  warn: (message: string) => void,
   labels?: readonly string[],
 ): Promise<Row[]> {
   const columns = settings.pick(["text", "pair", "label", "messages"]) as Record<string, string>;
   const task = settings.text("task") as TaskType | undefined;
-  const options = settings.pick(["template", "target", "kind", "problemType", "format", "limit", "labels"]);
+  const options = settings.pick([
+    "template",
+    "target",
+    "kind",
+    "problemType",
+    "format",
+    "limit",
+    "labels",
+    "raw",
+    "encoding",
+  ]);
   return loadDataset(files, {
     ...(options as LoadDatasetOptions),
+    warn,
     ...(Object.keys(columns).length === 0 ? {} : { columns }),
     ...(task === undefined ? {} : { taskType: task }),
     ...(labels === undefined || labels.length === 0 ? {} : { labels }),
@@ -114,12 +152,12 @@ export interface TrainingRows {
 }
 
 /** The rows of a run; all splits have the classes of the training rows. */
-export async function readTrainingRows(settings: Settings): Promise<TrainingRows> {
-  const all = await readRows(settings, dataFiles(settings));
+export async function readTrainingRows(settings: Settings, { note }: Terminal): Promise<TrainingRows> {
+  const all = await readRows(settings, dataFiles(settings), note);
   const names = labelNames(all);
   const read = async (key: string): Promise<Row[] | undefined> => {
     const file = settings.text(key);
-    return file === undefined ? undefined : readRows(settings, [file], names);
+    return file === undefined ? undefined : readRows(settings, [file], note, names);
   };
   const [validation, test] = [await read("validation"), await read("test")];
   const part = settings.number("validationSplit");

@@ -3,6 +3,7 @@ import {
   evaluate,
   formatDuration,
   getPeftModel,
+  isChat,
   labelNames,
   type PeftModel,
   type Progress,
@@ -21,7 +22,15 @@ import { engineGroup, modelGroup, openModel } from "./model.js";
 import { waysToUse } from "./next.js";
 import type { Settings, Verb } from "./options.js";
 import { digests, openOutput, type RunRecord, writeRecord } from "./output.js";
-import { dataFiles, dataGroup, lengthOptions, readTrainingRows, rowKeys, type TrainingRows } from "./rows.js";
+import {
+  dataFiles,
+  dataGroup,
+  formLine,
+  lengthOptions,
+  readTrainingRows,
+  rowKeys,
+  type TrainingRows,
+} from "./rows.js";
 import { withShipped } from "./shipped.js";
 import { exitCode, type Terminal } from "./terminal.js";
 import { trainerOptions, trainingGroups, trainingKeys } from "./training_options.js";
@@ -85,14 +94,17 @@ async function run(given: Settings, terminal: Terminal): Promise<number> {
     finished: false,
   };
   const start = await openOutput(output, wanted, settings.flag("overwrite"), terminal);
-  const rows = await readTrainingRows(settings);
-  const record: RunRecord = { ...wanted, labels: labelNames(rows.train) };
+  const rows = await readTrainingRows(settings, terminal);
   const progress = createProgress({ stream: terminal.stderr, bar: terminal.drawsBar });
   const onInterrupt = (isLast: boolean): void => (isLast ? progress.stop() : progress.note(stopping));
   return terminal.interruptible(onInterrupt, async (signal) => {
     const { base, tokenizer } = await openModel(settings, terminal, { rows: rows.train, signal });
     try {
       const model = getPeftModel(base, methodConfig(settings), { tokenizer });
+      const form = formLine(rows.train, model.taskType, tokenizer);
+      if (form !== undefined) terminal.note(form);
+      const learnt = learntFrom(rows.train, model, tokenizer);
+      const record: RunRecord = { ...wanted, labels: labelNames(rows.train), ...learnt };
       terminal.print(model.trainableParametersLine());
       const job: Job = { settings, terminal, progress, model, tokenizer, rows, record, output, signal };
       return await work(job, start);
@@ -100,6 +112,16 @@ async function run(given: Settings, terminal: Terminal): Promise<number> {
       await base.close();
     }
   });
+}
+
+/** What the run's record says of its rows: the columns told it, and `peft generate` asks as they did. */
+function learntFrom(
+  [first]: readonly Row[],
+  { taskType }: PeftModel,
+  tokenizer: Tokenizer,
+): Pick<RunRecord, "kind" | "isChat"> {
+  if (first === undefined) return {};
+  return { kind: first.kind, isChat: taskType === "CAUSAL_LM" && isChat(first, tokenizer) };
 }
 
 const filesAndRows = [

@@ -43,9 +43,12 @@ export const loadNames: NamesOf<LoadDatasetOptions> = {
   labels: { also: ["label_names", "class_names"] },
   problemType: {},
   format: {},
+  raw: {},
+  encoding: {},
   split: {},
   limit: { also: ["max_samples"] },
   reader: {},
+  warn: {},
 };
 
 /** How a slot gets its value from a record, and the columns that it needs. */

@@ -1,14 +1,18 @@
-import { expectName, refuseUnknown } from "../arguments.js";
+import { expectName, type NamesOf, refuseUnknown } from "../arguments.js";
 import { nodeFiles } from "../hub/files.js";
 import type { ResolveOptions } from "../hub/resolve.js";
 import { resolveFolder, resolveNames } from "../hub/resolve.js";
-import { tokenizerFileNames, tokenizerFromFiles } from "./files.js";
+import { type ReadText, tokenizerFileNames, tokenizerFromFiles } from "./files.js";
 import type { Tokenizer } from "./tokenizer.js";
 
 /** Where to look for a tokenizer; see resolveFolder. */
-export type TokenizerOptions = Omit<ResolveOptions, "files">;
+export type TokenizerOptions = Omit<ResolveOptions, "files"> & {
+  /** An adapter's folder or Hub id: the tokenizer that lies beside it is taken, or its chat template alone. */
+  readonly adapter?: string | undefined;
+};
 
-const { files: _, ...tokenizerNames } = resolveNames;
+const { files: _, ...whereNames } = resolveNames;
+const tokenizerNames: NamesOf<TokenizerOptions> = { ...whereNames, adapter: {} };
 
 /** Tokenizers by Hub id or folder. */
 export const AutoTokenizer: {
@@ -23,10 +27,24 @@ export const AutoTokenizer: {
   async fromPretrained(nameOrFolder, options = {}) {
     expectName("AutoTokenizer.fromPretrained", nameOrFolder);
     refuseUnknown("AutoTokenizer.fromPretrained", options, tokenizerNames);
-    const folder = await resolveFolder(nameOrFolder, { ...options, files: tokenizerFileNames });
-    return tokenizerFromFiles(async (name) => {
-      const path = nodeFiles.join(folder, name);
-      return (await nodeFiles.exists(path)) ? nodeFiles.text(path) : undefined;
-    });
+    const { adapter, ...where } = options;
+    const readIn = async (place: string, from: typeof where): Promise<ReadText> => {
+      const folder = await resolveFolder(place, { ...from, files: tokenizerFileNames });
+      return async (name) => {
+        const path = nodeFiles.join(folder, name);
+        return (await nodeFiles.exists(path)) ? nodeFiles.text(path) : undefined;
+      };
+    };
+    const base = await readIn(nameOrFolder, where);
+    if (adapter === undefined) return tokenizerFromFiles(base);
+    return tokenizerFromFiles(await beside(await readIn(adapter, { ...where, revision: undefined }), base));
   },
 };
+
+/** Files of an adapter's folder over those of its base: a tokenizer is taken whole, so that no two are mixed. */
+async function beside(own: ReadText, base: ReadText): Promise<ReadText> {
+  const vocabularies = ["tokenizer.json", "vocab.json", "vocab.txt"].map(own);
+  const isWhole = (await Promise.all(vocabularies)).some((text) => text !== undefined);
+  if (isWhole) return (name) => (name === "config.json" ? base(name) : own(name));
+  return async (name) => (name.startsWith("chat_template") ? ((await own(name)) ?? base(name)) : base(name));
+}

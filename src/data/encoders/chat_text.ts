@@ -1,6 +1,6 @@
 import { PeftError } from "../../errors.js";
 import { callText, knownRoles } from "../kinds/messages.js";
-import type { Conversation, PromptRow } from "../row.js";
+import type { Conversation, PromptRow, Row } from "../row.js";
 import type { Message } from "../types.js";
 import { learntSpans, type Span, standIn } from "./chat_spans.js";
 import type { EncodeContext } from "./encoder.js";
@@ -11,6 +11,11 @@ export function chatOf(
   tokenizer: Pick<EncodeContext["tokenizer"], "chatTemplate">,
 ): Conversation | undefined {
   return tokenizer.chatTemplate === undefined ? undefined : row.chat;
+}
+
+/** Whether the model's chat template writes a row. */
+export function isChat(row: Row, tokenizer: Pick<EncodeContext["tokenizer"], "chatTemplate">): boolean {
+  return row.kind === "chat" || (row.kind === "prompt" && chatOf(row, tokenizer) !== undefined);
 }
 
 /** A conversation as the chat template writes it, and where in it is learnt. */

@@ -1,4 +1,5 @@
 import { PeftError } from "../../errors.js";
+import { option, type Words, words } from "../../words.js";
 import { count, type Fault, faultsError } from "../faults.js";
 import type { TableOptions } from "./table.js";
 
@@ -83,23 +84,23 @@ function decoderOf(encoding: string, start: Uint8Array): InstanceType<typeof Tex
   throw new PeftError("option", {
     what: `Unknown encoding ${JSON.stringify(encoding)}.`,
     why: "known are utf-8, utf-16, latin1, windows-1252, shift_jis, gb18030, euc-kr and the others of the web.",
-    fix: 'give for example encoding: "windows-1252".',
+    fix: words`give for example ${option("encoding", "windows-1252")}.`,
   });
 }
 
 /** What a file's first bytes say it is, where it is no UTF-8. */
-const marks: readonly (readonly [bytes: readonly number[], form: string, fix: string])[] = [
+const marks: readonly (readonly [bytes: readonly number[], form: string, fix: string | Words])[] = [
   [[0xff, 0xfe, 0, 0], "UTF-32 (its byte order mark)", "write it again as UTF-8."],
   [[0, 0, 0xfe, 0xff], "UTF-32 (its byte order mark)", "write it again as UTF-8."],
   [[0xff, 0xfe], "UTF-16 (its byte order mark)", readBy("utf-16")],
   [[0xfe, 0xff], "UTF-16 (its byte order mark)", readBy("utf-16be")],
-  [[0x50, 0x41, 0x52, 0x31], "Parquet", 'say its form: format: "parquet".'],
+  [[0x50, 0x41, 0x52, 0x31], "Parquet", words`say its form: ${option("format", "parquet")}.`],
   [[0x1f, 0x8b], "compressed with gzip", "unpack it first."],
   [[0x50, 0x4b, 3, 4], "a zip archive, as .xlsx files are", "unpack it, or save it as CSV."],
 ];
 
-function readBy(encoding: string): string {
-  return `read it as that: encoding: "${encoding}", or write it again as UTF-8.`;
+function readBy(encoding: string): Words {
+  return words`read it as that (${option("encoding", encoding)}), or write it again as UTF-8.`;
 }
 
 function refuseOtherForms(file: string, start: Uint8Array): void {
@@ -192,13 +193,16 @@ function isIn(encoding: string, line: Uint8Array): boolean {
 }
 
 /** The encoding that lines of single bytes seem to have, and what to do. */
-function seemingEncoding(lines: readonly Uint8Array[]): [seems: string, fix: string] {
+function seemingEncoding(lines: readonly Uint8Array[]): [seems: string, fix: string | Words] {
   const bytes = lines.flatMap((line) => [...line.subarray(0, 1000)]);
   const high = bytes.filter((byte) => byte > 127);
   const isWestern = high.length < bytes.length / 4 && !high.some((byte) => undefinedIn1252.includes(byte));
   if (!isWestern) {
     const others = "windows-1251, shift_jis, gb18030, big5 or euc-kr";
-    return [`in an encoding of another script, such as ${others}`, 'name it: encoding: "windows-1251".'];
+    return [
+      `in an encoding of another script, such as ${others}`,
+      words`name it: ${option("encoding", "windows-1251")}.`,
+    ];
   }
   const name = high.some((byte) => byte < 0xa0) ? "windows-1252" : "latin1";
   return [name === "latin1" ? "Latin-1 (ISO-8859-1)" : "windows-1252 (cp1252)", readBy(name)];

@@ -35,7 +35,7 @@ export function parseJson(text: string, path: string): unknown {
 
 function readNumber(text: string): unknown {
   const isInteger = /^-?\d+$/.test(text);
-  if (isInteger && text.length > mostDigits) throw new SyntaxError(`a number of ${text.length} digits`);
+  if (isInteger && text.length > mostDigits) return undefined;
   return isInteger ? asInteger(BigInt(text)) : asFloat(Number(text));
 }
 
