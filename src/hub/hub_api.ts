@@ -1,6 +1,7 @@
+import { PeftError } from "../errors.js";
 import { isCommit } from "./cache.js";
 import type { About } from "./requests.js";
-import { badAnswer, hubJson } from "./requests.js";
+import { badAnswer, hubJson, innermost, Unreachable } from "./requests.js";
 import type { HubSettings } from "./settings.js";
 
 // @huggingface/hub is loaded when the Hub is asked, so that a start without it stays quick.
@@ -20,13 +21,14 @@ export async function repoAt(
   revision: string,
 ): Promise<{ commit: string; names: string[] }> {
   const { modelInfo } = await import("@huggingface/hub");
-  const { sha, filePaths }: { sha: unknown; filePaths: unknown } = await modelInfo({
+  const ask = modelInfo({
     name: repo,
     revision,
     additionalFields: ["sha", "filePaths"],
     hubUrl: settings.endpoint,
     fetch: hubJson(settings, { repo, revision }),
   });
+  const { sha, filePaths }: { sha: unknown; filePaths: unknown } = await ask.catch(notUnderstood(repo));
   if (typeof sha !== "string" || !isCommit(sha))
     throw badAnswer(repo, `it gives ${quoted(sha)} as the commit of "${revision}"`);
   if (!Array.isArray(filePaths) || filePaths.length > MOST_FILES || !filePaths.every(isString))
@@ -53,12 +55,24 @@ export async function listRepo(settings: HubSettings, repo: string, commitId: st
       return call(input, init);
     }) satisfies typeof fetch,
   };
-  for await (const entry of listFiles({ repo: { type: "model", name: repo }, ...params })) {
-    if (entry?.type !== "file") continue;
-    if (found.length === MOST_FILES) throw badAnswer(repo, `it lists more than ${MOST_FILES} files`);
-    found.push(repoFile(repo, entry));
+  try {
+    for await (const entry of listFiles({ repo: { type: "model", name: repo }, ...params })) {
+      if (entry?.type !== "file") continue;
+      if (found.length === MOST_FILES) throw badAnswer(repo, `it lists more than ${MOST_FILES} files`);
+      found.push(repoFile(repo, entry));
+    }
+  } catch (error) {
+    notUnderstood(repo)(error);
   }
   return found;
+}
+
+/** What the library throws where an answer has not the form that it expects. */
+function notUnderstood(repo: string): (error: unknown) => never {
+  return (error) => {
+    if (error instanceof PeftError || error instanceof Unreachable) throw error;
+    throw badAnswer(repo, `it has another form (${innermost(error)})`);
+  };
 }
 
 /** More than any repository of a model has. */

@@ -279,6 +279,16 @@ describe("answers that the Hub would not give", () => {
   ])("a listed file %j is refused", (change, message) =>
     refuse({ path: "/tree/", body: [{ ...good, ...change }] }, message),
   );
+  test.each(["/revision/", "/tree/"])(
+    "%s of another form: no object, nothing, a list of null",
+    async (path) => {
+      for (const body of ["null", "7", "", "[null]", '"text"']) {
+        hub.faults.push({ path, body });
+        const error = await get().catch((thrown: unknown) => thrown);
+        expect(error, `${path} ${body}`).toMatchObject({ code: "hub" });
+      }
+    },
+  );
   test("an id that names a local file links to nothing", async () => {
     const secret = join(cacheDir, "secret");
     fs.writeFileSync(secret, "secret");

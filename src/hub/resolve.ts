@@ -8,7 +8,7 @@ import type { Files } from "./files.js";
 import { nodeFiles } from "./files.js";
 import type { RepoFile } from "./hub_api.js";
 import { listRepo, repoAt } from "./hub_api.js";
-import { noAnswer, Unreachable } from "./requests.js";
+import { badAnswer, noAnswer, Unreachable } from "./requests.js";
 import type { HubOptions, HubSettings } from "./settings.js";
 import { hubNames, hubSettings } from "./settings.js";
 
@@ -110,6 +110,9 @@ async function fromHub(request: Request): Promise<string> {
   const absent = wanted.filter((name) => !present.has(name));
   if (absent.length > 0) {
     const listed = (await listRepo(settings, repo, commit)).filter(({ path }) => absent.includes(path));
+    const lacking = absent.filter((name) => listed.every(({ path }) => path !== name));
+    if (lacking.length > 0)
+      throw badAnswer(repo, `its list of files lacks ${lacking.slice(0, 5).join(", ")}`);
     await checkSpace(listed, settings, files);
     await downloadAll(listed, commit, request);
   }
