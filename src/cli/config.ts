@@ -27,17 +27,38 @@ export async function readConfigFile(
   return given;
 }
 
-/** YAML is a superset of JSON, and its parser says where a fault stands. */
+/** YAML is a superset of JSON, and its parser says where a fault stands. Aliases stand for themselves, as often as a file needs them. */
 async function parse(text: string, path: string): Promise<unknown> {
   const { parseDocument } = await import("yaml"); // a start without a file stays quick
-  const document = parseDocument(text, { prettyErrors: true });
+  const document = parseDocument(text, { prettyErrors: true, logLevel: "error" });
   const [error] = document.errors;
-  if (error === undefined) return document.toJS();
-  throw new PeftError("option", {
+  if (error !== undefined) throw unreadable(path, error);
+  try {
+    const value: unknown = document.toJS({ maxAliasCount: 100 });
+    if (!endsSomewhere(value, new Set())) throw new Error("an alias stands for something that holds it");
+    return value;
+  } catch (cause) {
+    throw unreadable(path, cause);
+  }
+}
+
+/** Whether a value ends: an alias may name the list that it stands in. */
+function endsSomewhere(value: unknown, above: Set<unknown>): boolean {
+  if (typeof value !== "object" || value === null) return true;
+  if (above.has(value)) return false;
+  above.add(value);
+  const ends = Object.values(value).every((item) => endsSomewhere(item, above));
+  above.delete(value);
+  return ends;
+}
+
+function unreadable(path: string, cause: unknown): PeftError {
+  const message = cause instanceof Error ? cause.message : String(cause);
+  return new PeftError("option", {
     what: `"${path}" cannot be read as ${/\.json$/i.test(path) ? "JSON" : "YAML"}.`,
-    why: `${error.message.split("\n")[0]!.replace(/:$/, "")}.`,
+    why: `${message.split("\n")[0]!.replace(/:$/, "")}.`,
     fix: "correct that line.",
-    cause: error,
+    cause,
   });
 }
 
