@@ -209,7 +209,7 @@ export function flagName(key: string): string {
 }
 
 /** What Python calls an option: `lora_alpha`. */
-export function pythonName(key: string, row: OptionNames | undefined): string {
+export function pythonName(key: string, row?: OptionNames): string {
   return row?.python ?? cut(key, "_");
 }
 

@@ -17,6 +17,7 @@ import type {
   Prepared,
   Site,
   SiteMethod,
+  StoredFields,
 } from "./method.js";
 import { byPattern } from "./pattern.js";
 
@@ -232,6 +233,28 @@ function trainedTokens(c: LoraConfig): ReadonlyMap<string | undefined, readonly 
   return new Map(Object.entries(indices as Readonly<Record<string, readonly number[]>>));
 }
 
+/** Starts that need data, or a base that is not at hand: a trained adapter's tensors are there already. */
+const TRAINED_STARTS = ["eva", "lora_ga", "mica", "corda", "loftq"];
+/** Of these, those that change the base's weights where the adapter is made. */
+const CHANGED_BASES: Readonly<Record<string, string>> = {
+  lora_ga: "without the adapter's first product",
+  corda: "without the adapter's first product",
+  loftq: "rounded to loftq_bits bits",
+};
+
+function fromStored(fields: Readonly<Record<string, unknown>>): StoredFields {
+  const start = String(fields["init_lora_weights"]).toLowerCase();
+  if (!TRAINED_STARTS.includes(start)) return { fields, notes: [] };
+  const changed = CHANGED_BASES[start];
+  const notes =
+    changed === undefined
+      ? []
+      : [
+          `init_lora_weights is "${start}": the adapter was trained on a base ${changed}. The base is taken as it is.`,
+        ];
+  return { fields: { ...fields, init_lora_weights: true }, notes };
+}
+
 /**
  * Low-rank adaptation: y = W x + b + s B A x, A [r, in], B [out, r], s = alpha / r. arXiv 2106.09685;
  * DoRA 2402.09353.
@@ -240,6 +263,7 @@ function trainedTokens(c: LoraConfig): ReadonlyMap<string | undefined, readonly 
 export const lora: Method<LoraConfig> = {
   name: "lora",
   config: LoraConfig,
+  fromFile: fromStored,
   layers: {
     select: (c) => c,
     defaults: (roles) => roles.targets,

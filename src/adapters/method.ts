@@ -319,12 +319,20 @@ export interface PromptMethod<C> {
   readonly structure?: (c: C) => string;
 }
 
+/** Fields of adapter_config.json, by Python's names. */
+export interface StoredFields {
+  readonly fields: Readonly<Record<string, unknown>>;
+  readonly notes: readonly string[];
+}
+
 /** One method: one object of plain functions in one file. Shared code asks what it can do, never which one it is. */
 export interface Method<C extends AdapterConfig = AdapterConfig> {
   /** The name on the command line: "lora". */
   readonly name: string;
   /** Its options: types, checks, fields of adapter_config.json. */
   readonly config: ConfigClass<C>;
+  /** Fields of a stored adapter without what only mattered when it was made, and what is to be said of them. */
+  readonly fromFile?: (fields: Readonly<Record<string, unknown>>) => StoredFields;
   readonly layers?: LayerMethod<C>;
   readonly prompt?: PromptMethod<C>;
   readonly attention?: AttentionMethod<C>;

@@ -1,21 +1,19 @@
 import { methods } from "../adapters/index.js";
 import type { AdapterConfig, Method } from "../adapters/method.js";
 import { internal, PeftError } from "../errors.js";
-import type { Checkpoint } from "../hub/checkpoint.js";
-import { openAdapterWeights } from "../hub/checkpoint.js";
-import { toF32 } from "../hub/dtypes.js";
 import { nodeFiles } from "../hub/files.js";
 import { formatJson, parseJsonWithFloats } from "../hub/json.js";
-import { openSafetensors, writeSafetensors } from "../hub/safetensors.js";
-import { optionKey } from "../options.js";
-import { option, words } from "../words.js";
+import { writeSafetensors } from "../hub/safetensors.js";
+import { optionKey, pythonName } from "../options.js";
+import { option, type ShowOption, words } from "../words.js";
 import type { Adapter, Entry } from "./adapter.js";
+import { unknownMethod } from "./foreign_adapters.js";
 import { modelCard } from "./model_card.js";
 import type { Runtime } from "./runtime.js";
 import { named } from "./targets.js";
 
 /** The prompt encoder's own tensors: Python ignores this file, and we can go on training from it. */
-const ENCODER_FILE = "adapter_prompt_encoder.safetensors";
+export const ENCODER_FILE = "adapter_prompt_encoder.safetensors";
 
 export interface AdapterFile {
   readonly method: Method;
@@ -26,14 +24,10 @@ export interface AdapterFile {
 }
 
 /** The method that answers to a peft_type or a name. Throws "unknown-method", which lists what is known. */
-export function methodOf(peftType: unknown): Method {
+export function methodOf(peftType: unknown, json?: Readonly<Record<string, unknown>>, path?: string): Method {
   const found = methods.find((m) => m.config.peftType === peftType || m.name === peftType);
   if (found !== undefined) return found;
-  throw new PeftError("unknown-method", {
-    what: `peft_type ${JSON.stringify(peftType ?? null)} is not known.`,
-    why: `peft.js has ${methods.map((m) => m.config.peftType).join(", ")}.`,
-    fix: "use one of these methods.",
-  });
+  throw unknownMethod(peftType, json, path);
 }
 
 /** adapter_config.json as it stands. Throws "file-format" where the folder holds no adapter, saying what it holds. */
@@ -42,21 +36,58 @@ export async function readAdapterJson(folder: string): Promise<Readonly<Record<s
 }
 
 async function parseAdapterJson(folder: string): Promise<Pick<AdapterFile, "json" | "floats">> {
-  const path = nodeFiles.join(folder, "adapter_config.json");
+  const path = configPath(folder);
   if (!(await nodeFiles.exists(path))) throw await noAdapter(folder);
   const { value, floats } = parseJsonWithFloats(await nodeFiles.text(path), path);
-  return { json: (value ?? {}) as Record<string, unknown>, floats };
+  if (typeof value === "object" && value !== null && !Array.isArray(value))
+    return { json: value as Record<string, unknown>, floats };
+  throw new PeftError("file-format", {
+    what: `"${path}" is no adapter's config.`,
+    why: `it holds ${JSON.stringify(value).slice(0, 40)}, not an object.`,
+    fix: "take it anew from where the adapter was saved.",
+  });
 }
 
-/** Reads adapter_config.json. Unknown keys are dropped with a warning. */
+/**
+ * Reads adapter_config.json. Unknown keys are dropped with a warning, as Python drops those of newer versions. Throws
+ * "unknown-method" and "adapter-config", which name the file.
+ */
 export async function readAdapterConfig(folder: string): Promise<AdapterFile> {
   const { json, floats } = await parseAdapterJson(folder);
-  const method = methodOf(json["peft_type"]);
-  const known = Object.fromEntries(Object.entries(json).filter(([key]) => key in method.config.fields));
-  const unknown = Object.keys(json).filter((key) => !(key in known));
-  const warnings =
-    unknown.length === 0 ? [] : [`adapter_config.json has unknown keys, which are ignored: ${unknown}.`];
-  return { method, config: method.config.create(known), json: known, floats, warnings };
+  const path = configPath(folder);
+  const method = methodOf(json["peft_type"], json, path);
+  const isKnown = (key: string): boolean => Object.hasOwn(method.config.fields, key);
+  const known = Object.fromEntries(Object.entries(json).filter(([key]) => isKnown(key)));
+  const unknown = Object.keys(json).filter((key) => !isKnown(key));
+  const { fields, notes } = method.fromFile?.(known) ?? { fields: known, notes: [] };
+  const warnings = [
+    ...(unknown.length === 0 ? [] : [`adapter_config.json has unknown keys, which are ignored: ${unknown}.`]),
+    ...notes,
+  ];
+  const config = namingFile(folder, () => method.config.create(fields));
+  return { method, config, json: known, floats, warnings };
+}
+
+/** Options as a file has them: "lora_alpha": 8. */
+const inFile: ShowOption = ({ name, value }) =>
+  value === undefined ? pythonName(name) : `"${pythonName(name)}": ${JSON.stringify(value)}`;
+
+const configPath = (folder: string): string => nodeFiles.join(folder, "adapter_config.json");
+
+/** Runs something with a config out of a file: its faults name the file. */
+export function namingFile<T>(folder: string, run: () => T): T {
+  try {
+    return run();
+  } catch (error) {
+    if (!(error instanceof PeftError) || error.code === "internal") throw error;
+    const { what, why, fix } = error.told(inFile);
+    throw new PeftError(error.code, {
+      what: `"${configPath(folder)}": ${what}`,
+      why,
+      fix,
+      cause: error.cause,
+    });
+  }
 }
 
 async function noAdapter(folder: string): Promise<PeftError> {
@@ -108,112 +139,6 @@ export function formatAdapterConfig(adapter: Adapter): string {
   const ranks = adapter.allocator?.pattern;
   if (ranks !== undefined) json["rank_pattern"] = Object.fromEntries(ranks);
   return formatJson(json, new Set([...floats, ...adapter.loadedFloats]));
-}
-
-export interface LoadedKeys {
-  readonly missing: readonly string[];
-  readonly unexpected: readonly string[];
-}
-
-/**
- * Fills an adapter's tensors from its file. Throws "adapter-mismatch" with every wrong shape at once, and, where `strict`, with
- * missing and unexpected keys.
- */
-export async function loadAdapterTensors(
-  adapter: Adapter,
-  folder: string,
-  runtime: Runtime,
-  strict: boolean,
-): Promise<LoadedKeys> {
-  const file = await openAdapterWeights(folder);
-  await loadEncoder(adapter, folder);
-  const wanted = wantedKeys(adapter);
-  const wrong: string[] = [];
-  const missing: string[] = [];
-  for (const [key, entry] of wanted) {
-    const stored = file.tensors.get(key);
-    if (stored === undefined) missing.push(key);
-    else if (`${stored.shape}` !== `${adapter.entry(entry).shape}`)
-      wrong.push(`${key} is [${stored.shape}], the model needs [${adapter.entry(entry).shape}]`);
-  }
-  const extra = [...file.tensors.keys()].filter((key) => !wanted.has(key) && !isCompanion(key));
-  const unexpected = extra.filter((key) => !runtime.weights.inventory.weights.has(baseName(key)));
-  refuse(adapter, wrong, strict ? missing : [], strict ? unexpected : []);
-  for (const [key, entry] of wanted)
-    if (file.tensors.has(key)) adapter.entry(entry).data.set(await file.readF32(key));
-  for (const key of extra.filter((k) => !unexpected.includes(k)))
-    await replaceBase(adapter, file, key, runtime);
-  adapter.touch();
-  return { missing, unexpected };
-}
-
-/** Key in the file -> key of the entry it fills. */
-function wantedKeys(adapter: Adapter): Map<string, string> {
-  const wanted = new Map<string, string>();
-  for (const entry of adapter.entries.values())
-    if (entry.savedKey !== undefined) wanted.set(entry.savedKey, entry.key);
-  const prompt = adapter.method?.prompt;
-  if (prompt === undefined) return wanted;
-  const table = prompt.table(adapter.config);
-  if (adapter.prompt === "stored") wanted.set("prompt_embeddings", "prompt_embeddings");
-  else if (table !== undefined) wanted.set("prompt_embeddings", `prompt_encoder.${table}`);
-  return wanted;
-}
-
-/** What Python saves beside an adapter's own tensors: the base under an adapted embedding, wrappers' copies of biases. */
-function isCompanion(key: string): boolean {
-  return (
-    /\.(base_layer\.weight|(modules_to_save|original_module)\.(.+\.)?bias)$/.test(key) ||
-    key === "prompt_embeddings"
-  );
-}
-
-function baseName(key: string): string {
-  return key.replace(/^base_model\.(model\.)?/, "");
-}
-
-/** A tensor of the base that was saved with the adapter (a resized or trained embedding) takes the base's place. */
-async function replaceBase(adapter: Adapter, file: Checkpoint, key: string, runtime: Runtime): Promise<void> {
-  const name = baseName(key);
-  const shape = runtime.weights.inventory.weights.get(name)!;
-  const stored = file.tensors.get(key)!;
-  if (`${stored.shape}` !== `${shape}`)
-    refuse(adapter, [`${key} is [${stored.shape}], the model has [${shape}]`], [], []);
-  adapter.replaced.set(name, name);
-  adapter.add({ key: name, savedKey: key, shape, data: await file.readF32(key) });
-}
-
-function refuse(
-  adapter: Adapter,
-  wrong: readonly string[],
-  missing: readonly string[],
-  unexpected: readonly string[],
-): void {
-  if (wrong.length + missing.length + unexpected.length === 0) return;
-  const some = (list: readonly string[]): string =>
-    `${list.slice(0, 6).join(", ")}${list.length > 6 ? ` and ${list.length - 6} more` : ""}`;
-  const parts = [
-    wrong.length > 0 ? `${wrong.length} tensors have another shape: ${wrong.join("; ")}.` : "",
-    missing.length > 0 ? `${missing.length} tensors are missing: ${some(missing)}.` : "",
-    unexpected.length > 0 ? `${unexpected.length} tensors belong to nothing here: ${some(unexpected)}.` : "",
-  ];
-  throw new PeftError("adapter-mismatch", {
-    what: `The file of adapter "${adapter.name}" does not fit this model.`,
-    why: parts.filter((p) => p !== "").join(" "),
-    fix: `load it on its own base (${adapter.config.baseModelNameOrPath ?? "see its adapter_config.json"}), or pass strict: false for missing and unexpected tensors.`,
-  });
-}
-
-/** Tensors of the prompt's encoder, if they were saved: then the adapter can go on training. */
-async function loadEncoder(adapter: Adapter, folder: string): Promise<void> {
-  const path = nodeFiles.join(folder, ENCODER_FILE);
-  if (adapter.prompt !== "encoder" || !(await nodeFiles.exists(path))) return;
-  const archive = await openSafetensors(path);
-  for (const entry of adapter.entries.values()) {
-    const stored = archive.tensors.get(entry.key);
-    if (stored === undefined || `${stored.shape}` !== `${entry.shape}`) continue;
-    entry.data.set(toF32(await nodeFiles.read(path, stored.offset, stored.bytes), stored.dtype));
-  }
 }
 
 /** Whether a folder has the prompt encoder's own tensors. */

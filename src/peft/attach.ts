@@ -13,7 +13,9 @@ import { Adapter } from "./adapter.js";
 import { initialize } from "./initialize.js";
 import type { Runtime } from "./runtime.js";
 import { isAllLinear, matchNorms, matchTargets, named, refuseAbsent, trainsWhole } from "./targets.js";
+import { checkTensorSize } from "./tensor_sizes.js";
 import type { Inventory } from "./trace.js";
+import { unmatchedWarnings } from "./unmatched.js";
 import type { ModelSpec } from "./write.js";
 
 /** An adapter that was put on a model, what is worth a warning, and what must still be read from the base's weights. */
@@ -57,7 +59,7 @@ export function attach<C extends AdapterConfig>(
   const next = random(options.seed, 0x0ada);
   if (method.layers !== undefined)
     warnings.push(...addLayers(adapter, method.layers, spec, inventory, next, options.fromFile ?? false));
-  if (method.prompt !== undefined) addPrompt(adapter, method.prompt, options, next);
+  if (method.prompt !== undefined) addPrompt(adapter, method.prompt, spec, options, next);
   if (method.attention !== undefined) addAttentions(adapter, method.attention, spec, inventory, next);
   addModules(adapter, [...(config.modulesToSave ?? []), ...taskModules(spec.task)], inventory, warnings);
   if (method.layers !== undefined) addBiases(adapter, method.layers, inventory);
@@ -119,6 +121,7 @@ function addLayers<C extends AdapterConfig>(
     ...(config.modulesToSave ?? []),
     ...(spec.task === "SEQ_CLS" ? taskModules(spec.task) : []),
   ]);
+  const warnings = unmatchedWarnings(config, matched);
   if (matched.embeddings.length > 0 && layers.embedding === undefined)
     throw new PeftError("adapter-targets", {
       what: `${adapter.method!.config.peftType} cannot adapt ${matched.embeddings.map((e) => e.path).join(", ")}.`,
@@ -128,14 +131,15 @@ function addLayers<C extends AdapterConfig>(
   for (const site of matched.embeddings) {
     const specs = layers.embedding!.parameters(config, site);
     adapter.sites.set(site.path, { kind: "embedding", site, method: layers.embedding!, specs });
-    addEntries(adapter, site.path, specs, next);
+    addEntries(adapter, site.path, specs, next, site.vocab * site.dim);
   }
   for (const site of matched.linears) {
     const specs = linear.parameters(config, site);
     adapter.sites.set(site.path, { kind: "linear", site, method: linear, specs });
-    addEntries(adapter, site.path, specs, next);
+    addEntries(adapter, site.path, specs, next, site.inDim * site.outDim);
   }
-  addEntries(adapter, undefined, layers.shared?.(config, matched.linears) ?? [], next);
+  const largest = Math.max(...matched.linears.map(({ inDim, outDim }) => inDim * outDim));
+  addEntries(adapter, undefined, layers.shared?.(config, matched.linears) ?? [], next, largest);
   for (const { path } of matched.linears)
     for (const key of linear.sharedCopies ?? []) {
       const { shape } = adapter.entry(key);
@@ -143,19 +147,24 @@ function addLayers<C extends AdapterConfig>(
       const saved = `base_model.model.${full}`;
       adapter.add({ key: full, savedKey: saved, shape, frozen: true, counted: false, sameAs: key });
     }
-  if (matched.unmatched.length === 0) return [];
+  if (matched.unmatched.length === 0) return warnings;
   if (!fromFile) refuseAbsent(spec, inventory, matched.unmatched);
-  return [`targetModules ${JSON.stringify(matched.unmatched)} match no layer; the others of the list do.`];
+  return [
+    ...warnings,
+    `targetModules ${JSON.stringify(matched.unmatched)} match no layer; the others of the list do.`,
+  ];
 }
 
-/** A layer's parameters, or those that all layers share. */
+/** A layer's parameters, or those that all layers share; `held`: how many numbers the layer's own weight has. */
 function addEntries<C extends AdapterConfig>(
   adapter: Adapter<C>,
   path: string | undefined,
   specs: readonly ParameterSpec[],
   next: () => number,
+  held: number,
 ): void {
   for (const { key, shape, initial, free, frozen } of specs) {
+    checkTensorSize(adapter.config, path ?? "all layers", { key, shape }, held);
     const graphShape = shape.map((d, i) => (free?.includes(i) ? `rank.${adapter.sites.size}` : d));
     const full = path === undefined ? key : `${path}.${key}`;
     const saved = path === undefined ? `base_model.${key}` : `base_model.model.${full}`;
@@ -196,7 +205,7 @@ function addAttentions<C extends AdapterConfig>(
     });
   for (const site of sites.slice(-count)) {
     adapter.attentions.add(site.path);
-    addEntries(adapter, site.path, method.parameters(config, site), next);
+    addEntries(adapter, site.path, method.parameters(config, site), next, site.hidden ** 2);
   }
   adapter.json.set("target_modules", name);
 }
@@ -227,10 +236,13 @@ function addTokens<C extends AdapterConfig>(
 function addPrompt<C extends AdapterConfig>(
   adapter: Adapter<C>,
   prompt: PromptMethod<C>,
+  spec: ModelSpec,
   options: AttachOptions,
   next: () => number,
 ): void {
   const { config } = adapter;
+  const held = spec.config.hiddenSize ** 2;
+  checkTensorSize(config, "the prompt", { key: "prompt_embeddings", shape: prompt.shape(config) }, held);
   const stored = options.storedPrompt === true && prompt.table(config) === undefined;
   adapter.prompt = stored ? "stored" : "encoder";
   if (stored) {
@@ -238,6 +250,7 @@ function addPrompt<C extends AdapterConfig>(
     return;
   }
   for (const { key, shape, initial } of prompt.parameters(config)) {
+    checkTensorSize(config, "the prompt", { key, shape }, held);
     const fill = (data: Float32Array): void => initialize(data, shape, initial, next);
     adapter.add({ key: `prompt_encoder.${key}`, savedKey: undefined, shape, fill });
   }

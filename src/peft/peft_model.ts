@@ -12,14 +12,8 @@ import type { ModelConfig, TaskType } from "../models/model.js";
 import { printable } from "../printable.js";
 import type { Adapter } from "./adapter.js";
 import { parametersOf } from "./adapter.js";
-import {
-  hasEncoder,
-  type LoadedKeys,
-  loadAdapterTensors,
-  methodOf,
-  readAdapterConfig,
-  saveAdapter,
-} from "./adapter_files.js";
+import { hasEncoder, methodOf, namingFile, readAdapterConfig, saveAdapter } from "./adapter_files.js";
+import { type LoadedKeys, loadAdapterTensors } from "./adapter_tensors.js";
 import type { Attached, AttachOptions } from "./attach.js";
 import { attach } from "./attach.js";
 import { BaseChanges } from "./base_changes.js";
@@ -221,13 +215,15 @@ export class PeftModel<T extends TaskType = TaskType> {
     await checkHead(folder, this.base as unknown as PreTrainedModel);
     const storedPrompt = !(await hasEncoder(folder));
     const stored = { seed: this.base.seed, tokenize: () => [], storedPrompt, fromFile: true };
-    const { adapter } = this.#addLoaded(name, file.config, stored);
+    const { adapter } = namingFile(folder, () => this.#addLoaded(name, file.config, stored));
     adapter.loadedJson = file.json;
     adapter.loadedFloats = file.floats;
     try {
       await this.ready();
       if (options.isTrainable === true) checkTrainable(adapter, this.#changes.merged);
-      return await loadAdapterTensors(adapter, folder, this.base.runtime, options.strict ?? true);
+      const loaded = await loadAdapterTensors(adapter, folder, this.base.runtime, options.strict ?? true);
+      for (const warning of loaded.warnings) this.#warn(warning);
+      return loaded.keys;
     } catch (error) {
       this.#drop(adapter);
       throw error;

@@ -12,6 +12,8 @@ export interface Matched {
   readonly embeddings: readonly EmbeddingSite[];
   /** Entries of a target list that no layer has: worth a warning. */
   readonly unmatched: readonly string[];
+  /** excludeModules, where no layer is among them: worth a warning. */
+  readonly idleExclusion: Selection["excludeModules"];
 }
 
 /** A name means a module with this path, or one whose path ends in it, after a dot. */
@@ -95,7 +97,7 @@ export function matchTargets(
   if (linears.length + embeddings.length === 0) throw nothingMatches(spec, inventory, selection, names);
   const paths = [...all.linears.keys(), ...all.embeddings.keys()];
   const unmatched = typeof targets === "string" ? [] : names.filter((n) => !paths.some((p) => named(p, n)));
-  return { linears, embeddings, unmatched };
+  return { linears, embeddings, unmatched, idleExclusion: idleExclusion(all, selection) };
 }
 
 /**
@@ -139,7 +141,16 @@ function allLinear({ architecture, task }: ModelSpec, inventory: Inventory, sele
   const open = { ...selection, targetModules: undefined };
   const isSelected = selected(open, ".*");
   const linears = [...inventory.linears.values()].filter((l) => !isHead(l.path) && isSelected(l.path));
-  return { linears, embeddings: [], unmatched: [] };
+  return { linears, embeddings: [], unmatched: [], idleExclusion: idleExclusion(inventory, selection) };
+}
+
+function idleExclusion(
+  { linears, embeddings }: Inventory,
+  { excludeModules }: Selection,
+): Selection["excludeModules"] {
+  if (excludeModules === undefined || excludeModules.length === 0) return undefined;
+  const isExcluded = matching(excludeModules, "excludeModules");
+  return [...linears.keys(), ...embeddings.keys()].some(isExcluded) ? undefined : excludeModules;
 }
 
 /** Python takes the word in any case. */

@@ -257,7 +257,7 @@ describe("an adapter's files", () => {
     writeFileSync(join(folder, "adapter_config.json"), "{");
     await expect(load(folder)).rejects.toMatchObject({ code: "file-format" });
     writeFileSync(join(folder, "adapter_config.json"), "null");
-    await expect(load(folder)).rejects.toMatchObject({ code: "unknown-method" });
+    await expect(load(folder)).rejects.toMatchObject({ code: "file-format" });
   });
 
   it("a prompt whose encoder was not saved cannot be trained further", async () => {
