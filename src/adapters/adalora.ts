@@ -1,6 +1,7 @@
 import type { Graph } from "../graph/graph.js";
 import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
+import { option, words } from "../words.js";
 import { configClass } from "./config.js";
 import type { AdaLoraValues } from "./config_types.js";
 import { upright } from "./delta.js";
@@ -98,9 +99,9 @@ export const AdaLoraConfig: ConfigClass<AdaLoraValues> = configClass("ADALORA", 
 function checkSchedule({ totalStep, tinit, tfinal }: AdaLoraConfig, fault: SayFault): void {
   if (totalStep !== undefined && tinit >= totalStep - tfinal)
     fault(
-      `tinit is ${tinit}, tfinal ${tfinal} and totalStep ${totalStep}.`,
+      words`${option("tinit")} is ${tinit}, ${option("tfinal")} ${tfinal} and ${option("totalStep")} ${totalStep}.`,
       "no step is left in which ranks change.",
-      "less of tinit and tfinal, or more steps.",
+      words`less of ${option("tinit")} and ${option("tfinal")}, or more steps.`,
     );
 }
 

@@ -1,6 +1,7 @@
 import { PeftError } from "../errors.js";
 import { mulDims } from "../graph/dims.js";
 import type { Tensor } from "../graph/ops.js";
+import { option, words } from "../words.js";
 import { configClass } from "./config.js";
 import type { AdaptionPromptValues } from "./config_types.js";
 import { perRow } from "./gate.js";
@@ -41,12 +42,12 @@ export const AdaptionPromptConfig: ConfigClass<AdaptionPromptValues> = configCla
   },
 );
 
-function given(value: number | undefined, option: string, why: string): number {
+function given(value: number | undefined, name: string, why: string): number {
   if (value !== undefined) return value;
   throw new PeftError("adapter-config", {
-    what: `${option} is not given.`,
+    what: words`${option(name)} is not given.`,
     why: `there is no usual number of ${why}.`,
-    fix: "new AdaptionPromptConfig({ adapterLen: 10, adapterLayers: 30 }), as in the paper.",
+    fix: words`${option("adapterLen", 10)}, ${option("adapterLayers", 30)}, as in the paper.`,
   });
 }
 

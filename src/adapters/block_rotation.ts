@@ -1,5 +1,6 @@
 import type { Graph } from "../graph/graph.js";
 import type { Tensor } from "../graph/ops.js";
+import { option, words } from "../words.js";
 import type { SayFault } from "./method.js";
 
 /**
@@ -63,8 +64,8 @@ export function checkOneGiven<K extends string>(
 ): void {
   if ((c[size] === 0) !== (c[count] === 0)) return;
   fault(
-    `${size} is ${c[size]} and ${count} is ${c[count]}.`,
+    words`${option(size)} is ${c[size]} and ${option(count)} is ${c[count]}.`,
     "their product is a layer's width: one is given, and the other, which follows from it, is 0.",
-    `${size}: ${c[size] || usual}, ${count}: 0.`,
+    words`${option(size, c[size] || usual)}, ${option(count, 0)}.`,
   );
 }

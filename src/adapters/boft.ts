@@ -2,6 +2,7 @@ import { PeftError } from "../errors.js";
 import type { Graph } from "../graph/graph.js";
 import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
+import { option, words } from "../words.js";
 import { cayley, checkOneGiven, flipped, timesBlocks } from "./block_rotation.js";
 import { checkDivides } from "./block_sizes.js";
 import { configClass } from "./config.js";
@@ -63,15 +64,15 @@ export const BOFTConfig: ConfigClass<BOFTValues> = configClass("BOFT", "BOFTConf
 function blocksOf(c: BOFTConfig, site: LinearSite): { blocks: number; size: number } {
   const { path, inDim } = site;
   const { boftBlockSize: size, boftBlockNum: count, boftNButterflyFactor: factors } = c;
-  const [option, given] = size > 0 ? (["boftBlockSize", size] as const) : (["boftBlockNum", count] as const);
-  checkDivides(site, { option, count: given, sizes: [inDim] });
+  const [name, given] = size > 0 ? (["boftBlockSize", size] as const) : (["boftBlockNum", count] as const);
+  checkDivides(site, { name, count: given, sizes: [inDim] });
   const found = size > 0 ? { blocks: inDim / size, size } : { blocks: count, size: inDim / count };
   const most = 2 ** (factors - 1);
   if (factors > 1 && (found.blocks % most !== 0 || found.size % 2 !== 0))
     throw new PeftError("adapter-config", {
-      what: `boftNButterflyFactor is ${factors} at ${path}, with ${found.blocks} blocks of ${found.size}.`,
+      what: words`${option("boftNButterflyFactor")} is ${factors} at ${path}, with ${found.blocks} blocks of ${found.size}.`,
       why: `halves of ${most} blocks are mixed: the size is even, the number a multiple of ${most}.`,
-      fix: "boftNButterflyFactor: 1, or another block size.",
+      fix: words`${option("boftNButterflyFactor", 1)}, or another block size.`,
     });
   return found;
 }

@@ -1,6 +1,8 @@
 import type { ErrorCode } from "../errors.js";
 import { PeftError } from "../errors.js";
 import { defaultText, faultOf, hintsFor, optionKey, pythonName } from "../options.js";
+import type { Words } from "../words.js";
+import { joined, option, words } from "../words.js";
 import type { ConfigClass, Json, MethodRow, MethodTable, SayFault, Selection } from "./method.js";
 import { configPattern } from "./pattern.js";
 import { checkBlocks } from "./shared_options.js";
@@ -62,9 +64,9 @@ function fieldsOf<V>(
 }
 
 interface Fault {
-  readonly what: string;
-  readonly why: string;
-  readonly fix: string;
+  readonly what: string | Words;
+  readonly why: string | Words;
+  readonly fix: string | Words;
   readonly code?: ErrorCode;
 }
 
@@ -82,7 +84,11 @@ function readOptions<V>(
     const key = optionKey(field, options);
     const isNull = value === null || value === undefined;
     if (key !== undefined && values.has(key))
-      say(`${key} is given twice, once as ${field}.`, "it is one option.", "leave one of them out.");
+      say(
+        words`${option(key)} is given twice, once as ${field}.`,
+        "it is one option.",
+        "leave one of them out.",
+      );
     else if (key !== undefined && !isNull) values.set(key, value);
     else if (key === undefined && !isField(field, { ...recorded, ...unbuilt, ...ignored }))
       unknown.push(field);
@@ -112,17 +118,24 @@ function readOption(
   if (given === undefined) return {};
   // Python reads the names of starts in any case.
   const value = row.kind === "flag" && typeof given === "string" ? given.toLowerCase() : given;
-  const words = faultOf(row, value);
-  if (words === undefined) return { value, ...patternFault(key, row, value) };
+  const wanted = faultOf(row, value);
+  if (wanted === undefined) return { value, ...patternFault(key, row, value) };
   const example = defaultText(row) === undefined || row.otherwise !== undefined ? undefined : row.byDefault;
   const fix =
     row.min !== undefined && typeof value === "number" && value < row.min
-      ? `${key}: ${row.min}.`
+      ? words`${option(key, row.min)}.`
       : example === undefined
-        ? `give ${words}.`
-        : `${key}: ${show(example)}, which is the default.`;
+        ? `give ${wanted}.`
+        : words`${option(key, example)}, which is the default.`;
   const code = row.code === undefined ? {} : { code: row.code };
-  return { fault: { what: `${key} is ${show(given)}.`, why: `${key} is ${words}.`, fix, ...code } };
+  return {
+    fault: {
+      what: words`${option(key)} is ${show(given)}.`,
+      why: words`${option(key)} is ${wanted}.`,
+      fix,
+      ...code,
+    },
+  };
 }
 
 /** Regular expressions among the values: targets as one text, and the names of layers in a map. */
@@ -153,8 +166,10 @@ function throwAll(faults: readonly Fault[]): void {
   const [first, ...more] = faults;
   if (first === undefined) return;
   const code = more.every((fault) => fault.code === first.code) ? first.code : undefined;
-  const all = (part: "what" | "why" | "fix"): string =>
-    [...new Set(faults.map((fault) => fault[part]))].join(" ");
+  const all = (part: "what" | "why" | "fix"): Words => {
+    const texts = new Map(faults.map((fault) => [String(fault[part]), fault[part]])); // each once
+    return joined([...texts.values()], " ");
+  };
   throw new PeftError(code ?? "adapter-config", { what: all("what"), why: all("why"), fix: all("fix") });
 }
 

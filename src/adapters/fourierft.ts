@@ -1,6 +1,7 @@
 import { PeftError } from "../errors.js";
 import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
+import { option, words } from "../words.js";
 import { configClass } from "./config.js";
 import type { FourierFTValues } from "./config_types.js";
 import type { DeltaParts } from "./delta.js";
@@ -45,9 +46,9 @@ function parameters(c: FourierFTConfig, { path, inDim, outDim }: LinearSite): Pa
   const all = inDim * outDim;
   if (count > all)
     throw new PeftError("adapter-config", {
-      what: `nFrequency is ${count} at ${path}.`,
+      what: words`${option("nFrequency")} is ${count} at ${path}.`,
       why: `a layer's weight [${outDim}, ${inDim}] has no more than ${all} frequencies.`,
-      fix: `nFrequency: ${all}, or less.`,
+      fix: words`${option("nFrequency", all)}, or less.`,
     });
   const places = (data: Float32Array): void => {
     writePlaces(data, new TorchRandom(c.randomLocSeed).permutation(all, count), inDim);

@@ -1,5 +1,6 @@
 import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
+import { option, words } from "../words.js";
 import { checkDivides } from "./block_sizes.js";
 import { configClass } from "./config.js";
 import type { GraloraValues } from "./config_types.js";
@@ -53,9 +54,9 @@ export const GraloraConfig: ConfigClass<GraloraValues> = configClass("GRALORA", 
   check: ({ r, graloraK }, fault) => {
     if (r % graloraK !== 0)
       fault(
-        `r is ${r} with graloraK: ${graloraK}.`,
+        words`${option("r")} is ${r} with ${option("graloraK", graloraK)}.`,
         "every part of the input gives each part of the output an equal share of the rank.",
-        `r: ${Math.ceil(r / graloraK) * graloraK}.`,
+        words`${option("r", Math.ceil(r / graloraK) * graloraK)}.`,
       );
   },
 });
@@ -63,7 +64,7 @@ export const GraloraConfig: ConfigClass<GraloraValues> = configClass("GRALORA", 
 function parameters(c: GraloraConfig, site: LinearSite): ParameterSpec[] {
   const { r, hybridR, graloraK: k } = c;
   const { inDim, outDim } = site;
-  checkDivides(site, { option: "graloraK", count: k });
+  checkDivides(site, { name: "graloraK", count: k });
   const b = (rank: number): ParameterSpec["initial"] => (c.initWeights ? ZERO : kaiming(rank));
   const own: ParameterSpec[] = [
     { key: "gralora_A", shape: [k, inDim / k, r], initial: kaiming(inDim / k) },

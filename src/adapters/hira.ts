@@ -1,5 +1,6 @@
 import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
+import { option, words } from "../words.js";
 import { configClass } from "./config.js";
 import type { HiraValues } from "./config_types.js";
 import type { DeltaParts } from "./delta.js";
@@ -36,7 +37,7 @@ export const HiraConfig: ConfigClass<HiraValues> = configClass("HIRA", "HiraConf
   check: ({ rankPattern: ranks }, fault) => {
     if (Object.keys(ranks).length > 0)
       fault(
-        `rankPattern is ${JSON.stringify(ranks)}.`,
+        words`${option("rankPattern")} is ${JSON.stringify(ranks)}.`,
         "Python's HiRA reads it and gives every layer the rank r, so that it would be without effect.",
         "rankPattern: {}, or one adapter for each rank.",
       );

@@ -1,6 +1,7 @@
 import { PeftError } from "../errors.js";
 import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
+import { option, words } from "../words.js";
 import { configClass, withFields } from "./config.js";
 import type { IA3Values } from "./config_types.js";
 import { perRow } from "./gate.js";
@@ -45,9 +46,9 @@ function checkFeedforward({ targetModules, feedforwardModules }: IA3Config, faul
   const strays = feedforwardModules.filter((name) => !targetModules.includes(name));
   if (strays.length === 0) return;
   fault(
-    `feedforwardModules names ${JSON.stringify(strays)}, not among ${JSON.stringify(targetModules)}.`,
+    words`${option("feedforwardModules")} names ${JSON.stringify(strays)}, not among ${JSON.stringify(targetModules)}.`,
     "feed-forward modules are those of the targets that are scaled at their input.",
-    `targetModules: ${JSON.stringify([...targetModules, ...strays])}.`,
+    words`${option("targetModules", [...targetModules, ...strays])}.`,
   );
 }
 
@@ -63,9 +64,9 @@ function resolve(c: IA3Config, { scaled }: LayerLists): IA3Config {
   const feedforwardModules = c.feedforwardModules ?? scaled?.feedforward;
   if (feedforwardModules === undefined) {
     throw new PeftError("adapter-config", {
-      what: "feedforwardModules is not given.",
+      what: words`${option("feedforwardModules")} is not given.`,
       why: "IA3 has no default for this kind of model.",
-      fix: "name the feed-forward layers among the targets, or none: feedforwardModules: [].",
+      fix: words`name the feed-forward layers among the targets, or none: ${option("feedforwardModules", [])}.`,
     });
   }
   return withFields(c, { targetModules: c.targetModules ?? scaled?.targets, feedforwardModules });

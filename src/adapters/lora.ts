@@ -1,6 +1,7 @@
 import { PeftError } from "../errors.js";
 import type { EmbeddingSite, LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
+import { option, words } from "../words.js";
 import { doraOutput, mergeDora } from "./dora.js";
 import { perRow } from "./gate.js";
 import { kaiming, ZERO } from "./initial.js";
@@ -130,9 +131,9 @@ function linearPrepare(
   const reduces = c.initLoraWeights !== "orthogonal" && c.initLoraWeights !== false;
   if (reduces && start.r > Math.min(inDim, outDim)) {
     throw new PeftError("adapter-config", {
-      what: `r is ${start.r} at ${path} with initLoraWeights: "${c.initLoraWeights}".`,
+      what: words`${option("r")} is ${start.r} at ${path} with ${option("initLoraWeights", c.initLoraWeights)}.`,
       why: `the layer's weight [${outDim}, ${inDim}] has no more than ${Math.min(inDim, outDim)} directions.`,
-      fix: `r: ${Math.min(inDim, outDim)}, or initLoraWeights: true.`,
+      fix: words`${option("r", Math.min(inDim, outDim))}, or ${option("initLoraWeights", true)}.`,
     });
   }
   const pair = decomposed(c, start) ?? untouched(start, "linear");
@@ -158,9 +159,9 @@ const linear: SiteMethod<LoraConfig, LinearSite> = {
 function embeddingParameters(c: LoraConfig, { path, vocab, dim }: EmbeddingSite): ParameterSpec[] {
   if (c.loraBias) {
     throw new PeftError("adapter-config", {
-      what: `loraBias is true and ${path} is a target.`,
+      what: words`${option("loraBias")} is true and ${path} is a target.`,
       why: "an embedding has no bias, and Python's PEFT allows none here.",
-      fix: `take ${path} out of targetModules, or leave loraBias out.`,
+      fix: words`take ${path} out of ${option("targetModules")}, or leave ${option("loraBias")} out.`,
     });
   }
   const r = byPattern(c.rankPattern, path) ?? c.r;

@@ -1,3 +1,4 @@
+import { option, words } from "../words.js";
 import { configClass } from "./config.js";
 import type { LoraValues } from "./config_types.js";
 import type { ConfigClass, Json, MethodTable, OptionsOf, SayFault } from "./method.js";
@@ -75,29 +76,33 @@ export const LoraConfig: ConfigClass<LoraValues> = configClass("LORA", "LoraConf
 function checkTogether(c: LoraConfig, fault: SayFault): void {
   if (c.loraBias && typeof c.initLoraWeights !== "boolean") {
     fault(
-      `loraBias is true with initLoraWeights: "${c.initLoraWeights}".`,
+      words`${option("loraBias")} is true with ${option("initLoraWeights", c.initLoraWeights)}.`,
       "this initialization says nothing about a bias.",
-      "initLoraWeights: true, or leave loraBias out.",
+      words`${option("initLoraWeights", true)}, or leave ${option("loraBias")} out.`,
     );
   }
   if (c.loraBias && c.useDora) {
-    fault("loraBias and useDora are both true.", "DoRA has no bias of its own.", "leave one of them out.");
+    fault(
+      words`${option("loraBias")} and ${option("useDora")} are both true.`,
+      "DoRA has no bias of its own.",
+      "leave one of them out.",
+    );
   }
   const odd = [c.r, ...Object.values(c.rankPattern)].find((r) => r % 2 !== 0);
   if (c.initLoraWeights === "orthogonal" && odd !== undefined) {
     fault(
-      `initLoraWeights is "orthogonal" and a rank is ${odd}.`,
+      words`${option("initLoraWeights")} is "orthogonal" and a rank is ${odd}.`,
       "A and B take half of an orthogonal basis each, so ranks are even.",
-      `r: ${odd + 1}.`,
+      words`${option("r", odd + 1)}.`,
     );
   }
   const name = typeof c.initLoraWeights === "string" ? c.initLoraWeights : "";
   const alpha = [c.loraAlpha, ...Object.values(c.alphaPattern)].find((x) => x <= 0);
   if (name.startsWith("pissa") && alpha !== undefined) {
     fault(
-      `initLoraWeights is "${name}" and an alpha is ${alpha}.`,
+      words`${option("initLoraWeights")} is "${name}" and an alpha is ${alpha}.`,
       "its factors are divided by alpha / r.",
-      "loraAlpha: 8.",
+      words`${option("loraAlpha", 8)}.`,
     );
   }
 }

@@ -3,6 +3,7 @@ import type { Graph } from "../graph/graph.js";
 import type { AttentionSite, CacheShape, EmbeddingSite, LinearSite, Project } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import type { OptionRow } from "../options.js";
+import type { Words } from "../words.js";
 
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 
@@ -30,7 +31,7 @@ export interface MethodRow extends OptionRow {
 export type MethodTable = Readonly<Record<string, MethodRow>>;
 
 /** Says a fault; all of a config's are thrown at once. */
-export type SayFault = (what: string, why: string, fix: string) => void;
+export type SayFault = (what: string | Words, why: string | Words, fix: string | Words) => void;
 
 /** Options of a config: its values, none of which need be given. */
 export type OptionsOf<V> = {

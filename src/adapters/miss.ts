@@ -2,6 +2,7 @@ import { PeftError } from "../errors.js";
 import type { Graph } from "../graph/graph.js";
 import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
+import { option, words } from "../words.js";
 import { checkDivides } from "./block_sizes.js";
 import { configClass } from "./config.js";
 import type { MissValues } from "./config_types.js";
@@ -58,18 +59,18 @@ function parameters({ r, miniR, initWeights }: MissConfig, site: LinearSite): Pa
   const { path, inDim, outDim } = site;
   if (r > inDim) {
     throw new PeftError("adapter-config", {
-      what: `r is ${r} at ${path}.`,
+      what: words`${option("r")} is ${r} at ${path}.`,
       why: `the layer has ${inDim} inputs, and every r-th of them shares its weights.`,
-      fix: `r: ${inDim}, or leave ${path} out of targetModules.`,
+      fix: words`${option("r", inDim)}, or leave ${path} out of ${option("targetModules")}.`,
     });
   }
   const block = (shape: number[], initial = ZERO): ParameterSpec[] => [{ key: "miss_block", shape, initial }];
   if (initWeights === "bat") {
-    checkDivides(site, { option: "r", count: r });
+    checkDivides(site, { name: "r", count: r });
     return block([outDim / r, r, r]);
   }
   if (initWeights === "mini") {
-    checkDivides(site, { option: "miniR", count: miniR, sizes: [outDim] });
+    checkDivides(site, { name: "miniR", count: miniR, sizes: [outDim] });
     return block([r, miniR]);
   }
   return block([r, outDim], initWeights ? ZERO : kaiming(outDim));

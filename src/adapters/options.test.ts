@@ -1,9 +1,15 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { configTypes, docsPath, methodsPage, typesPath } from "../../tools/generate-options.js";
+import { formatJson } from "../hub/json.js";
 import { optionKey, pythonName } from "../options.js";
 import { methods } from "./index.js";
 import { LoraConfig } from "./lora.js";
+
+/** By Python's PEFT: tools/golden/method_configs.py */
+const golden: Readonly<Record<string, string>> = JSON.parse(
+  readFileSync("tests/golden/method_configs.json", "utf8"),
+);
 
 describe("what comes from the tables of options is up to date (npm run generate)", () => {
   it("the configs' types", () => {
@@ -24,6 +30,11 @@ describe.each(methods.map(({ name, config }) => [name, config] as const))("%s", 
       expect(optionKey(pythonName(key, row), config.options)).toBe(key);
       expect(row.means).toMatch(/^[^.].*[^.]$/);
     }
+  });
+
+  it("makes the adapter_config.json that Python writes, to the byte", () => {
+    const fields = { ...config.fields, ...("total_step" in config.fields ? { total_step: 100 } : {}) };
+    expect(formatJson(fields, new Set(config.floats))).toBe(golden[config.peftType]);
   });
 
   it("takes Python's names, once", () => {

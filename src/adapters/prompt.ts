@@ -1,6 +1,7 @@
 import { PeftError } from "../errors.js";
 import type { Graph } from "../graph/graph.js";
 import type { Tensor } from "../graph/ops.js";
+import { option, words } from "../words.js";
 import type { MethodRow, MethodTable, ParameterSpec, PromptShape } from "./method.js";
 
 /** Options of every method that adds virtual tokens. All but the first are read off the model. */
@@ -62,9 +63,9 @@ export function resolveSizes(
 ): Required<{ readonly [K in keyof PromptSizes]: number }> {
   if (c.tokenDim !== undefined && c.tokenDim !== shape.hidden) {
     throw new PeftError("adapter-mismatch", {
-      what: `tokenDim is ${c.tokenDim} and the model's hidden size is ${shape.hidden}.`,
+      what: words`${option("tokenDim")} is ${c.tokenDim} and the model's hidden size is ${shape.hidden}.`,
       why: "virtual tokens stand among the model's own embeddings; this adapter is for another model.",
-      fix: "leave tokenDim out, or load the base that the adapter names.",
+      fix: words`leave ${option("tokenDim")} out, or load the base that the adapter names.`,
     });
   }
   const twice = c.taskType === undefined ? shape.submodules : c.taskType === "SEQ_2_SEQ_LM" ? 2 : 1;

@@ -1,5 +1,6 @@
 import { PeftError } from "../errors.js";
 import { below } from "../random.js";
+import { option, words } from "../words.js";
 import { configClass, withFields } from "./config.js";
 import type { PromptTuningValues } from "./config_types.js";
 import type { ConfigClass, Method, MethodTable, OptionsOf, SayFault } from "./method.js";
@@ -45,18 +46,18 @@ function checkText(c: PromptTuningConfig, fault: SayFault): void {
   if (c.promptTuningInit !== "TEXT") {
     if (Object.keys(c.tokenizerKwargs ?? {}).length === 0) return;
     fault(
-      `tokenizerKwargs is given with promptTuningInit: "${c.promptTuningInit}".`,
+      words`${option("tokenizerKwargs")} is given with ${option("promptTuningInit", c.promptTuningInit)}.`,
       "only a text needs a tokenizer.",
-      'promptTuningInit: "TEXT", or leave tokenizerKwargs out.',
+      words`${option("promptTuningInit", "TEXT")}, or leave ${option("tokenizerKwargs")} out.`,
     );
     return;
   }
   for (const key of ["promptTuningInitText", "tokenizerNameOrPath"] as const) {
     if (c[key]) continue;
     fault(
-      `promptTuningInit is "TEXT" and ${key} is not given.`,
+      words`${option("promptTuningInit")} is "TEXT" and ${option(key)} is not given.`,
       "the rows start as a text's tokens.",
-      `${key}: "${key === "tokenizerNameOrPath" ? "t5-base" : "Is this tweet a complaint?"}".`,
+      words`${option(key, key === "tokenizerNameOrPath" ? "t5-base" : "Is this tweet a complaint?")}.`,
     );
   }
 }
@@ -75,12 +76,12 @@ function initialTokens(
   const ids = tokenize?.(c.promptTuningInitText ?? "") ?? [];
   if (ids.length > 0) return Array.from({ length: rows }, (_, i) => ids[i % ids.length]!);
   throw new PeftError("tokenizer", {
-    what: `promptTuningInitText ${JSON.stringify(c.promptTuningInitText)} has no tokens.`,
+    what: words`${option("promptTuningInitText")} ${JSON.stringify(c.promptTuningInitText)} has no tokens.`,
     why:
       tokenize === undefined
         ? `the tokenizer "${c.tokenizerNameOrPath}" is not at hand.`
         : `"${c.tokenizerNameOrPath}" makes none of it.`,
-    fix: "give another text, or a tokenizerNameOrPath that can be loaded.",
+    fix: words`give another text, or a ${option("tokenizerNameOrPath")} that can be loaded.`,
   });
 }
 

@@ -1,5 +1,6 @@
 import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
+import { option, words } from "../words.js";
 import { configClass } from "./config.js";
 import type { RandLoraValues } from "./config_types.js";
 import type { DeltaParts } from "./delta.js";
@@ -62,9 +63,9 @@ export const RandLoraConfig: ConfigClass<RandLoraValues> = configClass("RANDLORA
   check: (c, fault) => {
     if (!c.saveProjection)
       fault(
-        "saveProjection is false.",
+        words`${option("saveProjection")} is false.`,
         "Python draws its bases in 16 bits, which is not built here.",
-        "saveProjection: true; in Python, save the adapter with save_projection=True.",
+        words`${option("saveProjection", true)}; in Python, save the adapter with save_projection=True.`,
       );
   },
 });

@@ -1,4 +1,5 @@
 import { PeftError } from "../errors.js";
+import { option, words } from "../words.js";
 import type { Allocator, Graded, NamedTensor } from "./method.js";
 
 /** AdaLoRA's schedule: of importance and of how many singular values stay. */
@@ -43,9 +44,9 @@ export class RankAllocator implements Allocator {
     this.#totalStep = this.#c.totalStep ?? totalStep;
     if (tinit < this.#totalStep - tfinal) return this.#totalStep;
     throw new PeftError("adapter-config", {
-      what: `tinit is ${tinit}, tfinal ${tfinal}, and the training takes ${this.#totalStep} steps.`,
+      what: words`${option("tinit")} is ${tinit}, ${option("tfinal")} ${tfinal}, and the training takes ${this.#totalStep} steps.`,
       why: "no step is left in which ranks change.",
-      fix: "less of tinit and tfinal, or more steps.",
+      fix: words`less of ${option("tinit")} and ${option("tfinal")}, or more steps.`,
     });
   }
 

@@ -1,6 +1,7 @@
 import type { Graph } from "../graph/graph.js";
 import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
+import { option, words } from "../words.js";
 import { checkDivides } from "./block_sizes.js";
 import { configClass } from "./config.js";
 import type { RoadValues } from "./config_types.js";
@@ -47,16 +48,16 @@ export const RoadConfig: ConfigClass<RoadValues> = configClass("ROAD", "RoadConf
   check: ({ groupSize }, fault) => {
     if (groupSize % 2 !== 0)
       fault(
-        `groupSize is ${groupSize}.`,
+        words`${option("groupSize")} is ${groupSize}.`,
         "a group's first half is paired with its second.",
-        `groupSize: ${groupSize + 1}, or another even number.`,
+        words`${option("groupSize", groupSize + 1)}, or another even number.`,
       );
   },
 });
 
 function parameters({ variant, groupSize, initWeights }: RoadConfig, site: LinearSite): ParameterSpec[] {
   const { outDim } = site;
-  checkDivides(site, { option: "groupSize", count: groupSize, sizes: [outDim] });
+  checkDivides(site, { name: "groupSize", count: groupSize, sizes: [outDim] });
   const shape = [{ road_1: outDim / 2, road_2: outDim, road_4: outDim * 2 }[variant]];
   return [
     { key: "road_theta", shape, initial: initWeights ? ZERO : { kind: "normal", std: 0.5 } },

@@ -1,4 +1,5 @@
 import { taskTypes } from "../task.js";
+import { option, words } from "../words.js";
 import type { MethodRow, MethodTable, SayFault, Selection } from "./method.js";
 
 /** Options that several methods have, once. */
@@ -129,16 +130,16 @@ export function checkBlocks(c: Partial<Selection>, fault: SayFault): void {
     for (const [key, value] of Object.entries({ layersToTransform, layersPattern })) {
       if (value === undefined) continue;
       fault(
-        `${key} is given with targetModules: "${targetModules}".`,
+        words`${option(key)} is given with ${option("targetModules", targetModules)}.`,
         "a pattern already says which blocks it means.",
-        `leave ${key} out, or list targetModules by name: ["q_proj"].`,
+        words`leave ${option(key)} out, or list layers by name: ${option("targetModules", ["q_proj"])}.`,
       );
     }
   } else if ((layersPattern?.length ?? 0) > 0 && layersToTransform === undefined) {
     fault(
-      `layersPattern is ${JSON.stringify(layersPattern)} and layersToTransform is not given.`,
-      "the pattern only names the list of blocks that layersToTransform numbers.",
-      "add layersToTransform: [0], or leave layersPattern out.",
+      words`${option("layersPattern")} is ${JSON.stringify(layersPattern)} and ${option("layersToTransform")} is not given.`,
+      "the pattern only names the list of blocks whose numbers are meant.",
+      words`add ${option("layersToTransform", [0])}, or leave ${option("layersPattern")} out.`,
     );
   }
 }

@@ -1,6 +1,7 @@
 import { PeftError } from "../errors.js";
 import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
+import { option, words } from "../words.js";
 import { configClass } from "./config.js";
 import type { ShiraValues } from "./config_types.js";
 import type { DeltaParts } from "./delta.js";
@@ -46,9 +47,9 @@ function parameters(c: ShiraConfig, { path, inDim, outDim }: LinearSite): Parame
   const all = inDim * outDim;
   if (count > all)
     throw new PeftError("adapter-config", {
-      what: `r is ${c.r} at ${path}.`,
+      what: words`${option("r")} is ${c.r} at ${path}.`,
       why: `${count} numbers would be trained of a weight [${outDim}, ${inDim}] that has ${all}.`,
-      fix: `r: ${Math.floor(all / (inDim + outDim))}, or less.`,
+      fix: words`${option("r", Math.floor(all / (inDim + outDim)))}, or less.`,
     });
   const places = (data: Float32Array): void => {
     const seed = c.randomSeed ?? crypto.getRandomValues(new Uint32Array(1))[0]!;

@@ -1,3 +1,4 @@
+import { option, words } from "../words.js";
 import { configClass } from "./config.js";
 import type { TrainableTokensValues } from "./config_types.js";
 import type { ConfigClass, Method, MethodTable, OptionsOf } from "./method.js";
@@ -34,9 +35,9 @@ export const TrainableTokensConfig: ConfigClass<TrainableTokensValues> = configC
     check: (c, fault) => {
       if (!c.initWeights)
         fault(
-          "initWeights is false.",
+          words`${option("initWeights")} is false.`,
           "Python then starts from random rows, which is not built here.",
-          "initWeights: true.",
+          words`${option("initWeights", true)}.`,
         );
     },
   },

@@ -1,6 +1,7 @@
 import { PeftError } from "../errors.js";
 import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
+import { option, words } from "../words.js";
 import { configClass } from "./config.js";
 import type { VBLoRAValues } from "./config_types.js";
 import type { DeltaParts } from "./delta.js";
@@ -66,9 +67,9 @@ export const VBLoRAConfig: ConfigClass<VBLoRAValues> = configClass("VBLORA", "VB
   check: ({ topk, numVectors }, fault) => {
     if (topk > numVectors)
       fault(
-        `topk is ${topk} with numVectors: ${numVectors}.`,
+        words`${option("topk")} is ${topk} with ${option("numVectors", numVectors)}.`,
         "the bank has no more vectors to mix.",
-        `topk: ${numVectors}.`,
+        words`${option("topk", numVectors)}.`,
       );
   },
 });
@@ -82,7 +83,7 @@ function parameters(c: VBLoRAConfig, { path, inDim, outDim }: LinearSite): Param
   const pieces = [inDim, outDim].map((dim) => dim / c.vectorLength) as [number, number];
   if (!pieces.every(Number.isInteger))
     throw new PeftError("adapter-config", {
-      what: `vectorLength is ${c.vectorLength} at ${path}.`,
+      what: words`${option("vectorLength")} is ${c.vectorLength} at ${path}.`,
       why: `it divides a layer's widths, and these are ${inDim} and ${outDim}.`,
       fix: "give a length that divides the widths of all targets.",
     });

@@ -279,6 +279,11 @@ describe("data and options", () => {
         /"message" in place of "massage"/,
       ],
       [[...trainArgs, "--device", "abacus", "--output", at("no")], 1, /no device "abacus"[\s\S]*"cpu"/],
+      [
+        ["info", "--model", model, "--method", "gralora", "--r", "5"],
+        1,
+        /--r is 5 with --gralora-k 2[\s\S]*fix: +--r 6\./,
+      ],
       [["info", "--model", model, "--target-modules", "c_attn"], 1, /c_attn[\s\S]*fix: +use targetModules/],
     ];
     for (const [args, code, says] of cases) {
