@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { ChatMessage } from "./chat.js";
 import { applyTemplate } from "./chat.js";
 import { tokenizerFromFiles } from "./files.js";
-import { strftime } from "./template.js";
+import { strftime } from "./strftime.js";
 import type { Tokenizer } from "./tokenizer.js";
 
 const chatml =
@@ -27,10 +27,15 @@ function load(files: Record<string, unknown>): Promise<Tokenizer> {
 /** The stretches of a chat that the assistant writes. */
 function written(template: string, messages: ChatMessage[], options: object = {}): string[] {
   const tokens = { bos_token: "<s>", eos_token: "</s>" };
-  const { text, assistant } = applyTemplate({ default: template }, messages, tokens, {
-    returnAssistantMask: true,
-    ...options,
-  });
+  const { text, assistant } = applyTemplate(
+    new Map([["default", { text: template, where: "here" }]]),
+    messages,
+    tokens,
+    {
+      returnAssistantMask: true,
+      ...options,
+    },
+  );
   return assistant.map(([from, to]) => text.slice(from, to));
 }
 
@@ -123,11 +128,11 @@ describe("templates", () => {
     expect(tokenizer.applyChatTemplate(chat, options)).toBe("</s> no tools yes 09 Jul 2024 01");
   });
 
-  it("pass over null content", async () => {
+  it("see null as None, as in Python", async () => {
     const tokenizer = await load({});
-    const chatTemplate = "{{ 'content' in messages[0] }}";
+    const chatTemplate = "{{ 'content' in messages[0] }} {{ messages[0].content }}";
     const messages = [{ role: "assistant", content: null }];
-    expect(tokenizer.applyChatTemplate(messages, { chatTemplate, tokenize: false })).toBe("false");
+    expect(tokenizer.applyChatTemplate(messages, { chatTemplate, tokenize: false })).toBe("True None");
   });
 
   it("that are missing, broken or strict are errors that say so", async () => {

@@ -12,8 +12,11 @@ export type ChatMessage = {
   readonly [key: string]: unknown;
 };
 
+/** A chat template, and the file and field that it was found in. */
+export type TemplateSource = { readonly text: string; readonly where: string };
+
 /** Chat templates by name; the one that counts is `default`, or `tool_use` where tools are given. */
-export type ChatTemplates = { readonly [name: string]: string };
+export type ChatTemplates = ReadonlyMap<string, TemplateSource>;
 
 export type ChatOptions = Omit<EncodeOptions, "textPair" | "addSpecialTokens"> & {
   /** False gives the text itself. */
@@ -57,7 +60,7 @@ export function applyTemplate(
   messages: readonly ChatMessage[],
   tokens: { readonly [name: string]: string },
   options: ChatOptions,
-  compile: (source: string) => ChatTemplate = compileTemplate,
+  compile: (source: TemplateSource) => ChatTemplate = compileTemplate,
 ): RenderedChat {
   if (messages.length === 0) {
     throw new PeftError("data", {
@@ -75,7 +78,7 @@ export function applyTemplate(
         tools: options.tools ?? null,
         documents: options.documents ?? null,
         ...options.variables,
-        messages: turns.map(dropNulls),
+        messages: turns.map(nameReasoning),
         add_generation_prompt: prompt,
       },
       now,
@@ -90,18 +93,21 @@ export function applyTemplate(
   };
 }
 
-/** Templates choke on null content where they handle a missing one. */
-function dropNulls(message: ChatMessage): ChatMessage {
-  const entries = Object.entries(message).filter(([, value]) => value !== null && value !== undefined);
-  return Object.fromEntries(entries) as ChatMessage;
+const reasoningNames = ["reasoning_content", "thinking", "reasoning"];
+
+/** What a turn's reasoning is called differs between data sets and templates: it gets both names that are read. */
+function nameReasoning(message: ChatMessage): ChatMessage {
+  const name = reasoningNames.find((key) => message[key] !== null && message[key] !== undefined);
+  if (name === undefined) return message;
+  return { thinking: message[name], ...message, reasoning_content: message[name] };
 }
 
-function chooseTemplate(templates: ChatTemplates, options: ChatOptions): string {
+function chooseTemplate(templates: ChatTemplates, options: ChatOptions): TemplateSource {
   const wanted = options.chatTemplate;
-  if (wanted !== undefined) return templates[wanted] ?? wanted;
-  const found = (options.tools && templates["tool_use"]) ?? templates["default"];
+  if (wanted !== undefined) return templates.get(wanted) ?? { text: wanted, where: "chatTemplate" };
+  const found = (options.tools && templates.get("tool_use")) ?? templates.get("default");
   if (found !== undefined) return found;
-  const names = Object.keys(templates);
+  const names = [...templates.keys()];
   throw new PeftError("tokenizer", {
     what: "This tokenizer has no default chat template.",
     why:

@@ -1,7 +1,7 @@
 import { PeftError } from "../errors.js";
 import type { AddedToken } from "./added_tokens.js";
 import { readAddedToken } from "./added_tokens.js";
-import type { ChatTemplates } from "./chat.js";
+import type { ChatTemplates, TemplateSource } from "./chat.js";
 import type { TokenizerClass } from "./classes.js";
 import { tokenizerClass } from "./classes.js";
 import type { Side } from "./encode.js";
@@ -185,20 +185,25 @@ function wantsTypeIds(config: Json, kind: TokenizerClass): boolean {
 /** Templates: chat_template.jinja, else chat_template.json, else those of tokenizer_config.json. */
 async function readTemplates(read: ReadText, config: Json): Promise<ChatTemplates> {
   const own = await read("chat_template.jinja");
-  if (own !== undefined) return { ...namedTemplates(config["chat_template"]), default: own };
+  if (own !== undefined) {
+    const named = namedTemplates(config, "tokenizer_config.json");
+    return new Map([...named, ["default", { text: own, where: "chat_template.jinja" }]]);
+  }
   const file = await read("chat_template.json");
-  if (file !== undefined) return namedTemplates(parseJson(file, "chat_template.json")["chat_template"]);
-  return namedTemplates(config["chat_template"]);
+  if (file === undefined) return namedTemplates(config, "tokenizer_config.json");
+  return namedTemplates(parseJson(file, "chat_template.json"), "chat_template.json");
 }
 
-function namedTemplates(value: unknown): { [name: string]: string } {
-  if (typeof value === "string") return { default: value };
+function namedTemplates(config: Json, file: string): Map<string, TemplateSource> {
+  const value = config["chat_template"];
   const entries = Array.isArray(value)
     ? value.filter(isObject).map((entry) => [entry["name"], entry["template"]] as const)
-    : Object.entries(isObject(value) ? value : {});
-  const out: { [name: string]: string } = {};
-  for (const [name, template] of entries) {
-    if (typeof name === "string" && typeof template === "string") out[name] = template;
+    : Object.entries(isObject(value) ? value : { default: value });
+  const out = new Map<string, TemplateSource>();
+  for (const [name, text] of entries) {
+    if (typeof name !== "string" || typeof text !== "string") continue;
+    const where = typeof value === "string" ? `${file}: chat_template` : `${file}: chat_template.${name}`;
+    out.set(name, { text, where });
   }
   return out;
 }

@@ -1,11 +1,12 @@
-import { Environment, Interpreter, Template } from "@huggingface/jinja";
 import { PeftError } from "../errors.js";
-
-/** The one door to @huggingface/jinja. */
-
-/** Private-use characters that stand where a `{% generation %}` block begins and ends. */
-const open = "\uf8f0";
-const close = "\uf8f1";
+import type { TemplateSource } from "./chat.js";
+import type { Body } from "./jinja/ast.js";
+import { makeBudget } from "./jinja/budget.js";
+import { TemplateFault } from "./jinja/fault.js";
+import { fromJson } from "./jinja/from_json.js";
+import { parseTemplate } from "./jinja/parser.js";
+import { render } from "./jinja/render.js";
+import { strftime } from "./strftime.js";
 
 export type Rendered = {
   readonly text: string;
@@ -20,105 +21,76 @@ export type ChatTemplate = {
   render(variables: { readonly [name: string]: unknown }, now: Date): Rendered;
 };
 
-/** Compiles a chat template. Throws `tokenizer` where its syntax is wrong or not known. */
-export function compileTemplate(source: string): ChatTemplate {
-  const marked = source.replace(/\{%(-?)\s*(end)?generation\s*(-?)%\}/g, (_, left, end, right) => {
-    // Sides keep their dashes, so white space around the mark goes exactly where jinja would take it.
-    return `{%${left} if true -%}{{ "${end ? close : open}" }}{%- endif ${right}%}`;
-  });
-  let template: Template;
+/** Steps that any rendering may take, and more for each character and item of its variables. */
+const STEPS = 2_000_000;
+const STEPS_PER_ITEM = 8;
+
+/** Compiles a chat template. Throws `tokenizer` where its syntax is wrong; rendering throws it too. */
+export function compileTemplate({ text, where }: TemplateSource): ChatTemplate {
+  let body: Body;
   try {
-    template = new Template(marked);
+    body = parseTemplate(text);
   } catch (cause) {
-    throw new PeftError("tokenizer", {
-      what: `The chat template does not compile: ${(cause as Error).message}.`,
-      why: "it is broken, or uses a part of Jinja that @huggingface/jinja does not know.",
-      fix: "pass a template of your own with applyChatTemplate(messages, { chatTemplate: ... }).",
-      cause,
-    });
+    throw broken(asFault(cause), where);
   }
   return {
-    marksGeneration: marked !== source,
-    render: (variables, now) => takeMarks(run(template, variables, now)),
+    marksGeneration: /\{%-?\s*generation\s*-?%\}/.test(text),
+    render: (variables, now) => {
+      try {
+        const { values, size } = fromJson(variables);
+        const budget = makeBudget(STEPS + STEPS_PER_ITEM * size);
+        return render(body, { variables: values, budget, strftime: (format) => strftime(now, format) });
+      } catch (cause) {
+        throw refused(asFault(cause), where);
+      }
+    },
   };
 }
 
 /** Compiles each template once, however many chats it renders. */
-export function templateCache(): (source: string) => ChatTemplate {
+export function templateCache(): (source: TemplateSource) => ChatTemplate {
   const compiled = new Map<string, ChatTemplate>();
   return (source) => {
-    const template = compiled.get(source) ?? compileTemplate(source);
-    compiled.set(source, template);
+    const template = compiled.get(source.text) ?? compileTemplate(source);
+    compiled.set(source.text, template);
     return template;
   };
 }
 
-function run(template: Template, variables: { readonly [name: string]: unknown }, now: Date): string {
-  const environment = new Environment();
-  const globals = { ...constants, strftime_now: (format: string) => strftime(now, format) };
-  for (const [name, value] of Object.entries({ ...globals, ...variables })) environment.set(name, value);
-  try {
-    const result = new Interpreter(environment).run(template.parsed) as unknown as { value: string };
-    return result.value;
-  } catch (cause) {
-    throw new PeftError("tokenizer", {
-      what: `The chat template refused these messages: ${(cause as Error).message}`,
+/** Nesting that is deeper than the stack is a fault of the template, or of its variables, too. */
+function asFault(error: unknown): TemplateFault {
+  if (error instanceof TemplateFault) return error;
+  if (error instanceof RangeError) return new TemplateFault("budget", "it nests too deeply, or is too large");
+  throw error;
+}
+
+const atLine = (fault: TemplateFault): string => (fault.line === undefined ? "" : ` (line ${fault.line})`);
+
+function broken(fault: TemplateFault, where: string): PeftError {
+  return new PeftError("tokenizer", {
+    what: `${where} does not compile: ${fault.message}${atLine(fault)}.`,
+    why: "its Jinja is broken.",
+    fix: "pass a template of your own with applyChatTemplate(messages, { chatTemplate: ... }).",
+    cause: fault,
+  });
+}
+
+function refused(fault: TemplateFault, where: string): PeftError {
+  if (fault.kind === "raised") {
+    return new PeftError("tokenizer", {
+      what: `The chat template refused these messages: ${fault.message}`,
       why: "the template that comes with the model decides which roles and which order it takes.",
       fix: "change the messages, or pass a template of your own as chatTemplate.",
-      cause,
+      cause: fault,
     });
   }
-}
-
-const constants: { readonly [name: string]: unknown } = {
-  true: true,
-  false: false,
-  none: null,
-  True: true,
-  False: false,
-  None: null,
-  raise_exception: (message: string) => {
-    throw new Error(message);
-  },
-  range: (first: number, second?: number, step = 1): number[] => {
-    const [from, to] = second === undefined ? [0, first] : [first, second];
-    return Array.from({ length: Math.max(0, Math.ceil((to - from) / step)) }, (_, i) => from + i * step);
-  },
-};
-
-function takeMarks(marked: string): Rendered {
-  let text = "";
-  const generated: [number, number][] = [];
-  for (const part of marked.split(/([\uf8f0\uf8f1])/)) {
-    if (part === open) generated.push([text.length, text.length]);
-    else if (part === close) generated.at(-1)![1] = text.length;
-    else text += part;
-  }
-  return { text, generated };
-}
-
-/** Python's strftime in the C locale. */
-export function strftime(date: Date, format: string): string {
-  const days = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
-  const months =
-    "January February March April May June July August September October November December".split(" ");
-  const two = (value: number): string => String(value).padStart(2, "0");
-  const hour = date.getHours();
-  const parts: { [directive: string]: string } = {
-    Y: String(date.getFullYear()),
-    y: two(date.getFullYear() % 100),
-    m: two(date.getMonth() + 1),
-    B: months[date.getMonth()]!,
-    b: months[date.getMonth()]!.slice(0, 3),
-    d: two(date.getDate()),
-    A: days[date.getDay()]!,
-    a: days[date.getDay()]!.slice(0, 3),
-    H: two(hour),
-    I: two(hour % 12 || 12),
-    p: hour < 12 ? "AM" : "PM",
-    M: two(date.getMinutes()),
-    S: two(date.getSeconds()),
-    "%": "%",
-  };
-  return format.replace(/%([%a-zA-Z])/g, (whole, directive: string) => parts[directive] ?? whole);
+  const ends = fault.kind === "budget";
+  return new PeftError("tokenizer", {
+    what: `${where} ${ends ? "does not come to an end" : "fails on these messages"}${atLine(fault)}: ${fault.message}.`,
+    why: ends
+      ? "a template has a budget of steps, text and nesting, that real ones use a small part of."
+      : "the template asks for something that these messages, tools or variables do not have.",
+    fix: "change the messages, or pass a template of your own as chatTemplate.",
+    cause: fault,
+  });
 }

@@ -135,7 +135,7 @@ function vocabularyMembers(parts: TokenizerParts, self: () => Tokenizer): object
     addedTokens,
     vocabSize: pipeline.model.vocab.size,
     length: pipeline.model.vocab.size + added,
-    chatTemplate: templates["default"],
+    chatTemplate: templates.get("default")?.text,
     numSpecialTokensToAdd: (pair = false) => pipeline.post.added(pair),
   };
 }
