@@ -2,7 +2,7 @@ import { type NamesOf, pickOptions } from "../arguments.js";
 import { PeftError } from "../errors.js";
 import type { EncodeOptions, Encoding } from "./encode.js";
 import { encodeNames } from "./encode.js";
-import type { ChatTemplate, Rendered } from "./template.js";
+import type { ChatTemplate, Rendered, TemplateSource } from "./template.js";
 import { compileTemplate } from "./template.js";
 
 /** One turn of a chat; templates may read more than role and content. */
@@ -11,9 +11,6 @@ export type ChatMessage = {
   readonly content?: unknown;
   readonly [key: string]: unknown;
 };
-
-/** A chat template, and the file and field that it was found in. */
-export type TemplateSource = { readonly text: string; readonly where: string };
 
 /** Chat templates by name; the one that counts is `default`, or `tool_use` where tools are given. */
 export type ChatTemplates = ReadonlyMap<string, TemplateSource>;

@@ -1,7 +1,7 @@
 import { PeftError } from "../errors.js";
 import type { AddedToken } from "./added_tokens.js";
 import { readAddedToken } from "./added_tokens.js";
-import type { ChatTemplates, TemplateSource } from "./chat.js";
+import type { ChatTemplates } from "./chat.js";
 import type { TokenizerClass } from "./classes.js";
 import { tokenizerClass } from "./classes.js";
 import type { Side } from "./encode.js";
@@ -12,6 +12,7 @@ import { readModel } from "./models.js";
 import { makePipeline } from "./pipeline.js";
 import type { SpecialTokens } from "./special_tokens.js";
 import { collectAddedTokens, readExtraTokens, readSpecialTokens, specialValues } from "./special_tokens.js";
+import type { TemplateSource } from "./template.js";
 import type { Tokenizer } from "./tokenizer.js";
 import { makeTokenizer, noLimit } from "./tokenizer.js";
 

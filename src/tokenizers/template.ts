@@ -1,5 +1,4 @@
 import { PeftError } from "../errors.js";
-import type { TemplateSource } from "./chat.js";
 import type { Body } from "./jinja/ast.js";
 import { makeBudget } from "./jinja/budget.js";
 import { TemplateFault } from "./jinja/fault.js";
@@ -7,6 +6,9 @@ import { fromJson } from "./jinja/from_json.js";
 import { parseTemplate } from "./jinja/parser.js";
 import { render } from "./jinja/render.js";
 import { strftime } from "./strftime.js";
+
+/** A chat template, and the file and field that it was found in. */
+export type TemplateSource = { readonly text: string; readonly where: string };
 
 export type Rendered = {
   readonly text: string;

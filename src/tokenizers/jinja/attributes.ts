@@ -1,7 +1,7 @@
-import { asIndex, toInt } from "./arithmetic.js";
 import type { Natives, Run } from "./calls.js";
 import { freeFunction, iterate, nativeFunction } from "./calls.js";
 import { cut } from "./characters.js";
+import { asIndex, toInt } from "./conversions.js";
 import { raise } from "./fault.js";
 import { formatFields } from "./formatting.js";
 import { dictText, repr } from "./printing.js";

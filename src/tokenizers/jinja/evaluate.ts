@@ -1,7 +1,8 @@
-import { binary, negative, positive, sliceIndices } from "./arithmetic.js";
+import { binary, negative, positive } from "./arithmetic.js";
 import type { CallArguments, Expression } from "./ast.js";
 import { args, iterate, type Run } from "./calls.js";
 import { chars } from "./characters.js";
+import { sliceIndices } from "./conversions.js";
 import { raise } from "./fault.js";
 import { str } from "./printing.js";
 import { holds } from "./tests.js";

@@ -1,7 +1,7 @@
-import { asIndex, parseFloatText, toFloat, toInt } from "./arithmetic.js";
 import type { Natives, Run } from "./calls.js";
 import { generator, iterate } from "./calls.js";
 import { cut, len, trimEnd, trimStart } from "./characters.js";
+import { asIndex, parseFloatText, toFloat, toInt } from "./conversions.js";
 import { raise } from "./fault.js";
 import { fixed } from "./formatting.js";
 import { str } from "./printing.js";

@@ -1,7 +1,7 @@
-import { asIndex } from "./arithmetic.js";
 import { makeNamespace } from "./attributes.js";
 import type { Run } from "./calls.js";
 import { freeFunction, iterate } from "./calls.js";
+import { asIndex } from "./conversions.js";
 import { raise, TemplateFault } from "./fault.js";
 import { repr, str } from "./printing.js";
 import { asText } from "./string_methods.js";

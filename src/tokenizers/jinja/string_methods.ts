@@ -1,8 +1,8 @@
-import { asIndex } from "./arithmetic.js";
 import type { Budget } from "./budget.js";
 import type { Native, Natives, Run } from "./calls.js";
 import { iterate } from "./calls.js";
 import { cut, isSpace, len, trimEnd, trimStart } from "./characters.js";
+import { asIndex } from "./conversions.js";
 import { raise } from "./fault.js";
 import { isTrue, Tuple, typeName, Undefined, type Value } from "./values.js";
 
