@@ -218,7 +218,10 @@ export const targets: Readonly<Record<string, () => Promise<Target>>> = {
   template: async () => ({
     seeds: TEMPLATES.map(encode),
     run: async (bytes) =>
-      compileTemplate(decode(bytes)).render({ messages: MESSAGES, add_generation_prompt: true }, new Date(0)),
+      compileTemplate({ text: decode(bytes), where: "chat_template.jinja" }).render(
+        { messages: MESSAGES, add_generation_prompt: true },
+        new Date(0),
+      ),
   }),
   jsonl: table("rows.jsonl", () => JSON_ROWS.map(encode)),
   "json-rows": table("rows.json", () =>
