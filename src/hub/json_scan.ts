@@ -1,4 +1,5 @@
 import { PeftError } from "../errors.js";
+import { refuseStandIn } from "./stand_in.js";
 
 /** What a reader of JSON takes, and what it makes of that. */
 interface Reading {
@@ -177,6 +178,7 @@ function readScalar(scan: Scan): unknown {
 }
 
 function fail(scan: Scan, why: string): never {
+  refuseStandIn(scan.path, scan.text);
   const before = scan.text.slice(0, scan.at);
   const line = before.split("\n").length;
   const column = scan.at - before.lastIndexOf("\n");

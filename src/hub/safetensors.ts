@@ -6,6 +6,7 @@ import type { Files } from "./files.js";
 import { nodeFiles } from "./files.js";
 import { byCodePoint } from "./json.js";
 import { JsonFields, scanStrictJson } from "./json_scan.js";
+import { refuseStandIn, STAND_IN_BYTES } from "./stand_in.js";
 
 const typeByName = new Map<string, StoredType>(
   Object.entries(storedTypes).map(([type, name]) => [name, type as StoredType]),
@@ -29,6 +30,7 @@ export interface TensorToWrite {
  */
 export async function openSafetensors(path: string, files: Files = nodeFiles): Promise<Archive> {
   const size = await files.size(path);
+  refuseStandIn(path, await files.read(path, 0, Math.min(STAND_IN_BYTES, size)));
   if (size < 8) throw refused(path, [`it has ${size} bytes, and the length of the header alone takes 8`]);
   const first = await files.read(path, 0, 8);
   const length = Number(new DataView(first.buffer, first.byteOffset, 8).getBigUint64(0, true));

@@ -5,6 +5,7 @@ import type { Files } from "./files.js";
 import { nodeFiles } from "./files.js";
 import type { PickleReader, PickleValue } from "./pickle.js";
 import { describe, PickleEnd, readPickle, refusedPickle } from "./pickle.js";
+import { refuseStandIn, STAND_IN_BYTES } from "./stand_in.js";
 import { locateZipEntries } from "./zip.js";
 
 interface Storage {
@@ -43,7 +44,8 @@ const storageTypes: Readonly<Record<string, StoredType>> = {
  */
 export async function openTorchBin(path: string, files: Files = nodeFiles): Promise<Archive> {
   const size = await files.size(path);
-  const first = await files.read(path, 0, Math.min(4, size));
+  const first = await files.read(path, 0, Math.min(STAND_IN_BYTES, size));
+  refuseStandIn(path, first);
   const isZip = first[0] === 0x50 && first[1] === 0x4b; // "PK"
   const { root, storages } = isZip ? await openZip(path, files) : await openLegacy(path, size, files);
   const tensors = new Map<string, StoredTensor>();

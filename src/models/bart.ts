@@ -35,11 +35,11 @@ const OFFSET = 2;
 const EPS = 1e-5;
 
 function readStack(f: Fields, name: "encoder" | "decoder", hiddenSize: number): BartStack {
-  const layers = f.size(`${name}_layers`, 12);
+  const layers = f.layers(`${name}_layers`, 12);
   const heads = f.size(`${name}_attention_heads`, 16);
   const { headDim } = stackSizes(f, { hiddenSize, layers, heads });
   if (f.rate(`${name}_layerdrop`, 0) > 0)
-    f.fault(`"${name}_layerdrop" is not 0, and peft.js leaves no layer out`);
+    f.unbuilt(`"${name}_layerdrop" is not 0, and peft.js leaves no layer out`);
   return { layers, heads, headDim, inter: f.size(`${name}_ffn_dim`, 4096) };
 }
 
@@ -58,7 +58,7 @@ function read(f: Fields): BartConfig {
     encoder,
     decoder,
     activation: f.choice("activation_function", activationNames, "gelu"),
-    maxPositions: f.size("max_position_embeddings", 1024),
+    maxPositions: f.count("max_position_embeddings", 1024),
     embeddingScale: f.flag("scale_embedding", false) ? hiddenSize ** 0.5 : 1,
     dropout: f.rate("dropout", 0.1),
     attentionDropout: f.rate("attention_dropout", 0),

@@ -30,12 +30,12 @@ export interface BertConfig extends ModelConfig {
 export function readBert(f: Fields, tokenTypes: number = f.size("type_vocab_size", 2)): BertConfig {
   const sizes = stackSizes(f, {
     hiddenSize: f.size("hidden_size"),
-    layers: f.size("num_hidden_layers"),
+    layers: f.layers("num_hidden_layers"),
     heads: f.size("num_attention_heads"),
   });
   const dropout = f.rate("hidden_dropout_prob", 0.1);
   if (f.flag("is_decoder", false))
-    f.fault(`"is_decoder" is true, and peft.js knows this model as an encoder`);
+    f.unbuilt(`"is_decoder" is true, and peft.js knows this model as an encoder`);
   f.choice("position_embedding_type", ["absolute"], "absolute");
   return {
     ...commonFields(f),
@@ -45,7 +45,7 @@ export function readBert(f: Fields, tokenTypes: number = f.size("type_vocab_size
     embeddingDim: sizes.hiddenSize,
     activation: f.choice("hidden_act", activationNames, "gelu"),
     eps: f.number("layer_norm_eps", 1e-12),
-    maxPositions: f.size("max_position_embeddings", 512),
+    maxPositions: f.count("max_position_embeddings", 512),
     firstPosition: 0,
     tokenTypes,
     dropout,

@@ -24,7 +24,7 @@ export interface BloomConfig extends ModelConfig {
 function read(f: Fields): BloomConfig {
   const sizes = stackSizes(f, {
     hiddenSize: f.size(f.has("n_embed") ? "n_embed" : "hidden_size"),
-    layers: f.size(f.has("n_layer") ? "n_layer" : "num_hidden_layers"),
+    layers: f.layers(f.has("n_layer") ? "n_layer" : "num_hidden_layers"),
     heads: f.size(f.has("n_head") ? "n_head" : "num_attention_heads"),
   });
   return {

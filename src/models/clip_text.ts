@@ -22,7 +22,7 @@ interface ClipTextConfig extends ModelConfig {
 function read(f: Fields): ClipTextConfig {
   const sizes = stackSizes(f, {
     hiddenSize: f.size("hidden_size", 512),
-    layers: f.size("num_hidden_layers", 12),
+    layers: f.layers("num_hidden_layers", 12),
     heads: f.size("num_attention_heads", 8),
   });
   return {
@@ -32,7 +32,7 @@ function read(f: Fields): ClipTextConfig {
     inter: f.size("intermediate_size", 2048),
     activation: f.choice("hidden_act", activationNames, "quick_gelu"),
     eps: f.number("layer_norm_eps", 1e-5),
-    maxPositions: f.size("max_position_embeddings", 77),
+    maxPositions: f.count("max_position_embeddings", 77),
     attentionDropout: f.rate("attention_dropout", 0),
   };
 }

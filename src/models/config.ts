@@ -3,27 +3,59 @@ import type { ModelConfig } from "./model.js";
 
 type Json = Readonly<Record<string, unknown>>;
 
+/** What is wrong with a config.json, and what in it is right and not built here. */
+interface Faults {
+  readonly wrong: string[];
+  readonly unbuilt: string[];
+}
+
 /**
  * Reads a config.json into a typed config; every field that is missing or wrong is reported at once.
  * Throws PeftError "checkpoint".
  */
 export function readConfig<C>(json: Json, read: (f: Fields) => C): C {
-  const faults: string[] = [];
+  const faults: Faults = { wrong: [], unbuilt: [] };
   const config = read(new Fields(json, faults));
-  if (faults.length === 0) return config;
-  throw new PeftError("checkpoint", {
-    what: `This config.json (model_type ${JSON.stringify(json["model_type"])}) cannot be read.`,
-    why: `${faults.join("; ")}.`,
-    fix: "correct these fields, or take the file from the model's repository again.",
-  });
+  const model = `model_type ${shown(json["model_type"])}`;
+  if (faults.wrong.length > 0)
+    throw new PeftError("checkpoint", {
+      what: `This config.json (${model}) cannot be read.`,
+      why: `${[...faults.wrong, ...faults.unbuilt].join("; ")}.`,
+      fix: "correct these fields, or take the file from the model's repository again.",
+    });
+  if (faults.unbuilt.length > 0)
+    throw new PeftError("checkpoint", {
+      what: `This variant of a model (${model}) is not built here.`,
+      why: `${faults.unbuilt.join("; ")}.`,
+      fix: "use a checkpoint of another variant (docs/models.md), or this one in Python.",
+    });
+  return config;
 }
+
+/** A value as JSON, shortened. */
+function shown(value: unknown): string {
+  const text = JSON.stringify(value) ?? "nothing";
+  return text.length > 80 ? `${text.slice(0, 80)}...` : text;
+}
+
+/** Beyond what any model has, and little enough that a file's number alone takes neither time nor memory. */
+export const MOST = {
+  /** Widths, heads, channels. */
+  width: 2 ** 20,
+  layers: 1024,
+  labels: 100_000,
+  /** Entries of tables that a graph holds: distances between positions. */
+  table: 2 ** 16,
+  /** Vocabularies, positions, windows. */
+  count: 2 ** 31 - 1,
+} as const;
 
 /** The fields of one JSON object. A field without a fallback must stand there; null counts as absent. */
 export class Fields {
   readonly json: Json;
-  readonly #faults: string[];
+  readonly #faults: Faults;
   readonly #path: string;
-  constructor(json: Json, faults: string[], path = "") {
+  constructor(json: Json, faults: Faults, path = "") {
     this.json = json;
     this.#faults = faults;
     this.#path = path;
@@ -35,13 +67,36 @@ export class Fields {
 
   /** A fault of this file that no single field shows. */
   fault(message: string): void {
-    this.#faults.push(message);
+    this.#faults.wrong.push(message);
+  }
+
+  /** Something that this file says and peft.js does not build. */
+  unbuilt(message: string): void {
+    this.#faults.unbuilt.push(message);
   }
 
   /** A whole number of 1 or more. */
-  size(key: string, fallback?: number): number {
-    const positive = (x: unknown): x is number => Number.isSafeInteger(x) && (x as number) > 0;
-    return this.#read(key, fallback, positive, "a whole number above 0", 1);
+  size(key: string, fallback?: number, most: number = MOST.width): number {
+    const isSize = (x: unknown): x is number =>
+      Number.isSafeInteger(x) && (x as number) > 0 && (x as number) <= most;
+    return this.#read(key, fallback, isSize, `a whole number from 1 to ${most}`, 1);
+  }
+
+  /** How many layers there are. */
+  layers(key: string, fallback?: number): number {
+    return this.size(key, fallback, MOST.layers);
+  }
+
+  /** How many words, positions or tokens of a window there are. */
+  count(key: string, fallback?: number): number {
+    return this.size(key, fallback, MOST.count);
+  }
+
+  /** A list of numbers. */
+  numbers(key: string): readonly number[] {
+    const is = (x: unknown): x is number[] =>
+      Array.isArray(x) && x.length <= MOST.width && x.every(Number.isFinite);
+    return this.#read(key, undefined, is, "a list of numbers", []);
   }
 
   number(key: string, fallback?: number): number {
@@ -60,7 +115,12 @@ export class Fields {
 
   /** One of the names known here. */
   choice<K extends string>(key: string, known: readonly K[], fallback: K): K {
+    const value = this.json[key];
     const expected = `one of ${known.map((k) => `"${k}"`).join(", ")}`;
+    if (typeof value === "string" && !known.includes(value as K)) {
+      this.unbuilt(this.#unlike(key, expected));
+      return fallback;
+    }
     return this.#read(key, fallback, (x): x is K => known.includes(x as K), expected, fallback);
   }
 
@@ -101,9 +161,13 @@ export class Fields {
   }
 
   #refuse(key: string, expected: string): void {
+    this.fault(this.#unlike(key, expected));
+  }
+
+  #unlike(key: string, expected: string): string {
     const value = this.json[key];
-    const found = value === undefined ? "is missing" : `is ${JSON.stringify(value)}`;
-    this.#faults.push(`"${this.#path}${key}" ${found} where peft.js reads ${expected}`);
+    const found = value === undefined ? "is missing" : `is ${shown(value)}`;
+    return `"${this.#path}${key}" ${found} where peft.js reads ${expected}`;
   }
 }
 
@@ -124,7 +188,7 @@ export function commonFields(
 > {
   return {
     modelType: `${f.json["model_type"]}`,
-    vocabSize: f.size("vocab_size"),
+    vocabSize: f.count("vocab_size"),
     numLabels: numLabels(f),
     problemType: f.has("problem_type")
       ? f.choice("problem_type", problemTypes, "single_label_classification")
@@ -137,7 +201,7 @@ export function commonFields(
 
 /** `num_labels` where it stands, else as many as there are names of labels, else transformers' 2. */
 function numLabels(f: Fields): number {
-  if (f.has("num_labels")) return f.size("num_labels");
+  if (f.has("num_labels")) return f.size("num_labels", undefined, MOST.labels);
   const names = f.object("id2label") ?? f.object("label2id");
   return names === undefined ? 2 : Object.keys(names.json).length;
 }

@@ -73,15 +73,18 @@ it("spread GPT-Neo's kinds of layers over the model", () => {
   expect(() => windowed({ attention_types: [[["global"], 3]] })).toThrow(/"attention_layers".*a list of 4/);
 });
 
-it("turn a part of Phi's channels, and refuse what Phi 3 does not have here", () => {
+it("turn a part of Phi's channels, and Phi 3's, and refuse what is not there", () => {
   const { partial_rotary_factor, rope_theta, rope_scaling, ...rest } = kitConfig("phi");
   const rope_parameters = { rope_type: "default", rope_theta, partial_rotary_factor };
   expect(phi.parse({ ...rest, rope_parameters })).toEqual(phi.parse(kitConfig("phi")));
   expect(phi.parse({ ...kitConfig("phi"), partial_rotary_factor: 1 }).turned).toBe(4);
-  const newer = (more: object): unknown => phi3.parse({ ...kitConfig("phi3"), ...more });
+  const newer = (more: object): ReturnType<typeof phi3.parse> =>
+    phi3.parse({ ...kitConfig("phi3"), ...more });
   expect(newer({ sliding_window: 3 })).toMatchObject({ window: 3, windowed: [true, true] });
   expect(() => newer({ resid_pdrop: 0.1 })).toThrow(/resid_pdrop/);
   const partial = { rope_parameters: { rope_type: "default", rope_theta, partial_rotary_factor: 0.5 } };
-  expect(() => newer(partial)).toThrow(/partial_rotary_factor/);
-  expect(() => gptj.parse({ ...kitConfig("gptj"), rotary_dim: 6 })).toThrow(/rotary_dim/);
+  expect(newer(partial).turned).toBe(2);
+  const large = { rope_parameters: { ...partial.rope_parameters, partial_rotary_factor: 65536 } };
+  expect(() => newer(large)).toThrow(/of heads 4 wide/);
+  expect(() => gptj.parse({ ...kitConfig("gptj"), rotary_dim: 6 })).toThrow(/are 6 of heads/);
 });

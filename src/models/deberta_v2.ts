@@ -9,7 +9,7 @@ import { attend, MASKED, splitHeads, withPast } from "./attention.js";
 import type { BertConfig } from "./bert.js";
 import { addAndNorm, readBert } from "./bert.js";
 import type { Fields } from "./config.js";
-import { readConfig } from "./config.js";
+import { MOST, readConfig } from "./config.js";
 import { repeat } from "./layers.js";
 import type { Architecture, StackOutput, TextInputs } from "./model.js";
 import { firstToken } from "./pooling.js";
@@ -39,7 +39,7 @@ interface Relative {
 function read(f: Fields): DebertaConfig {
   const c = readBert(f, f.number("type_vocab_size", 0));
   if (f.has("conv_kernel_size") && f.number("conv_kernel_size") > 0)
-    f.fault(`"conv_kernel_size" is not 0, and peft.js has no convolution in this model`);
+    f.unbuilt(`"conv_kernel_size" is not 0, and peft.js has no convolution in this model`);
   return {
     ...c,
     embeddingDim: f.size("embedding_size", c.hiddenSize),
@@ -53,17 +53,22 @@ function read(f: Fields): DebertaConfig {
 }
 
 function readRelative(f: Fields, maxPositions: number): Relative {
-  const given = f.number("max_relative_positions", -1);
-  const limit = given < 1 ? maxPositions : given;
-  const buckets = f.number("position_buckets", -1);
+  const isGiven = (key: string): boolean => f.has(key) && f.number(key) >= 1; // -1: not
+  const table = (key: string, fallback?: number): number => f.size(key, fallback, MOST.table);
+  const limit = isGiven("max_relative_positions")
+    ? table("max_relative_positions")
+    : table("max_position_embeddings", maxPositions);
+  const buckets = isGiven("position_buckets") ? table("position_buckets") : 0;
   const types = f.json["pos_att_type"] ?? [];
-  const kinds = typeof types === "string" ? types.toLowerCase().split("|") : (types as unknown[]);
+  const kinds = typeof types === "string" ? types.toLowerCase().split("|") : types;
+  if (!Array.isArray(kinds)) f.fault(`"pos_att_type" is neither a list nor names with "|" between them`);
+  const includes = (kind: string): boolean => Array.isArray(kinds) && kinds.includes(kind);
   const norm = f.json["norm_rel_ebd"] ?? "none";
   return {
     span: buckets > 0 ? buckets : limit,
     farthest: buckets > 0 ? limit : undefined,
-    c2p: kinds.includes("c2p"),
-    p2c: kinds.includes("p2c"),
+    c2p: includes("c2p"),
+    p2c: includes("p2c"),
     shareKeys: f.flag("share_att_key", false),
     norm: `${norm}`.includes("layer_norm"),
   };

@@ -26,7 +26,7 @@ const EPS = 1e-12;
 function read(f: Fields): DistilBertConfig {
   const sizes = stackSizes(f, {
     hiddenSize: f.size("dim"),
-    layers: f.size("n_layers"),
+    layers: f.layers("n_layers"),
     heads: f.size("n_heads"),
   });
   return {
@@ -35,7 +35,7 @@ function read(f: Fields): DistilBertConfig {
     tied: false,
     inter: f.size("hidden_dim", 3072),
     activation: f.choice("activation", activationNames, "gelu"),
-    maxPositions: f.size("max_position_embeddings", 512),
+    maxPositions: f.count("max_position_embeddings", 512),
     dropout: f.rate("dropout", 0.1),
     attentionDropout: f.rate("attention_dropout", 0.1),
     classifierDropout: f.rate("seq_classif_dropout", 0.2),

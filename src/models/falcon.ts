@@ -33,10 +33,11 @@ export interface FalconConfig extends ModelConfig {
 function read(f: Fields): FalconConfig {
   const sizes = stackSizes(f, {
     hiddenSize: f.size(f.has("n_embed") ? "n_embed" : "hidden_size"),
-    layers: f.size(f.has("n_layer") ? "n_layer" : "num_hidden_layers"),
+    layers: f.layers(f.has("n_layer") ? "n_layer" : "num_hidden_layers"),
     heads: f.size(f.has("n_head") ? "n_head" : "num_attention_heads"),
   });
-  if (f.flag("alibi", false)) f.fault(`"alibi" is true, and peft.js knows this model with rotary positions`);
+  if (f.flag("alibi", false))
+    f.unbuilt(`"alibi" is true, and peft.js knows this model with rotary positions`);
   const grouped = f.flag("new_decoder_architecture", false);
   const kvHeads = grouped
     ? f.size("num_kv_heads", sizes.heads)
@@ -44,7 +45,7 @@ function read(f: Fields): FalconConfig {
       ? 1
       : sizes.heads;
   checkGroups(f, sizes.heads, kvHeads);
-  pairs(f, sizes.headDim);
+  pairs(f, sizes.headDim, sizes.headDim);
   return {
     ...commonFields(f),
     ...sizes,

@@ -8,7 +8,7 @@ import type { Architecture } from "./model.js";
 /** The fields that every Gemma has, with the name of its activation's field. */
 export function readGemma(f: Fields, activationKey: "hidden_act" | "hidden_activation"): LlamaConfig {
   if (f.flag("use_bidirectional_attention", false))
-    f.fault(`"use_bidirectional_attention" is true, and peft.js knows this model as a decoder`);
+    f.unbuilt(`"use_bidirectional_attention" is true, and peft.js knows this model as a decoder`);
   const c = readLlama(f);
   const headDim = f.size("head_dim", 256);
   return {

@@ -22,7 +22,7 @@ export function readGemma2(f: Fields, pattern: number, caps?: { score: number; l
   const c = readGemma(f, "hidden_activation");
   const alternating = Array.from({ length: c.layers }, (_, i) => names[(i + 1) % pattern === 0 ? 0 : 1]);
   const types = f.choices("layer_types", names, c.layers, alternating);
-  const window = f.json["sliding_window"] === null ? undefined : f.size("sliding_window", 4096);
+  const window = f.json["sliding_window"] === null ? undefined : f.count("sliding_window", 4096);
   return {
     ...c,
     scoreScale: f.number("query_pre_attn_scalar", 256) ** -0.5,

@@ -27,11 +27,11 @@ export interface Gpt2Config extends ModelConfig {
 function read(f: Fields): Gpt2Config {
   const sizes = stackSizes(f, {
     hiddenSize: f.size("n_embd"),
-    layers: f.size("n_layer"),
+    layers: f.layers("n_layer"),
     heads: f.size("n_head"),
   });
   if (f.flag("add_cross_attention", false))
-    f.fault(`"add_cross_attention" is true, and peft.js knows GPT-2 as a decoder of its own`);
+    f.unbuilt(`"add_cross_attention" is true, and peft.js knows GPT-2 as a decoder of its own`);
   const scale = f.flag("scale_attn_weights", true) ? sizes.headDim ** -0.5 : 1;
   const byLayer = f.flag("scale_attn_by_inverse_layer_idx", false);
   return {
@@ -41,7 +41,7 @@ function read(f: Fields): Gpt2Config {
     inter: f.size("n_inner", 4 * sizes.hiddenSize),
     activation: f.choice("activation_function", activationNames, "gelu_new"),
     eps: f.number("layer_norm_epsilon", 1e-5),
-    maxPositions: f.size("n_positions", 1024),
+    maxPositions: f.count("n_positions", 1024),
     scales: Array.from({ length: sizes.layers }, (_, i) => (byLayer ? scale / (i + 1) : scale)),
     embeddingDropout: f.rate("embd_pdrop", 0.1),
     attentionDropout: f.rate("attn_pdrop", 0.1),

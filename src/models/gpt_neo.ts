@@ -5,7 +5,7 @@ import type { Activation } from "./activations.js";
 import { activate, activationNames } from "./activations.js";
 import { attend, causalBias, splitHeads, withPast } from "./attention.js";
 import type { Fields } from "./config.js";
-import { commonFields, readConfig, stackSizes } from "./config.js";
+import { commonFields, MOST, readConfig, stackSizes } from "./config.js";
 import { decoderHeads } from "./decoder_heads.js";
 import { repeat } from "./layers.js";
 import type { Architecture, ModelConfig, StackOutput, TextInputs } from "./model.js";
@@ -30,8 +30,12 @@ const kinds = ["global", "local"] as const;
 /** `attention_layers` from `attention_types`, [[kinds, times], ...], where only these stand there. */
 function withLayers(json: Record<string, unknown>): Record<string, unknown> {
   const types = json["attention_types"];
-  if (json["attention_layers"] || !Array.isArray(types)) return json;
-  const layers = types.flatMap(([names, times]) => Array.from({ length: times }, () => names).flat());
+  const isRepeated = (item: unknown): item is [unknown[], number] =>
+    Array.isArray(item) && Array.isArray(item[0]) && Number.isSafeInteger(item[1]) && item[1] <= MOST.layers;
+  if (json["attention_layers"] || !Array.isArray(types) || !types.every(isRepeated)) return json;
+  const layers = types
+    .slice(0, MOST.layers)
+    .flatMap(([names, times]) => Array.from({ length: times }, () => names).flat());
   return { ...json, attention_layers: layers };
 }
 
@@ -41,7 +45,7 @@ const alternating = (layers: number): (typeof kinds)[number][] =>
 function read(f: Fields): GptNeoConfig {
   const sizes = stackSizes(f, {
     hiddenSize: f.size("hidden_size"),
-    layers: f.size("num_layers"),
+    layers: f.layers("num_layers"),
     heads: f.size("num_heads"),
   });
   return {
@@ -51,8 +55,8 @@ function read(f: Fields): GptNeoConfig {
     inter: f.size("intermediate_size", 4 * sizes.hiddenSize),
     activation: f.choice("activation_function", activationNames, "gelu_new"),
     eps: f.number("layer_norm_epsilon", 1e-5),
-    maxPositions: f.size("max_position_embeddings", 2048),
-    window: f.size("window_size", 256),
+    maxPositions: f.count("max_position_embeddings", 2048),
+    window: f.count("window_size", 256),
     windowed: f
       .choices("attention_layers", kinds, sizes.layers, alternating(sizes.layers))
       .map((kind) => kind === "local"),

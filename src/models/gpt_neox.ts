@@ -31,7 +31,7 @@ export interface GptNeoxConfig extends ModelConfig {
 function read(f: Fields): GptNeoxConfig {
   const sizes = stackSizes(f, {
     hiddenSize: f.size("hidden_size"),
-    layers: f.size("num_hidden_layers"),
+    layers: f.layers("num_hidden_layers"),
     heads: f.size("num_attention_heads"),
   });
   const turned = readTurned(f, sizes.headDim, "rotary_pct", 0.25);

@@ -31,11 +31,10 @@ const ROPE = { type: "default", theta: 10000 } as const;
 function read(f: Fields): GptjConfig {
   const sizes = stackSizes(f, {
     hiddenSize: f.size("n_embd"),
-    layers: f.size("n_layer"),
+    layers: f.layers("n_layer"),
     heads: f.size("n_head"),
   });
-  const turned = pairs(f, f.size("rotary_dim", 64));
-  if (turned > sizes.headDim) f.fault(`"rotary_dim" is ${turned} of heads ${sizes.headDim} wide`);
+  const turned = pairs(f, f.size("rotary_dim", 64), sizes.headDim);
   return {
     ...commonFields(f),
     ...sizes,

@@ -12,7 +12,7 @@ import type { Layer } from "./layers.js";
 import { repeat } from "./layers.js";
 import type { Architecture, ModelConfig, StackOutput, TextInputs } from "./model.js";
 import type { Rope, RotaryTables } from "./rotary.js";
-import { readRope, rotaryTables, rotate } from "./rotary.js";
+import { pairs, readRope, rotaryTables, rotate } from "./rotary.js";
 
 export interface LlamaConfig extends ModelConfig {
   readonly heads: number;
@@ -37,6 +37,8 @@ export interface LlamaConfig extends ModelConfig {
   readonly logitCap: number | undefined;
   readonly attentionDropout: number;
   readonly rope: Rope;
+  /** Channels of a head that positions turn. */
+  readonly turned: number;
   /** Where given, a token sees no more than so many, itself included, in the layers that `windowed` says. */
   readonly window: number | undefined;
   readonly windowed: readonly boolean[];
@@ -47,12 +49,11 @@ export interface LlamaConfig extends ModelConfig {
 /** The fields that every relative of Llama has. */
 export function readLlama(f: Fields): LlamaConfig {
   const hiddenSize = f.size("hidden_size");
-  const layers = f.size("num_hidden_layers");
+  const layers = f.layers("num_hidden_layers");
   const heads = f.size("num_attention_heads");
   const kvHeads = f.size("num_key_value_heads", heads);
   const headDim = f.size("head_dim", Math.floor(hiddenSize / heads));
   checkGroups(f, heads, kvHeads);
-  if (headDim % 2 !== 0) f.fault(`rotary positions turn pairs of channels, and head_dim ${headDim} is odd`);
   const attentionBias = f.flag("attention_bias", false);
   return {
     ...commonFields(f),
@@ -78,6 +79,7 @@ export function readLlama(f: Fields): LlamaConfig {
     logitCap: undefined,
     attentionDropout: f.rate("attention_dropout", 0),
     rope: readRope(f),
+    turned: pairs(f, headDim, headDim),
     window: undefined,
     windowed: new Array<boolean>(layers).fill(false),
     windowRope: undefined,
@@ -99,7 +101,7 @@ export function llamaStack(layer: (c: LlamaConfig) => Layer<LlamaShared>) {
     const shared = {
       full,
       near: c.window === undefined ? full : causalBias(g, x.mask, length, c.window),
-      ...rotaryTables(g, x.positions, c.rope, c.headDim),
+      ...rotaryTables(g, x.positions, c.rope, c.turned),
       ...windowTables(g, x.positions, c),
     };
     const at = w.at("layers");
@@ -110,7 +112,7 @@ export function llamaStack(layer: (c: LlamaConfig) => Layer<LlamaShared>) {
 
 function windowTables(g: Graph, positions: Tensor, c: LlamaConfig): { nearCos?: Tensor; nearSin?: Tensor } {
   if (c.windowRope === undefined) return {};
-  const { cos, sin } = rotaryTables(g, positions, c.windowRope, c.headDim);
+  const { cos, sin } = rotaryTables(g, positions, c.windowRope, c.turned);
   return { nearCos: cos, nearSin: sin };
 }
 

@@ -12,7 +12,7 @@ export const mistral: Architecture<LlamaConfig> = {
     readConfig(json, (f) => {
       const c = readLlama(f);
       // null says that there is no window, and a config without the field has the first model's
-      const window = json["sliding_window"] === null ? undefined : f.size("sliding_window", 4096);
+      const window = json["sliding_window"] === null ? undefined : f.count("sliding_window", 4096);
       const windowed = c.windowed.map(() => window !== undefined);
       return { ...c, qkvBias: false, outBias: false, mlpBias: false, window, windowed };
     }),

@@ -369,12 +369,12 @@ describe("config.json", () => {
       ...kitConfig("llama"),
       hidden_size: "32",
       hidden_act: "snake",
-      rope_scaling: { type: "yarn" },
+      rope_scaling: { type: "mrope" },
     };
     const parse = (): unknown => llama.parse(bad);
     expect(parse).toThrow(PeftError);
     expect(parse).toThrow(
-      /"hidden_size" is "32".*"hidden_act" is "snake".*"silu".*"rope_scaling.type" is "yarn"/,
+      /"hidden_size" is "32".*"hidden_act" is "snake".*"silu".*"rope_scaling.type" is "mrope"/,
     );
     expect(() => bert.parse({ ...kitConfig("bert"), is_decoder: true })).toThrow(/is_decoder/);
     expect(() => t5.parse({ ...kitConfig("t5"), feed_forward_proj: "gated-snake" })).toThrow(/"gated-gelu"/);

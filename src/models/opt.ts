@@ -36,10 +36,10 @@ const EPS = 1e-5;
 function read(f: Fields): OptConfig {
   const sizes = stackSizes(f, {
     hiddenSize: f.size("hidden_size"),
-    layers: f.size("num_hidden_layers"),
+    layers: f.layers("num_hidden_layers"),
     heads: f.size("num_attention_heads"),
   });
-  if (f.rate("layerdrop", 0) > 0) f.fault(`"layerdrop" is not 0, and peft.js leaves no layer out`);
+  if (f.rate("layerdrop", 0) > 0) f.unbuilt(`"layerdrop" is not 0, and peft.js leaves no layer out`);
   const preNorm = f.flag("do_layer_norm_before", true);
   return {
     ...commonFields(f),
@@ -53,7 +53,7 @@ function read(f: Fields): OptConfig {
     affine: f.flag("layer_norm_elementwise_affine", true),
     preNorm,
     finalNorm: preNorm && !f.flag("_remove_final_layer_norm", false),
-    maxPositions: f.size("max_position_embeddings", 2048),
+    maxPositions: f.count("max_position_embeddings", 2048),
     dropout: f.rate("dropout", 0.1),
     attentionDropout: f.rate("attention_dropout", 0),
   };

@@ -32,7 +32,7 @@ export interface PhiConfig extends ModelConfig {
 function read(f: Fields): PhiConfig {
   const sizes = stackSizes(f, {
     hiddenSize: f.size("hidden_size"),
-    layers: f.size("num_hidden_layers"),
+    layers: f.layers("num_hidden_layers"),
     heads: f.size("num_attention_heads"),
   });
   const kvHeads = f.size("num_key_value_heads", sizes.heads);
@@ -48,7 +48,7 @@ function read(f: Fields): PhiConfig {
     eps: f.number("layer_norm_eps", 1e-5),
     headNorm: f.flag("qk_layernorm", false),
     rope: readRope(f),
-    turned: pairs(f, readTurned(f, sizes.headDim, "partial_rotary_factor", 0.5)),
+    turned: pairs(f, readTurned(f, sizes.headDim, "partial_rotary_factor", 0.5), sizes.headDim),
     embeddingDropout: f.rate("embd_pdrop", 0),
     attentionDropout: f.rate("attention_dropout", 0),
     residualDropout: f.rate("resid_pdrop", 0),

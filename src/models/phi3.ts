@@ -8,21 +8,20 @@ import type { Layer } from "./layers.js";
 import type { LlamaConfig, LlamaShared } from "./llama.js";
 import { llama, llamaNorm, llamaStack, readLlama } from "./llama.js";
 import type { Architecture } from "./model.js";
-import { rotate } from "./rotary.js";
+import { pairs, readTurned, rotate } from "./rotary.js";
 
 function readPhi3(f: Fields): LlamaConfig {
   const c = readLlama(f);
-  const whole = (f.object("rope_parameters") ?? f).number("partial_rotary_factor", 1) === 1;
-  if (!whole) f.fault(`"partial_rotary_factor" is not 1, and peft.js turns whole heads of this model`);
   for (const key of ["embd_pdrop", "resid_pdrop"])
-    if (f.rate(key, 0) > 0) f.fault(`"${key}" is not 0, and peft.js has no such dropout in this model`);
+    if (f.rate(key, 0) > 0) f.unbuilt(`"${key}" is not 0, and peft.js has no such dropout in this model`);
   return {
     ...c,
+    turned: pairs(f, readTurned(f, c.headDim, "partial_rotary_factor", 1), c.headDim),
     eps: f.number("rms_norm_eps", 1e-5),
     qkvBias: false,
     outBias: false,
     mlpBias: false,
-    window: f.has("sliding_window") ? f.size("sliding_window") : undefined,
+    window: f.has("sliding_window") ? f.count("sliding_window") : undefined,
     windowed: c.windowed.map(() => f.has("sliding_window")),
   };
 }

@@ -7,7 +7,7 @@ import type { Architecture } from "./model.js";
 /** Which layers have a sliding window: as `layer_types` says, or all from `max_window_layers` on; none where it is off. */
 export function readWindow(f: Fields, layers: number): Pick<LlamaConfig, "window" | "windowed"> {
   const off = !f.flag("use_sliding_window", false) || f.json["sliding_window"] === null;
-  const window = off ? undefined : f.size("sliding_window", 4096);
+  const window = off ? undefined : f.count("sliding_window", 4096);
   const first = f.number("max_window_layers", 28);
   const names = ["full_attention", "sliding_attention"] as const;
   const types = f.choices(

@@ -6,7 +6,7 @@ import type { Activation } from "./activations.js";
 import { activate, activationNames } from "./activations.js";
 import { attend, causalBias, paddingBias, splitHeads, withPast } from "./attention.js";
 import type { Fields } from "./config.js";
-import { commonFields, readConfig } from "./config.js";
+import { commonFields, MOST, readConfig } from "./config.js";
 import { repeat } from "./layers.js";
 import type { Architecture, DecoderInputs, ModelConfig, StackOutput, TextInputs } from "./model.js";
 
@@ -28,8 +28,8 @@ export interface T5Config extends ModelConfig {
 
 /** The fields that every T5 has. `scaled`: this family scales the decoder's output where it is tied. */
 export function readT5(f: Fields, scaled: boolean): T5Config {
-  const layers = f.size("num_layers");
-  const decoderLayers = f.size("num_decoder_layers", layers);
+  const layers = f.layers("num_layers");
+  const decoderLayers = f.layers("num_decoder_layers", layers);
   const heads = f.size("num_heads");
   const headDim = f.size("d_kv");
   const flag = f.flag("tie_word_embeddings", true);
@@ -49,8 +49,8 @@ export function readT5(f: Fields, scaled: boolean): T5Config {
     inter: f.size("d_ff"),
     eps: f.number("layer_norm_epsilon", 1e-6),
     dropout: f.rate("dropout_rate", 0.1),
-    buckets: f.size("relative_attention_num_buckets", 32),
-    maxDistance: f.size("relative_attention_max_distance", 128),
+    buckets: f.size("relative_attention_num_buckets", 32, MOST.table),
+    maxDistance: f.size("relative_attention_max_distance", 128, MOST.table),
     scaled: scaled && f.flag("scale_decoder_outputs", tied),
   };
 }

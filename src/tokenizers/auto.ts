@@ -2,6 +2,7 @@ import { expectName, type NamesOf, refuseUnknown } from "../arguments.js";
 import { nodeFiles } from "../hub/files.js";
 import type { ResolveOptions } from "../hub/resolve.js";
 import { resolveFolder, resolveNames } from "../hub/resolve.js";
+import { refuseStandIn } from "../hub/stand_in.js";
 import { type ReadText, tokenizerFileNames, tokenizerFromFiles } from "./files.js";
 import type { Tokenizer } from "./tokenizer.js";
 
@@ -32,7 +33,10 @@ export const AutoTokenizer: {
       const folder = await resolveFolder(place, { ...from, files: tokenizerFileNames });
       return async (name) => {
         const path = nodeFiles.join(folder, name);
-        return (await nodeFiles.exists(path)) ? nodeFiles.text(path) : undefined;
+        if (!(await nodeFiles.exists(path))) return undefined;
+        const text = await nodeFiles.text(path);
+        refuseStandIn(path, text);
+        return text;
       };
     };
     const base = await readIn(nameOrFolder, where);
