@@ -39,7 +39,7 @@ function shown(value: unknown): string {
 }
 
 /** Beyond what any model has, and little enough that a file's number alone takes neither time nor memory. */
-export const MOST = {
+export const MOST: Readonly<Record<"width" | "layers" | "labels" | "table" | "count", number>> = {
   /** Widths, heads, channels. */
   width: 2 ** 20,
   layers: 1024,
@@ -48,7 +48,7 @@ export const MOST = {
   table: 2 ** 16,
   /** Vocabularies, positions, windows. */
   count: 2 ** 31 - 1,
-} as const;
+};
 
 /** The fields of one JSON object. A field without a fallback must stand there; null counts as absent. */
 export class Fields {
