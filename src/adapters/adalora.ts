@@ -3,7 +3,7 @@ import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import { option, words } from "../words.js";
 import { configClass } from "./config.js";
-import type { AdaLoraValues } from "./config_types.js";
+import type { AdaLoraOptions, AdaLoraValues } from "./config_types.js";
 import { upright } from "./delta.js";
 import { perRow } from "./gate.js";
 import { ignoredLora, unbuiltLora } from "./lora_config.js";
@@ -14,7 +14,6 @@ import type {
   Merging,
   Method,
   MethodTable,
-  OptionsOf,
   SayFault,
   SiteMethod,
 } from "./method.js";
@@ -80,21 +79,25 @@ const options: MethodTable = {
   },
 };
 
-export type AdaLoraOptions = OptionsOf<AdaLoraValues>;
+export type { AdaLoraOptions };
 export type AdaLoraConfig = AdaLoraValues;
 /** Config of AdaLoRA (arXiv 2303.10512). Throws "adapter-config". Reference: peft/tuners/adalora/config.py */
-export const AdaLoraConfig: ConfigClass<AdaLoraValues> = configClass("ADALORA", "AdaLoraConfig", {
-  options,
-  unbuilt: {
-    ...unbuiltLora,
-    use_dora: false,
-    loftq_config: {},
-    lora_bias: false,
-    trainable_token_indices: null,
+export const AdaLoraConfig: ConfigClass<AdaLoraValues, AdaLoraOptions> = configClass(
+  "ADALORA",
+  "AdaLoraConfig",
+  {
+    options,
+    unbuilt: {
+      ...unbuiltLora,
+      use_dora: false,
+      loftq_config: {},
+      lora_bias: false,
+      trainable_token_indices: null,
+    },
+    ignored: { ...ignoredLora, r: 8, use_rslora: false, alpha_pattern: {} },
+    check: checkSchedule,
   },
-  ignored: { ...ignoredLora, r: 8, use_rslora: false, alpha_pattern: {} },
-  check: checkSchedule,
-});
+);
 
 function checkSchedule({ totalStep, tinit, tfinal }: AdaLoraConfig, fault: SayFault): void {
   if (totalStep !== undefined && tinit >= totalStep - tfinal)

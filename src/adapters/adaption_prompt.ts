@@ -3,10 +3,10 @@ import { mulDims } from "../graph/dims.js";
 import type { Tensor } from "../graph/ops.js";
 import { option, words } from "../words.js";
 import { configClass } from "./config.js";
-import type { AdaptionPromptValues } from "./config_types.js";
+import type { AdaptionPromptOptions, AdaptionPromptValues } from "./config_types.js";
 import { perRow } from "./gate.js";
 import { ZERO } from "./initial.js";
-import type { AttentionAdapted, ConfigClass, Method, MethodTable, OptionsOf } from "./method.js";
+import type { AttentionAdapted, ConfigClass, Method, MethodTable } from "./method.js";
 import { common } from "./shared_options.js";
 
 const options: MethodTable = {
@@ -31,10 +31,10 @@ const options: MethodTable = {
   },
 };
 
-export type AdaptionPromptOptions = OptionsOf<AdaptionPromptValues>;
+export type { AdaptionPromptOptions };
 export type AdaptionPromptConfig = AdaptionPromptValues;
 /** Config of adaption prompts (arXiv 2303.16199). Throws "adapter-config". Reference: peft/tuners/adaption_prompt/config.py */
-export const AdaptionPromptConfig: ConfigClass<AdaptionPromptValues> = configClass(
+export const AdaptionPromptConfig: ConfigClass<AdaptionPromptValues, AdaptionPromptOptions> = configClass(
   "ADAPTION_PROMPT",
   "AdaptionPromptConfig",
   {

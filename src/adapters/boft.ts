@@ -6,7 +6,7 @@ import { option, words } from "../words.js";
 import { cayley, checkOneGiven, flipped, timesBlocks } from "./block_rotation.js";
 import { checkDivides } from "./block_sizes.js";
 import { configClass } from "./config.js";
-import type { BOFTValues } from "./config_types.js";
+import type { BOFTOptions, BOFTValues } from "./config_types.js";
 import { upright } from "./delta.js";
 import { perRow } from "./gate.js";
 import { ONE, ZERO } from "./initial.js";
@@ -16,7 +16,6 @@ import type {
   Merging,
   Method,
   MethodTable,
-  OptionsOf,
   ParameterSpec,
   SiteMethod,
 } from "./method.js";
@@ -50,10 +49,10 @@ const options: MethodTable = {
   initWeights: startsWithoutEffect,
 };
 
-export type BOFTOptions = OptionsOf<BOFTValues>;
+export type { BOFTOptions };
 export type BOFTConfig = BOFTValues;
 /** Config of BOFT (arXiv 2311.06243). Throws "adapter-config". Reference: peft/tuners/boft/config.py */
-export const BOFTConfig: ConfigClass<BOFTValues> = configClass("BOFT", "BOFTConfig", {
+export const BOFTConfig: ConfigClass<BOFTValues, BOFTOptions> = configClass("BOFT", "BOFTConfig", {
   options,
   unbuilt: { boft_dropout: 0 },
   floats: ["boft_dropout"],

@@ -3,12 +3,12 @@ import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import { checkDivides } from "./block_sizes.js";
 import { configClass } from "./config.js";
-import type { C3AValues } from "./config_types.js";
+import type { C3AOptions, C3AValues } from "./config_types.js";
 import type { DeltaParts } from "./delta.js";
 import { addsToWeight } from "./delta.js";
 import { perRow } from "./gate.js";
 import { kaiming, ZERO } from "./initial.js";
-import type { Adapted, ConfigClass, Initial, Method, MethodTable, OptionsOf, SiteMethod } from "./method.js";
+import type { Adapted, ConfigClass, Initial, Method, MethodTable, SiteMethod } from "./method.js";
 import { byPattern } from "./pattern.js";
 import { bias, blocks, saving, targetModules } from "./shared_options.js";
 
@@ -36,10 +36,10 @@ const options: MethodTable = {
   },
 };
 
-export type C3AOptions = OptionsOf<C3AValues>;
+export type { C3AOptions };
 export type C3AConfig = C3AValues;
 /** Config of C3A (arXiv 2407.19342). Throws "adapter-config". Reference: peft/tuners/c3a/config.py */
-export const C3AConfig: ConfigClass<C3AValues> = configClass("C3A", "C3AConfig", {
+export const C3AConfig: ConfigClass<C3AValues, C3AOptions> = configClass("C3A", "C3AConfig", {
   options,
 });
 

@@ -20,11 +20,11 @@ export interface ConfigDefinition<V> {
   readonly check?: (c: V, fault: SayFault) => void;
 }
 
-export function configClass<V extends object>(
+export function configClass<V extends object, O>(
   peftType: string,
   name: string,
   definition: ConfigDefinition<V>,
-): ConfigClass<V> {
+): ConfigClass<V, O> {
   const { options, floats = [] } = definition;
   const made = class {
     static readonly peftType = peftType;
@@ -41,7 +41,7 @@ export function configClass<V extends object>(
     }
   };
   Object.defineProperty(made, "name", { value: name });
-  return made as unknown as ConfigClass<V>;
+  return made as unknown as ConfigClass<V, O>;
 }
 
 /** The same config with other values: what a method fills in from the model. */

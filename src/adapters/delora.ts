@@ -2,7 +2,7 @@ import type { Graph } from "../graph/graph.js";
 import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import { configClass } from "./config.js";
-import type { DeloraValues } from "./config_types.js";
+import type { DeloraOptions, DeloraValues } from "./config_types.js";
 import type { DeltaParts } from "./delta.js";
 import { addsToWeight } from "./delta.js";
 import { perRow } from "./gate.js";
@@ -12,7 +12,6 @@ import type {
   ConfigClass,
   Method,
   MethodTable,
-  OptionsOf,
   ParameterSpec,
   Prepared,
   SiteMethod,
@@ -45,10 +44,10 @@ const options: MethodTable = {
   },
 };
 
-export type DeloraOptions = OptionsOf<DeloraValues>;
+export type { DeloraOptions };
 export type DeloraConfig = DeloraValues;
 /** Config of DeLoRA (arXiv 2503.18225). Throws "adapter-config". Reference: peft/tuners/delora/config.py */
-export const DeloraConfig: ConfigClass<DeloraValues> = configClass("DELORA", "DeloraConfig", {
+export const DeloraConfig: ConfigClass<DeloraValues, DeloraOptions> = configClass("DELORA", "DeloraConfig", {
   options,
 });
 

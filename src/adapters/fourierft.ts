@@ -3,11 +3,11 @@ import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import { option, words } from "../words.js";
 import { configClass } from "./config.js";
-import type { FourierFTValues } from "./config_types.js";
+import type { FourierFTOptions, FourierFTValues } from "./config_types.js";
 import type { DeltaParts } from "./delta.js";
 import { addsToWeight } from "./delta.js";
 import { ZERO } from "./initial.js";
-import type { ConfigClass, Method, MethodTable, OptionsOf, ParameterSpec, SiteMethod } from "./method.js";
+import type { ConfigClass, Method, MethodTable, ParameterSpec, SiteMethod } from "./method.js";
 import { byPattern } from "./pattern.js";
 import { bias, blocks, fanInFanOut, saving, seedOf, startsWithoutEffect, targets } from "./shared_options.js";
 import { TorchRandom, writePlaces } from "./torch_random.js";
@@ -34,12 +34,16 @@ const options: MethodTable = {
   initWeights: { ...startsWithoutEffect, byDefault: false },
 };
 
-export type FourierFTOptions = OptionsOf<FourierFTValues>;
+export type { FourierFTOptions };
 export type FourierFTConfig = FourierFTValues;
 /** Config of FourierFT (arXiv 2405.03003). Throws "adapter-config". Reference: peft/tuners/fourierft/config.py */
-export const FourierFTConfig: ConfigClass<FourierFTValues> = configClass("FOURIERFT", "FourierFTConfig", {
-  options,
-});
+export const FourierFTConfig: ConfigClass<FourierFTValues, FourierFTOptions> = configClass(
+  "FOURIERFT",
+  "FourierFTConfig",
+  {
+    options,
+  },
+);
 
 function parameters(c: FourierFTConfig, { path, inDim, outDim }: LinearSite): ParameterSpec[] {
   const count = byPattern(c.nFrequencyPattern, path, "dotted") ?? c.nFrequency;

@@ -3,20 +3,12 @@ import type { Tensor } from "../graph/ops.js";
 import { option, words } from "../words.js";
 import { checkDivides } from "./block_sizes.js";
 import { configClass } from "./config.js";
-import type { GraloraValues } from "./config_types.js";
+import type { GraloraOptions, GraloraValues } from "./config_types.js";
 import type { DeltaParts } from "./delta.js";
 import { addsToWeight } from "./delta.js";
 import { perRow } from "./gate.js";
 import { kaiming, ZERO } from "./initial.js";
-import type {
-  Adapted,
-  ConfigClass,
-  Method,
-  MethodTable,
-  OptionsOf,
-  ParameterSpec,
-  SiteMethod,
-} from "./method.js";
+import type { Adapted, ConfigClass, Method, MethodTable, ParameterSpec, SiteMethod } from "./method.js";
 import {
   bias,
   blocks,
@@ -46,20 +38,24 @@ const options: MethodTable = {
   initWeights: startsWithoutEffect,
 };
 
-export type GraloraOptions = OptionsOf<GraloraValues>;
+export type { GraloraOptions };
 export type GraloraConfig = GraloraValues;
 /** Config of GraLoRA (arXiv 2505.20355). Throws "adapter-config". Reference: peft/tuners/gralora/config.py */
-export const GraloraConfig: ConfigClass<GraloraValues> = configClass("GRALORA", "GraloraConfig", {
-  options,
-  check: ({ r, graloraK }, fault) => {
-    if (r % graloraK !== 0)
-      fault(
-        words`${option("r")} is ${r} with ${option("graloraK", graloraK)}.`,
-        "every part of the input gives each part of the output an equal share of the rank.",
-        words`${option("r", Math.ceil(r / graloraK) * graloraK)}.`,
-      );
+export const GraloraConfig: ConfigClass<GraloraValues, GraloraOptions> = configClass(
+  "GRALORA",
+  "GraloraConfig",
+  {
+    options,
+    check: ({ r, graloraK }, fault) => {
+      if (r % graloraK !== 0)
+        fault(
+          words`${option("r")} is ${r} with ${option("graloraK", graloraK)}.`,
+          "every part of the input gives each part of the output an equal share of the rank.",
+          words`${option("r", Math.ceil(r / graloraK) * graloraK)}.`,
+        );
+    },
   },
-});
+);
 
 function parameters(c: GraloraConfig, site: LinearSite): ParameterSpec[] {
   const { r, hybridR, graloraK: k } = c;

@@ -2,11 +2,11 @@ import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import { option, words } from "../words.js";
 import { configClass } from "./config.js";
-import type { HiraValues } from "./config_types.js";
+import type { HiraOptions, HiraValues } from "./config_types.js";
 import type { DeltaParts } from "./delta.js";
 import { addsToWeight } from "./delta.js";
 import { kaiming, ZERO } from "./initial.js";
-import type { ConfigClass, Initial, Method, MethodTable, OptionsOf, SiteMethod } from "./method.js";
+import type { ConfigClass, Initial, Method, MethodTable, SiteMethod } from "./method.js";
 import { blocks, dropout, fanInFanOut, rankPattern, saving, targets } from "./shared_options.js";
 
 const options: MethodTable = {
@@ -29,10 +29,10 @@ const options: MethodTable = {
   },
 };
 
-export type HiraOptions = OptionsOf<HiraValues>;
+export type { HiraOptions };
 export type HiraConfig = HiraValues;
 /** Config of HiRA (openreview TwJrTz9cRS). Throws "adapter-config". Reference: peft/tuners/hira/config.py */
-export const HiraConfig: ConfigClass<HiraValues> = configClass("HIRA", "HiraConfig", {
+export const HiraConfig: ConfigClass<HiraValues, HiraOptions> = configClass("HIRA", "HiraConfig", {
   options,
   check: ({ rankPattern: ranks }, fault) => {
     if (Object.keys(ranks).length > 0)

@@ -4,20 +4,11 @@ import type { Tensor } from "../graph/ops.js";
 import type { Random } from "../random.js";
 import { uniform } from "../random.js";
 import { configClass } from "./config.js";
-import type { HRAValues } from "./config_types.js";
+import type { HRAOptions, HRAValues } from "./config_types.js";
 import { upright } from "./delta.js";
 import { perRow } from "./gate.js";
 import { kaiming } from "./initial.js";
-import type {
-  Adapted,
-  ConfigClass,
-  Initial,
-  Merging,
-  Method,
-  MethodTable,
-  OptionsOf,
-  SiteMethod,
-} from "./method.js";
+import type { Adapted, ConfigClass, Initial, Merging, Method, MethodTable, SiteMethod } from "./method.js";
 import { bias, blocks, saving, targets } from "./shared_options.js";
 
 const options: MethodTable = {
@@ -45,10 +36,10 @@ const options: MethodTable = {
   },
 };
 
-export type HRAOptions = OptionsOf<HRAValues>;
+export type { HRAOptions };
 export type HRAConfig = HRAValues;
 /** Config of HRA (arXiv 2405.17484). Throws "adapter-config". Reference: peft/tuners/hra/config.py */
-export const HRAConfig: ConfigClass<HRAValues> = configClass("HRA", "HRAConfig", {
+export const HRAConfig: ConfigClass<HRAValues, HRAOptions> = configClass("HRA", "HRAConfig", {
   options,
 });
 

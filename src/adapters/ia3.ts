@@ -3,7 +3,7 @@ import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import { option, words } from "../words.js";
 import { configClass, withFields } from "./config.js";
-import type { IA3Values } from "./config_types.js";
+import type { IA3Options, IA3Values } from "./config_types.js";
 import { perRow } from "./gate.js";
 import type {
   Adapted,
@@ -12,7 +12,6 @@ import type {
   Merging,
   Method,
   MethodTable,
-  OptionsOf,
   SayFault,
   SiteMethod,
 } from "./method.js";
@@ -33,10 +32,10 @@ const options: MethodTable = {
   initIa3Weights: { kind: "flag", byDefault: true, means: "start at ones, without effect; off: at random" },
 };
 
-export type IA3Options = OptionsOf<IA3Values>;
+export type { IA3Options };
 export type IA3Config = IA3Values;
 /** Config of IA3 (arXiv 2205.05638). Throws "adapter-config". Reference: peft/tuners/ia3/config.py */
-export const IA3Config: ConfigClass<IA3Values> = configClass("IA3", "IA3Config", {
+export const IA3Config: ConfigClass<IA3Values, IA3Options> = configClass("IA3", "IA3Config", {
   options,
   check: checkFeedforward,
 });

@@ -1,6 +1,6 @@
 import { configClass } from "./config.js";
-import type { LNTuningValues } from "./config_types.js";
-import type { ConfigClass, Method, MethodTable, OptionsOf } from "./method.js";
+import type { LNTuningOptions, LNTuningValues } from "./config_types.js";
+import type { ConfigClass, Method, MethodTable } from "./method.js";
 import { saving, targets } from "./shared_options.js";
 
 const options: MethodTable = {
@@ -8,12 +8,16 @@ const options: MethodTable = {
   ...targets,
 };
 
-export type LNTuningOptions = OptionsOf<LNTuningValues>;
+export type { LNTuningOptions };
 export type LNTuningConfig = LNTuningValues;
 /** Config of LN tuning (arXiv 2312.11420). Throws "adapter-config". Reference: peft/tuners/ln_tuning/config.py */
-export const LNTuningConfig: ConfigClass<LNTuningValues> = configClass("LN_TUNING", "LNTuningConfig", {
-  options,
-});
+export const LNTuningConfig: ConfigClass<LNTuningValues, LNTuningOptions> = configClass(
+  "LN_TUNING",
+  "LNTuningConfig",
+  {
+    options,
+  },
+);
 
 /** Trains copies of the norms. arXiv 2312.11420. Reference: peft/tuners/ln_tuning/layer.py */
 export const lnTuning: Method<LNTuningConfig> = {

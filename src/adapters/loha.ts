@@ -1,11 +1,11 @@
 import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import { configClass } from "./config.js";
-import type { LoHaValues } from "./config_types.js";
+import type { LoHaOptions, LoHaValues } from "./config_types.js";
 import type { DeltaParts } from "./delta.js";
 import { addsToWeight } from "./delta.js";
 import { kaiming, ZERO } from "./initial.js";
-import type { ConfigClass, Method, MethodTable, OptionsOf, SiteMethod } from "./method.js";
+import type { ConfigClass, Method, MethodTable, SiteMethod } from "./method.js";
 import { byPattern } from "./pattern.js";
 import { alphaPattern, blocks, rankPattern, saving, startsWithoutEffect, targets } from "./shared_options.js";
 
@@ -20,10 +20,10 @@ const options: MethodTable = {
   alphaPattern: alphaPattern("alpha"),
 };
 
-export type LoHaOptions = OptionsOf<LoHaValues>;
+export type { LoHaOptions };
 export type LoHaConfig = LoHaValues;
 /** Config of LoHa (arXiv 2108.06098). Throws "adapter-config". Reference: peft/tuners/loha/config.py */
-export const LoHaConfig: ConfigClass<LoHaValues> = configClass("LOHA", "LoHaConfig", {
+export const LoHaConfig: ConfigClass<LoHaValues, LoHaOptions> = configClass("LOHA", "LoHaConfig", {
   options,
   unbuilt: { rank_dropout: 0, module_dropout: 0 },
   ignored: { use_effective_conv2d: false },

@@ -1,19 +1,11 @@
 import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import { configClass } from "./config.js";
-import type { LoKrValues } from "./config_types.js";
+import type { LoKrOptions, LoKrValues } from "./config_types.js";
 import type { DeltaParts } from "./delta.js";
 import { addsToWeight } from "./delta.js";
 import { kaiming, ZERO } from "./initial.js";
-import type {
-  ConfigClass,
-  Initial,
-  Method,
-  MethodTable,
-  OptionsOf,
-  ParameterSpec,
-  SiteMethod,
-} from "./method.js";
+import type { ConfigClass, Initial, Method, MethodTable, ParameterSpec, SiteMethod } from "./method.js";
 import { byPattern } from "./pattern.js";
 import { alphaPattern, blocks, rankPattern, saving, targets } from "./shared_options.js";
 
@@ -56,10 +48,10 @@ const options: MethodTable = {
   },
 };
 
-export type LoKrOptions = OptionsOf<LoKrValues>;
+export type { LoKrOptions };
 export type LoKrConfig = LoKrValues;
 /** Config of LoKr (arXiv 2309.14859). Throws "adapter-config". Reference: peft/tuners/lokr/config.py */
-export const LoKrConfig: ConfigClass<LoKrValues> = configClass("LOKR", "LoKrConfig", {
+export const LoKrConfig: ConfigClass<LoKrValues, LoKrOptions> = configClass("LOKR", "LoKrConfig", {
   options,
   unbuilt: { rank_dropout: 0, module_dropout: 0 },
   ignored: { use_effective_conv2d: false },

@@ -1,7 +1,7 @@
 import { option, words } from "../words.js";
 import { configClass } from "./config.js";
-import type { LoraValues } from "./config_types.js";
-import type { ConfigClass, Json, MethodTable, OptionsOf, SayFault } from "./method.js";
+import type { LoraOptions, LoraValues } from "./config_types.js";
+import type { ConfigClass, Json, MethodTable, SayFault } from "./method.js";
 import {
   alphaPattern,
   bias,
@@ -62,10 +62,10 @@ const options: MethodTable = {
   },
 };
 
-export type LoraOptions = OptionsOf<LoraValues>;
+export type { LoraOptions };
 export type LoraConfig = LoraValues;
 /** Config of LoRA (arXiv 2106.09685). Throws "adapter-config". Reference: peft/tuners/lora/config.py */
-export const LoraConfig: ConfigClass<LoraValues> = configClass("LORA", "LoraConfig", {
+export const LoraConfig: ConfigClass<LoraValues, LoraOptions> = configClass("LORA", "LoraConfig", {
   options,
   unbuilt: unbuiltLora,
   ignored: ignoredLora,

@@ -33,14 +33,14 @@ export type MethodTable = Readonly<Record<string, MethodRow>>;
 /** Says a fault; all of a config's are thrown at once. */
 export type SayFault = (what: string | Words, why: string | Words, fix: string | Words) => void;
 
-/** Options of a config: its values, none of which need be given. */
-export type OptionsOf<V> = {
-  -readonly [K in keyof V as K extends "peftType" ? never : K]?: V[K] | undefined;
-};
+/** A config's values: all options are settled but those of `Open`, which may stay undefined. */
+export type ValuesOf<O, Open extends keyof O, PeftType extends string> = {
+  readonly [K in keyof O]-?: K extends Open ? O[K] | undefined : Exclude<O[K], undefined>;
+} & { readonly peftType: PeftType };
 
 /** A config class. `new` checks options, under their names here or in Python, and fills in defaults. Throws "adapter-config". */
-export interface ConfigClass<V> {
-  new (options?: OptionsOf<V>): V;
+export interface ConfigClass<V, O = never> {
+  new (options?: O): V;
   readonly prototype: V;
   /** `peft_type` in adapter_config.json. */
   readonly peftType: string;

@@ -5,20 +5,12 @@ import type { Tensor } from "../graph/ops.js";
 import { option, words } from "../words.js";
 import { checkDivides } from "./block_sizes.js";
 import { configClass } from "./config.js";
-import type { MissValues } from "./config_types.js";
+import type { MissOptions, MissValues } from "./config_types.js";
 import type { DeltaParts } from "./delta.js";
 import { addsToWeight } from "./delta.js";
 import { perRow } from "./gate.js";
 import { kaiming, ZERO } from "./initial.js";
-import type {
-  Adapted,
-  ConfigClass,
-  Method,
-  MethodTable,
-  OptionsOf,
-  ParameterSpec,
-  SiteMethod,
-} from "./method.js";
+import type { Adapted, ConfigClass, Method, MethodTable, ParameterSpec, SiteMethod } from "./method.js";
 import { bias, blocks, dropout, saving, targets } from "./shared_options.js";
 
 const options: MethodTable = {
@@ -48,10 +40,10 @@ const options: MethodTable = {
   bias: bias("MiSS_only"),
 };
 
-export type MissOptions = OptionsOf<MissValues>;
+export type { MissOptions };
 export type MissConfig = MissValues;
 /** Config of MiSS (arXiv 2409.15371). Throws "adapter-config". Reference: peft/tuners/miss/config.py */
-export const MissConfig: ConfigClass<MissValues> = configClass("MISS", "MissConfig", {
+export const MissConfig: ConfigClass<MissValues, MissOptions> = configClass("MISS", "MissConfig", {
   options,
 });
 

@@ -3,11 +3,11 @@ import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import { cayley, checkOneGiven, flipped, timesBlocks } from "./block_rotation.js";
 import { configClass } from "./config.js";
-import type { OFTValues } from "./config_types.js";
+import type { OFTOptions, OFTValues } from "./config_types.js";
 import { upright } from "./delta.js";
 import { perRow } from "./gate.js";
 import { ZERO } from "./initial.js";
-import type { Adapted, ConfigClass, Merging, Method, MethodTable, OptionsOf, SiteMethod } from "./method.js";
+import type { Adapted, ConfigClass, Merging, Method, MethodTable, SiteMethod } from "./method.js";
 import { bias, blocks, fanInFanOut, saving, startsWithoutEffect, targets } from "./shared_options.js";
 
 const options: MethodTable = {
@@ -45,10 +45,10 @@ const options: MethodTable = {
   numCayleyNeumannTerms: { kind: "whole", byDefault: 5, means: "terms of that series" },
 };
 
-export type OFTOptions = OptionsOf<OFTValues>;
+export type { OFTOptions };
 export type OFTConfig = OFTValues;
 /** Config of OFT (arXiv 2306.07280). Throws "adapter-config". Reference: peft/tuners/oft/config.py */
-export const OFTConfig: ConfigClass<OFTValues> = configClass("OFT", "OFTConfig", {
+export const OFTConfig: ConfigClass<OFTValues, OFTOptions> = configClass("OFT", "OFTConfig", {
   options,
   unbuilt: { module_dropout: 0, coft: false },
   floats: ["module_dropout"],

@@ -1,10 +1,10 @@
 import type { Graph } from "../graph/graph.js";
 import type { Tensor } from "../graph/ops.js";
 import { configClass, withFields } from "./config.js";
-import type { PromptEncoderValues } from "./config_types.js";
+import type { PromptEncoderOptions, PromptEncoderValues } from "./config_types.js";
 import type { LstmSizes } from "./lstm.js";
 import { lstm, lstmSpecs } from "./lstm.js";
-import type { ConfigClass, Method, MethodTable, OptionsOf, ParameterSpec, PromptShape } from "./method.js";
+import type { ConfigClass, Method, MethodTable, ParameterSpec, PromptShape } from "./method.js";
 import {
   encoderHiddenSize,
   known,
@@ -40,10 +40,10 @@ const options: MethodTable = {
   },
 };
 
-export type PromptEncoderOptions = OptionsOf<PromptEncoderValues>;
+export type { PromptEncoderOptions };
 export type PromptEncoderConfig = PromptEncoderValues;
 /** Config of P-tuning (arXiv 2103.10385). Throws "adapter-config". Reference: peft/tuners/p_tuning/config.py */
-export const PromptEncoderConfig: ConfigClass<PromptEncoderValues> = configClass(
+export const PromptEncoderConfig: ConfigClass<PromptEncoderValues, PromptEncoderOptions> = configClass(
   "P_TUNING",
   "PromptEncoderConfig",
   {

@@ -2,16 +2,8 @@ import { PeftError } from "../errors.js";
 import type { Graph } from "../graph/graph.js";
 import type { Tensor } from "../graph/ops.js";
 import { configClass, withFields } from "./config.js";
-import type { PrefixTuningValues } from "./config_types.js";
-import type {
-  ConfigClass,
-  Initial,
-  Method,
-  MethodTable,
-  OptionsOf,
-  ParameterSpec,
-  PromptShape,
-} from "./method.js";
+import type { PrefixTuningOptions, PrefixTuningValues } from "./config_types.js";
+import type { ConfigClass, Initial, Method, MethodTable, ParameterSpec, PromptShape } from "./method.js";
 import {
   encoderHiddenSize,
   known,
@@ -40,10 +32,10 @@ const options: MethodTable = {
   },
 };
 
-export type PrefixTuningOptions = OptionsOf<PrefixTuningValues>;
+export type { PrefixTuningOptions };
 export type PrefixTuningConfig = PrefixTuningValues;
 /** Config of prefix tuning (arXiv 2101.00190). Throws "adapter-config". Reference: peft/tuners/prefix_tuning/config.py */
-export const PrefixTuningConfig: ConfigClass<PrefixTuningValues> = configClass(
+export const PrefixTuningConfig: ConfigClass<PrefixTuningValues, PrefixTuningOptions> = configClass(
   "PREFIX_TUNING",
   "PrefixTuningConfig",
   {

@@ -2,8 +2,8 @@ import { PeftError } from "../errors.js";
 import { below } from "../random.js";
 import { option, words } from "../words.js";
 import { configClass, withFields } from "./config.js";
-import type { PromptTuningValues } from "./config_types.js";
-import type { ConfigClass, Method, MethodTable, OptionsOf, SayFault } from "./method.js";
+import type { PromptTuningOptions, PromptTuningValues } from "./config_types.js";
+import type { ConfigClass, Method, MethodTable, SayFault } from "./method.js";
 import { promptShape, promptSizes, resolveSizes, tableSpec } from "./prompt.js";
 import { saving } from "./shared_options.js";
 export type PromptTuningInit = "RANDOM" | "SAMPLE_VOCAB" | "TEXT";
@@ -30,10 +30,10 @@ const options: MethodTable = {
   },
 };
 
-export type PromptTuningOptions = OptionsOf<PromptTuningValues>;
+export type { PromptTuningOptions };
 export type PromptTuningConfig = PromptTuningValues;
 /** Config of prompt tuning (arXiv 2104.08691). Throws "adapter-config". Reference: peft/tuners/prompt_tuning/config.py */
-export const PromptTuningConfig: ConfigClass<PromptTuningValues> = configClass(
+export const PromptTuningConfig: ConfigClass<PromptTuningValues, PromptTuningOptions> = configClass(
   "PROMPT_TUNING",
   "PromptTuningConfig",
   {

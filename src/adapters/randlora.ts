@@ -2,21 +2,12 @@ import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import { option, words } from "../words.js";
 import { configClass } from "./config.js";
-import type { RandLoraValues } from "./config_types.js";
+import type { RandLoraOptions, RandLoraValues } from "./config_types.js";
 import type { DeltaParts } from "./delta.js";
 import { upright } from "./delta.js";
 import { perRow } from "./gate.js";
 import { ZERO } from "./initial.js";
-import type {
-  Adapted,
-  ConfigClass,
-  Initial,
-  Merging,
-  Method,
-  MethodTable,
-  OptionsOf,
-  ParameterSpec,
-} from "./method.js";
+import type { Adapted, ConfigClass, Initial, Merging, Method, MethodTable, ParameterSpec } from "./method.js";
 import {
   bias,
   blocks,
@@ -55,20 +46,24 @@ const options: MethodTable = {
   initWeights: startsWithoutEffect,
 };
 
-export type RandLoraOptions = OptionsOf<RandLoraValues>;
+export type { RandLoraOptions };
 export type RandLoraConfig = RandLoraValues;
 /** Config of RandLoRA (arXiv 2502.00987). Throws "adapter-config". Reference: peft/tuners/randlora/config.py */
-export const RandLoraConfig: ConfigClass<RandLoraValues> = configClass("RANDLORA", "RandLoraConfig", {
-  options,
-  check: (c, fault) => {
-    if (!c.saveProjection)
-      fault(
-        words`${option("saveProjection")} is false.`,
-        "Python draws its bases in 16 bits, which is not built here.",
-        words`${option("saveProjection", true)}; in Python, save the adapter with save_projection=True.`,
-      );
+export const RandLoraConfig: ConfigClass<RandLoraValues, RandLoraOptions> = configClass(
+  "RANDLORA",
+  "RandLoraConfig",
+  {
+    options,
+    check: (c, fault) => {
+      if (!c.saveProjection)
+        fault(
+          words`${option("saveProjection")} is false.`,
+          "Python draws its bases in 16 bits, which is not built here.",
+          words`${option("saveProjection", true)}; in Python, save the adapter with save_projection=True.`,
+        );
+    },
   },
-});
+);
 
 const basesOf = (width: number, r: number): number => Math.ceil(width / r);
 const narrow = ({ inDim, outDim }: Pick<LinearSite, "inDim" | "outDim">): number => Math.min(inDim, outDim);

@@ -4,7 +4,7 @@ import type { Tensor } from "../graph/ops.js";
 import { option, words } from "../words.js";
 import { checkDivides } from "./block_sizes.js";
 import { configClass } from "./config.js";
-import type { RoadValues } from "./config_types.js";
+import type { RoadOptions, RoadValues } from "./config_types.js";
 import { perRow } from "./gate.js";
 import { ONE, ZERO } from "./initial.js";
 import type {
@@ -13,7 +13,6 @@ import type {
   Merging,
   Method,
   MethodTable,
-  OptionsOf,
   ParameterSpec,
   SiteMethod,
 } from "./method.js";
@@ -40,10 +39,10 @@ const options: MethodTable = {
   initWeights: startsWithoutEffect,
 };
 
-export type RoadOptions = OptionsOf<RoadValues>;
+export type { RoadOptions };
 export type RoadConfig = RoadValues;
 /** Config of RoAd (arXiv 2409.00119). Throws "adapter-config". Reference: peft/tuners/road/config.py */
-export const RoadConfig: ConfigClass<RoadValues> = configClass("ROAD", "RoadConfig", {
+export const RoadConfig: ConfigClass<RoadValues, RoadOptions> = configClass("ROAD", "RoadConfig", {
   options,
   check: ({ groupSize }, fault) => {
     if (groupSize % 2 !== 0)

@@ -3,11 +3,11 @@ import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import { option, words } from "../words.js";
 import { configClass } from "./config.js";
-import type { ShiraValues } from "./config_types.js";
+import type { ShiraOptions, ShiraValues } from "./config_types.js";
 import type { DeltaParts } from "./delta.js";
 import { addsToWeight } from "./delta.js";
 import { ZERO } from "./initial.js";
-import type { ConfigClass, Method, MethodTable, OptionsOf, ParameterSpec, SiteMethod } from "./method.js";
+import type { ConfigClass, Method, MethodTable, ParameterSpec, SiteMethod } from "./method.js";
 import { fanInFanOut, saving, seedOf, startsWithoutEffect, targetModules } from "./shared_options.js";
 import { TorchRandom, writePlaces } from "./torch_random.js";
 
@@ -35,10 +35,10 @@ const options: MethodTable = {
   initWeights: startsWithoutEffect,
 };
 
-export type ShiraOptions = OptionsOf<ShiraValues>;
+export type { ShiraOptions };
 export type ShiraConfig = ShiraValues;
 /** Config of SHiRA (arXiv 2406.13175). Throws "adapter-config". Reference: peft/tuners/shira/config.py */
-export const ShiraConfig: ConfigClass<ShiraValues> = configClass("SHIRA", "ShiraConfig", {
+export const ShiraConfig: ConfigClass<ShiraValues, ShiraOptions> = configClass("SHIRA", "ShiraConfig", {
   options,
 });
 

@@ -1,7 +1,7 @@
 import { option, words } from "../words.js";
 import { configClass } from "./config.js";
-import type { TrainableTokensValues } from "./config_types.js";
-import type { ConfigClass, Method, MethodTable, OptionsOf } from "./method.js";
+import type { TrainableTokensOptions, TrainableTokensValues } from "./config_types.js";
+import type { ConfigClass, Method, MethodTable } from "./method.js";
 import { common } from "./shared_options.js";
 
 const options: MethodTable = {
@@ -24,10 +24,10 @@ const options: MethodTable = {
   },
 };
 
-export type TrainableTokensOptions = OptionsOf<TrainableTokensValues>;
+export type { TrainableTokensOptions };
 export type TrainableTokensConfig = TrainableTokensValues;
 /** Config of trainable tokens. Throws "adapter-config". Reference: peft/tuners/trainable_tokens/config.py */
-export const TrainableTokensConfig: ConfigClass<TrainableTokensValues> = configClass(
+export const TrainableTokensConfig: ConfigClass<TrainableTokensValues, TrainableTokensOptions> = configClass(
   "TRAINABLE_TOKENS",
   "TrainableTokensConfig",
   {

@@ -3,19 +3,11 @@ import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import { option, words } from "../words.js";
 import { configClass } from "./config.js";
-import type { VBLoRAValues } from "./config_types.js";
+import type { VBLoRAOptions, VBLoRAValues } from "./config_types.js";
 import type { DeltaParts } from "./delta.js";
 import { upright } from "./delta.js";
 import { perRow } from "./gate.js";
-import type {
-  Adapted,
-  ConfigClass,
-  Merging,
-  Method,
-  MethodTable,
-  OptionsOf,
-  ParameterSpec,
-} from "./method.js";
+import type { Adapted, ConfigClass, Merging, Method, MethodTable, ParameterSpec } from "./method.js";
 import { bias, blocks, dropout, fanInFanOut, saving, targets } from "./shared_options.js";
 
 const options: MethodTable = {
@@ -58,10 +50,10 @@ const options: MethodTable = {
   },
 };
 
-export type VBLoRAOptions = OptionsOf<VBLoRAValues>;
+export type { VBLoRAOptions };
 export type VBLoRAConfig = VBLoRAValues;
 /** Config of VB-LoRA (arXiv 2405.15179). Throws "adapter-config". Reference: peft/tuners/vblora/config.py */
-export const VBLoRAConfig: ConfigClass<VBLoRAValues> = configClass("VBLORA", "VBLoRAConfig", {
+export const VBLoRAConfig: ConfigClass<VBLoRAValues, VBLoRAOptions> = configClass("VBLORA", "VBLoRAConfig", {
   options,
   unbuilt: { save_only_topk_weights: false },
   check: ({ topk, numVectors }, fault) => {

@@ -1,7 +1,7 @@
 import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import { configClass } from "./config.js";
-import type { VeraValues } from "./config_types.js";
+import type { VeraOptions, VeraValues } from "./config_types.js";
 import { upright } from "./delta.js";
 import { perRow } from "./gate.js";
 import { ONE, ZERO } from "./initial.js";
@@ -12,7 +12,6 @@ import type {
   Merging,
   Method,
   MethodTable,
-  OptionsOf,
   ParameterSpec,
   SiteMethod,
 } from "./method.js";
@@ -52,10 +51,10 @@ const options: MethodTable = {
   initWeights: startsWithoutEffect,
 };
 
-export type VeraOptions = OptionsOf<VeraValues>;
+export type { VeraOptions };
 export type VeraConfig = VeraValues;
 /** Config of VeRA (arXiv 2310.11454). Throws "adapter-config". Reference: peft/tuners/vera/config.py */
-export const VeraConfig: ConfigClass<VeraValues> = configClass("VERA", "VeraConfig", {
+export const VeraConfig: ConfigClass<VeraValues, VeraOptions> = configClass("VERA", "VeraConfig", {
   options,
 });
 
