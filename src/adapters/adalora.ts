@@ -89,6 +89,7 @@ export const AdaLoraConfig: ConfigClass<AdaLoraValues, AdaLoraOptions> = configC
     options,
     unbuilt: {
       ...unbuiltLora,
+      ensure_weight_tying: false,
       use_dora: false,
       loftq_config: {},
       lora_bias: false,

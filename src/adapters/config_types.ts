@@ -415,8 +415,10 @@ export interface LoraOptions extends SavingOptions, TargetOptions, BlockOptions 
   useDora?: boolean | undefined;
   /** A bias in B. @default false */
   loraBias?: boolean | undefined;
-  /** Ids of tokens whose rows of the input embedding train, or ids by an embedding's name. @default none */
+  /** Ids of tokens whose rows of the input embedding train, or ids by an embedding's or head's name. @default none */
   trainableTokenIndices?: readonly number[] | Readonly<Record<string, readonly number[]>> | undefined;
+  /** ModulesToSave keep an embedding and the head that is tied to it one tensor. @default false */
+  ensureWeightTying?: boolean | undefined;
 }
 export type LoraValues = ValuesOf<
   LoraOptions,

@@ -16,7 +16,7 @@ import {
 export const unbuiltLora: Readonly<Record<string, Json>> = {
   ...{ megatron_config: null, velora_config: null, alora_invocation_tokens: null, use_qalora: false },
   ...{ monteclora_config: null, layer_replication: null, target_parameters: null, use_bdlora: null },
-  ...{ arrow_config: null, kasa_config: null, ensure_weight_tying: false },
+  ...{ arrow_config: null, kasa_config: null },
 };
 
 /** Fields of other initializations, without effect once an adapter is there, and of what is not built. */
@@ -58,7 +58,12 @@ const options: MethodTable = {
   trainableTokenIndices: {
     kind: "idsByName",
     otherwise: "none",
-    means: "ids of tokens whose rows of the input embedding train, or ids by an embedding's name",
+    means: "ids of tokens whose rows of the input embedding train, or ids by an embedding's or head's name",
+  },
+  ensureWeightTying: {
+    kind: "flag",
+    byDefault: false,
+    means: "modulesToSave keep an embedding and the head that is tied to it one tensor",
   },
 };
 

@@ -14,6 +14,8 @@ export interface AdapterConfig {
   readonly baseModelNameOrPath?: string | undefined;
   readonly revision?: string | undefined;
   readonly modulesToSave?: readonly string[] | undefined;
+  /** What stands on an embedding stands on the head that is tied to it as well. */
+  readonly ensureWeightTying?: boolean | undefined;
 }
 
 /** An option of a method: a field of adapter_config.json under Python's name. */
@@ -239,10 +241,13 @@ export interface LayerMethod<C> {
   readonly mixing?: Mixing<C>;
   /** Takes ranks away while it trains. */
   readonly allocator?: (c: C, tensors: readonly NamedTensor[]) => Allocator;
-  /** Rows of embeddings that train: module name (or undefined: the input embedding) -> token ids. */
+  /** Rows of embeddings and heads that train: module name (or undefined: the input embedding) -> token ids. */
   readonly tokens?: (c: C) => ReadonlyMap<string | undefined, readonly number[]> | undefined;
-  /** What follows the embedding's path in the file. Default: as LoRA has it. */
-  readonly tokensKey?: string;
+  /**
+   * How such rows are saved: what follows the module's path, and whether modules that are tied to it have a copy each.
+   * Default: as LoRA has it.
+   */
+  readonly tokensSaved?: { readonly key: string; readonly copies: boolean };
 }
 
 /** The model's layer lists, as its file states them. */

@@ -56,6 +56,6 @@ export const trainableTokens: Method<TrainableTokensConfig> = {
     select: (c) => ({ targetModules: c.targetModules }),
     defaults: () => undefined,
     tokens,
-    tokensKey: "trainable_tokens_delta",
+    tokensSaved: { key: "trainable_tokens_delta", copies: true },
   },
 };

@@ -202,6 +202,7 @@ export const bart: Architecture<BartConfig> = {
   parse: (json) => readConfig(json, read),
   checkpoint: { rename: [[/^(model\.)?(?:encoder|decoder)\.embed_tokens\.weight$/, "$1shared.weight"]] },
   tie: ["lm_head.weight", "model.shared.weight"],
+  embeddingReaders: ["encoder.embed_tokens", "decoder.embed_tokens"],
   encoder: encode,
   decoder: decode,
   heads: {

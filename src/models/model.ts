@@ -111,6 +111,10 @@ export interface Architecture<C extends ModelConfig = ModelConfig> {
   readonly checkpoint?: CheckpointRules;
   /** Weight names that are one and the same where `config.tied`: [head, embedding]. */
   readonly tie?: readonly [head: string, embedding: string];
+  /** Beside the embedding: modules through which transformers reads it; the embedding itself it does not call. */
+  readonly embeddingReaders?: readonly string[];
+  /** Fields of config.json that hold what `tie_word_embeddings: true` implied, for a model whose head is untied. */
+  readonly untied?: Readonly<Record<string, boolean>>;
   /** The layers of a model with one stack. `w` is the place of the bare model. */
   readonly stack?: (w: Module, c: C, x: TextInputs) => StackOutput;
   /** Encoder-decoders. */

@@ -7,6 +7,7 @@ import { readT5, t5 } from "./t5.js";
 export const mt5: Architecture<T5Config> = {
   ...t5,
   modelTypes: ["mt5"],
+  untied: {},
   defaultTokens: { eos_token_id: 1, pad_token_id: 0, decoder_start_token_id: 0 },
   roles: {
     targets: ["q", "v"],

@@ -222,6 +222,8 @@ export const t5: Architecture<T5Config> = {
   parse: (json) => readConfig(json, (f) => readT5(f, true)),
   checkpoint: { rename: [[/^(?:encoder|decoder)\.embed_tokens\.weight$/, "shared.weight"]] },
   tie: ["lm_head.weight", "shared.weight"],
+  embeddingReaders: ["encoder.embed_tokens", "decoder.embed_tokens"],
+  untied: { scale_decoder_outputs: true },
   encoder: encode,
   decoder: decode,
   heads: {

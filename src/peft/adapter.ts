@@ -19,6 +19,8 @@ export interface Entry {
   readonly counted: boolean;
   /** What it is saved as. */
   readonly dtype: "f32" | "i32";
+  /** Its values are another tensor's: files may lack it. */
+  readonly isCopy: boolean;
   /** Made when it is asked for first: counting needs none. */
   readonly data: Float32Array;
 }
@@ -49,7 +51,7 @@ export interface AdaptedEmbedding<C> {
 }
 export type AdaptedSite<C> = AdaptedLinear<C> | AdaptedEmbedding<C>;
 
-/** Rows of an embedding that are trained: their token ids and the entry that holds them. */
+/** Rows of an embedding or a head that are trained: their token ids and the entry that holds them. */
 export interface TokenRows {
   readonly ids: readonly number[];
   readonly entry: string;
@@ -68,6 +70,7 @@ export class Adapter<C extends AdapterConfig = AdapterConfig> {
   readonly replaced: Map<string, string> = new Map();
   /** Weights of modules that train whole (modules_to_save) -> the module's path. */
   readonly whole: Map<string, string> = new Map();
+  /** Trained rows by the path of the module that uses them; modules that are tied share an entry. */
   readonly tokens: Map<string, TokenRows> = new Map();
   /** Paths of adapted attentions. */
   readonly attentions: Set<string> = new Set();
@@ -202,11 +205,17 @@ export class Adapter<C extends AdapterConfig = AdapterConfig> {
       frozen,
       counted,
       dtype,
+      isCopy: sameAs !== undefined,
       get data() {
         return made();
       },
     });
     this.#changed();
+  }
+
+  /** A tensor that files hold under another name as well. */
+  addCopy(key: string, savedKey: string, sameAs: string): void {
+    this.add({ key, savedKey, shape: this.entry(sameAs).shape, frozen: true, counted: false, sameAs });
   }
 
   /** Whether all layers share a tensor: it stands under its key alone. */
@@ -277,6 +286,7 @@ function describe<C extends AdapterConfig>(a: Adapter<C>): string {
   const prompt =
     a.method?.prompt === undefined ? "" : `${a.prompt}:${a.method.prompt.structure?.(a.config) ?? whole}`;
   const tensors = [...a.entries.values()].map((e) => `${e.key}[${e.graphShape}]`);
-  const tokens = [...a.tokens].map(([path, rows]) => `${path}:${rows.ids}`);
-  return [a.method?.config.peftType, prompt, sites, tensors, [...a.replaced.keys()], tokens].join(";");
+  const tokens = [...a.tokens].map(([path, rows]) => `${path}:${rows.entry}:${rows.ids}`);
+  const replaced = [...a.replaced].map(([name, key]) => `${name}:${key}`);
+  return [a.method?.config.peftType, prompt, sites, tensors, replaced, tokens].join(";");
 }

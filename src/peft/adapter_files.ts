@@ -1,5 +1,5 @@
 import { methods } from "../adapters/index.js";
-import type { AdapterConfig, Method } from "../adapters/method.js";
+import type { AdapterConfig, Method, Site } from "../adapters/method.js";
 import { internal, PeftError } from "../errors.js";
 import { nodeFiles } from "../hub/files.js";
 import { formatJson, parseJsonWithFloats } from "../hub/json.js";
@@ -10,7 +10,9 @@ import type { Adapter, Entry } from "./adapter.js";
 import { unknownMethod } from "./foreign_adapters.js";
 import { modelCard } from "./model_card.js";
 import type { Runtime } from "./runtime.js";
-import { named } from "./targets.js";
+import { isAllLinear, named } from "./targets.js";
+import { EMBEDDING_NAMES } from "./ties.js";
+import type { Inventory } from "./trace.js";
 
 /** The prompt encoder's own tensors: Python ignores this file, and we can go on training from it. */
 export const ENCODER_FILE = "adapter_prompt_encoder.safetensors";
@@ -187,11 +189,8 @@ async function savedTensors(adapter: Adapter, runtime: Runtime): Promise<Map<str
   for (const entry of adapter.entries.values())
     if (entry.savedKey !== undefined) tensors.set(entry.savedKey, savedForm(adapter, entry));
   const { config } = adapter;
-  const targets = adapter.method?.layers?.select(config).targetModules;
-  for (const { site } of adapter.sites.values()) {
-    const isTarget = (name: string): boolean =>
-      Array.isArray(targets) && targets.includes(name) && named(site.path, name);
-    if (!isTarget("embed_tokens") && !isTarget("lm_head")) continue;
+  for (const { site } of savesBase(adapter) ? adapter.sites.values() : []) {
+    if (!isEnd(site, runtime.weights.inventory)) continue;
     const shape = runtime.weights.inventory.weights.get(site.weight)!;
     const key = `base_model.model.${site.path}.base_layer.weight`;
     tensors.set(key, { shape, data: await runtime.weight(site.weight) });
@@ -213,6 +212,20 @@ async function savedTensors(adapter: Adapter, runtime: Runtime): Promise<Map<str
 /** Without what went to zero where ranks were taken away. */
 function savedForm({ allocator }: Adapter, entry: Entry): SavedTensor {
   return allocator === undefined ? entry : allocator.shrink(entry);
+}
+
+/** Whether Python saves the base's embedding and head beside what stands on them: where targets name one as "embed_tokens" or "lm_head". */
+function savesBase({ method, config, sites, tokens }: Adapter): boolean {
+  const targets = method?.layers?.select(config).targetModules;
+  if (targets === undefined || tokens.size > 0 || isAllLinear(targets)) return false;
+  if (typeof targets !== "string") return EMBEDDING_NAMES.some((name) => targets.includes(name));
+  return [...sites.keys()].some((path) => EMBEDDING_NAMES.some((name) => named(path, name)));
+}
+
+/** The input embedding, or a layer over the vocabulary. */
+function isEnd(site: Site, { embeddings }: Inventory): boolean {
+  const [input] = embeddings.values();
+  return "vocab" in site ? site.path === input?.path : site.outDim === input?.vocab;
 }
 
 function writeTensors(path: string, tensors: ReadonlyMap<string, SavedTensor>): Promise<void> {

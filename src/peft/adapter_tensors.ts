@@ -12,6 +12,7 @@ import { readKeys } from "./adapter_keys.js";
 import { foreignKeys } from "./foreign_adapters.js";
 import type { Runtime } from "./runtime.js";
 import { hasValues } from "./same_values.js";
+import { tieOf } from "./ties.js";
 
 export interface LoadedKeys {
   readonly missing: readonly string[];
@@ -51,8 +52,9 @@ export async function loadAdapterTensors(
   const fit: Fit = { wrong: [], missing: [], unexpected };
   for (const [key, entry] of wanted) {
     const stored = read.stored.get(key);
-    if (stored === undefined) fit.missing.push(key);
-    else checkShape(file, stored, adapter.entry(entry).shape, fit);
+    const { shape, isCopy } = adapter.entry(entry);
+    if (stored !== undefined) checkShape(file, stored, shape, fit);
+    else if (!isCopy) fit.missing.push(key);
   }
   const others = [...read.stored].filter(([key]) => !wanted.has(key) && base.has(baseName(key)));
   for (const [key, stored] of others) checkShape(file, stored, base.get(baseName(key))?.shape ?? [], fit);
@@ -62,14 +64,15 @@ export async function loadAdapterTensors(
     const stored = read.stored.get(key);
     if (stored !== undefined) adapter.entry(entry).data.set(await file.readF32(stored));
   }
-  const replaced: string[] = [];
+  const tie = tieOf(runtime.weights.inventory);
   for (const [key, stored] of others) {
     const { name, shape } = base.get(baseName(key)) ?? { name: "", shape: [] };
-    if (adapter.replaced.has(name) || (await hasValues(runtime, name, file, stored))) continue;
-    replaced.push(name);
-    adapter.replaced.set(name, name);
+    const names = tie !== undefined && name === tie.embedding.weight ? [name, tie.own] : [name];
+    const [first, ...rest] = names.filter((n) => !adapter.replaced.has(n));
+    if (first === undefined || (await hasValues(runtime, name, file, stored))) continue;
+    for (const n of [first, ...rest]) adapter.replaced.set(n, first);
     // frozen: the base's own weight, as it was where the adapter was trained
-    adapter.add({ key: name, savedKey: key, shape, data: await file.readF32(stored), frozen: true });
+    adapter.add({ key: first, savedKey: key, shape, data: await file.readF32(stored), frozen: true });
   }
   adapter.touch();
   const notes = unused.length === 0 ? read.notes : [...read.notes, `${some(unused)} are not used`];

@@ -12,9 +12,12 @@ import { random } from "../random.js";
 import { Adapter } from "./adapter.js";
 import { initialize } from "./initialize.js";
 import type { Runtime } from "./runtime.js";
-import { isAllLinear, matchNorms, matchTargets, named, refuseAbsent, trainsWhole } from "./targets.js";
+import { isAllLinear, matchNorms, matchTargets, refuseAbsent, trainsWhole } from "./targets.js";
 import { checkTensorSize } from "./tensor_sizes.js";
+import { checkTies } from "./tie_checks.js";
+import { savesTied, settledModules, tiedSelection, tieOf } from "./ties.js";
 import type { Inventory } from "./trace.js";
+import { addTrainedRows } from "./trained_rows.js";
 import { unmatchedWarnings } from "./unmatched.js";
 import type { ModelSpec } from "./write.js";
 
@@ -55,15 +58,17 @@ export function attach<C extends AdapterConfig>(
   const resolved =
     method.prompt?.resolve(config, promptShape(spec)) ?? method.layers?.resolve?.(config, roles) ?? config;
   const adapter = new Adapter(name, method, resolved);
+  const modules = [...settledModules(config, tieOf(inventory)), ...taskModules(spec.task)];
   const warnings: string[] = [];
   const next = random(options.seed, 0x0ada);
   if (method.layers !== undefined)
-    warnings.push(...addLayers(adapter, method.layers, spec, inventory, next, options.fromFile ?? false));
+    warnings.push(...addLayers(adapter, method.layers, { spec, inventory, next, modules, ...options }));
   if (method.prompt !== undefined) addPrompt(adapter, method.prompt, spec, options, next);
   if (method.attention !== undefined) addAttentions(adapter, method.attention, spec, inventory, next);
-  addModules(adapter, [...(config.modulesToSave ?? []), ...taskModules(spec.task)], inventory, warnings);
+  addModules(adapter, modules, inventory, warnings);
+  warnings.push(...checkTies(adapter, spec, inventory, options.fromFile ?? false));
   if (method.layers !== undefined) addBiases(adapter, method.layers, inventory);
-  recordJson(adapter, spec);
+  recordJson(adapter, spec, modules);
   if (adapter.entries.size === 0)
     throw new PeftError("adapter-config", {
       what: `The ${method.config.peftType} adapter "${name}" has no parameters.`,
@@ -76,13 +81,19 @@ export function attach<C extends AdapterConfig>(
 }
 
 /** What Python's config says once it has met the model: default targets, heads that train along. */
-function recordJson<C extends AdapterConfig>(adapter: Adapter<C>, spec: ModelSpec): void {
+function recordJson<C extends AdapterConfig>(
+  adapter: Adapter<C>,
+  spec: ModelSpec,
+  modules: readonly string[],
+): void {
   const { config, method } = adapter;
   const targets = method?.layers?.select(config).targetModules;
   const adapted = [...adapter.sites.keys()];
   if (targets === undefined && method?.layers !== undefined)
     adapter.json.set("target_modules", method.layers.defaults(spec.architecture.roles));
   if (isAllLinear(targets)) adapter.json.set("target_modules", adapted);
+  if (targets === undefined && method?.layers?.tokensSaved?.copies)
+    adapter.json.set("target_modules", [...adapter.tokens.keys()][0]);
   const copies = method?.layers?.copies;
   if (targets === undefined && copies !== undefined) {
     const norms = [...adapter.replaced].filter(([, key]) => key.includes(copies));
@@ -91,7 +102,6 @@ function recordJson<C extends AdapterConfig>(adapter: Adapter<C>, spec: ModelSpe
   const transposed = [...adapter.sites.values()].map((s) => s.kind === "linear" && s.site.transposed).at(-1);
   if (transposed !== undefined && "fanInFanOut" in (method?.config.options ?? {}))
     adapter.json.set("fan_in_fan_out", transposed);
-  const modules = [...(config.modulesToSave ?? []), ...taskModules(spec.task)];
   if (modules.length > 0) adapter.json.set("modules_to_save", [...new Set(modules)]);
   adapter.json.set("task_type", config.taskType ?? spec.task);
 }
@@ -101,26 +111,30 @@ function promptShape({ config }: ModelSpec): Parameters<PromptMethod<AdapterConf
   return { hidden, heads: cache.kvHeads, layers, submodules: encoderDecoder ? 2 : 1, cache };
 }
 
+interface LayerOptions extends Pick<AttachOptions, "fromFile"> {
+  readonly spec: ModelSpec;
+  readonly inventory: Inventory;
+  readonly next: () => number;
+  /** Modules that train whole. */
+  readonly modules: readonly string[];
+}
+
 function addLayers<C extends AdapterConfig>(
   adapter: Adapter<C>,
   layers: LayerMethod<C>,
-  spec: ModelSpec,
-  inventory: Inventory,
-  next: () => number,
-  fromFile: boolean,
+  model: LayerOptions,
 ): string[] {
+  const { spec, inventory, next, modules, fromFile = false } = model;
   const { config } = adapter;
-  for (const [module, ids] of layers.tokens?.(config) ?? [])
-    addTokens(adapter, module, ids, inventory, layers.tokensKey);
+  if (layers.tokens !== undefined) addTrainedRows(adapter, layers, spec, inventory);
   const { linear, copies } = layers;
-  const [selection, defaults] = [layers.select(config), layers.defaults(spec.architecture.roles)];
+  const defaults = layers.defaults(spec.architecture.roles);
+  const selection = tiedSelection(config, layers.select(config), tieOf(inventory));
   if (copies !== undefined)
     addCopies(adapter, copies, inventory, matchNorms(spec, inventory, selection, defaults));
   if (linear === undefined) return [];
-  const matched = matchTargets(spec, inventory, selection, defaults, [
-    ...(config.modulesToSave ?? []),
-    ...(spec.task === "SEQ_CLS" ? taskModules(spec.task) : []),
-  ]);
+  const whole = spec.task === "SEQ_CLS" ? modules : settledModules(config, tieOf(inventory));
+  const matched = matchTargets(spec, inventory, selection, defaults, whole);
   const warnings = unmatchedWarnings(config, matched);
   if (matched.embeddings.length > 0 && layers.embedding === undefined)
     throw new PeftError("adapter-targets", {
@@ -142,10 +156,8 @@ function addLayers<C extends AdapterConfig>(
   addEntries(adapter, undefined, layers.shared?.(config, matched.linears) ?? [], next, largest);
   for (const { path } of matched.linears)
     for (const key of linear.sharedCopies ?? []) {
-      const { shape } = adapter.entry(key);
       const full = `${path}.${key}`;
-      const saved = `base_model.model.${full}`;
-      adapter.add({ key: full, savedKey: saved, shape, frozen: true, counted: false, sameAs: key });
+      adapter.addCopy(full, `base_model.model.${full}`, key);
     }
   if (matched.unmatched.length === 0) return warnings;
   if (!fromFile) refuseAbsent(spec, inventory, matched.unmatched);
@@ -210,29 +222,6 @@ function addAttentions<C extends AdapterConfig>(
   adapter.json.set("target_modules", name);
 }
 
-function addTokens<C extends AdapterConfig>(
-  adapter: Adapter<C>,
-  module: string | undefined,
-  ids: readonly number[],
-  inventory: Inventory,
-  ending = "token_adapter.trainable_tokens_delta",
-): void {
-  const site = [...inventory.embeddings.values()].find((e) => module === undefined || named(e.path, module));
-  const beyond = ids.filter((id) => site !== undefined && (id < 0 || id >= site.vocab));
-  if (site === undefined || beyond.length > 0)
-    throw new PeftError("adapter-config", {
-      what: `trainableTokenIndices names ${site === undefined ? `the module "${module}"` : `the ids ${beyond}`}.`,
-      why:
-        site === undefined
-          ? `the model's embeddings are ${[...inventory.embeddings.keys()].join(", ")}.`
-          : `the embedding ${site.path} has ${site.vocab} rows.`,
-      fix: "name an embedding that exists and ids below its size.",
-    });
-  const key = `${site.path}.${ending}`;
-  adapter.tokens.set(site.path, { ids, entry: key });
-  adapter.add({ key, savedKey: `base_model.model.${key}`, shape: [ids.length, site.dim] });
-}
-
 function addPrompt<C extends AdapterConfig>(
   adapter: Adapter<C>,
   prompt: PromptMethod<C>,
@@ -256,11 +245,11 @@ function addPrompt<C extends AdapterConfig>(
   }
 }
 
-/** Every weight, and those of tied modules by the names they would have of their own; `from` is the base's name for it. */
-function ownWeights(inventory: Inventory): Map<string, { shape: readonly number[]; from: string }> {
-  const own = new Map([...inventory.weights].map(([name, shape]) => [name, { shape, from: name }]));
-  for (const { path, weight } of inventory.linears.values())
-    own.set(`${path}.weight`, { shape: inventory.weights.get(weight)!, from: weight });
+/** Every weight, and a tied head's by the name that it would have of its own. */
+function ownWeights(inventory: Inventory): Map<string, readonly number[]> {
+  const own = new Map(inventory.weights);
+  const tie = tieOf(inventory);
+  if (tie !== undefined) own.set(tie.own, inventory.weights.get(tie.embedding.weight)!);
   return own;
 }
 
@@ -295,15 +284,20 @@ function addModules<C extends AdapterConfig>(
 ): void {
   const prefix = adapter.method?.prompt === undefined ? "base_model.model." : "base_model.";
   const matched = new Set<string>();
-  for (const [name, { shape }] of ownWeights(inventory)) {
+  const tie = savesTied(adapter.config) ? tieOf(inventory) : undefined;
+  for (const [name, shape] of ownWeights(inventory)) {
     const path = places(name).findLast((path) => modules.some((m) => trainsWhole(path, m)));
     if (path === undefined) continue;
     for (const module of modules) if (places(name).some((p) => trainsWhole(p, module))) matched.add(module);
     adapter.replaced.set(name, name);
     adapter.whole.set(name, path);
     adapter.add({ key: name, savedKey: prefix + name, shape });
+    if (tie === undefined || name !== tie.embedding.weight) continue;
+    adapter.replaced.set(tie.own, name);
+    adapter.whole.set(tie.own, tie.head.path);
+    adapter.addCopy(tie.own, prefix + tie.own, name);
   }
-  const unknown = (adapter.config.modulesToSave ?? []).filter((m) => !matched.has(m));
+  const unknown = modules.filter((m) => !matched.has(m));
   const heads = ["classifier", "score", "qa_outputs"];
   if (unknown.some((m) => !heads.includes(m)))
     warnings.push(`modulesToSave ${JSON.stringify(unknown)} name no module of this model.`);
@@ -343,13 +337,11 @@ async function prepare(
 }
 
 async function copyFromBase(adapter: Adapter, runtime: Runtime): Promise<void> {
-  const own = ownWeights(runtime.weights.inventory);
-  for (const [name, key] of adapter.replaced)
-    adapter.entry(key).data.set(await runtime.weight(own.get(name)!.from));
+  for (const [name, key] of adapter.replaced) adapter.entry(key).data.set(await runtime.weight(name));
   for (const [path, { ids, entry }] of adapter.tokens) {
-    const { weight, dim } = runtime.weights.inventory.embeddings.get(path)!;
-    const table = await runtime.weight(weight);
-    const rows = adapter.entry(entry).data;
+    const table = await runtime.weight(`${path}.weight`);
+    const { data: rows, shape } = adapter.entry(entry);
+    const dim = shape[1]!;
     for (const [i, id] of ids.entries()) rows.set(table.subarray(id * dim, (id + 1) * dim), i * dim);
   }
 }

@@ -28,6 +28,7 @@ import { type BackwardOptions, type PassOptions, passNames } from "./requests.js
 import type { RuntimeSettings } from "./runtime.js";
 import { Runtime } from "./runtime.js";
 import { type SaveModelOptions, savedNames, saveModel } from "./save_model.js";
+import { tieOf } from "./ties.js";
 import type { BoundWeights } from "./weights.js";
 import { bindWeights } from "./weights.js";
 import type { ModelSpec } from "./write.js";
@@ -247,6 +248,8 @@ export class PreTrainedModel<T extends TaskType = TaskType> {
         whole.replaced.set(name, name);
         whole.add({ key: name, savedKey: undefined, shape, data: (await this.runtime.weight(name)).slice() });
       }
+      const tie = tieOf(this.runtime.weights.inventory);
+      if (tie !== undefined) whole.replaced.set(tie.own, tie.embedding.weight);
       return whole;
     })();
     return this.#whole;

@@ -1,8 +1,11 @@
 import type { HostTensor } from "../engine/messages.js";
 import { internal, PeftError } from "../errors.js";
+import type { EmbeddingSite, LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
-import type { AdaptedSite, Adapter } from "./adapter.js";
+import type { AdaptedSite, Adapter, TokenRows } from "./adapter.js";
 import type { Runtime } from "./runtime.js";
+import type { Tie } from "./ties.js";
+import { tieOf, untied, unties } from "./ties.js";
 import type { Inventory, ModelTrace } from "./trace.js";
 
 /** What merging changes: new weights by name. */
@@ -28,18 +31,20 @@ export function mergers(
   runtime: Runtime,
   adapters: readonly Adapter[],
 ): Map<string, () => Promise<Float32Array>> {
-  const { inventory } = runtime.weights;
-  for (const adapter of adapters) checkMergeable(adapter, inventory);
-  const changed = adapters.flatMap((adapter) => [
-    ...adapter.replaced.keys(),
-    ...[...adapter.sites.values()].flatMap(({ site }) =>
-      "bias" in site && site.bias !== undefined ? [site.weight, site.bias] : [site.weight],
-    ),
-    ...[...adapter.tokens.keys()].map((path) => embeddingOf(inventory, path).weight),
-  ]);
+  const tie = tieOf(runtime.weights.inventory);
+  const isUntied = tie !== undefined && adapters.some((adapter) => unties(adapter, tie));
+  const weights = isUntied ? untied(runtime.weights, tie) : runtime.weights;
+  for (const adapter of adapters) checkMergeable(adapter, isUntied ? undefined : tie);
+  const places = adapters.map((adapter) => placesOf(adapter, weights.inventory));
+  const changed = [
+    ...adapters.flatMap(({ replaced }) => [...replaced.keys()]),
+    ...places.flatMap((all) => [...all.keys()]),
+    ...(isUntied ? [tie.own] : []),
+  ].filter((name) => weights.inventory.weights.has(name));
   const make = async (name: string): Promise<Float32Array> => {
     let data = await runtime.weight(name);
-    for (const adapter of adapters) data = await mergeOne(runtime, adapter, name, data);
+    for (const [i, adapter] of adapters.entries())
+      data = await mergeOne(runtime, adapter, places[i]!.get(name) ?? [], name, data);
     return data;
   };
   return new Map(changed.map((name) => [name, () => make(name)]));
@@ -57,44 +62,66 @@ export function checked(
   return new Map([...made].map(([name, make]) => [name, () => check(name, make)]));
 }
 
-function embeddingOf(inventory: Inventory, path: string): { weight: string; dim: number } {
-  return inventory.embeddings.get(path) ?? internal(`no embedding ${path}`);
+/** What an adapter does to a weight: at an adapted layer, to a layer's bias, or to rows. */
+type Place =
+  | TokenRows
+  | { readonly site: AdaptedSite<Adapter["config"]>; readonly weight: string; readonly isBias: boolean };
+
+/** Places by the names of the weights there; a module that is tied no more has one of its own. */
+function placesOf(adapter: Adapter, { linears, embeddings }: Inventory): Map<string, Place[]> {
+  const places = new Map<string, Place[]>();
+  const add = (name: string, place: Place): void =>
+    void places.set(name, [...(places.get(name) ?? []), place]);
+  const layer = (path: string): LinearSite | EmbeddingSite =>
+    linears.get(path) ?? embeddings.get(path) ?? internal(`no layer ${path}`);
+  for (const site of adapter.sites.values()) {
+    const { weight } = layer(site.site.path);
+    add(weight, { site, weight, isBias: false });
+    if ("bias" in site.site && site.site.bias !== undefined)
+      add(site.site.bias, { site, weight, isBias: true });
+  }
+  for (const [path, rows] of adapter.tokens) add(layer(path).weight, rows);
+  return places;
 }
 
 /** What one adapter makes of a weight. */
 async function mergeOne(
   runtime: Runtime,
   adapter: Adapter,
+  places: readonly Place[],
   name: string,
   before: Float32Array,
 ): Promise<Float32Array> {
   const own = adapter.replaced.get(name);
   let data = own === undefined ? before : adapter.entry(own).data.slice();
-  for (const adapted of adapter.sites.values()) {
-    const { site } = adapted;
-    if (site.weight === name) data = (await mergeSite(runtime, adapter, adapted, data)).weight;
-    else if ("bias" in site && site.bias === name)
-      data =
-        (await mergeSite(runtime, adapter, adapted, await runtime.weight(site.weight), data)).bias ?? data;
-  }
-  for (const [path, rows] of adapter.tokens) {
-    const { weight, dim } = embeddingOf(runtime.weights.inventory, path);
-    if (weight !== name) continue;
-    data = data.slice();
-    for (const [i, id] of rows.ids.entries())
-      data.set(adapter.entry(rows.entry).data.subarray(i * dim, (i + 1) * dim), id * dim);
+  for (const place of places) {
+    if ("ids" in place) data = withRows(data, adapter, place);
+    else if (!place.isBias) data = (await mergeSite(runtime, adapter, place.site, data)).weight;
+    else {
+      const weight = await runtime.weight(place.weight);
+      data = (await mergeSite(runtime, adapter, place.site, weight, data)).bias ?? data;
+    }
   }
   return data;
 }
 
-function checkMergeable(adapter: Adapter, inventory: Inventory): void {
+function withRows(before: Float32Array, adapter: Adapter, { ids, entry }: TokenRows): Float32Array {
+  const data = before.slice();
+  const { data: rows, shape } = adapter.entry(entry);
+  const dim = shape[1]!;
+  for (const [i, id] of ids.entries()) data.set(rows.subarray(i * dim, (i + 1) * dim), id * dim);
+  return data;
+}
+
+/** `tie`: of a model that stays tied. */
+function checkMergeable(adapter: Adapter, tie: Tie | undefined): void {
   const { method } = adapter;
-  const tied = tiedLayers(adapter, inventory);
-  if (tied.length > 0)
+  const layer = tie === undefined ? undefined : oneSided(adapter, tie);
+  if (layer !== undefined)
     throw new PeftError("adapter-config", {
-      what: `The adapter "${adapter.name}" cannot be merged: it changes ${tied.join(", ")}.`,
-      why: "the weight is tied to another layer's, which the adapter leaves as it is.",
-      fix: "keep the adapter apart, or train one that leaves tied layers out of targetModules and modulesToSave.",
+      what: `The adapter "${adapter.name}" cannot be merged: it changes ${layer}.`,
+      why: "the weight is tied to another layer's, which the adapter changes otherwise or not at all. (Python merges into both, and the model is another one after it.)",
+      fix: "keep the adapter apart, or train these layers whole: modulesToSave unties them when it is merged.",
     });
   if (adapter.isMergeable) return;
   throw new PeftError("adapter-config", {
@@ -106,14 +133,11 @@ function checkMergeable(adapter: Adapter, inventory: Inventory): void {
   });
 }
 
-/** Layers of the adapter whose weight another layer shares that the adapter does not change in the same way. */
-function tiedLayers(adapter: Adapter, { weights, linears, embeddings }: Inventory): string[] {
-  const layers = [...linears.values(), ...embeddings.values()];
-  const shared = [...adapter.sites.values()].map(({ site }) => site);
-  const sites = shared.filter(({ path, weight }) =>
-    layers.some((other) => other.weight === weight && other.path !== path),
-  );
-  return [...sites.map((s) => s.path), ...[...adapter.replaced.keys()].filter((name) => !weights.has(name))];
+/** A layer of a tie that an adapter does not change as it does the other one. */
+function oneSided({ sites, tokens }: Adapter, { embedding, head }: Tie): string | undefined {
+  const adapted = [embedding.path, head.path].find((path) => sites.has(path));
+  const [rows, headRows] = [tokens.get(embedding.path), tokens.get(head.path)];
+  return adapted ?? (rows?.entry === headRows?.entry ? undefined : head.path);
 }
 
 function checkFinite(merged: MergedWeights): void {

@@ -17,6 +17,8 @@ import type { Plan, RunRequest, View } from "./plan_run.js";
 import { planRun, programName } from "./plan_run.js";
 import type { Names, Planned } from "./planned.js";
 import { headCopy } from "./quantizable.js";
+import type { Tie } from "./ties.js";
+import { tieOf, untied } from "./ties.js";
 import { entryInput, gateInput, scaleInput } from "./trace.js";
 import type { BoundWeights } from "./weights.js";
 
@@ -49,7 +51,9 @@ export interface RunOutcome extends RunResult {
  * structure; adapters' tensors stay in the engine until they change.
  */
 export class Runtime {
-  readonly weights: BoundWeights;
+  readonly #bound: BoundWeights;
+  readonly #tie: Tie | undefined;
+  #untied: BoundWeights | undefined;
   readonly #settings: RuntimeSettings;
   readonly #compiled: Map<string, Compiled> = new Map();
   readonly #sent: Map<string, number> = new Map();
@@ -69,9 +73,22 @@ export class Runtime {
   #uid = 0;
 
   constructor(weights: BoundWeights, settings: RuntimeSettings) {
-    this.weights = weights;
+    this.#bound = weights;
+    this.#tie = tieOf(weights.inventory);
     this.#settings = settings;
     this.#chooser = new PlanChooser(weights, settings);
+  }
+
+  /** The model as it is now: a change may have given a tied head a weight of its own. */
+  get weights(): BoundWeights {
+    if (!this.isUntied || this.#tie === undefined) return this.#bound;
+    this.#untied ??= untied(this.#bound, this.#tie);
+    return this.#untied;
+  }
+
+  /** Whether the head was tied to the embedding, and is no more. */
+  get isUntied(): boolean {
+    return this.#tie !== undefined && this.#overrides.has(this.#tie.own);
   }
 
   engine(): Promise<Engine> {
@@ -96,7 +113,8 @@ export class Runtime {
 
   /** The base's weight as it is now: the checkpoint's, or what replaced it. */
   async weight(name: string): Promise<Float32Array> {
-    return this.#override(name) ?? (await this.weights.readF32(name));
+    const stored = name === this.#tie?.own && !this.isUntied ? this.#tie.embedding.weight : name;
+    return this.#override(stored) ?? (await this.weights.readF32(stored));
   }
 
   #override(name: string): Float32Array | undefined {
@@ -143,12 +161,13 @@ export class Runtime {
   /** Replaces weights of the base, or takes them back to the checkpoint's (undefined). */
   async #changeWeights(changed: ReadonlyMap<string, Float32Array | undefined>): Promise<void> {
     this.encoderStates.clear();
-    const sources = new Map<string, WeightSource>();
+    const sources = new Map<string, WeightSource | undefined>();
     for (const [name, data] of changed) {
-      const original = this.weights.sources.get(name) ?? internal(`no weight "${name}"`);
+      const from = name === this.#tie?.own ? this.#tie.embedding.weight : name;
+      const { shape } = this.#bound.sources.get(from) ?? internal(`no weight "${name}"`);
       if (data === undefined) this.#overrides.delete(name);
-      else this.#overrides.set(name, givenWeight(original.shape, data));
-      sources.set(name, this.#overrides.get(name) ?? original);
+      else this.#overrides.set(name, givenWeight(shape, data));
+      sources.set(name, this.#overrides.get(name) ?? this.#bound.sources.get(name));
       this.#sent.delete(baseHeld(name));
     }
     if (this.#engine !== undefined && sources.size > 0) await (await this.#engine).changeWeights(sources);
@@ -237,10 +256,8 @@ export class Runtime {
     return { format: source.format, transposed: source.transposed };
   }
 
-  async #hostWeight(name: string, shape: readonly number[]): Promise<HostTensor> {
-    const { weights, linears } = this.weights.inventory;
-    const tied = linears.get(name.slice(0, -".weight".length))?.weight;
-    return { dtype: "f32", shape, data: await this.weight(weights.has(name) ? name : tied!) };
+  async #baseEntry(name: string, { shape }: Entry): Promise<HostTensor> {
+    return { dtype: "f32", shape, data: await this.weight(name) };
   }
 
   /** Feeds of the adapters' own inputs: tensors are sent where they changed, scales and gates with every run. */
@@ -259,7 +276,7 @@ export class Runtime {
         const version = base === undefined ? adapter.version : 0;
         feeds[input] = { held };
         if (this.#sent.get(held) === version) continue;
-        changed[held] = base === undefined ? hostEntry(entry) : await this.#hostWeight(base, entry.shape);
+        changed[held] = base === undefined ? hostEntry(entry) : await this.#baseEntry(base, entry);
         this.#sent.set(held, version);
       }
       feeds[gateInput(slot)] = scaleFeed(1, gate);

@@ -6,6 +6,7 @@ import { formatJson, parseJsonWithFloats } from "../hub/json.js";
 import { writeSafetensors } from "../hub/safetensors.js";
 import type { TaskType } from "../models/model.js";
 import type { Runtime } from "./runtime.js";
+import { tieOf, untied } from "./ties.js";
 
 interface Saved {
   readonly taskType: TaskType;
@@ -64,8 +65,11 @@ async function writeModel(
 ): Promise<void> {
   const { runtime } = model;
   await nodeFiles.makeFolder(folder);
+  const tie = tieOf(runtime.weights.inventory);
+  const isUntied = runtime.isUntied || (tie !== undefined && changed.has(tie.own));
+  const { inventory } = tie !== undefined && isUntied ? untied(runtime.weights, tie) : runtime.weights;
   const tensors = new Map(
-    [...runtime.weights.inventory.weights].map(([name, shape]) => [
+    [...inventory.weights].map(([name, shape]) => [
       name,
       {
         dtype,
@@ -78,7 +82,9 @@ async function writeModel(
     ]),
   );
   await writeSafetensors(nodeFiles.join(folder, "model.safetensors"), tensors, { format: "pt" });
-  await writeConfig(model, folder, dtype);
+  const { architecture } = runtime.weights.spec;
+  const fields = isUntied ? { tie_word_embeddings: false, ...architecture.untied } : {};
+  await writeConfig(model, fields, folder, dtype);
   for (const name of await nodeFiles.list(model.folder))
     if (COMPANIONS.test(name) && nodeFiles.resolve(folder) !== nodeFiles.resolve(model.folder)) {
       const path = nodeFiles.join(model.folder, name);
@@ -95,13 +101,18 @@ function stopped(folder: string): PeftError {
   });
 }
 
-async function writeConfig(model: Saved, folder: string, dtype: "f32" | "f16" | "bf16"): Promise<void> {
+async function writeConfig(
+  model: Saved,
+  fields: Readonly<Record<string, boolean>>,
+  folder: string,
+  dtype: "f32" | "f16" | "bf16",
+): Promise<void> {
   const source = nodeFiles.join(model.folder, "config.json");
   const { floats } = parseJsonWithFloats(await nodeFiles.text(source), source);
   const key = "torch_dtype" in model.configJson ? "torch_dtype" : "dtype";
   const architectures = classesOf(model.configJson["architectures"], model.taskType);
   const plain = { quantization_config: undefined, compression_config: undefined, quantization: undefined };
-  const json = { ...model.configJson, ...plain, ...architectures, [key]: DTYPE_NAMES[dtype] };
+  const json = { ...model.configJson, ...plain, ...architectures, ...fields, [key]: DTYPE_NAMES[dtype] };
   const text = `${formatJson(json, floats)}\n`;
   await nodeFiles.writeAtomic(nodeFiles.join(folder, "config.json"), [new TextEncoder().encode(text)]);
 }

@@ -22,7 +22,7 @@ export function named(path: string, name: string): boolean {
 }
 
 /** A list's names, or a regular expression that matches in full. */
-function matching(patterns: string | readonly string[], field: string): (path: string) => boolean {
+export function matching(patterns: string | readonly string[], field: string): (path: string) => boolean {
   if (typeof patterns !== "string") return (path) => patterns.some((name) => named(path, name));
   const pattern = configPattern(patterns, field);
   return (path) => pattern.fullMatch(path) !== undefined;

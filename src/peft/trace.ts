@@ -71,13 +71,13 @@ export class ModelTrace implements Trace {
   }
 
   /**
-   * A weight of the base, or what an adapter has in its place; `alias` is a tied module's own name for it, `stored` the name that it is
+   * A weight of the base, or what an adapter has in its place; `own` is a tied module's own name for it, `stored` the name that it is
    * held under.
    */
-  parameter(name: string, shape: readonly number[], alias: string = name, stored: string = name): Tensor {
+  parameter(name: string, shape: readonly number[], own: string = name, stored: string = name): Tensor {
     this.weights.set(name, shape);
     for (const [slot, adapter] of this.options.adapters.entries()) {
-      const key = adapter.replaced.get(alias) ?? adapter.replaced.get(name);
+      const key = adapter.replaced.get(own);
       if (key !== undefined) return this.entry(slot, key);
     }
     return this.g.weight(stored, shape);
@@ -105,7 +105,7 @@ export class ModelTrace implements Trace {
     const stored = this.options.weightOf?.(site) ?? site.weight;
     const weight = this.parameter(site.weight, shape, `${site.path}.weight`, stored);
     const base = (x: Tensor): Tensor => {
-      const y = this.#tiedRows(site, x, g.linear(x, weight, site.transposed));
+      const y = this.#tokenLogits(site, x, g.linear(x, weight, site.transposed));
       return bias === undefined ? y : g.add(y, bias);
     };
     return this.#adapt(
@@ -312,19 +312,18 @@ export class ModelTrace implements Trace {
     return rows;
   }
 
-  /** A head that is tied to an embedding with trained tokens: the logits of those tokens come from their new rows. */
-  #tiedRows(site: LinearSite, x: Tensor, y: Tensor): Tensor {
+  /** The logits of trained tokens come from their rows of the head: y[id of token k] = x delta_k. */
+  #tokenLogits(site: LinearSite, x: Tensor, y: Tensor): Tensor {
     const { g } = this;
     let logits = y;
-    for (const [slot, adapter] of this.options.adapters.entries())
-      for (const [path, tokens] of adapter.tokens) {
-        const embedding = this.embeddings.get(path);
-        if (embedding === undefined || embedding.weight !== site.weight) continue;
-        const own = g.linear(x, this.entry(slot, tokens.entry)); // [..., tokens]
-        const ids = g.constant(tokens.ids, [tokens.ids.length], "i64");
-        const change = g.mul(this.#perRow(gateInput(slot)), g.sub(own, g.gather(logits, ids, -1)));
-        logits = g.add(logits, g.scatterLast(change, g.expand(ids, change.shape), site.outDim));
-      }
+    for (const [slot, adapter] of this.options.adapters.entries()) {
+      const tokens = adapter.tokens.get(site.path);
+      if (tokens === undefined) continue;
+      const own = g.linear(x, this.entry(slot, tokens.entry)); // [..., tokens]
+      const ids = g.constant(tokens.ids, [tokens.ids.length], "i64");
+      const change = g.mul(this.#perRow(gateInput(slot)), g.sub(own, g.gather(logits, ids, -1)));
+      logits = g.add(logits, g.scatterLast(change, g.expand(ids, change.shape), site.outDim));
+    }
     return logits;
   }
 }
