@@ -44,7 +44,7 @@ export type { PushOptions, PushResult } from "./hub/upload.js";
 export { pushFolder } from "./hub/upload.js";
 export type { TaskType } from "./models/model.js";
 export { nearest } from "./nearest.js";
-export { methodOf, readAdapterJson } from "./peft/adapter_files.js";
+export { methodOf, readAdapterConfig, readAdapterJson } from "./peft/adapter_files.js";
 export { attach } from "./peft/attach.js";
 export {
   AutoModel,
@@ -72,6 +72,7 @@ export { getPeftModel, PeftModel } from "./peft/peft_model.js";
 export { PLAN_NAMES } from "./peft/plan_run.js";
 export type { QuantizeEvent } from "./peft/quantized.js";
 export type { PassOptions } from "./peft/requests.js";
+export { vocabularyOfAdapter } from "./peft/resized_vocabulary.js";
 export type { Inventory } from "./peft/trace.js";
 export type { ModelSpec } from "./peft/write.js";
 export { takeInventory } from "./peft/write.js";

@@ -1,6 +1,6 @@
 import { PeftError } from "../errors.js";
-import type { Match, Pattern } from "../python_re/pattern.js";
-import { PatternBudget, PatternError, pythonPattern } from "../python_re/pattern.js";
+import type { Budget, Match, Pattern } from "../python_re/pattern.js";
+import { newBudget, PatternBudget, PatternError, pythonPattern } from "../python_re/pattern.js";
 
 /** A regular expression out of a config. Its questions throw "adapter-config" where they take too long. */
 export type ConfigPattern = Pick<Pattern, "match" | "fullMatch">;
@@ -14,9 +14,10 @@ export function configPattern(
   written: string,
   field: string | undefined,
   compose: (written: string) => string = (same) => same,
+  budget: Budget = newBudget(),
 ): ConfigPattern {
   const whole = compose(written);
-  const compiled = refusing(written, field, whole, () => pythonPattern(whole));
+  const compiled = refusing(written, field, whole, () => pythonPattern(whole, budget));
   const ask = (how: "match" | "fullMatch", path: string): Match | undefined =>
     refusing(written, field, whole, () => compiled[how](path));
   return { match: (path) => ask("match", path), fullMatch: (path) => ask("fullMatch", path) };
@@ -53,44 +54,52 @@ const compositions: { readonly [F in PatternForm]: (pattern: string) => string }
   dotted: (pattern) => `.*\\.${pattern}$`,
 };
 
-type Compiled = readonly (readonly [pattern: string, compiled: ConfigPattern])[];
+/** A table's patterns, which share one budget, and what was found by them: layers ask in every run. */
+interface Compiled {
+  readonly patterns: readonly (readonly [pattern: string, compiled: ConfigPattern])[];
+  readonly keys: Map<string, string>;
+}
 
-/** Tables are asked for every layer of a model: each is compiled once. */
 const compiledTables: WeakMap<object, Compiled> = new WeakMap();
 
 function compiledTable(
-  patterns: Readonly<Record<string, unknown>>,
+  table: Readonly<Record<string, unknown>>,
   form: PatternForm,
   field?: string,
 ): Compiled {
-  const known = compiledTables.get(patterns);
+  const known = compiledTables.get(table);
   if (known !== undefined) return known;
-  const compiled = Object.keys(patterns).map(
-    (pattern) => [pattern, configPattern(pattern, field, compositions[form])] as const,
+  const budget = newBudget();
+  const patterns = Object.keys(table).map(
+    (pattern) => [pattern, configPattern(pattern, field, compositions[form], budget)] as const,
   );
-  compiledTables.set(patterns, compiled);
+  const compiled = { patterns, keys: new Map<string, string>() };
+  compiledTables.set(table, compiled);
   return compiled;
 }
 
 /** The value of the first pattern that matches a path. */
 export function byPattern<T>(
-  patterns: Readonly<Record<string, T>>,
+  table: Readonly<Record<string, T>>,
   path: string,
   form: PatternForm = "dotted or whole",
 ): T | undefined {
-  const found = compiledTable(patterns, form).find(([, compiled]) => compiled.match(path) !== undefined);
-  const key = found?.[0] ?? path;
-  return Object.hasOwn(patterns, key) ? patterns[key] : undefined;
+  const { patterns, keys } = compiledTable(table, form);
+  const key = keys.get(path) ?? patterns.find(([, one]) => one.match(path) !== undefined)?.[0] ?? path;
+  keys.set(path, key);
+  return Object.hasOwn(table, key) ? table[key] : undefined;
 }
 
 /** Keys of a table that match none of the paths. `field` is named in errors. */
 export function unmatchedPatterns(
-  patterns: Readonly<Record<string, unknown>>,
+  table: Readonly<Record<string, unknown>>,
   paths: readonly string[],
   field: string,
   form: PatternForm = "dotted or whole",
 ): readonly string[] {
-  return compiledTable(patterns, form, field)
-    .filter(([key, compiled]) => !paths.some((path) => path === key || compiled.match(path) !== undefined))
+  return compiledTable(table, form, field)
+    .patterns.filter(
+      ([key, compiled]) => !paths.some((path) => path === key || compiled.match(path) !== undefined),
+    )
     .map(([key]) => key);
 }

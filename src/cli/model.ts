@@ -13,11 +13,14 @@ import {
   PreTrainedModel,
   type QuantizeEvent,
   type Row,
+  readAdapterConfig,
   readAdapterJson,
   readJsonObject,
   resolveFolder,
+  specOf,
   type TaskType,
   type Tokenizer,
+  vocabularyOfAdapter,
   words,
 } from "../index.js";
 import type { Option, OptionGroup, Settings } from "./options.js";
@@ -143,7 +146,10 @@ export async function openWithoutTokenizer(
     ...settings.pick(["threads", "device", "plan", "maxMemory", "seed"]),
     load: settings.text("loadIn") as LoadOptions["load"],
     quantizing: showQuantizing(terminal),
-    config: await headOf(chosen, { json, rows }, settings, terminal),
+    config: {
+      ...(await headOf(chosen, { json, rows }, settings, terminal)),
+      ...(await vocabularyOf(chosen, json, settings, terminal)),
+    },
   });
   const folder = settings.text("adapter");
   const adapted =
@@ -172,13 +178,30 @@ async function adapterJson(settings: Settings, hub: Hub): Promise<Record<string,
 async function baseName(settings: Settings, terminal: Terminal): Promise<string> {
   const name = settings.text("model");
   if (name !== undefined) return name;
-  const base = (await adapterJson(settings, { progress: showHub(terminal) }))?.["base_model_name_or_path"];
-  if (typeof base === "string") return base;
+  const hub = { progress: showHub(terminal) };
+  const base = (await adapterJson(settings, hub))?.["base_model_name_or_path"];
+  if (typeof base === "string") return foundBase(base, settings, hub);
   throw new PeftError("option", {
     what: "No model is given.",
     why: settings.isGiven("adapter") ? "the adapter does not name its base." : "there is nothing to load.",
     fix: "add --model FOLDER_OR_HUB_ID.",
   });
+}
+
+/** The base that an adapter names: often a folder of the machine that it was trained on. */
+async function foundBase(name: string, settings: Settings, hub: Hub): Promise<string> {
+  try {
+    await readConfigOf(name, hub);
+    return name;
+  } catch (error) {
+    if (!(error instanceof PeftError) || (error.code !== "hub" && error.code !== "file-format")) throw error;
+    throw new PeftError(error.code, {
+      what: `The base "${name}" of the adapter "${settings.text("adapter")}" cannot be loaded.`,
+      why: `the adapter's adapter_config.json names it (base_model_name_or_path), as it was called where it was trained. ${error.what} ${error.why}`,
+      fix: "say where the base is here: add --model FOLDER_OR_HUB_ID.",
+      cause: error,
+    });
+  }
 }
 
 /**
@@ -202,6 +225,26 @@ async function headOf(
   if (classes !== undefined) return fields;
   const names = (await readLabels(adapter, terminal)) ?? [];
   return names.length === count ? classFields(names) : { ...unnamed, num_labels: count };
+}
+
+/** The vocabulary that an adapter was trained with, where tokens were added before. */
+async function vocabularyOf(
+  chosen: TaskType,
+  json: Readonly<Record<string, unknown>>,
+  settings: Settings,
+  terminal: Terminal,
+): Promise<Record<string, unknown>> {
+  const adapter = settings.text("adapter");
+  if (adapter === undefined) return {};
+  const spec = specOf(json, chosen);
+  const folder = await resolveFolder(adapter, { progress: showHub(terminal) });
+  await readAdapterConfig(folder); // what is no adapter says so before its weights are looked for
+  const count = await vocabularyOfAdapter(folder, spec);
+  if (count === undefined || count === spec.config.vocabSize) return {};
+  terminal.note(
+    `The adapter was trained with a vocabulary of ${count} tokens: the base's, of ${spec.config.vocabSize}, is resized.`,
+  );
+  return { vocab_size: count };
 }
 
 function otherClasses(adapter: string, count: number, rows: readonly Row[]): PeftError {

@@ -181,7 +181,7 @@ function vocabularyFault(adapter: Adapter, { wrong }: Fit, { weights }: Runtime)
   if (rows.size !== 1 || count === undefined || count === vocabSize) return undefined;
   return {
     what: `The adapter "${adapter.name}" was trained with a vocabulary of ${count} tokens, this base has ${vocabSize}.`,
-    why: `its embedding was resized ${count > vocabSize ? "for tokens that were added" : ""} before training, and its file brings the resized rows.`,
+    why: `its embedding was resized${count > vocabSize ? " for tokens that were added" : ""} before training, and its file brings the resized rows.`,
     fix: words`load the base with as many rows: fromPretrained(..., { ${option("config", { vocab_size: count })} }), and the tokenizer that lies beside the adapter.`,
   };
 }

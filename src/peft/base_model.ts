@@ -25,6 +25,7 @@ import { NO_ADAPTERS } from "./plan_run.js";
 import type { QuantizeEvent } from "./quantized.js";
 import { quantizedSources } from "./quantized.js";
 import { type BackwardOptions, type PassOptions, passNames } from "./requests.js";
+import { resizeVocabulary } from "./resized_vocabulary.js";
 import type { RuntimeSettings } from "./runtime.js";
 import { Runtime } from "./runtime.js";
 import { type SaveModelOptions, savedNames, saveModel } from "./save_model.js";
@@ -143,9 +144,11 @@ export class PreTrainedModel<T extends TaskType = TaskType> {
     const configJson = { ...stored, ...options.config };
     const spec = specOf(configJson, task);
     takeInventory(spec);
+    const checkpoint = await openCheckpoint(folder);
+    const isResized = options.config?.["vocab_size"] !== undefined;
     const bound = await bindWeights(
       spec,
-      await openCheckpoint(folder),
+      isResized ? await resizeVocabulary(checkpoint, specOf(stored, task), spec) : checkpoint,
       options.seed ?? 0,
       quantizationOf(stored),
     );

@@ -35,7 +35,7 @@ const isPacked = (stored: Stored | undefined): stored is PackedWeight =>
   stored !== undefined && "values" in stored;
 
 /** The module names that a checkpoint's tensor may have: current names, with and without the bare model's prefix. */
-function moduleNames(architecture: Architecture, name: string): string[] {
+export function moduleNames(architecture: Architecture, name: string): string[] {
   let renamed = name;
   for (const [from, to] of architecture.checkpoint?.rename ?? []) renamed = renamed.replace(from, to);
   const { prefix } = architecture;

@@ -12,8 +12,11 @@ export interface Found {
   readonly groups: readonly (readonly [start: number, end: number] | undefined)[];
 }
 
-/** What every question may take beside the budget, for each character of its text and as often again. */
-const STEPS_PER_CHARACTER = 100;
+/** Steps that are left, for all patterns that share them; every question adds a few for each character of its text. */
+export interface Budget {
+  steps: number;
+}
+const STEPS_PER_CHARACTER = 4;
 
 /** What a match in progress knows. */
 interface State {
@@ -38,19 +41,19 @@ export interface Search {
 }
 
 /**
- * Matches as Python's `re` does: the first way in order, by backtracking, within a budget of steps that all its questions share:
- * what one takes above what its text is good for, later ones lack. Throws PatternBudget where nothing is left.
+ * Matches as Python's `re` does: the first way in order, by backtracking, within a budget of steps: what one question takes,
+ * later ones lack. Throws PatternBudget where nothing is left.
  */
 export class Matcher {
   readonly #state: State;
   readonly #step: Step;
-  readonly #budget: number;
+  readonly #budget: Budget;
   #from = 0;
   #how: Search = {};
 
-  constructor({ node, groups }: Syntax, budget: number) {
+  constructor({ node, groups }: Syntax, budget: Budget) {
     this.#budget = budget;
-    this.#state = { text: [], steps: budget, starts: [], groups: [], counts: [], lasts: [], end: 0 };
+    this.#state = { text: [], steps: 0, starts: [], groups: [], counts: [], lasts: [], end: 0 };
     const s = this.#state;
     for (let i = 0; i <= groups; i++) s.groups.push(undefined);
     this.#step = compile(s, node, (at) => {
@@ -65,8 +68,7 @@ export class Matcher {
   find(text: readonly number[], from: number, how: Search): Found | undefined {
     const s = this.#state;
     s.text = text;
-    const steps =
-      Math.min(s.steps, this.#budget) + STEPS_PER_CHARACTER * (text.length - from + STEPS_PER_CHARACTER);
+    const steps = this.#budget.steps + STEPS_PER_CHARACTER * (text.length - from + 1);
     s.steps = steps;
     this.#from = from;
     this.#how = how;
@@ -81,6 +83,8 @@ export class Matcher {
       if (error instanceof OutOfSteps || error instanceof RangeError)
         throw new PatternBudget(steps - Math.max(0, s.steps));
       throw error;
+    } finally {
+      this.#budget.steps = Math.max(0, s.steps);
     }
   }
 }

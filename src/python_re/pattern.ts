@@ -1,12 +1,15 @@
-import type { Found } from "./match.js";
+import type { Budget, Found } from "./match.js";
 import { Matcher } from "./match.js";
 import { parsePattern } from "./parse.js";
 import type { Syntax } from "./syntax.js";
 
+export type { Budget } from "./match.js";
 export { PatternBudget, PatternError } from "./syntax.js";
 
-/** Steps beside what a text's length is good for: a pattern of good faith takes some hundreds over a module's path. */
-const BUDGET = 1_000_000;
+/** About a second's steps: a pattern of good faith takes some hundreds over a module's path. */
+export function newBudget(): Budget {
+  return { steps: 5_000_000 };
+}
 
 /** What a pattern matched. */
 export interface Match {
@@ -35,7 +38,7 @@ export interface Pattern {
  * Compiles a regular expression of Python's `re` (3.11), with its semantics to the letter. Throws PatternError where Python throws
  * re.error.
  */
-export function pythonPattern(source: string, budget: number = BUDGET): Pattern {
+export function pythonPattern(source: string, budget: Budget = newBudget()): Pattern {
   const syntax = parsePattern(source);
   const matcher = new Matcher(syntax, budget);
   const first = (text: string, how: { isFull?: boolean; isAnywhere?: boolean }): Match | undefined => {

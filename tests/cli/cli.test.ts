@@ -375,3 +375,14 @@ describe("Ctrl-C, kill, a terminal that closes", () => {
     expect(code).toBe(130);
   });
 });
+
+test("an adapter whose base was a folder of another machine", async () => {
+  mkdirSync(at("elsewhere"));
+  const config = { peft_type: "LORA", base_model_name_or_path: "/mnt/models/base", task_type: "CAUSAL_LM" };
+  writeFileSync(join(at("elsewhere"), "adapter_config.json"), JSON.stringify(config));
+  const { code, err } = await here(["generate", "--adapter", at("elsewhere"), "--prompt", "hi"]);
+  expect(code).not.toBe(0);
+  expect(err).toMatch(/The base "\/mnt\/models\/base" of the adapter/);
+  expect(err).toContain("base_model_name_or_path");
+  expect(err).toContain("add --model FOLDER_OR_HUB_ID");
+});

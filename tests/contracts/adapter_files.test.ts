@@ -6,9 +6,18 @@ import type { AdapterConfig } from "../../src/adapters/method.js";
 import { openAdapterWeights } from "../../src/hub/checkpoint.js";
 import { fromF32 } from "../../src/hub/dtypes.js";
 import { writeSafetensors } from "../../src/hub/safetensors.js";
-import type { PreTrainedModel } from "../../src/peft/base_model.js";
+import { PreTrainedModel } from "../../src/peft/base_model.js";
 import { PeftModel } from "../../src/peft/peft_model.js";
-import { adapted, difference, loadBase, logitsOf, SAME, sampleBatch, temporaryFolder } from "./kit.js";
+import {
+  adapted,
+  difference,
+  folderOf,
+  loadBase,
+  logitsOf,
+  SAME,
+  sampleBatch,
+  temporaryFolder,
+} from "./kit.js";
 
 // Adapter files as others write them: the same adapter by other names, or a message that says what it is.
 let base: PreTrainedModel;
@@ -228,12 +237,41 @@ describe("configs of others", () => {
     await expect(load(folder)).rejects.toThrow(message);
   });
 
-  it("a vocabulary that was enlarged", async () => {
-    const { folder } = await saved(whole);
-    await rewrite(folder, (tensors) =>
-      tensors.set("base_model.model.lm_head.weight", { shape: [100, 32], data: new Float32Array(3200) }),
+  it("a vocabulary that was enlarged: said, and loaded on a base of as many rows", async () => {
+    const { folder, logits } = await saved(whole);
+    await rewrite(folder, (tensors) => {
+      const head = tensors.get("base_model.model.lm_head.weight");
+      const data = new Float32Array(100 * 32);
+      data.set(head?.data ?? []);
+      tensors.set("base_model.model.lm_head.weight", { shape: [100, 32], data });
+    });
+    await expect(load(folder)).rejects.toThrow(
+      /vocabulary of 100 tokens, this base has 96.*config: \{ vocab_size: 100 \}/,
     );
-    await expect(load(folder)).rejects.toThrow(/vocabulary of 100 tokens, this base has 96.*vocab_size: 100/);
+    const larger = await PreTrainedModel.load("CAUSAL_LM", folderOf("llama"), {
+      config: { vocab_size: 100 },
+    });
+    const model = await PeftModel.fromPretrained(larger, folder);
+    const rows = await logitsOf(model as unknown as PeftModel, batch);
+    const old = rows.filter((_, i) => i % 100 < 96);
+    expect(difference(old, logits)).toBeLessThan(SAME);
+    expect(rows.filter((_, i) => i % 100 >= 96).every((x) => x === 0)).toBe(true);
+    await model.close();
+  });
+
+  it("a base of another vocabulary: rows that both have stay, new ones are their mean", async () => {
+    const at = folderOf("llama");
+    const load = (vocab_size: number): Promise<PreTrainedModel> =>
+      PreTrainedModel.load("CAUSAL_LM", at, { config: { vocab_size } }) as Promise<PreTrainedModel>;
+    const old = await base.runtime.weight("model.embed_tokens.weight");
+    const [more, less] = [await load(98), await load(90)];
+    const rows = await more.runtime.weight("model.embed_tokens.weight");
+    expect(rows.subarray(0, 96 * 32)).toEqual(old);
+    const mean = Array.from({ length: 96 }, (_, i) => old[i * 32 + 5] ?? 0).reduce((a, b) => a + b) / 96;
+    expect(rows[97 * 32 + 5]).toBeCloseTo(mean, 6);
+    expect(await less.runtime.weight("lm_head.weight")).toHaveLength(90 * 32);
+    await more.close();
+    await less.close();
   });
 
   it("tensors of others, by their names", async () => {
