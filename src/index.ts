@@ -98,6 +98,7 @@ export type { ScheduleExtras, ScheduleName, ScheduleOptions } from "./train/sche
 export { learningRate, SCHEDULE_NAMES } from "./train/schedules.js";
 export { checkOutputDir, Trainer } from "./train/trainer.js";
 export type { EarlyStopping, TrainerOptions } from "./train/trainer_options.js";
-export { TRAINER_DEFAULTS } from "./train/trainer_options.js";
+export { trainerParts, trainerTable } from "./train/trainer_table.js";
+export type { TrainerValues } from "./train/trainer_types.js";
 export type { NamedOption, ShowOption } from "./words.js";
 export { inCode, option, words } from "./words.js";

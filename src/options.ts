@@ -15,9 +15,13 @@ export interface OptionRow extends OptionNames {
   /** Of what a number is: "tokens", "steps", "bytes". */
   readonly unit?: string;
   readonly min?: number;
+  /** Numbers are above it. */
+  readonly above?: number;
   readonly max?: number;
   /** Numbers are below it. */
   readonly below?: number;
+  /** Infinity is one of the numbers. */
+  readonly endless?: true;
   /** Words: of a text the only ones, else taken besides what the kind takes. "_N" at the end stands for any whole number. */
   readonly choices?: readonly string[];
   /** What stands for the value in help where the kind's own form says too little: FILE. */
@@ -31,6 +35,11 @@ export interface OptionNames {
   /** Names that others give it: refused, and told which is meant. */
   readonly also?: readonly string[];
 }
+
+/** Options when defaults are filled in; those without one stay open. */
+export type SettledOptions<O, Open extends keyof O> = {
+  readonly [K in keyof O]-?: K extends Open ? O[K] : Exclude<O[K], undefined>;
+};
 
 /** Options by their names in the API. */
 export type OptionTable = Readonly<Record<string, OptionRow>>;
@@ -56,6 +65,7 @@ export type OptionKind =
   | "nameOrNames"
   | "targets"
   | "numbers"
+  | "pair"
   | "ids"
   | "oneOrMoreIds"
   | "numbersByName"
@@ -90,6 +100,13 @@ const kinds: { readonly [K in OptionKind]: Kind } = {
     form: "N,N",
     words: "a list of numbers",
     is: (x) => Array.isArray(x) && x.every(isNumber),
+    read: numbers,
+  },
+  pair: {
+    type: "readonly [number, number]",
+    form: "N,N",
+    words: "two numbers",
+    is: (x) => Array.isArray(x) && x.length === 2 && x.every(isNumber),
     read: numbers,
   },
   ids: {
@@ -144,27 +161,36 @@ const kinds: { readonly [K in OptionKind]: Kind } = {
 };
 
 /** What a value of this option is, in words: "a whole number, at least 1". */
-export function wordsOf({ kind, choices, min, max, below }: OptionRow): string {
+export function wordsOf({ kind, choices, min, above, max, below }: OptionRow): string {
   if (kind === "text" && choices !== undefined) return `one of ${quoted(choices)}`;
-  const range =
-    min !== undefined && max !== undefined
-      ? `, from ${min} to ${max}`
-      : `${min === undefined ? "" : `, at least ${min}`}${below === undefined ? "" : `${min === undefined ? "," : " and"} below ${below}`}`;
+  const limits = [
+    ...(above === undefined ? [] : [`above ${above}`]),
+    ...(min !== undefined && max === undefined ? [`at least ${min}`] : []),
+    ...(min !== undefined && max !== undefined ? [`from ${min} to ${max}`] : []),
+    ...(below === undefined ? [] : [`below ${below}`]),
+  ];
+  const range = limits.length === 0 ? "" : `, ${limits.join(" and ")}`;
   return `${kinds[kind].words}${range}${choices === undefined ? "" : `, or one of ${quoted(choices)}`}`;
 }
 
 /** What a value should be, in words, where it is not; undefined: it is right. */
 export function faultOf(row: OptionRow, value: unknown): string | undefined {
-  const { kind, choices, min, max, below } = row;
+  const { kind, choices, min, above, max, below } = row;
   const isWord =
     choices !== undefined && typeof value === "string" && choices.some((c) => isChoice(c, value));
   if (isWord) return undefined;
+  if (row.endless === true && value === Number.POSITIVE_INFINITY) return undefined;
   const isAlone = kind === "text" && choices !== undefined;
-  const isInRange =
-    typeof value !== "number" ||
-    ((min === undefined || value >= min) &&
-      (max === undefined || value <= max) &&
-      (below === undefined || value < below));
+  const isInRange = [value]
+    .flat()
+    .every(
+      (x) =>
+        typeof x !== "number" ||
+        ((min === undefined || x >= min) &&
+          (above === undefined || x > above) &&
+          (max === undefined || x <= max) &&
+          (below === undefined || x < below)),
+    );
   return !isAlone && kinds[kind].is(value) && isInRange ? undefined : wordsOf(row);
 }
 
@@ -182,7 +208,7 @@ export function formOf({ kind, choices, form }: OptionRow): string {
 
 /** What help says of an option: its meaning, the words it takes, its default. */
 export function helpOf(row: OptionRow): string {
-  const words = row.choices === undefined ? "" : ` (${row.choices.join(", ")})`;
+  const words = row.choices === undefined || row.form !== undefined ? "" : ` (${row.choices.join(", ")})`;
   const shown = defaultText(row);
   return `${row.means}${words}${shown === undefined ? "" : ` [default: ${shown}]`}`;
 }
@@ -199,8 +225,18 @@ export function typeOf({ kind, choices = [] }: OptionRow): string {
 export function defaultText({ kind, byDefault, otherwise, unit }: OptionRow): string | undefined {
   if (otherwise !== undefined || byDefault === undefined) return otherwise;
   if (kind === "flag" && typeof byDefault === "boolean") return byDefault ? "on" : "off";
+  if (kind === "pair") return String(byDefault);
   if (typeof byDefault === "object") return isEmpty(byDefault) ? "none" : JSON.stringify(byDefault);
-  return unit === undefined ? String(byDefault) : `${byDefault} ${unit}`;
+  return unit === undefined || typeof byDefault !== "number" ? String(byDefault) : `${byDefault} ${unit}`;
+}
+
+/** What a table's options are where nothing is said. */
+export function defaultsIn(table: OptionTable): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(table).flatMap(([key, { byDefault }]) =>
+      byDefault === undefined ? [] : [[key, byDefault]],
+    ),
+  );
 }
 
 /** The flag of an option, without what turns it off: `--lora-alpha`. */

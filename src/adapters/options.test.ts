@@ -1,6 +1,13 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { configTypes, docsPath, methodsPage, typesPath } from "../../tools/generate-options.js";
+import {
+  configTypes,
+  docsPath,
+  methodsPage,
+  typesPath,
+  valuesFile,
+  valueTypes,
+} from "../../tools/generate-options.js";
 import { formatJson } from "../hub/json.js";
 import { optionKey, pythonName } from "../options.js";
 import { methods } from "./index.js";
@@ -15,6 +22,11 @@ describe("what comes from the tables of options is up to date (npm run generate)
   it("the configs' types", () => {
     const plain = (text: string): string => text.replace(/[\s|]+/g, ""); // the formatter parts long lines
     expect(plain(readFileSync(typesPath, "utf8"))).toBe(plain(configTypes()));
+  });
+
+  it.each(valueTypes)("$name", (file) => {
+    const plain = (text: string): string => text.replace(/[\s|]+/g, "");
+    expect(plain(readFileSync(file.path, "utf8"))).toBe(plain(valuesFile(file)));
   });
 
   it("docs/methods.md", () => {

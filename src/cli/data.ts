@@ -1,9 +1,10 @@
 import { AutoTokenizer, describeReport, encodeRows, labelNames, previewPieces, specOf } from "../index.js";
 import { chooseTask, modelGroup, readConfigOf, showHub } from "./model.js";
 import type { Settings, Verb } from "./options.js";
-import { dataFiles, dataGroup, formLine, lengthOptions, readRows } from "./rows.js";
+import { dataFiles, dataGroup, formLine, readRows } from "./rows.js";
 import { withShipped } from "./shipped.js";
 import type { Terminal } from "./terminal.js";
+import { lengthOptions } from "./training_options.js";
 
 /** `peft data` */
 export const data: Verb = {

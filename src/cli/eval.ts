@@ -3,8 +3,9 @@ import { inFlags } from "./flags.js";
 import { answerFields, generationGroup, generationSettings } from "./generation_options.js";
 import { adapterOption, engineGroup, knownLabels, modelGroup, openModel } from "./model.js";
 import { optionsOf, type Settings, type Verb } from "./options.js";
-import { asTrained, dataFiles, dataGroup, lengthOptions, readRows } from "./rows.js";
+import { asTrained, dataFiles, dataGroup, readRows } from "./rows.js";
 import type { Terminal } from "./terminal.js";
+import { lengthOptions } from "./training_options.js";
 
 /** `peft eval` */
 export const evaluation: Verb = {

@@ -22,6 +22,8 @@ function flagAndValue(option: Option, { value }: NamedOption): string {
   const flag = flagOf(option);
   if (value === undefined) return flag;
   if (option.isSwitch && typeof value === "boolean") return value ? flag : flag.replace("--", "--no-");
+  if (option.isSwitch === true && typeof value === "boolean")
+    return value ? flag : flag.replace("--", "--no-");
   if (option.kind !== "flag") return `${flag} ${shellQuote(valueText(value))}`;
   return value === (option.byDefault === true) ? `no ${flag}` : flag;
 }

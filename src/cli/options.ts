@@ -1,4 +1,4 @@
-import { flagName } from "../options.js";
+import { defaultText, flagName, formOf, type OptionRow } from "../options.js";
 import type { Terminal } from "./terminal.js";
 
 /** What a value is: decides how its text on the command line is read, and what a config file may hold. */
@@ -39,6 +39,8 @@ export interface Option {
   readonly help: string;
   /** The API's own name, where it is another one: errors name it. */
   readonly api?: string;
+  /** Where it stands in the API's table: what it takes is read and checked by that, and help says what that says. */
+  readonly row?: OptionRow;
   /** Taken where nothing is given. */
   readonly byDefault?: unknown;
   /** The default in words, where it is found out later. */
@@ -127,6 +129,20 @@ export class Settings {
   over(base: Readonly<Record<string, unknown>>): Settings {
     return new Settings(new Map([...Object.entries(base), ...this.#given]), this.#defaults);
   }
+}
+
+/** An option of the API as an option of the command line. */
+export function rowOption(key: string, row: OptionRow): Option {
+  const { means: help, byDefault, python, also, kind } = row;
+  const otherwise = defaultText(row);
+  return {
+    ...{ key, kind: "value", help, value: formOf(row), row },
+    ...(byDefault === undefined ? {} : { byDefault }),
+    ...(otherwise === undefined ? {} : { otherwise }),
+    ...(python === undefined ? {} : { python }),
+    ...(also === undefined ? {} : { also }),
+    ...(kind === "flag" ? { isSwitch: true as const } : {}),
+  };
 }
 
 /** Defaults by key. */

@@ -1,6 +1,6 @@
 import { Command, CommanderError, Option as Flag } from "commander";
 import { PeftError } from "../index.js";
-import { flagName, optionKey } from "../options.js";
+import { flagName, helpOf, optionKey } from "../options.js";
 import { readConfigFile } from "./config.js";
 import {
   defaultsOf,
@@ -13,7 +13,7 @@ import {
   type Verb,
 } from "./options.js";
 import type { Terminal } from "./terminal.js";
-import { checkValues, readText } from "./values.js";
+import { checkValues, textValue } from "./values.js";
 
 /** Options of every command. */
 const everywhere: OptionGroup = {
@@ -126,7 +126,7 @@ function flags(option: Option): Flag[] {
   const made = new Flag(`${flagOf(option)}${forms}`, help).hideHelp(isHidden);
   if (many === true)
     made.argParser((text: string, before: readonly string[] | undefined) => [...(before ?? []), text]);
-  else if (kind !== "flag") made.argParser((text: string) => readText[kind](text));
+  else if (kind !== "flag") made.argParser((text: string) => textValue(option, text));
   const off = isSwitch === true ? [new Flag(flagOf(option).replace("--", "--no-"), help).hideHelp()] : [];
   return [Object.assign(made, { peft: option }), ...off];
 }
@@ -134,7 +134,7 @@ function flags(option: Option): Flag[] {
 /** A flag as help shows it: `--[no-]use-dora`. */
 function term(made: Flag): string {
   const option = (made as Flag & { peft?: Option }).peft;
-  if (option?.kind !== "byMethod") return made.flags;
+  if (option?.kind !== "byMethod" && option?.isSwitch !== true) return made.flags;
   return option.value === ""
     ? flagOf(option).replace("--", "--[no-]")
     : `${flagOf(option)} <${option.value}>`;
@@ -158,6 +158,7 @@ const placeholder: { readonly [K in Option["kind"]]: string } = {
 function describe(made: Flag): string {
   const option = (made as Flag & { peft?: Option }).peft;
   if (option === undefined) return made.description;
+  if (option.row !== undefined) return helpOf(option.row);
   const { byDefault, otherwise, choices, kind } = option;
   const shown = otherwise ?? (byDefault === undefined || kind === "flag" ? undefined : String(byDefault));
   const one = choices === undefined ? "" : ` (${choices.join(", ")})`;

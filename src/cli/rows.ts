@@ -76,16 +76,6 @@ const rowOptions: readonly Option[] = [
   { key: "limit", kind: "whole", help: "read no more than so many rows of a file", otherwise: "all" },
 ];
 
-export const lengthOptions: readonly Option[] = [
-  { key: "maxLength", kind: "whole", help: "longest sample in tokens", otherwise: "the tokenizer's limit" },
-  {
-    key: "maxTargetLength",
-    kind: "whole",
-    help: "longest target of an encoder-decoder",
-    otherwise: "maxLength",
-  },
-];
-
 export const rowKeys: readonly string[] = rowOptions.map((option) => option.key);
 
 /** What a column means: an adapter that learnt from rows of one form is asked in that form. */

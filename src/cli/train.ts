@@ -22,18 +22,10 @@ import { engineGroup, modelGroup, openModel } from "./model.js";
 import { waysToUse } from "./next.js";
 import type { Settings, Verb } from "./options.js";
 import { digests, openOutput, type RunRecord, writeRecord } from "./output.js";
-import {
-  dataFiles,
-  dataGroup,
-  formLine,
-  lengthOptions,
-  readTrainingRows,
-  rowKeys,
-  type TrainingRows,
-} from "./rows.js";
+import { dataFiles, dataGroup, formLine, readTrainingRows, rowKeys, type TrainingRows } from "./rows.js";
 import { withShipped } from "./shipped.js";
 import { exitCode, type Terminal } from "./terminal.js";
-import { trainerOptions, trainingGroups, trainingKeys } from "./training_options.js";
+import { lengthOptions, trainerOptions, trainingGroups, trainingKeys } from "./training_options.js";
 
 /** `peft train` */
 export const train: Verb = {

@@ -1,8 +1,9 @@
 import { PeftError } from "../index.js";
+import { faultOf as rowFault, readText as rowValue } from "../options.js";
 import { FlagText, flagOf, type Option, type OptionKind } from "./options.js";
 
 /** Reads the text of a flag. What cannot be read is passed on as it is, for the check to name. */
-export const readText: { readonly [K in OptionKind]: (text: string) => unknown } = {
+const readText: { readonly [K in OptionKind]: (text: string) => unknown } = {
   text: (text) => text,
   number: asNumber,
   whole: asNumber,
@@ -16,6 +17,11 @@ export const readText: { readonly [K in OptionKind]: (text: string) => unknown }
   value: asJson,
   byMethod: (text) => new FlagText(text),
 };
+
+/** Reads the text of an option's flag. */
+export function textValue({ kind, row }: Option, text: string): unknown {
+  return row === undefined ? readText[kind](text) : rowValue(row, text);
+}
 
 /** What a value of a kind is, in words; undefined: anything, checked where it is used. */
 const wanted: { readonly [K in OptionKind]?: readonly [words: string, is: (x: unknown) => boolean] } = {
@@ -43,7 +49,8 @@ export function checkValues(given: ReadonlyMap<string, unknown>, options: readon
   });
 }
 
-function faultOf({ kind, choices, many }: Option, value: unknown): string | undefined {
+function faultOf({ kind, choices, many, row }: Option, value: unknown): string | undefined {
+  if (row !== undefined) return rowFault(row, value);
   if (many === true) {
     const list = Array.isArray(value) ? value : [value];
     return list.every((x) => typeof x === "string") ? undefined : "a text, or a list of texts";

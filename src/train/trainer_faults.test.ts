@@ -69,11 +69,11 @@ describe("faults before work starts leave nothing behind", () => {
     const wrong = { epochs: 0, batchSize: 2.5, lr: Number.NaN, warmupRatio: 2, warmupSteps: 3 };
     const more = { schedule: "steps" as "linear", bestMetric: "bleu", saveEvery: 5, resume: true };
     expect(() => trainerOf({ ...wrong, ...more })).toThrow(
-      /\[option\].*batchSize is 2.5.*epochs is 0.*lr is .*warmupRatio is 2.*"steps" is none of linear.*warmupSteps and warmupRatio.*"bleu" is none of loss, accuracy.*bestMetric without validation.*saveEvery, resume without outputDir/,
+      /\[option\].*epochs is 0.*batchSize is 2.5.*lr is .*schedule is "steps", not one of "linear".*warmupRatio is 2.*warmupSteps and warmupRatio.*"bleu" is none of loss, accuracy.*bestMetric without validation.*saveEvery, resume without outputDir/,
     );
     const early = { patience: 0, metric: "f1" };
     expect(() => trainerOf({ earlyStopping: early, bestMetric: "loss", validation: rows })).toThrow(
-      /patience is 0.*bestMetric is "loss", earlyStopping.metric "f1"/,
+      /patience is 0.*bestMetric is "loss", the metric of earlyStopping "f1"/,
     );
   });
 

@@ -27,6 +27,9 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
+const trainer = (options: object): unknown =>
+  new P["Trainer"]({ model: adapted, tokenizer, train: rows, ...options });
+
 /** An option that the call does not have, and the one that is meant. */
 const unknown: [string, () => unknown, string][] = [
   ["AutoTokenizer", () => P["AutoTokenizer"].fromPretrained(model, { cache_dir: folder }), "cacheDir"],
@@ -40,7 +43,6 @@ const unknown: [string, () => unknown, string][] = [
   ["addAdapter", () => adapted.addAdapter("b", new P["LoraConfig"](), { sead: 1 }), "seed"],
   ["PeftModel", () => P["PeftModel"].fromPretrained(base, folder, { is_trainable: true }), "isTrainable"],
   ["loadAdapter", () => adapted.loadAdapter(folder, "b", { is_trainable: true }), "isTrainable"],
-  ["LoraConfig", () => new P["LoraConfig"]({ lora_alpha: 16 }), "loraAlpha"],
   ["LoraConfig", () => new P["LoraConfig"]({ alpha: 16 }), "loraAlpha"],
   ["tokenizer", () => tokenizer("a", { max_length: 3 }), "maxLength"],
   ["tokenizer", () => tokenizer("a", { return_offsets_mapping: true }), "returnOffsets"],
@@ -67,6 +69,15 @@ const unknown: [string, () => unknown, string][] = [
   ["saveMerged", () => adapted.saveMerged(folder, { safe_merge: true }), "safe"],
   ["pushFolder", () => P["pushFolder"](folder, "a/b", { commit_message: "x" }), "message"],
   ["AdamW", () => new P["AdamW"](adapted.trainableParameters(), { learning_rate: 1 }), "lr"],
+  ["Trainer", () => trainer({ learningRate: 1e-6 }), "lr"],
+  ["Trainer", () => trainer({ num_train_epochs: 9 }), "epochs"],
+  ["Trainer", () => trainer({ per_device_train_batch_size: 2 }), "batchSize"],
+  ["Trainer", () => trainer({ gradient_accumulation_steps: 2 }), "gradientAccumulationSteps"],
+  ["Trainer", () => trainer({ warmup_ratio: 0.1, weight_decay: 0 }), "warmupRatio.*weightDecay"],
+  ["Trainer", () => trainer({ eval_steps: 1, save_steps: 1 }), "evaluateEvery.*saveEvery"],
+  ["Trainer", () => trainer({ eval_dataset: rows }), "validation"],
+  ["Trainer", () => trainer({ epoch: 2 }), "epochs"],
+  ["earlyStopping", () => trainer({ earlyStopping: { pacience: 2 } }), "patience"],
   ["evaluate", () => P["evaluate"](adapted, rows, { tokenizer, batch_size: 2 }), "batchSize"],
 ];
 
@@ -97,6 +108,9 @@ const wrong: [string, () => unknown, RegExp][] = [
   ["a number", () => tokenizer(5), /tokenizer\("Hello"\)/],
   ["a chat", () => tokenizer([{ role: "user", content: "a" }]), /applyChatTemplate/],
   ["a promise of rows", () => P["batches"](Promise.resolve(rows), { tokenizer, model: adapted }), /await/],
+  ["a path to train on", () => trainer({ train: "x.csv" }), /loadDataset/],
+  ["a promise of a tokenizer", () => trainer({ tokenizer: Promise.resolve(tokenizer) }), /await/],
+  ["a promise of a model", () => trainer({ model: Promise.resolve(adapted) }), /await/],
   ["a path", () => P["evaluate"](adapted, "x.csv", { tokenizer }), /loadDataset/],
   ["a promise of a model", () => P["evaluate"](Promise.resolve(adapted), rows, { tokenizer }), /await/],
   ["an object in place of a path", () => P["loadDataset"]({ path: "a" }), /loadDataset\("/],
