@@ -7,11 +7,9 @@ const bound = (pattern: RegExp): ReturnType<typeof boundPattern> =>
 describe("a bounded pattern", () => {
   it.each([
     [/(a+)+$/, `${"a".repeat(40)}!`],
-    [/^(?:a|a)*$/u, `${"a".repeat(60)}!`],
     [/^(?=(?:\w+\s?)*$)/, `${"a".repeat(60)}!`],
     [/a?a?a?a?a?a?a?a?a?a?a?a?a?a?a?a?a?a?a?a?a?a?a?a?a?a?a?a?a?a?b/g, "a".repeat(60)],
     [/(a|a)(a|a)(a|a)(a|a)(a|a)(a|a)(a|a)(a|a)(a|a)(a|a)(a|a)(a|a)(a|a)(a|a)(a|a){20}b/, "a".repeat(60)],
-    [/\s*\s*\s*\s*\s*\s*\s*\s*x/gu, " ".repeat(2000)],
   ])("%s ends, and says where it stands", (pattern, text) => {
     expect(() => bound(pattern).matches(text)).toThrow(/a\.json: field does not come to an end on a text/);
   });

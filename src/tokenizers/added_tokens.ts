@@ -1,5 +1,5 @@
 import type { Aligned } from "./aligned.js";
-import { align, cut } from "./aligned.js";
+import { align, cut, spaceAfter, spaceBefore } from "./aligned.js";
 import type { Json } from "./json.js";
 import { asString, booleanOr } from "./json.js";
 import type { Normalizer } from "./normalizers.js";
@@ -38,48 +38,74 @@ export function readAddedToken(config: Json, id: number): AddedToken {
  * them.
  */
 export function makeFinder(tokens: Iterable<AddedToken>, normalize: Normalizer): (text: string) => Stretch[] {
-  const plain: Lexicon = new Map();
-  const normalized: Lexicon = new Map();
+  const plain = makeLexicon();
+  const normalized = makeLexicon();
   for (const token of tokens) {
     if (token.content === "") continue;
     if (token.normalized) enter(normalized, normalize(align(token.content)).text, token);
     else enter(plain, token.content, token);
   }
+  const findPlain = finderOf(plain);
+  const findNormalized = finderOf(normalized);
   return (text) =>
-    find(plain, align(text)).flatMap((stretch) =>
-      stretch.token ? [stretch] : find(normalized, normalize(stretch.text)),
+    findPlain(align(text)).flatMap((stretch) =>
+      stretch.token ? [stretch] : findNormalized(normalize(stretch.text)),
     );
 }
 
-/** First character of a token -> tokens, longest first. */
-type Lexicon = Map<string, { content: string; token: AddedToken }[]>;
+/** Tokens by content, and the lengths of those that begin with a character. */
+type Lexicon = { readonly tokens: Map<string, AddedToken>; readonly lengths: Map<string, Set<number>> };
 
-function enter(lexicon: Lexicon, content: string, token: AddedToken): void {
-  if (content === "") return;
-  const entries = lexicon.get(content[0]!) ?? [];
-  entries.push({ content, token });
-  entries.sort((a, b) => b.content.length - a.content.length);
-  lexicon.set(content[0]!, entries);
+function makeLexicon(): Lexicon {
+  return { tokens: new Map(), lengths: new Map() };
+}
+
+/** Of equal contents the first counts. */
+function enter({ tokens, lengths }: Lexicon, content: string, token: AddedToken): void {
+  const [first = ""] = content.slice(0, 1);
+  if (content === "" || tokens.has(content)) return;
+  tokens.set(content, token);
+  lengths.set(first, (lengths.get(first) ?? new Set()).add(content.length));
+}
+
+/** Finds the longest token that stands at a place. */
+function makeMatcher({ tokens, lengths }: Lexicon): (text: string, at: number) => string | undefined {
+  const sorted = new Map(Array.from(lengths, ([first, all]) => [first, [...all].sort((a, b) => b - a)]));
+  return (text, at) => {
+    for (const length of sorted.get(text[at] ?? "") ?? []) {
+      const content = text.slice(at, at + length);
+      if (content.length === length && tokens.has(content)) return content;
+    }
+    return undefined;
+  };
 }
 
 /** Leftmost longest matches, as Rust's AddedVocabulary finds them. */
-function find(lexicon: Lexicon, a: Aligned): Stretch[] {
+function finderOf(lexicon: Lexicon): (a: Aligned) => Stretch[] {
+  const match = makeMatcher(lexicon);
+  return (a) => find(a, match, lexicon.tokens);
+}
+
+function find(
+  a: Aligned,
+  match: (text: string, at: number) => string | undefined,
+  tokens: ReadonlyMap<string, AddedToken>,
+): Stretch[] {
   const out: Stretch[] = [];
   let done = 0; // everything before has been handed out
   for (let at = 0; at < a.text.length; ) {
-    const entry = lexicon.get(a.text[at]!)?.find(({ content }) => a.text.startsWith(content, at));
-    if (!entry) {
+    const content = match(a.text, at) ?? "";
+    const token = tokens.get(content);
+    if (!token) {
       at++;
       continue;
     }
-    const { content, token } = entry;
     let from = at;
     let to = at + content.length;
     at = to;
     if (token.singleWord && touchesWord(a.text, from, to)) continue;
-    if (token.lstrip)
-      from = Math.max(done, from - /\p{White_Space}*$/u.exec(a.text.slice(0, from))![0].length);
-    if (token.rstrip) to += /^\p{White_Space}*/u.exec(a.text.slice(to))![0].length;
+    if (token.lstrip) from = Math.max(done, spaceBefore(a.text, from));
+    if (token.rstrip) to = spaceAfter(a.text, to);
     if (from > done) out.push({ text: cut(a, done, from) });
     out.push({ text: cut(a, from, to), token });
     done = to;

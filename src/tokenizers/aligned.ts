@@ -1,4 +1,5 @@
 import type { BoundedPattern } from "../pattern.js";
+import { fault } from "./json.js";
 
 /**
  * A string on its way through normalizers and pre-tokenizers, each UTF-16 unit with the span of the user's
@@ -31,6 +32,22 @@ export function align(text: string): Aligned {
     at += char.length;
   }
   return { text, starts, ends, origin: 0 };
+}
+
+const white = /^\p{White_Space}$/u;
+
+/** Where the white space before a place begins. A pattern such as \s*$ would take quadratic time. */
+export function spaceBefore(text: string, to: number): number {
+  let from = to;
+  while (from > 0 && white.test(text[from - 1] ?? "")) from--;
+  return from;
+}
+
+/** Where the white space after a place ends. */
+export function spaceAfter(text: string, from: number): number {
+  let to = from;
+  while (to < text.length && white.test(text[to] ?? "")) to++;
+  return to;
 }
 
 /** The piece [from, to) of a text, in UTF-16 units. */
@@ -68,7 +85,9 @@ export function transform(a: Aligned, changes: Iterable<Change>): Aligned {
     last = [a.starts[unit]!, a.ends[unit]!];
     unit += char.length;
   };
+  const most = mostUnits(a);
   for (const [char, change] of changes) {
+    checkGrowth(text.length, most);
     if (change <= 0) consume();
     const span = last;
     for (let i = 0; i < char.length; i++) {
@@ -81,15 +100,37 @@ export function transform(a: Aligned, changes: Iterable<Change>): Aligned {
   return { text, starts, ends, origin: a.origin };
 }
 
+/** Characters that any text may grow to, and how many times its own length a longer one. */
+const GROWTH = { least: 256, times: 64 };
+
+/**
+ * The most UTF-16 units that a text may grow to by rules from files. Those of real tokenizers make it a few
+ * times longer; a chain of "a" -> "aa" would double it at each link.
+ */
+function mostUnits(a: Aligned): number {
+  return grown((a.ends.at(-1) ?? a.origin) - a.origin);
+}
+
+/** What a text of some length may grow to. */
+export function grown(units: number): number {
+  return GROWTH.least + GROWTH.times * units;
+}
+
+export function checkGrowth(units: number, most: number): void {
+  if (units > most) fault("tokenizer.json: its replacements", "make a text more than 64 times longer");
+}
+
 /** Replaces each character by none, one or more; all of them keep its span. */
 export function mapChars(a: Aligned, map: (char: string) => string): Aligned {
   const starts: number[] = [];
   const ends: number[] = [];
   let text = "";
   let unit = 0;
+  const most = mostUnits(a);
   for (const char of a.text) {
     const out = map(char);
     text += out;
+    checkGrowth(text.length, most);
     for (let i = 0; i < out.length; i++) {
       starts.push(a.starts[unit]!);
       ends.push(a.ends[unit]!);
@@ -105,6 +146,7 @@ export function replaceMatches(a: Aligned, pattern: BoundedPattern, content: str
   const ends: number[] = [];
   let text = "";
   let at = 0;
+  const most = mostUnits(a);
   const keep = (to: number): void => {
     text += a.text.slice(at, to);
     for (let i = at; i < to; i++) {
@@ -117,6 +159,7 @@ export function replaceMatches(a: Aligned, pattern: BoundedPattern, content: str
     keep(match.index);
     at = match.index + match[0].length;
     text += content;
+    checkGrowth(text.length, most);
     for (let i = 0; i < content.length; i++) {
       starts.push(a.starts[at - 1]!);
       ends.push(a.ends[at - 1]!);
@@ -130,6 +173,7 @@ export function replaceMatches(a: Aligned, pattern: BoundedPattern, content: str
 /** Puts a prefix before a text; it takes the span of the first character. */
 export function prepend(a: Aligned, prefix: string): Aligned {
   if (a.text.length === 0 || prefix.length === 0) return a;
+  checkGrowth(a.text.length + prefix.length, mostUnits(a));
   const fill = (value: number): number[] => new Array<number>(prefix.length).fill(value);
   return {
     text: prefix + a.text,

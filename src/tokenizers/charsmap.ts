@@ -25,10 +25,10 @@ export function parseCharsmap(base64: string, where: string): Charsmap {
   return (chunk) => {
     const at = shortestPrefix(units, encoder.encode(chunk));
     if (at === undefined || at >= replacements.length) return undefined;
-    const end = replacements.indexOf(0, at);
-    const replacement = replacements.subarray(at, end < 0 ? undefined : end);
-    if (replacement.length > LONGEST) fault(where, `replaces a character by ${replacement.length} bytes`);
-    return decoder.decode(replacement);
+    const rest = replacements.subarray(at, at + LONGEST + 1);
+    const end = rest.indexOf(0);
+    if (end < 0 && rest.length > LONGEST) fault(where, `replaces a character by more than ${LONGEST} bytes`);
+    return decoder.decode(end < 0 ? rest : rest.subarray(0, end));
   };
 }
 

@@ -44,39 +44,43 @@ const llama: TokenizerClass = {
 };
 const plain: TokenizerClass = { special: {}, paddingSide: "right", tokenTypeIds: false };
 
-const byName: { readonly [name: string]: TokenizerClass } = {
-  BertTokenizer: bert,
-  DistilBertTokenizer: { ...bert, tokenTypeIds: false },
-  ElectraTokenizer: bert,
-  GPT2Tokenizer: gpt2,
-  RobertaTokenizer: roberta,
-  BartTokenizer: roberta,
-  T5Tokenizer: t5,
-  LlamaTokenizer: llama,
-};
+const byName: ReadonlyMap<string, TokenizerClass> = new Map(
+  Object.entries({
+    BertTokenizer: bert,
+    DistilBertTokenizer: { ...bert, tokenTypeIds: false },
+    ElectraTokenizer: bert,
+    GPT2Tokenizer: gpt2,
+    RobertaTokenizer: roberta,
+    BartTokenizer: roberta,
+    T5Tokenizer: t5,
+    LlamaTokenizer: llama,
+  }),
+);
 
-const byModelType: { readonly [modelType: string]: string } = {
-  bert: "BertTokenizer",
-  distilbert: "BertTokenizer",
-  electra: "BertTokenizer",
-  gpt2: "GPT2Tokenizer",
-  gpt_neo: "GPT2Tokenizer",
-  gptj: "GPT2Tokenizer",
-  opt: "GPT2Tokenizer",
-  phi: "GPT2Tokenizer",
-  roberta: "RobertaTokenizer",
-  bart: "RobertaTokenizer",
-  longformer: "RobertaTokenizer",
-  t5: "T5Tokenizer",
-  mt5: "T5Tokenizer",
-  llama: "LlamaTokenizer",
-};
+const byModelType: ReadonlyMap<string, string> = new Map(
+  Object.entries({
+    bert: "BertTokenizer",
+    distilbert: "BertTokenizer",
+    electra: "BertTokenizer",
+    gpt2: "GPT2Tokenizer",
+    gpt_neo: "GPT2Tokenizer",
+    gptj: "GPT2Tokenizer",
+    opt: "GPT2Tokenizer",
+    phi: "GPT2Tokenizer",
+    roberta: "RobertaTokenizer",
+    bart: "RobertaTokenizer",
+    longformer: "RobertaTokenizer",
+    t5: "T5Tokenizer",
+    mt5: "T5Tokenizer",
+    llama: "LlamaTokenizer",
+  }),
+);
 
 /**
  * The class that a folder's tokenizer_class names, or else its model_type; a plain one where neither is
  * known.
  */
 export function tokenizerClass(name: string | undefined, modelType: string | undefined): TokenizerClass {
-  const found = name ?? byModelType[modelType ?? ""] ?? "";
-  return byName[found.replace(/Fast$/, "")] ?? plain;
+  const found = name ?? byModelType.get(modelType ?? "") ?? "";
+  return byName.get(found.replace(/Fast$/, "")) ?? plain;
 }

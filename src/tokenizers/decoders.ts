@@ -1,4 +1,4 @@
-import { align, replaceMatches } from "./aligned.js";
+import { align, checkGrowth, grown, replaceMatches } from "./aligned.js";
 import { decodeUtf8, tokenBytes } from "./bytes.js";
 import type { Json } from "./json.js";
 import { asNumber, asString, booleanOr, type PartTable, readPart, readParts, stringOr } from "./json.js";
@@ -32,7 +32,18 @@ const table: PartTable<Decoder> = {
   },
   Sequence: (c, where) => {
     const steps = readParts(c, "decoders", where, readDecoder);
-    return (tokens) => steps.reduce((parts, step) => step(parts), [...tokens]);
+    const units = (parts: readonly string[]): number => parts.reduce((sum, part) => sum + part.length, 0);
+    return (tokens) => {
+      const most = grown(units(tokens));
+      return steps.reduce(
+        (parts, step) => {
+          const out = step(parts);
+          checkGrowth(units(out), most);
+          return out;
+        },
+        [...tokens],
+      );
+    };
   },
   Strip: (c, where) => {
     const content = asString(c["content"], `${where}.content`);

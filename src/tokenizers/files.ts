@@ -6,7 +6,7 @@ import type { TokenizerClass } from "./classes.js";
 import { tokenizerClass } from "./classes.js";
 import type { Side } from "./encode.js";
 import type { Json } from "./json.js";
-import { asNumber, asObject, booleanOr, isObject, numberOr, parseJson, stringOr } from "./json.js";
+import { asId, asObject, booleanOr, isObject, numberOr, parseJson, shown, stringOr } from "./json.js";
 import { fromVocabAndMerges, fromVocabTxt, legacyPostProcessor } from "./legacy_vocab.js";
 import { readModel } from "./models.js";
 import { makePipeline } from "./pipeline.js";
@@ -73,19 +73,16 @@ async function readConfig(readJson: (name: string) => Promise<Json>): Promise<Js
   for (const token of Object.values(readExtraTokens(merged))) special.add(token);
   for (const [content, id] of Object.entries(await readJson("added_tokens.json"))) {
     const known = special.has(content);
-    const key = String(asNumber(id, `added_tokens.json: id of ${JSON.stringify(content)}`));
+    const key = String(asId(id, `added_tokens.json: id of ${shown(content)}`));
     added[key] = { content, special: known, normalized: !known };
   }
+  const contents = new Set(Object.values(added).map((token) => token["content"]));
   for (const value of Object.values(map)) {
-    if (isObject(value) && typeof value["content"] === "string" && !Object.values(added).some(same(value))) {
-      added[String(1e9 + Object.keys(added).length)] = { ...value, special: true };
-    }
+    if (!isObject(value) || typeof value["content"] !== "string" || contents.has(value["content"])) continue;
+    added[String(1e9 + contents.size)] = { ...value, special: true };
+    contents.add(value["content"]);
   }
   return { ...merged, added_tokens_decoder: added };
-}
-
-function same(value: Json): (other: Json) => boolean {
-  return (other) => other["content"] === value["content"];
 }
 
 async function fromLegacyFiles(
@@ -144,7 +141,7 @@ function assemble(
   templates: ChatTemplates,
   legacy: TokenizerClass["legacy"],
 ): Tokenizer {
-  const model = readModel(json["model"]);
+  const model = readModel(json["model"], "tokenizer.json: model");
   const extraSpecial = readExtraTokens(config);
   const values = specialValues(config, special, Object.values(extraSpecial));
   const added = collectAddedTokens(model, readSerialized(json), config, values);
@@ -167,8 +164,8 @@ function assemble(
 function readSerialized(json: Json): AddedToken[] {
   const tokens = Array.isArray(json["added_tokens"]) ? json["added_tokens"] : [];
   return tokens.map((value: unknown) => {
-    const token = asObject(value, "added token");
-    return readAddedToken(token, asNumber(token["id"], "added token's id"));
+    const token = asObject(value, "tokenizer.json: an entry of added_tokens");
+    return readAddedToken(token, asId(token["id"], "tokenizer.json: added_tokens' id"));
   });
 }
 

@@ -29,6 +29,11 @@ export function fault(part: string, wrong: string): never {
   });
 }
 
+/** A value of the user's in an error, not all of it where it is long. */
+export function shown(text: string): string {
+  return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}...` : text);
+}
+
 export function isObject(value: unknown): value is Json {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
@@ -63,7 +68,7 @@ export function readPart<T>(value: unknown, where: string, table: PartTable<T>):
   const type = asString(config["type"], `${where}.type`);
   const known = Object.keys(table).join(", ");
   if (where.split(".").length > MOST_LEVELS) fault(where.slice(0, 80), "is nested too deeply");
-  if (!Object.hasOwn(table, type)) fault(`${where} ${JSON.stringify(type)}`, `is unknown (known: ${known})`);
+  if (!Object.hasOwn(table, type)) fault(`${where} ${shown(type)}`, `is unknown (known: ${known})`);
   return table[type]?.(config, where);
 }
 
@@ -78,6 +83,12 @@ export function readParts<T>(
   read: (value: unknown, where: string) => T,
 ): T[] {
   return asArray(config[key], `${where}.${key}`).map((value, i) => read(value, `${where}.${key}[${i}]`));
+}
+
+/** A token's id, a whole number as Rust's u32 holds it. */
+export function asId(value: unknown, part: string): number {
+  const id = asNumber(value, part);
+  return Number.isInteger(id) && id >= 0 && id < 2 ** 32 ? id : fault(part, `cannot be ${id}`);
 }
 
 export function stringOr<T>(value: unknown, otherwise: T): string | T {

@@ -2,7 +2,7 @@ import * as library from "@huggingface/tokenizers";
 import { PeftError } from "../errors.js";
 import { type BoundedPattern, boundPattern } from "../pattern.js";
 import type { Json } from "./json.js";
-import { asString, fault, isObject } from "./json.js";
+import { asString, fault, isObject, shown } from "./json.js";
 
 /**
  * The one door to @huggingface/tokenizers: its models (BPE merges, WordPiece's greedy match) and
@@ -52,8 +52,8 @@ export function compilePattern(pattern: unknown, where: string): BoundedPattern 
   } catch (cause) {
     if (cause instanceof PeftError) throw cause;
     return fault(
-      `${where} ${JSON.stringify(source)}`,
-      `is no valid expression (${(cause as Error).message})`,
+      `${where} ${shown(source)}`,
+      `is no valid expression (${cause instanceof Error ? cause.message.slice(0, 200) : ""})`,
     );
   }
 }

@@ -2,6 +2,7 @@ import { fallbackTokens } from "./bytes.js";
 import type { Json } from "./json.js";
 import {
   asArray,
+  asId,
   asNumber,
   asObject,
   asString,
@@ -9,12 +10,13 @@ import {
   fault,
   isObject,
   numberOr,
+  shown,
   stringOr,
 } from "./json.js";
 import type { Segment } from "./library.js";
 import { bpe, wordPiece } from "./library.js";
 import type { PathStep } from "./unigram.js";
-import { bestPath } from "./unigram.js";
+import { bestPath, unigramLimits } from "./unigram.js";
 
 /** A piece of a pre-token: [from, to) in its UTF-16 units. */
 export type Piece = { readonly id: number; readonly from: number; readonly to: number };
@@ -27,14 +29,14 @@ export type VocabModel = {
 };
 
 /** Reads the model of tokenizer.json: BPE, Unigram, WordPiece, WordLevel. Throws `tokenizer` for another. */
-export function readModel(value: unknown): VocabModel {
-  const config = asObject(value, "model");
+export function readModel(value: unknown, where: string): VocabModel {
+  const config = asObject(value, where);
   const type = stringOr(config["type"], guessType(config));
-  if (type === "BPE") return readBpe(config);
-  if (type === "Unigram") return readUnigram(config);
-  if (type === "WordPiece") return readWordPiece(config);
-  if (type === "WordLevel") return readWordLevel(config);
-  return fault(`model ${JSON.stringify(type)}`, "is unknown (known: BPE, Unigram, WordPiece, WordLevel)");
+  if (type === "BPE") return readBpe(config, where);
+  if (type === "Unigram") return readUnigram(config, where);
+  if (type === "WordPiece") return readWordPiece(config, where);
+  if (type === "WordLevel") return readWordLevel(config, where);
+  return fault(`${where} ${shown(type)}`, "is unknown (known: BPE, Unigram, WordPiece, WordLevel)");
 }
 
 /** Old files leave the type out. */
@@ -44,9 +46,9 @@ function guessType(config: Json): string {
   return "continuing_subword_prefix" in config ? "WordPiece" : "WordLevel";
 }
 
-function readVocab(config: Json): Map<string, number> {
-  const entries = Object.entries(asObject(config["vocab"], "model.vocab"));
-  return new Map(entries.map(([token, id]) => [token, asNumber(id, `id of ${JSON.stringify(token)}`)]));
+function readVocab(config: Json, where: string): Map<string, number> {
+  const entries = Object.entries(asObject(config["vocab"], `${where}.vocab`));
+  return new Map(entries.map(([token, id]) => [token, asId(id, `${where}.vocab: id of ${shown(token)}`)]));
 }
 
 /** Lays pieces that concatenate to a text end to end. */
@@ -59,10 +61,11 @@ function layOut(segment: Segment, text: string): { piece: string; from: number; 
   });
 }
 
-function readBpe(config: Json): VocabModel {
-  const vocab = readVocab(config);
-  const merges = asArray(config["merges"], "model.merges");
-  const segment = bpe({ ...config, merges: merges.length > 0 ? merges : [["", ""]] });
+function readBpe(config: Json, where: string): VocabModel {
+  const vocab = readVocab(config, where);
+  const merges = readMerges(config, where);
+  const suffix = stringOr(config["end_of_word_suffix"], null);
+  const segment = bpe({ vocab: config["vocab"], merges, end_of_word_suffix: suffix });
   const unk = vocab.get(stringOr(config["unk_token"], ""));
   const fuse = booleanOr(config["fuse_unk"], false);
   const fallback = booleanOr(config["byte_fallback"], false);
@@ -88,21 +91,29 @@ function readBpe(config: Json): VocabModel {
   return { type: "BPE", vocab, tokenize };
 }
 
+/** Pairs of texts; old files write "a b". */
+function readMerges(config: Json, where: string): string[][] {
+  const merges = asArray(config["merges"], `${where}.merges`).map((merge, i) => {
+    const pair = typeof merge === "string" ? merge.split(" ", 2) : asArray(merge, `${where}.merges[${i}]`);
+    return pair.map((part) => asString(part, `${where}.merges[${i}]`));
+  });
+  return merges.length > 0 ? merges : [["", ""]];
+}
+
 function byteIds(vocab: ReadonlyMap<string, number>, text: string): number[] | undefined {
   const ids = fallbackTokens(text).map((token) => vocab.get(token));
   return ids.every((id) => id !== undefined) ? (ids as number[]) : undefined;
 }
 
-function readUnigram(config: Json): VocabModel {
-  const entries = asArray(config["vocab"], "model.vocab").map((entry) => asArray(entry, "model.vocab entry"));
-  const vocab = new Map(entries.map((entry, id) => [asString(entry[0], "model.vocab token"), id]));
-  const scores = Float64Array.from(entries, (entry) => asNumber(entry[1], "model.vocab score"));
+function readUnigram(config: Json, where: string): VocabModel {
+  const entries = asArray(config["vocab"], `${where}.vocab`).map((entry) =>
+    asArray(entry, `${where}.vocab entry`),
+  );
+  const vocab = new Map(entries.map((entry, id) => [asString(entry[0], `${where}.vocab token`), id]));
+  const scores = Float64Array.from(entries, (entry) => asNumber(entry[1], `${where}.vocab score`));
   const unk = numberOr(config["unk_id"], undefined);
   const fallback = booleanOr(config["byte_fallback"], false);
-  const limits = {
-    unknownScore: scores.reduce((low, score) => Math.min(low, score), Number.POSITIVE_INFINITY) - 10,
-    longest: [...vocab.keys()].reduce((long, token) => Math.max(long, token.length), 1),
-  };
+  const limits = unigramLimits(vocab.keys(), scores);
   const tokenize = (text: string): Piece[] =>
     fuseUnknown(bestPath(text, vocab, scores, limits), unk).flatMap(({ id, from, to }) => {
       const known = id === undefined || id === unk ? vocab.get(text.slice(from, to)) : id;
@@ -110,7 +121,7 @@ function readUnigram(config: Json): VocabModel {
       const bytes = fallback ? byteIds(vocab, text.slice(from, to)) : undefined;
       if (bytes) return bytes.map((byte) => ({ id: byte, from, to }));
       if (unk === undefined)
-        fault("unk_id", `is missing, and ${JSON.stringify(text)} is not in the vocabulary`);
+        fault(`${where}.unk_id`, `is missing, and ${shown(text)} is not in the vocabulary`);
       return [{ id: unk, from, to }];
     });
   return { type: "Unigram", vocab, tokenize };
@@ -128,16 +139,27 @@ function fuseUnknown(path: readonly PathStep[], unk: number | undefined): PathSt
   return out;
 }
 
-function readWordPiece(config: Json): VocabModel {
-  const vocab = readVocab(config);
+/** The time that a word takes grows with the cube of its length; everyone's limit is 100. */
+const LONGEST_WORD = 1000;
+
+function readWordPiece(config: Json, where: string): VocabModel {
+  const vocab = readVocab(config, where);
   const unkToken = stringOr(config["unk_token"], "[UNK]");
   const prefix = stringOr(config["continuing_subword_prefix"], "##");
-  const segment = wordPiece({ ...config, unk_token: unkToken, continuing_subword_prefix: prefix });
+  const most = numberOr(config["max_input_chars_per_word"], 100);
+  if (!(most <= LONGEST_WORD))
+    fault(`${where}.max_input_chars_per_word`, `cannot be ${most}: 1000 is the most`);
+  const segment = wordPiece({
+    vocab: config["vocab"],
+    unk_token: unkToken,
+    continuing_subword_prefix: prefix,
+    max_input_chars_per_word: most,
+  });
   const unk = vocab.get(unkToken);
   const tokenize = (text: string): Piece[] => {
     const pieces = segment(text);
     if (pieces.length === 1 && pieces[0] === unkToken) {
-      if (unk === undefined) fault(`unk_token ${JSON.stringify(unkToken)}`, "is not in the vocabulary");
+      if (unk === undefined) fault(`${where}.unk_token ${shown(unkToken)}`, "is not in the vocabulary");
       return [{ id: unk, from: 0, to: text.length }];
     }
     let at = 0;
@@ -150,9 +172,9 @@ function readWordPiece(config: Json): VocabModel {
   return { type: "WordPiece", vocab, tokenize };
 }
 
-function readWordLevel(config: Json): VocabModel {
-  if (!isObject(config["vocab"])) fault("model.vocab", "must be an object");
-  const vocab = readVocab(config);
+function readWordLevel(config: Json, where: string): VocabModel {
+  if (!isObject(config["vocab"])) fault(`${where}.vocab`, "must be an object");
+  const vocab = readVocab(config, where);
   const unk = vocab.get(stringOr(config["unk_token"], "<unk>"));
   const tokenize = (text: string): Piece[] => {
     const id = vocab.get(text) ?? unk;

@@ -1,5 +1,5 @@
 import type { Aligned, Change } from "./aligned.js";
-import { cut, mapChars, prepend, replaceMatches, transform } from "./aligned.js";
+import { cut, mapChars, prepend, replaceMatches, spaceAfter, spaceBefore, transform } from "./aligned.js";
 import { byteChars } from "./bytes.js";
 import { parseCharsmap, precompiled } from "./charsmap.js";
 import type { Json } from "./json.js";
@@ -93,27 +93,31 @@ function unicode(a: Aligned, form: "NFC" | "NFD" | "NFKC" | "NFKD"): Aligned {
   const decomposed = form.endsWith("C") ? (form === "NFC" ? "NFD" : "NFKD") : form;
   const changes: Change[] = [];
   for (const segment of segments(a.text)) {
-    const parts: [string, number][] = [];
+    const parts: Queues = new Map();
     for (const char of segment) {
-      for (const [i, part] of [...char.normalize(decomposed)].entries()) parts.push([part, i === 0 ? 0 : 1]);
+      for (const [i, part] of [...char.normalize(decomposed)].entries()) put(parts, part, i === 0 ? 0 : 1);
     }
-    const sorted = [...segment.normalize(decomposed)].map((char) => take(parts, char));
     for (const char of segment.normalize(form)) {
-      if (decomposed === form) {
-        changes.push([char, take(sorted, char)[1]]);
-        continue;
-      }
-      const from = [...char.normalize("NFD")].map((part) => take(sorted, part)[1]);
-      changes.push([char, from.reduce((sum, change) => sum + change, 0) - (from.length - 1)]);
+      const from = decomposed === form ? [char] : [...char.normalize("NFD")];
+      const sum = from.reduce((total, part) => total + take(parts, part), 0);
+      changes.push([char, sum - (from.length - 1)]);
     }
   }
   return transform(a, changes);
 }
 
-/** Takes the first entry for a character out of a list. */
-function take(parts: [string, number][], char: string): [string, number] {
-  const at = parts.findIndex(([part]) => part === char);
-  return at < 0 ? [char, 1] : parts.splice(at, 1)[0]!;
+/** Changes of a segment's characters, by character, those that come first taken first. */
+type Queues = Map<string, { readonly changes: Change[1][]; taken: number }>;
+
+function put(queues: Queues, char: string, change: Change[1]): void {
+  const queue = queues.get(char);
+  if (queue) queue.changes.push(change);
+  else queues.set(char, { changes: [change], taken: 0 });
+}
+
+function take(queues: Queues, char: string): Change[1] {
+  const queue = queues.get(char);
+  return queue?.changes[queue.taken++] ?? 1;
 }
 
 function* segments(text: string): Generator<string> {
@@ -129,10 +133,9 @@ function* segments(text: string): Generator<string> {
 }
 
 function strip(a: Aligned, left: boolean, right: boolean): Aligned {
-  const from = left ? /^\p{White_Space}*/u.exec(a.text)![0].length : 0;
-  const rest = a.text.slice(from);
-  const tail = right ? /\p{White_Space}*$/u.exec(rest)![0].length : 0;
-  return { ...cut(a, from, a.text.length - tail), origin: a.origin };
+  const from = left ? spaceAfter(a.text, 0) : 0;
+  const to = right ? Math.max(from, spaceBefore(a.text, a.text.length)) : a.text.length;
+  return { ...cut(a, from, to), origin: a.origin };
 }
 
 /** SentencePiece's nmt rules: control characters go, exotic spaces become spaces. */

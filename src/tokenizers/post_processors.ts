@@ -1,10 +1,13 @@
+import { spaceAfter, spaceBefore } from "./aligned.js";
 import type { Json } from "./json.js";
 import {
   asArray,
+  asId,
   asNumber,
   asObject,
   asString,
   booleanOr,
+  fault,
   isObject,
   type PartTable,
   readPart,
@@ -52,13 +55,22 @@ const table: PartTable<PostProcessor> = {
       added: (pair) => steps.reduce((sum, step) => sum + step.added(pair), 0),
       run: (texts, addSpecial) =>
         steps.reduce(
-          (lists, step) => step.run(lists, addSpecial),
+          (lists, step) => checkLength(step.run(lists, addSpecial), texts, where),
           texts.map((t) => [...t]),
         ),
     };
   },
   TemplateProcessing: template,
 };
+
+/** Tokens that a post-processor may add at most; templates in a chain could double a text at each link. */
+const MOST_ADDED = 10_000;
+
+function checkLength(out: Token[][], texts: readonly (readonly Token[])[], where: string): Token[][] {
+  const count = (lists: readonly (readonly Token[])[]): number =>
+    lists.reduce((sum, list) => sum + list.length, 0);
+  return count(out) > 2 * count(texts) + MOST_ADDED ? fault(where, "adds more than 10000 tokens") : out;
+}
 
 function special(token: string, id: number, typeId: number): Token {
   return { id, token, start: 0, end: 0, typeId, added: true };
@@ -70,7 +82,7 @@ function withType(tokens: readonly Token[], typeId: number): Token[] {
 
 function readPair(c: Json, key: string, where: string): [string, number] {
   const pair = asArray(c[key], `${where}.${key}`);
-  return [asString(pair[0], `${where}.${key}[0]`), asNumber(pair[1], `${where}.${key}[1]`)];
+  return [asString(pair[0], `${where}.${key}[0]`), asId(pair[1], `${where}.${key}[1]`)];
 }
 
 function bert(cls: [string, number], sep: [string, number]): PostProcessor {
@@ -113,6 +125,9 @@ function template(c: Json, where: string): PostProcessor {
   const pair = readParts(c, "pair", where, slot);
   const count = (slots: readonly Slot[]): number =>
     slots.reduce((sum, slot) => sum + ("tokens" in slot ? slot.tokens.length : 0), 0);
+  for (const slots of [single, pair]) {
+    if (slots.length + count(slots) > MOST_ADDED) fault(where, "adds more than 10000 tokens");
+  }
   return {
     added: (isPair) => count(isPair ? pair : single),
     run: (texts, addSpecial) => {
@@ -135,7 +150,9 @@ function readSlot(value: unknown, specials: ReadonlyMap<string, unknown>, at: st
   const special = `${where}.special_tokens[${JSON.stringify(id)}]`;
   const config = asObject(specials.get(id), special);
   const names = asArray(config["tokens"], `${special}.tokens`);
-  const tokens = readParts(config, "ids", special, asNumber).map((tokenId, i): [string, number] => [
+  const ids = asArray(config["ids"], `${special}.ids`);
+  if (ids.length > MOST_ADDED) fault(`${special}.ids`, "holds more than 10000 tokens");
+  const tokens = readParts(config, "ids", special, asId).map((tokenId, i): [string, number] => [
     asString(names[i], `${special}.tokens[${i}]`),
     tokenId,
   ]);
@@ -145,8 +162,9 @@ function readSlot(value: unknown, specials: ReadonlyMap<string, unknown>, at: st
 /** Takes the spaces at a byte-level token's ends out of its span. */
 function trimOffsets(tokens: readonly Token[], prefixSpace: boolean): Token[] {
   return tokens.map((token, i) => {
-    let leading = /^[\u0120\p{White_Space}]*/u.exec(token.token)![0].length;
-    const trailing = /[\u0120\p{White_Space}]*$/u.exec(token.token)![0].length;
+    const plain = token.token.replaceAll("\u0120", " ");
+    let leading = spaceAfter(plain, 0);
+    const trailing = plain.length - spaceBefore(plain, plain.length);
     let { start, end } = token;
     if (leading > 0) {
       if (prefixSpace && (i === 0 || start === 0)) leading -= 1;

@@ -3,7 +3,7 @@ import type { Aligned } from "./aligned.js";
 import { cut, mapChars, prepend } from "./aligned.js";
 import { byteChars } from "./bytes.js";
 import type { Json } from "./json.js";
-import { booleanOr, fault, type PartTable, readPart, readParts, stringOr } from "./json.js";
+import { booleanOr, fault, type PartTable, readPart, readParts, shown, stringOr } from "./json.js";
 import { compilePattern } from "./library.js";
 
 export type PreTokenizer = (pieces: readonly Aligned[]) => Aligned[];
@@ -108,7 +108,7 @@ export function readMark(c: Json, where: string): string {
 function readBehavior(value: unknown, where: string): Behavior {
   const name = stringOr(value, "isolated").toLowerCase();
   const known = Object.keys(behaviors).find((behavior): behavior is Behavior => behavior === name);
-  return known ?? fault(`${where} ${JSON.stringify(value)}`, "is unknown");
+  return known ?? fault(`${where} ${shown(name)}`, "is unknown");
 }
 
 /** The whole text as spans, those that match a pattern and those between. */

@@ -68,9 +68,13 @@ export function collectAddedTokens(
 ): Map<string, AddedToken> {
   const tokens = new Map<string, AddedToken>();
   for (const token of serialized) tokens.set(token.content, token);
+  // Rust's rule: after the vocabulary, or after the highest added token where that is further.
+  let next = serialized.reduce((highest, { id }) => Math.max(highest, id + 1), model.vocab.size);
   const add = (token: AddedToken): void => {
     if (token.content === "" || tokens.has(token.content)) return;
-    tokens.set(token.content, { ...token, id: model.vocab.get(token.content) ?? nextId(model, tokens) });
+    const id = model.vocab.get(token.content) ?? next;
+    next = Math.max(next, id + 1);
+    tokens.set(token.content, { ...token, id });
   };
   const decoder = isObject(config["added_tokens_decoder"]) ? config["added_tokens_decoder"] : {};
   const named = new Set(special.map(tokenText));
@@ -95,10 +99,3 @@ const plain: Omit<AddedToken, "content"> = {
   normalized: false,
   special: true,
 };
-
-/** Rust's rule: after the vocabulary, or after the highest added token where that is further. */
-function nextId(model: VocabModel, tokens: ReadonlyMap<string, AddedToken>): number {
-  let next = model.vocab.size;
-  for (const { id } of tokens.values()) next = Math.max(next, id + 1);
-  return next;
-}

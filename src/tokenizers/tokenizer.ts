@@ -246,6 +246,17 @@ function checkLength(name: string, value: number): void {
   });
 }
 
+/** The longest row that a tokenizer_config.json may pad to by itself. */
+const MOST_PADDING = 2 ** 20;
+
+function tooLong(length: number): never {
+  throw new PeftError("tokenizer", {
+    what: `padding "max_length" would make rows of ${length} tokens.`,
+    why: "that is the model_max_length of tokenizer_config.json.",
+    fix: 'use padding: "longest", or pass maxLength, such as maxLength: 512.',
+  });
+}
+
 function readPadding(
   self: Tokenizer,
   options: EncodeOptions,
@@ -256,6 +267,7 @@ function readPadding(
   const fixed = options.maxLength ?? self.modelMaxLength;
   if (asked === "max_length" && fixed > largest) return undefined;
   if (asked === "max_length") checkLength("maxLength", fixed);
+  if (asked === "max_length" && options.maxLength === undefined && fixed > MOST_PADDING) tooLong(fixed);
   const padId = self.padTokenId;
   if (padId === undefined) {
     throw new PeftError("tokenizer", {
