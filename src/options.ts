@@ -255,13 +255,18 @@ export function optionKey(name: string, table: Readonly<Record<string, OptionNam
   return Object.keys(table).find((key) => pythonName(key, table[key]) === name);
 }
 
-/** The option that a name which is none seems to mean, by other names for it or by likeness. */
-export function meantOption(name: string, table: Readonly<Record<string, OptionNames>>): string | undefined {
-  const keys = Object.keys(table);
+/** The option that a name is another word for, however its words are joined: `lora_r` or `--lora-r` for r. */
+export function alsoCalled(name: string, table: Readonly<Record<string, OptionNames>>): string | undefined {
   const wanted = camel(name);
   const isSame = (other: string | undefined): boolean => other !== undefined && camel(other) === wanted;
-  const named = keys.find((key) => [key, table[key]?.python, ...(table[key]?.also ?? [])].some(isSame));
-  return named ?? nearest(wanted, keys);
+  return Object.keys(table).find((key) =>
+    [key, table[key]?.python, ...(table[key]?.also ?? [])].some(isSame),
+  );
+}
+
+/** The option that a name which is none seems to mean, by other names for it or by likeness. */
+export function meantOption(name: string, table: Readonly<Record<string, OptionNames>>): string | undefined {
+  return alsoCalled(name, table) ?? nearest(camel(name), Object.keys(table));
 }
 
 function camel(name: string): string {

@@ -38,7 +38,13 @@ const options: MethodTable = {
     otherwise: "as many as the Trainer takes",
     means: "steps of the whole training",
   },
-  initR: { kind: "whole", min: 1, byDefault: 12, also: ["r", "rank"], means: "the rank at the start" },
+  initR: {
+    kind: "whole",
+    min: 1,
+    byDefault: 12,
+    also: ["r", "rank", "loraR"],
+    means: "the rank at the start",
+  },
   targetR: { kind: "whole", min: 1, byDefault: 8, means: "the mean rank at the end" },
   tinit: {
     kind: "whole",

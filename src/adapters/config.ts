@@ -165,6 +165,7 @@ function unbuiltFault(name: string, field: string, value: unknown): [string, str
 function throwAll(faults: readonly Fault[]): void {
   const [first, ...more] = faults;
   if (first === undefined) return;
+  if (first instanceof PeftError && more.length === 0) throw first;
   const code = more.every((fault) => fault.code === first.code) ? first.code : undefined;
   const all = (part: "what" | "why" | "fix"): Words => {
     const texts = new Map(faults.map((fault) => [String(fault[part]), fault[part]])); // each once

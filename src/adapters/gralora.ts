@@ -23,9 +23,20 @@ const options: MethodTable = {
   ...saving,
   targetModules,
   ...blocks,
-  r: { kind: "whole", min: 1, byDefault: 32, also: ["rank"], means: "the rank, a multiple of graloraK" },
+  r: {
+    kind: "whole",
+    min: 1,
+    byDefault: 32,
+    also: ["rank", "loraR"],
+    means: "the rank, a multiple of graloraK",
+  },
   hybridR: { kind: "whole", min: 0, byDefault: 0, means: "rank of a plain LoRA beside it; 0: none" },
-  alpha: { kind: "number", byDefault: 64, means: "scale of the update: alpha / (r + hybridR)" },
+  alpha: {
+    kind: "number",
+    byDefault: 64,
+    also: ["loraAlpha"],
+    means: "scale of the update: alpha / (r + hybridR)",
+  },
   graloraDropout: dropout,
   graloraK: {
     kind: "whole",

@@ -13,7 +13,13 @@ const options: MethodTable = {
   ...saving,
   ...targets,
   ...blocks,
-  r: { kind: "whole", min: 1, byDefault: 32, also: ["rank"], means: "the rank: A is [r, in], B is [out, r]" },
+  r: {
+    kind: "whole",
+    min: 1,
+    byDefault: 32,
+    also: ["rank", "loraR"],
+    means: "the rank: A is [r, in], B is [out, r]",
+  },
   hiraDropout: dropout,
   fanInFanOut,
   initWeights: {

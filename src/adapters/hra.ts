@@ -19,7 +19,7 @@ const options: MethodTable = {
     kind: "whole",
     min: 1,
     byDefault: 8,
-    also: ["rank"],
+    also: ["rank", "loraR"],
     means: "how many reflections, the rank; an even number starts without effect",
   },
   applyGS: {

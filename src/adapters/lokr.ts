@@ -17,10 +17,10 @@ const options: MethodTable = {
     kind: "whole",
     min: 1,
     byDefault: 8,
-    also: ["rank"],
+    also: ["rank", "loraR"],
     means: "the rank of the factors that are cut into two",
   },
-  alpha: { kind: "number", byDefault: 8, means: "scale of the update: alpha / r" },
+  alpha: { kind: "number", byDefault: 8, also: ["loraAlpha"], means: "scale of the update: alpha / r" },
   decomposeBoth: {
     kind: "flag",
     byDefault: false,

@@ -21,7 +21,7 @@ const options: MethodTable = {
     kind: "whole",
     min: 1,
     byDefault: 64,
-    also: ["rank"],
+    also: ["rank", "loraR"],
     means: "every r-th input shares its weights; with initWeights bat, the size of blocks",
   },
   missDropout: { ...dropout, means: `${dropout.means}; not with initWeights bat` },

@@ -18,7 +18,7 @@ const options: MethodTable = {
     kind: "whole",
     min: 0,
     byDefault: 0,
-    also: ["rank"],
+    also: ["rank", "loraR"],
     means: "how many blocks the input is cut into, with oftBlockSize 0; 0: as many as the size gives",
   },
   oftBlockSize: {

@@ -1,6 +1,7 @@
 import { PeftError } from "../errors.js";
 import type { Budget, Match, Pattern } from "../python_re/pattern.js";
 import { newBudget, PatternBudget, PatternError, pythonPattern } from "../python_re/pattern.js";
+import { option, words } from "../words.js";
 
 /** A regular expression out of a config. Its questions throw "adapter-config" where they take too long. */
 export type ConfigPattern = Pick<Pattern, "match" | "fullMatch">;
@@ -27,7 +28,7 @@ function refusing<T>(written: string, field: string | undefined, whole: string, 
   try {
     return run();
   } catch (cause) {
-    const what = `${field ?? "The config"} has the pattern "${written}".`;
+    const what = words`${field === undefined ? "The config" : option(field)} has the pattern "${written}".`;
     if (cause instanceof PatternBudget)
       throw new PeftError("adapter-config", {
         what,

@@ -11,7 +11,7 @@ export const promptSizes: MethodTable = {
     min: 1,
     byDefault: 20,
     inFile: null,
-    also: ["virtualTokens", "promptLength", "prompt-length"],
+    also: ["virtualTokens", "promptLength"],
     means: "number of virtual tokens",
   },
   tokenDim: {

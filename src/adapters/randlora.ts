@@ -28,7 +28,7 @@ const options: MethodTable = {
     kind: "whole",
     min: 1,
     byDefault: 32,
-    also: ["rank"],
+    also: ["rank", "loraR"],
     means: "the rank of each random base; the smaller, the more numbers are trained",
   },
   projectionPrngKey: seedOf("of the bases", 0),

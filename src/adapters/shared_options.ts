@@ -112,6 +112,7 @@ export const dropout: MethodRow = {
   below: 1,
   byDefault: 0,
   float: true,
+  also: ["dropout", "loraDropout"],
   means: "share of the adapter's input that is dropped in training",
 };
 

@@ -18,7 +18,7 @@ const options: MethodTable = {
     kind: "whole",
     min: 1,
     byDefault: 32,
-    also: ["rank"],
+    also: ["rank", "loraR"],
     means: "r (in + out) numbers of each weight are trained, as many as LoRA of this rank has",
   },
   maskType: {

@@ -9,7 +9,7 @@ const options: MethodTable = {
   tokenIndices: {
     kind: "ids",
     byDefault: [],
-    also: ["trainableTokenIndices", "trainable_token_indices", "trainable-token-indices"],
+    also: ["trainableTokenIndices"],
     means: "ids of the tokens whose rows train",
   },
   targetModules: {

@@ -14,7 +14,7 @@ const options: MethodTable = {
   ...saving,
   ...targets,
   ...blocks,
-  r: { kind: "whole", min: 1, byDefault: 4, also: ["rank"], means: "the rank" },
+  r: { kind: "whole", min: 1, byDefault: 4, also: ["rank", "loraR"], means: "the rank" },
   numVectors: {
     kind: "whole",
     min: 1,

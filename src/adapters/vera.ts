@@ -35,7 +35,7 @@ const options: MethodTable = {
     kind: "whole",
     min: 1,
     byDefault: 256,
-    also: ["rank"],
+    also: ["rank", "loraR"],
     means: "the rank; as few numbers are trained, it is large",
   },
   projectionPrngKey: seedOf("of the projections", 0),

@@ -1,5 +1,5 @@
 import { type AdapterConfig, type Method, type MethodRow, methods, PeftError } from "../index.js";
-import { faultOf, flagName, formOf, helpOf, readText } from "../options.js";
+import { alsoCalled, faultOf, flagName, formOf, helpOf, readText } from "../options.js";
 import { FlagText, type Option, type OptionGroup, type Settings } from "./options.js";
 
 type Rows = Readonly<Record<string, MethodRow>>;
@@ -83,13 +83,15 @@ export function withMethod(settings: Settings): Settings {
   );
   const wrong = given.flatMap((key) => {
     const words = faultOf(rows[key]!, values.get(key));
-    return words === undefined ? [] : [{ flag: flagName(key), value: values.get(key), words }];
+    return words === undefined
+      ? []
+      : [{ flag: flagName(key), form: formOf(rows[key]!), value: values.get(key), words }];
   });
   if (wrong.length === 0) return settings.with(values);
   throw new PeftError("option", {
     what: wrong.map(({ flag, value }) => `${flag} is ${JSON.stringify(value)}.`).join(" "),
     why: wrong.map(({ flag, words }) => `${flag} of ${method.name} is ${words}.`).join(" "),
-    fix: `correct ${wrong.map(({ flag }) => flag).join(", ")}; --method ${method.name} --help shows their forms.`,
+    fix: `write ${wrong.map(({ flag, form }) => `${flag} ${form}`.trim()).join(", ")}.`,
   });
 }
 
@@ -97,7 +99,7 @@ function foreignOptions(method: Method, foreign: readonly string[]): PeftError {
   const having = (key: string): string[] => methods.filter((m) => key in rowsOf(m)).map((m) => m.name);
   const rows = rowsOf(method);
   const meant = foreign.flatMap((key) => {
-    const other = Object.keys(rows).find((name) => rows[name]!.also?.includes(key));
+    const other = alsoCalled(key, rows);
     return other === undefined ? [] : [`use ${flagName(other)} for ${flagName(key)}`];
   });
   const names = having(foreign[0]!);

@@ -1,6 +1,6 @@
 import { Command, CommanderError, Option as Flag } from "commander";
 import { PeftError } from "../index.js";
-import { flagName, helpOf, optionKey } from "../options.js";
+import { alsoCalled, flagName, helpOf, optionKey } from "../options.js";
 import { readConfigFile } from "./config.js";
 import {
   defaultsOf,
@@ -79,7 +79,7 @@ function settled(argv: readonly string[], verbs: readonly Verb[]): string[] {
     if (flag === undefined || own.has(`--${flag}`)) return word;
     const key = optionKey(flag.replaceAll("-", "_"), names) ?? optionKey(flag, names);
     if (key !== undefined) return `${flagName(key)}${rest}`;
-    const meant = Object.keys(names).find((name) => names[name]!.also?.includes(flag));
+    const meant = alsoCalled(flag, names);
     if (meant === undefined) return word;
     throw new PeftError("option", {
       what: `${argv[0]} has no option --${flag}.`,

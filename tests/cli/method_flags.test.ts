@@ -188,6 +188,10 @@ describe("names", () => {
 
   it.each<[readonly string[], RegExp]>([
     [["--rank", "4"], /no option --rank.*use --r\./s],
+    [["--lora-r", "4"], /no option --lora-r.*use --r\./s],
+    [["--dropout", "0.1"], /no option --dropout.*use --lora-dropout\./s],
+    [["--method", "loha", "--lora-alpha", "4"], /loha has no option --lora-alpha.*use --alpha for/s],
+    [["--rank-pattern", "4"], /--rank-pattern is "4".*write --rank-pattern NAME=N,NAME=N/s],
     [["--alpha", "4"], /lora has no option --alpha.*use --lora-alpha for --alpha/s],
     [["--method", "adalora", "--r", "4"], /adalora has no option --r.*use --init-r for --r/s],
     [["--boft-block-size", "4"], /lora has no option --boft-block-size.*choose --method boft/s],
