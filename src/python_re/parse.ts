@@ -1,40 +1,9 @@
-import type { Casing, Classes } from "./characters.js";
-import {
-  anyButNewline,
-  anyChar,
-  asciiClasses,
-  complement,
-  literal,
-  range,
-  unicodeClasses,
-} from "./characters.js";
-import type { CharSet, Node, Place, Syntax } from "./syntax.js";
+import { anyButNewline, anyChar, complement, literal, range } from "./characters.js";
+import { classOf, lineEnd, lineStart, placesOf, textEnd, textStart } from "./escapes.js";
+import { casingOf, classesOf, type Flags, flagsOf, isFlag, NO_FLAGS } from "./flags.js";
+import type { CharSet, Node, Syntax } from "./syntax.js";
 import { PatternError } from "./syntax.js";
 import { widthOf } from "./width.js";
-
-/** Flags that stand in patterns, (?aimsux). */
-interface Flags {
-  readonly ascii: boolean;
-  readonly ignoreCase: boolean;
-  readonly multiline: boolean;
-  readonly dotAll: boolean;
-  readonly verbose: boolean;
-}
-
-const FLAGS: Readonly<Record<string, keyof Flags>> = {
-  a: "ascii",
-  i: "ignoreCase",
-  m: "multiline",
-  s: "dotAll",
-  x: "verbose",
-};
-const NO_FLAGS: Flags = {
-  ascii: false,
-  ignoreCase: false,
-  multiline: false,
-  dotAll: false,
-  verbose: false,
-};
 
 const EMPTY: Node = { kind: "sequence", nodes: [] };
 const MOST_REPEATS = 2 ** 32 - 1;
@@ -118,13 +87,8 @@ class Parser {
   }
 
   #flagsOf(letters: string, position: number): Partial<Flags> {
-    if (/L/.test(letters)) this.#fail("cannot use LOCALE flag with a str pattern", position);
-    if (/a/.test(letters) && /u/.test(letters))
-      this.#fail("ASCII and UNICODE flags are incompatible", position);
-    const unknown = [...letters].find((letter) => letter !== "u" && FLAGS[letter] === undefined);
-    if (unknown !== undefined) this.#fail(`unknown flag "${unknown}"`, position);
-    const on = [...letters].flatMap((letter) => FLAGS[letter] ?? []);
-    return Object.fromEntries(on.map((name) => [name, true]));
+    const flags = flagsOf(letters);
+    return typeof flags === "string" ? this.#fail(flags, position) : flags;
   }
 
   #skipVerbose(): void {
@@ -406,39 +370,6 @@ const LOOKS = [
   ["<!", true, true],
 ] as const;
 
-function isFlag(name: string): name is keyof Flags {
-  return name in NO_FLAGS;
-}
 function codeOf(char: string): number {
   return char.codePointAt(0) ?? 0;
-}
-function casingOf({ ignoreCase, ascii }: Flags): Casing {
-  if (!ignoreCase) return "exact";
-  return ascii ? "ascii" : "unicode";
-}
-function classesOf({ ascii }: Flags): Classes {
-  return ascii ? asciiClasses : unicodeClasses;
-}
-
-/** \d, \D and the like. */
-function classOf(letter: string, { digit, space, word }: Classes): CharSet | undefined {
-  const sets: Readonly<Record<string, CharSet>> = { d: digit, s: space, w: word };
-  const set = Object.hasOwn(sets, letter.toLowerCase()) ? sets[letter.toLowerCase()] : undefined;
-  return set === undefined || letter === letter.toLowerCase() ? set : complement(set);
-}
-
-const textStart: Place = (before) => before === undefined;
-const lineStart: Place = (before) => before === undefined || before === 10;
-const textEnd: Place = (_, after, isBeforeLastNewline) => after === undefined || isBeforeLastNewline;
-const lineEnd: Place = (_, after) => after === undefined || after === 10;
-const strictEnd: Place = (_, after) => after === undefined;
-
-/** \A, \Z, \b and \B. */
-function placesOf({ word }: Classes): Readonly<Partial<Record<string, Place>>> {
-  const isWord = (char: number | undefined): boolean => char !== undefined && word(char);
-  const boundary: Place = (before, after) => isWord(before) !== isWord(after);
-  // Python 3.11: in an empty text there is neither a boundary nor none.
-  const noBoundary: Place = (before, after) =>
-    !(before === undefined && after === undefined) && isWord(before) === isWord(after);
-  return { A: textStart, Z: strictEnd, b: boundary, B: noBoundary };
 }
