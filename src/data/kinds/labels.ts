@@ -25,7 +25,8 @@ const missing = new Set([
 
 export function isMissing(value: unknown): boolean {
   if (typeof value === "string") return missing.has(value.trim());
-  return value === undefined || value === null || (value instanceof Float && Number.isNaN(value.value));
+  if (value === undefined || value === null) return true;
+  return (typeof value === "number" || value instanceof Float) && Number.isNaN(Number(value));
 }
 
 /** A class id given as a number, or as the digits that CSV makes of it. */

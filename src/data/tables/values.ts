@@ -3,17 +3,13 @@ import { scanJson } from "../../hub/json_scan.js";
 
 /** Values of rows as Python reads and prints them: 12345678901234567890 keeps its digits, 1.0 stays 1.0. */
 
-/** A number that Python prints otherwise than JavaScript does: 1.0, 1e+16, nan. It computes as the number it is. */
-export class Float {
-  readonly value: number;
-  constructor(value: number) {
-    this.value = value;
-  }
-  valueOf(): number {
-    return this.value;
-  }
-  toString(): string {
-    return pythonFloat(this.value).replace("NaN", "nan").replace("Infinity", "inf");
+/**
+ * A float that Python prints otherwise than JavaScript does: 1.0, 1e+16, nan. It computes as the number it is, and chat templates
+ * take a boxed number for a float.
+ */
+export class Float extends Number {
+  override toString(): string {
+    return pythonFloat(Number(this)).replace("NaN", "nan").replace("Infinity", "inf");
   }
 }
 
