@@ -155,7 +155,7 @@ function otherEncoding(
       why: "the rest of the file is UTF-8: these lines are damaged, or were written in another encoding.",
       fix: "correct these lines.",
     });
-  const [seems, fix] = seemingEncoding(wrong);
+  const [seems, fix] = seemingEncoding(bytes.subarray(0, 2 ** 16), wrong);
   return faultsError(faults, { what, why: `the file seems to be ${seems}.`, fix });
 }
 
@@ -192,12 +192,14 @@ function isIn(encoding: string, line: Uint8Array): boolean {
   }
 }
 
-/** The encoding that lines of single bytes seem to have, and what to do. */
-function seemingEncoding(lines: readonly Uint8Array[]): [seems: string, fix: string | Words] {
-  const bytes = lines.flatMap((line) => [...line.subarray(0, 1000)]);
-  const high = bytes.filter((byte) => byte > 127);
-  const isWestern = high.length < bytes.length / 4 && !high.some((byte) => undefinedIn1252.includes(byte));
-  if (!isWestern) {
+/** The encoding that a text with these lines seems to have, and what to do. Western texts are mostly plain letters. */
+function seemingEncoding(
+  text: Uint8Array,
+  lines: readonly Uint8Array[],
+): [seems: string, fix: string | Words] {
+  const share = text.filter((byte) => byte > 127).length / text.length;
+  const high = lines.flatMap((line) => [...line.subarray(0, 1000)]).filter((byte) => byte > 127);
+  if (share > 1 / 4 || high.some((byte) => undefinedIn1252.includes(byte))) {
     const others = "windows-1251, shift_jis, gb18030, big5 or euc-kr";
     return [
       `in an encoding of another script, such as ${others}`,
