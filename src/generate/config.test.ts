@@ -67,3 +67,26 @@ describe("generation settings", () => {
     expect(decoderStartToken({})).toBeUndefined();
   });
 });
+
+describe("numbers of a model's file", () => {
+  it.each([
+    ["num_beams", 1e9, /generation_config.json has "num_beams": 1000000000.*from 1 to 1000.*numBeams/s],
+    ["num_return_sequences", 1e6, /"num_return_sequences" must be a whole number from 1 to 1000/],
+    ["max_new_tokens", 1e12, /"max_new_tokens" must be a whole number from 1 to 1048576/],
+    ["max_new_tokens", "5", /has "max_new_tokens": "5"/],
+    ["repetition_penalty", "2", /"repetition_penalty" must be a number above 0/],
+    ["bad_words_ids", [[]], /has "bad_words_ids": \[\[\]\]/],
+    ["pad_token_id", 100, /has "pad_token_id": \[100\].*tokens 0 to 99/s],
+  ])("are bounded, and named as the file has them: %s", (key, value, message) => {
+    const { config } = parseGenerationConfig({ [key]: value });
+    expect(() => resolveGeneration(config, { ...context, given: {} })).toThrow(message);
+  });
+
+  it("do not matter where the call says otherwise", () => {
+    const { config } = parseGenerationConfig({ num_beams: 1e9, max_length: 1e12 });
+    const given = { numBeams: 2, maxNewTokens: 5 };
+    const merged = mergeGeneration(given, config);
+    expect(resolveGeneration(merged, { ...context, given })).toMatchObject({ numBeams: 2, maxLength: 9 });
+    expect(() => resolveGeneration({ ...merged, numBeams: 0 }, { ...context, given })).toThrow(/numBeams: 0/);
+  });
+});

@@ -95,9 +95,15 @@ export type Check = (value: unknown) => string | null;
 const number: Check = (value) => (Number.isFinite(value) ? null : "must be a number");
 const boolean: Check = (value) => (typeof value === "boolean" ? null : "must be true or false");
 const integer =
-  (low: number): Check =>
-  (value) =>
-    Number.isInteger(value) && (value as number) >= low ? null : `must be a whole number of at least ${low}`;
+  (low: number, high = Number.POSITIVE_INFINITY): Check =>
+  (value) => {
+    if (Number.isInteger(value) && (value as number) >= low && (value as number) <= high) return null;
+    const to = Number.isFinite(high) ? `from ${low} to ${high}` : `of at least ${low}`;
+    return `must be a whole number ${to}`;
+  };
+/** Beyond what anybody wants: a number in a model's file must not take all time and memory. */
+const MOST_ROWS = 1000;
+const MOST_TOKENS = 2 ** 20;
 const arrayOf =
   (check: Check): Check =>
   (value) =>
@@ -117,19 +123,20 @@ const stopping: Check = (value) =>
 
 /** What each setting may be; total. -1 as an end or padding token is how some files say "none". */
 export const fieldFaults: { [K in GenerationField]-?: Check } = {
-  maxLength: integer(1),
-  maxNewTokens: integer(1),
-  minLength: integer(0),
-  minNewTokens: integer(0),
+  maxLength: integer(1, MOST_TOKENS),
+  maxNewTokens: integer(1, MOST_TOKENS),
+  minLength: integer(0, MOST_TOKENS),
+  minNewTokens: integer(0, MOST_TOKENS),
   doSample: boolean,
-  numBeams: integer(1),
-  numReturnSequences: integer(1),
+  numBeams: integer(1, MOST_ROWS),
+  numReturnSequences: integer(1, MOST_ROWS),
   temperature: number,
   topK: integer(0),
   topP: number,
   minP: number,
   typicalP: number,
-  repetitionPenalty: (value) => ((value as number) > 0 ? null : "must be a number above 0"),
+  repetitionPenalty: (value) =>
+    Number.isFinite(value) && (value as number) > 0 ? null : "must be a number above 0",
   noRepeatNgramSize: integer(0),
   lengthPenalty: number,
   earlyStopping: stopping,
@@ -197,6 +204,7 @@ export function list<T>(value: Maybe<T | T[]>): T[] {
   return Array.isArray(value) ? value : [value];
 }
 
-function snakeCase(name: string): string {
+/** A setting's name in files. */
+export function snakeCase(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }

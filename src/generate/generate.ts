@@ -32,6 +32,8 @@ export interface GenerateOptions {
   maxPositions?: number | undefined;
   /** From parseGenerationConfig: keys of the model's file that generate() refuses. */
   unsupported?: readonly string[] | undefined;
+  /** The settings of the call alone: messages name what is wrong with others by the model's file. */
+  given?: GenerationConfig | undefined;
 }
 
 /**
@@ -52,6 +54,7 @@ export async function generate(
       promptLength: width,
       maxPositions: options.maxPositions,
       unsupported: options.unsupported,
+      given: options.given,
     };
     const decoding = resolveGeneration(config, { ...context, vocabSize: Number.POSITIVE_INFINITY });
     const stops = makeStops(decoding, options.tokenizer);

@@ -9,6 +9,7 @@ import {
   type GenerationField,
   list,
   samplingFaults,
+  snakeCase,
 } from "./config.js";
 
 /** Settings with everything decided: what the decoding loops read. */
@@ -48,6 +49,8 @@ export interface GenerationContext {
   /** config.json's max_position_embeddings, which bounds the default length only. */
   maxPositions?: number | undefined;
   unsupported?: readonly string[] | undefined;
+  /** What the call itself says: faults of all other settings are the model's file's. @default all of them */
+  given?: GenerationConfig | undefined;
 }
 
 /**
@@ -119,27 +122,41 @@ type Fault = ErrorParts<string | Words>;
 
 /** Everything wrong with the settings on this model and prompt. */
 function settingFaults(config: GenerationConfig, context: GenerationContext): Fault[] {
-  const faults = valueFaults(config);
+  const faults = valueFaults(config, context);
   if (faults.length > 0) return faults; // the other checks rely on sound values
   return [...unsupportedFaults(context), ...tokenFaults(config, context), ...pairFaults(config, context)];
 }
 
-function valueFaults(config: GenerationConfig): Fault[] {
+/** A setting as its source names it: an option of the call, or a key of the model's file. */
+function named(
+  field: GenerationField,
+  value: unknown,
+  { given }: Pick<GenerationContext, "given">,
+): { what: Words; name: string | Words; fix: Words } {
+  if (given === undefined || given[field] != null) {
+    const name = option(field);
+    return { what: words`${option(field, value)}.`, name, fix: words`change ${name} or leave it out.` };
+  }
+  const key = `"${snakeCase(field)}"`;
+  const text = JSON.stringify(value).slice(0, 80);
+  const what = words`The model's generation_config.json has ${key}: ${text}.`;
+  return { what, name: key, fix: words`correct the file, or set ${option(field)} here.` };
+}
+
+function valueFaults(config: GenerationConfig, context: GenerationContext): Fault[] {
   const faults: Fault[] = [];
   for (const [field, value] of Object.entries(config)) {
     if (value == null) continue;
+    // the longest whole of a file does not matter where new tokens are counted
+    if (field === "maxLength" && config.maxNewTokens != null && context.given?.maxLength == null) continue;
     const check = fieldFaults[field as GenerationField] as Check | undefined;
     const sampling =
       config.doSample === true ? samplingFaults[field as keyof typeof samplingFaults] : undefined;
     const why = check ? (check(value) ?? sampling?.(value)) : "is no setting of generation";
     if (!why) continue;
     const known = Object.keys(fieldFaults).join(", ");
-    const name = option(field);
-    faults.push({
-      what: words`${option(field, value)}.`,
-      why: words`${name} ${why}.`,
-      fix: check ? words`change ${name} or leave it out.` : `use one of ${known}.`,
-    });
+    const { what, name, fix } = named(field as GenerationField, value, context);
+    faults.push({ what, why: words`${name} ${why}.`, fix: check ? fix : `use one of ${known}.` });
   }
   return faults;
 }
@@ -154,15 +171,14 @@ function unsupportedFaults({ unsupported = [] }: GenerationContext): Fault[] {
 const TOKEN_FIELDS: GenerationField[] = ["padTokenId", "forcedBosTokenId", "forcedEosTokenId", "badWordsIds"];
 
 /** Ids that the model does not have; suppressing or ending at one that is not there harms nobody. */
-function tokenFaults(config: GenerationConfig, { vocabSize }: GenerationContext): Fault[] {
+function tokenFaults(config: GenerationConfig, context: GenerationContext): Fault[] {
+  const { vocabSize } = context;
   return TOKEN_FIELDS.flatMap((field) => {
     const ids = ([config[field]].flat(2) as (number | null | undefined)[]).filter((id) => id != null);
     const beyond = ids.filter((id) => id >= vocabSize);
     if (beyond.length === 0) return [];
-    const what = words`${option(field, beyond)}.`;
-    return [
-      { what, why: `the model has tokens 0 to ${vocabSize - 1}.`, fix: words`correct ${option(field)}.` },
-    ];
+    const { what, fix } = named(field, beyond, context);
+    return [{ what, why: `the model has tokens 0 to ${vocabSize - 1}.`, fix }];
   });
 }
 

@@ -20,13 +20,13 @@ export function readConfig<C>(json: Json, read: (f: Fields) => C): C {
   if (faults.wrong.length > 0)
     throw new PeftError("checkpoint", {
       what: `This config.json (${model}) cannot be read.`,
-      why: `${[...faults.wrong, ...faults.unbuilt].join("; ")}.`,
+      why: `${[...new Set([...faults.wrong, ...faults.unbuilt])].join("; ")}.`,
       fix: "correct these fields, or take the file from the model's repository again.",
     });
   if (faults.unbuilt.length > 0)
     throw new PeftError("checkpoint", {
       what: `This variant of a model (${model}) is not built here.`,
-      why: `${faults.unbuilt.join("; ")}.`,
+      why: `${[...new Set(faults.unbuilt)].join("; ")}.`,
       fix: "use a checkpoint of another variant (docs/models.md), or this one in Python.",
     });
   return config;
@@ -65,9 +65,9 @@ export class Fields {
     return this.json[key] !== undefined && this.json[key] !== null;
   }
 
-  /** A fault of this file that no single field shows. */
+  /** A fault that no single field shows; said where each of them is sound. */
   fault(message: string): void {
-    this.#faults.wrong.push(message);
+    if (this.#faults.wrong.length === 0) this.#faults.wrong.push(message);
   }
 
   /** Something that this file says and peft.js does not build. */
@@ -161,7 +161,7 @@ export class Fields {
   }
 
   #refuse(key: string, expected: string): void {
-    this.fault(this.#unlike(key, expected));
+    this.#faults.wrong.push(this.#unlike(key, expected));
   }
 
   #unlike(key: string, expected: string): string {
@@ -194,9 +194,17 @@ export function commonFields(
       ? f.choice("problem_type", problemTypes, "single_label_classification")
       : undefined,
     padTokenId: f.id("pad_token_id"),
-    decoderStartTokenId: f.id("decoder_start_token_id"),
+    decoderStartTokenId: startId(f),
     initializerRange: f.number("initializer_range", 0.02),
   };
+}
+
+/** Answers start with a token that there is. Ids of padding may lie beyond the vocabulary: nobody looks them up. */
+function startId(f: Fields): number | undefined {
+  const id = f.id("decoder_start_token_id");
+  if (id !== undefined && (id < 0 || id >= f.count("vocab_size")))
+    f.fault(`"decoder_start_token_id" is ${id}, and "vocab_size" is ${f.count("vocab_size")}`);
+  return id;
 }
 
 /** `num_labels` where it stands, else as many as there are names of labels, else transformers' 2. */

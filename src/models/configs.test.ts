@@ -1,14 +1,17 @@
 import { existsSync, readFileSync } from "node:fs";
 import { expect, it } from "vitest";
 import { bart } from "./bart.js";
+import { debertaV2 } from "./deberta_v2.js";
 import { gemma } from "./gemma.js";
 import { gemma2 } from "./gemma2.js";
 import { gemma3 } from "./gemma3.js";
 import { gptNeo } from "./gpt_neo.js";
 import { gptj } from "./gptj.js";
+import { llama } from "./llama.js";
 import { phi } from "./phi.js";
 import { phi3 } from "./phi3.js";
 import { qwen3 } from "./qwen3.js";
+import { t5 } from "./t5.js";
 
 const tests = new URL("../../tests/", import.meta.url);
 const others = JSON.parse(readFileSync(new URL("golden/architectures.json", tests), "utf8"));
@@ -87,4 +90,26 @@ it("turn a part of Phi's channels, and Phi 3's, and refuse what is not there", (
   const large = { rope_parameters: { ...partial.rope_parameters, partial_rotary_factor: 65536 } };
   expect(() => newer(large)).toThrow(/of heads 4 wide/);
   expect(() => gptj.parse({ ...kitConfig("gptj"), rotary_dim: 6 })).toThrow(/are 6 of heads/);
+});
+
+it.each([
+  [llama, "llama", { num_hidden_layers: 1e5 }],
+  [llama, "llama", { num_hidden_layers: 1e9 }],
+  [llama, "llama", { head_dim: 2 ** 31 }],
+  [llama, "llama", { hidden_size: 32e6 }],
+  [llama, "llama", { vocab_size: 2 ** 53 - 1 }],
+  [llama, "llama", { num_labels: 1e9 }],
+  [llama, "llama", { max_position_embeddings: 2 ** 53 - 1, rope_scaling: { type: "dynamic", factor: 2 } }],
+  [t5, "t5", { relative_attention_max_distance: 2 ** 31 }],
+  [t5, "t5", { decoder_start_token_id: 1e9 }],
+  [t5, "t5", { num_decoder_layers: 1e6 }],
+  [debertaV2, "deberta-v2", { max_position_embeddings: 2 ** 53 - 1 }],
+  [debertaV2, "deberta-v2", { max_relative_positions: 1e9 }],
+  [debertaV2, "deberta-v2", { pos_att_type: 5 }],
+  [gptNeo, "gpt_neo", { attention_layers: undefined, attention_types: [[["global"], 1e9]] }],
+  [gptNeo, "gpt_neo", { attention_layers: undefined, attention_types: [false] }],
+] as const)("a number without bounds is a fault of its field, %#", (architecture, name, more) => {
+  const [field] = Object.keys(more).filter((key) => key !== "attention_layers") as [string];
+  const named = field.replace("attention_types", "attention_layers");
+  expect(() => architecture.parse({ ...kitConfig(name), ...more })).toThrow(new RegExp(`"${named}"`));
 });

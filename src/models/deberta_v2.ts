@@ -54,10 +54,9 @@ function read(f: Fields): DebertaConfig {
 
 function readRelative(f: Fields, maxPositions: number): Relative {
   const isGiven = (key: string): boolean => f.has(key) && f.number(key) >= 1; // -1: not
-  const table = (key: string, fallback?: number): number => f.size(key, fallback, MOST.table);
-  const limit = isGiven("max_relative_positions")
-    ? table("max_relative_positions")
-    : table("max_position_embeddings", maxPositions);
+  const table = (key: string): number => f.size(key, undefined, MOST.table);
+  if (!isGiven("max_relative_positions") && maxPositions > MOST.table) table("max_position_embeddings");
+  const limit = isGiven("max_relative_positions") ? table("max_relative_positions") : maxPositions;
   const buckets = isGiven("position_buckets") ? table("position_buckets") : 0;
   const types = f.json["pos_att_type"] ?? [];
   const kinds = typeof types === "string" ? types.toLowerCase().split("|") : types;

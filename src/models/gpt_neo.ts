@@ -32,7 +32,8 @@ function withLayers(json: Record<string, unknown>): Record<string, unknown> {
   const types = json["attention_types"];
   const isRepeated = (item: unknown): item is [unknown[], number] =>
     Array.isArray(item) && Array.isArray(item[0]) && Number.isSafeInteger(item[1]) && item[1] <= MOST.layers;
-  if (json["attention_layers"] || !Array.isArray(types) || !types.every(isRepeated)) return json;
+  if (json["attention_layers"] || types === undefined || types === null) return json;
+  if (!Array.isArray(types) || !types.every(isRepeated)) return { ...json, attention_layers: types }; // a fault there
   const layers = types
     .slice(0, MOST.layers)
     .flatMap(([names, times]) => Array.from({ length: times }, () => names).flat());

@@ -9,6 +9,7 @@ import type { TokenStreamer } from "../generate/streamer.js";
 import type { ModelConfig, TaskType } from "../models/model.js";
 import { printable } from "../printable.js";
 import type { Words } from "../words.js";
+import { option, words } from "../words.js";
 import type { View } from "./plan_run.js";
 import type { Runtime } from "./runtime.js";
 import { makeStepper } from "./stepper.js";
@@ -70,6 +71,7 @@ export async function generateWith(
       seed,
       maxPositions: maxPositions(model.configJson),
       unsupported: model.unsupportedGeneration,
+      given: options,
     },
   );
   return sequences.map((row) => [...row]);
@@ -80,7 +82,13 @@ function warnOnConsole(message: Words): void {
 }
 
 function startToken({ config }: Generator, generation: GenerationConfig): number {
-  return decoderStartToken(generation) ?? config.decoderStartTokenId ?? config.padTokenId ?? 0;
+  const start = decoderStartToken(generation) ?? config.decoderStartTokenId ?? config.padTokenId ?? 0;
+  if (Number.isInteger(start) && start >= 0 && start < config.vocabSize) return start;
+  throw new PeftError("generation", {
+    what: `The answer would start with token ${start}.`,
+    why: `the model has tokens 0 to ${config.vocabSize - 1}; "decoder_start_token_id" (else "bos_token_id") of its generation_config.json, or of config.json, says so.`,
+    fix: words`correct the file, or set ${option("decoderStartTokenId")}.`,
+  });
 }
 
 function maxPositions(json: Readonly<Record<string, unknown>>): number | undefined {
