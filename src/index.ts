@@ -100,5 +100,5 @@ export { checkOutputDir, Trainer } from "./train/trainer.js";
 export type { EarlyStopping, TrainerOptions } from "./train/trainer_options.js";
 export { trainerParts, trainerTable } from "./train/trainer_table.js";
 export type { TrainerValues } from "./train/trainer_types.js";
-export type { NamedOption, ShowOption } from "./words.js";
+export type { NamedOption, ShowOption, Words } from "./words.js";
 export { inCode, option, words } from "./words.js";

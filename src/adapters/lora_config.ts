@@ -33,7 +33,7 @@ const options: MethodTable = {
     kind: "whole",
     min: 1,
     byDefault: 8,
-    also: ["rank", "loraR"],
+    also: ["rank", "loraR", "loraRank"],
     means: "the rank: A is [r, in], B is [out, r]",
   },
   loraAlpha: { kind: "number", byDefault: 8, also: ["alpha"], means: "scale of the update: alpha / r" },

@@ -1,6 +1,7 @@
 import { PeftError } from "../index.js";
 import { meantOption, optionKey } from "../options.js";
 import { namesOf, type Option } from "./options.js";
+import { otherWay } from "./other_names.js";
 import type { Terminal } from "./terminal.js";
 
 /** Reads a JSON or YAML file of options, named as in the API or in Python. Throws "option": unreadable, no object, unknown keys. */
@@ -64,6 +65,8 @@ function unreadable(path: string, cause: unknown): PeftError {
 
 function checkKeys(keys: readonly string[], names: ReturnType<typeof namesOf>, path: string): void {
   const unknown = keys.filter((key) => optionKey(key, names) === undefined);
+  const other = unknown.map((key) => otherWay(`"${path}"`, key)).find((error) => error !== undefined);
+  if (other !== undefined) throw other;
   if (unknown.length === 0) return;
   const hints = unknown.flatMap((key) => {
     const meant = meantOption(key, names);

@@ -12,6 +12,7 @@ import {
   Settings,
   type Verb,
 } from "./options.js";
+import { otherWay } from "./other_names.js";
 import type { Terminal } from "./terminal.js";
 import { checkValues, textValue } from "./values.js";
 
@@ -37,7 +38,7 @@ export async function runProgram(
   let code = 0;
   const program = new Command("peft")
     .description("Fine-tune transformer models, on the hardware you have.")
-    .version(about.version)
+    .version(about.version, "-v, --version")
     .usage("<command> [options]")
     .exitOverride()
     .configureOutput({
@@ -60,7 +61,8 @@ export async function runProgram(
   );
   try {
     if (argv.length === 0) program.help();
-    await program.parseAsync(settled(argv, about.verbs), { from: "user" });
+    const words = argv[0] === "version" || argv[0] === "-V" ? ["--version"] : settled(argv, about.verbs);
+    await program.parseAsync(words, { from: "user" });
     return code;
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
@@ -80,9 +82,11 @@ function settled(argv: readonly string[], verbs: readonly Verb[]): string[] {
     const key = optionKey(flag.replaceAll("-", "_"), names) ?? optionKey(flag, names);
     if (key !== undefined) return `${flagName(key)}${rest}`;
     const meant = alsoCalled(flag, names);
+    const other = meant === undefined ? otherWay(`peft ${argv[0]}`, `--${flag}`) : undefined;
+    if (other !== undefined) throw other;
     if (meant === undefined) return word;
     throw new PeftError("option", {
-      what: `${argv[0]} has no option --${flag}.`,
+      what: `peft ${argv[0]} has no option --${flag}.`,
       why: `here it is called ${flagName(meant)}.`,
       fix: `use ${flagName(meant)}.`,
     });
