@@ -239,3 +239,53 @@ describe("what is said", () => {
     ).rejects.toThrow(says);
   });
 });
+
+describe("numbers in rows", () => {
+  it("keep their digits and their points", async () => {
+    const file =
+      '{"prompt": 12345678901234567890, "completion": 1.0}\n{"prompt": [1.0, 2], "completion": 1e5}';
+    const bytes = new TextEncoder().encode(file);
+    const reader = { size: async () => bytes.length, read: async () => bytes };
+    const rows = await loadDataset("a.jsonl", { reader, template: "{prompt}:", target: "{completion}!" });
+    expect(rows).toMatchObject([
+      { prompt: "12345678901234567890:", target: "1.0!" },
+      { prompt: "[1.0, 2]:", target: "100000.0!" },
+    ]);
+  });
+
+  it("make no room by themselves: ids end, and marks are counted", async () => {
+    const ids = load([
+      { text: "a", label: 0 },
+      { text: "b", label: 1_000_000_000 },
+    ]);
+    await expect(ids).rejects.toThrow(
+      "a.jsonl line 2: the label 1000000000 is no class id, which end at 99999",
+    );
+    const sets = load([{ text: "a", label: [2 ** 31] }]);
+    await expect(sets).rejects.toThrow("the label 2147483648 is no class id");
+    const many = Array.from({ length: 1001 }, () => ({ text: "a", label: [99_999] }));
+    await expect(load(many)).rejects.toThrow("1001 rows with marks for 100000 classes");
+    const tags = load([{ tokens: ["a", "b"], ner_tags: [0, 1e300] }]);
+    await expect(tags).rejects.toThrow("the label 1e+300 is no class id");
+  });
+
+  it("-100 is not learnt and no class", async () => {
+    const { rows } = await load([
+      { text: "a", label: 0 },
+      { text: "b", label: -100 },
+      { text: "c", label: 2 },
+    ]);
+    expect(rows.map((row) => row.kind === "classify" && row.labels)).toEqual([[0], [-100], [2]]);
+  });
+
+  it.each([
+    [{ text: "a", label: { toString: 1 } }, 'the label {"toString": 1} is no name and no number'],
+    [{ tokens: ["a", { toString: 1 }], tags: [0, 1] }, 'the word {"toString": 1} is not text'],
+    [
+      { question: "q", context: "c", answers: { text: ["c"], answer_start: [{ toString: 2 }] } },
+      'does not stand at character {"toString": 2}',
+    ],
+  ])("%j is refused by name", async (row, says) => {
+    await expect(load([row])).rejects.toThrow(says);
+  });
+});

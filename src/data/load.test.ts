@@ -1,3 +1,4 @@
+import { readFile } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
 import { loadDataset } from "./load.js";
 import type { LoadDatasetOptions } from "./load_options.js";
@@ -74,6 +75,25 @@ describe("forms of files", () => {
     const tagged = await loadDataset(path, { taskType: "TOKEN_CLS" });
     expect(tagged[0]).toMatchObject({ words: ["The", "card"], tags: [0, 1], labelNames: ["O", "B-THING"] });
     await expect(loadDataset(path, { taskType: "SEQ_CLS" })).rejects.toThrow('row 4: no value for "text"');
+  });
+
+  it("Parquet, integers of 64 bits and floats", async () => {
+    const path = new URL("fixtures/numbers.parquet", import.meta.url).pathname;
+    const rows = await loadDataset(path, { template: "{prompt} {scores}", target: "{completion}" });
+    expect(rows).toMatchObject([
+      { prompt: "9223372036854775807 [1.0, 0.5]", target: "1.0" },
+      { prompt: "7 []", target: "2.5" },
+    ]);
+  });
+
+  it("Parquet whose schema counts wrongly is refused, and does not hang", async () => {
+    const bytes = new Uint8Array(await readFile(new URL("fixtures/gzip.parquet", import.meta.url)));
+    // the number of children of a list becomes -2
+    bytes.set([3], 722);
+    const reader = files({ "a.parquet": bytes });
+    await expect(loadDataset("a.parquet", { reader })).rejects.toThrow(
+      /cannot be read as Parquet \((its schema|a row group)/,
+    );
   });
 
   it("takes the list that split names", async () => {

@@ -51,6 +51,38 @@ describe("the kit", () => {
   });
 });
 
+describe("beside an adapter", () => {
+  const base = `${kit}/byte-bpe`;
+  const say = (tokenizer: Awaited<ReturnType<typeof AutoTokenizer.fromPretrained>>): string =>
+    tokenizer.applyChatTemplate([{ role: "user", content: "a" }], { tokenize: false });
+
+  it("a chat template alone is used with the base's tokenizer", async () => {
+    const adapter = await folderWith({
+      "adapter_config.json": "{}",
+      "chat_template.jinja": "LF:{{ messages[0].content }}",
+    });
+    const tokenizer = await AutoTokenizer.fromPretrained(base, { adapter });
+    expect(say(tokenizer)).toBe("LF:a");
+    expect(tokenizer.encode("a b")).toEqual((await AutoTokenizer.fromPretrained(base)).encode("a b"));
+  });
+
+  it("a whole tokenizer is taken, and none of the base's", async () => {
+    const files = ["tokenizer.json", "tokenizer_config.json"].map(async (name) => [
+      name,
+      await readFile(`${kit}/wordpiece/${name}`, "utf8"),
+    ]);
+    const adapter = await folderWith(Object.fromEntries(await Promise.all(files)));
+    const tokenizer = await AutoTokenizer.fromPretrained(base, { adapter });
+    expect(tokenizer.clsToken).toBe("[CLS]");
+  });
+
+  it("nothing is used where nothing lies", async () => {
+    const adapter = await folderWith({ "adapter_config.json": "{}" });
+    const tokenizer = await AutoTokenizer.fromPretrained(base, { adapter });
+    expect(tokenizer.eosToken).toBe("</s>");
+  });
+});
+
 describe("folders that will not do", () => {
   it("says how to convert a SentencePiece file", async () => {
     const folder = await folderWith({ "config.json": '{"model_type":"t5"}', "spiece.model": "\n" });

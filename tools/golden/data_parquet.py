@@ -18,3 +18,6 @@ schema = pa.schema([("text", pa.string()), ("label", pa.int64()), ("tokens", pa.
 rows = {"text": texts, "label": [1, 0, 1, 0], "tokens": [["The", "card"], ["Thanks"], ["Where", "is", "it"], ["x"]], "ner_tags": [[0, 1], [0], [0, 0, 0], [0]]}
 for codec in ["snappy", "zstd", "gzip", "brotli", "lz4", "none"]:
     pq.write_table(pa.table(rows, schema=schema), out / f"{codec}.parquet", compression=codec)
+
+numbers = pa.schema([("prompt", pa.int64()), ("completion", pa.float64()), ("scores", pa.list_(pa.float32()))])
+pq.write_table(pa.table({"prompt": [2**63 - 1, 7], "completion": [1.0, 2.5], "scores": [[1.0, 0.5], []]}, schema=numbers), out / "numbers.parquet", compression="none")

@@ -5,6 +5,7 @@ import type { Tokenizer } from "../../tokenizers/tokenizer.js";
 import { encodeRows } from "../encode.js";
 import { preview } from "../preview.js";
 import type { Conversation, Row } from "../row.js";
+import { parseJson } from "../tables/values.js";
 
 function open(chatTemplate: string): Promise<Tokenizer> {
   return tokenizerFromFiles(async (file) => {
@@ -59,6 +60,15 @@ describe("calls of tools", () => {
       'The chat template does not write "name" of messages.',
     ]);
   });
+});
+
+it("prints numbers of calls as Python does", () => {
+  const days = parseJson("[1.0, 12345678901234567890, 2, 1e-7]", "it");
+  const asked = { type: "function", function: { name: "f", arguments: { days } } };
+  const messages = [{ role: "assistant", content: "", tool_calls: [asked] }];
+  const written = '{"days": [1.0, 12345678901234567890, 2, 1e-07]}';
+  expect(learn(row({ messages }), withTools).text).toContain(`[f(${written})`);
+  expect(learn(row({ messages }), plain).text).toContain(`"arguments": ${written}}`);
 });
 
 describe("what is learnt of a chat", () => {
