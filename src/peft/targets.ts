@@ -14,6 +14,8 @@ export interface Matched {
   readonly unmatched: readonly string[];
   /** excludeModules, where no layer is among them: worth a warning. */
   readonly idleExclusion: Selection["excludeModules"];
+  /** Modules that a regular expression means too, and that are no layers: Python's PEFT refuses such a one. */
+  readonly containers: readonly string[];
 }
 
 /** A name means a module with this path, or one whose path ends in it, after a dot. */
@@ -97,7 +99,8 @@ export function matchTargets(
   if (linears.length + embeddings.length === 0) throw nothingMatches(spec, inventory, selection, names);
   const paths = [...all.linears.keys(), ...all.embeddings.keys()];
   const unmatched = typeof targets === "string" ? [] : names.filter((n) => !paths.some((p) => named(p, n)));
-  return { linears, embeddings, unmatched, idleExclusion: idleExclusion(all, selection) };
+  const containers = typeof targets === "string" ? modulesAbove(inventory).filter(isSelected) : [];
+  return { linears, embeddings, unmatched, idleExclusion: idleExclusion(all, selection), containers };
 }
 
 /**
@@ -141,7 +144,16 @@ function allLinear({ architecture, task }: ModelSpec, inventory: Inventory, sele
   const open = { ...selection, targetModules: undefined };
   const isSelected = selected(open, ".*");
   const linears = [...inventory.linears.values()].filter((l) => !isHead(l.path) && isSelected(l.path));
-  return { linears, embeddings: [], unmatched: [], idleExclusion: idleExclusion(inventory, selection) };
+  const idle = idleExclusion(inventory, selection);
+  return { linears, embeddings: [], unmatched: [], idleExclusion: idle, containers: [] };
+}
+
+/** Modules that hold others or are norms. */
+function modulesAbove({ weights, linears, embeddings }: Inventory): string[] {
+  const parents = (path: string): string[] =>
+    path.split(".").map((_, i, parts) => parts.slice(0, i).join("."));
+  const all = new Set([...weights.keys(), ...linears.keys(), ...embeddings.keys()].flatMap(parents));
+  return [...all].filter((path) => path !== "" && !linears.has(path) && !embeddings.has(path));
 }
 
 function idleExclusion(

@@ -5,7 +5,10 @@ import type { Matched } from "./targets.js";
  * Says which patterns of a config match nothing: Python's PEFT warns of ranks and alphas, and of exclusions.
  * Reference: peft/tuners/tuners_utils.py, inject_adapter
  */
-export function unmatchedWarnings(config: object, { linears, embeddings, idleExclusion }: Matched): string[] {
+export function unmatchedWarnings(
+  config: object,
+  { linears, embeddings, idleExclusion, containers }: Matched,
+): string[] {
   const adapted = [...linears, ...embeddings].map((site) => site.path);
   const tables = Object.entries(config).flatMap(([field, table]) => {
     if (!field.endsWith("Pattern") || !isTable(table)) return [];
@@ -14,8 +17,18 @@ export function unmatchedWarnings(config: object, { linears, embeddings, idleExc
       ? []
       : [`${field} ${JSON.stringify(unmatched)} match no adapted layer, and are without effect.`];
   });
-  if (idleExclusion === undefined) return tables;
-  return [...tables, `excludeModules ${JSON.stringify(idleExclusion)} exclude no layer.`];
+  const some = containers.slice(0, 3).join(", ");
+  return [
+    ...tables,
+    ...(idleExclusion === undefined
+      ? []
+      : [`excludeModules ${JSON.stringify(idleExclusion)} exclude no layer.`]),
+    ...(containers.length === 0
+      ? []
+      : [
+          `targetModules match ${some} too, which ${containers.length === 1 ? "is no layer" : "are no layers"}: Python's PEFT refuses such a pattern.`,
+        ]),
+  ];
 }
 
 /** Tables of FourierFT and C3A are read in a way of their own. */

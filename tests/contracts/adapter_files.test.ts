@@ -200,23 +200,27 @@ describe("configs of others", () => {
     const { said } = await load(folder);
     expect(said).toMatch(/alphaPattern \["base_model[^"]*q_proj"\] match no adapted layer/);
     expect(said).toMatch(/excludeModules \["nowhere"\] exclude no layer/);
+    configure(folder, { target_modules: ".*self_attn(\\.[qv]_proj)?", exclude_modules: null });
+    expect((await load(folder)).said).toMatch(
+      /match model\.layers\.0\.self_attn, .* too, which are no layers: Python's PEFT refuses/,
+    );
   });
 
   it.each<[string, Record<string, unknown>, RegExp]>([
     [
       "patterns that Python refuses",
       { rank_pattern: { "(?i)q_proj": 4 } },
-      /rankPattern has the pattern "\(\?i\)q_proj".*not at the start/,
+      /rank_pattern has the pattern "\(\?i\)q_proj".*not at the start/,
     ],
     [
       "patterns without end",
       { target_modules: "(((.+)+)+)+!" },
-      /adapter_config\.json": targetModules has the pattern.*steps/,
+      /adapter_config\.json": target_modules has the pattern.*steps/,
     ],
     [
       "block names that are no pattern",
       { layers_to_transform: [0], layers_pattern: "[" },
-      /layersPattern has the pattern "\["/,
+      /layers_pattern has the pattern "\["/,
     ],
     ["ranks beyond any layer", { r: 1_000_000_000 }, /adapter_config\.json": r is 1000000000/],
   ])("refuses, naming file and field: %s", async (_, change, message) => {
