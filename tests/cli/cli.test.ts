@@ -22,7 +22,7 @@ interface Result {
 
 interface Circumstances {
   input?: string;
-  onErr?: (text: string, kill: () => void) => void;
+  onErr?: (text: string, kill: (signal?: NodeJS.Signals) => void) => void;
   /** What `kill` sends. @default "SIGINT" */
   signal?: NodeJS.Signals;
   env?: Readonly<Record<string, string>>;
@@ -41,7 +41,7 @@ function peft(
   child.stdout.on("data", (chunk) => (out += chunk));
   child.stderr.on("data", (chunk) => {
     err += chunk;
-    onErr?.(err, () => child.kill(signal));
+    onErr?.(err, (other = signal) => child.kill(other));
   });
   child.stdin.on("error", () => {}); // it may end without reading
   child.stdin.end(input);
@@ -357,8 +357,10 @@ describe("Ctrl-C, kill, a terminal that closes", () => {
     const args = [...run, "--output", at("shared")];
     let second: Promise<Result> | undefined;
     const first = await peft(args, {
-      onErr: (text) => {
-        if (text.includes("step 1/")) second ??= peft([...args, "--overwrite"]);
+      onErr: (text, send) => {
+        if (second !== undefined || !text.includes("step 1/")) return;
+        send("SIGSTOP"); // it stands still in the middle of its work
+        second = peft([...args, "--overwrite"]).finally(() => send("SIGCONT"));
       },
     });
     expect((await second)?.code).toBe(1);
