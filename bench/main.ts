@@ -9,6 +9,7 @@ import { limitLine, runLimited } from "./limit.js";
 import { loadOptions, number, OPTIONS } from "./options.js";
 import { processor } from "./python.js";
 import type { StepBench } from "./step.js";
+import { benchSoak } from "./soak.js";
 import { benchStep } from "./step.js";
 import { benchTrain } from "./train.js";
 
@@ -17,6 +18,7 @@ const USAGE = `usage: npm run bench -- step [--model t5-base | --folder FOLDER [
                               [--reference-dtype bf16] [--reference-layers N] [--checkpointing]
        npm run bench -- decode REAL/smollm2 [--prompt 32] [--new 64] LOADING [--reference-dtype bf16]
        npm run bench -- train tweets REAL/smollm2 | banking77 REAL/minilm [--steps N] [--seed N] LOADING
+       npm run bench -- soak [--model smollm2-135m] [--layers 4] [--batch 4] [--seq 512] [--label-seq 32] [--steps 200] [--plan NAME] [--load FORMAT]
        npm run bench -- limit 3GB -- COMMAND...
 LOADING: [--load int8] [--plan NAME] [--max-memory 3GB] [--recompute N] [--threads N]
 REAL: the folder that ../shared/bench/real_models.py filled. Models are the shapes of \`npm run shapes\`.
@@ -32,8 +34,8 @@ async function step(): Promise<void> {
   await benchStep({
     model: values.model,
     folder: values.folder,
-    batch: Number(values.batch),
-    seq: Number(values.seq),
+    batch: number(values.batch) ?? 8,
+    seq: number(values.seq) ?? 128,
     labelSeq: Number(values["label-seq"]),
     steps: Number(values.steps ?? 5),
     threads,
@@ -41,6 +43,18 @@ async function step(): Promise<void> {
     dtype: floatType("dtype", ["f32", "bf16", "f16"]),
     load: loadOptions(values),
     python: python(),
+  });
+}
+
+async function soak(): Promise<void> {
+  await benchSoak({
+    model: values.model ?? "smollm2-135m",
+    layers: number(values.layers) ?? 4,
+    batch: number(values.batch) ?? 4,
+    seq: number(values.seq) ?? 512,
+    labelSeq: Number(values["label-seq"]),
+    steps: number(values.steps) ?? 200,
+    load: loadOptions(values),
   });
 }
 
@@ -93,6 +107,7 @@ async function main(): Promise<void> {
   const [first, second] = rest;
   if (kind !== "limit") console.log(processor(readFileSync("/proc/cpuinfo", "utf8")));
   if (kind === "step") return step();
+  if (kind === "soak") return soak();
   if (kind === "decode" && first !== undefined) return decode(first);
   if (kind === "limit" && first !== undefined && second !== undefined) return limit(first, rest.slice(1));
   if (kind === "train" && (first === "tweets" || first === "banking77") && second !== undefined)

@@ -19,6 +19,15 @@ export interface PeakMemory {
   readonly mapped: number;
 }
 
+/** Bytes that this process has now. */
+export function anonymousMemory(): number {
+  return anonymousIn(readFileSync("/proc/self/status", "utf8"));
+}
+
+function anonymousIn(status: string): number {
+  return 1024 * Number(/RssAnon:\s+(\d+) kB/.exec(status)?.[1] ?? 0);
+}
+
 /**
  * Watches what a process takes: anonymous memory, and what it touched of mapped weight files.
  * This process's files are looked at when asked, another's from time to time.
@@ -37,8 +46,7 @@ export class MemoryWatch {
   }
 
   #sample(): void {
-    const kb = /RssAnon:\s+(\d+) kB/.exec(this.#read("status"))?.[1] ?? 0;
-    this.#anonymous = Math.max(this.#anonymous, Number(kb) * 1024);
+    this.#anonymous = Math.max(this.#anonymous, anonymousIn(this.#read("status")));
   }
 
   /** Takes milliseconds: outside of what is timed. */

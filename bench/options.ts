@@ -4,8 +4,8 @@ import type { LoadOptions } from "../src/peft/base_model.js";
 export const OPTIONS = {
   model: { type: "string" },
   folder: { type: "string" },
-  batch: { type: "string", default: "8" },
-  seq: { type: "string", default: "128" },
+  batch: { type: "string" },
+  seq: { type: "string" },
   "label-seq": { type: "string", default: "32" },
   steps: { type: "string" },
   layers: { type: "string" },

@@ -50,7 +50,7 @@ interface Ours {
 
 const mb = (bytes: number): number => Math.round(bytes / 2 ** 20);
 const SECONDS = 1000;
-const NO_DROPOUT = {
+export const NO_DROPOUT = {
   dropout_rate: 0,
   dropout: 0,
   attention_dropout: 0,
@@ -132,7 +132,8 @@ function estimated(base: PreTrainedModel, adapter: Adapter, plan: PlanName, o: S
   return new TrainingMemory(base.runtime.weights, sizes).estimate(choice).bytes;
 }
 
-async function taskOf(folder: string): Promise<TaskType> {
+/** By its config.json. */
+export async function taskOf(folder: string): Promise<TaskType> {
   const json = await readJsonObject(nodeFiles.join(folder, "config.json"));
   const type = `${json["model_type"]}`;
   if (/bert/.test(type)) return "SEQ_CLS";

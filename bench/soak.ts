@@ -1,0 +1,141 @@
+import { spawnSync } from "node:child_process";
+import { LoraConfig } from "../src/adapters/index.js";
+import type { LoadOptions } from "../src/peft/base_model.js";
+import { PreTrainedModel } from "../src/peft/base_model.js";
+import { SAFE } from "../src/peft/choose_plan.js";
+import type { Inputs } from "../src/peft/feeds.js";
+import { TrainingMemory } from "../src/peft/memory.js";
+import { storedIn } from "../src/peft/memory_table.js";
+import type { PeftModel } from "../src/peft/peft_model.js";
+import { getPeftModel } from "../src/peft/peft_model.js";
+import { PLAN_NAMES } from "../src/peft/plan_run.js";
+import type { Random } from "../src/random.js";
+import { below, random } from "../src/random.js";
+import { AdamW } from "../src/train/adamw.js";
+import { anonymousMemory, MemoryWatch } from "./memory.js";
+import { randomModel } from "./random_model.js";
+import { NO_DROPOUT, taskOf } from "./step.js";
+
+export interface Soak {
+  readonly model: string;
+  readonly layers: number | undefined;
+  readonly batch: number;
+  /** Tokens of the longest row. */
+  readonly seq: number;
+  /** Labelled tokens of a row; of an encoder-decoder, its target's. */
+  readonly labelSeq: number;
+  readonly steps: number;
+  readonly load: LoadOptions;
+}
+
+const FORMATS = ["f32", "bf16", "int8", "int4", "nf4"] as const;
+/** Steps after which memory should not grow, and every how many steps there is an evaluation and an answer. */
+const SETTLED = 20;
+const EVERY = 10;
+const NEW_TOKENS = 16;
+
+const mb = (bytes: number): number => Math.round(bytes / 2 ** 20);
+
+/** All plans and formats, or one of each: every combination in a process of its own. */
+export function benchSoak(o: Soak): Promise<void> {
+  const { plan, load } = o.load;
+  if (plan !== undefined && load !== undefined) return soak(o);
+  for (const name of PLAN_NAMES)
+    for (const format of FORMATS)
+      if ((plan ?? name) === name && (load ?? format) === format)
+        spawnSync(
+          process.execPath,
+          [...process.execArgv, ...process.argv.slice(1), "--plan", name, "--load", format],
+          { stdio: ["ignore", "inherit", "inherit"] },
+        );
+  return Promise.resolve();
+}
+
+/** Steps of training on rows of seeded lengths, evaluation and generation between them, within the least that the plan says to need. */
+async function soak(o: Soak): Promise<void> {
+  const memory = new MemoryWatch();
+  const format = o.load.load as (typeof FORMATS)[number];
+  const stored = format === "f32" || format === "bf16" ? format : "bf16";
+  const folder = await randomModel(o.model, o.layers, stored);
+  const task = await taskOf(folder);
+  const { load: _, ...rest } = o.load;
+  const packed = format === stored ? rest : o.load;
+  const maxMemory = await leastBudget(o, folder, packed);
+  const base = await PreTrainedModel.load(task, folder, { ...packed, maxMemory, config: NO_DROPOUT });
+  const model = getPeftModel(base, new LoraConfig({ r: 8 }));
+  await base.runtime.fit(model.activeAdapter, sizesOf(o, task));
+  const optimizer = new AdamW(model.trainableParameters(), { lr: 1e-4 });
+  const next = random(0);
+  let settled = 0;
+  for (let step = 1; step <= o.steps; step++) {
+    await model.forwardBackward(makeBatch(o, model, next) as never);
+    await optimizer.step();
+    if (step % EVERY === 0) await evaluate(o, model, next);
+    if (step === SETTLED) settled = anonymousMemory();
+    if (process.env["SOAK_TRACE"]) console.log(step, mb(anonymousMemory()));
+  }
+  const end = anonymousMemory();
+  const { peak, anonymous, mapped } = memory.stop();
+  const { bytes, plan } = base.memoryEstimate!;
+  await base.close();
+  const percent = (a: number, b: number): string => `${(100 * (a / b - 1)).toFixed(1)} %`;
+  console.log(
+    [
+      `${plan.name} ${format}: step ${SETTLED} ${mb(settled)} MB, step ${o.steps} ${mb(end)} (${percent(end, settled)})`,
+      `peak ${mb(peak)} (anonymous ${mb(anonymous)}, mapped ${mb(mapped)})`,
+      `limit ${mb(maxMemory)}${peak > maxMemory ? " PASSED" : ""}`,
+      `estimate ${mb(bytes)} (${percent(bytes, peak)})`,
+    ].join(", "),
+  );
+}
+
+type Sizes = { batch: number; seq: number; target?: number; labels?: number };
+
+function sizesOf({ batch, seq, labelSeq }: Soak, task: string): Sizes {
+  return task === "SEQ_2_SEQ_LM" ? { batch, seq, target: labelSeq } : { batch, seq, labels: labelSeq };
+}
+
+async function leastBudget(o: Soak, folder: string, load: LoadOptions): Promise<number> {
+  const task = await taskOf(folder);
+  const base = await PreTrainedModel.load(task, folder, { ...load, config: NO_DROPOUT });
+  const model = getPeftModel(base, new LoraConfig({ r: 8 }));
+  const { weights } = base.runtime;
+  const memory = new TrainingMemory(weights, { adapter: model.activeAdapter, ...sizesOf(o, task) });
+  const plan = load.plan as (typeof PLAN_NAMES)[number];
+  const { bytes } = memory.estimate({
+    plan,
+    format: load.load ?? "f32",
+    stored: storedIn(base.configJson),
+    ...(plan === "streamed" ? { keep: 0 } : {}),
+  });
+  await base.close();
+  return Math.ceil(bytes / SAFE) + 1;
+}
+
+async function evaluate(o: Soak, model: PeftModel, next: Random): Promise<void> {
+  await model.forward(makeBatch(o, model, next) as never);
+  const { inputIds } = makeBatch({ ...o, batch: 1 }, model, next);
+  const options = { maxNewTokens: NEW_TOKENS, doSample: false };
+  await model.generate({ inputIds: [[...inputIds.data]] }, options);
+}
+
+/** Rows of 2 to `seq` tokens. */
+function makeBatch(o: Soak, model: PeftModel, next: Random): Inputs {
+  const { vocabSize } = model.config;
+  const lengths = Array.from({ length: o.batch }, () => 2 + below(next, o.seq - 1));
+  const seq = Math.max(...lengths);
+  const filled = (columns: number, of: (row: number, at: number) => number) => ({
+    data: Int32Array.from({ length: o.batch * columns }, (_, i) => of(Math.floor(i / columns), i % columns)),
+    shape: [o.batch, columns],
+  });
+  const inputIds = filled(seq, () => 4 + below(next, vocabSize - 4));
+  const isToken = (row: number, at: number): boolean => at >= seq - lengths[row]!;
+  const attentionMask = filled(seq, (row, at) => Number(isToken(row, at)));
+  const labels =
+    model.taskType === "SEQ_2_SEQ_LM"
+      ? filled(o.labelSeq, () => 4 + below(next, vocabSize - 4))
+      : filled(seq, (row, at) =>
+          isToken(row, at) && at >= seq - o.labelSeq ? inputIds.data[row * seq + at]! : -100,
+        );
+  return { task: model.taskType, inputIds, attentionMask, labels } as unknown as Inputs;
+}
