@@ -75,6 +75,7 @@ async function soak(o: Soak): Promise<void> {
     if (process.env["SOAK_TRACE"]) console.log(step, mb(anonymousMemory()));
   }
   const end = anonymousMemory();
+  if (process.env["SOAK_TRACE"]) console.log(base.memoryEstimate!.parts);
   const { peak, anonymous, mapped } = memory.stop();
   const { bytes, plan } = base.memoryEstimate!;
   await base.close();
@@ -113,7 +114,7 @@ async function leastBudget(o: Soak, folder: string, load: LoadOptions): Promise<
 }
 
 async function evaluate(o: Soak, model: PeftModel, next: Random): Promise<void> {
-  await model.forward(makeBatch(o, model, next) as never);
+  await model.lossOf(makeBatch(o, model, next) as never);
   const { inputIds } = makeBatch({ ...o, batch: 1 }, model, next);
   const options = { maxNewTokens: NEW_TOKENS, doSample: false };
   await model.generate({ inputIds: [[...inputIds.data]] }, options);

@@ -31,11 +31,11 @@ describe("Arena", () => {
 
   it("takes a chunk whole where less than half of it would be left", () => {
     const arena = new Arena();
-    const chunk = arena.take(1024);
+    const chunk = arena.take(MB);
+    arena.take(1);
     arena.give(chunk);
-    arena.give(arena.take(MB)); // all of the first region
     arena.take(600 * 1024);
-    arena.take(100 * 1024); // the rest of the region was not split off
-    expect(arena.touched).toBe(MB + 100 * 1024);
+    arena.take(100 * 1024); // the rest of the hole was not split off
+    expect(arena.touched).toBeGreaterThan(MB + 100 * 1024);
   });
 });

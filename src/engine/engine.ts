@@ -30,6 +30,8 @@ export interface EngineSettings {
 export interface RunOptions {
   readonly keep?: Readonly<Record<string, string>>;
   readonly pack?: readonly string[];
+  /** Default: no limit. */
+  readonly arenas?: number;
 }
 
 /** ms that the end of the process waits for. */
@@ -105,7 +107,8 @@ export class Engine {
     feeds: Readonly<Record<string, Feed>>,
     options: RunOptions = {},
   ): Promise<RunResult> {
-    const request = { schedule, feeds, keep: options.keep ?? {}, pack: options.pack ?? [] };
+    const { keep = {}, pack = [], arenas = Number.POSITIVE_INFINITY } = options;
+    const request = { schedule, feeds, keep, pack, arenas };
     return (await this.#ask({ kind: "run", request })) as RunResult;
   }
 

@@ -1,6 +1,5 @@
 import { internal } from "../errors.js";
-import type { DimSource } from "../graph/dims.js";
-import { evalDim, findDims, solveDim } from "../graph/dims.js";
+import { evalDim, solveDim } from "../graph/dims.js";
 import type { Ops } from "../graph/ops.js";
 import { LARGE } from "./buffers.js";
 import { BYTES_OF } from "./estimate_ops.js";
@@ -11,7 +10,8 @@ import { FedWeights, HeldValues } from "./estimate_steps.js";
 import { elements } from "./formats/format.js";
 import type { NamedProgram, Schedule, Step } from "./messages.js";
 import type { Program, ProgramNode } from "./program.js";
-import { namesByRows, readByRows } from "./program.js";
+import { dimSources, namesByRows, readByRows } from "./program.js";
+import { arenaMemory } from "./region.js";
 
 /** A weight of the model as the engine has it. */
 export interface StoredAs {
@@ -101,25 +101,11 @@ function dimsOf({ program }: NamedProgram, step: Step, shapes: Shapes, sources: 
     const shape = shapes.get(source.value) ?? internal(`no shape of "${source.value}"`);
     dims.set(name, solveDim(source, shape, dims));
   }
-  for (const [name, source] of sourcesOf(program)) {
+  for (const [name, source] of dimSources(program)) {
     const shape = shapes.get(step.inputs[source.value] ?? "");
     if (shape !== undefined && !dims.has(name)) dims.set(name, solveDim(source, shape, dims));
   }
   return dims;
-}
-
-const programSources = new WeakMap<Program, ReadonlyMap<string, DimSource<string>>>();
-
-/** Which of a program's inputs tells which dimension. */
-function sourcesOf(program: Program): ReadonlyMap<string, DimSource<string>> {
-  const known = programSources.get(program);
-  if (known !== undefined) return known;
-  const inputs = program.nodes.flatMap(({ op, attrs, shape }) =>
-    op === "input" ? [{ shape, value: (attrs as Ops["input"]).name }] : [],
-  );
-  const found = findDims(inputs);
-  programSources.set(program, found);
-  return found;
 }
 
 /** A step's results; their shapes go to `shapes`. */
@@ -157,7 +143,7 @@ function arenaOf(
     if (byRows.has(name)) return { format, transposed, fed: false };
     return { format: held?.format ?? format, transposed, fed: held !== undefined };
   };
-  return arenaBytes(program, dims, useOf, given);
+  return arenaMemory(arenaBytes(program, dims, useOf, given));
 }
 
 /** Weights that are bound by the model's names. */

@@ -45,7 +45,7 @@ interface Value {
 const OUTSIDE: Value = { kernel: undefined, piece: undefined };
 
 /**
- * Bytes that a program's arena grows to over several runs: its kernels in the order in which ONNX Runtime runs them, each result taken
+ * Bytes that a run of a program takes of its arena: its kernels in the order in which ONNX Runtime runs them, each result taken
  * when it is made and given back after its last reader. `given`: outputs that are written to buffers of the caller.
  */
 export function arenaBytes(
@@ -56,32 +56,18 @@ export function arenaBytes(
 ): number {
   const kernels = inOrder(new Kernels(program, dims, useOf).build(given));
   const arena = new Arena();
-  for (let run = 0; run < RUNS; run++) {
-    const readers = new Map<Piece, number>();
-    for (const k of kernels) for (const piece of k.reads) readers.set(piece, piece.readers);
-    for (const k of kernels) runKernel(k, arena, readers);
-    for (const k of kernels) for (const piece of k.makes) release(piece, arena);
-  }
+  for (const kernel of kernels) runKernel(kernel, arena);
   return arena.touched;
 }
 
-/** Later runs find the arena as former ones left it: in other pieces. */
-const RUNS = 2;
-
-function runKernel(kernel: Kernel, arena: Arena, readers: Map<Piece, number>): void {
+function runKernel(kernel: Kernel, arena: Arena): void {
   for (const piece of kernel.makes) piece.chunk = arena.take(piece.bytes);
   const scratch = kernel.scratch.map((bytes) => arena.take(bytes));
   for (const chunk of scratch) arena.give(chunk);
   for (const piece of kernel.reads) {
-    const left = readers.get(piece)! - 1;
-    readers.set(piece, left);
-    if (left === 0) release(piece, arena);
+    piece.readers--;
+    if (piece.readers === 0 && piece.chunk !== undefined) arena.give(piece.chunk);
   }
-}
-
-function release(piece: Piece, arena: Arena): void {
-  if (piece.chunk !== undefined) arena.give(piece.chunk);
-  piece.chunk = undefined;
 }
 
 class Kernels {

@@ -7,6 +7,7 @@ import type { BoundWeight } from "./formats/format.js";
 import { OnnxGraph } from "./onnx.js";
 import type { Program, ProgramNode } from "./program.js";
 import { lowerRandom } from "./random.js";
+import { addRequest } from "./region.js";
 
 export type BindWeight = (o: OnnxGraph, name: string, shape: readonly number[]) => BoundWeight;
 
@@ -339,6 +340,7 @@ export function lower(program: Program, bind: BindWeight): Uint8Array {
     const { shape, dtype } = program.nodes[node]!;
     o.outputOf(firstResult(l, node), name, dtype, declared(shape));
   }
+  addRequest(o);
   return o.model();
 }
 

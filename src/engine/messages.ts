@@ -76,6 +76,8 @@ export interface RunRequest {
   readonly keep: Readonly<Record<string, string>>;
   /** Results to be laid one after another into one flat array, in this order. */
   readonly pack: readonly string[];
+  /** Bytes that arenas of all sessions may take: beyond, sessions that other schedules ran on are released. */
+  readonly arenas: number;
 }
 
 export interface RunResult {

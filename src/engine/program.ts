@@ -1,4 +1,5 @@
-import type { Shape } from "../graph/dims.js";
+import type { DimSource, Shape } from "../graph/dims.js";
+import { findDims } from "../graph/dims.js";
 import type { DType, OpName, Ops, Tensor } from "../graph/ops.js";
 
 /** One operation of a program; inputs are indices of earlier ones. */
@@ -41,6 +42,20 @@ export function toProgram(outputs: Readonly<Record<string, Tensor>>): Program {
 
 export function inputsOf(program: Program): string[] {
   return program.nodes.flatMap((n) => (n.op === "input" ? [(n.attrs as Ops["input"]).name] : []));
+}
+
+const sourcesOf = new WeakMap<Program, ReadonlyMap<string, DimSource<string>>>();
+
+/** Which of a program's inputs tells which dimension. */
+export function dimSources(program: Program): ReadonlyMap<string, DimSource<string>> {
+  const known = sourcesOf.get(program);
+  if (known !== undefined) return known;
+  const inputs = program.nodes.flatMap(({ op, attrs, shape }) =>
+    op === "input" ? [{ shape, value: (attrs as Ops["input"]).name }] : [],
+  );
+  const found = findDims(inputs);
+  sourcesOf.set(program, found);
+  return found;
 }
 
 /** Weights of which a program reads some rows only: node -> the gathers that do. */

@@ -1,17 +1,15 @@
-import * as ort from "onnxruntime-node";
-import { internal, PeftError } from "../errors.js";
-import type { Shape } from "../graph/dims.js";
-import { dimNames, evalDim, solveDim } from "../graph/dims.js";
+import { internal } from "../errors.js";
+import type { DimSource } from "../graph/dims.js";
+import { solveDim } from "../graph/dims.js";
 import type { DType } from "../graph/ops.js";
-import { Buffers, LARGE } from "./buffers.js";
+import { Buffers } from "./buffers.js";
+import { CompiledProgram } from "./compiled.js";
 import type { PartTensor } from "./formats/format.js";
 import { elements } from "./formats/format.js";
-import { lower } from "./lowering.js";
 import type {
   EngineOptions,
   Feed,
   HostTensor,
-  NamedProgram,
   Request,
   RunRequest,
   RunResult,
@@ -19,34 +17,19 @@ import type {
   Step,
   WeightSource,
 } from "./messages.js";
-import { OnnxGraph } from "./onnx.js";
-import { namesByRows, weightsOf } from "./program.js";
-import { fedWeight, WeightStore } from "./weight_store.js";
-
-/** Passes that would keep a second copy of a weight, in f32; the latter also fails on weights read inside a Scan. */
-const NO_COPIES = "ConstantFolding;FuseFp16InitializerToFp32NodeTransformer";
-
-interface Compiled {
-  readonly session: ort.InferenceSession;
-  /** Weights that are fed with every run by the model's names. */
-  readonly held: readonly string[];
-  /** Results of types that are written to buffers of ours where they are large. */
-  readonly results: readonly {
-    readonly name: string;
-    readonly shape: Shape;
-    readonly dtype: "f32" | "bool";
-  }[];
-}
+import { ort } from "./ort.js";
+import { checkDevice } from "./probe.js";
+import { dimSources } from "./program.js";
+import type { Dims } from "./region.js";
+import { REQUEST } from "./region.js";
+import { WeightStore } from "./weight_store.js";
 
 /** The worker's side of the engine: sessions on ONNX Runtime, weights, and tensors kept between runs. */
 export class Sessions {
   readonly #options: EngineOptions;
   readonly #store: WeightStore;
-  readonly #compiled: Map<string, Compiled> = new Map();
-  /** What sessions are made of, where these come and go. */
-  readonly #programs: Map<string, NamedProgram> = new Map();
-  /** The schedule that ran last. */
-  #current = "";
+  /** In the order of last use. */
+  readonly #programs: Map<string, CompiledProgram> = new Map();
   readonly #schedules: Map<string, Schedule> = new Map();
   readonly #held: Map<string, ort.Tensor> = new Map();
   readonly #buffers: Buffers = new Buffers((bytes) => new ArrayBuffer(bytes));
@@ -62,7 +45,6 @@ export class Sessions {
 
   /** Throws "engine" where the device is not there. */
   static async open(options: EngineOptions, weights: ReadonlyMap<string, WeightSource>): Promise<Sessions> {
-    ort.env.logLevel = "fatal"; // errors are thrown; what else is printed helps no user
     if (options.device !== "cpu") await checkDevice(options.device);
     return new Sessions(options, weights);
   }
@@ -72,9 +54,7 @@ export class Sessions {
   ): Promise<unknown> {
     switch (request.kind) {
       case "compile":
-        for (const program of request.schedule.programs) await this.#compile(program);
-        for (const program of this.#comeAndGo ? request.schedule.programs : [])
-          this.#programs.set(program.name, program);
+        this.#add(request.schedule);
         this.#schedules.set(request.name, { ...request.schedule, programs: [] });
         return undefined;
       case "run":
@@ -108,83 +88,46 @@ export class Sessions {
     if (this.#kept.delete(before)) this.#buffers.give(bufferOf(before));
   }
 
+  #add({ programs, dims }: Schedule): void {
+    const pooled = Object.keys(dims).length > 0;
+    for (const program of programs)
+      if (!this.#programs.has(program.name))
+        this.#programs.set(program.name, new CompiledProgram(program, pooled, this.#options, this.#store));
+  }
+
   /** Sessions that have weights bound are of no use once these change. */
   async #drop(): Promise<void> {
-    for (const { session } of this.#compiled.values()) await session.release();
-    this.#compiled.clear();
+    for (const program of this.#programs.values()) await program.release();
     this.#programs.clear();
     this.#schedules.clear();
-    this.#current = "";
   }
 
-  /** Weights are read as they are needed: memory is scarce. */
-  get #comeAndGo(): boolean {
-    return Number.isFinite(this.#options.keep ?? Number.POSITIVE_INFINITY);
-  }
-
-  /** Where memory is scarce, sessions live as long as their schedule runs: each has an arena that never shrinks. */
-  async #turnTo(schedule: string, steps: readonly Step[]): Promise<void> {
-    if (!this.#comeAndGo || schedule === this.#current) return;
-    this.#current = schedule;
-    this.#buffers.clear();
-    const used = new Set(steps.map(({ program }) => program));
-    for (const [name, { session }] of [...this.#compiled]) {
-      if (used.has(name)) continue;
-      this.#compiled.delete(name);
-      await session.release();
+  /** Releases sessions that the schedule under way has no use for, where a new one would take arenas beyond what they may. */
+  async #makeRoom(bytes: number, allowed: number, used: ReadonlySet<string>): Promise<void> {
+    for (const [name, program] of [...this.#programs]) {
+      const all = [...this.#programs.values()].reduce((n, { arena }) => n + arena, bytes);
+      if (all <= allowed) return;
+      if (!used.has(name)) await program.release();
     }
-    for (const name of used) await this.#compile(this.#programs.get(name) ?? internal(`no program ${name}`));
-  }
-
-  async #compile({ name, program, fed, forwardOnly }: NamedProgram): Promise<void> {
-    if (this.#compiled.has(name)) return;
-    const laidOut = forwardOnly && fed === undefined && this.#store.arePacked(weightsOf(program));
-    const byRows = namesByRows(program);
-    const model = lower(program, (o, n, shape) =>
-      fed === undefined
-        ? this.#store.named(o, n, shape, { laidOut, byRows: byRows.has(n) })
-        : fedWeight(o, n, shape, fed[n] ?? internal(`weight "${n}" has no type`)),
-    );
-    const session = await ort.InferenceSession.create(model, {
-      executionProviders: [this.#options.device],
-      graphOptimizationLevel: "extended",
-      intraOpNumThreads: this.#options.threads,
-      interOpNumThreads: 1,
-      enableMemPattern: false,
-      logSeverityLevel: 4,
-      extra: {
-        session: {
-          disable_prepacking: laidOut ? "0" : "1",
-          // waiting threads that spin gain 2 % on an idle machine, and lose 20 to 40 % where anything else runs
-          intra_op: { allow_spinning: "0" },
-          model_external_initializers_file_folder_path: this.#store.root,
-        },
-        optimization: { disable_specified_optimizers: NO_COPIES },
-      },
-    });
-    const held =
-      fed === undefined ? weightsOf(program).filter((n) => !this.#store.isMapped(n, byRows.has(n))) : [];
-    const results = program.outputs.flatMap((y) => {
-      const { dtype, shape } = program.nodes[y.node]!;
-      return dtype === "f32" || dtype === "bool" ? [{ name: y.name, shape, dtype }] : [];
-    });
-    this.#compiled.set(name, { session, held, results });
   }
 
   async #run(request: RunRequest): Promise<RunResult> {
     const { steps, results, dims } =
       this.#schedules.get(request.schedule) ?? internal(`schedule ${request.schedule} is not compiled`);
     this.#store.check();
-    await this.#turnTo(request.schedule, steps);
-    const values = new Map<string, ort.Tensor>();
-    for (const [name, feed] of Object.entries(request.feeds)) values.set(name, this.#feed(feed));
-    const sizes = solveDims(dims, values);
-    for (const [name, size] of sizes) values.set(`dim:${name}`, emptyOf(size));
+    const used = new Set(steps.map(({ program }) => program));
+    const makeRoom = (bytes: number): Promise<void> => this.#makeRoom(bytes, request.arenas, used);
+    const feeds = Object.fromEntries(
+      Object.entries(request.feeds).map(([name, feed]) => [name, this.#feed(feed)]),
+    );
+    const values = new Map(Object.entries(feeds));
+    for (const [name, size] of solveDims(Object.entries(dims), feeds))
+      values.set(`dim:${name}`, emptyOf(size));
     const result = (name: string): ort.Tensor =>
       values.get(results[name] ?? "") ?? internal(`no result "${name}"`);
     try {
       for (const [i, step] of steps.entries()) {
-        await this.#step(step, steps[i + 1] ?? steps[0]!, values, sizes);
+        await this.#step(step, steps[i + 1] ?? steps[0]!, values, makeRoom);
         for (const name of step.free) {
           const tensor = values.get(name);
           values.delete(name);
@@ -206,20 +149,21 @@ export class Sessions {
     step: Step,
     next: Step,
     values: Map<string, ort.Tensor>,
-    sizes: ReadonlyMap<string, number>,
+    makeRoom: (bytes: number) => Promise<void>,
   ): Promise<void> {
-    const { session, held, results } =
-      this.#compiled.get(step.program) ?? internal(`program ${step.program} is not compiled`);
+    const program = this.#used(step.program);
     const value = (name: string): ort.Tensor => values.get(name) ?? numberOf(name);
     const feeds: Record<string, ort.Tensor> = {};
-    const weights = { ...this.#store.feeds(held), ...(await this.#store.fed(step.weights)) };
+    const weights = { ...this.#store.feeds(program.held), ...(await this.#store.fed(step.weights)) };
     for (const [input, part] of Object.entries(weights)) feeds[input] = this.#partTensor(part);
     for (const [input, name] of Object.entries(step.inputs)) feeds[input] = value(name);
     this.#store.prefetch(next.weights, step.weights);
-    const given = sizes.size === 0 ? undefined : this.#outputs(session, results, step, sizes);
-    const made = given === undefined ? await session.run(feeds) : await session.run(feeds, given);
+    const dims = solveDims(dimSources(program.named.program), feeds);
+    const { session, request } = await program.sessionFor(dims, makeRoom);
+    const given = this.#outputs(program, step, dims);
+    const made = await session.run({ ...feeds, [REQUEST]: request }, given);
     for (const [output, name] of Object.entries(step.outputs)) {
-      const tensor = given?.[output] ?? made[output] ?? internal(`${step.program} has no output "${output}"`);
+      const tensor = given[output] ?? made[output] ?? internal(`${step.program} has no output "${output}"`);
       const known = values.get(name);
       if (known === undefined) values.set(name, tensor);
       else {
@@ -229,26 +173,25 @@ export class Sessions {
     }
   }
 
+  #used(name: string): CompiledProgram {
+    const program = this.#programs.get(name) ?? internal(`program ${name} is not compiled`);
+    this.#programs.delete(name);
+    this.#programs.set(name, program);
+    return program;
+  }
+
   /** Where a step's results go: large ones into buffers that served before. */
-  #outputs(
-    session: ort.InferenceSession,
-    results: Compiled["results"],
-    step: Step,
-    sizes: ReadonlyMap<string, number>,
-  ): Record<string, ort.Tensor | null> {
+  #outputs(program: CompiledProgram, step: Step, dims: Dims): Record<string, ort.Tensor | null> {
     const outputs: Record<string, ort.Tensor | null> = {};
-    for (const name of session.outputNames) if (name in step.outputs) outputs[name] = null;
-    for (const { name, shape, dtype } of results) {
-      if (!(name in outputs) || !shape.every((d) => dimNames(d).every((n) => sizes.has(n)))) continue;
-      const dims = shape.map((d) => evalDim(d, sizes));
-      const count = elements(dims);
-      const bytes = (dtype === "f32" ? 4 : 1) * count;
-      if (bytes < LARGE) continue;
+    for (const name of Object.keys(step.outputs)) outputs[name] = null;
+    for (const { name, dtype, shape, bytes } of program.ownResults(dims)) {
+      if (!(name in outputs)) continue;
       const buffer = this.#buffers.take(bytes);
+      const count = elements(shape);
       const tensor =
         dtype === "f32"
-          ? new ort.Tensor("float32", new Float32Array(buffer, 0, count), dims)
-          : new ort.Tensor("bool", new Uint8Array(buffer, 0, count), dims);
+          ? new ort.Tensor("float32", new Float32Array(buffer, 0, count), shape)
+          : new ort.Tensor("bool", new Uint8Array(buffer, 0, count), shape);
       this.#lent.add(tensor);
       outputs[name] = tensor;
     }
@@ -301,11 +244,14 @@ function bufferOf(tensor: ort.Tensor): ArrayBuffer {
 }
 
 /** Values of dimensions, in the order of their sources, of which later ones need earlier ones. */
-function solveDims(dims: Schedule["dims"], values: ReadonlyMap<string, ort.Tensor>): Map<string, number> {
+function solveDims(
+  sources: Iterable<readonly [name: string, source: DimSource<string>]>,
+  values: Readonly<Record<string, ort.Tensor>>,
+): Map<string, number> {
   const solved = new Map<string, number>();
-  for (const [name, source] of Object.entries(dims)) {
-    const { dims: shape } = values.get(source.value) ?? internal(`no value "${source.value}"`);
-    solved.set(name, solveDim(source, shape, solved));
+  for (const [name, source] of sources) {
+    const { dims } = values[source.value] ?? internal(`no value "${source.value}"`);
+    solved.set(name, solveDim(source, dims, solved));
   }
   return solved;
 }
@@ -352,62 +298,4 @@ function fromOrt(tensor: ort.Tensor): HostTensor {
   const { data } = tensor;
   if (data instanceof Float32Array || data instanceof Int32Array) return { dtype, shape: tensor.dims, data };
   return { dtype, shape: tensor.dims, data: Int32Array.from(data as Uint8Array, Number) };
-}
-
-/**
- * The largest int8 weight whose products are right here: kernels without VNNI add pairs of products in 16 bits, where 2 * 255 * 127
- * does not fit and 2 * 255 * 63 does. Nothing tells but a product that would overflow.
- */
-export async function largestInt8(): Promise<127 | 63> {
-  ort.env.logLevel = "fatal";
-  const [rows, inner, columns] = [16, 256, 64];
-  const o = new OnnxGraph();
-  const inputs = [o.input("x", "u8", [rows, inner]), o.input("w", "i8", [inner, columns])];
-  o.nodes("MatMulInteger", inputs, {}, ["y"]);
-  o.output("y", "i32", [rows, columns]);
-  const session = await ort.InferenceSession.create(o.model(), { logSeverityLevel: 4 });
-  const { y } = await session.run({
-    x: new ort.Tensor("uint8", new Uint8Array(rows * inner).fill(255), [rows, inner]),
-    w: new ort.Tensor("int8", new Int8Array(inner * columns).fill(127), [inner, columns]),
-  });
-  await session.release();
-  return (y!.data as Int32Array).every((sum) => sum === inner * 255 * 127) ? 127 : 63;
-}
-
-/** Devices that this build of ONNX Runtime knows and that a session can be made on. */
-export async function workingDevices(): Promise<string[]> {
-  ort.env.logLevel = "fatal";
-  const working = ["cpu"];
-  for (const { name } of ort.listSupportedBackends())
-    if (!working.includes(name) && (await tryDevice(name)) === undefined) working.push(name);
-  return working;
-}
-
-/** Throws "engine" where no session can be made on it. */
-export async function checkDevice(device: string): Promise<void> {
-  const fault = await tryDevice(device);
-  if (fault === undefined) return;
-  const working = await workingDevices();
-  throw new PeftError("engine", {
-    what: `There is no device "${device}" here.`,
-    why: `ONNX Runtime says: ${fault.split("\n")[0]}`,
-    fix: `use one of those that work on this machine: ${working.map((d) => `"${d}"`).join(", ")}.`,
-  });
-}
-
-/** Why a device does not work, by a session that does next to nothing. */
-async function tryDevice(device: string): Promise<string | undefined> {
-  const o = new OnnxGraph();
-  o.nodes("Identity", [o.input("x", "f32", [1])], {}, ["y"]);
-  o.output("y", "f32", [1]);
-  try {
-    const session = await ort.InferenceSession.create(o.model(), {
-      executionProviders: [device],
-      logSeverityLevel: 4,
-    });
-    await session.release();
-    return undefined;
-  } catch (error) {
-    return error instanceof Error ? error.message : String(error);
-  }
 }

@@ -1,5 +1,6 @@
 import { internal } from "../errors.js";
 import { expandToF32, isHalf } from "../halves.js";
+import type { WeightUse } from "./estimate_program.js";
 import { f32 } from "./formats/f32.js";
 import type { BoundWeight, PartData, PartTensor, PartType } from "./formats/format.js";
 import { partBytes } from "./formats/format.js";
@@ -78,6 +79,13 @@ export class WeightStore {
       parts[part] = o.external(inputName(name, part), type.element, type.shape, { location, offset, bytes });
     }
     return { format, parts, shape, transposed: source.transposed, laidOut };
+  }
+
+  /** How a session reads a weight by the model's name for it; see `isMapped`. */
+  useOf(name: string, byRows: boolean): WeightUse {
+    const source = this.#source(name);
+    const fed = !this.isMapped(name, byRows);
+    return { ...(fed ? this.#heldType(source) : source), fed };
   }
 
   /** Whether some of these weights are in 8 or 4 bits. */

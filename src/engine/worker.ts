@@ -2,7 +2,8 @@ import { parentPort, workerData } from "node:worker_threads";
 import { internal, PeftError } from "../errors.js";
 import { enter, type Gate, leave } from "./gate.js";
 import type { Fault, HostTensor, Reply, Request, RunResult } from "./messages.js";
-import { checkDevice, largestInt8, Sessions, workingDevices } from "./sessions.js";
+import { checkDevice, largestInt8, workingDevices } from "./probe.js";
+import { Sessions } from "./sessions.js";
 
 const gate = workerData as Gate;
 let sessions: Sessions | undefined;

@@ -61,6 +61,12 @@ export class PlanChooser {
     return this.estimate === undefined ? ALL : Math.max(0, SAFE * this.#budget - this.estimate.bytes);
   }
 
+  /** Bytes that arenas of all sessions may take: those of a step, and half of what is left. */
+  get arenas(): number {
+    if (this.estimate !== undefined) return this.estimate.parts.activations + this.spare / 2;
+    return this.#plan.name === "streamed" ? 0 : ALL;
+  }
+
   /**
    * Chooses anew where batches grew or adapters are others, or a loss of the user's own is new (`own`: its run). What serves several
    * losses stays. Tells whether the plan is another one now.

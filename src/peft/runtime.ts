@@ -186,7 +186,11 @@ export class Runtime {
     if (missing.length > 0) internal(`inputs without a value: ${missing}`);
     const used = Object.fromEntries(Object.entries(feeds).filter(([input]) => compiled.inputs.has(input)));
     const pack = compiled.gradients.map((input) => `gradient:${input}`);
-    const result = await engine.run(name, used, { keep: request.keep ?? {}, pack });
+    const result = await engine.run(name, used, {
+      keep: request.keep ?? {},
+      pack,
+      arenas: this.#chooser.arenas,
+    });
     return { ...result, gradients: compiled.gradients };
   }
 
@@ -196,7 +200,7 @@ export class Runtime {
    */
   async fit(adapter: Adapter, sizes: BatchSizes, own?: RunRequest): Promise<void> {
     const isOther = this.#chooser.choose(adapter, sizes, own);
-    this.encoderStates.capacity = this.#chooser.spare;
+    this.encoderStates.capacity = this.#chooser.spare / 2;
     if (isOther) await this.close();
   }
 

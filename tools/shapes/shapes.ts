@@ -113,6 +113,19 @@ export const shapes: Readonly<Record<string, Shape>> = {
     tie_word_embeddings: true,
     pad_token_id: 2,
   }),
+  /** No public model: results inside of a step outweigh weights, as `bench soak` wants it. */
+  "llama-small": llamaShape({
+    vocab_size: 8000,
+    hidden_size: 512,
+    intermediate_size: 1536,
+    num_hidden_layers: 6,
+    num_attention_heads: 8,
+    num_key_value_heads: 8,
+    max_position_embeddings: 1024,
+    rms_norm_eps: 1e-5,
+    tie_word_embeddings: true,
+    pad_token_id: 0,
+  }),
   "llama-7b": llamaShape({
     vocab_size: 32000,
     hidden_size: 4096,
