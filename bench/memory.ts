@@ -1,31 +1,16 @@
 import { readFileSync } from "node:fs";
+import { anonymousIn, mappedWeights } from "../src/peft/memory_use.js";
 
 const SAMPLE_MS = 10;
 /** Reading all mappings takes milliseconds, in which the process that is watched may have to wait. */
 const FILES_EVERY_MS = 500;
 const WEIGHT_FILE = /\.(safetensors|bin|weights)$/m;
 
-interface Mapping {
-  readonly path: string;
-  readonly start: number;
-  readonly end: number;
-  readonly bytes: number;
-}
-
 /** Bytes; `peak` is the sum of both. */
 export interface PeakMemory {
   readonly peak: number;
   readonly anonymous: number;
   readonly mapped: number;
-}
-
-/** Bytes that this process has now. */
-export function anonymousMemory(): number {
-  return anonymousIn(readFileSync("/proc/self/status", "utf8"));
-}
-
-function anonymousIn(status: string): number {
-  return 1024 * Number(/RssAnon:\s+(\d+) kB/.exec(status)?.[1] ?? 0);
 }
 
 /**
@@ -46,7 +31,7 @@ export class MemoryWatch {
   }
 
   #sample(): void {
-    this.#anonymous = Math.max(this.#anonymous, anonymousIn(this.#read("status")));
+    this.#anonymous = Math.max(this.#anonymous, anonymousIn(this.#read("status")) ?? 0);
   }
 
   /** Takes milliseconds: outside of what is timed. */
@@ -70,46 +55,4 @@ export class MemoryWatch {
     for (const timer of this.#timers) clearInterval(timer);
     return { peak: this.#anonymous + this.#mapped, anonymous: this.#anonymous, mapped: this.#mapped };
   }
-}
-
-type Span = readonly [start: number, end: number];
-
-/** Resident bytes of mapped weight files; pages that several mappings share (sessions, neighbours in a file) count once. */
-export function mappedWeights(smaps: string): number {
-  const counted = new Map<string, Span[]>();
-  let total = 0;
-  for (const { path, start, end, bytes } of mappingsOf(smaps).sort((a, b) => b.bytes - a.bytes)) {
-    const spans = counted.get(path) ?? [];
-    const own = spans.reduce<Span[]>((rest, span) => rest.flatMap((r) => without(r, span)), [[start, end]]);
-    total += (bytes * own.reduce((n, [from, to]) => n + to - from, 0)) / (end - start);
-    counted.set(path, [...spans, ...own]);
-  }
-  return Math.round(total);
-}
-
-/** What of a span lies outside of another. */
-function without([start, end]: Span, [from, to]: Span): Span[] {
-  const parts: Span[] = [
-    [start, Math.min(end, from)],
-    [Math.max(start, to), end],
-  ];
-  return parts.filter(([a, b]) => a < b);
-}
-
-function mappingsOf(smaps: string): Mapping[] {
-  const out: Mapping[] = [];
-  let current: Omit<Mapping, "bytes"> | undefined;
-  for (const line of smaps.split("\n")) {
-    const head = /^([0-9a-f]+)-([0-9a-f]+) \S+ ([0-9a-f]+) \S+ \S+\s+(.*)$/.exec(line);
-    if (head !== null) {
-      const [from, to, start] = head.slice(1, 4).map((x) => Number.parseInt(x, 16)) as [
-        number,
-        number,
-        number,
-      ];
-      current = WEIGHT_FILE.test(head[4]!) ? { path: head[4]!, start, end: start + to - from } : undefined;
-    } else if (current !== undefined && line.startsWith("Rss:"))
-      out.push({ ...current, bytes: Number(/\d+/.exec(line)![0]) * 1024 });
-  }
-  return out;
 }

@@ -6,13 +6,14 @@ import { SAFE } from "../src/peft/choose_plan.js";
 import type { Inputs } from "../src/peft/feeds.js";
 import { TrainingMemory } from "../src/peft/memory.js";
 import { storedIn } from "../src/peft/memory_table.js";
+import { anonymousMemory } from "../src/peft/memory_use.js";
 import type { PeftModel } from "../src/peft/peft_model.js";
 import { getPeftModel } from "../src/peft/peft_model.js";
 import { PLAN_NAMES } from "../src/peft/plan_run.js";
 import type { Random } from "../src/random.js";
 import { below, random } from "../src/random.js";
 import { AdamW } from "../src/train/adamw.js";
-import { anonymousMemory, MemoryWatch } from "./memory.js";
+import { MemoryWatch } from "./memory.js";
 import { randomModel } from "./random_model.js";
 import { NO_DROPOUT, taskOf } from "./step.js";
 
@@ -51,7 +52,10 @@ export function benchSoak(o: Soak): Promise<void> {
   return Promise.resolve();
 }
 
-/** Steps of training on rows of seeded lengths, evaluation and generation between them, within the least that the plan says to need. */
+/**
+ * Steps of training on rows of seeded lengths, the longest batch first (as the Trainer has it where memory is limited), evaluation and
+ * generation between them, within the least that the plan says to need.
+ */
 async function soak(o: Soak): Promise<void> {
   const memory = new MemoryWatch();
   const format = o.load.load as (typeof FORMATS)[number];
@@ -63,19 +67,19 @@ async function soak(o: Soak): Promise<void> {
   const maxMemory = await leastBudget(o, folder, packed);
   const base = await PreTrainedModel.load(task, folder, { ...packed, maxMemory, config: NO_DROPOUT });
   const model = getPeftModel(base, new LoraConfig({ r: 8 }));
-  await base.runtime.fit(model.activeAdapter, sizesOf(o, task));
+  await base.runtime.fit([model.activeAdapter], sizesOf(o, task));
   const optimizer = new AdamW(model.trainableParameters(), { lr: 1e-4 });
   const next = random(0);
-  let settled = 0;
+  const longest = Array.from({ length: o.batch }, () => o.seq);
+  let [settled, end] = [0, 0];
   for (let step = 1; step <= o.steps; step++) {
-    await model.forwardBackward(makeBatch(o, model, next) as never);
+    const batch = makeBatch(o, model, next, step === 1 ? longest : randomLengths(o, next));
+    await model.forwardBackward(batch as never);
     await optimizer.step();
+    end = await anonymousMemory();
+    if (step === SETTLED) settled = end;
     if (step % EVERY === 0) await evaluate(o, model, next);
-    if (step === SETTLED) settled = anonymousMemory();
-    if (process.env["SOAK_TRACE"]) console.log(step, mb(anonymousMemory()));
   }
-  const end = anonymousMemory();
-  if (process.env["SOAK_TRACE"]) console.log(base.memoryEstimate!.parts);
   const { peak, anonymous, mapped } = memory.stop();
   const { bytes, plan } = base.memoryEstimate!;
   await base.close();
@@ -101,7 +105,7 @@ async function leastBudget(o: Soak, folder: string, load: LoadOptions): Promise<
   const base = await PreTrainedModel.load(task, folder, { ...load, config: NO_DROPOUT });
   const model = getPeftModel(base, new LoraConfig({ r: 8 }));
   const { weights } = base.runtime;
-  const memory = new TrainingMemory(weights, { adapter: model.activeAdapter, ...sizesOf(o, task) });
+  const memory = new TrainingMemory(weights, { adapters: [model.activeAdapter], ...sizesOf(o, task) });
   const plan = load.plan as (typeof PLAN_NAMES)[number];
   const { bytes } = memory.estimate({
     plan,
@@ -114,20 +118,24 @@ async function leastBudget(o: Soak, folder: string, load: LoadOptions): Promise<
 }
 
 async function evaluate(o: Soak, model: PeftModel, next: Random): Promise<void> {
-  await model.lossOf(makeBatch(o, model, next) as never);
-  const { inputIds } = makeBatch({ ...o, batch: 1 }, model, next);
+  await model.lossOf(makeBatch(o, model, next, randomLengths(o, next)) as never);
+  const { inputIds } = makeBatch(o, model, next, randomLengths({ ...o, batch: 1 }, next));
   const options = { maxNewTokens: NEW_TOKENS, doSample: false };
   await model.generate({ inputIds: [[...inputIds.data]] }, options);
 }
 
 /** Rows of 2 to `seq` tokens. */
-function makeBatch(o: Soak, model: PeftModel, next: Random): Inputs {
+function randomLengths({ batch, seq }: Soak, next: Random): number[] {
+  return Array.from({ length: batch }, () => 2 + below(next, seq - 1));
+}
+
+function makeBatch(o: Soak, model: PeftModel, next: Random, lengths: readonly number[]): Inputs {
   const { vocabSize } = model.config;
-  const lengths = Array.from({ length: o.batch }, () => 2 + below(next, o.seq - 1));
+  const rows = lengths.length;
   const seq = Math.max(...lengths);
   const filled = (columns: number, of: (row: number, at: number) => number) => ({
-    data: Int32Array.from({ length: o.batch * columns }, (_, i) => of(Math.floor(i / columns), i % columns)),
-    shape: [o.batch, columns],
+    data: Int32Array.from({ length: rows * columns }, (_, i) => of(Math.floor(i / columns), i % columns)),
+    shape: [rows, columns],
   });
   const inputIds = filled(seq, () => 4 + below(next, vocabSize - 4));
   const isToken = (row: number, at: number): boolean => at >= seq - lengths[row]!;

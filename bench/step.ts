@@ -121,7 +121,7 @@ function estimateLine(base: PreTrainedModel, adapter: Adapter, taken: PeakMemory
 
 function estimated(base: PreTrainedModel, adapter: Adapter, plan: PlanName, o: StepBench): number {
   const sizes = {
-    adapter,
+    adapters: [adapter],
     batch: o.batch,
     seq: o.seq,
     target: base.taskType === "CAUSAL_LM" ? o.seq : o.labelSeq,

@@ -41,7 +41,7 @@ export const memoryGroup: OptionGroup = {
 /** A table of formats and plans, and which one `auto` takes. */
 export function describeMemory(
   model: { readonly spec: ModelSpec; readonly inventory: Inventory },
-  adapter: TrainingShape["adapter"],
+  adapter: TrainingShape["adapters"][number],
   json: Readonly<Record<string, unknown>>,
   settings: Settings,
 ): string[] {
@@ -51,7 +51,7 @@ export function describeMemory(
   const seq = settings.number("seq") ?? Math.min(SEQ, model.inventory.positions ?? SEQ);
   const target = settings.number("targetSeq")!;
   const stored = storedIn(json);
-  const table = memoryTable(model, { adapter, batch, seq, target }, { stored, budget });
+  const table = memoryTable(model, { adapters: [adapter], batch, seq, target }, { stored, budget });
   const targets = model.spec.config.encoderDecoder ? `, ${target} target tokens` : "";
   return [
     `A step of ${batch} rows of ${seq} tokens${targets}, within ${sizeText(budget)}${

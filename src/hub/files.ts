@@ -272,7 +272,7 @@ const reasons: Readonly<Record<string, readonly [string, string]>> = {
 /** The file system of Node.js. */
 export const nodeFiles: Files = {
   read,
-  text: async (path) => new TextDecoder().decode(await read(path, 0, await nodeFiles.size(path))),
+  text: async (path) => new TextDecoder().decode(await attempt("read", path, () => fs.readFile(path))),
   size: async (path) => (await attempt("read", path, () => fs.stat(path))).size,
   exists: async (path) => (await statOf(path)) !== undefined,
   isFolder: async (path) => (await statOf(path))?.folder === true,

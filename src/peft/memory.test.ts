@@ -28,7 +28,7 @@ const json = {
   tie_word_embeddings: true,
 };
 
-function modelOf(): { model: Countable; adapter: TrainingShape["adapter"] } {
+function modelOf(): { model: Countable; adapter: TrainingShape["adapters"][number] } {
   const spec = specOf(json, "CAUSAL_LM");
   const inventory = takeInventory(spec);
   const { adapter } = attach("default", lora, new LoraConfig({ r: 8 }), spec, inventory, { seed: 0 });
@@ -37,8 +37,11 @@ function modelOf(): { model: Countable; adapter: TrainingShape["adapter"] } {
 
 const { model, adapter } = modelOf();
 const bytes = (sizes: { batch: number; seq: number }, choice: Partial<MemoryChoice> = {}): number =>
-  new TrainingMemory(model, { adapter, ...sizes }).estimate({ plan: "fused", format: "f32", ...choice })
-    .bytes;
+  new TrainingMemory(model, { adapters: [adapter], ...sizes }).estimate({
+    plan: "fused",
+    format: "f32",
+    ...choice,
+  }).bytes;
 
 describe("TrainingMemory", () => {
   it.each(["fused", "checkpointed", "streamed"] as const)("grows with batch and length: %s", (plan) => {
@@ -47,7 +50,7 @@ describe("TrainingMemory", () => {
   });
 
   it("counts weights to the byte", () => {
-    const memory = new TrainingMemory(model, { adapter, batch: 2, seq: 64 });
+    const memory = new TrainingMemory(model, { adapters: [adapter], batch: 2, seq: 64 });
     const norms = 2 * HIDDEN;
     const parts = (choice: MemoryChoice) => memory.estimate(choice).parts;
     const all = LAYERS * (BLOCK + norms) + HIDDEN + VOCAB * HIDDEN;
@@ -65,7 +68,7 @@ describe("TrainingMemory", () => {
   });
 
   it("keeps what it is told to", () => {
-    const memory = new TrainingMemory(model, { adapter, batch: 2, seq: 64 });
+    const memory = new TrainingMemory(model, { adapters: [adapter], batch: 2, seq: 64 });
     const blocks = (keep: number): number =>
       memory.estimate({ plan: "streamed", format: "f32", keep }).parts.blocks;
     expect(blocks(3 * 4 * (BLOCK + 2 * HIDDEN))).toBe(3 * 4 * (BLOCK + 2 * HIDDEN));
@@ -88,7 +91,7 @@ describe("TrainingMemory", () => {
 });
 
 describe("memoryTable", () => {
-  const shape = { adapter, batch: 8, seq: 256 };
+  const shape = { adapters: [adapter], batch: 8, seq: 256 };
   const table = (budget: number) => memoryTable(model, shape, { stored: "f32", budget });
 
   it("takes the fastest that fits", () => {

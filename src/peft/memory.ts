@@ -23,7 +23,8 @@ export type Countable = Pick<BoundWeights, "spec" | "inventory">;
 
 /** A training step to be counted. */
 export interface TrainingShape extends BatchSizes {
-  readonly adapter: Adapter;
+  /** All that are active. */
+  readonly adapters: readonly Adapter[];
   /** A run that is counted as it is, for a loss of the user's own; default: a step of these sizes. */
   readonly run?: RunRequest | undefined;
 }
@@ -177,7 +178,8 @@ export class TrainingMemory {
 }
 
 function fakeRun(model: Countable, shape: TrainingShape): RunRequest {
-  const view = { adapters: [shape.adapter], gates: [1] };
+  const { adapters } = shape;
+  const view = { adapters, gates: adapters.map(() => 1) };
   return backwardRequest(model, view, fakeBatch(model.spec, shape), { seed: 0, step: 0 });
 }
 
@@ -201,7 +203,7 @@ function formatOf(name: string): WeightFormat {
   return (formats as Readonly<Record<string, WeightFormat>>)[name] ?? internal(`no format "${name}"`);
 }
 
-function partsOf(step: ScheduleBytes, { adapter }: TrainingShape): MemoryParts {
+function partsOf(step: ScheduleBytes, { adapters }: TrainingShape): MemoryParts {
   return {
     process: Math.round(PROCESS + PER_NODE * step.nodes + PER_STEP_NODE * step.stepNodes),
     weights: step.held,
@@ -210,6 +212,6 @@ function partsOf(step: ScheduleBytes, { adapter }: TrainingShape): MemoryParts {
     activations: step.arenas,
     boundaries: step.between,
     garbage: Math.min(MOST_GARBAGE, Math.round(GARBAGE_STEPS * step.copied)),
-    trained: 4 * TRAINED_COPIES * adapter.size,
+    trained: 4 * TRAINED_COPIES * adapters.reduce((n, { size }) => n + size, 0),
   };
 }

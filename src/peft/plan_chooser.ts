@@ -56,6 +56,16 @@ export class PlanChooser {
     return this.#plan;
   }
 
+  /** Bytes that steps may take, where that was said. */
+  get limit(): number | undefined {
+    return this.#settings.maxMemory === undefined ? undefined : this.#budget;
+  }
+
+  /** Bytes that there were when the model was loaded, this process's own included; or those that were said. */
+  get budget(): number {
+    return this.#budget;
+  }
+
   /** Bytes of the budget that the plan's estimate leaves. */
   get spare(): number {
     return this.estimate === undefined ? ALL : Math.max(0, SAFE * this.#budget - this.estimate.bytes);
@@ -71,16 +81,17 @@ export class PlanChooser {
    * Chooses anew where batches grew or adapters are others, or a loss of the user's own is new (`own`: its run). What serves several
    * losses stays. Tells whether the plan is another one now.
    */
-  choose(adapter: Adapter, sizes: BatchSizes, own?: RunRequest): boolean {
+  choose(adapters: readonly Adapter[], sizes: BatchSizes, own?: RunRequest): boolean {
     if (this.#isFixed) return false;
-    if (adapter.structure !== this.#structure) this.#forget(adapter.structure);
+    const structure = adapters.map((adapter) => adapter.structure).join("\n");
+    if (structure !== this.#structure) this.#forget(structure);
     const what = own?.kind ?? "";
     const known = this.#sizes.get(what);
     if (known !== undefined && covers(known, sizes)) return false;
     const isAnother = known === undefined && this.#sizes.size > 0;
     const largest = known === undefined ? sizes : larger(known, sizes);
     this.#sizes.set(what, largest);
-    const memory = new TrainingMemory(this.#weights, { adapter, ...largest, run: own });
+    const memory = new TrainingMemory(this.#weights, { adapters, ...largest, run: own });
     const { maxMemory, recompute, load } = this.#settings;
     const held = { format: load ?? "f32", stored: this.#stored() };
     if (isAnother) {
@@ -141,8 +152,9 @@ export class PlanChooser {
   }
 }
 
-function covers(known: BatchSizes, { batch, seq, target = 0 }: BatchSizes): boolean {
-  return batch <= known.batch && seq <= known.seq && target <= (known.target ?? 0);
+function covers(known: BatchSizes, { batch, seq, target = 0, labels = seq }: BatchSizes): boolean {
+  const isAsLong = seq <= known.seq && target <= (known.target ?? 0);
+  return batch <= known.batch && isAsLong && labels <= (known.labels ?? known.seq);
 }
 
 function larger(a: BatchSizes, b: BatchSizes): BatchSizes {
@@ -150,5 +162,6 @@ function larger(a: BatchSizes, b: BatchSizes): BatchSizes {
     batch: Math.max(a.batch, b.batch),
     seq: Math.max(a.seq, b.seq),
     target: Math.max(a.target ?? 0, b.target ?? 0),
+    labels: Math.max(a.labels ?? a.seq, b.labels ?? b.seq),
   };
 }

@@ -121,12 +121,20 @@ export function backwardRequest(
   };
 }
 
-function sizesOf({ config }: ModelSpec, batch: Inputs): BatchSizes {
+function sizesOf({ config, task }: ModelSpec, batch: Inputs): BatchSizes {
   const [rows, seq] = batch.inputIds.shape;
-  const columns = (batch as { labels?: Ids }).labels?.shape[1];
-  return config.encoderDecoder && columns !== undefined
-    ? { batch: rows, seq, target: columns }
-    : { batch: rows, seq };
+  const { labels } = batch as { labels?: Ids };
+  if (labels === undefined) return { batch: rows, seq };
+  if (config.encoderDecoder) return { batch: rows, seq, target: labels.shape[1] };
+  return task === "CAUSAL_LM" ? { batch: rows, seq, labels: mostLabelled(labels) } : { batch: rows, seq };
+}
+
+/** Labelled tokens of the row that has the most. */
+function mostLabelled({ data, shape: [rows, columns] }: Ids): number {
+  const counts = Array.from({ length: rows }, (_, row) =>
+    data.subarray(row * columns, (row + 1) * columns).reduce((n, label) => n + Number(label >= 0), 0),
+  );
+  return Math.max(...counts);
 }
 
 function counting(n: number): Int32Array {

@@ -175,9 +175,8 @@ export class Runtime {
 
   async run(request: RunRequest): Promise<RunOutcome> {
     const { view } = request;
-    const [adapter] = view.adapters;
-    if (request.sizes !== undefined && adapter !== undefined)
-      await this.fit(adapter, request.sizes, request.isOwn ? request : undefined);
+    if (request.sizes !== undefined && view.adapters.length > 0)
+      await this.fit(view.adapters, request.sizes, request.isOwn ? request : undefined);
     const engine = await this.engine();
     const name = this.#name(programName(request));
     const compiled = await this.#compile(engine, name, request);
@@ -198,8 +197,8 @@ export class Runtime {
    * Makes sure that steps with batches of these sizes (`own`: as this one, with a loss of the user's) fit the budget: chooses the plan, or another than before, in which case programs
    * are compiled anew. Throws "option" where none fits.
    */
-  async fit(adapter: Adapter, sizes: BatchSizes, own?: RunRequest): Promise<void> {
-    const isOther = this.#chooser.choose(adapter, sizes, own);
+  async fit(adapters: readonly Adapter[], sizes: BatchSizes, own?: RunRequest): Promise<void> {
+    const isOther = this.#chooser.choose(adapters, sizes, own);
     this.encoderStates.capacity = this.#chooser.spare / 2;
     if (isOther) await this.close();
   }
@@ -207,6 +206,16 @@ export class Runtime {
   /** What the chosen plan is expected to take, where one was chosen. */
   get memoryEstimate(): (MemoryEstimate & { readonly plan: Plan }) | undefined {
     return this.#chooser.estimate;
+  }
+
+  /** Bytes that steps may take, where that was said (`maxMemory`). */
+  get memoryLimit(): number | undefined {
+    return this.#chooser.limit;
+  }
+
+  /** Bytes that there are for steps: the limit, or what was free when the model was loaded. */
+  get memoryFree(): number {
+    return this.#chooser.budget;
   }
 
   async release(names: readonly string[]): Promise<void> {

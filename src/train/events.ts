@@ -32,7 +32,7 @@ export interface StepEvent {
   /** Real tokens, not padding, since the start. */
   readonly tokens: number;
   readonly tokensPerSecond: number;
-  /** Resident memory of the process with its workers, mapped files among it. */
+  /** What the process takes now: its own memory, and what it has touched of mapped weights. */
   readonly memoryBytes: number;
   readonly secondsLeft: number;
 }
@@ -77,8 +77,9 @@ export interface EndEvent {
   readonly loss: number;
   readonly tokens: number;
   readonly seconds: number;
+  /** The most that was taken, counted as `memoryBytes`. */
   readonly peakMemoryBytes: number;
-  /** What the plan that was chosen was expected to take. */
+  /** What the plan that was chosen was expected to take of the same, with the longest batch. */
   readonly estimatedMemory?: { readonly bytes: number; readonly plan: string };
   readonly best?: { readonly step: number; readonly metric: string; readonly value: number };
   /** The newest checkpoint: where the run, if it was aborted, goes on with resume: true. */

@@ -70,8 +70,19 @@ export async function fitMemory({ model, batchSize, loss }: Settings, { samples 
     samples.reduce((n, sample) => Math.max(n, of(sample)), 0);
   const seq = longest((sample) => sample.inputIds.length);
   const target = longest((sample) => (sample.task === "SEQ_2_SEQ_LM" ? sample.labels.length : 0));
-  const sizes = { batch: Math.min(batchSize, samples.length), seq, ...(target > 0 ? { target } : {}) };
-  await model.base.runtime.fit(model.activeAdapter, sizes);
+  const labels = longest((sample) => (sample.task === "CAUSAL_LM" ? labelled(sample.labels) : 0));
+  const sizes = {
+    batch: Math.min(batchSize, samples.length),
+    seq,
+    ...(target > 0 ? { target } : {}),
+    ...(labels > 0 ? { labels } : {}),
+  };
+  const adapters = model.activeAdapters.map((name) => model.adapters.get(name)!);
+  await model.base.runtime.fit(adapters, sizes);
+}
+
+function labelled(labels: Int32Array): number {
+  return labels.reduce((n, label) => n + Number(label >= 0), 0);
 }
 
 /** The learning rate of a step, counted from 0. */

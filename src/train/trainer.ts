@@ -109,8 +109,12 @@ async function checkpointOf(
 async function* eventsOf(run: TrainingRun): AsyncGenerator<TrainEvent, void, undefined> {
   yield startOf(run);
   for (const message of run.plan.warnings) yield { type: "warning", message };
+  const expected = run.memory.expectation();
+  if (expected !== undefined) yield { type: "warning", message: expected };
   let reason: EndReason;
   try {
+    await run.rehearse();
+    yield* memoryWarning(run);
     if (run.step === 0) yield* samplesOf(run);
     reason = yield* train(run);
   } catch (error) {
@@ -144,7 +148,13 @@ async function* train(run: TrainingRun): AsyncGenerator<TrainEvent, EndReason, u
     if (isOver) return isLast ? "finished" : "stopped-early";
     if (s.signal?.aborted) return "aborted";
     yield await run.train();
+    yield* memoryWarning(run);
   }
+}
+
+function* memoryWarning({ memory }: TrainingRun): Generator<TrainEvent, void, undefined> {
+  const message = memory.warning();
+  if (message !== undefined) yield { type: "warning", message };
 }
 
 function isDue(every: number | "epoch", run: TrainingRun): boolean {
@@ -167,6 +177,7 @@ async function* finish(run: TrainingRun, reason: EndReason): AsyncGenerator<Trai
   if (s.keepBest && !(await run.restoreBest()))
     yield { type: "warning", message: "The best checkpoint is gone: the last weights stay instead." };
   yield* samplesOf(run, true);
+  await run.memory.read(true);
   if (folder) {
     await s.model.savePretrained(folder.path);
     await folder.copyTokenizer(baseOf(s.model).folder);
@@ -203,15 +214,11 @@ function startOf({ step, plan, settings }: TrainingRun): StartEvent {
   };
 }
 
-/** Code of Node and ONNX Runtime, mapped from their files: in a resident set, and free for the taking where memory is short. */
-const CODE = 72 << 20;
-
-/** What the peak, a resident set, is to be held against. */
 function estimated({ model }: Settings): Pick<EndEvent, "estimatedMemory"> {
   const estimate = baseOf(model).memoryEstimate;
   return estimate === undefined
     ? {}
-    : { estimatedMemory: { bytes: estimate.bytes + CODE, plan: estimate.plan.name } };
+    : { estimatedMemory: { bytes: estimate.bytes, plan: estimate.plan.name } };
 }
 
 function endOf(run: TrainingRun, reason: EndReason): EndEvent {
@@ -223,7 +230,7 @@ function endOf(run: TrainingRun, reason: EndReason): EndEvent {
     loss: run.loss,
     tokens: run.tokens,
     seconds: run.clock.seconds,
-    peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
+    peakMemoryBytes: run.memory.peak,
     ...estimated(run.settings),
     ...(best === undefined ? {} : { best }),
     ...(run.checkpoint === undefined ? {} : { checkpoint: run.checkpoint }),

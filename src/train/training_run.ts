@@ -7,6 +7,7 @@ import { AdamW } from "./adamw.js";
 import { BestSoFar } from "./best.js";
 import { evaluateSamples } from "./evaluate.js";
 import type { CheckpointEvent, EvaluationEvent, StepEvent } from "./events.js";
+import { MemoryGauge } from "./memory_gauge.js";
 import { allocationOf, parametersOf, type TrainableModel, tokensOf } from "./model.js";
 import { lossNotFinite, weightsNotFinite } from "./not_finite.js";
 import type { Plan } from "./plan.js";
@@ -25,6 +26,7 @@ export class TrainingRun {
   readonly folder: RunFolder | undefined;
   readonly best: BestSoFar;
   readonly clock: StepClock;
+  readonly memory: MemoryGauge;
   /** Optimizer steps done. */
   step = 0;
   /** Real tokens seen. */
@@ -55,6 +57,7 @@ export class TrainingRun {
     this.folder = folder;
     this.best = new BestSoFar(s.bestMetric, s.earlyStopping);
     this.clock = new StepClock(s.now);
+    this.memory = new MemoryGauge(s, plan.samples);
     this.#parameters = parameters;
     if (s.model instanceof PeftModel) s.model.activeAdapter.planSteps(plan.totalSteps);
     this.#optimizer = new AdamW(parameters, { lr, betas, eps, weightDecay, maxGradNorm });
@@ -110,6 +113,17 @@ export class TrainingRun {
     this.#kept.push(nodeFiles.parent(path));
   }
 
+  /** Where memory is limited: a pass over the longest batch, of which nothing is kept. */
+  async rehearse(): Promise<void> {
+    const batch = await this.memory.longestBatch();
+    if (batch === undefined) return;
+    const { model, loss } = this.settings;
+    await model.forwardBackward(batch, loss === undefined ? {} : { loss });
+    this.#parameters.gradient.fill(0);
+    this.#parameters.count = 0;
+    await this.memory.read(true);
+  }
+
   /**
    * Forward and backward over a step's batches, and the optimizer's update. Throws "training" where a loss
    * is not finite.
@@ -133,6 +147,7 @@ export class TrainingRun {
     this.#advance(batches, sum, count, tokens);
     if (s.model instanceof PeftModel) s.model.updateAndAllocate(this.step);
     this.clock.tick(s.now() - began, tokens);
+    await this.memory.read(this.step === 1);
     return { type: "step", step: this.step, loss: sum / count, lr, gradNorm, ...this.#pace() };
   }
 
@@ -143,7 +158,7 @@ export class TrainingRun {
       epoch: this.epoch,
       tokens: this.tokens,
       tokensPerSecond: this.clock.tokensPerSecond,
-      memoryBytes: process.memoryUsage.rss(),
+      memoryBytes: this.memory.now,
       secondsLeft: this.clock.secondsPerStep * (totalSteps - this.step),
     };
   }
@@ -182,6 +197,7 @@ export class TrainingRun {
     const { settings: s, plan, step } = this;
     const { model, validation = [] } = s;
     const { loss, metrics } = await evaluateSamples(model, validation, plan.validation, s);
+    await this.memory.read();
     if (!Number.isFinite(loss)) throw lossNotFinite(loss, "in the evaluation", this);
     this.evaluatedAt = step;
     this.isDirty = step > 0;

@@ -60,7 +60,10 @@ function estimate(c: Combination): MemoryEstimate {
   const config = new LoraConfig({ r: 8, loraAlpha: 32 });
   const { adapter } = attach("default", methodOf("LORA"), config, spec, inventory, { seed: 0 });
   const { batch, seq, target } = c;
-  const memory = new TrainingMemory({ spec, inventory }, { adapter, batch, seq, target, labels: target });
+  const memory = new TrainingMemory(
+    { spec, inventory },
+    { adapters: [adapter], batch, seq, target, labels: target },
+  );
   const more = c.recompute === undefined ? {} : { recompute: c.recompute };
   return memory.estimate({ plan: c.plan, format: c.load ?? "f32", stored: storedIn(json), ...more });
 }
