@@ -183,11 +183,7 @@ describe("long texts", () => {
       post_processor: { type: "ByteLevel" },
       added_tokens: [{ id: 0, content: "<unk>", lstrip: true, rstrip: true, special: true }],
     });
-    for (const text of [
-      `x${" ".repeat(200_000)}x`,
-      "\u0301\u0323".repeat(50_000),
-      `${" <unk>".repeat(20_000)}`,
-    ]) {
+    for (const text of [`x${" ".repeat(200_000)}x`, "\u0301".repeat(50_000), `${" <unk>".repeat(20_000)}`]) {
       expect(tokenizer(text).inputIds[0]?.length).toBeGreaterThan(10_000);
     }
   });

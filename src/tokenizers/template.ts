@@ -24,7 +24,7 @@ export type ChatTemplate = {
 };
 
 /** Steps that any rendering may take, and more for each character and item of its variables. */
-const STEPS = 2_000_000;
+const STEPS = 1_000_000;
 const STEPS_PER_ITEM = 8;
 
 /** Compiles a chat template. Throws `tokenizer` where its syntax is wrong; rendering throws it too. */

@@ -59,15 +59,16 @@ function repeated(value: Value, times: number, budget: Budget): Value | undefine
   return isList(value) ? out : new Tuple(out);
 }
 
-const bits = (value: bigint): number => value.toString(16).length * 4;
+/** Ints within these bounds cost no more than others. */
+const SMALL = 2n ** 63n;
+const bits = (value: bigint): number =>
+  value < SMALL && value > -SMALL ? 64 : value.toString(16).length * 4;
 
 function onInts(operator: string, a: bigint, b: bigint, budget: Budget): Value {
+  budget.spend((bits(a) * bits(b)) / 4096);
   if (operator === "+") return a + b;
   if (operator === "-") return a - b;
-  if (operator === "*") {
-    budget.spend((bits(a) * bits(b)) / 4096);
-    return a * b;
-  }
+  if (operator === "*") return a * b;
   if (operator === "**") return power(a, b, budget);
   if (b === 0n)
     raise("ZeroDivisionError", operator === "/" ? "division by zero" : "integer division or modulo by zero");

@@ -58,6 +58,7 @@ export function getAttribute(of: Value, name: string, run: Run): Value {
 /** `of[key]`: an item first, an attribute then. */
 export function getItem(of: Value, key: Value, run: Run): Value {
   if (of instanceof Undefined) of.fail();
+  if (typeof of === "string") run.budget.spendText(of.length);
   const item = ownItem(of, key);
   if (item !== undefined) return item;
   return (typeof key === "string" ? ownAttribute(of, key, run) : undefined) ?? missing(of, key, run);

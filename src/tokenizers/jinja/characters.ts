@@ -2,10 +2,13 @@
 export const SPACE =
   " \\t\\n\\r\\f\\v\\x1c-\\x1f\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000";
 
-const one = new RegExp(`^[${SPACE}]$`);
+const whole = new RegExp(`[${SPACE}]`);
+const spaces = new Set(
+  Array.from({ length: 0x3001 }, (_, code) => String.fromCharCode(code)).filter((c) => whole.test(c)),
+);
 
 export function isSpace(char: string | undefined): boolean {
-  return char !== undefined && one.test(char);
+  return char !== undefined && spaces.has(char);
 }
 
 /** Counted from the end: a pattern such as \s+$ would take quadratic time. */
@@ -31,16 +34,27 @@ export function trimStart(text: string, drops: (char: string) => boolean = isSpa
 const astral = /[\ud800-\udbff][\udc00-\udfff]/;
 
 /** Characters of a text, as Python counts them: code points. */
-export function chars(text: string): string | string[] {
-  return astral.test(text) ? [...text] : text;
-}
-
 export function len(text: string): number {
-  return chars(text).length;
+  if (!astral.test(text)) return text.length;
+  let count = 0;
+  for (let at = 0; at < text.length; at += unitsAt(text, at)) count++;
+  return count;
 }
 
-/** The characters [from, to) of a text. */
+/** The characters [from, to) of a text; neither is negative. */
 export function cut(text: string, from: number, to?: number): string {
-  const all = chars(text);
-  return typeof all === "string" ? all.slice(from, to) : all.slice(from, to).join("");
+  if (!astral.test(text)) return text.slice(from, to);
+  const start = unitOf(text, from, 0);
+  return text.slice(start, to === undefined ? undefined : unitOf(text, to - from, start));
+}
+
+/** The UTF-16 unit that a number of characters after another one ends at. */
+function unitOf(text: string, count: number, from: number): number {
+  let at = from;
+  for (let i = 0; i < count && at < text.length; i++) at += unitsAt(text, at);
+  return at;
+}
+
+function unitsAt(text: string, at: number): number {
+  return (text.codePointAt(at) ?? 0) > 0xffff ? 2 : 1;
 }

@@ -18,11 +18,15 @@ export function toInt(value: Value, base = 10): bigint | undefined {
   return typeof value === "string" ? parseInteger(value, base) : undefined;
 }
 
+/** Python refuses longer ints, unless told otherwise. */
+const MOST_DIGITS = 4300;
+
 const prefixes: { readonly [base: number]: string } = { 2: "0b", 8: "0o", 16: "0x" };
 
 function parseInteger(text: string, base: number): bigint | undefined {
-  const found = /^([+-]?)(0[box])?_?((?:[\da-z]_?)*[\da-z])$/i.exec(text.trim());
-  if (!found || text.length > 5000) return undefined;
+  const found =
+    text.length > MOST_DIGITS ? null : /^([+-]?)(0[box])?_?((?:[\da-z]_?)*[\da-z])$/i.exec(text.trim());
+  if (!found) return undefined;
   const [, sign, prefix, written = ""] = found;
   const actual =
     base === 0
@@ -43,7 +47,7 @@ function parseInteger(text: string, base: number): bigint | undefined {
 /** Python's float(). Undefined where it cannot be. */
 export function parseFloatText(text: string): number | undefined {
   const trimmed = text.trim().toLowerCase();
-  if (/^[+-]?(\d+(_\d+)*\.?(\d+(_\d+)*)?|\.\d+(_\d+)*)(e[+-]?\d+(_\d+)*)?$/.test(trimmed)) {
+  if (/^[+-]?(\d+(_\d+)*(\.(\d+(_\d+)*)?)?|\.\d+(_\d+)*)(e[+-]?\d+(_\d+)*)?$/.test(trimmed)) {
     return Number(trimmed.replaceAll("_", ""));
   }
   const word = /^([+-]?)(inf|infinity|nan)$/.exec(trimmed);
@@ -63,8 +67,13 @@ export function asIndex(value: Value | undefined, otherwise: number): number {
   return raise("TypeError", `'${typeName(value)}' object cannot be interpreted as an integer`);
 }
 
-/** The items that a slice takes, by Python's rules for its bounds. */
-export function sliceIndices(length: number, start: Value, stop: Value, step: Value): number[] {
+/** The items that a slice takes, by Python's rules for its bounds: `count` of them, `by` apart. */
+export function sliceBounds(
+  length: number,
+  start: Value,
+  stop: Value,
+  step: Value,
+): { from: number; by: number; count: number } {
   const by = asIndex(step, 1);
   if (by === 0) raise("ValueError", "slice step cannot be zero");
   const clamp = (value: number, low: number, high: number): number =>
@@ -72,6 +81,5 @@ export function sliceIndices(length: number, start: Value, stop: Value, step: Va
   const [low, high] = by > 0 ? [0, length] : [-1, length - 1];
   const from = start === null ? (by > 0 ? low : high) : clamp(asIndex(start, 0), low, high);
   const to = stop === null ? (by > 0 ? high : low) : clamp(asIndex(stop, 0), low, high);
-  const count = Math.max(0, Math.ceil((to - from) / by));
-  return Array.from({ length: count }, (_, i) => from + i * by);
+  return { from, by, count: Math.max(0, Math.ceil((to - from) / by)) };
 }

@@ -1,13 +1,13 @@
 import { binary, negative, positive } from "./arithmetic.js";
 import type { CallArguments, Expression } from "./ast.js";
 import { args, iterate, type Run } from "./calls.js";
-import { chars } from "./characters.js";
-import { sliceIndices } from "./conversions.js";
+import { cut } from "./characters.js";
+import { sliceBounds } from "./conversions.js";
 import { raise } from "./fault.js";
 import { str } from "./printing.js";
 import { holds } from "./tests.js";
 import type { Args } from "./values.js";
-import { Dict, isTrue, sequenceItems, Tuple, typeName, Undefined, type Value } from "./values.js";
+import { Dict, isTrue, lengthOf, sequenceItems, Tuple, typeName, Undefined, type Value } from "./values.js";
 
 /** Names and their values, within those around them. */
 export type Scope = { readonly names: Map<string, Value>; readonly parent: Scope | undefined };
@@ -108,12 +108,17 @@ const evaluators: Evaluators = {
 
 function slice(of: Value, start: Value, stop: Value, step: Value, run: Run): Value {
   if (of instanceof Undefined) of.fail();
-  const items = typeof of === "string" ? chars(of) : sequenceItems(of);
-  if (items === undefined) return raise("TypeError", `'${typeName(of)}' object is not subscriptable`);
-  const places = sliceIndices(items.length, start, stop, step);
-  run.budget.spend(places.length / 4);
-  if (typeof of === "string") return places.map((i) => items[i] ?? "").join("");
-  const taken = places.map((i) => items[i] ?? null);
+  const items = typeof of === "string" ? undefined : sequenceItems(of);
+  if (items === undefined && typeof of !== "string") {
+    return raise("TypeError", `'${typeName(of)}' object is not subscriptable`);
+  }
+  const { from, by, count } = sliceBounds(lengthOf(of) ?? 0, start, stop, step);
+  if (typeof of === "string") run.budget.spendText(of.length);
+  if (typeof of === "string" && by === 1) return cut(of, from, from + count);
+  run.budget.spend(count);
+  const source = items ?? [...String(of)];
+  const taken = Array.from({ length: count }, (_, i) => source[from + i * by] ?? null);
+  if (typeof of === "string") return taken.join("");
   return of instanceof Tuple ? new Tuple(taken) : taken;
 }
 

@@ -44,7 +44,8 @@ export function listOf(value: Value | undefined, run: Run): Value[] {
   return [...iterate(value ?? null, run.budget)];
 }
 
-function length(value: Value): Value {
+function length(value: Value, run: Run): Value {
+  if (typeof value === "string") run.budget.spendText(value.length);
   const size = lengthOf(value);
   return size === undefined
     ? raise("TypeError", `object of type '${typeName(value)}' has no len()`)
@@ -121,13 +122,16 @@ function fileSize(value: Value, binaryUnits: boolean): string {
   return `${fixed((base * bytes) / base ** (at + 2), 1)} ${units[at]}`;
 }
 
-function toFloatOr(value: Value, otherwise: Value): Value {
+function toFloatOr(value: Value, otherwise: Value, run: Run): Value {
+  if (typeof value === "string") run.budget.spendText(value.length);
   if (value instanceof Undefined) value.fail();
   if (isNumber(value)) return toFloat(numeric(value));
   return (typeof value === "string" ? parseFloatText(value) : undefined) ?? otherwise;
 }
 
-function toIntOr(value: Value, otherwise: Value, base: number): Value {
+function toIntOr(value: Value, otherwise: Value, base: number, run: Run): Value {
+  // The digits of an int are made one by one.
+  if (typeof value === "string") run.budget.spend(value.length / 4);
   if (value instanceof Undefined) value.fail();
   const whole = toInt(value, base);
   if (whole !== undefined) return whole;
@@ -292,7 +296,7 @@ const d: Natives[string] = [
     value instanceof Undefined || (isTrue(boolean) && !isTrue(value)) ? otherwise : value,
 ];
 const e: Natives[string] = ["value", ([value], run) => escapeHtml(value, run)];
-const count: Natives[string] = ["value", ([value = null]) => length(value)];
+const count: Natives[string] = ["value", ([value = null], run) => length(value, run)];
 
 export const plainFilters: Natives = {
   abs: ["x", ([x = null]) => abs(x)],
@@ -330,7 +334,7 @@ export const plainFilters: Natives = {
       return item === undefined ? new Undefined("No last item, sequence was empty.") : item;
     },
   ],
-  float: ["value default?", ([value = null, otherwise = 0]) => toFloatOr(value, otherwise)],
+  float: ["value default?", ([value = null, otherwise = 0], run) => toFloatOr(value, otherwise, run)],
   indent: [
     "s width? first? blank?",
     ([s, width, first = false, blank = false], run) =>
@@ -338,7 +342,7 @@ export const plainFilters: Natives = {
   ],
   int: [
     "value default? base?",
-    ([value = null, otherwise = 0n, base]) => toIntOr(value, otherwise, asIndex(base, 10)),
+    ([value = null, otherwise = 0n, base], run) => toIntOr(value, otherwise, asIndex(base, 10), run),
   ],
   items: [
     "value",

@@ -11,10 +11,10 @@ export function str(value: Value, budget: Budget): string {
 
 /** Python's repr(). */
 export function repr(value: Value, budget: Budget): string {
-  budget.spend(1);
+  budget.spend(2);
   if (value === null) return "None";
   if (typeof value === "boolean") return value ? "True" : "False";
-  if (typeof value === "bigint") return intText(value);
+  if (typeof value === "bigint") return paidInt(value, budget);
   if (typeof value === "number") return floatText(value);
   if (typeof value === "string") return quoted(value, budget);
   if (isList(value)) return `[${joined(value, budget)}]`;
@@ -44,10 +44,16 @@ export function dictText(entries: Iterable<readonly [Value, Value]>, budget: Bud
 const MOST_DIGITS = 4300;
 
 export function intText(value: bigint): string {
-  if (value.toString(16).length > MOST_DIGITS || value.toString().length > MOST_DIGITS + 1) {
-    raise("ValueError", `Exceeds the limit (${MOST_DIGITS} digits) for integer string conversion`);
-  }
-  return value.toString();
+  const text = value.toString(16).length < MOST_DIGITS ? value.toString() : "";
+  if (text !== "" && text.replace("-", "").length <= MOST_DIGITS) return text;
+  return raise("ValueError", `Exceeds the limit (${MOST_DIGITS} digits) for integer string conversion`);
+}
+
+/** Digits take longer to make than other text. */
+export function paidInt(value: bigint, budget: Budget): string {
+  const text = intText(value);
+  budget.spend(text.length / 4);
+  return text;
 }
 
 export function floatText(value: number): string {

@@ -1,7 +1,7 @@
 import { pythonFloat } from "../../hub/json.js";
 import type { Budget } from "./budget.js";
 import { raise } from "./fault.js";
-import { intText } from "./printing.js";
+import { intText, paidInt } from "./printing.js";
 import { Dict, isInt, isList, sorted, Tuple, typeName, type Value } from "./values.js";
 
 /** How json.dumps writes. */
@@ -19,10 +19,10 @@ export function toJson(value: Value, style: JsonStyle, budget: Budget): string {
 }
 
 function write(value: Value, style: JsonStyle, line: string, budget: Budget): string {
-  budget.spend(1);
+  budget.spend(4);
   if (value === null) return "null";
   if (typeof value === "boolean") return String(value);
-  if (typeof value === "bigint") return intText(value);
+  if (typeof value === "bigint") return paidInt(value, budget);
   if (typeof value === "number") return pythonFloat(value);
   if (typeof value === "string") return quote(value, style, budget);
   const below = style.indent === undefined ? line : line + style.indent;
