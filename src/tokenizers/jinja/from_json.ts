@@ -11,6 +11,7 @@ export function fromJson(variables: { readonly [name: string]: unknown }): {
     if (part === null || part === undefined) return null;
     if (part instanceof Number) return Number(part); // a float, though it be whole: 1.0 of a row
     if (typeof part === "number") return Number.isInteger(part) ? BigInt(part) : part;
+    if (part instanceof Number) return Number(part); // a float, though it be whole
     if (typeof part === "boolean" || typeof part === "bigint") return part;
     if (typeof part === "string") {
       size += part.length;

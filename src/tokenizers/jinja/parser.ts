@@ -18,7 +18,7 @@ import { tokenize } from "./lexer.js";
 export function parseTemplate(source: string): Body {
   const t: Tokens = { all: tokenize(source), at: 0 };
   const body = parseBody(t, []);
-  if (peek(t).type !== "eof") fail(t, `Encountered unknown tag '${peek(t).value}'.`);
+  if (peek(t).type !== "eof") fail(t, `Encountered unknown tag '${peek(t).value}'`);
   return body;
 }
 
@@ -39,7 +39,7 @@ function parseBody(t: Tokens, ends: readonly string[]): Body {
     }
   }
   if (ends.length > 0)
-    fail(t, `Unexpected end of template. Jinja was looking for the tags ${ends.join(" or ")}.`);
+    fail(t, `Unexpected end of template. Jinja was looking for the tags ${ends.join(" or ")}`);
   return body;
 }
 
@@ -58,7 +58,7 @@ function parseStatement(t: Tokens): Statement {
   const parse = Object.hasOwn(statements, tag) ? statements[tag] : undefined;
   if (!parse) {
     t.at--;
-    fail(t, `Encountered unknown tag '${tag}'.`);
+    fail(t, `Encountered unknown tag '${tag}'`);
   }
   return { ...parse(t), line };
 }
