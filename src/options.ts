@@ -68,6 +68,8 @@ export type OptionKind =
   | "pair"
   | "ids"
   | "oneOrMoreIds"
+  | "idLists"
+  | "texts"
   | "numbersByName"
   | "wholesByName"
   | "flagsByName"
@@ -122,6 +124,20 @@ const kinds: { readonly [K in OptionKind]: Kind } = {
     words: "a whole number or a list of them, none below 0",
     is: (x) => isId(x) || isIds(x),
     read: (text) => (/[,[]/.test(text) ? numbers(text) : asNumber(text)),
+  },
+  idLists: {
+    type: "readonly (readonly number[])[]",
+    form: "[[N,N],[N]]",
+    words: "lists of ids, none of them empty",
+    is: (x) => Array.isArray(x) && x.every((list) => isIds(list) && (list as unknown[]).length > 0),
+    read: asJson,
+  },
+  texts: {
+    type: "string | readonly string[]",
+    form: "TEXT",
+    words: "a text or a list of texts, none of them empty",
+    is: (x) => [x].flat().every((text) => typeof text === "string" && text !== ""),
+    read: (text) => text,
   },
   numbersByName: {
     type: "Readonly<Record<string, number>>",

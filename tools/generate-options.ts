@@ -8,6 +8,7 @@ import { methods } from "../src/adapters/index.js";
 import type { Method, MethodRow } from "../src/adapters/method.js";
 import { promptSizes } from "../src/adapters/prompt.js";
 import { blocks, common, saving, targets } from "../src/adapters/shared_options.js";
+import { generationTable } from "../src/generate/generation_table.js";
 import type { OptionRow, OptionTable } from "../src/options.js";
 import { defaultText, flagName, formOf, pythonName, typeOf, wordsOf } from "../src/options.js";
 import { trainerTable } from "../src/train/trainer_table.js";
@@ -19,6 +20,7 @@ export const docsPath: string = at("docs/methods.md");
 /** Tables of other options, and the interfaces of their values. */
 export const valueTypes: readonly { path: string; name: string; table: OptionTable }[] = [
   { path: at("src/train/trainer_types.ts"), name: "Trainer", table: trainerTable },
+  { path: at("src/generate/generation_types.ts"), name: "Generation", table: generationTable },
 ];
 
 export function valuesFile({ name, table }: { name: string; table: OptionTable }): string {

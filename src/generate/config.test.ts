@@ -71,10 +71,10 @@ describe("generation settings", () => {
 describe("numbers of a model's file", () => {
   it.each([
     ["num_beams", 1e9, /generation_config.json has "num_beams": 1000000000.*from 1 to 1000.*numBeams/s],
-    ["num_return_sequences", 1e6, /"num_return_sequences" must be a whole number from 1 to 1000/],
-    ["max_new_tokens", 1e12, /"max_new_tokens" must be a whole number from 1 to 1048576/],
+    ["num_return_sequences", 1e6, /"num_return_sequences" must be a whole number, from 1 to 1000/],
+    ["max_new_tokens", 1e12, /"max_new_tokens" must be a whole number, from 1 to 1048576/],
     ["max_new_tokens", "5", /has "max_new_tokens": "5"/],
-    ["repetition_penalty", "2", /"repetition_penalty" must be a number above 0/],
+    ["repetition_penalty", "2", /"repetition_penalty" must be a number, above 0/],
     ["bad_words_ids", [[]], /has "bad_words_ids": \[\[\]\]/],
     ["pad_token_id", 100, /has "pad_token_id": \[100\].*tokens 0 to 99/s],
   ])("are bounded, and named as the file has them: %s", (key, value, message) => {

@@ -33,7 +33,7 @@ export function noRepeatNgram(size: number): Rule {
 }
 
 /** Bans the last id of each list where the ids before it have just come. One that is only an end token may come. */
-export function badWords(words: readonly number[][], eos: readonly number[]): Rule {
+export function badWords(words: readonly (readonly number[])[], eos: readonly number[]): Rule {
   const banned = words.filter((word) => word.length > 1 || !eos.includes(word[0]!));
   return (ids, scores) => {
     for (const word of banned) {

@@ -1,9 +1,9 @@
 import { type ErrorParts, PeftError } from "../errors.js";
+import { hintsFor } from "../options.js";
 import { joined, option, type Words, words } from "../words.js";
 import {
-  type Check,
   DEFAULT_NEW_TOKENS,
-  fieldFaults,
+  fieldFault,
   GENERATION_DEFAULTS,
   type GenerationConfig,
   type GenerationField,
@@ -11,6 +11,7 @@ import {
   samplingFaults,
   snakeCase,
 } from "./config.js";
+import { generationTable } from "./generation_table.js";
 
 /** Settings with everything decided: what the decoding loops read. */
 export interface Decoding {
@@ -30,15 +31,15 @@ export interface Decoding {
   lengthPenalty: number;
   earlyStopping: boolean | "never";
   /** End tokens; empty: none. */
-  eos: number[];
+  eos: readonly number[];
   /** Filler behind finished rows: padTokenId, else the first end token. */
   pad: number | null;
   forcedBos: number | null;
-  forcedEos: number[];
-  suppress: number[];
-  beginSuppress: number[];
-  badWords: number[][];
-  stopStrings: string[];
+  forcedEos: readonly number[];
+  suppress: readonly number[];
+  beginSuppress: readonly number[];
+  badWords: readonly (readonly number[])[];
+  stopStrings: readonly string[];
 }
 
 /** What the settings are resolved against. */
@@ -149,14 +150,19 @@ function valueFaults(config: GenerationConfig, context: GenerationContext): Faul
     if (value == null) continue;
     // the longest whole of a file does not matter where new tokens are counted
     if (field === "maxLength" && config.maxNewTokens != null && context.given?.maxLength == null) continue;
-    const check = fieldFaults[field as GenerationField] as Check | undefined;
+    const isField = Object.hasOwn(generationTable, field);
     const sampling =
       config.doSample === true ? samplingFaults[field as keyof typeof samplingFaults] : undefined;
-    const why = check ? (check(value) ?? sampling?.(value)) : "is no setting of generation";
+    const why = isField
+      ? (fieldFault(field as GenerationField, value) ?? sampling?.(value))
+      : "is no setting of generation";
     if (!why) continue;
-    const known = Object.keys(fieldFaults).join(", ");
     const { what, name, fix } = named(field as GenerationField, value, context);
-    faults.push({ what, why: words`${name} ${why}.`, fix: check ? fix : `use one of ${known}.` });
+    faults.push({
+      what,
+      why: words`${name} ${why}.`,
+      fix: isField ? fix : hintsFor([field], generationTable),
+    });
   }
   return faults;
 }
