@@ -4,6 +4,7 @@ import { cut, len, trimEnd, trimStart } from "./characters.js";
 import { asIndex, parseFloatText, toFloat, toInt } from "./conversions.js";
 import { raise } from "./fault.js";
 import { fixed } from "./formatting.js";
+import { escapeHtml, stripTags } from "./html.js";
 import { str } from "./printing.js";
 import {
   asText,
@@ -91,21 +92,6 @@ function* slices(value: Value, count: Value, filler: Value | undefined, run: Run
     at += size;
     yield row;
   }
-}
-
-/** The texts of HTML that stand for its marks. */
-const html: { readonly [char: string]: string } = {
-  "&": "&amp;",
-  "<": "&lt;",
-  ">": "&gt;",
-  "'": "&#39;",
-  '"': "&#34;",
-};
-
-function escapeHtml(value: Value | undefined, run: Run): string {
-  const made = text(value, run).replace(/[&<>'"]/g, (char) => html[char] ?? char);
-  run.budget.spendText(made.length);
-  return made;
 }
 
 function fileSize(value: Value, binaryUnits: boolean): string {
@@ -215,30 +201,6 @@ function truncate(source: string, given: readonly (Value | undefined)[]): string
   return (isTrue(killWords ?? false) || space < 0 ? kept : kept.slice(0, space)) + tail;
 }
 
-/** Takes tags and comments out, and white space together. */
-function stripTags(source: string): string {
-  let kept = "";
-  let at = 0;
-  for (let open = source.indexOf("<"); open >= 0; open = source.indexOf("<", at)) {
-    const close = source.startsWith("<!--", open) ? "-->" : ">";
-    const end = source.indexOf(close, open);
-    if (end < 0) break;
-    kept += source.slice(at, open);
-    at = end + close.length;
-  }
-  const words = (kept + source.slice(at)).split(/\s+/).filter((word) => word !== "");
-  return words.join(" ").replace(/&(amp|lt|gt|quot|#39|#34);/g, (_, name: string) => entities[name] ?? "");
-}
-
-const entities: { readonly [name: string]: string } = {
-  amp: "&",
-  lt: "<",
-  gt: ">",
-  quot: '"',
-  "#34": '"',
-  "#39": "'",
-};
-
 const safeInUrl = /[A-Za-z0-9_.~/-]/;
 
 function quoteUrl(source: string, slash = true): string {
@@ -269,7 +231,7 @@ function xmlAttributes(value: Value, space: boolean, run: Run): string {
     if (item === null || item instanceof Undefined) continue;
     if (/[\s/>=]/.test(asText(key)))
       raise("ValueError", `Invalid character in attribute name: ${asText(key)}`);
-    parts.push(`${escapeHtml(key, run)}="${escapeHtml(item, run)}"`);
+    parts.push(`${escapeHtml(text(key, run), run.budget)}="${escapeHtml(text(item, run), run.budget)}"`);
   }
   return (space && parts.length > 0 ? " " : "") + parts.join(" ");
 }
@@ -295,7 +257,7 @@ const d: Natives[string] = [
   ([value = null, otherwise = "", boolean = false]) =>
     value instanceof Undefined || (isTrue(boolean) && !isTrue(value)) ? otherwise : value,
 ];
-const e: Natives[string] = ["value", ([value], run) => escapeHtml(value, run)];
+const e: Natives[string] = ["value", ([value], run) => escapeHtml(text(value, run), run.budget)];
 const count: Natives[string] = ["value", ([value = null], run) => length(value, run)];
 
 export const plainFilters: Natives = {

@@ -89,7 +89,7 @@ describe("values from outside", () => {
       c: 2,
       d: 2.5,
       e: 10n ** 30n,
-      f: [true],
+      f: [true, new Number(1), new Number(1e16)],
       "1": "x",
       g: new Map([["1", 2]]),
     };
