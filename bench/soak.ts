@@ -64,8 +64,8 @@ async function soak(o: Soak): Promise<void> {
   const task = await taskOf(folder);
   const { load: _, ...rest } = o.load;
   const packed = format === stored ? rest : o.load;
-  const maxMemory = await leastBudget(o, folder, packed);
-  const base = await PreTrainedModel.load(task, folder, { ...packed, maxMemory, config: NO_DROPOUT });
+  const limit = await leastBudget(o, folder, packed);
+  const base = await PreTrainedModel.load(task, folder, { ...packed, maxMemory: limit, config: NO_DROPOUT });
   const model = getPeftModel(base, new LoraConfig({ r: 8 }));
   await base.runtime.fit([model.activeAdapter], sizesOf(o, task));
   const optimizer = new AdamW(model.trainableParameters(), { lr: 1e-4 });
@@ -88,7 +88,7 @@ async function soak(o: Soak): Promise<void> {
     [
       `${plan.name} ${format}: step ${SETTLED} ${mb(settled)} MB, step ${o.steps} ${mb(end)} (${percent(end, settled)})`,
       `peak ${mb(peak)} (anonymous ${mb(anonymous)}, mapped ${mb(mapped)})`,
-      `limit ${mb(maxMemory)}${peak > maxMemory ? " PASSED" : ""}`,
+      `limit ${mb(limit)}${peak > limit ? " PASSED" : ""}`,
       `estimate ${mb(bytes)} (${percent(bytes, peak)})`,
     ].join(", "),
   );

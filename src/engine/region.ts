@@ -22,6 +22,8 @@ export class Region {
   /** Dimensions that it is known to be large enough for, and all below them; bytes that these take of it. */
   #largest: Dims;
   #need: number;
+  /** Dimensions that it was found to be too small for. */
+  #tooLarge: Dims | undefined;
 
   /** `needOf`: bytes that the arena takes for dimensions. */
   constructor(dims: Dims, needOf: (dims: Dims) => number) {
@@ -42,16 +44,21 @@ export class Region {
   }
 
   holds(dims: Dims): boolean {
-    if ([...dims].every(([name, size]) => size <= this.#largest.get(name)!)) return true;
+    if (isWithin(dims, this.#largest)) return true;
     const ahead = AHEAD.map((times) => grown(this.#largest, dims, times));
-    for (const further of [...ahead, dims]) {
-      const need = this.#needOf(further);
-      if (regionOf(need) > this.#bytes) continue;
-      this.#largest = further;
-      this.#need = Math.max(this.#need, need);
-      return true;
+    return [...ahead, dims].some((further) => this.#reaches(further));
+  }
+
+  #reaches(dims: Dims): boolean {
+    if (this.#tooLarge !== undefined && isWithin(this.#tooLarge, dims)) return false;
+    const need = this.#needOf(dims);
+    if (regionOf(need) > this.#bytes) {
+      this.#tooLarge = dims;
+      return false;
     }
-    return false;
+    this.#largest = dims;
+    this.#need = Math.max(this.#need, need);
+    return true;
   }
 }
 
@@ -83,6 +90,10 @@ function regionOf(need: number): number {
 /** An arena takes the power of two that holds what it is asked for, and no more than that is written to. */
 function requestOf(region: number): number {
   return region === SMALLEST ? 0 : region / 2 + 4;
+}
+
+function isWithin(dims: Dims, largest: Dims): boolean {
+  return [...dims].every(([name, size]) => size <= largest.get(name)!);
 }
 
 /** The larger of both, and what grew by so much more. */

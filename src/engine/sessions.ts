@@ -72,6 +72,12 @@ export class Sessions {
     }
   }
 
+  /** Bytes that stay between runs: buffers, and arenas of sessions. */
+  get memory(): { readonly buffers: number; readonly arenas: number } {
+    const arenas = [...this.#programs.values()].reduce((n, { arena }) => n + arena, 0);
+    return { buffers: this.#buffers.total, arenas };
+  }
+
   async close(): Promise<void> {
     await this.#drop();
     this.#store.close();

@@ -67,6 +67,13 @@ describe("TrainingMemory", () => {
     expect(parts({ plan: "checkpointed", format: "int8" }).blocks).toBe(LAYERS * int8);
   });
 
+  it("counts all adapters that are active", () => {
+    const trained = (adapters: TrainingShape["adapters"]) =>
+      new TrainingMemory(model, { adapters, batch: 2, seq: 64 }).estimate({ plan: "fused", format: "f32" })
+        .parts.trained;
+    expect(trained([adapter, adapter])).toBe(2 * trained([adapter]));
+  });
+
   it("keeps what it is told to", () => {
     const memory = new TrainingMemory(model, { adapters: [adapter], batch: 2, seq: 64 });
     const blocks = (keep: number): number =>

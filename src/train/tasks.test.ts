@@ -92,6 +92,28 @@ it("rows of one class only: a warning", async () => {
   expect(await warnings((text) => [isRed(text) ? 1 : 0])).toEqual([]);
 });
 
+it("a memory limit that is nearly reached is said before the first step, and changes no number", async () => {
+  const train = problem("single_label_classification", (text) => [isRed(text) ? 1 : 0], ["blue", "red"]);
+  const tokenizer = await tinyTokenizer("right");
+  const run = async (load: { maxMemory?: string }): Promise<{ losses: number[]; said: string[] }> => {
+    const base = await PreTrainedModel.load("SEQ_CLS", kit("bert"), { ...load, plan: "fused" });
+    open.push(base);
+    const model = getPeftModel(base, new LoraConfig({ r: 8, targetModules: "all-linear" }));
+    const losses: number[] = [];
+    const said: string[] = [];
+    for await (const event of new Trainer({ model, tokenizer, train, batchSize: 2, seed: 0 }).run()) {
+      if (event.type === "step") losses.push(event.loss);
+      if (event.type === "warning" && losses.length === 0) said.push(event.message);
+    }
+    return { losses, said };
+  };
+  const free = await run({});
+  const limited = await run({ maxMemory: "150MB" }); // the tests' own process takes more
+  expect(free.said).toEqual([]);
+  expect(limited.said).toEqual([expect.stringMatching(/of the 150MB .*--max-length.*--batch-size/)]);
+  expect(limited.losses).toEqual(free.losses);
+});
+
 describe("every task trains and is evaluated", () => {
   it.each(["left", "right"] as const)("CAUSAL_LM, padded on the %s: answers", async (side) => {
     const rows: Row[] = things.map((text, i) => {

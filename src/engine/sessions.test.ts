@@ -1,0 +1,55 @@
+import { describe, expect, it } from "vitest";
+import { Graph } from "../graph/graph.js";
+import { below, random } from "../random.js";
+import type { NamedProgram, Schedule } from "./messages.js";
+import { toProgram } from "./program.js";
+import { Sessions } from "./sessions.js";
+
+const HIDDEN = 64;
+const LONGEST = 512;
+
+/** [tokens, hidden] -> [tokens, tokens] -> [tokens, hidden] */
+function block(): NamedProgram {
+  const g = new Graph();
+  const x = g.input("x", ["tokens", HIDDEN]);
+  const scores = g.softmax(g.matmul(x, g.transpose(x, [1, 0])));
+  const program = toProgram({ y: g.matmul(scores, x) });
+  return { name: "block", program, fed: undefined, forwardOnly: false };
+}
+
+/** The same block three times, its results in buffers that serve again. */
+const chain: Schedule = {
+  programs: [block()],
+  steps: [1, 2, 3].map((i) => {
+    const [from, to] = [`t${i - 1}`, `t${i}`];
+    return { program: "block", inputs: { x: from }, weights: {}, outputs: { y: to }, free: [from] };
+  }),
+  results: { y: "t3" },
+  dims: { tokens: { value: "t0", axis: 0, less: [] } },
+};
+
+async function opened(): Promise<(tokens: number) => Promise<Sessions["memory"]>> {
+  const options = { threads: 1, device: "cpu", resident: "f32", keep: undefined } as const;
+  const sessions = await Sessions.open(options, new Map());
+  await sessions.handle({ kind: "compile", name: "chain", schedule: chain });
+  return async (tokens) => {
+    const x = { dtype: "f32", shape: [tokens, HIDDEN], data: new Float32Array(tokens * HIDDEN) } as const;
+    const arenas = Number.POSITIVE_INFINITY;
+    await sessions.handle({
+      kind: "run",
+      request: { schedule: "chain", feeds: { t0: x }, keep: {}, pack: [], arenas },
+    });
+    return sessions.memory;
+  };
+}
+
+describe("Sessions", () => {
+  it("keep no more for runs of differing lengths than for the longest alone", async () => {
+    const [many, one] = [await opened(), await opened()];
+    const next = random(0);
+    for (let run = 0; run < 100; run++) await many(1 + below(next, LONGEST));
+    const [after, longest] = [await many(LONGEST), await one(LONGEST)];
+    expect(after.buffers).toBe(longest.buffers);
+    expect(after.arenas).toBeLessThan(1.6 * longest.arenas);
+  });
+});
