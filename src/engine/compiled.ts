@@ -4,12 +4,13 @@ import { evalDim } from "../graph/dims.js";
 import { LARGE } from "./buffers.js";
 import { arenaBytes } from "./estimate_program.js";
 import { elements } from "./formats/format.js";
+import type { BindWeight } from "./lowering.js";
 import { lower } from "./lowering.js";
 import type { EngineOptions, NamedProgram } from "./messages.js";
 import { createSession, ort } from "./ort.js";
 import { namesByRows, weightsOf } from "./program.js";
 import type { Dims } from "./region.js";
-import { Region } from "./region.js";
+import { REQUEST, Region } from "./region.js";
 import type { WeightStore } from "./weight_store.js";
 import { fedWeight } from "./weight_store.js";
 
@@ -72,14 +73,24 @@ export class CompiledProgram {
   async sessionFor(
     dims: Dims,
     makeRoom: (bytes: number) => Promise<void>,
-  ): Promise<{ session: ort.InferenceSession; request: ort.Tensor }> {
-    if (this.#live?.region.holds(dims)) return { session: this.#live.session, request: requestOf(0) };
+  ): Promise<{ session: ort.InferenceSession; request: Record<string, ort.Tensor> }> {
+    if (this.#live?.region.holds(dims)) return { session: this.#live.session, request: this.#request(0) };
     await this.release();
     const region = new Region(dims, (sizes) => this.#arenaBytes(sizes));
     await makeRoom(region.memory);
     const session = await this.#makeSession();
     this.#live = { session, region };
-    return { session, request: requestOf(region.request) };
+    return { session, request: this.#request(region.request) };
+  }
+
+  /** Other devices than the processor have memory of their own kind. */
+  get #asks(): boolean {
+    return this.#options.device === "cpu";
+  }
+
+  #request(bytes: number): Record<string, ort.Tensor> {
+    if (!this.#asks) return {};
+    return { [REQUEST]: new ort.Tensor("int64", BigInt64Array.of(BigInt(bytes / 4)), [1]) };
   }
 
   /** Gives back the session, with its arena. */
@@ -105,11 +116,11 @@ export class CompiledProgram {
 
   #makeSession(): Promise<ort.InferenceSession> {
     const { program, fed } = this.named;
-    const model = lower(program, (o, n, shape) =>
+    const bind: BindWeight = (o, n, shape) =>
       fed === undefined
         ? this.#store.named(o, n, shape, { laidOut: this.#laidOut, byRows: this.#byRows.has(n) })
-        : fedWeight(o, n, shape, fed[n] ?? internal(`weight "${n}" has no type`)),
-    );
+        : fedWeight(o, n, shape, fed[n] ?? internal(`weight "${n}" has no type`));
+    const model = lower(program, bind, this.#asks);
     return createSession(model, {
       executionProviders: [this.#options.device],
       graphOptimizationLevel: "extended",
@@ -127,8 +138,4 @@ export class CompiledProgram {
       },
     });
   }
-}
-
-function requestOf(bytes: number): ort.Tensor {
-  return new ort.Tensor("int64", BigInt64Array.of(BigInt(bytes / 4)), [1]);
 }

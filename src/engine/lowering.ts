@@ -319,8 +319,8 @@ function rowNumbers(o: OnnxGraph, y: string): string {
   return o.once("Reshape", [o.once("Range", [zero, count, one]), shape]);
 }
 
-/** The ONNX model of a program. */
-export function lower(program: Program, bind: BindWeight): Uint8Array {
+/** The ONNX model of a program; `asks`: its first run may ask for a region of the arena. */
+export function lower(program: Program, bind: BindWeight, asks: boolean): Uint8Array {
   const wanted = new Map<number, Set<number>>();
   for (const n of program.nodes)
     if (n.op === "aux") {
@@ -340,7 +340,7 @@ export function lower(program: Program, bind: BindWeight): Uint8Array {
     const { shape, dtype } = program.nodes[node]!;
     o.outputOf(firstResult(l, node), name, dtype, declared(shape));
   }
-  addRequest(o);
+  if (asks) addRequest(o);
   return o.model();
 }
 

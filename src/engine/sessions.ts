@@ -21,7 +21,6 @@ import { ort } from "./ort.js";
 import { checkDevice } from "./probe.js";
 import { dimSources } from "./program.js";
 import type { Dims } from "./region.js";
-import { REQUEST } from "./region.js";
 import { WeightStore } from "./weight_store.js";
 
 /** The worker's side of the engine: sessions on ONNX Runtime, weights, and tensors kept between runs. */
@@ -167,7 +166,7 @@ export class Sessions {
     const dims = solveDims(dimSources(program.named.program), feeds);
     const { session, request } = await program.sessionFor(dims, makeRoom);
     const given = this.#outputs(program, step, dims);
-    const made = await session.run({ ...feeds, [REQUEST]: request }, given);
+    const made = await session.run({ ...feeds, ...request }, given);
     for (const [output, name] of Object.entries(step.outputs)) {
       const tensor = given[output] ?? made[output] ?? internal(`${step.program} has no output "${output}"`);
       const known = values.get(name);
