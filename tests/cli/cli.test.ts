@@ -160,6 +160,15 @@ describe("a run and what comes after it", () => {
   });
 });
 
+test("merge needs no tokenizer", async () => {
+  const model = ["--model", "tests/kit/models/llama", "--adapter", "tests/kit/cases/llama--lora"];
+  const { code, err } = await peft(["merge", ...model, "--output", at("no tokenizer")]);
+  expect([code, err]).toEqual([
+    0,
+    `Next: peft generate --model '${at("no tokenizer")}' --prompt 'your text'\n`,
+  ]);
+});
+
 describe("generate", () => {
   test("the kit's own answers: piped in, a line each", async () => {
     const { texts, decoded } = JSON.parse(readFileSync(join(root, model, "expect.json"), "utf8"));
@@ -237,6 +246,8 @@ describe("data and options", () => {
     const { code, out, err } = await peft(["train", "--config", at("run.yaml"), "--max-steps", "1"]);
     expect(err).toContain("1 steps");
     expect(out).toContain("trainable params: 192 ");
+    expect(out).toContain("peft generate --adapter");
+    expect(out).not.toContain("peft merge"); // virtual tokens cannot be merged
     expect(code).toBe(0);
     const written = JSON.parse(readFileSync(at("yaml/adapter_config.json"), "utf8"));
     expect(written).toMatchObject({ peft_type: "PROMPT_TUNING", num_virtual_tokens: 3 });
@@ -344,6 +355,8 @@ describe("Ctrl-C, kill, a terminal that closes", () => {
       expect(first.err).toContain("Stopping after this step");
       expect(first.err).toMatch(/The same command goes on from \d+ of its steps/);
       expect(readdirSync(at(name))).not.toContain("adapter_model.safetensors");
+      const early = await here(["generate", "--adapter", at(name), "--prompt", "Hello"]);
+      expect(early.err).toMatch(/stopped at step \d+.*\n.*\n.*--adapter '.*checkpoint-\d+'\./);
       const second = await peft(args);
       expect(second.code).toBe(0);
       expect(second.err).toMatch(/from step [1-9]/);

@@ -89,6 +89,20 @@ test.each(unknown)("%s names the option that is meant", async (_, call, meant) =
   expect((error as api.PeftError).fix).toMatch(new RegExp(`\\b${meant}\\b`));
 });
 
+test("an adapter's head for another number of labels is told with the load that fits", async () => {
+  const wide = await P["AutoModelForSequenceClassification"].fromPretrained(
+    "tests/kit/models/llama-seq_cls",
+    {
+      config: { num_labels: 7, id2label: undefined },
+    },
+  );
+  const adapter = "tests/kit/cases/llama-seq_cls--lora";
+  const error = await P["PeftModel"].fromPretrained(wide, adapter).catch((e: unknown) => e);
+  expect(error).toMatchObject({ code: "adapter-mismatch" });
+  expect(error.what).toMatch(/a head for 4 labels, the model one for 7/);
+  expect(error.fix).toContain("config: { num_labels: 4 }");
+});
+
 /** Arguments of another kind, and what the fix says. */
 const wrong: [string, () => unknown, RegExp][] = [
   ["a promise of a base", () => P["getPeftModel"](Promise.resolve(base), new P["LoraConfig"]()), /await/],
