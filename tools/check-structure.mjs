@@ -51,6 +51,7 @@ const ENTRY = "index.ts"; // imports all of the above but cli
 const NODE_FILES = [
   "pattern.ts",
   "hub/files.ts",
+  "peft/call_scope.ts",
   "engine/weight_files.ts",
   "engine/spawn.ts",
   "engine/engine.ts",

@@ -25,6 +25,10 @@ export class Parameters implements Iterable<Parameter> {
   /** Optimizer steps taken on these tensors: a part of the keys of dropout's random numbers. Checkpoints hold it. */
   step = 0;
 
+  /** The end of all work that reads these tensors, or adds to their gradient. */
+  #used: Promise<unknown> = Promise.resolve();
+  #changing: Promise<unknown> | undefined;
+
   constructor(list: readonly Parameter[]) {
     this.list = list;
     const offsets: number[] = [];
@@ -38,6 +42,28 @@ export class Parameters implements Iterable<Parameter> {
     }
     this.offsets = offsets;
     this.gradient = new Float32Array(size);
+  }
+
+  /** Says that work reads these tensors, or adds to their gradient, until it ends: changes wait for it. */
+  useFor(work: Promise<unknown>): void {
+    this.#used = Promise.allSettled([this.#used, work]).then(() => undefined);
+  }
+
+  /** Changes the tensors when nothing uses them any more that was called before; what is called from then on waits for the end. */
+  async change<T>(work: () => Promise<T>): Promise<T> {
+    const run = Promise.all([this.#used, this.#changing]).then(work);
+    const changing = Promise.allSettled([run]);
+    this.#changing = changing;
+    try {
+      return await run;
+    } finally {
+      if (this.#changing === changing) this.#changing = undefined;
+    }
+  }
+
+  /** The end of a change that is under way. */
+  get changing(): Promise<unknown> | undefined {
+    return this.#changing;
   }
 
   get size(): number {

@@ -87,6 +87,8 @@ export class Adapter<C extends AdapterConfig = AdapterConfig> {
   #allocator: Allocator | undefined;
   #version = 0;
   readonly #trainers: Parameters[] = [];
+  /** The end of all runs so far. */
+  #used: Promise<unknown> = Promise.resolve();
   /** Makers of values, in the order in which random numbers are drawn. */
   readonly #unmade: (() => void)[] = [];
 
@@ -103,6 +105,7 @@ export class Adapter<C extends AdapterConfig = AdapterConfig> {
       this.#parameters = new Parameters(
         trainedOf(this).map((e) => ({ name: e.key, shape: e.shape, data: e.data })),
       );
+      this.#parameters.useFor(this.#used);
       if (this.method?.layers?.allocator !== undefined) this.#parameters.keepGradient();
     }
     return this.#parameters;
@@ -131,18 +134,22 @@ export class Adapter<C extends AdapterConfig = AdapterConfig> {
     if (this.allocator !== undefined) this.json.set("total_step", this.allocator.plan(totalSteps));
   }
 
-  /** Takes ranks away after the optimizer's step number `step` (from 1), by its gradient. Methods without ranks do nothing. */
-  allocate(step: number): void {
-    const { parameters, allocator } = this;
+  /**
+   * Takes ranks away after the optimizer's step number `step` (from 1) on `parameters`, by its gradient; `nameOf`: what they call a
+   * tensor of this adapter. Methods without ranks do nothing.
+   */
+  allocate(step: number, parameters: Parameters, nameOf: (key: string) => string): void {
+    const { allocator } = this;
     const { lastGradient } = parameters;
     if (allocator === undefined || lastGradient === undefined) return;
-    const all = parameters.list.map(({ name, shape, data }, i) => {
-      return { key: name, shape, data, gradient: parameters.gradientOf(i, lastGradient) };
-    });
-    allocator.update(
-      step,
-      all.filter(({ key }) => this.#isOfSite(key)),
-    );
+    const index = new Map(parameters.list.map(({ name }, i) => [name, i]));
+    const graded = trainedOf(this)
+      .filter(({ key }) => this.#isOfSite(key))
+      .map(({ key, shape, data }) => {
+        const i = index.get(nameOf(key)) ?? internal(`"${key}" is not among the parameters of the step`);
+        return { key, shape, data, gradient: parameters.gradientOf(i, lastGradient) };
+      });
+    allocator.update(step, graded);
     this.touch();
   }
 
@@ -164,13 +171,28 @@ export class Adapter<C extends AdapterConfig = AdapterConfig> {
 
   /** Grows whenever a tensor may have changed. */
   get version(): number {
-    const trained = [this.#parameters, ...this.#trainers].map((p) => p?.version ?? 0);
-    return trained.reduce((a, b) => a + b, this.#version);
+    return this.#allParameters.reduce((n, { version }) => n + version, this.#version);
   }
 
   /** Says that these parameters hold tensors of this adapter, so that their steps count as changes. */
   trainedBy(parameters: Parameters): void {
     this.#trainers.push(parameters);
+    parameters.useFor(this.#used);
+  }
+
+  /** Says that a run reads this adapter until it ends: changes wait for it. */
+  useFor(run: Promise<unknown>): void {
+    this.#used = Promise.allSettled([this.#used, run]).then(() => undefined);
+    for (const parameters of this.#allParameters) parameters.useFor(run);
+  }
+
+  /** Changes of its tensors that are under way. */
+  get changing(): readonly Promise<unknown>[] {
+    return this.#allParameters.flatMap(({ changing }) => changing ?? []);
+  }
+
+  get #allParameters(): Parameters[] {
+    return this.#parameters === undefined ? this.#trainers : [this.#parameters, ...this.#trainers];
   }
 
   /** To be called after writing into an entry's data. */
@@ -258,6 +280,7 @@ export function parametersOf(adapters: readonly Adapter[]): Parameters {
     ),
   );
   for (const adapter of adapters) adapter.trainedBy(all);
+  if (adapters.some((a) => a.method?.layers?.allocator !== undefined)) all.keepGradient();
   return all;
 }
 

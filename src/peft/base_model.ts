@@ -19,8 +19,9 @@ import type { Inputs } from "./feeds.js";
 import type { GenerateInput, GenerateSettings } from "./generate.js";
 import { generateWith } from "./generate.js";
 import { quantizationOf } from "./packed/index.js";
-import type { BackwardResult, ForwardResult } from "./passes.js";
+import type { ForwardResult } from "./passes.js";
 import { backwardPass, forwardPass, lossPass } from "./passes.js";
+import type { View } from "./plan_run.js";
 import { NO_ADAPTERS } from "./plan_run.js";
 import type { QuantizeEvent } from "./quantized.js";
 import { quantizedSources } from "./quantized.js";
@@ -107,8 +108,9 @@ export class PreTrainedModel<T extends TaskType = TaskType> {
   readonly generationConfig: GenerationConfig;
   readonly seed: number;
   readonly #unsupported: readonly string[];
-  #whole: Promise<Adapter> | undefined;
-  #parameters: Parameters | undefined;
+  /** What trains, once all of the model does. */
+  #whole: Adapter | undefined;
+  #making: Promise<Adapter> | undefined;
 
   constructor(parts: {
     task: T;
@@ -186,44 +188,56 @@ export class PreTrainedModel<T extends TaskType = TaskType> {
   /** Logits, and the loss where the batch has labels. Dropout is off. */
   async forward(batch: Inputs<T>, options: PassOptions = {}): Promise<ForwardResult> {
     refuseUnknown("forward", options, passNames);
-    const view = this.#whole === undefined ? NO_ADAPTERS : { adapters: [await this.#whole], gates: [1] };
-    return forwardPass(this.runtime, view, batch as Inputs, options);
+    return this.#viewed((view) => forwardPass(this.runtime, view, batch as Inputs, options));
   }
 
   /** The loss alone, without dropout: no logits are held, however large the vocabulary. */
   async lossOf(batch: Inputs<T>, options: PassOptions = {}): Promise<StepResult> {
     refuseUnknown("lossOf", options, passNames);
-    const view = this.#whole === undefined ? NO_ADAPTERS : { adapters: [await this.#whole], gates: [1] };
-    const { sum, count } = await lossPass(this.runtime, view, batch as Inputs, options);
-    return { loss: sum / count, count };
+    return this.#viewed(async (view) => {
+      const { sum, count } = await lossPass(this.runtime, view, batch as Inputs, options);
+      return { loss: sum / count, count };
+    });
   }
 
   /** All weights of the model, to train them in full. From then on the model computes with these. */
   async trainableParameters(): Promise<Parameters> {
-    this.#parameters ??= (await this.#trainable()).parameters;
-    return this.#parameters;
+    return (await this.#trainable()).parameters;
   }
 
   /** Adds the gradient of the loss to `trainableParameters()`, until an optimizer's step takes it. */
   async forwardBackward(batch: Inputs<T>, options: TrainOptions = {}): Promise<StepResult> {
     refuseUnknown("forwardBackward", options, trainNames);
-    const whole = await this.#trainable();
-    const view = { adapters: [whole], gates: [1] };
-    const settings = { ...options, seed: this.seed, step: whole.parameters.step };
-    const result: BackwardResult = await backwardPass(
-      this.runtime,
-      view,
-      whole.parameters,
-      batch as Inputs,
-      settings,
-    );
-    return { loss: result.sum / result.count, count: result.count };
+    const trainable = this.#trainable();
+    const changes = this.#whole?.changing ?? [];
+    const run = this.runtime.turns.alone(async () => {
+      await Promise.all(changes);
+      const whole = await trainable;
+      const { parameters } = whole;
+      const settings = { ...options, seed: this.seed, step: parameters.step };
+      return await backwardPass(this.runtime, wholeView(whole), parameters, batch as Inputs, settings);
+    });
+    this.#whole?.useFor(run);
+    const { sum, count } = await run;
+    return { loss: sum / count, count };
   }
 
   /** Continues prompts: [rows, tokens], prompt (or start token) included, as transformers returns them. */
   async generate(input: GenerateInput, settings: GenerateSettings = {}): Promise<number[][]> {
-    const view = this.#whole === undefined ? NO_ADAPTERS : { adapters: [await this.#whole], gates: [1] };
-    return generateWith(this, this.runtime, view, input, settings);
+    return this.#viewed((view) => generateWith(this, this.runtime, view, input, settings));
+  }
+
+  /** Runs with the weights as they are now, when its turn has come. */
+  #viewed<R>(work: (view: View) => Promise<R>): Promise<R> {
+    const whole = this.#whole;
+    const view = whole === undefined ? NO_ADAPTERS : wholeView(whole);
+    const changes = whole?.changing ?? [];
+    const run = this.runtime.turns.beside(async () => {
+      await Promise.all(changes);
+      return await work(changes.length > 0 && whole !== undefined ? wholeView(whole) : view);
+    });
+    whole?.useFor(run);
+    return run;
   }
 
   /** Keys of generation_config.json that generation refuses. */
@@ -234,9 +248,15 @@ export class PreTrainedModel<T extends TaskType = TaskType> {
   /** Writes config.json and model.safetensors as transformers reads them. */
   async savePretrained(folder: string, options: SaveModelOptions = {}): Promise<void> {
     refuseUnknown("savePretrained", options, savedNames);
-    const whole = await this.#whole;
+    const whole = this.#whole;
     const changed = new Map([...(whole?.entries.values() ?? [])].map((e) => [e.key, () => e.data]));
-    await saveModel(this, changed, folder, options);
+    const changes = whole?.changing ?? [];
+    const run = this.runtime.turns.beside(async () => {
+      await Promise.all(changes);
+      await saveModel(this, changed, folder, options);
+    });
+    whole?.useFor(run);
+    await run;
   }
 
   async close(): Promise<void> {
@@ -245,18 +265,24 @@ export class PreTrainedModel<T extends TaskType = TaskType> {
 
   /** The whole model as an adapter that has a tensor of its own in place of every weight. */
   #trainable(): Promise<Adapter> {
-    this.#whole ??= (async () => {
+    this.#making ??= this.runtime.turns.alone(async () => {
       const whole = new Adapter("whole", undefined, { peftType: "FULL" });
-      for (const [name, shape] of this.runtime.weights.inventory.weights) {
+      const { inventory } = this.runtime.weights;
+      for (const [name, shape] of inventory.weights) {
         whole.replaced.set(name, name);
         whole.add({ key: name, savedKey: undefined, shape, data: (await this.runtime.weight(name)).slice() });
       }
-      const tie = tieOf(this.runtime.weights.inventory);
+      const tie = tieOf(inventory);
       if (tie !== undefined) whole.replaced.set(tie.own, tie.embedding.weight);
+      this.#whole = whole;
       return whole;
-    })();
-    return this.#whole;
+    });
+    return this.#making;
   }
+}
+
+function wholeView(whole: Adapter): View {
+  return { adapters: [whole], gates: [1], versions: [whole.version] };
 }
 
 /** Where the weights are in the format that was asked for. */

@@ -1,5 +1,5 @@
 import type { HostTensor } from "../engine/messages.js";
-import { internal } from "../errors.js";
+import { internal, PeftError } from "../errors.js";
 import type { Parameters } from "../graph/parameters.js";
 import { parameterName } from "./adapter.js";
 import { type Inputs, rowsOf } from "./feeds.js";
@@ -92,13 +92,23 @@ export async function backwardPass(
 ): Promise<BackwardResult> {
   rowsOf(batch);
   const training = options.training ?? true;
+  const { version } = parameters;
   const states = await runtime.encoderStates.of(runtime, view, batch, training);
   const outcome = await runtime.run(backwardRequest(runtime.weights, view, batch, options, states));
   const sum = numberOf(outcome.outputs, "sum");
   const count = numberOf(outcome.outputs, "count");
+  if (parameters.version !== version) throw zeroedGradient();
   addGradients(parameters, view, outcome);
   parameters.count += count;
   return { sum, count };
+}
+
+function zeroedGradient(): PeftError {
+  return new PeftError("training", {
+    what: "The gradient was zeroed while forwardBackward was under way.",
+    why: "what it found belongs to the tensors as they were before.",
+    fix: "await forwardBackward() before zero(); an optimizer's step() waits by itself.",
+  });
 }
 
 function numberOf(outputs: Readonly<Record<string, HostTensor>>, name: string): number {

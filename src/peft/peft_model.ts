@@ -11,13 +11,14 @@ import { pushFolder, pushNames } from "../hub/upload.js";
 import type { ModelConfig, TaskType } from "../models/model.js";
 import { printable } from "../printable.js";
 import type { Adapter } from "./adapter.js";
-import { parametersOf } from "./adapter.js";
+import { parameterName, parametersOf } from "./adapter.js";
 import { hasEncoder, methodOf, namingFile, readAdapterConfig, saveAdapter } from "./adapter_files.js";
 import { type LoadedKeys, loadAdapterTensors } from "./adapter_tensors.js";
 import type { Attached, AttachOptions } from "./attach.js";
 import { attach } from "./attach.js";
 import { BaseChanges } from "./base_changes.js";
 import { PreTrainedModel, type StepResult, type TrainOptions, trainNames } from "./base_model.js";
+import { CallScope } from "./call_scope.js";
 import { checkBias, checkName, checkTask, checkTogether, checkTrainable } from "./checks.js";
 import { type Inputs, rowsOf } from "./feeds.js";
 import type { GenerateInput, GenerateSettings } from "./generate.js";
@@ -31,7 +32,7 @@ import { backwardPass, forwardPass, lossPass } from "./passes.js";
 import type { View } from "./plan_run.js";
 import { type PassOptions, passNames } from "./requests.js";
 import { type SaveModelOptions, saveModel, savedNames as wholeNames } from "./save_model.js";
-import { mixedView, viewOf } from "./views.js";
+import { type Chosen, choose, type RowAdapters, type ViewOptions, viewOf } from "./views.js";
 
 export interface AdapterOptions {
   /** Of new parameters; default: the base's. */
@@ -48,11 +49,6 @@ export interface LoadAdapterOptions extends Omit<ResolveOptions, "files"> {
   readonly strict?: boolean;
 }
 
-/** Rows of a batch with an adapter each, by name; "__base__": none. */
-export interface RowAdapters {
-  readonly adapterNames?: readonly string[];
-}
-
 const { files: _, ...hubNames } = resolveNames;
 const adapterNames: NamesOf<AdapterOptions> = { seed: {}, tokenizer: {} };
 const loadNames: NamesOf<LoadAdapterOptions> = {
@@ -61,7 +57,8 @@ const loadNames: NamesOf<LoadAdapterOptions> = {
   isTrainable: {},
   strict: {},
 };
-const rowNames: NamesOf<PassOptions & RowAdapters> = { ...passNames, adapterNames: { also: ["adapters"] } };
+const rowNames: NamesOf<PassOptions & RowAdapters> = { ...passNames, adapters: {}, adapterNames: {} };
+const backwardNames: NamesOf<TrainOptions & ViewOptions> = { ...trainNames, adapters: {} };
 const mergeNames = { adapterNames: {}, safe: { python: "safe_merge" } };
 const savedNames = { selectedAdapters: { also: ["adapters"] } };
 
@@ -74,10 +71,17 @@ export class PeftModel<T extends TaskType = TaskType> {
   readonly adapters: Map<string, Adapter> = new Map();
   readonly #warn: (message: string) => void;
   #active: string[] = [];
-  #disabled = false;
+  /** Calls within disableAdapter(). */
+  readonly #disabled: CallScope = new CallScope();
   /** What is still to be done before the next run: starting values from the base's weights, weights taken back. */
   #ready: Promise<void> = Promise.resolve();
   readonly #faults: unknown[] = [];
+  /** Adapters that such work is for. */
+  readonly #unready: Adapter[] = [];
+  /** Adapters whose merge was called. */
+  readonly #merging: Adapter[] = [];
+  /** Adapters that are no more: a run that was called before cannot use them. */
+  readonly #gone: WeakSet<Adapter> = new WeakSet();
   readonly #changes: BaseChanges;
   /** Parameters of several adapters that train together, by their ids. */
   readonly #together: Map<string, Parameters> = new Map();
@@ -148,8 +152,12 @@ export class PeftModel<T extends TaskType = TaskType> {
     this.adapters.set(name, adapter);
     if (this.#active.length === 0) this.#active = [name];
     this.#after(
+      adapter,
       () => this.#prepare(attached),
-      () => this.#drop(adapter),
+      () => {
+        this.#gone.add(adapter);
+        this.#drop(adapter);
+      },
     );
     return attached;
   }
@@ -161,12 +169,43 @@ export class PeftModel<T extends TaskType = TaskType> {
     if (residuals.size > 0) await this.#changes.reduce(adapter, residuals);
   }
 
-  /** Puts work into the queue before the next run. */
-  #after(work: () => Promise<void>, otherwise?: () => void): void {
-    this.#ready = this.#ready.then(work).catch((error) => {
+  /** Work that changes an adapter or the model under it: before whatever is called from now on. */
+  #change<R>(adapter: Adapter, work: () => Promise<R>): Promise<R> {
+    this.#unready.push(adapter);
+    return this.base.runtime.turns.alone(async () => {
+      try {
+        return await work();
+      } finally {
+        this.#unready.splice(this.#unready.indexOf(adapter), 1);
+      }
+    });
+  }
+
+  /** The same for what nobody waits for: the next run throws what went wrong in it. */
+  #after(adapter: Adapter, work: () => Promise<void>, otherwise?: () => void): void {
+    this.#ready = this.#change(adapter, work).catch((error) => {
       otherwise?.();
       this.#faults.push(error);
     });
+  }
+
+  #throwFault(): void {
+    const [fault] = this.#faults.splice(0);
+    if (fault !== undefined) throw fault;
+  }
+
+  /** A call's work when its turn has come; the adapters that it was called for do not train meanwhile. */
+  #turn<R>(kind: "beside" | "alone", adapters: readonly Adapter[], work: () => Promise<R>): Promise<R> {
+    const changes = adapters.flatMap((adapter) => adapter.changing);
+    const run = this.base.runtime.turns[kind](async () => {
+      await Promise.all(changes);
+      this.#throwFault();
+      const gone = adapters.find((adapter) => this.#gone.has(adapter));
+      if (gone !== undefined) throw unloaded(gone);
+      return await work();
+    });
+    for (const adapter of adapters) adapter.useFor(run);
+    return run;
   }
 
   /** Waits for that work. Throws what went wrong in it, once: the adapter in question is gone. */
@@ -175,8 +214,7 @@ export class PeftModel<T extends TaskType = TaskType> {
       last = this.#ready;
       await last;
     }
-    const [fault] = this.#faults.splice(0);
-    if (fault !== undefined) throw fault;
+    this.#throwFault();
   }
 
   /**
@@ -190,15 +228,12 @@ export class PeftModel<T extends TaskType = TaskType> {
     options: WeightedOptions = {},
   ): Promise<void> {
     refuseUnknown("addWeightedAdapter", options, weightedNames);
-    await this.ready();
-    const { config, fill } = mixtureOf(
-      names.map((n) => this.#adapter(n)),
-      weights,
-      options,
-    );
+    const sources = names.map((n) => this.#adapter(n));
+    const { config, fill } = mixtureOf(sources, weights, options);
     this.addAdapter(name, config);
+    const adapter = this.#adapter(name);
+    this.#after(adapter, async () => fill(adapter));
     await this.ready();
-    fill(this.#adapter(name));
   }
 
   /** Loads an adapter beside those that are there; does not activate it. */
@@ -219,9 +254,11 @@ export class PeftModel<T extends TaskType = TaskType> {
     adapter.loadedJson = file.json;
     adapter.loadedFloats = file.floats;
     try {
-      await this.ready();
-      if (options.isTrainable === true) checkTrainable(adapter, this.#changes.merged);
-      const loaded = await loadAdapterTensors(adapter, folder, this.base.runtime, options.strict ?? true);
+      const loaded = await this.#change(adapter, async () => {
+        this.#throwFault();
+        if (options.isTrainable === true) checkTrainable(adapter, this.#changes.merged);
+        return await loadAdapterTensors(adapter, folder, this.base.runtime, options.strict ?? true);
+      });
       for (const warning of loaded.warnings) this.#warn(warning);
       return loaded.keys;
     } catch (error) {
@@ -260,7 +297,8 @@ export class PeftModel<T extends TaskType = TaskType> {
   /** Removes an adapter; what it changed of the base's weights is taken back. Throws "adapter-name". */
   deleteAdapter(name: string): void {
     const adapter = this.#adapter(name);
-    const { merged, residuals } = this.#changes;
+    const { residuals } = this.#changes;
+    const merged = [...new Set([...this.#changes.merged, ...this.#merging])];
     if (merged.includes(adapter) || (merged.length > 0 && residuals.includes(adapter)))
       throw new PeftError("adapter-name", {
         what: `The adapter "${name}" cannot be deleted while ${namesOf(merged)} are merged.`,
@@ -271,27 +309,32 @@ export class PeftModel<T extends TaskType = TaskType> {
   }
 
   #drop(adapter: Adapter): void {
+    this.#remove(adapter);
+    this.#after(adapter, () => this.#clear(adapter));
+  }
+
+  /** Lets go of what the model and the engine hold of an adapter. */
+  async #clear(adapter: Adapter): Promise<void> {
+    this.#gone.add(adapter);
+    await this.#changes.restore(adapter);
+    await this.base.runtime.forget(adapter);
+  }
+
+  #remove(adapter: Adapter): void {
     const { name } = adapter;
     if (this.adapters.get(name) === adapter) this.adapters.delete(name);
     this.#together.clear();
     this.#active = this.#active.filter((n) => this.adapters.has(n));
     const [first] = this.adapters.keys();
     if (this.#active.length === 0 && first !== undefined) this.#active = [first];
-    this.#after(async () => {
-      await this.#changes.restore(adapter);
-      await this.base.runtime.forget(adapter);
-    });
   }
 
-  /** Runs something on the plain base; where an adapter keeps a part of it (PiSSA, OLoRA), on what is left, as in Python. */
+  /**
+   * Runs something on the plain base; where an adapter keeps a part of it (PiSSA, OLoRA), on what is left, as in Python. It reaches what
+   * `run` calls, and nothing that runs beside it.
+   */
   async disableAdapter<R>(run: () => Promise<R>): Promise<R> {
-    const before = this.#disabled;
-    this.#disabled = true;
-    try {
-      return await run();
-    } finally {
-      this.#disabled = before;
-    }
+    return await this.#disabled.run(run);
   }
 
   /** Whether the active adapters can become a part of the base's weights. */
@@ -311,7 +354,10 @@ export class PeftModel<T extends TaskType = TaskType> {
 
   /** Trainable tensors of the active adapters, with their gradient. */
   trainableParameters(): Parameters {
-    const adapters = this.#activeAdapters();
+    return this.#parametersOf(this.#activeAdapters());
+  }
+
+  #parametersOf(adapters: readonly Adapter[]): Parameters {
     if (adapters.length === 1) return adapters[0]!.parameters;
     const key = adapters.map((a) => a.uid).join();
     const parameters = this.#together.get(key) ?? parametersOf(adapters);
@@ -324,7 +370,10 @@ export class PeftModel<T extends TaskType = TaskType> {
    * it by itself. Reference: peft/tuners/adalora/model.py
    */
   updateAndAllocate(globalStep: number): void {
-    for (const adapter of this.#activeAdapters()) adapter.allocate(globalStep);
+    const adapters = this.#activeAdapters();
+    const parameters = this.#parametersOf(adapters);
+    for (const [slot, adapter] of adapters.entries())
+      adapter.allocate(globalStep, parameters, (key) => parameterName(adapters, slot, key));
   }
 
   #activeAdapters(): Adapter[] {
@@ -351,75 +400,88 @@ export class PeftModel<T extends TaskType = TaskType> {
   /** Logits, and the loss where the batch has labels. Dropout is off. */
   async forward(batch: Inputs<T>, options: PassOptions & RowAdapters = {}): Promise<ForwardResult> {
     refuseUnknown("forward", options, rowNames);
-    await this.ready();
-    const view = this.#view(options.adapterNames, rowsOf(batch));
-    return forwardPass(this.base.runtime, view, batch as Inputs, options);
+    const run = (view: View): Promise<ForwardResult> =>
+      forwardPass(this.base.runtime, view, batch as Inputs, options);
+    return this.#viewed(this.#choose(options, rowsOf(batch)), run);
   }
 
   /** The loss alone, without dropout: no logits are held, however large the vocabulary. */
   async lossOf(batch: Inputs<T>, options: PassOptions & RowAdapters = {}): Promise<StepResult> {
     refuseUnknown("lossOf", options, rowNames);
-    await this.ready();
-    const view = this.#view(options.adapterNames, rowsOf(batch));
-    const { sum, count } = await lossPass(this.base.runtime, view, batch as Inputs, options);
-    return { loss: sum / count, count };
+    return this.#viewed(this.#choose(options, rowsOf(batch)), async (view) => {
+      const { sum, count } = await lossPass(this.base.runtime, view, batch as Inputs, options);
+      return { loss: sum / count, count };
+    });
   }
 
-  /** Adds the gradient of the loss to `trainableParameters()`, until an optimizer's step takes it. */
-  async forwardBackward(batch: Inputs<T>, options: TrainOptions = {}): Promise<StepResult> {
-    refuseUnknown("forwardBackward", options, trainNames);
-    await this.ready();
-    const adapters = this.#activeAdapters();
-    for (const adapter of adapters) checkTrainable(adapter, this.#changes.merged);
-    const parameters = this.trainableParameters();
-    const view = viewOf(adapters, true);
-    const settings = { ...options, seed: this.base.seed, step: parameters.step };
-    const result = await backwardPass(this.base.runtime, view, parameters, batch as Inputs, settings);
-    return { loss: result.sum / result.count, count: result.count };
+  /**
+   * Adds the gradient of the loss to `trainableParameters()`, until an optimizer's step takes it; with `adapters`, to those of the
+   * adapters named.
+   */
+  async forwardBackward(batch: Inputs<T>, options: TrainOptions & ViewOptions = {}): Promise<StepResult> {
+    refuseUnknown("forwardBackward", options, backwardNames);
+    if (options.adapters === undefined) this.#activeAdapters(); // throws where there is none
+    const { isOn, adapters, versions } = this.#choose(options, rowsOf(batch));
+    if (!isOn || adapters.length === 0) throw nothingTrains();
+    const parameters = this.#parametersOf(adapters);
+    return this.#turn("alone", adapters, async () => {
+      for (const adapter of adapters) checkTrainable(adapter, this.#changes.merged);
+      const view = { adapters, gates: adapters.map(() => 1), versions };
+      const settings = { ...options, seed: this.base.seed, step: parameters.step };
+      const result = await backwardPass(this.base.runtime, view, parameters, batch as Inputs, settings);
+      return { loss: result.sum / result.count, count: result.count };
+    });
   }
 
   /** Continues prompts: [rows, tokens], prompt (or start token) included, as transformers returns them. */
   async generate(input: GenerateInput, settings: GenerateSettings & RowAdapters = {}): Promise<number[][]> {
-    await this.ready();
-    const { adapterNames, ...options } = settings;
+    const { adapters, adapterNames, ...options } = settings;
     checkPrompt(input);
-    const view = this.#view(adapterNames, input.inputIds.length);
-    return generateWith(this.base, this.base.runtime, view, input, options);
+    const named = {
+      ...(adapters === undefined ? {} : { adapters }),
+      ...(adapterNames === undefined ? {} : { adapterNames }),
+    };
+    const run = (view: View): Promise<number[][]> =>
+      generateWith(this.base, this.base.runtime, view, input, options);
+    return this.#viewed(this.#choose(named, input.inputIds.length), run);
   }
 
-  /** Which adapters a run uses: the active ones, none where disabled, or row by row. */
-  #view(names: readonly string[] | undefined, rows: number): View {
-    if (names === undefined) {
-      const active = this.#active.map((n) => this.#adapter(n));
-      return viewOf(
-        active.filter((a) => !this.#changes.isMerged(a)),
-        !this.#disabled,
-      );
-    }
-    if (this.#disabled || this.#changes.merged.length > 0)
-      throw new PeftError("batch", {
-        what: "adapterNames is given while adapters are disabled or merged.",
-        why: "rows cannot choose their adapter then.",
-        fix: "leave adapterNames out, or unmerge and enable adapters first.",
-      });
-    return mixedView(names, rows, (name) => this.#adapter(name));
+  #choose(options: RowAdapters, rows: number): Chosen {
+    const state = {
+      active: this.#active.map((n) => this.#adapter(n)),
+      isDisabled: this.#disabled.isInside,
+      adapterOf: (name: string) => this.#adapter(name),
+      isUnready: (adapter: Adapter) => this.#unready.includes(adapter) || adapter.changing.length > 0,
+    };
+    return choose(state, options, rows);
+  }
+
+  #viewed<R>(chosen: Chosen, run: (view: View) => Promise<R>): Promise<R> {
+    return this.#turn("beside", chosen.adapters, () => run(viewOf(chosen, this.#changes.merged)));
   }
 
   /** Merges the active adapters (or those named) into the base's weights; `safe` refuses NaN and leaves all as it was. */
   async mergeAdapter(options: { adapterNames?: readonly string[]; safe?: boolean } = {}): Promise<void> {
     refuseUnknown("mergeAdapter", options, mergeNames);
-    await this.ready();
     const named = (options.adapterNames ?? this.#active).map((n) => this.#adapter(n));
-    const adapters = named.filter((a) => !this.#changes.isMerged(a));
-    if (adapters.length < named.length)
-      this.#warn(`Adapters ${namesOf(this.#changes.merged)} are merged already: not once more.`);
-    if (adapters.length > 0) await this.#changes.merge(adapters, options.safe ?? false);
+    this.#merging.push(...named);
+    const merge = async (): Promise<void> => {
+      const adapters = named.filter((a) => !this.#changes.isMerged(a));
+      if (adapters.length < named.length)
+        this.#warn(`Adapters ${namesOf(this.#changes.merged)} are merged already: not once more.`);
+      if (adapters.length > 0) await this.#changes.merge(adapters, options.safe ?? false);
+    };
+    await this.#turn("alone", named, merge).finally(() => {
+      for (const adapter of named) this.#merging.splice(this.#merging.indexOf(adapter), 1);
+    });
   }
 
   /** Takes merged adapters out again: the base's weights are what they were, to the bit. */
   async unmergeAdapter(): Promise<void> {
-    if (this.#changes.merged.length === 0) this.#warn("No adapter is merged; nothing was done.");
-    await this.#changes.unmerge();
+    await this.#turn("alone", [], async () => {
+      if (this.#changes.merged.length === 0) this.#warn("No adapter is merged; nothing was done.");
+      await this.#changes.unmerge();
+    });
   }
 
   /** The base with the adapters merged into it, as a plain model: save it, and transformers loads it. */
@@ -427,18 +489,19 @@ export class PeftModel<T extends TaskType = TaskType> {
     options: { adapterNames?: readonly string[]; safe?: boolean } = {},
   ): Promise<PreTrainedModel<T>> {
     refuseUnknown("mergeAndUnload", options, mergeNames);
-    await this.ready();
     const changes = this.#changes;
     const named = (options.adapterNames ?? this.#active).map((n) => this.#adapter(n));
-    const wanted = [...new Set([...changes.merged, ...named])];
-    const left = changes.residuals.filter((a) => !wanted.includes(a));
-    if (left.length > 0) await changes.unmerge(); // these lie under the merges
-    for (const adapter of left) this.#drop(adapter);
-    await this.ready();
-    const adapters = wanted.filter((a) => !changes.isMerged(a));
-    if (adapters.length > 0) await changes.merge(adapters, options.safe ?? false);
-    changes.keep();
-    return this.unload();
+    return await this.#turn("alone", named, async () => {
+      const wanted = [...new Set([...changes.merged, ...named])];
+      const left = changes.residuals.filter((a) => !wanted.includes(a));
+      if (left.length > 0) await changes.unmerge(); // these lie under the merges
+      await this.#unload(left);
+      const adapters = wanted.filter((a) => !changes.isMerged(a));
+      if (adapters.length > 0) await changes.merge(adapters, options.safe ?? false);
+      changes.keep();
+      await this.#unload([...this.adapters.values()]);
+      return this.base;
+    });
   }
 
   /**
@@ -450,19 +513,31 @@ export class PeftModel<T extends TaskType = TaskType> {
     options: SaveModelOptions & { adapterNames?: readonly string[]; safe?: boolean } = {},
   ): Promise<void> {
     refuseUnknown("saveMerged", options, { ...mergeNames, ...wholeNames });
-    await this.ready();
-    if (this.#changes.merged.length > 0) await this.unmergeAdapter();
     const adapters = (options.adapterNames ?? this.#active).map((n) => this.#adapter(n));
-    const made = this.#changes.mergers(adapters);
-    await saveModel(this.base, options.safe === false ? made : checked(made), folder, options);
+    await this.#turn("alone", adapters, async () => {
+      await this.#changes.unmerge();
+      const made = this.#changes.mergers(adapters);
+      await saveModel(this.base, options.safe === false ? made : checked(made), folder, options);
+    });
   }
 
   /** The base without any adapter. */
   async unload(): Promise<PreTrainedModel<T>> {
-    await this.#changes.unmerge();
-    for (const adapter of [...this.adapters.values()]) this.#drop(adapter);
-    await this.ready();
-    return this.base;
+    const adapters = [...this.adapters.values()];
+    for (const adapter of adapters) this.#remove(adapter);
+    return await this.base.runtime.turns.alone(async () => {
+      await this.#changes.unmerge();
+      await this.#unload(adapters);
+      this.#throwFault();
+      return this.base;
+    });
+  }
+
+  async #unload(adapters: readonly Adapter[]): Promise<void> {
+    for (const adapter of adapters) {
+      this.#remove(adapter);
+      await this.#clear(adapter);
+    }
   }
 
   /** Writes adapters as PEFT does: "default" into the folder itself, others into folders of their names. */
@@ -471,12 +546,14 @@ export class PeftModel<T extends TaskType = TaskType> {
     options: { selectedAdapters?: readonly string[] } = {},
   ): Promise<void> {
     refuseUnknown("savePretrained", options, savedNames);
-    await this.ready();
     const names = options.selectedAdapters ?? [...this.adapters.keys()];
-    for (const adapter of names.map((name) => this.#adapter(name))) {
-      const target = adapter.name === "default" ? folder : nodeFiles.join(folder, adapter.name);
-      await saveAdapter(adapter, target, this.base.runtime, await this.promptEmbeddings(adapter.name));
-    }
+    const adapters = names.map((name) => this.#adapter(name));
+    await this.#turn("beside", adapters, async () => {
+      for (const adapter of adapters) {
+        const target = adapter.name === "default" ? folder : nodeFiles.join(folder, adapter.name);
+        await saveAdapter(adapter, target, this.base.runtime, await this.#promptRows(adapter));
+      }
+    });
   }
 
   /**
@@ -503,8 +580,11 @@ export class PeftModel<T extends TaskType = TaskType> {
   async promptEmbeddings(
     name: string,
   ): Promise<{ shape: readonly number[]; data: Float32Array } | undefined> {
-    await this.ready();
     const adapter = this.#adapter(name);
+    return await this.#turn("beside", [adapter], () => this.#promptRows(adapter));
+  }
+
+  async #promptRows(adapter: Adapter): Promise<{ shape: readonly number[]; data: Float32Array } | undefined> {
     const prompt = adapter.method?.prompt;
     if (prompt === undefined) return undefined;
     if (adapter.prompt === "stored") return adapter.entry("prompt_embeddings");
@@ -536,6 +616,22 @@ export class PeftModel<T extends TaskType = TaskType> {
       fix: "use one of these, or addAdapter() or loadAdapter() first.",
     });
   }
+}
+
+function nothingTrains(): PeftError {
+  return new PeftError("training", {
+    what: "forwardBackward was called without an adapter.",
+    why: "the base is frozen: there is nothing that a gradient could be added to.",
+    fix: 'call it outside of disableAdapter(), and name one: forwardBackward(batch, { adapters: ["default"] }).',
+  });
+}
+
+function unloaded({ name }: Adapter): PeftError {
+  return new PeftError("adapter-name", {
+    what: `The adapter "${name}" is no more.`,
+    why: "the model was unloaded, or the adapter could not be made, before the turn of this call came.",
+    fix: "await calls that change a model before those that use it.",
+  });
 }
 
 function namesOf(adapters: readonly Adapter[]): string {

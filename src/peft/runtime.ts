@@ -4,7 +4,7 @@ import type { FormatName } from "../engine/formats/index.js";
 import { formats } from "../engine/formats/index.js";
 import type { Feed, HostTensor, RunResult, WeightSource, WeightType } from "../engine/messages.js";
 import { givenWeight } from "../engine/weight_source.js";
-import { internal } from "../errors.js";
+import { internal, PeftError } from "../errors.js";
 import type { LinearSite } from "../graph/module.js";
 import { isHalf } from "../halves.js";
 import type { Adapter, Entry } from "./adapter.js";
@@ -20,6 +20,7 @@ import { headCopy } from "./quantizable.js";
 import type { Tie } from "./ties.js";
 import { tieOf, untied } from "./ties.js";
 import { entryInput, gateInput, scaleInput } from "./trace.js";
+import { Turns } from "./turns.js";
 import type { BoundWeights } from "./weights.js";
 
 type Compiled = Pick<Planned, "inputs" | "gradients">;
@@ -69,7 +70,10 @@ export class Runtime {
     typeOf: (weight) => this.#weightType(weight),
     program: (content) => this.#name(content),
   };
+  /** Whose turn it is on this model. */
+  readonly turns: Turns = new Turns();
   #engine: Promise<Engine> | undefined;
+  #isClosed = false;
   #uid = 0;
 
   constructor(weights: BoundWeights, settings: RuntimeSettings) {
@@ -91,7 +95,9 @@ export class Runtime {
     return this.#tie !== undefined && this.#overrides.has(this.#tie.own);
   }
 
-  engine(): Promise<Engine> {
+  /** Throws "engine" where the model was closed. */
+  async engine(): Promise<Engine> {
+    if (this.#isClosed) throw closedModel();
     const sources = new Map([...this.weights.sources, ...this.#overrides]);
     const { name, keep } = this.#chooser.plan;
     const { load } = this.#settings;
@@ -176,7 +182,7 @@ export class Runtime {
   async run(request: RunRequest): Promise<RunOutcome> {
     const { view } = request;
     if (request.sizes !== undefined && view.adapters.length > 0)
-      await this.fit(view.adapters, request.sizes, request.isOwn ? request : undefined);
+      await this.#fit(view.adapters, request.sizes, request.isOwn ? request : undefined);
     const engine = await this.engine();
     const name = this.#name(programName(request));
     const compiled = await this.#compile(engine, name, request);
@@ -197,10 +203,14 @@ export class Runtime {
    * Makes sure that steps with batches of these sizes (`own`: as this one, with a loss of the user's) fit the budget: chooses the plan, or another than before, in which case programs
    * are compiled anew. Throws "option" where none fits.
    */
-  async fit(adapters: readonly Adapter[], sizes: BatchSizes, own?: RunRequest): Promise<void> {
+  fit(adapters: readonly Adapter[], sizes: BatchSizes): Promise<void> {
+    return this.turns.alone(() => this.#fit(adapters, sizes));
+  }
+
+  async #fit(adapters: readonly Adapter[], sizes: BatchSizes, own?: RunRequest): Promise<void> {
     const isOther = this.#chooser.choose(adapters, sizes, own);
     this.encoderStates.capacity = this.#chooser.spare / 2;
-    if (isOther) await this.close();
+    if (isOther) await this.#stop();
   }
 
   /** What the chosen plan is expected to take, where one was chosen. */
@@ -226,7 +236,14 @@ export class Runtime {
     await (await this.engine()).put(tensors);
   }
 
+  /** Ends the engine: what runs or waits gets an error, and so does what is called from then on. */
   async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#stop();
+  }
+
+  /** Ends the engine; the next run starts another one. */
+  async #stop(): Promise<void> {
     if (this.#engine !== undefined) await (await this.#engine).close();
     this.#engine = undefined;
     this.#compiled.clear();
@@ -287,6 +304,8 @@ export class Runtime {
         const base = instead?.get(entry.key);
         const held = base === undefined ? `${adapter.uid}:${entry.key}` : baseHeld(base);
         const version = base === undefined ? adapter.version : 0;
+        const called = view.versions?.[slot];
+        if (base === undefined && called !== undefined && called !== version) throw changedTensors(adapter);
         feeds[input] = { held };
         if (this.#sent.get(held) === version) continue;
         changed[held] = base === undefined ? hostEntry(entry) : await this.#baseEntry(base, entry);
@@ -298,6 +317,22 @@ export class Runtime {
     if (Object.keys(changed).length > 0) await engine.put(changed);
     return feeds;
   }
+}
+
+function closedModel(): PeftError {
+  return new PeftError("engine", {
+    what: "The model was closed.",
+    why: "close() ended its engine, and nothing can be computed after that.",
+    fix: "load it again, or close it later.",
+  });
+}
+
+function changedTensors({ name }: Adapter): PeftError {
+  return new PeftError("training", {
+    what: `The tensors of the adapter "${name}" changed while a run that was called before used them.`,
+    why: "its results would belong to neither the old nor the new ones.",
+    fix: "await the run before changing tensors or calling zero() and updateAndAllocate(); an optimizer's step() waits by itself.",
+  });
 }
 
 /** The engine's name for a weight of the base that is fed in place of an adapter's tensor. */

@@ -106,7 +106,8 @@ export class AdamW {
   }
 
   /**
-   * One step on the gathered gradient, which is zeroed after it. Works in slices, so timers keep running.
+   * One step on the gathered gradient, which is zeroed after it. Waits for runs of the model that were called before, and those that
+   * are called meanwhile wait for it. Works in slices, so timers keep running.
    * Throws `training` where there is nothing to average or the gradient is not finite, before any change.
    */
   async step(options: StepOptions = {}): Promise<StepResult> {
@@ -115,19 +116,23 @@ export class AdamW {
     if (this.#busy) throw overlapping();
     this.#busy = true;
     try {
-      const { parameters } = this;
-      await reduce?.(parameters.gradient, parameters.count);
-      const count = parameters.count;
-      if (!(count > 0)) throw nothingToAverage(count);
-      const gradNorm = await this.#gradNorm(count);
-      await this.#update(gradNorm, count);
-      parameters.count = 0;
-      parameters.version++;
-      parameters.step++;
-      return { gradNorm, count };
+      return await this.parameters.change(() => this.#take(reduce));
     } finally {
       this.#busy = false;
     }
+  }
+
+  async #take(reduce: StepOptions["reduce"]): Promise<StepResult> {
+    const { parameters } = this;
+    await reduce?.(parameters.gradient, parameters.count);
+    const count = parameters.count;
+    if (!(count > 0)) throw nothingToAverage(count);
+    const gradNorm = await this.#gradNorm(count);
+    await this.#update(gradNorm, count);
+    parameters.count = 0;
+    parameters.version++;
+    parameters.step++;
+    return { gradNorm, count };
   }
 
   state(): AdamWState {

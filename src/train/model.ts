@@ -1,6 +1,8 @@
 import { expectArgument } from "../arguments.js";
 import type { Batch, TaskType } from "../data/batch.js";
 import type { Parameter, Parameters } from "../graph/parameters.js";
+import type { Adapter } from "../peft/adapter.js";
+import { parameterName } from "../peft/adapter.js";
 import { PreTrainedModel } from "../peft/base_model.js";
 import { PeftModel } from "../peft/peft_model.js";
 
@@ -26,11 +28,20 @@ export async function parametersOf(model: TrainableModel): Promise<Parameters> {
   return model.trainableParameters();
 }
 
-/** What an adapter that takes ranks away remembers. */
+/** The adapters that train. */
+export function activeOf(model: PeftModel): Adapter[] {
+  return model.activeAdapters.flatMap((name) => model.adapters.get(name) ?? []);
+}
+
+/** What adapters that take ranks away remember. */
 export function allocationOf(model: TrainableModel): Parameter[] {
   if (!(model instanceof PeftModel)) return [];
-  const state = model.activeAdapter.allocator?.state() ?? [];
-  return state.map(({ name, data }) => ({ name, shape: [data.length], data }));
+  const adapters = activeOf(model);
+  return adapters.flatMap((adapter, slot) =>
+    (adapter.allocator?.state() ?? []).map(({ name, data }) => {
+      return { name: parameterName(adapters, slot, name), shape: [data.length], data };
+    }),
+  );
 }
 
 export function countsOf(model: TrainableModel): { trainable: number; total: number } {
@@ -48,9 +59,8 @@ export function maxPositionsOf(model: TrainableModel): number {
 }
 
 function virtualTokens(model: TrainableModel): number {
-  if (!(model instanceof PeftModel) || model.activeAdapters.length === 0) return 0;
-  const { method, config } = model.activeAdapter;
-  return method?.prompt?.tokens(config) ?? 0;
+  const adapters = model instanceof PeftModel ? activeOf(model) : [];
+  return adapters.reduce((n, { method, config }) => n + (method?.prompt?.tokens(config) ?? 0), 0);
 }
 
 /** Real tokens of a batch: those read, and those that a decoder writes. */

@@ -8,7 +8,7 @@ import { BestSoFar } from "./best.js";
 import { evaluateSamples } from "./evaluate.js";
 import type { CheckpointEvent, EvaluationEvent, StepEvent } from "./events.js";
 import { MemoryGauge } from "./memory_gauge.js";
-import { allocationOf, parametersOf, type TrainableModel, tokensOf } from "./model.js";
+import { activeOf, allocationOf, parametersOf, type TrainableModel, tokensOf } from "./model.js";
 import { lossNotFinite, weightsNotFinite } from "./not_finite.js";
 import type { Plan } from "./plan.js";
 import { rateAt, refuseOtherRun } from "./plan.js";
@@ -59,7 +59,8 @@ export class TrainingRun {
     this.clock = new StepClock(s.now);
     this.memory = new MemoryGauge(s, plan.samples);
     this.#parameters = parameters;
-    if (s.model instanceof PeftModel) s.model.activeAdapter.planSteps(plan.totalSteps);
+    if (s.model instanceof PeftModel)
+      for (const adapter of activeOf(s.model)) adapter.planSteps(plan.totalSteps);
     this.#optimizer = new AdamW(parameters, { lr, betas, eps, weightDecay, maxGradNorm });
     this.#kept = folder === undefined ? [] : [folder.checkpoints];
   }
