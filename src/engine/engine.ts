@@ -6,6 +6,7 @@ import { option, words } from "../words.js";
 import { type Gate, openGate, shut, waitUntilIdle } from "./gate.js";
 import type {
   EngineOptions,
+  Fault,
   Feed,
   HostTensor,
   Reply,
@@ -14,6 +15,7 @@ import type {
   Schedule,
   WeightSource,
 } from "./messages.js";
+import { errorOf, isOutOfMemory, messageOf, OUT_OF_MEMORY } from "./out_of_memory.js";
 import type { Program } from "./program.js";
 import { fused } from "./schedule.js";
 import { spawnWorker } from "./spawn.js";
@@ -59,7 +61,10 @@ export class Engine {
   private constructor() {
     this.#worker.unref();
     this.#worker.on("message", (reply: Reply) => this.#settle(reply));
-    this.#worker.on("error", (error) => this.#fail(error.message));
+    this.#worker.on("messageerror", (error) =>
+      this.#fail(`a result could not be read (${error.message})`, error),
+    );
+    this.#worker.on("error", (error) => this.#fail(`its worker failed (${error.message})`, error));
     this.#worker.on("exit", (code) => this.#fail(`its worker ended with code ${code}`));
     process.on("exit", this.#onExit);
   }
@@ -146,7 +151,11 @@ export class Engine {
     return new Promise((resolve, reject) => {
       if (this.#waiting.size === 0) this.#worker.ref();
       this.#waiting.set(id, { resolve, reject });
-      this.#worker.postMessage({ id, request });
+      try {
+        this.#worker.postMessage({ id, request });
+      } catch (error) {
+        this.#settle({ id, ok: false, fault: unsent(error) });
+      }
     });
   }
 
@@ -155,12 +164,13 @@ export class Engine {
     this.#waiting.delete(reply.id);
     if (this.#waiting.size === 0) this.#worker.unref();
     if (reply.ok) waiting?.resolve(reply.value);
-    else waiting?.reject(new PeftError(reply.fault.code, reply.fault));
+    else waiting?.reject(errorOf(reply.fault));
   }
 
-  #fail(reason: string): void {
+  #fail(reason: string, error?: unknown): void {
     process.off("exit", this.#onExit);
-    this.#closed ??= closedError(reason);
+    this.#closed ??= closedError(reason, isOutOfMemory(error));
+    void this.#worker.terminate();
     for (const { reject } of this.#waiting.values()) reject(this.#closed);
     this.#waiting.clear();
   }
@@ -175,7 +185,7 @@ export async function probeDevices(): Promise<string[]> {
 /** The largest int8 weight whose products this machine's kernels add up rightly. */
 export async function largestInt8Weight(): Promise<127 | 63> {
   const reply = await askOnce({ kind: "largest int8" });
-  if (!reply.ok) throw new PeftError(reply.fault.code, reply.fault);
+  if (!reply.ok) throw errorOf(reply.fault);
   return reply.value as 127 | 63;
 }
 
@@ -192,22 +202,42 @@ export async function checkEngine({ threads = 1, device }: EngineSettings): Prom
     });
   if (device === undefined || device === "cpu") return;
   const reply = await askOnce({ kind: "device", device });
-  if (!reply.ok) throw new PeftError(reply.fault.code, reply.fault);
+  if (!reply.ok) throw errorOf(reply.fault);
 }
 
 /** A worker for one question. */
 async function askOnce(request: Request): Promise<Reply> {
   const worker = spawnWorker(openGate());
+  const ended = once(worker, "exit").then(([code]) => {
+    throw closedError(`its worker ended with code ${code}`);
+  });
+  ended.catch(() => undefined); // it ends in any case, after its answer too
   worker.postMessage({ id: 0, request });
-  const [reply] = (await once(worker, "message")) as [Reply];
-  await worker.terminate();
-  return reply;
+  try {
+    const [reply] = (await Promise.race([once(worker, "message"), ended])) as [Reply];
+    return reply;
+  } catch (error) {
+    throw error instanceof PeftError ? error : closedError(`its worker failed (${messageOf(error)})`);
+  } finally {
+    await worker.terminate();
+  }
 }
 
-function closedError(reason: string): PeftError {
+function closedError(reason: string, outOfMemory = false): PeftError {
   return new PeftError("engine", {
     what: `The engine is not running: ${reason}.`,
-    why: "nothing can be computed after that.",
+    why: outOfMemory ? "there was not enough memory for it." : "nothing can be computed after that.",
     fix: "load the model again.",
+    ...(outOfMemory ? { cause: OUT_OF_MEMORY } : {}),
   });
+}
+
+function unsent(error: unknown): Fault {
+  return {
+    code: "engine",
+    what: `A tensor could not be handed to the engine: ${messageOf(error)}`,
+    why: "its memory belongs to another thread, or there is not enough for a copy.",
+    fix: "give arrays of your own, or fewer and shorter rows.",
+    isOutOfMemory: isOutOfMemory(error),
+  };
 }

@@ -116,6 +116,8 @@ export interface Fault {
   readonly what: string;
   readonly why: string;
   readonly fix: string;
+  /** More memory would have kept it away. */
+  readonly isOutOfMemory?: boolean;
 }
 
 export type Reply =

@@ -2,6 +2,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import { internal, PeftError } from "../errors.js";
 import { enter, type Gate, leave } from "./gate.js";
 import type { Fault, HostTensor, Reply, Request, RunResult } from "./messages.js";
+import { isOutOfMemory, messageOf } from "./out_of_memory.js";
 import { checkDevice, largestInt8, workingDevices } from "./probe.js";
 import { Sessions } from "./sessions.js";
 
@@ -9,6 +10,9 @@ const gate = workerData as Gate;
 let sessions: Sessions | undefined;
 let queue: Promise<void> = Promise.resolve();
 
+parentPort!.on("messageerror", (error: Error) => {
+  throw error; // whoever waits for an answer learns that the worker ended
+});
 parentPort!.on("message", ({ id, request }: { id: number; request: Request }) => {
   queue = queue.then(async () => {
     let reply: Reply;
@@ -43,9 +47,10 @@ function faultOf(error: unknown): Fault {
   }
   return {
     code: "engine",
-    what: `ONNX Runtime failed: ${error instanceof Error ? error.message : String(error)}`,
-    why: "the session could not be made or run.",
+    what: `ONNX Runtime failed: ${messageOf(error)}`,
+    why: isOutOfMemory(error) ? "there was not enough memory." : "the session could not be made or run.",
     fix: "check the device (cpu works everywhere) and the memory that is free.",
+    isOutOfMemory: isOutOfMemory(error),
   };
 }
 

@@ -71,3 +71,20 @@ function tooLarge(least: ChosenPlan, { budget, strict, plan }: PlanQuestion): Ch
     }, or weights of fewer bits (${option("load", "int8")}, or nf4).`,
   });
 }
+
+/** What an engine said that had too little memory, and what would do. `smallest`: bytes of a budget for a step of the batch. */
+export function scarceMemory({ what, cause }: PeftError, smallest: number | undefined): PeftError {
+  const fewer = "take fewer or shorter rows to a batch";
+  return new PeftError("engine", {
+    what,
+    why:
+      smallest === undefined
+        ? "there was not enough memory for this batch."
+        : `there was not enough memory: a step of this batch takes at least ${sizeText(smallest)}, with weights read block by block.`,
+    fix:
+      smallest === undefined
+        ? words`${fewer}, or load the model with ${option("plan", "streamed")}.`
+        : words`load the model with ${option("maxMemory", sizeText(smallest))} where that much is free, or ${fewer}.`,
+    cause,
+  });
+}

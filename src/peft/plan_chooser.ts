@@ -1,10 +1,11 @@
 import { bytesOf } from "../engine/formats/format.js";
 import type { FormatName } from "../engine/formats/index.js";
 import { formats } from "../engine/formats/index.js";
+import type { PeftError } from "../errors.js";
 import { isHalf } from "../halves.js";
 import type { Adapter } from "./adapter.js";
 import type { ChosenPlan } from "./choose_plan.js";
-import { choosePlan, SAFE } from "./choose_plan.js";
+import { choosePlan, SAFE, scarceMemory } from "./choose_plan.js";
 import type { MemoryEstimate } from "./memory.js";
 import { readAhead, TrainingMemory } from "./memory.js";
 import type { BatchSizes } from "./memory_batch.js";
@@ -102,6 +103,17 @@ export class PlanChooser {
     return this.#take(
       choosePlan(memory, { ...held, plan: this.#asked, recompute, budget: this.#budget, strict }),
     );
+  }
+
+  /** An engine's want of memory in a run, told with the smallest budget that a step of its batch does with. */
+  outOfMemory(error: PeftError, request: RunRequest): PeftError {
+    const { view, sizes, isOwn } = request;
+    const [adapter] = view.adapters;
+    if (sizes === undefined || adapter === undefined) return scarceMemory(error, undefined);
+    const shape = { adapter, ...sizes, run: isOwn ? request : undefined };
+    const held = { format: this.#settings.load ?? "f32", stored: this.#stored() };
+    const least = new TrainingMemory(this.#weights, shape).estimate({ ...held, plan: "streamed", keep: 0 });
+    return scarceMemory(error, least.bytes / SAFE);
   }
 
   #forget(structure: string): void {

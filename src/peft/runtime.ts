@@ -3,6 +3,7 @@ import { Engine } from "../engine/engine.js";
 import type { FormatName } from "../engine/formats/index.js";
 import { formats } from "../engine/formats/index.js";
 import type { Feed, HostTensor, RunResult, WeightSource, WeightType } from "../engine/messages.js";
+import { OUT_OF_MEMORY } from "../engine/out_of_memory.js";
 import { givenWeight } from "../engine/weight_source.js";
 import { internal, PeftError } from "../errors.js";
 import type { LinearSite } from "../graph/module.js";
@@ -179,7 +180,17 @@ export class Runtime {
     if (this.#engine !== undefined && sources.size > 0) await (await this.#engine).changeWeights(sources);
   }
 
+  /** Throws "engine" where the engine fails; where memory was scarce, with the budget that a step of this batch needs. */
   async run(request: RunRequest): Promise<RunOutcome> {
+    try {
+      return await this.#run(request);
+    } catch (error) {
+      const scarce = error instanceof PeftError && error.cause === OUT_OF_MEMORY;
+      throw scarce ? this.#chooser.outOfMemory(error, request) : error;
+    }
+  }
+
+  async #run(request: RunRequest): Promise<RunOutcome> {
     const { view } = request;
     if (request.sizes !== undefined && view.adapters.length > 0)
       await this.#fit(view.adapters, request.sizes, request.isOwn ? request : undefined);
@@ -294,6 +305,7 @@ export class Runtime {
   async #adapterFeeds(engine: Engine, view: View, compiled: Compiled): Promise<Record<string, Feed>> {
     const feeds: Record<string, Feed> = {};
     const changed: Record<string, HostTensor> = {};
+    const versions = new Map<string, number>();
     for (const [slot, adapter] of view.adapters.entries()) {
       const gate = view.gates[slot]!;
       const instead =
@@ -309,12 +321,15 @@ export class Runtime {
         feeds[input] = { held };
         if (this.#sent.get(held) === version) continue;
         changed[held] = base === undefined ? hostEntry(entry) : await this.#baseEntry(base, entry);
-        this.#sent.set(held, version);
+        versions.set(held, version);
       }
       feeds[gateInput(slot)] = scaleFeed(1, gate);
       for (const { site, scale } of adapter.scales()) feeds[scaleInput(slot, site)] = scaleFeed(scale, gate);
     }
-    if (Object.keys(changed).length > 0) await engine.put(changed);
+    if (versions.size === 0) return feeds;
+    const put = engine.put(changed);
+    for (const [held, version] of versions) this.#sent.set(held, version);
+    await put;
     return feeds;
   }
 }

@@ -35,7 +35,7 @@ const rows: PromptRow[] = Array.from({ length: 24 }, (_, i) => {
   return { kind: "prompt", at: `row ${i + 1}`, prompt, target: bad ? "no" : "yes" };
 });
 
-const where = { targetModules: ["q", "v"], modulesToSave: ["shared"] };
+const where = { targetModules: ["q", "v"], modulesToSave: ["lm_head"] };
 const lora = (loraDropout: number): AdapterConfig =>
   new LoraConfig({ r: 8, loraAlpha: 32, loraDropout, ...where });
 
@@ -189,6 +189,19 @@ describe("Trainer", () => {
     const loss = async (model: PeftModel<"SEQ_2_SEQ_LM">): Promise<number> =>
       (await evaluate(model, rows.slice(0, 8), { tokenizer, generate: false })).loss;
     expect(await loss(again)).toBeCloseTo(await loss(resumed), 5);
+  });
+
+  it("plans AdaLoRA's steps where another adapter is active before it", async () => {
+    const config = new AdaLoraConfig({ initR: 4, targetR: 2, tinit: 1, tfinal: 1, targetModules: ["k"] });
+    const parts = await setUp(0);
+    parts.model.addAdapter("ada", config);
+    await parts.model.ready();
+    parts.model.setAdapter([...parts.model.activeAdapters, "ada"]);
+    await all(new Trainer({ ...parts, train: rows, maxSteps: 6, batchSize: 8, lr: 1e-2 }));
+    const values = [...parts.model.adapters.get("ada")!.entries.values()].filter(({ key }) =>
+      key.endsWith(".lora_E"),
+    );
+    expect(values.reduce((n, { data }) => n + data.filter((x) => x !== 0).length, 0)).toBe(2 * values.length);
   });
 
   it("goes on from the last checkpoint after a kill, and cuts what came after it from the metrics", async () => {

@@ -1,0 +1,65 @@
+import type { Worker } from "node:worker_threads";
+import { expect, it, onTestFinished, vi } from "vitest";
+import { LoraConfig } from "../../src/adapters/index.js";
+import { Engine } from "../../src/engine/engine.js";
+import { OUT_OF_MEMORY } from "../../src/engine/out_of_memory.js";
+import { PeftError } from "../../src/errors.js";
+import { PeftModel } from "../../src/peft/peft_model.js";
+import { loadBase, sampleBatch } from "./kit.js";
+
+// What a model says when its engine dies or has too little memory.
+const workers = vi.hoisted((): Worker[] => []);
+vi.mock("../../src/engine/spawn.js", async (original) => {
+  const { spawnWorker } = await original<typeof import("../../src/engine/spawn.js")>();
+  return {
+    spawnWorker: (gate: Parameters<typeof spawnWorker>[0]) => {
+      const worker = spawnWorker(gate);
+      workers.push(worker);
+      return worker;
+    },
+  };
+});
+const batch = sampleBatch("llama") as never;
+
+async function open(): Promise<PeftModel<"CAUSAL_LM">> {
+  const base = await loadBase("CAUSAL_LM", "llama");
+  onTestFinished(() => base.close());
+  const model = new PeftModel(base);
+  model.addAdapter("default", new LoraConfig({ r: 2 }));
+  return model;
+}
+
+it("every call is refused after the worker was killed, and nothing waits", async () => {
+  const model = await open();
+  await model.forward(batch);
+  await workers.at(-1)!.terminate();
+  const calls = [
+    model.forward(batch),
+    model.generate({ inputIds: [[5]] }),
+    model.forwardBackward(batch),
+    model.mergeAdapter(),
+  ];
+  for (const result of await Promise.allSettled(calls))
+    expect(result).toMatchObject({ status: "rejected", reason: { code: "engine" } });
+  await expect(model.lossOf(batch)).rejects.toThrow(
+    /The engine is not running: its worker ended with code 1/,
+  );
+});
+
+it("want of memory names the smallest budget that a step would do with", async () => {
+  const model = await open();
+  await model.forwardBackward(batch);
+  const cause = OUT_OF_MEMORY;
+  const error = new PeftError("engine", {
+    what: "ONNX Runtime failed: std::bad_alloc",
+    why: "",
+    fix: "",
+    cause,
+  });
+  const run = vi.spyOn(Engine.prototype, "run").mockRejectedValue(error);
+  onTestFinished(() => run.mockRestore());
+  await expect(model.forwardBackward(batch)).rejects.toThrow(
+    /\[engine\].*bad_alloc.*at least \d+MB.*maxMemory: "\d+MB"/s,
+  );
+  await expect(model.forward(batch)).rejects.toThrow(/\[engine\].*bad_alloc.*plan: "streamed"/s);
+});
