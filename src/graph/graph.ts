@@ -317,7 +317,7 @@ export class Graph {
 }
 
 /** JSON knows neither infinities nor -0: without this, a mask of -Infinity and one of Infinity were one node. */
-function exactly(_: string, value: unknown): unknown {
+export function exactly(_: string, value: unknown): unknown {
   return typeof value === "number" && (!Number.isFinite(value) || Object.is(value, -0))
     ? `${Object.is(value, -0) ? "-0" : value}`
     : value;

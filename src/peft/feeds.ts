@@ -3,7 +3,6 @@ import type { Batch, TaskType as BatchTask, Floats, Ids } from "../data/batch.js
 import type { HostTensor } from "../engine/messages.js";
 import { PeftError } from "../errors.js";
 import { mix } from "../random.js";
-import { option, words } from "../words.js";
 import { problemOf } from "./losses.js";
 import type { Places } from "./packing.js";
 import { placesOf } from "./packing.js";
@@ -12,16 +11,23 @@ import type { ModelSpec } from "./write.js";
 
 /** A batch without labels too, for a forward pass; encoder-decoders may name the decoder's input themselves. */
 export type Inputs<T extends BatchTask = BatchTask> = Pick<Batch<T>, "task" | "inputIds" | "attentionMask"> &
-  Partial<Omit<Batch<T>, "task" | "inputIds" | "attentionMask">> & { readonly decoderInputIds?: Ids };
+  Partial<Omit<Batch<T>, "task" | "inputIds" | "attentionMask">> & {
+    readonly decoderInputIds?: Ids;
+    /** What a custom loss reads beside the task's own columns. */
+    readonly columns?: Readonly<Record<string, BatchColumn>>;
+  };
+
+/** Numbers of a batch for a custom loss: the first axis is the rows. */
+export interface BatchColumn {
+  readonly data: Float32Array | Int32Array;
+  readonly shape: readonly number[];
+}
 
 /** Virtual tokens of the active prompt method: before the input, or in the cache. */
 export interface Virtual {
   readonly input: number;
   readonly cache: number;
 }
-
-/** Most logits that are held at once: 32 MB. Fewer rows to a chunk would read the head too often. */
-const CHUNK_LOGITS = 1 << 23;
 
 export function ids(data: Int32Array, shape: readonly number[]): HostTensor {
   return { dtype: "i64", shape, data };
@@ -63,6 +69,7 @@ export function checkBatch(
   { spec, inventory }: Pick<BoundWeights, "spec" | "inventory">,
   batch: Inputs,
   virtual: Virtual,
+  hasTaskLabels = true,
 ): void {
   const { vocabSize, modelType } = spec.config;
   rowsOf(batch);
@@ -81,7 +88,7 @@ export function checkBatch(
   const length = inputIds.shape[1] + virtual.input + virtual.cache;
   if (inventory.positions !== undefined && length > inventory.positions)
     faults.push(`it is ${length} tokens long (virtual ones included) of ${inventory.positions} positions`);
-  if (batch.task === spec.task) faults.push(...labelFaults(spec, batch));
+  if (batch.task === spec.task && hasTaskLabels) faults.push(...labelFaults(spec, batch));
   if (faults.length === 0) return;
   throw new PeftError("batch", {
     what: `This batch cannot be run: ${[...new Set(faults)].join("; ")}.`,
@@ -193,95 +200,6 @@ export function batchPlaces(
   };
   const ends = Array.from({ length: rows }, (_, row) => last(row));
   return { input, decoder: placesOf((row, j) => j <= ends[row]!, rows, columns) };
-}
-
-/** Feeds of the loss. Throws "batch" where labels are missing or all masked. */
-export function lossFeeds(
-  spec: ModelSpec,
-  batch: Inputs,
-  virtual: Virtual,
-  places?: BatchPlaces,
-): Record<string, HostTensor> {
-  const { task } = spec;
-  if (task === "FEATURE_EXTRACTION") return {};
-  if (task === "QUESTION_ANS") {
-    const { startPositions, endPositions } = batch as Partial<Batch<"QUESTION_ANS">>;
-    if (startPositions === undefined || endPositions === undefined)
-      throw noLabels("startPositions and endPositions");
-    const length = batch.inputIds.shape[1] + virtual.input;
-    const spans = { startPositions: span(startPositions, length), endPositions: span(endPositions, length) };
-    if (Object.values(spans).every(({ data }) => data.every((p) => p < 0))) throw allMasked();
-    return spans;
-  }
-  const { labels } = batch as { labels?: Ids | Floats };
-  if (labels === undefined) throw noLabels("labels");
-  if (task === "SEQ_CLS") return { labels: rowLabels(labels) };
-  return tokenLabels(spec, labels as Ids, batch, virtual, places);
-}
-
-/** Positions beyond the sequence are not learnt, as transformers has it. */
-function span(positions: Ids, length: number): HostTensor {
-  return ids(
-    positions.data.map((p) => (p < length ? p : -100)),
-    [positions.data.length],
-  );
-}
-
-function rowLabels(labels: Ids | Floats): HostTensor {
-  if (labels.data instanceof Float32Array) return { dtype: "f32", shape: labels.shape, data: labels.data };
-  if (labels.data.every((label) => label < 0)) throw allMasked();
-  return ids(labels.data, [labels.data.length]);
-}
-
-function allMasked(): PeftError {
-  return new PeftError("batch", {
-    what: "Every label of this batch is masked.",
-    why: "there is nothing to learn: the targets were cut away or are empty.",
-    fix: words`raise ${option("maxLength")}, or drop these rows: ${option("emptyLabels", "drop")}.`,
-  });
-}
-
-/** Where the model predicts a labelled token, as rows of the flattened (or packed) hidden states, in chunks of bounded size. */
-function tokenLabels(
-  { task, config }: ModelSpec,
-  labels: Ids,
-  batch: Inputs,
-  virtual: Virtual,
-  places: BatchPlaces | undefined,
-): Record<string, HostTensor> {
-  const [rows, columns] = labels.shape;
-  const tokenAt = (task === "SEQ_2_SEQ_LM" ? places?.decoder : places?.input)?.tokenAt;
-  const shift = task === "CAUSAL_LM" ? 1 : 0;
-  const before = task === "SEQ_2_SEQ_LM" ? 0 : virtual.input;
-  const width = task === "SEQ_2_SEQ_LM" ? columns : batch.inputIds.shape[1] + virtual.input;
-  const positions: number[] = [];
-  const wanted: number[] = [];
-  for (let i = 0; i < rows; i++)
-    for (let j = 0; j < columns; j++) {
-      const label = labels.data[i * columns + j]!;
-      if (label < 0 || before + j - shift < 0) continue;
-      const place = i * width + before + j - shift;
-      positions.push(tokenAt === undefined ? place : tokenAt[place]!);
-      wanted.push(label);
-    }
-  if (wanted.length === 0) throw allMasked();
-  const classes = task === "TOKEN_CLS" ? config.numLabels : config.vocabSize;
-  const chunks = Math.ceil(wanted.length / Math.max(1, Math.floor(CHUNK_LOGITS / classes)));
-  const chunk = Math.ceil(wanted.length / chunks);
-  const fill = (values: readonly number[], rest: number): HostTensor => {
-    const data = new Int32Array(chunks * chunk).fill(rest);
-    data.set(values);
-    return ids(data, [chunks, chunk]);
-  };
-  return { labelPositions: fill(positions, 0), labels: fill(wanted, -100) };
-}
-
-function noLabels(what: string): PeftError {
-  return new PeftError("batch", {
-    what: `This batch has no ${what}.`,
-    why: "a loss needs them.",
-    fix: "use rows with a target or label, or call forward() for the logits alone.",
-  });
 }
 
 /** Keys of the random numbers of a step: one per sample, whatever batch it is in. */

@@ -3,9 +3,9 @@ import { internal, PeftError } from "../errors.js";
 import type { Parameters } from "../graph/parameters.js";
 import { parameterName } from "./adapter.js";
 import { type Inputs, rowsOf } from "./feeds.js";
-import type { View, Written } from "./plan_run.js";
+import type { RunRequest, View, Written } from "./plan_run.js";
 import type { BackwardOptions, PassOptions } from "./requests.js";
-import { backwardRequest, noLoss, prepare } from "./requests.js";
+import { backwardRequest, noLoss, ownLoss, prepare } from "./requests.js";
 import type { RunOutcome, Runtime } from "./runtime.js";
 import type { ModelTrace } from "./trace.js";
 import { parseEntryInput } from "./trace.js";
@@ -39,7 +39,7 @@ export async function forwardPass(
     const { outputs } = await runtime.run({ kind: "logits", view, packed, write, feeds });
     return { logits: outputs["logits"] as Result, loss: undefined, count: undefined };
   }
-  const { outputs } = await runtime.run({
+  const request: RunRequest = {
     kind: `logits and ${loss.name}`,
     view,
     packed,
@@ -48,7 +48,8 @@ export async function forwardPass(
       return { outputs: { sum, count, logits: logits() } };
     },
     feeds,
-  });
+  };
+  const { outputs } = await runtime.run(ownLoss(options.loss, spec, request));
   const count = numberOf(outputs, "count");
   return { logits: outputs["logits"] as Result, loss: numberOf(outputs, "sum") / count, count };
 }
@@ -63,7 +64,7 @@ export async function lossPass(
   const { spec } = runtime.weights;
   const { loss, packed, feeds } = prepare(runtime.weights, view, batch, options.loss);
   const named = loss ?? noLoss(spec.task, batch);
-  const { outputs } = await runtime.run({
+  const request: RunRequest = {
     kind: `loss ${named.name}`,
     view,
     packed,
@@ -72,7 +73,8 @@ export async function lossPass(
       return { outputs: { sum, count } };
     },
     feeds,
-  });
+  };
+  const { outputs } = await runtime.run(ownLoss(options.loss, spec, request));
   return { sum: numberOf(outputs, "sum"), count: numberOf(outputs, "count") };
 }
 

@@ -4,12 +4,14 @@ import type { HostTensor } from "../engine/messages.js";
 import { PeftError } from "../errors.js";
 import type { TaskType } from "../models/model.js";
 import type { Inputs } from "./feeds.js";
-import { batchPlaces, checkBatch, forwardFeeds, lossFeeds, randomKeys } from "./feeds.js";
+import { batchPlaces, checkBatch, forwardFeeds, randomKeys } from "./feeds.js";
+import { lossFeeds } from "./loss_feeds.js";
 import type { Loss } from "./losses.js";
 import { defaultLoss } from "./losses.js";
 import type { BatchSizes } from "./memory_batch.js";
 import { packingFeeds } from "./packing.js";
 import type { RunRequest, View } from "./plan_run.js";
+import { traceOf } from "./plan_run.js";
 import type { BoundWeights } from "./weights.js";
 import type { ModelSpec } from "./write.js";
 import { writeLoss } from "./write.js";
@@ -40,10 +42,7 @@ function hasLabels(batch: Inputs): boolean {
   return "labels" in batch || "startPositions" in batch;
 }
 
-/**
- * Tasks whose padding can be left out of everything but attention. Question answering cannot: its loss runs over padding too; nor can
- * a loss of the user's own, which may read any position.
- */
+/** Tasks whose padding can be left out of everything but attention, where the loss reads none. */
 const PACKED: ReadonlySet<TaskType> = new Set(["CAUSAL_LM", "SEQ_2_SEQ_LM", "SEQ_CLS", "TOKEN_CLS"]);
 
 export interface Prepared {
@@ -63,13 +62,15 @@ export function prepare(
   const { keys } = more;
   const { spec } = weights;
   const virtual = virtualOf(view);
-  checkBatch(weights, batch, virtual);
+  checkBatch(weights, batch, virtual, loss === undefined);
   const used = loss ?? (hasLabels(batch) ? lossOf(spec, batch) : undefined);
   const packed =
-    loss === undefined && PACKED.has(spec.task) && view.gates.every((g) => typeof g === "number");
+    !(used?.padding ?? false) && PACKED.has(spec.task) && view.gates.every((g) => typeof g === "number");
   const feeds: Record<string, HostTensor> = forwardFeeds(spec, batch, virtual);
-  const places = packed ? batchPlaces(spec, batch, virtual, more.logits ?? false) : undefined;
-  if (used !== undefined) Object.assign(feeds, lossFeeds(spec, batch, virtual, places));
+  const places = packed
+    ? batchPlaces(spec, batch, virtual, loss !== undefined || (more.logits ?? false))
+    : undefined;
+  if (used !== undefined) Object.assign(feeds, lossFeeds(used, spec, batch, virtual, places));
   if (keys !== undefined) feeds["randomKey"] = keys;
   if (places !== undefined) {
     const rowKeys = keys?.data as Int32Array | undefined;
@@ -106,8 +107,9 @@ export function backwardRequest(
   const keys = randomKeys(options.seed, options.step, samples);
   const { loss, packed, feeds } = prepare(weights, view, batch, options.loss, { keys });
   const named = loss ?? noLoss(spec.task, batch);
-  return {
-    kind: `gradient of ${named.name}${states === undefined ? "" : " from states"}`,
+  const kind = `gradient of ${named.name}${states === undefined ? "" : " from states"}`;
+  return ownLoss(options.loss, spec, {
+    kind,
     view,
     packed,
     training: options.training ?? true,
@@ -117,8 +119,14 @@ export function backwardRequest(
     },
     feeds: states === undefined ? feeds : { ...feeds, encoderStates: states },
     sizes: sizesOf(spec, batch),
-    isOwn: options.loss !== undefined,
-  };
+  });
+}
+
+/** A run with a custom loss is named by what that writes: losses of one name may differ, and one may change from call to call. */
+export function ownLoss(loss: Loss | undefined, spec: ModelSpec, request: RunRequest): RunRequest {
+  if (loss === undefined) return request;
+  const text = writeLoss(spec, traceOf(request), loss, "encoderStates" in request.feeds).text();
+  return { ...request, kind: `${request.kind}\n${text}`, isOwn: true };
 }
 
 function sizesOf({ config, task }: ModelSpec, batch: Inputs): BatchSizes {

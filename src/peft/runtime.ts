@@ -199,6 +199,7 @@ export class Runtime {
     const compiled = await this.#compile(engine, name, request);
     const feeds = { ...(await this.#adapterFeeds(engine, view, compiled)), ...request.feeds };
     const missing = [...compiled.inputs].filter((input) => !(input in feeds));
+    if (missing.length > 0 && request.isOwn) throw undeclared(missing);
     if (missing.length > 0) internal(`inputs without a value: ${missing}`);
     const used = Object.fromEntries(Object.entries(feeds).filter(([input]) => compiled.inputs.has(input)));
     const pack = compiled.gradients.map((input) => `gradient:${input}`);
@@ -332,6 +333,14 @@ export class Runtime {
     await put;
     return feeds;
   }
+}
+
+function undeclared(names: readonly string[]): PeftError {
+  return new PeftError("training", {
+    what: `The loss reads the inputs ${names.join(", ")}, which nothing feeds.`,
+    why: "only columns that a loss declares are fed from the batch.",
+    fix: `declare them, and read them by column("${names[0]}"): columns: { ${names[0]}: { dtype: "f32", shape: ["batch"] } }.`,
+  });
 }
 
 function closedModel(): PeftError {

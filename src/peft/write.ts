@@ -1,6 +1,7 @@
 import { PeftError } from "../errors.js";
 import type { Dim } from "../graph/dims.js";
 import { addDims } from "../graph/dims.js";
+import { exactly } from "../graph/graph.js";
 import type { KeyValue } from "../graph/module.js";
 import { Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
@@ -126,24 +127,52 @@ export function writeLogits(spec: ModelSpec, trace: ModelTrace): Tensor {
   return writeHead(spec, trace, trace.unpack(hidden), mask);
 }
 
+/** A loss written down. */
+interface WrittenLoss {
+  readonly sum: Tensor;
+  readonly count: Tensor;
+  readonly logits: () => Tensor;
+  /** The nodes that the loss itself added, as text: two losses of one text are one. */
+  readonly text: () => string;
+}
+
 /** The loss's sum and count, and the logits if they are asked for. `fromStates`: the encoder's output is an input. */
-export function writeLoss(
-  spec: ModelSpec,
-  trace: ModelTrace,
-  loss: Loss,
-  fromStates = false,
-): { sum: Tensor; count: Tensor; logits: () => Tensor } {
+export function writeLoss(spec: ModelSpec, trace: ModelTrace, loss: Loss, fromStates = false): WrittenLoss {
   const { g } = trace;
   const { hidden, mask } = writeHidden(spec, trace, fromStates);
   const logits = (): Tensor => writeHead(spec, trace, trace.unpack(hidden), mask);
-  const logitsAt = (positions: Tensor): Tensor =>
-    trace.options.mixed // scales are per row of the batch there
+  const labelled = (): Tensor => {
+    const positions = g.input("labelPositions", LABELLED, "i64");
+    return trace.options.mixed // scales are per row of the batch there
       ? g.gather(g.rows(logits()), positions)
       : trace.atRows(positions, hidden, (x) => writeHead(spec, trace, x, mask));
-  const { sum, count } = loss.write({ g, config: spec.config, logits, logitsAt, mask });
+  };
+  const column = (name: string): Tensor => {
+    const found = loss.columns?.[name] ?? undeclared(loss, name);
+    return g.input(name, "per" in found ? LABELLED : found.shape, found.dtype);
+  };
+  const first = g.nodes.length;
+  const { sum, count } = loss.write({ g, config: spec.config, logits, labelled, column, mask });
+  const last = g.nodes.length;
+  const text = (): string => {
+    const own = g.nodes
+      .slice(first, last)
+      .map(({ op, attrs, inputs }) => [op, attrs, inputs.map((x) => x.id)]);
+    return JSON.stringify([own, sum.id, count.id], exactly);
+  };
   const penalty = trace.penalty();
   const whole = penalty === undefined ? sum : g.add(sum, g.mul(penalty, count));
-  return { sum: whole, count, logits };
+  return { sum: whole, count, logits, text };
+}
+
+const LABELLED = ["chunks", "chunk"];
+
+function undeclared({ name, columns = {} }: Loss, column: string): never {
+  throw new PeftError("training", {
+    what: `The loss "${name}" reads the column "${column}", which it does not declare.`,
+    why: `its columns are ${Object.keys(columns).join(", ") || "none"}: they are checked and fed from the batch.`,
+    fix: `add it: columns: { ${column}: { dtype: "f32", shape: ["batch"] } }.`,
+  });
 }
 
 export interface StepOptions {

@@ -1,0 +1,177 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { LoraConfig } from "../../src/adapters/index.js";
+import type { PreTrainedModel } from "../../src/peft/base_model.js";
+import type { Inputs } from "../../src/peft/feeds.js";
+import type { Loss } from "../../src/peft/losses.js";
+import { PeftModel } from "../../src/peft/peft_model.js";
+import { loadBase, sampleBatch, TASKS } from "./kit.js";
+
+// A custom loss declares what it reads of the batch; what it writes is what it is compiled for.
+const bases = new Map<keyof typeof TASKS, PreTrainedModel>();
+beforeAll(async () => {
+  for (const kind of ["llama", "t5", "bert"] as const)
+    bases.set(kind, (await loadBase(TASKS[kind], kind)) as unknown as PreTrainedModel);
+});
+afterAll(async () => {
+  for (const base of bases.values()) await base.close();
+});
+
+function open(kind: keyof typeof TASKS): PeftModel {
+  const model = new PeftModel(bases.get(kind)!, () => undefined);
+  model.addAdapter("default", new LoraConfig({ r: 2, initLoraWeights: false }));
+  return model;
+}
+
+const tokens: Loss = {
+  name: "mine",
+  columns: { labels: { dtype: "i64", per: "label" }, weights: { dtype: "f32", per: "label" } },
+  write: ({ g, labelled, column }) => ({
+    sum: g.sum(g.mul(g.crossEntropy(labelled(), column("labels")), column("weights"))),
+    count: g.sum(column("weights")),
+  }),
+};
+
+function weights(batch: Inputs, of: (i: number) => number): { data: Float32Array; shape: readonly number[] } {
+  const { data, shape } = (batch as unknown as { labels: { data: Int32Array; shape: readonly number[] } })
+    .labels;
+  return { data: Float32Array.from(data, (_, i) => of(i)), shape };
+}
+
+describe.each(["llama", "t5"] as const)("%s", (kind) => {
+  it("columns are fed: weights of 1 give the task's own loss and gradient, to the bit of packing", async () => {
+    const model = open(kind);
+    const batch = sampleBatch(kind);
+    const own = await model.forwardBackward(batch, { training: false });
+    const gradient = model.trainableParameters().gradient.slice();
+    model.trainableParameters().zero();
+    const columns = { weights: weights(batch, () => 1) };
+    const custom = await model.forwardBackward({ ...batch, columns }, { training: false, loss: tokens });
+    expect(custom.loss).toBeCloseTo(own.loss, 5);
+    expect(custom.count).toBe(own.count);
+    model.trainableParameters().gradient.forEach((x, i) => void expect(x).toBeCloseTo(gradient[i]!, 4));
+    const { loss } = await model.lossOf({ ...batch, columns }, { loss: tokens });
+    expect(loss).toBeCloseTo(own.loss, 5);
+    await model.unload();
+  });
+
+  it("weights of 0 leave their labels out", async () => {
+    const model = open(kind);
+    const batch = sampleBatch(kind);
+    const { labels } = batch as unknown as { labels: { data: Int32Array; shape: [number, number] } };
+    const half = labels.shape[1];
+    const masked = { ...labels, data: labels.data.map((label, i) => (i < half ? label : -100)) };
+    const { loss: expected } = await model.lossOf({ ...batch, labels: masked } as never);
+    const columns = { weights: weights(batch, (i) => (i < half ? 1 : 0)) };
+    const { loss } = await model.lossOf({ ...batch, columns }, { loss: tokens });
+    expect(loss).toBeCloseTo(expected, 4);
+    await model.unload();
+  });
+});
+
+it("sums by row: log-probabilities of answers", async () => {
+  const model = open("llama");
+  const batch = sampleBatch("llama");
+  const [count, seq] = batch.inputIds.shape;
+  const byRow: Loss = {
+    name: "by row",
+    columns: {
+      labels: { dtype: "i64", per: "label" },
+      rows: { dtype: "i64", per: "label" },
+      factors: { dtype: "f32", shape: ["batch"] },
+    },
+    write: ({ g, labelled, column }) => {
+      const losses = g.crossEntropy(labelled(), column("labels"));
+      const flat = (x: typeof losses): typeof losses => g.reshape(x, ["chunks*chunk"]);
+      const sums = g.scatterAdd(flat(losses), flat(column("rows")), 0, "batch");
+      return { sum: g.sum(g.mul(sums, column("factors"))), count: g.scalar(1) };
+    },
+  };
+  const rows = {
+    data: Int32Array.from({ length: count * seq }, (_, i) => Math.floor(i / seq)),
+    shape: [count, seq],
+  };
+  const lossWith = async (factors: number[]): Promise<number> => {
+    const columns = { rows, factors: { data: Float32Array.from(factors), shape: [count, 1] } };
+    return (await model.forwardBackward({ ...batch, columns }, { training: false, loss: byRow })).loss;
+  };
+  const [first, second, both] = [await lossWith([1, 0]), await lossWith([0, 1]), await lossWith([1, 1])];
+  const own = await model.lossOf(batch);
+  expect(both).toBeCloseTo(first + second, 3);
+  expect(both).toBeCloseTo(own.loss * own.count, 3);
+  await model.unload();
+});
+
+it("labels are asked for by those that declare them alone", async () => {
+  const model = open("llama");
+  const { labels: _, ...plain } = sampleBatch("llama") as Inputs & { labels: unknown };
+  const squares: Loss = {
+    name: "squares",
+    write: ({ g, logits, mask }) => ({
+      sum: g.sum(g.mul(g.square(logits()), g.unsqueeze(g.cast(mask, "f32"), -1))),
+      count: g.sum(g.cast(mask, "f32")),
+    }),
+  };
+  const all = { ...squares, padding: true };
+  const [packed, whole] = [
+    await model.forwardBackward(plain as Inputs, { training: false, loss: squares }),
+    await model.forwardBackward(plain as Inputs, { training: false, loss: all }),
+  ];
+  expect(packed.loss).toBeCloseTo(whole.loss, 3);
+  await expect(model.lossOf(plain as Inputs, { loss: tokens })).rejects.toThrow(
+    /\[batch\] The loss "mine" cannot be computed on this batch: it has no labels; it has no weights.*columns:/s,
+  );
+  await model.unload();
+});
+
+it("losses of one name share nothing but what they write alike", async () => {
+  const model = open("bert");
+  let factor = 1;
+  const scaled = (): Loss => ({
+    name: "scaled",
+    write: ({ g, logits }) => ({ sum: g.mul(g.sum(g.abs(logits())), factor), count: g.scalar(1) }),
+  });
+  const once = scaled();
+  const batch = sampleBatch("bert");
+  const one = (await model.lossOf(batch, { loss: once })).loss;
+  factor = 3;
+  expect((await model.lossOf(batch, { loss: once })).loss).toBeCloseTo(3 * one, 3);
+  const before = await model.base.runtime.compilations();
+  expect((await model.lossOf(batch, { loss: scaled() })).loss).toBeCloseTo(3 * one, 3);
+  expect(await model.base.runtime.compilations()).toBe(before);
+  const { loss } = await model.forward(batch, {
+    loss: { ...once, write: ({ g, logits }) => ({ sum: g.sum(logits()), count: g.scalar(1) }) },
+  });
+  expect(loss).not.toBeCloseTo(3 * one, 3);
+  await model.unload();
+});
+
+it.each([
+  [{ data: new Float32Array(2), shape: [2] }, /weights are \[2\], the labels \[2,7\]/],
+  [{ data: new Int32Array(14), shape: [2, 7] }, /weights holds whole numbers, the loss declares f32/],
+  [{ data: new Float32Array(3), shape: [2, 7] }, /weights holds 3 numbers, its shape is \[2,7\]/],
+  [[1, 2], /weights is not \{ data/],
+])("columns of another form are refused: %j", async (given, message) => {
+  const model = open("llama");
+  const columns = { weights: given } as never;
+  await expect(model.forwardBackward({ ...sampleBatch("llama"), columns }, { loss: tokens })).rejects.toThrow(
+    message,
+  );
+  await model.unload();
+});
+
+it("what is not declared is refused by name", async () => {
+  const model = open("bert");
+  const batch = sampleBatch("bert");
+  const asks = (read: Loss["write"]): Promise<unknown> =>
+    model.lossOf(batch, { loss: { name: "asks", write: read } });
+  await expect(
+    asks(({ g, column }) => ({ sum: g.sum(column("scores")), count: g.scalar(1) })),
+  ).rejects.toThrow(/\[training\] The loss "asks" reads the column "scores", which it does not declare/);
+  await expect(
+    asks(({ g, logits }) => ({
+      sum: g.sum(g.mul(logits(), g.input("scores", ["batch", 1]))),
+      count: g.scalar(1),
+    })),
+  ).rejects.toThrow(/\[training\] The loss reads the inputs scores, which nothing feeds/);
+  await model.unload();
+});
