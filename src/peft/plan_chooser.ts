@@ -108,9 +108,9 @@ export class PlanChooser {
   /** An engine's want of memory in a run, told with the smallest budget that a step of its batch does with. */
   outOfMemory(error: PeftError, request: RunRequest): PeftError {
     const { view, sizes, isOwn } = request;
-    const [adapter] = view.adapters;
-    if (sizes === undefined || adapter === undefined) return scarceMemory(error, undefined);
-    const shape = { adapter, ...sizes, run: isOwn ? request : undefined };
+    const { adapters } = view;
+    if (sizes === undefined || adapters.length === 0) return scarceMemory(error, undefined);
+    const shape = { adapters, ...sizes, run: isOwn ? request : undefined };
     const held = { format: this.#settings.load ?? "f32", stored: this.#stored() };
     const least = new TrainingMemory(this.#weights, shape).estimate({ ...held, plan: "streamed", keep: 0 });
     return scarceMemory(error, least.bytes / SAFE);
