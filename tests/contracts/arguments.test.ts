@@ -60,7 +60,7 @@ const unknown: [string, () => unknown, string][] = [
     "maxLength",
   ],
   ["split", () => P["split"](rows, { test_size: 0.5 }), "validation"],
-  ["forward", () => adapted.forward(batch, { adapters: ["default"] }), "adapterNames"],
+  ["forward", () => adapted.forward(batch, { adapter_names: ["default"] }), "adapterNames"],
   ["forwardBackward", () => adapted.forwardBackward(batch, { train: true }), "training"],
   ["generate", () => adapted.generate(tokenizer("a"), { max_new_tokens: 2 }), "maxNewTokens"],
   ["generate", () => adapted.generate(tokenizer("a"), { maxTokens: 2 }), "maxNewTokens"],
