@@ -1,7 +1,7 @@
 import * as ort from "onnxruntime-node";
-import { OnnxGraph } from "../src/engine/onnx.js";
-import type { Inventory } from "../src/peft/trace.js";
+import { OnnxGraph } from "../src/engine/onnx/onnx.js";
 import { random, uniform } from "../src/random.js";
+import type { Inventory } from "../src/trace/trace.js";
 
 /** [rows, inner, columns] of products as steps have them. */
 const SIZES = [

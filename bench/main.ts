@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { PeftError } from "../src/errors.js";
-import { parseBytes } from "../src/peft/memory_size.js";
+import { parseBytes } from "../src/plan/memory/sizes.js";
 import type { FloatType } from "../tools/shapes/noise.js";
 import { benchDecode } from "./decode.js";
 import { limitLine, runLimited } from "./limit.js";

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { anonymousIn, mappedWeights } from "../src/peft/memory_use.js";
+import { anonymousIn, mappedWeights } from "../src/run/memory_use.js";
 
 const SAMPLE_MS = 10;
 /** Reading all mappings takes milliseconds, in which the process that is watched may have to wait. */

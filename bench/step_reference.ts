@@ -1,7 +1,7 @@
 import { bytesPer, elements } from "../src/hub/dtypes.js";
 import { specOf } from "../src/peft/base_model.js";
-import { sizeText } from "../src/peft/memory_size.js";
-import { takeInventory } from "../src/peft/write.js";
+import { sizeText } from "../src/plan/memory/sizes.js";
+import { takeInventory } from "../src/trace/write.js";
 import { shapeOf } from "../tools/shapes/shapes.js";
 import type { PeakMemory } from "./memory.js";
 import { runReference } from "./python.js";

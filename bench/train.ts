@@ -1,16 +1,16 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse } from "csv-parse/sync";
-import { LoraConfig } from "../src/adapters/index.js";
 import { PeftError } from "../src/errors.js";
+import { LoraConfig } from "../src/methods/index.js";
 import type { LoadOptions } from "../src/peft/base_model.js";
 import { PreTrainedModel } from "../src/peft/base_model.js";
-import type { Inputs } from "../src/peft/feeds.js";
 import type { PeftModel } from "../src/peft/peft_model.js";
 import { getPeftModel } from "../src/peft/peft_model.js";
 import { random, shuffled } from "../src/random.js";
 import { AutoTokenizer } from "../src/tokenizers/auto.js";
 import type { Tokenizer } from "../src/tokenizers/tokenizer.js";
+import type { Inputs } from "../src/trace/feeds.js";
 import { AdamW } from "../src/train/adamw.js";
 import { learningRate } from "../src/train/schedules.js";
 import { MemoryWatch } from "./memory.js";

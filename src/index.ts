@@ -1,6 +1,9 @@
 /** The public names of peft.js: the one place where its parts meet. */
-export * from "./adapters/index.js";
-export type { AdapterConfig, Method, MethodRow } from "./adapters/method.js";
+
+export type { WeightedOptions } from "./adapters/mix.js";
+export type { RowAdapters, ViewOptions } from "./adapters/views.js";
+export { methodOf, readAdapterConfig, readAdapterJson } from "./attach/adapter_files.js";
+export { attach } from "./attach/attach.js";
 export type { Batch, ProblemType } from "./data/batch.js";
 export type { Batches, BatchesOptions } from "./data/batches.js";
 export { batches } from "./data/batches.js";
@@ -46,10 +49,10 @@ export { resolveFolder } from "./hub/resolve.js";
 export type { HubEvent, HubOptions } from "./hub/settings.js";
 export type { PushOptions, PushResult } from "./hub/upload.js";
 export { pushFolder } from "./hub/upload.js";
+export * from "./methods/index.js";
+export type { AdapterConfig, Method, MethodRow } from "./methods/method.js";
 export type { TaskType } from "./models/model.js";
 export { nearest } from "./nearest.js";
-export { methodOf, readAdapterConfig, readAdapterJson } from "./peft/adapter_files.js";
-export { attach } from "./peft/attach.js";
 export {
   AutoModel,
   AutoModelForCausalLM,
@@ -60,33 +63,29 @@ export {
 } from "./peft/auto.js";
 export type { LoadOptions, StepResult, TrainOptions } from "./peft/base_model.js";
 export { PreTrainedModel, specOf } from "./peft/base_model.js";
-export type { BatchColumn, Inputs } from "./peft/feeds.js";
 export type { GenerateInput, GenerateSettings } from "./peft/generate.js";
 export { labelsOfAdapter } from "./peft/head_size.js";
 export { prepareModelForKbitTraining } from "./peft/kbit.js";
-export type { Loss, LossColumn, LossContext } from "./peft/losses.js";
-export type { MemoryEstimate, MemoryParts, TrainingShape } from "./peft/memory.js";
-export { freeMemory, parseBytes, sizeText } from "./peft/memory_size.js";
-export type { TableRow } from "./peft/memory_table.js";
-export { memoryTable, smallestBudget, storedIn } from "./peft/memory_table.js";
-export type { WeightedOptions } from "./peft/mix.js";
-export type { ForwardResult } from "./peft/passes.js";
 export type { AdapterOptions, LoadAdapterOptions } from "./peft/peft_model.js";
 export { getPeftModel, PeftModel } from "./peft/peft_model.js";
-export { PLAN_NAMES } from "./peft/plan_run.js";
-export type { QuantizeEvent } from "./peft/quantized.js";
-export type { PassOptions } from "./peft/requests.js";
-export { vocabularyOfAdapter } from "./peft/resized_vocabulary.js";
-export type { Inventory } from "./peft/trace.js";
-export type { RowAdapters, ViewOptions } from "./peft/views.js";
-export type { ModelSpec } from "./peft/write.js";
-export { takeInventory } from "./peft/write.js";
+export type { MemoryEstimate, MemoryParts, TrainingShape } from "./plan/memory/estimate.js";
+export { freeMemory, parseBytes, sizeText } from "./plan/memory/sizes.js";
+export type { TableRow } from "./plan/memory/table.js";
+export { memoryTable, smallestBudget, storedIn } from "./plan/memory/table.js";
+export { PLAN_NAMES } from "./plan/plan.js";
+export type { PassOptions } from "./plan/requests.js";
 export { printable } from "./printable.js";
+export type { ForwardResult } from "./run/passes.js";
 export type { TokenizerOptions } from "./tokenizers/auto.js";
 export { AutoTokenizer } from "./tokenizers/auto.js";
 export type { ChatMessage, ChatOptions } from "./tokenizers/chat.js";
 export type { EncodeOptions, Encoding } from "./tokenizers/encode.js";
 export type { ChatEncoding, DecodeOptions, Tokenizer } from "./tokenizers/tokenizer.js";
+export type { BatchColumn, Inputs } from "./trace/feeds.js";
+export type { Loss, LossColumn, LossContext } from "./trace/losses.js";
+export type { Inventory } from "./trace/trace.js";
+export type { ModelSpec } from "./trace/write.js";
+export { takeInventory } from "./trace/write.js";
 export type { AdamWOptions, AdamWState, StepOptions } from "./train/adamw.js";
 export { AdamW } from "./train/adamw.js";
 export type { EvaluateOptions, Evaluation, Prediction } from "./train/evaluate.js";
@@ -105,5 +104,7 @@ export { checkOutputDir, Trainer } from "./train/trainer.js";
 export type { EarlyStopping, TrainerOptions } from "./train/trainer_options.js";
 export { trainerParts, trainerTable } from "./train/trainer_table.js";
 export type { TrainerValues } from "./train/trainer_types.js";
+export type { QuantizeEvent } from "./weights/quantized.js";
+export { vocabularyOfAdapter } from "./weights/resized_vocabulary.js";
 export type { NamedOption, ShowOption, Words } from "./words.js";
 export { inCode, option, words } from "./words.js";

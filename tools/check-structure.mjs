@@ -13,24 +13,35 @@ const ALLOWED = {
   autodiff: ["graph"],
   models: ["graph"],
   python_re: [],
-  adapters: ["graph", "python_re"],
+  methods: ["graph", "python_re"],
   engine: ["graph"],
   hub: [],
   tokenizers: ["hub"],
   data: ["hub", "tokenizers"],
   generate: [],
-  peft: [
-    ...["graph", "autodiff", "engine", "hub", "generate"],
-    ...[
-      "models/model.ts",
-      "models/index.ts",
-      "adapters/method.ts",
-      "adapters/pattern.ts",
-      "adapters/index.ts",
-    ],
-    ...["type tokenizers", "type data/batch.ts"],
+  adapters: ["graph", "engine", "methods/method.ts"],
+  trace: ["adapters", "graph", "engine", "models/model.ts", "methods/method.ts", "type data/batch.ts"],
+  weights: ["trace", "adapters", "graph", "engine", "hub", "models/model.ts", "methods/method.ts"],
+  plan: [
+    ...["weights", "trace", "adapters", "graph", "autodiff", "engine"],
+    ...["models/model.ts", "methods/method.ts", "type data/batch.ts"],
   ],
-  train: ["peft", "data", "hub", "graph", "tokenizers", "generate"],
+  run: [
+    ...["plan", "weights", "trace", "adapters", "graph", "engine", "hub", "generate"],
+    ...["models/model.ts", "methods/method.ts", "type data/batch.ts"],
+  ],
+  attach: [
+    ...["run", "plan", "weights", "trace", "adapters", "graph", "engine", "hub"],
+    ...["models/model.ts", "methods/method.ts", "methods/pattern.ts", "methods/index.ts"],
+  ],
+  peft: [
+    ...["attach", "run", "plan", "weights", "trace", "adapters", "graph", "engine", "hub", "generate"],
+    ...["models/model.ts", "models/index.ts", "methods/method.ts", "type tokenizers", "type data/batch.ts"],
+  ],
+  train: [
+    ...["peft", "attach", "run", "plan", "weights", "trace", "adapters"],
+    ...["data", "hub", "graph", "tokenizers", "generate"],
+  ],
   cli: ["index.ts"],
 };
 const EVERYWHERE = [
@@ -51,8 +62,8 @@ const ENTRY = "index.ts"; // imports all of the above but cli
 const NODE_FILES = [
   "pattern.ts",
   "hub/files.ts",
-  "peft/call_scope.ts",
-  "engine/weight_files.ts",
+  "run/call_scope.ts",
+  "engine/weights/files.ts",
   "engine/spawn.ts",
   "engine/engine.ts",
   "engine/worker.ts",
@@ -61,7 +72,7 @@ const NODE_FILES = [
 const ONE_NODE_FILE = "cli";
 
 /** Folders of definitions: a file that declares one is named in its folder's generated index.ts alone. */
-const DEFINITIONS = { models: "Architecture", adapters: "Method" };
+const DEFINITIONS = { models: "Architecture", methods: "Method" };
 const VAGUE_NAME = /(^|[_-])(utils?|helpers?|common|managers?)\.\w+$/;
 const LINES_TO_LOOK_AT = 400;
 const MOST_LINES = 800;
@@ -235,7 +246,7 @@ function cycleFaults(sources) {
   return faults;
 }
 
-/** The indexes of models/ and adapters/ are what their generator writes; only this package has one. */
+/** The indexes of models/ and methods/ are what their generator writes; only this package has one. */
 function indexFaults(root) {
   const generator = join(root, "tools/generate-index.mjs");
   if (!existsSync(generator)) return [];

@@ -1,4 +1,4 @@
-// Writes src/models/index.ts and src/adapters/index.ts from what stands in those folders; --check fails on a difference.
+// Writes src/models/index.ts and src/methods/index.ts from what stands in those folders; --check fails on a difference.
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -42,7 +42,7 @@ function exported(source, pattern) {
 }
 
 function adaptersIndex() {
-  const found = definitions("src/adapters", "Method");
+  const found = definitions("src/methods", "Method");
   const exports = found.map(({ file, source }) => {
     const types = exported(source, /Options$/);
     const classes = exported(source, /Config$/);
@@ -88,7 +88,7 @@ const check = process.argv.includes("--check");
 let stale = false;
 for (const [path, text] of [
   ["src/models/index.ts", modelsIndex()],
-  ["src/adapters/index.ts", adaptersIndex()],
+  ["src/methods/index.ts", adaptersIndex()],
   ["src/engine/formats/index.ts", formatsIndex()],
 ]) {
   const wanted = formatted(text, path);

@@ -1,20 +1,20 @@
 /**
- * Writes what comes from the methods' tables of options: src/adapters/config_types.ts, and the tables in docs/methods.md.
- * node --import tsx tools/generate-options.ts; src/adapters/options.test.ts fails where they are not up to date.
+ * Writes what comes from the methods' tables of options: src/methods/config_types.ts, and the tables in docs/methods.md.
+ * node --import tsx tools/generate-options.ts; src/methods/options.test.ts fails where they are not up to date.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { methods } from "../src/adapters/index.js";
-import type { Method, MethodRow } from "../src/adapters/method.js";
-import { promptSizes } from "../src/adapters/prompt.js";
-import { blocks, common, saving, targets } from "../src/adapters/shared_options.js";
 import { generationTable } from "../src/generate/generation_table.js";
+import { methods } from "../src/methods/index.js";
+import type { Method, MethodRow } from "../src/methods/method.js";
+import { promptSizes } from "../src/methods/prompt.js";
+import { blocks, common, saving, targets } from "../src/methods/shared_options.js";
 import type { OptionRow, OptionTable } from "../src/options.js";
 import { defaultText, flagName, formOf, pythonName, typeOf, wordsOf } from "../src/options.js";
 import { trainerTable } from "../src/train/trainer_table.js";
 
 const at = (path: string): string => fileURLToPath(new URL(`../${path}`, import.meta.url));
-export const typesPath: string = at("src/adapters/config_types.ts");
+export const typesPath: string = at("src/methods/config_types.ts");
 export const docsPath: string = at("docs/methods.md");
 
 /** Tables of other options, and the interfaces of their values. */

@@ -2,17 +2,17 @@ import { internal } from "../errors.js";
 import type { Shape } from "../graph/dims.js";
 import { evalDim } from "../graph/dims.js";
 import { LARGE } from "./buffers.js";
-import { arenaBytes } from "./estimate_program.js";
+import { createSession, ort } from "./devices/ort.js";
+import { arenaBytes } from "./estimate/program.js";
 import { elements } from "./formats/format.js";
-import type { BindWeight } from "./lowering.js";
-import { lower } from "./lowering.js";
 import type { EngineOptions, NamedProgram } from "./messages.js";
-import { createSession, ort } from "./ort.js";
+import type { BindWeight } from "./onnx/lowering.js";
+import { lower } from "./onnx/lowering.js";
 import { namesByRows, weightsOf } from "./program.js";
 import type { Dims } from "./region.js";
 import { REQUEST, Region } from "./region.js";
-import type { WeightStore } from "./weight_store.js";
-import { fedWeight } from "./weight_store.js";
+import type { WeightStore } from "./weights/store.js";
+import { fedWeight } from "./weights/store.js";
 
 /** Passes that would keep a second copy of a weight, in f32; the latter also fails on weights read inside a Scan. */
 const NO_COPIES = "ConstantFolding;FuseFp16InitializerToFp32NodeTransformer";

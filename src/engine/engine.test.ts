@@ -11,7 +11,7 @@ import { Engine, probeDevices } from "./engine.js";
 import type { FilePlace, HostTensor, WeightSource } from "./messages.js";
 import type { Program } from "./program.js";
 import { toProgram } from "./program.js";
-import { givenWeight, inFile } from "./weight_source.js";
+import { givenWeight, inFile } from "./weights/source.js";
 
 let folder: string;
 let engine: Engine;

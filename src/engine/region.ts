@@ -1,5 +1,5 @@
-import type { OnnxGraph } from "./onnx.js";
-import { ELEMENT } from "./onnx.js";
+import type { OnnxGraph } from "./onnx/onnx.js";
+import { ELEMENT } from "./onnx/onnx.js";
 
 /** Share by which a region is larger than what is counted for it. */
 const MARGIN = 1.1;

@@ -4,6 +4,8 @@ import { solveDim } from "../graph/dims.js";
 import type { DType } from "../graph/ops.js";
 import { Buffers } from "./buffers.js";
 import { CompiledProgram } from "./compiled.js";
+import { ort } from "./devices/ort.js";
+import { checkDevice } from "./devices/probe.js";
 import type { PartTensor } from "./formats/format.js";
 import { elements } from "./formats/format.js";
 import type {
@@ -17,11 +19,9 @@ import type {
   Step,
   WeightSource,
 } from "./messages.js";
-import { ort } from "./ort.js";
-import { checkDevice } from "./probe.js";
 import { dimSources } from "./program.js";
 import type { Dims } from "./region.js";
-import { WeightStore } from "./weight_store.js";
+import { WeightStore } from "./weights/store.js";
 
 /** The worker's side of the engine: sessions on ONNX Runtime, weights, and tensors kept between runs. */
 export class Sessions {

@@ -1,9 +1,9 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { internal, PeftError } from "../errors.js";
+import { checkDevice, largestInt8, workingDevices } from "./devices/probe.js";
 import { enter, type Gate, leave } from "./gate.js";
 import type { Fault, HostTensor, Reply, Request, RunResult } from "./messages.js";
 import { isOutOfMemory, messageOf } from "./out_of_memory.js";
-import { checkDevice, largestInt8, workingDevices } from "./probe.js";
 import { Sessions } from "./sessions.js";
 
 const gate = workerData as Gate;

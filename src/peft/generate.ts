@@ -1,3 +1,4 @@
+import type { View } from "../adapters/view.js";
 import { expectArgument } from "../arguments.js";
 import { PeftError } from "../errors.js";
 import type { GenerationConfig } from "../generate/config.js";
@@ -8,11 +9,10 @@ import type { TokenDecoder } from "../generate/stepper.js";
 import type { TokenStreamer } from "../generate/streamer.js";
 import type { ModelConfig, TaskType } from "../models/model.js";
 import { printable } from "../printable.js";
+import type { Runtime } from "../run/runtime.js";
+import { makeStepper } from "../run/stepper.js";
 import type { Words } from "../words.js";
 import { option, words } from "../words.js";
-import type { View } from "./plan_run.js";
-import type { Runtime } from "./runtime.js";
-import { makeStepper } from "./stepper.js";
 
 /** Encoded prompts, as a tokenizer returns them: rows of one length, padded on the left for decoders. */
 export interface GenerateInput {

@@ -2,10 +2,10 @@ import { PeftError } from "../errors.js";
 import type { Checkpoint } from "../hub/checkpoint.js";
 import { openAdapterWeights } from "../hub/checkpoint.js";
 import type { TaskType } from "../models/model.js";
+import { takeInventory } from "../trace/write.js";
 import { option, words } from "../words.js";
 import type { PreTrainedModel } from "./base_model.js";
 import { specOf } from "./base_model.js";
-import { takeInventory } from "./write.js";
 
 /**
  * How many labels an adapter's own head has; undefined where it brings none. The base's config.json does not say: its head

@@ -5,8 +5,8 @@ import { nodeFiles } from "../hub/files.js";
 import { formatJson, parseJsonWithFloats } from "../hub/json.js";
 import { writeSafetensors } from "../hub/safetensors.js";
 import type { TaskType } from "../models/model.js";
-import type { Runtime } from "./runtime.js";
-import { tieOf, untied } from "./ties.js";
+import type { Runtime } from "../run/runtime.js";
+import { tieOf, untied } from "../weights/tie.js";
 
 interface Saved {
   readonly taskType: TaskType;

@@ -1,8 +1,8 @@
 import type { Batch } from "../data/batch.js";
 import { batchesOf, padTokenOf } from "../data/batches.js";
 import type { Sample } from "../data/sample.js";
-import { sizeText } from "../peft/memory_size.js";
-import { anonymousMemory, memoryUse } from "../peft/memory_use.js";
+import { sizeText } from "../plan/memory/sizes.js";
+import { anonymousMemory, memoryUse } from "../run/memory_use.js";
 import { baseOf } from "./model.js";
 import type { Settings } from "./trainer_options.js";
 

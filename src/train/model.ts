@@ -1,8 +1,8 @@
+import type { Adapter } from "../adapters/adapter.js";
+import { parameterName } from "../adapters/adapter.js";
 import { expectArgument } from "../arguments.js";
 import type { Batch, TaskType } from "../data/batch.js";
 import type { Parameter, Parameters } from "../graph/parameters.js";
-import type { Adapter } from "../peft/adapter.js";
-import { parameterName } from "../peft/adapter.js";
 import { PreTrainedModel } from "../peft/base_model.js";
 import { PeftModel } from "../peft/peft_model.js";
 

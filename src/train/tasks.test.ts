@@ -1,14 +1,14 @@
 import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, it } from "vitest";
-import { LoraConfig } from "../adapters/lora.js";
-import { PromptTuningConfig } from "../adapters/prompt_tuning.js";
 import type { Row } from "../data/row.js";
+import { LoraConfig } from "../methods/lora.js";
+import { PromptTuningConfig } from "../methods/prompt_tuning.js";
 import type { TaskType } from "../models/model.js";
 import { PreTrainedModel } from "../peft/base_model.js";
-import type { Loss } from "../peft/losses.js";
 import { getPeftModel, type PeftModel } from "../peft/peft_model.js";
 import { tokenizerFromFiles } from "../tokenizers/files.js";
 import type { Tokenizer } from "../tokenizers/tokenizer.js";
+import type { Loss } from "../trace/losses.js";
 import { type Evaluation, evaluate, Trainer, type TrainerOptions } from "./trainer.js";
 
 const kit = (name: string): string =>

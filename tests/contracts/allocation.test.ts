@@ -1,5 +1,5 @@
 import { expect, it, onTestFinished } from "vitest";
-import { AdaLoraConfig, LoraConfig } from "../../src/adapters/index.js";
+import { AdaLoraConfig, LoraConfig } from "../../src/methods/index.js";
 import type { PreTrainedModel } from "../../src/peft/base_model.js";
 import { PeftModel } from "../../src/peft/peft_model.js";
 import { AdamW } from "../../src/train/adamw.js";

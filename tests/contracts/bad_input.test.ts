@@ -4,13 +4,13 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { IA3Config, LoraConfig, PromptTuningConfig } from "../../src/adapters/index.js";
-import type { AdapterConfig } from "../../src/adapters/method.js";
 import { PeftError } from "../../src/errors.js";
+import { IA3Config, LoraConfig, PromptTuningConfig } from "../../src/methods/index.js";
+import type { AdapterConfig } from "../../src/methods/method.js";
 import type { TaskType } from "../../src/models/model.js";
 import { PreTrainedModel, specOf } from "../../src/peft/base_model.js";
-import type { Inputs } from "../../src/peft/feeds.js";
 import { PeftModel } from "../../src/peft/peft_model.js";
+import type { Inputs } from "../../src/trace/feeds.js";
 import type { Kind } from "./kit.js";
 import {
   adapted,
@@ -262,7 +262,7 @@ describe("an adapter's files", () => {
 
   it("a prompt whose encoder was not saved cannot be trained further", async () => {
     const method = { peftType: "P_TUNING", numVirtualTokens: 2 };
-    const { methodOf } = await import("../../src/peft/adapter_files.js");
+    const { methodOf } = await import("../../src/attach/adapter_files.js");
     const folder = await saved(
       "llama",
       methodOf("P_TUNING").config.create({ numVirtualTokens: method.numVirtualTokens }),
@@ -291,7 +291,7 @@ describe("an adapter's files", () => {
     const script = join(temporaryFolder(), "save.ts");
     writeFileSync(
       script,
-      `import { LoraConfig } from ${at("../../src/adapters/index.ts")};
+      `import { LoraConfig } from ${at("../../src/methods/index.ts")};
        import { PreTrainedModel } from ${at("../../src/peft/base_model.ts")};
        import { getPeftModel } from ${at("../../src/peft/peft_model.ts")};
        PreTrainedModel.load("CAUSAL_LM", ${JSON.stringify(folderOf("llama"))})

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { LoraConfig } from "../../src/adapters/index.js";
+import { LoraConfig } from "../../src/methods/index.js";
 import type { PreTrainedModel } from "../../src/peft/base_model.js";
 import { PeftModel } from "../../src/peft/peft_model.js";
 import { AdamW } from "../../src/train/adamw.js";

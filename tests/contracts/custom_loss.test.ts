@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { LoraConfig } from "../../src/adapters/index.js";
+import { LoraConfig } from "../../src/methods/index.js";
 import type { PreTrainedModel } from "../../src/peft/base_model.js";
-import type { Inputs } from "../../src/peft/feeds.js";
-import type { Loss } from "../../src/peft/losses.js";
 import { PeftModel } from "../../src/peft/peft_model.js";
+import type { Inputs } from "../../src/trace/feeds.js";
+import type { Loss } from "../../src/trace/losses.js";
 import { loadBase, sampleBatch, TASKS } from "./kit.js";
 
 // A custom loss declares what it reads of the batch; what it writes is what it is compiled for.

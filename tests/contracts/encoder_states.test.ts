@@ -1,9 +1,9 @@
 import { expect, it } from "vitest";
-import { LoraConfig, PrefixTuningConfig } from "../../src/adapters/index.js";
-import type { AdapterConfig } from "../../src/adapters/method.js";
+import { LoraConfig, PrefixTuningConfig } from "../../src/methods/index.js";
+import type { AdapterConfig } from "../../src/methods/method.js";
 import type { LoadOptions, PreTrainedModel } from "../../src/peft/base_model.js";
-import { SAFE } from "../../src/peft/choose_plan.js";
 import { PeftModel } from "../../src/peft/peft_model.js";
+import { SAFE } from "../../src/plan/choose_plan.js";
 import { disturb, loadBase, sampleBatch } from "./kit.js";
 
 // The encoder's output is computed once per sample where nothing trained is below it.

@@ -1,9 +1,9 @@
 import type { Worker } from "node:worker_threads";
 import { expect, it, onTestFinished, vi } from "vitest";
-import { LoraConfig } from "../../src/adapters/index.js";
 import { Engine } from "../../src/engine/engine.js";
 import { OUT_OF_MEMORY } from "../../src/engine/out_of_memory.js";
 import { PeftError } from "../../src/errors.js";
+import { LoraConfig } from "../../src/methods/index.js";
 import { PeftModel } from "../../src/peft/peft_model.js";
 import { loadBase, sampleBatch } from "./kit.js";
 

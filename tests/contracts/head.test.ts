@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import { LoraConfig } from "../../src/adapters/index.js";
+import { LoraConfig } from "../../src/methods/index.js";
 import type { TaskType } from "../../src/models/model.js";
 import { PreTrainedModel } from "../../src/peft/base_model.js";
 import { labelsOfAdapter } from "../../src/peft/head_size.js";

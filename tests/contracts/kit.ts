@@ -2,15 +2,15 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished } from "vitest";
-import { methods } from "../../src/adapters/index.js";
-import type { AdapterConfig } from "../../src/adapters/method.js";
+import type { Adapter } from "../../src/adapters/adapter.js";
+import { methods } from "../../src/methods/index.js";
+import type { AdapterConfig } from "../../src/methods/method.js";
 import type { TaskType } from "../../src/models/model.js";
-import type { Adapter } from "../../src/peft/adapter.js";
 import type { LoadOptions } from "../../src/peft/base_model.js";
 import { PreTrainedModel } from "../../src/peft/base_model.js";
-import type { Inputs } from "../../src/peft/feeds.js";
-import type { ForwardResult } from "../../src/peft/passes.js";
 import { PeftModel } from "../../src/peft/peft_model.js";
+import type { ForwardResult } from "../../src/run/passes.js";
+import type { Inputs } from "../../src/trace/feeds.js";
 
 /** Tolerances of the contracts: absolute or relative, whichever is larger. */
 export const CLOSE = 1e-4;

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
-import { LoraConfig } from "../../src/adapters/index.js";
+import { LoraConfig } from "../../src/methods/index.js";
 import type { TaskType } from "../../src/models/model.js";
 import type { PreTrainedModel } from "../../src/peft/base_model.js";
-import type { Inputs } from "../../src/peft/feeds.js";
 import { PeftModel } from "../../src/peft/peft_model.js";
+import type { Inputs } from "../../src/trace/feeds.js";
 import { batchOf, ids, loadBase } from "./kit.js";
 
 // A task's loss follows from its labels, as transformers chooses it; here against the same sums by hand.

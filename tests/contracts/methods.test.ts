@@ -1,10 +1,10 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { methods } from "../../src/adapters/index.js";
+import { methods } from "../../src/methods/index.js";
 import type { PreTrainedModel } from "../../src/peft/base_model.js";
-import type { Inputs } from "../../src/peft/feeds.js";
 import { PeftModel } from "../../src/peft/peft_model.js";
+import type { Inputs } from "../../src/trace/feeds.js";
 import type { Kind } from "./kit.js";
 import {
   adapted,

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { IA3Config, LoraConfig } from "../../src/adapters/index.js";
-import type { CombinationType } from "../../src/adapters/method.js";
+import { IA3Config, LoraConfig } from "../../src/methods/index.js";
+import type { CombinationType } from "../../src/methods/method.js";
 import type { PreTrainedModel } from "../../src/peft/base_model.js";
 import { PeftModel } from "../../src/peft/peft_model.js";
 import { CLOSE, difference, disturb, loadBase, logitsOf, SAME, sampleBatch, temporaryFolder } from "./kit.js";

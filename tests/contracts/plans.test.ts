@@ -1,10 +1,10 @@
 import { afterEach, describe, expect, it } from "vitest";
-import { LoraConfig, PrefixTuningConfig, PromptEncoderConfig } from "../../src/adapters/index.js";
-import type { AdapterConfig } from "../../src/adapters/method.js";
+import { LoraConfig, PrefixTuningConfig, PromptEncoderConfig } from "../../src/methods/index.js";
+import type { AdapterConfig } from "../../src/methods/method.js";
 import type { LoadOptions } from "../../src/peft/base_model.js";
 import { PreTrainedModel } from "../../src/peft/base_model.js";
-import type { Inputs } from "../../src/peft/feeds.js";
 import { PeftModel } from "../../src/peft/peft_model.js";
+import type { Inputs } from "../../src/trace/feeds.js";
 import { disturb, folderOf, type Kind, sampleBatch, TASKS } from "./kit.js";
 
 // Every way of running a step gives the same gradients, with dropout on, and generates the same.

@@ -1,6 +1,6 @@
 import { readdirSync } from "node:fs";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { LoraConfig, PromptEncoderConfig } from "../../src/adapters/index.js";
+import { LoraConfig, PromptEncoderConfig } from "../../src/methods/index.js";
 import type { PreTrainedModel } from "../../src/peft/base_model.js";
 import { PeftModel } from "../../src/peft/peft_model.js";
 import type { HubServer } from "../support/hub_server.js";

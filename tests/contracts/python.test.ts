@@ -1,14 +1,14 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { IA3Config, LoraConfig } from "../../src/adapters/index.js";
-import type { AdapterConfig } from "../../src/adapters/method.js";
+import type { Adapter } from "../../src/adapters/adapter.js";
+import { parameterName } from "../../src/adapters/adapter.js";
 import { toCamelName } from "../../src/hub/names.js";
-import type { Adapter } from "../../src/peft/adapter.js";
-import { parameterName } from "../../src/peft/adapter.js";
+import { IA3Config, LoraConfig } from "../../src/methods/index.js";
+import type { AdapterConfig } from "../../src/methods/method.js";
 import type { PreTrainedModel } from "../../src/peft/base_model.js";
-import type { Inputs } from "../../src/peft/feeds.js";
 import { PeftModel } from "../../src/peft/peft_model.js";
+import type { Inputs } from "../../src/trace/feeds.js";
 import type { Kind } from "./kit.js";
 import { batchOf, ids, loadBase, TASKS } from "./kit.js";
 

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { LoraConfig } from "../../src/adapters/index.js";
+import { LoraConfig } from "../../src/methods/index.js";
 import type { PreTrainedModel } from "../../src/peft/base_model.js";
 import { PeftModel } from "../../src/peft/peft_model.js";
 import { CLOSE, difference, disturb, loadBase, logitsOf, sampleBatch, temporaryFolder } from "./kit.js";

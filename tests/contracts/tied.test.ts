@@ -1,14 +1,14 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { IA3Config, LoraConfig, TrainableTokensConfig } from "../../src/adapters/index.js";
-import type { AdapterConfig } from "../../src/adapters/method.js";
+import type { Adapter } from "../../src/adapters/adapter.js";
 import { toCamelName } from "../../src/hub/names.js";
 import { openSafetensors } from "../../src/hub/safetensors.js";
-import type { Adapter } from "../../src/peft/adapter.js";
+import { IA3Config, LoraConfig, TrainableTokensConfig } from "../../src/methods/index.js";
+import type { AdapterConfig } from "../../src/methods/method.js";
 import { PreTrainedModel } from "../../src/peft/base_model.js";
-import type { Inputs } from "../../src/peft/feeds.js";
 import { PeftModel } from "../../src/peft/peft_model.js";
+import type { Inputs } from "../../src/trace/feeds.js";
 import { batchOf, folderOf, ids, loadBase, temporaryFolder } from "./kit.js";
 
 // Adapters on embeddings and heads that share one weight, or do not: case by case as Python's PEFT has them (tools/golden/tied.py).

@@ -2,7 +2,7 @@ import { expect } from "vitest";
 import type { Engine } from "../../src/engine/engine.js";
 import type { HostTensor, WeightSource } from "../../src/engine/messages.js";
 import { toProgram } from "../../src/engine/program.js";
-import { givenWeight } from "../../src/engine/weight_source.js";
+import { givenWeight } from "../../src/engine/weights/source.js";
 import type { DType, OpName } from "../../src/graph/ops.js";
 import { evaluate } from "./evaluate.js";
 import type { Draw, Feed } from "./sketch.js";

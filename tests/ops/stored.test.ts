@@ -4,7 +4,7 @@ import * as path from "node:path";
 import { afterAll, beforeAll, describe, test } from "vitest";
 import { Engine } from "../../src/engine/engine.js";
 import type { WeightSource } from "../../src/engine/messages.js";
-import { inFile } from "../../src/engine/weight_source.js";
+import { inFile } from "../../src/engine/weights/source.js";
 import type { OpName } from "../../src/graph/ops.js";
 import { fromF32, toF32 } from "../../src/hub/dtypes.js";
 import { openSafetensors, type TensorToWrite, writeSafetensors } from "../../src/hub/safetensors.js";

@@ -51,8 +51,8 @@ test("a good tree passes, and what comments and tests import does not count", ()
 test("imports point down only: statements over lines, re-exports, dynamic imports and types alike", () => {
   const { status, faults } = check({
     "src/graph/graph.ts": 'import {\n  a,\n  type B,\n} from "../models/model.js";\n',
-    "src/models/model.ts": 'export const a = 1;\nexport type { C } from "../adapters/method.js";\n',
-    "src/adapters/method.ts": 'import "../hub/files.js";\n',
+    "src/models/model.ts": 'export const a = 1;\nexport type { C } from "../methods/method.js";\n',
+    "src/methods/method.ts": 'import "../hub/files.js";\n',
     "src/hub/files.ts": 'const late = await import("../peft/peft.js");\n',
     "src/peft/peft.ts":
       'import { batches } from "../data/batch.js";\nimport { x } from "../models/layers.js";\n',
@@ -64,7 +64,7 @@ test("imports point down only: statements over lines, re-exports, dynamic import
   });
   expect(status).toBe(1);
   expect(faults.filter((f) => !f.startsWith("import cycle"))).toEqual([
-    "src/adapters/method.ts: may not import hub/files.ts",
+    "src/methods/method.ts: may not import hub/files.ts",
     "src/cli/main.ts: may not import hub/files.ts",
     'src/extra/new.ts: "extra" has no row in the table of imports (tools/check-structure.mjs)',
     "src/graph/graph.ts: may not import models/model.ts",

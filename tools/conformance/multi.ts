@@ -1,11 +1,11 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import type { CombinationType } from "../../src/adapters/method.js";
 import { PeftError } from "../../src/errors.js";
+import type { CombinationType } from "../../src/methods/method.js";
 import type { PreTrainedModel } from "../../src/peft/base_model.js";
-import type { Inputs } from "../../src/peft/feeds.js";
-import type { ForwardResult } from "../../src/peft/passes.js";
 import { PeftModel } from "../../src/peft/peft_model.js";
+import type { ForwardResult } from "../../src/run/passes.js";
+import type { Inputs } from "../../src/trace/feeds.js";
 import type { Bases } from "./bases.js";
 import { batchOf, countedAt } from "./batches.js";
 import { changedWeights, isEqual, toKit } from "./case.js";

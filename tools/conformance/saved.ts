@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { formatAdapterConfig } from "../../src/peft/adapter_files.js";
+import { formatAdapterConfig } from "../../src/attach/adapter_files.js";
 import type { PeftModel } from "../../src/peft/peft_model.js";
 import { inTemporaryFolder, json } from "./files.js";
 import type { Check, KitTensor } from "./tensors.js";

@@ -1,4 +1,4 @@
-import type { Adapter } from "../../src/peft/adapter.js";
+import type { Adapter } from "../../src/adapters/adapter.js";
 import type { PeftModel } from "../../src/peft/peft_model.js";
 import { AdamW } from "../../src/train/adamw.js";
 import { lossOption } from "./batches.js";

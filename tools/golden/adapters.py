@@ -1,4 +1,4 @@
-"""Golden numbers for src/adapters/*.test.ts: one adapted layer at a time, prompt encoders, and starts that need the base's weight.
+"""Golden numbers for src/methods/*.test.ts: one adapted layer at a time, prompt encoders, and starts that need the base's weight.
 
 Run: /tmp/ref/bin/python tools/golden/adapters.py tests/golden/adapters.json, then npx biome format --write on it   (torch 2.13.0, transformers 5.23.0, peft 0.21.2)
 """

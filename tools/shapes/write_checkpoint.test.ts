@@ -5,7 +5,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { openCheckpoint } from "../../src/hub/checkpoint.js";
 import { nodeFiles } from "../../src/hub/files.js";
 import { specOf } from "../../src/peft/base_model.js";
-import { takeInventory } from "../../src/peft/write.js";
+import { takeInventory } from "../../src/trace/write.js";
 import type { Shape } from "./shapes.js";
 import { shapeOf, shapes } from "./shapes.js";
 import { parseSize } from "./size.js";

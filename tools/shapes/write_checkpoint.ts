@@ -3,7 +3,7 @@ import { bytesPer, elements } from "../../src/hub/dtypes.js";
 import type { Files } from "../../src/hub/files.js";
 import { nodeFiles } from "../../src/hub/files.js";
 import { specOf } from "../../src/peft/base_model.js";
-import { takeInventory } from "../../src/peft/write.js";
+import { takeInventory } from "../../src/trace/write.js";
 import type { FloatType } from "./noise.js";
 import { Noise } from "./noise.js";
 import type { Shape } from "./shapes.js";

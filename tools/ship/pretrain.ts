@@ -8,9 +8,9 @@ import type { Row } from "../../src/data/row.js";
 import type { Sample } from "../../src/data/sample.js";
 import { writeSafetensors } from "../../src/hub/safetensors.js";
 import { PreTrainedModel, specOf } from "../../src/peft/base_model.js";
-import { takeInventory } from "../../src/peft/write.js";
 import { normal, random, shuffled } from "../../src/random.js";
 import { AutoTokenizer } from "../../src/tokenizers/auto.js";
+import { takeInventory } from "../../src/trace/write.js";
 import { AdamW } from "../../src/train/adamw.js";
 import { pretrainingPairs } from "./pretraining_text.js";
 

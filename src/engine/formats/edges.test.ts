@@ -5,7 +5,7 @@ import type { Tensor } from "../../graph/ops.js";
 import { Engine, largestInt8Weight } from "../engine.js";
 import type { HostTensor, WeightSource } from "../messages.js";
 import { toProgram } from "../program.js";
-import { givenWeight } from "../weight_source.js";
+import { givenWeight } from "../weights/source.js";
 import type { PackOptions, WeightFormat } from "./format.js";
 import { type FormatName, formats } from "./index.js";
 import { DYNAMIC, NF4 } from "./nf4_pack.js";

@@ -1,4 +1,4 @@
-import type { Element, OnnxGraph } from "../onnx.js";
+import type { Element, OnnxGraph } from "../onnx/onnx.js";
 
 /** Types that parts of a weight are stored in. */
 export type PartElement = Extract<Element, "f32" | "f16" | "bf16" | "i8" | "u8">;

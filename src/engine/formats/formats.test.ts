@@ -8,7 +8,7 @@ import { openSafetensors, type TensorToWrite, writeSafetensors } from "../../hub
 import { Engine, largestInt8Weight } from "../engine.js";
 import type { HostTensor, WeightSource } from "../messages.js";
 import { toProgram } from "../program.js";
-import { givenWeight } from "../weight_source.js";
+import { givenWeight } from "../weights/source.js";
 import type { PartData, WeightFormat } from "./format.js";
 import { bytesOf, type PackOptions } from "./format.js";
 import { formats } from "./index.js";

@@ -1,4 +1,4 @@
-import type { OnnxGraph } from "../onnx.js";
+import type { OnnxGraph } from "../onnx/onnx.js";
 import type { StoredWeight, WeightFormat } from "./format.js";
 import { inAndOut, reshapedAfter } from "./layout.js";
 

@@ -1,4 +1,4 @@
-import type { OnnxGraph } from "../onnx.js";
+import type { OnnxGraph } from "../onnx/onnx.js";
 import type { WeightFormat } from "./format.js";
 import { packInt8 } from "./int8_pack.js";
 import { inAndOut, reshapedAfter } from "./layout.js";

@@ -1,4 +1,4 @@
-import type { OnnxGraph } from "../onnx.js";
+import type { OnnxGraph } from "../onnx/onnx.js";
 
 /** Sizes of a linear layer's matrix, [out, in] or, where `transposed`, [in, out]. */
 export function inAndOut(shape: readonly number[], transposed: boolean): [inDim: number, outDim: number] {

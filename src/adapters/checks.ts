@@ -1,0 +1,73 @@
+import { PeftError } from "../errors.js";
+import type { AdapterConfig } from "../methods/method.js";
+import type { TaskType } from "../task.js";
+import type { Adapter } from "./adapter.js";
+
+/** In place of an adapter's name: none. */
+export const BASE = "__base__";
+
+/** Names that an adapter can have. Throws "adapter-name". */
+export function checkName(name: string, taken: ReadonlyMap<string, Adapter>): void {
+  const isPath = /[/\\]|^\.*$/.test(name);
+  const isTaken = taken.has(name);
+  if (!isPath && !isTaken && name !== BASE) return;
+  const path = isPath ? "adapters are saved in folders of their names." : `"${BASE}" means no adapter.`;
+  throw new PeftError("adapter-name", {
+    what: `The adapter name "${name}" cannot be used.`,
+    why: isTaken ? "the model has an adapter of this name." : path,
+    fix: isTaken ? "choose another name, or deleteAdapter() first." : "choose another name.",
+  });
+}
+
+/** Throws "adapter-config" where an adapter is for another task. */
+export function checkTask({ taskType }: AdapterConfig, task: TaskType): void {
+  if (taskType === undefined || taskType === task) return;
+  throw new PeftError("adapter-config", {
+    what: `The adapter is for ${taskType}, the model was loaded for ${task}.`,
+    why: "heads and losses differ between tasks.",
+    fix: `leave taskType out, or load the base with the class for ${taskType}.`,
+  });
+}
+
+/** Trained biases of the base can belong to one adapter only. Throws "adapter-config". */
+export function checkBias(added: Adapter, others: readonly Adapter[]): void {
+  const trainsBias = (a: Adapter): boolean => (a.method?.layers?.bias?.(a.config) ?? "none") !== "none";
+  if (!(trainsBias(added) && others.some(trainsBias))) return;
+  throw new PeftError("adapter-config", {
+    what: `The adapter "${added.name}" trains biases of the base, and another adapter does so already.`,
+    why: "a bias can have one value at a time; the model is as it was.",
+    fix: 'use bias: "none" for all but one adapter.',
+  });
+}
+
+/** Throws "training" for adapters that take no part in the computation, or whose parameters are not there. */
+export function checkTrainable(adapter: Adapter, merged: readonly Adapter[]): void {
+  if (adapter.prompt === "stored")
+    throw new PeftError("training", {
+      what: `The adapter "${adapter.name}" cannot be trained further.`,
+      why: "its file holds the prompt's final rows only, not the encoder that made them.",
+      fix: "train it here from the start (peft.js saves the encoder too), or use a method without an encoder.",
+    });
+  if (merged.includes(adapter))
+    throw new PeftError("training", {
+      what: `The adapter "${adapter.name}" is merged.`,
+      why: "a merged adapter takes no part in the computation any more.",
+      fix: "call unmergeAdapter() first.",
+    });
+}
+
+/** Adapters that cannot be active at once: two prompts, or two tensors for one weight of the base. Throws "adapter-config". */
+export function checkTogether(adapters: readonly Adapter[]): void {
+  const prompts = adapters.filter((a) => a.method?.prompt !== undefined);
+  const all = adapters.flatMap((a) => [...a.replaced.keys()]);
+  const twice = [...new Set(all.filter((name, i) => all.indexOf(name) !== i))];
+  if (prompts.length < 2 && twice.length === 0) return;
+  throw new PeftError("adapter-config", {
+    what: `The adapters ${adapters.map((a) => a.name).join(", ")} cannot be active together.`,
+    why:
+      twice.length > 0
+        ? `each has a tensor of its own in place of ${twice.slice(0, 5).join(", ")}.`
+        : "each brings virtual tokens, and there is one place for them.",
+    fix: `activate one of them: setAdapter("${adapters[0]!.name}").`,
+  });
+}

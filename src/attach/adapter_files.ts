@@ -1,0 +1,242 @@
+import type { Adapter, Entry } from "../adapters/adapter.js";
+import { internal, PeftError } from "../errors.js";
+import { nodeFiles } from "../hub/files.js";
+import { formatJson, parseJsonWithFloats } from "../hub/json.js";
+import { writeSafetensors } from "../hub/safetensors.js";
+import { methods } from "../methods/index.js";
+import type { AdapterConfig, Method, Site } from "../methods/method.js";
+import { optionKey, pythonName } from "../options.js";
+import type { Runtime } from "../run/runtime.js";
+import type { Inventory } from "../trace/trace.js";
+import { option, type ShowOption, words } from "../words.js";
+import { unknownMethod } from "./foreign_adapters.js";
+import { modelCard } from "./model_card.js";
+import { isAllLinear, named } from "./targets.js";
+import { EMBEDDING_NAMES } from "./ties.js";
+
+/** The prompt encoder's own tensors: Python ignores this file, and we can go on training from it. */
+export const ENCODER_FILE = "adapter_prompt_encoder.safetensors";
+
+export interface AdapterFile {
+  readonly method: Method;
+  readonly config: AdapterConfig;
+  readonly json: Readonly<Record<string, unknown>>;
+  readonly floats: ReadonlySet<string>;
+  readonly warnings: readonly string[];
+}
+
+/** The method that answers to a peft_type or a name. Throws "unknown-method", which lists what is known. */
+export function methodOf(peftType: unknown, json?: Readonly<Record<string, unknown>>, path?: string): Method {
+  const found = methods.find((m) => m.config.peftType === peftType || m.name === peftType);
+  if (found !== undefined) return found;
+  throw unknownMethod(peftType, json, path);
+}
+
+/** adapter_config.json as it stands. Throws "file-format" where the folder holds no adapter, saying what it holds. */
+export async function readAdapterJson(folder: string): Promise<Readonly<Record<string, unknown>>> {
+  return (await parseAdapterJson(folder)).json;
+}
+
+async function parseAdapterJson(folder: string): Promise<Pick<AdapterFile, "json" | "floats">> {
+  const path = configPath(folder);
+  if (!(await nodeFiles.exists(path))) throw await noAdapter(folder);
+  const { value, floats } = parseJsonWithFloats(await nodeFiles.text(path), path);
+  if (typeof value === "object" && value !== null && !Array.isArray(value))
+    return { json: value as Record<string, unknown>, floats };
+  throw new PeftError("file-format", {
+    what: `"${path}" is no adapter's config.`,
+    why: `it holds ${JSON.stringify(value).slice(0, 40)}, not an object.`,
+    fix: "take it anew from where the adapter was saved.",
+  });
+}
+
+/**
+ * Reads adapter_config.json. Unknown keys are dropped with a warning, as Python drops those of newer versions. Throws
+ * "unknown-method" and "adapter-config", which name the file.
+ */
+export async function readAdapterConfig(folder: string): Promise<AdapterFile> {
+  const { json, floats } = await parseAdapterJson(folder);
+  const path = configPath(folder);
+  const method = methodOf(json["peft_type"], json, path);
+  const isKnown = (key: string): boolean => Object.hasOwn(method.config.fields, key);
+  const known = Object.fromEntries(Object.entries(json).filter(([key]) => isKnown(key)));
+  const unknown = Object.keys(json).filter((key) => !isKnown(key));
+  const { fields, notes } = method.fromFile?.(known) ?? { fields: known, notes: [] };
+  const warnings = [
+    ...(unknown.length === 0 ? [] : [`adapter_config.json has unknown keys, which are ignored: ${unknown}.`]),
+    ...notes,
+  ];
+  const config = namingFile(folder, () => method.config.create(fields));
+  return { method, config, json: known, floats, warnings };
+}
+
+/** Options as a file has them: "lora_alpha": 8. */
+const inFile: ShowOption = ({ name, value }) =>
+  value === undefined ? pythonName(name) : `"${pythonName(name)}": ${JSON.stringify(value)}`;
+
+const configPath = (folder: string): string => nodeFiles.join(folder, "adapter_config.json");
+
+/** Runs something with a config out of a file: its faults name the file. */
+export function namingFile<T>(folder: string, run: () => T): T {
+  try {
+    return run();
+  } catch (error) {
+    if (!(error instanceof PeftError) || error.code === "internal") throw error;
+    const { what, why, fix } = error.told(inFile);
+    throw new PeftError(error.code, {
+      what: `"${configPath(folder)}": ${what}`,
+      why,
+      fix,
+      cause: error.cause,
+    });
+  }
+}
+
+async function noAdapter(folder: string): Promise<PeftError> {
+  const names = await nodeFiles.list(folder);
+  const below: string[] = [];
+  for (const name of names)
+    if (await nodeFiles.exists(nodeFiles.join(folder, name, "adapter_config.json"))) below.push(name);
+  const checkpoint = await newestCheckpoint(folder);
+  if (checkpoint !== undefined)
+    return new PeftError("file-format", {
+      what: `The run in "${folder}" stopped at step ${checkpoint.step}, before its end.`,
+      why: "a run leaves its adapter there when it ends; until then its checkpoints hold one each.",
+      fix: words`go on with that run by the command that began it, or take its newest checkpoint: ${option("adapter", checkpoint.path, JSON.stringify(checkpoint.path))}.`,
+    });
+  return new PeftError("file-format", {
+    what: `"${folder}" holds no adapter.`,
+    why: `it has no adapter_config.json${names.length > 0 ? `, but ${names.slice(0, 8).join(", ")}` : ""}.`,
+    fix:
+      below.length > 0
+        ? `load one of its adapters: "${nodeFiles.join(folder, below[0]!)}".`
+        : "give the folder that savePretrained wrote; a whole model is loaded with AutoModelForCausalLM and the like.",
+  });
+}
+
+/** The newest checkpoint of a run's folder that holds an adapter. */
+async function newestCheckpoint(folder: string): Promise<{ step: number; path: string } | undefined> {
+  const checkpoints = nodeFiles.join(folder, "checkpoints");
+  let newest: { step: number; path: string } | undefined;
+  for (const name of await nodeFiles.list(checkpoints)) {
+    const step = Number(/^checkpoint-(\d+)$/.exec(name)?.[1] ?? -1);
+    const path = nodeFiles.join(checkpoints, name);
+    if (step > (newest?.step ?? -1) && (await nodeFiles.exists(nodeFiles.join(path, "adapter_config.json"))))
+      newest = { step, path };
+  }
+  return newest;
+}
+
+/** adapter_config.json as Python writes it. */
+export function formatAdapterConfig(adapter: Adapter): string {
+  const { fields, options, floats } = (adapter.method ?? internal("an adapter without a method")).config;
+  const config = adapter.config as unknown as Readonly<Record<string, unknown>>;
+  const json: Record<string, unknown> = {};
+  for (const [field, fallback] of Object.entries(fields)) {
+    const own = config[optionKey(field, options) ?? field];
+    const loaded = adapter.loadedJson;
+    json[field] = loaded && field in loaded ? loaded[field] : (adapter.json.get(field) ?? own ?? fallback);
+  }
+  json["inference_mode"] = true;
+  const ranks = adapter.allocator?.pattern;
+  if (ranks !== undefined) json["rank_pattern"] = Object.fromEntries(ranks);
+  return formatJson(json, new Set([...floats, ...adapter.loadedFloats]));
+}
+
+/** Whether a folder has the prompt encoder's own tensors. */
+export function hasEncoder(folder: string): Promise<boolean> {
+  return nodeFiles.exists(nodeFiles.join(folder, ENCODER_FILE));
+}
+
+interface SavedTensor {
+  readonly shape: readonly number[];
+  /** Default: f32. */
+  readonly dtype?: "f32" | "i32";
+  readonly data: Float32Array;
+}
+
+/** Writes adapter_model.safetensors, adapter_config.json and README.md: all of them, or none where one fails. */
+export async function saveAdapter(
+  adapter: Adapter,
+  folder: string,
+  runtime: Runtime,
+  prompt: SavedTensor | undefined,
+): Promise<void> {
+  const tensors = await savedTensors(adapter, runtime);
+  if (prompt !== undefined) tensors.set("prompt_embeddings", prompt);
+  const encoder = [...adapter.entries.values()].filter((e) => e.key.startsWith("prompt_encoder."));
+  const hasEncoder = encoder.length > 0 && adapter.method?.prompt?.table(adapter.config) === undefined;
+  const draft = await nodeFiles.temporary(nodeFiles.join(folder, "adapter"));
+  const at = (name: string): string => nodeFiles.join(draft, name);
+  const write = (name: string, text: string): Promise<void> =>
+    nodeFiles.writeAtomic(at(name), [new TextEncoder().encode(text)]);
+  await nodeFiles.makeFolder(draft);
+  try {
+    await writeTensors(at("adapter_model.safetensors"), tensors);
+    if (hasEncoder) await writeTensors(at(ENCODER_FILE), new Map(encoder.map((e) => [e.key, e])));
+    await write("adapter_config.json", formatAdapterConfig(adapter));
+    await write("README.md", modelCard(adapter));
+    for (const name of await nodeFiles.list(draft))
+      await nodeFiles.rename(at(name), nodeFiles.join(folder, name));
+    if (!hasEncoder) await nodeFiles.remove(nodeFiles.join(folder, ENCODER_FILE));
+  } finally {
+    await nodeFiles.remove(draft);
+  }
+}
+
+async function savedTensors(adapter: Adapter, runtime: Runtime): Promise<Map<string, SavedTensor>> {
+  const tensors = new Map<string, SavedTensor>();
+  for (const entry of adapter.entries.values())
+    if (entry.savedKey !== undefined) tensors.set(entry.savedKey, savedForm(adapter, entry));
+  const { config } = adapter;
+  for (const { site } of savesBase(adapter) ? adapter.sites.values() : []) {
+    if (!isEnd(site, runtime.weights.inventory)) continue;
+    const shape = runtime.weights.inventory.weights.get(site.weight)!;
+    const key = `base_model.model.${site.path}.base_layer.weight`;
+    tensors.set(key, { shape, data: await runtime.weight(site.weight) });
+  }
+  if (adapter.method?.layers?.bias?.(config) !== "all") return tensors;
+  for (const [name, module] of adapter.whole) {
+    if (!name.endsWith(".bias")) continue;
+    const entry = adapter.entry(name);
+    const inner = name.slice(module.length + 1);
+    // Python takes the adapter's name out of a key only where it stands before the last part.
+    const own = inner === "bias" ? inner : `${adapter.name}.${inner}`;
+    tensors.set(`base_model.model.${module}.modules_to_save.${own}`, entry);
+    const original = { shape: entry.shape, data: await runtime.weight(name) };
+    tensors.set(`base_model.model.${module}.original_module.${inner}`, original);
+  }
+  return tensors;
+}
+
+/** Without what went to zero where ranks were taken away. */
+function savedForm({ allocator }: Adapter, entry: Entry): SavedTensor {
+  return allocator === undefined ? entry : allocator.shrink(entry);
+}
+
+/** Whether Python saves the base's embedding and head beside what stands on them: where targets name one as "embed_tokens" or "lm_head". */
+function savesBase({ method, config, sites, tokens }: Adapter): boolean {
+  const targets = method?.layers?.select(config).targetModules;
+  if (targets === undefined || tokens.size > 0 || isAllLinear(targets)) return false;
+  if (typeof targets !== "string") return EMBEDDING_NAMES.some((name) => targets.includes(name));
+  return [...sites.keys()].some((path) => EMBEDDING_NAMES.some((name) => named(path, name)));
+}
+
+/** The input embedding, or a layer over the vocabulary. */
+function isEnd(site: Site, { embeddings }: Inventory): boolean {
+  const [input] = embeddings.values();
+  return "vocab" in site ? site.path === input?.path : site.outDim === input?.vocab;
+}
+
+function writeTensors(path: string, tensors: ReadonlyMap<string, SavedTensor>): Promise<void> {
+  const bytes = ({ data, dtype }: SavedTensor): Uint8Array => {
+    const { buffer, byteOffset, byteLength } = dtype === "i32" ? Int32Array.from(data) : data;
+    return new Uint8Array(buffer, byteOffset, byteLength);
+  };
+  return writeSafetensors(
+    path,
+    new Map(
+      [...tensors].map(([key, t]) => [key, { dtype: t.dtype ?? "f32", shape: [...t.shape], data: bytes(t) }]),
+    ),
+  );
+}

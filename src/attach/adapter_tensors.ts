@@ -1,0 +1,199 @@
+import type { Adapter } from "../adapters/adapter.js";
+import { PeftError } from "../errors.js";
+import type { Checkpoint } from "../hub/checkpoint.js";
+import { openAdapterWeights } from "../hub/checkpoint.js";
+import { toF32 } from "../hub/dtypes.js";
+import { nodeFiles } from "../hub/files.js";
+import { openSafetensors } from "../hub/safetensors.js";
+import type { ParameterSpec } from "../methods/method.js";
+import type { Runtime } from "../run/runtime.js";
+import { tieOf } from "../weights/tie.js";
+import { option, type Words, words } from "../words.js";
+import { ENCODER_FILE } from "./adapter_files.js";
+import { readKeys } from "./adapter_keys.js";
+import { foreignKeys } from "./foreign_adapters.js";
+import { hasValues } from "./same_values.js";
+
+export interface LoadedKeys {
+  readonly missing: readonly string[];
+  readonly unexpected: readonly string[];
+}
+
+/** An adapter's tensors from its file, and what is worth a warning. */
+export interface LoadedTensors {
+  readonly keys: LoadedKeys;
+  readonly warnings: readonly string[];
+}
+
+/**
+ * Fills an adapter's tensors from its file. Throws "adapter-mismatch" with every wrong shape at once, and, where `strict`, with
+ * missing and unexpected keys.
+ */
+export async function loadAdapterTensors(
+  adapter: Adapter,
+  folder: string,
+  runtime: Runtime,
+  strict: boolean,
+): Promise<LoadedTensors> {
+  const file = await openAdapterWeights(folder);
+  await loadEncoder(adapter, folder);
+  const wanted = wantedKeys(adapter);
+  const base = baseWeights(runtime);
+  const read = readKeys(
+    file.tensors.keys(),
+    {
+      isParameter: (key) => wanted.has(key) && !adapter.whole.has(wanted.get(key) ?? ""),
+      isWhole: (key) => wanted.has(key),
+      isOther: (key) => base.has(baseName(key)) || isCompanion(key),
+    },
+    adapter.name,
+  );
+  const [unexpected, unused] = bySites(adapter, read.unknown);
+  const fit: Fit = { wrong: [], missing: [], unexpected };
+  for (const [key, entry] of wanted) {
+    const stored = read.stored.get(key);
+    const { shape, isCopy } = adapter.entry(entry);
+    if (stored !== undefined) checkShape(file, stored, shape, fit);
+    else if (!isCopy) fit.missing.push(key);
+  }
+  const others = [...read.stored].filter(([key]) => !wanted.has(key) && base.has(baseName(key)));
+  for (const [key, stored] of others) checkShape(file, stored, base.get(baseName(key))?.shape ?? [], fit);
+  if (fit.wrong.length > 0 || (strict && fit.missing.length + fit.unexpected.length > 0))
+    throw mismatch(adapter, fit, file, runtime);
+  for (const [key, entry] of wanted) {
+    const stored = read.stored.get(key);
+    if (stored !== undefined) adapter.entry(entry).data.set(await file.readF32(stored));
+  }
+  const tie = tieOf(runtime.weights.inventory);
+  for (const [key, stored] of others) {
+    const { name, shape } = base.get(baseName(key)) ?? { name: "", shape: [] };
+    const names = tie !== undefined && name === tie.embedding.weight ? [name, tie.own] : [name];
+    const [first, ...rest] = names.filter((n) => !adapter.replaced.has(n));
+    if (first === undefined || (await hasValues(runtime, name, file, stored))) continue;
+    for (const n of [first, ...rest]) adapter.replaced.set(n, first);
+    // frozen: the base's own weight, as it was where the adapter was trained
+    adapter.add({ key: first, savedKey: key, shape, data: await file.readF32(stored), frozen: true });
+  }
+  adapter.touch();
+  const notes = unused.length === 0 ? read.notes : [...read.notes, `${some(unused)} are not used`];
+  const warnings = notes.map((note) => `The file of adapter "${adapter.name}": ${note}.`);
+  return { keys: { missing: fit.missing, unexpected: fit.unexpected }, warnings };
+}
+
+/** Names that mean nothing here: tensors of the method for other layers, and what models and wrappers keep (buffers). */
+function bySites({ sites }: Adapter, names: readonly string[]): [theMethods: string[], others: string[]] {
+  const saved = [...sites.values()].flatMap(({ specs }) => specs.filter(isSaved));
+  const keys = saved.map(({ key }) => key.split(".")[0] ?? key);
+  const isMethods = (name: string): boolean =>
+    sites.size === 0 || name.split(".").some((part) => keys.includes(part));
+  return [names.filter(isMethods), names.filter((name) => !isMethods(name))];
+}
+
+function isSaved({ frozen }: ParameterSpec): boolean {
+  return frozen !== "derived" && frozen !== "counted";
+}
+
+interface Fit {
+  readonly wrong: {
+    readonly key: string;
+    readonly stored: readonly number[];
+    readonly needed: readonly number[];
+  }[];
+  readonly missing: string[];
+  readonly unexpected: readonly string[];
+}
+
+function checkShape(file: Checkpoint, key: string, needed: readonly number[], { wrong }: Fit): void {
+  const stored = file.tensors.get(key)?.shape ?? [];
+  if (`${stored}` !== `${needed}`) wrong.push({ key, stored, needed });
+}
+
+/** Key in the file -> key of the entry it fills. */
+function wantedKeys(adapter: Adapter): Map<string, string> {
+  const wanted = new Map<string, string>();
+  for (const entry of adapter.entries.values())
+    if (entry.savedKey !== undefined) wanted.set(entry.savedKey, entry.key);
+  const prompt = adapter.method?.prompt;
+  if (prompt === undefined) return wanted;
+  const table = prompt.table(adapter.config);
+  if (adapter.prompt === "stored") wanted.set("prompt_embeddings", "prompt_embeddings");
+  else if (table !== undefined) wanted.set("prompt_embeddings", `prompt_encoder.${table}`);
+  return wanted;
+}
+
+/** What may be saved beside an adapter's own tensors and changes nothing: what wrappers keep of the module below them. */
+function isCompanion(key: string): boolean {
+  return /\.original_module\.|\.modules_to_save\.(.+\.)?bias$/.test(key) || key === "prompt_embeddings";
+}
+
+/** The base's name for a key: Python loads base_layer.weight too, into the layer below the adapter. */
+function baseName(key: string): string {
+  return key.replace(/^base_model\.(model\.)?/, "").replace(/\.base_layer\.(weight|bias)$/, ".$1");
+}
+
+/** The base's weights by the names that modules have for them: a tied head has one of its own. */
+function baseWeights({ weights }: Runtime): Map<string, { name: string; shape: readonly number[] }> {
+  const { inventory } = weights;
+  const all = new Map([...inventory.weights].map(([name, shape]) => [name, { name, shape }]));
+  for (const { path, weight } of inventory.linears.values())
+    if (!all.has(`${path}.weight`))
+      all.set(`${path}.weight`, { name: weight, shape: inventory.weights.get(weight) ?? [] });
+  return all;
+}
+
+function some(list: readonly string[]): string {
+  return `${list.slice(0, 6).join(", ")}${list.length > 6 ? ` and ${list.length - 6} more` : ""}`;
+}
+
+function mismatch(adapter: Adapter, fit: Fit, file: Checkpoint, runtime: Runtime): PeftError {
+  const { wrong, missing, unexpected } = fit;
+  const shapes = wrong.map(({ key, stored, needed }) => `${key} is [${stored}], the model needs [${needed}]`);
+  const parts = [
+    wrong.length > 0 ? `${wrong.length} tensors have another shape: ${shapes.join("; ")}.` : "",
+    missing.length > 0 ? `${missing.length} tensors are missing: ${some(missing)}.` : "",
+    unexpected.length > 0 ? `${unexpected.length} tensors belong to nothing here: ${some(unexpected)}.` : "",
+  ];
+  const told = vocabularyFault(adapter, fit, runtime) ?? foreignKeys([...file.tensors.values()]);
+  return new PeftError("adapter-mismatch", {
+    what: told?.what ?? `The file of adapter "${adapter.name}" does not fit this model.`,
+    why: [told?.why ?? "", ...parts].filter((p) => p !== "").join(" "),
+    fix:
+      told?.fix ??
+      `load it on its own base (${adapter.config.baseModelNameOrPath ?? "see its adapter_config.json"}), or pass strict: false for missing and unexpected tensors.`,
+  });
+}
+
+interface Told {
+  readonly what: string;
+  readonly why: string;
+  readonly fix: string | Words;
+}
+
+/** An adapter that was trained after tokens were added: its embedding, or its head, has other rows than the base's. */
+function vocabularyFault(adapter: Adapter, { wrong }: Fit, { weights }: Runtime): Told | undefined {
+  const { vocabSize } = weights.spec.config;
+  const rows = new Set(
+    wrong
+      .filter(({ stored, needed }) => needed[0] === vocabSize && stored.length === needed.length)
+      .map(({ stored, needed }) => (`${stored.slice(1)}` === `${needed.slice(1)}` ? stored[0] : undefined)),
+  );
+  const [count] = rows;
+  if (rows.size !== 1 || count === undefined || count === vocabSize) return undefined;
+  return {
+    what: `The adapter "${adapter.name}" was trained with a vocabulary of ${count} tokens, this base has ${vocabSize}.`,
+    why: `its embedding was resized${count > vocabSize ? " for tokens that were added" : ""} before training, and its file brings the resized rows.`,
+    fix: words`load the base with as many rows: fromPretrained(..., { ${option("config", { vocab_size: count })} }), and the tokenizer that lies beside the adapter.`,
+  };
+}
+
+/** Tensors of the prompt's encoder, if they were saved: then the adapter can go on training. */
+async function loadEncoder(adapter: Adapter, folder: string): Promise<void> {
+  const path = nodeFiles.join(folder, ENCODER_FILE);
+  if (adapter.prompt !== "encoder" || !(await nodeFiles.exists(path))) return;
+  const archive = await openSafetensors(path);
+  for (const entry of adapter.entries.values()) {
+    const stored = archive.tensors.get(entry.key);
+    if (stored === undefined || `${stored.shape}` !== `${entry.shape}`) continue;
+    entry.data.set(toF32(await nodeFiles.read(path, stored.offset, stored.bytes), stored.dtype));
+  }
+}

@@ -1,0 +1,203 @@
+import type { AdaptedSite, Adapter, TokenRows } from "../adapters/adapter.js";
+import type { HostTensor } from "../engine/messages.js";
+import { internal, PeftError } from "../errors.js";
+import type { EmbeddingSite, LinearSite } from "../graph/module.js";
+import type { Tensor } from "../graph/ops.js";
+import type { Runtime } from "../run/runtime.js";
+import type { Inventory, ModelTrace } from "../trace/trace.js";
+import type { Tie } from "../weights/tie.js";
+import { tieOf, untied, unties } from "../weights/tie.js";
+
+/** What merging changes: new weights by name. */
+export type MergedWeights = Map<string, Float32Array>;
+
+/**
+ * The weights that do without the adapters what the layers do with them; adapters are merged one after another.
+ * `safe` refuses results that are not finite. Throws "adapter-config" for methods that cannot be merged.
+ */
+export async function mergedWeights(
+  runtime: Runtime,
+  adapters: readonly Adapter[],
+  safe: boolean,
+): Promise<MergedWeights> {
+  const merged: MergedWeights = new Map();
+  for (const [name, make] of mergers(runtime, adapters)) merged.set(name, await make());
+  if (safe) checkFinite(merged);
+  return merged;
+}
+
+/** The same, weight by weight as they are asked for, so that a model larger than memory can be written. */
+export function mergers(
+  runtime: Runtime,
+  adapters: readonly Adapter[],
+): Map<string, () => Promise<Float32Array>> {
+  const tie = tieOf(runtime.weights.inventory);
+  const isUntied = tie !== undefined && adapters.some((adapter) => unties(adapter, tie));
+  const weights = isUntied ? untied(runtime.weights, tie) : runtime.weights;
+  for (const adapter of adapters) checkMergeable(adapter, isUntied ? undefined : tie);
+  const places = adapters.map((adapter) => placesOf(adapter, weights.inventory));
+  const changed = [
+    ...adapters.flatMap(({ replaced }) => [...replaced.keys()]),
+    ...places.flatMap((all) => [...all.keys()]),
+    ...(isUntied ? [tie.own] : []),
+  ].filter((name) => weights.inventory.weights.has(name));
+  const make = async (name: string): Promise<Float32Array> => {
+    let data = await runtime.weight(name);
+    for (const [i, adapter] of adapters.entries())
+      data = await mergeOne(runtime, adapter, places[i]!.get(name) ?? [], name, data);
+    return data;
+  };
+  return new Map(changed.map((name) => [name, () => make(name)]));
+}
+
+/** The same, refusing what is not finite. */
+export function checked(
+  made: ReadonlyMap<string, () => Promise<Float32Array>>,
+): Map<string, () => Promise<Float32Array>> {
+  const check = async (name: string, make: () => Promise<Float32Array>): Promise<Float32Array> => {
+    const data = await make();
+    checkFinite(new Map([[name, data]]));
+    return data;
+  };
+  return new Map([...made].map(([name, make]) => [name, () => check(name, make)]));
+}
+
+/** What an adapter does to a weight: at an adapted layer, to a layer's bias, or to rows. */
+type Place =
+  | TokenRows
+  | { readonly site: AdaptedSite<Adapter["config"]>; readonly weight: string; readonly isBias: boolean };
+
+/** Places by the names of the weights there; a module that is tied no more has one of its own. */
+function placesOf(adapter: Adapter, { linears, embeddings }: Inventory): Map<string, Place[]> {
+  const places = new Map<string, Place[]>();
+  const add = (name: string, place: Place): void =>
+    void places.set(name, [...(places.get(name) ?? []), place]);
+  const layer = (path: string): LinearSite | EmbeddingSite =>
+    linears.get(path) ?? embeddings.get(path) ?? internal(`no layer ${path}`);
+  for (const site of adapter.sites.values()) {
+    const { weight } = layer(site.site.path);
+    add(weight, { site, weight, isBias: false });
+    if ("bias" in site.site && site.site.bias !== undefined)
+      add(site.site.bias, { site, weight, isBias: true });
+  }
+  for (const [path, rows] of adapter.tokens) add(layer(path).weight, rows);
+  return places;
+}
+
+/** What one adapter makes of a weight. */
+async function mergeOne(
+  runtime: Runtime,
+  adapter: Adapter,
+  places: readonly Place[],
+  name: string,
+  before: Float32Array,
+): Promise<Float32Array> {
+  const own = adapter.replaced.get(name);
+  let data = own === undefined ? before : adapter.entry(own).data.slice();
+  for (const place of places) {
+    if ("ids" in place) data = withRows(data, adapter, place);
+    else if (!place.isBias) data = (await mergeSite(runtime, adapter, place.site, data)).weight;
+    else {
+      const weight = await runtime.weight(place.weight);
+      data = (await mergeSite(runtime, adapter, place.site, weight, data)).bias ?? data;
+    }
+  }
+  return data;
+}
+
+function withRows(before: Float32Array, adapter: Adapter, { ids, entry }: TokenRows): Float32Array {
+  const data = before.slice();
+  const { data: rows, shape } = adapter.entry(entry);
+  const dim = shape[1]!;
+  for (const [i, id] of ids.entries()) data.set(rows.subarray(i * dim, (i + 1) * dim), id * dim);
+  return data;
+}
+
+/** `tie`: of a model that stays tied. */
+function checkMergeable(adapter: Adapter, tie: Tie | undefined): void {
+  const { method } = adapter;
+  const layer = tie === undefined ? undefined : oneSided(adapter, tie);
+  if (layer !== undefined)
+    throw new PeftError("adapter-config", {
+      what: `The adapter "${adapter.name}" cannot be merged: it changes ${layer}.`,
+      why: "the weight is tied to another layer's, which the adapter changes otherwise or not at all. (Python merges into both, and the model is another one after it.)",
+      fix: "keep the adapter apart, or train these layers whole: modulesToSave unties them when it is merged.",
+    });
+  if (adapter.isMergeable) return;
+  throw new PeftError("adapter-config", {
+    what: `The ${method?.config.peftType ?? "?"} adapter "${adapter.name}" cannot be merged.`,
+    why: method?.prompt
+      ? "virtual tokens are no change of the base's weights."
+      : "what it does is not linear in the input.",
+    fix: "keep the adapter apart: it is a few megabytes, and PeftModel.fromPretrained loads it.",
+  });
+}
+
+/** A layer of a tie that an adapter does not change as it does the other one. */
+function oneSided({ sites, tokens }: Adapter, { embedding, head }: Tie): string | undefined {
+  const adapted = [embedding.path, head.path].find((path) => sites.has(path));
+  const [rows, headRows] = [tokens.get(embedding.path), tokens.get(head.path)];
+  return adapted ?? (rows?.entry === headRows?.entry ? undefined : head.path);
+}
+
+function checkFinite(merged: MergedWeights): void {
+  const broken = [...merged]
+    .filter(([, data]) => data.some((x) => !Number.isFinite(x)))
+    .map(([name]) => name);
+  if (broken.length === 0) return;
+  throw new PeftError("adapter-config", {
+    what: `Merging gives NaN or infinite values in ${broken.slice(0, 5).join(", ")}.`,
+    why: "the adapter's own tensors are not finite there; the model is as it was.",
+    fix: "use an earlier checkpoint of the adapter.",
+  });
+}
+
+/** One program for all layers of a shape: each is a block. */
+async function mergeSite(
+  runtime: Runtime,
+  adapter: Adapter,
+  adapted: AdaptedSite<typeof adapter.config>,
+  weight: Float32Array,
+  bias?: Float32Array,
+): Promise<{ weight: Float32Array; bias: Float32Array | undefined }> {
+  const { site } = adapted;
+  const shape = runtime.weights.inventory.weights.get(site.weight) ?? internal(`no weight ${site.weight}`);
+  const biasName = "bias" in site ? site.bias : undefined;
+  const feeds: Record<string, HostTensor> = { baseWeight: { dtype: "f32", shape, data: weight } };
+  if (biasName !== undefined) {
+    const data = bias ?? (await runtime.weight(biasName));
+    feeds["baseBias"] = { dtype: "f32", shape: [data.length], data };
+  }
+  const write = ({ g, ...trace }: MergeTrace): { outputs: Record<string, Tensor> } => {
+    const inputs = {
+      weight: g.input("baseWeight", shape),
+      ...(biasName === undefined ? {} : { bias: g.input("baseBias", feeds["baseBias"]!.shape) }),
+    };
+    const body = ({ weight, bias }: { weight: Tensor; bias?: Tensor }): Record<string, Tensor> => {
+      const p = (key: string): Tensor => trace.entry(`${site.path}.${key}`);
+      const common = { g, weight, bias, p, shared: trace.entry, scale: g.input(`0/scale:${site.path}`, []) };
+      const made =
+        adapted.kind === "linear"
+          ? adapted.method.merge!({ ...common, site: adapted.site }, adapter.config)
+          : adapted.method.merge!({ ...common, site: adapted.site }, adapter.config);
+      return made.bias ? { weight: made.weight, bias: made.bias } : { weight: made.weight };
+    };
+    return { outputs: g.block(site.path, inputs, {}, body) };
+  };
+  const view = { adapters: [adapter], gates: [1] };
+  const request = {
+    kind: `merge ${site.path}`,
+    view,
+    write: (trace: ModelTrace) => write({ g: trace.g, entry: (key) => trace.entry(0, key) }),
+    feeds,
+    apart: true,
+  };
+  const { outputs } = await runtime.run(request);
+  const floats = (name: string): Float32Array | undefined => outputs[name]?.data as Float32Array | undefined;
+  return { weight: floats("weight")!, bias: floats("bias") };
+}
+
+interface MergeTrace {
+  readonly g: ModelTrace["g"];
+  readonly entry: (key: string) => Tensor;
+}

@@ -1,0 +1,139 @@
+import type { Adapter } from "../adapters/adapter.js";
+import { PeftError } from "../errors.js";
+import type { AdapterConfig } from "../methods/method.js";
+import type { Inventory } from "../trace/trace.js";
+import type { ModelSpec } from "../trace/write.js";
+import type { Tie } from "../weights/tie.js";
+import { tieOf } from "../weights/tie.js";
+import { savesTied, targetsTied } from "./ties.js";
+
+type Fault = readonly [what: string, why: string, fix: string];
+
+/**
+ * What an adapter has on an embedding and its head: refuses what Python's PEFT 0.21.2 refuses, and what it gets wrong. Returns
+ * warnings. Throws "adapter-config".
+ */
+export function checkTies<C extends AdapterConfig>(
+  adapter: Adapter<C>,
+  spec: ModelSpec,
+  inventory: Inventory,
+  fromFile: boolean,
+): string[] {
+  const tie = tieOf(inventory);
+  const fault =
+    storageFault(adapter, spec, inventory) ??
+    rowsFault(adapter, spec, inventory, tie) ??
+    (tie === undefined ? undefined : tiedFault(adapter, tie, fromFile));
+  if (fault !== undefined) {
+    const [what, why, fix] = fault;
+    throw new PeftError("adapter-config", { what, why, fix });
+  }
+  return tyingWarnings(adapter, tie);
+}
+
+/** transformers reads the embedding of an encoder-decoder through other modules: what stands on it is never computed. */
+function storageFault<C extends AdapterConfig>(
+  adapter: Adapter<C>,
+  { architecture, config }: ModelSpec,
+  { embeddings }: Inventory,
+): Fault | undefined {
+  const readers = architecture.embeddingReaders;
+  const [embedding] = embeddings.values();
+  if (readers === undefined || embedding === undefined) return undefined;
+  const { path, weight } = embedding;
+  const { sites, replaced, tokens, config: c, method } = adapter;
+  const isTying = savesTied(c) || targetsTied(c, method?.layers?.select(c).targetModules);
+  const headRows = tokens.get(architecture.tie?.[0].replace(/\.weight$/, "") ?? "");
+  const isApart = headRows !== undefined && tokens.has(path) && tokens.get(path)?.entry !== headRows.entry;
+  if (!sites.has(path) && !replaced.has(weight) && !isTying && !isApart) return undefined;
+  return [
+    `The adapter stands on ${path} of a ${config.modelType} model.`,
+    `transformers reads that table through ${readers.join(" and ")}: in Python what stands on it has no effect, until it is merged.`,
+    `leave "${path}" out of targetModules and modulesToSave (and ensureWeightTying); trainableTokenIndices trains rows of it and of the head alike.`,
+  ];
+}
+
+/** Rows of a table that is trained otherwise too, and those that Python would write into a head of other weights. */
+function rowsFault<C extends AdapterConfig>(
+  adapter: Adapter<C>,
+  { architecture, config, task }: ModelSpec,
+  { linears }: Inventory,
+  tie: Tie | undefined,
+): Fault | undefined {
+  const { tokens, sites, replaced } = adapter;
+  const twice = [...tokens].find(
+    ([path, { entry }]) =>
+      replaced.has(`${path}.weight`) || (sites.has(path) && entry.startsWith(`${path}.`)),
+  );
+  if (twice !== undefined)
+    return [
+      `The adapter trains rows of ${twice[0]}, and ${twice[0]} itself.`,
+      "one of them would take the other's place.",
+      "leave it out of trainableTokenIndices, or out of targetModules and modulesToSave.",
+    ];
+  const biased = [...tokens.keys()].find((path) => linears.get(path)?.bias !== undefined);
+  if (biased !== undefined)
+    return [
+      `The adapter trains rows of ${biased}, which has a bias.`,
+      "Python's PEFT 0.21.2 leaves the bias out of such a layer's results.",
+      `train all of it: modulesToSave: ["${biased}"].`,
+    ];
+  const [head, embedding] = architecture.tie ?? [];
+  const forced = architecture.embeddingReaders !== undefined && tie === undefined && task === "SEQ_2_SEQ_LM";
+  const path = embedding?.replace(/\.weight$/, "") ?? "";
+  const hasHead = tokens.has(head?.replace(/\.weight$/, "") ?? "");
+  if (forced && tokens.has(path) && !hasHead)
+    return [
+      `The adapter trains rows of ${path} of a ${config.modelType} model whose head has weights of its own.`,
+      "Python's PEFT 0.21.2 takes such a model for tied: it writes the rows into the head too, which changes the model before any training.",
+      "choose rows of the head, or train with LoRA.",
+    ];
+  return undefined;
+}
+
+function tiedFault<C extends AdapterConfig>(
+  adapter: Adapter<C>,
+  { embedding, head, own }: Tie,
+  fromFile: boolean,
+): Fault | undefined {
+  const { config, method, sites, tokens, replaced } = adapter;
+  const layers = method?.layers;
+  if (layers?.tokensSaved?.copies && tokens.has(embedding.path) && (layers.tokens?.(config)?.size ?? 0) > 1)
+    return [
+      `The adapter names ${embedding.path} and ${head.path}, which is tied to it.`,
+      "Python's PEFT 0.21.2 cannot run such an adapter: the head has the embedding's rows by itself.",
+      `targetModules: ["${embedding.path}"].`,
+    ];
+  if (config.ensureWeightTying !== true) return undefined;
+  const names = `${embedding.path} and ${head.path}`;
+  const [rows, headRows] = [tokens.get(embedding.path), tokens.get(head.path)];
+  if (rows !== undefined && headRows !== undefined && rows.entry !== headRows.entry)
+    return [
+      `ensureWeightTying is true, and ${names} train the rows ${rows.ids} and ${headRows.ids}.`,
+      "tied modules have the same rows.",
+      "name the same ids, or leave ensureWeightTying out.",
+    ];
+  if (savesTied(config) && replaced.has(own) && sites.has(head.path))
+    return [
+      `ensureWeightTying is true with modulesToSave ${JSON.stringify(config.modulesToSave)}, and ${head.path} is a target.`,
+      "the head is the saved embedding then.",
+      `leave ${head.path} out of targetModules.`,
+    ];
+  if (fromFile || !targetsTied(config, layers?.select(config).targetModules)) return undefined;
+  return [
+    `ensureWeightTying is true with targetModules on ${names}.`,
+    "Python's PEFT 0.21.2 steps such an adapter twice in each step, and merges it twice.",
+    `leave ensureWeightTying out (each has LoRA of its own), or train them whole: modulesToSave: ["${embedding.path}"].`,
+  ];
+}
+
+function tyingWarnings<C extends AdapterConfig>({ config, method, tokens }: Adapter<C>, tie?: Tie): string[] {
+  if (config.ensureWeightTying !== true) return [];
+  if (tie === undefined)
+    return ["ensureWeightTying has no effect: the model's embedding and head are two weights."];
+  const targets = method?.layers?.select(config).targetModules;
+  if (savesTied(config) || targetsTied(config, targets) || tokens.size > 0) return [];
+  return [
+    `ensureWeightTying has no effect: neither modulesToSave nor targetModules name "embed_tokens" or "lm_head".`,
+  ];
+}

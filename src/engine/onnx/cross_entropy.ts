@@ -1,0 +1,54 @@
+import { f32 } from "../formats/f32.js";
+import type { BoundWeight, ChunkedHead } from "../formats/format.js";
+import { OnnxGraph } from "./onnx.js";
+
+/**
+ * Cross-entropy of a head's logits, chunk after chunk, so that one chunk's logits are alive at a time:
+ *   l = log softmax(x W^T),  loss = -l[label],  dx = softmax(x W^T) W - W[label]
+ * x [chunks, chunk, hidden], labels [chunks, chunk]; negative labels give 0. Returns loss and, if wanted, dx.
+ */
+export function crossEntropyScan(
+  o: OnnxGraph,
+  x: string,
+  w: BoundWeight,
+  labels: string,
+  gradient: boolean,
+): string[] {
+  const head = chunked(o, x, w);
+  const b = new OnnxGraph("s");
+  const rows = b.input("scan_x", "f32", ["chunk", "hidden"]);
+  const row = b.input("scan_labels", "i64", ["chunk"]);
+  const known = b.node("GreaterOrEqual", [row, b.constant("i64", [0], [])]);
+  const safe = b.node("Max", [row, b.constant("i64", [0], [])]);
+  const zero = b.constant("f32", [0], []);
+  const logs = b.node("LogSoftmax", [head.logits(b, rows)], { axis: -1 });
+  const column = b.node("Unsqueeze", [safe, b.ints([1])]);
+  const picked = b.node("Squeeze", [b.node("GatherElements", [logs, column], { axis: -1 }), b.ints([1])]);
+  b.nodes("Where", [known, b.node("Neg", [picked]), zero], {}, ["scan_loss"]);
+  b.output("scan_loss", "f32", ["chunk"]);
+  if (gradient) {
+    const mixed = head.mixed(b, b.node("Exp", [logs]));
+    const dx = b.node("Sub", [mixed, head.rows(b, safe)]);
+    b.nodes("Where", [b.node("Unsqueeze", [known, b.ints([1])]), dx, zero], {}, ["scan_dx"]);
+    b.output("scan_dx", "f32", ["chunk", "hidden"]);
+  }
+  const outputs = gradient ? [o.fresh(), o.fresh()] : [o.fresh()];
+  o.nodes("Scan", [x, labels], { num_scan_inputs: 2, body: { graph: b } }, outputs);
+  return outputs;
+}
+
+function chunked(o: OnnxGraph, x: string, w: BoundWeight): ChunkedHead {
+  if (w.format.head !== undefined) return w.format.head(o, x, w);
+  const { format, ...head } = inF32(o, w);
+  return {
+    logits: (b, rows) => format.linear(b, rows, head, false),
+    mixed: (b, p) => format.linear(b, p, head, true),
+    rows: (b, ids) => w.format.rows(b, w, ids),
+  };
+}
+
+/** A head of 16 bits is brought to f32 once, not chunk by chunk. */
+function inF32(o: OnnxGraph, w: BoundWeight): BoundWeight {
+  if (w.format.pack !== undefined) return w;
+  return { ...w, format: f32, parts: { data: w.format.weight(o, w) } };
+}

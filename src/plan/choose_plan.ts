@@ -1,0 +1,90 @@
+import { internal, PeftError } from "../errors.js";
+import { option, words } from "../words.js";
+import type { MemoryChoice, MemoryEstimate, TrainingMemory } from "./memory/estimate.js";
+import { sizeText } from "./memory/sizes.js";
+import type { Plan, PlanName } from "./plan.js";
+
+/** What a budget is for. */
+export interface PlanQuestion extends Pick<MemoryChoice, "format" | "stored"> {
+  /** The one that is asked for; default: the fastest that fits. */
+  readonly plan?: PlanName | undefined;
+  readonly recompute?: number | undefined;
+  /** Bytes. */
+  readonly budget: number;
+  /** It was said by the user: what does not fit is an error. */
+  readonly strict: boolean;
+}
+
+export interface ChosenPlan {
+  readonly plan: Plan;
+  readonly estimate: MemoryEstimate;
+}
+
+/** Of a budget, what estimates may take: they are right within 15 %. */
+export const SAFE = 0.9;
+const ALL = Number.POSITIVE_INFINITY;
+
+/**
+ * The fastest way to run a step within a budget: in one piece; block by block with everything kept; with weights read ahead of their use;
+ * with more and more blocks computed again; with as little as can be. Throws "option", which names the smallest budget that would do.
+ */
+export function choosePlan(memory: TrainingMemory, question: PlanQuestion): ChosenPlan {
+  const limit = SAFE * question.budget;
+  const of = (name: PlanName, recompute: number, keep: number): ChosenPlan => ({
+    plan: { name, recompute, keep },
+    estimate: memory.estimate({ ...question, plan: name, recompute, keep }),
+  });
+  const asked = (name: PlanName): boolean => question.plan === undefined || question.plan === name;
+  if (asked("fused")) {
+    const fused = of("fused", ALL, ALL);
+    if (fused.estimate.bytes <= limit) return fused;
+    if (question.plan === "fused") return tooLarge(fused, question);
+  }
+  const { blocks } = memory;
+  const given = question.recompute;
+  const shares = given === undefined ? [0, 0.25, 0.5, 0.75, 1].map((s) => Math.ceil(s * blocks)) : [given];
+  if (asked("checkpointed"))
+    for (const recompute of question.plan === undefined ? [shares[0]!] : shares) {
+      const kept = of("checkpointed", recompute, ALL);
+      if (kept.estimate.bytes <= limit) return kept;
+      if (question.plan === "checkpointed" && recompute === shares.at(-1)) return tooLarge(kept, question);
+    }
+  for (const recompute of shares) {
+    const least = of("streamed", recompute, 0);
+    const block = least.estimate.parts.blocks;
+    const rest = limit - least.estimate.bytes;
+    // Room to read ahead. What more there is, the system's own cache of the file fills, and gives back where it is needed.
+    if (rest >= block) return of("streamed", recompute, 2 * block);
+    if (recompute === shares.at(-1)) return rest >= 0 ? least : tooLarge(least, question);
+  }
+  return internal("no share of blocks was tried");
+}
+
+function tooLarge(least: ChosenPlan, { budget, strict, plan }: PlanQuestion): ChosenPlan {
+  if (!strict) return least;
+  const smallest = least.estimate.bytes / SAFE;
+  throw new PeftError("option", {
+    what: `A step does not fit into ${sizeText(budget)}.`,
+    why: `with the ${least.plan.name} plan it takes about ${sizeText(smallest)}, the smallest that can be had for this batch.`,
+    fix: words`give at least ${sizeText(smallest)}, or take fewer or shorter rows to a batch${
+      plan === undefined || plan === "streamed" ? "" : words`, or ${option("plan", "streamed")}`
+    }, or weights of fewer bits (${option("load", "int8")}, or nf4).`,
+  });
+}
+
+/** What an engine said that had too little memory, and what would do. `smallest`: bytes of a budget for a step of the batch. */
+export function scarceMemory({ what, cause }: PeftError, smallest: number | undefined): PeftError {
+  const fewer = "take fewer or shorter rows to a batch";
+  return new PeftError("engine", {
+    what,
+    why:
+      smallest === undefined
+        ? "there was not enough memory for this batch."
+        : `there was not enough memory: a step of this batch takes at least ${sizeText(smallest)}, with weights read block by block.`,
+    fix:
+      smallest === undefined
+        ? words`${fewer}, or load the model with ${option("plan", "streamed")}.`
+        : words`load the model with ${option("maxMemory", sizeText(smallest))} where that much is free, or ${fewer}.`,
+    cause,
+  });
+}

@@ -1,0 +1,48 @@
+import type { Floats, Ids } from "../../data/batch.js";
+import type { Inputs } from "../../trace/feeds.js";
+import { filled } from "../../trace/feeds.js";
+import { problemOf } from "../../trace/losses.js";
+import type { ModelSpec } from "../../trace/write.js";
+
+/** Sizes of a batch: rows, tokens of each, and where tokens have labels, how many of a row. */
+export interface BatchSizes {
+  readonly batch: number;
+  readonly seq: number;
+  /** Target tokens of an encoder-decoder's row; default: seq. */
+  readonly target?: number;
+  /** Labelled tokens of a row; default: all. */
+  readonly labels?: number;
+}
+
+/** A batch of these sizes, without padding: the most that one can take. */
+export function fakeBatch({ task, config }: ModelSpec, sizes: BatchSizes): Inputs {
+  const { batch, seq, target = seq } = sizes;
+  const common = { inputIds: filled(batch, seq, 1), attentionMask: filled(batch, seq, 1) };
+  switch (task) {
+    case "CAUSAL_LM":
+    case "TOKEN_CLS":
+      return { task, ...common, labels: lastOnes(batch, seq, sizes.labels ?? seq) } as Inputs;
+    case "SEQ_2_SEQ_LM":
+      return { task, ...common, labels: filled(batch, target, 1) } as Inputs;
+    case "SEQ_CLS":
+      return { task, ...common, labels: classes({ task, config }, batch) } as Inputs;
+    case "QUESTION_ANS": {
+      const places = filled(batch, 1, 0);
+      return { task, ...common, startPositions: places, endPositions: places } as Inputs;
+    }
+    case "FEATURE_EXTRACTION":
+      return { task, ...common } as Inputs;
+  }
+}
+
+function lastOnes(rows: number, columns: number, labelled: number): Ids {
+  const ids = filled(rows, columns, 0);
+  for (let i = 0; i < ids.data.length; i++) if (i % columns < columns - labelled) ids.data[i] = -100;
+  return ids;
+}
+
+function classes({ config }: Pick<ModelSpec, "task" | "config">, rows: number): Ids | Floats {
+  const problem = problemOf(config);
+  if (problem === undefined || problem === "single_label_classification") return filled(rows, 1, 0);
+  return { data: new Float32Array(rows * config.numLabels), shape: [rows, config.numLabels] };
+}

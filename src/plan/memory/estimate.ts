@@ -1,0 +1,217 @@
+import type { Adapter } from "../../adapters/adapter.js";
+import type { ScheduleBytes, StoredAs } from "../../engine/estimate/estimate.js";
+import { estimateSchedule } from "../../engine/estimate/estimate.js";
+import type { WeightFormat } from "../../engine/formats/format.js";
+import { bytesOf, elements } from "../../engine/formats/format.js";
+import { formats } from "../../engine/formats/index.js";
+import type { Schedule } from "../../engine/messages.js";
+import { internal } from "../../errors.js";
+import { isHalf } from "../../halves.js";
+import { entryInput } from "../../trace/trace.js";
+import type { Quantizable } from "../../weights/quantizable.js";
+import { HEAD_FORMAT, headCopy, quantizable } from "../../weights/quantizable.js";
+import type { BoundWeights } from "../../weights/weights.js";
+import type { Plan, PlanName, RunRequest, WrittenRun } from "../plan.js";
+import { layOut, writeRun } from "../plan.js";
+import type { Names } from "../planned.js";
+import { backwardRequest } from "../requests.js";
+import type { BatchSizes } from "./batch.js";
+import { fakeBatch } from "./batch.js";
+
+/** A model as counting needs it: from config.json alone. */
+export type Countable = Pick<BoundWeights, "spec" | "inventory">;
+
+/** A training step to be counted. */
+export interface TrainingShape extends BatchSizes {
+  /** All that are active. */
+  readonly adapters: readonly Adapter[];
+  /** A run that is counted as it is, for a loss of the user's own; default: a step of these sizes. */
+  readonly run?: RunRequest | undefined;
+}
+
+/** How weights are held and steps run. */
+export interface MemoryChoice {
+  readonly plan: PlanName;
+  /** Of linear layers inside of blocks; with one of 8 or 4 bits, the head is in 8. */
+  readonly format: string;
+  /** What the checkpoint has the other weights in; default: f32. */
+  readonly stored?: "f32" | "f16" | "bf16";
+  /** Bytes of block weights that stay in memory; default: of two blocks where streamed, else all. */
+  readonly keep?: number;
+  /** Blocks that are computed again on the way back; default: all. */
+  readonly recompute?: number;
+}
+
+/** Peak memory by what it is for, in bytes. */
+export interface MemoryParts {
+  /** Node, ONNX Runtime, programs. */
+  readonly process: number;
+  /** Weights held in memory, blocks' apart. */
+  readonly weights: number;
+  /** Blocks' weights that are in memory at a time. */
+  readonly blocks: number;
+  /** What a step touches of weights mapped from files. */
+  readonly mapped: number;
+  /** Intermediate results inside of sessions. */
+  readonly activations: number;
+  /** Results that pass between blocks. */
+  readonly boundaries: number;
+  /** Buffers that wait for the garbage collector. */
+  readonly garbage: number;
+  /** Adapters: values, their copy in the engine, gradients, the optimizer's state. */
+  readonly trained: number;
+}
+
+export interface MemoryEstimate {
+  readonly bytes: number;
+  readonly parts: MemoryParts;
+}
+
+/** Measured, see tools/memory: a process with the package and ONNX Runtime loaded; each node that a session has; each that was traced. */
+const PROCESS = 100 << 20;
+const PER_NODE = 7.5 * 1024;
+const PER_STEP_NODE = 1024;
+/** Buffers that JavaScript does not use any more may grow to this before V8 collects them. */
+const MOST_GARBAGE = 64 << 20;
+const GARBAGE_STEPS = 1.5;
+const ALL = Number.POSITIVE_INFINITY;
+/** Copies of each trained number: values twice, gradient three times (summed, packed, as results), two moments. */
+const TRAINED_COPIES = 7;
+
+/** Schedules of a training step, which formats and budgets do not change. */
+export class TrainingMemory {
+  readonly #model: Countable;
+  readonly #shape: TrainingShape;
+  readonly #request: RunRequest;
+  #written: WrittenRun | undefined;
+  readonly #schedules: Map<string, Schedule> = new Map();
+  /** Arenas by program, for each schedule and format. */
+  readonly #arenas: Map<string, Map<string, number>> = new Map();
+  /** Weights that formats of 8 and 4 bits are for. */
+  readonly #quantized: ReadonlyMap<string, Quantizable>;
+
+  /** Throws "batch" for sizes that the model cannot be run with. */
+  constructor(model: Countable, shape: TrainingShape) {
+    this.#model = model;
+    this.#shape = shape;
+    this.#request = shape.run ?? fakeRun(model, shape);
+    this.#quantized = quantizable(model.inventory);
+  }
+
+  /** How many blocks the model has. */
+  get blocks(): number {
+    return this.#model.inventory.blocks.length;
+  }
+
+  estimate(choice: MemoryChoice): MemoryEstimate {
+    const { plan, format, stored = "f32", recompute = ALL } = choice;
+    const keep = choice.keep ?? (plan === "streamed" ? this.#readAhead(choice) : ALL);
+    const kind = plan === "fused" ? plan : `blockwise ${recompute}`;
+    const known = this.#arenas.get(`${kind} ${format} ${stored}`);
+    const arenas = known ?? new Map<string, number>();
+    this.#arenas.set(`${kind} ${format} ${stored}`, arenas);
+    const held = new Map<string, StoredAs>();
+    const weight = (name: string): StoredAs => {
+      if (!held.has(name)) held.set(name, this.#stored(name, choice));
+      return held.get(name)!;
+    };
+    const options = { weight, feeds: this.#feeds(), keep, arenas };
+    const schedule = this.#schedule(kind, { name: plan, recompute, keep: 0 });
+    const parts = partsOf(estimateSchedule(schedule, options), this.#shape);
+    return { bytes: Object.values(parts).reduce((a, b) => a + b, 0), parts };
+  }
+
+  #readAhead(choice: MemoryChoice): number {
+    const { inventory } = this.#model;
+    const sizes = [...inventory.weights.keys()].map(
+      (name) => [name, this.#stored(name, choice).bytes] as const,
+    );
+    return readAhead(inventory, sizes);
+  }
+
+  /** A tied head is written as if it were always apart: see `#stored`. */
+  #schedule(kind: string, plan: Plan): Schedule {
+    const known = this.#schedules.get(kind);
+    if (known !== undefined) return known;
+    const programs = new Map<string, string>();
+    const names: Names = {
+      weightOf: (site) => (this.#quantized.has(headCopy(site)) ? headCopy(site) : site.weight),
+      typeOf: () => ({ format: "f32", transposed: false }) as const,
+      program: (content: string) => {
+        if (!programs.has(content)) programs.set(content, `program${programs.size}`);
+        return programs.get(content)!;
+      },
+    };
+    this.#written ??= writeRun(this.#request, names);
+    const { schedule } = layOut(this.#written, kind, plan, names);
+    this.#schedules.set(kind, schedule);
+    return schedule;
+  }
+
+  /** How the engine holds a weight: 8 and 4 bits are for linear layers of blocks, f16 and bf16 for every matrix. */
+  #stored(name: string, { plan, format, stored = "f32" }: MemoryChoice): StoredAs {
+    const { weights } = this.#model.inventory;
+    const change = this.#quantized.get(name);
+    const shape = weights.get(change?.from ?? name) ?? internal(`no weight "${name}"`);
+    const transposed = change?.transposed ?? false;
+    const halves = isHalf(format);
+    const packed = change?.isHead ? HEAD_FORMAT : format;
+    const fits = change !== undefined && (formatOf(packed).fits?.(shape, transposed) ?? true);
+    const changed = isPacked(format) && fits ? packed : stored;
+    const own = halves && shape.length === 2 ? format : changed;
+    const bytes = bytesOf(formatOf(own), shape, transposed);
+    // in one piece, 16 bits of the checkpoint are brought to f32 once
+    const expands = plan === "fused" && !halves && isHalf(own);
+    const held = expands ? { format: "f32", bytes: 4 * elements(shape) } : undefined;
+    const isApart = own === packed && isPacked(own);
+    return { name: isApart ? name : (change?.from ?? name), format: own, transposed, bytes, held };
+  }
+
+  #feeds(): ReadonlyMap<string, readonly number[]> {
+    const feeds = new Map<string, readonly number[]>();
+    for (const [name, feed] of Object.entries(this.#request.feeds))
+      if ("shape" in feed) feeds.set(name, feed.shape);
+    for (const [slot, adapter] of this.#request.view.adapters.entries())
+      for (const { key, shape } of adapter.entries.values()) feeds.set(entryInput(slot, key), shape);
+    return feeds;
+  }
+}
+
+function fakeRun(model: Countable, shape: TrainingShape): RunRequest {
+  const { adapters } = shape;
+  const view = { adapters, gates: adapters.map(() => 1) };
+  return backwardRequest(model, view, fakeBatch(model.spec, shape), { seed: 0, step: 0 });
+}
+
+/** Bytes of two blocks, the largest twice: of the one that runs, and the one that is read meanwhile. */
+export function readAhead(
+  { blocks }: Pick<Countable["inventory"], "blocks">,
+  sizes: readonly (readonly [weight: string, bytes: number])[],
+): number {
+  const totals = blocks.map((block) => {
+    const own = sizes.filter(([name]) => name.startsWith(`${block}.`));
+    return own.reduce((n, [, bytes]) => n + bytes, 0);
+  });
+  return 2 * Math.max(0, ...totals);
+}
+
+function isPacked(format: string): boolean {
+  return formatOf(format).pack !== undefined;
+}
+
+function formatOf(name: string): WeightFormat {
+  return (formats as Readonly<Record<string, WeightFormat>>)[name] ?? internal(`no format "${name}"`);
+}
+
+function partsOf(step: ScheduleBytes, { adapters }: TrainingShape): MemoryParts {
+  return {
+    process: Math.round(PROCESS + PER_NODE * step.nodes + PER_STEP_NODE * step.stepNodes),
+    weights: step.held,
+    blocks: step.blocks,
+    mapped: step.mapped,
+    activations: step.arenas,
+    boundaries: step.between,
+    garbage: Math.min(MOST_GARBAGE, Math.round(GARBAGE_STEPS * step.copied)),
+    trained: 4 * TRAINED_COPIES * adapters.reduce((n, { size }) => n + size, 0),
+  };
+}

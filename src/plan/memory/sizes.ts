@@ -1,0 +1,30 @@
+import { PeftError } from "../../errors.js";
+import { option, words } from "../../words.js";
+
+const UNITS: Readonly<Record<string, number>> = { B: 1, KB: 2 ** 10, MB: 2 ** 20, GB: 2 ** 30, TB: 2 ** 40 };
+
+/** Bytes of a size as people write it: "4GB", "900 MB", "1.5gb", "2GiB" (all of them by 1024), or bytes, as a number. Throws "option". */
+export function parseBytes(text: string | number): number {
+  const found = /^\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(I?B)?\s*$/i.exec(`${text}`);
+  const hasUnit = typeof text === "number" || /[a-z]/i.test(text);
+  const bytes =
+    found === null || !hasUnit ? 0 : Math.floor(Number(found[1]) * UNITS[`${found[2]!.toUpperCase()}B`]!);
+  if (bytes > 0) return bytes;
+  throw new PeftError("option", {
+    what: words`${option("maxMemory", text)} is no size of memory.`,
+    why: "it is a number above 0 and its unit: KB, MB, GB or TB.",
+    fix: words`write it with its unit: ${option("maxMemory", hasUnit || found === null || Number(found[1]) > 9999 ? "4GB" : `${found[1]}GB`)}.`,
+  });
+}
+
+/** Bytes that this process may still take, and what it has already: the machine's, or its container's. */
+export function freeMemory(): number {
+  return process.availableMemory() + process.memoryUsage.rss();
+}
+
+/** A size as `parseBytes` reads it: "4.1GB", "900MB"; upwards, so that what is read off does. */
+export function sizeText(bytes: number): string {
+  const [unit, size] = bytes < UNITS["GB"]! ? ["MB", UNITS["MB"]!] : ["GB", UNITS["GB"]! / 10];
+  const count = Math.ceil(bytes / size);
+  return unit === "MB" ? `${count}MB` : `${count / 10}GB`;
+}

@@ -1,0 +1,71 @@
+import type { FormatName } from "../../engine/formats/index.js";
+import { formats } from "../../engine/formats/index.js";
+import type { ChosenPlan } from "../choose_plan.js";
+import { choosePlan, SAFE } from "../choose_plan.js";
+import type { PlanName } from "../plan.js";
+import { PLAN_NAMES } from "../plan.js";
+import type { Countable, MemoryEstimate, TrainingShape } from "./estimate.js";
+import { TrainingMemory } from "./estimate.js";
+
+type Stored = "f32" | "f16" | "bf16";
+
+export interface TableQuestion {
+  /** What the checkpoint is stored in. */
+  readonly stored: Stored;
+  /** Bytes. */
+  readonly budget: number;
+}
+
+/** The least that a plan can do with: blocks computed again, one of them in memory at a time where streamed. */
+export interface TableCell {
+  readonly estimate: MemoryEstimate;
+  readonly fits: boolean;
+}
+
+/** What a step takes with the linear layers in one format. */
+export interface TableRow {
+  readonly format: FormatName;
+  readonly plans: Readonly<Record<PlanName, TableCell>>;
+  /** What `auto` takes; undefined: nothing fits. */
+  readonly auto: ChosenPlan | undefined;
+}
+
+/** What a checkpoint is stored in, as its config.json says. */
+export function storedIn(json: Readonly<Record<string, unknown>>): Stored {
+  const text = json["dtype"] ?? json["torch_dtype"];
+  const names = { float32: "f32", float16: "f16", bfloat16: "bf16" } as const;
+  return names[text as keyof typeof names] ?? "f32";
+}
+
+/** What a training step takes in each weight format and plan, counted from config.json alone. Throws "batch". */
+export function memoryTable(model: Countable, shape: TrainingShape, question: TableQuestion): TableRow[] {
+  const memory = new TrainingMemory(model, shape);
+  const fits = ({ bytes }: MemoryEstimate): boolean => bytes <= SAFE * question.budget;
+  return shownFormats(question.stored).map((format) => {
+    const cell = (plan: PlanName): TableCell => {
+      const estimate = memory.estimate({
+        plan,
+        format,
+        stored: question.stored,
+        ...(plan === "streamed" ? { keep: 0 } : {}),
+      });
+      return { estimate, fits: fits(estimate) };
+    };
+    const plans = Object.fromEntries(PLAN_NAMES.map((name) => [name, cell(name)])) as TableRow["plans"];
+    const auto = choosePlan(memory, { ...question, format, strict: false });
+    return { format, plans, auto: fits(auto.estimate) ? auto : undefined };
+  });
+}
+
+/** The smallest budget that any of these would do with, in bytes. */
+export function smallestBudget(table: readonly TableRow[]): number {
+  const peaks = table.flatMap(({ plans }) => Object.values(plans).map(({ estimate }) => estimate.bytes));
+  return Math.ceil(Math.min(...peaks) / SAFE);
+}
+
+/** Of the two of 16 bits, the one that the checkpoint is in; of the three of 4 bits in blocks, the usual one. */
+function shownFormats(stored: Stored): FormatName[] {
+  const half = stored === "f16" ? "f16" : "bf16";
+  const shown: readonly string[] = ["f32", half, "int8", "int4", "nf4"];
+  return shown.filter((name): name is FormatName => name in formats);
+}

@@ -1,0 +1,106 @@
+import type { View } from "../adapters/view.js";
+import type { Feed } from "../engine/messages.js";
+import type { Graph } from "../graph/graph.js";
+import type { Tensor } from "../graph/ops.js";
+import { isOp } from "../graph/ops.js";
+import type { TraceOptions } from "../trace/trace.js";
+import { ModelTrace, parseEntryInput } from "../trace/trace.js";
+import { blockwise } from "./blockwise.js";
+import { fused } from "./fused.js";
+import type { BatchSizes } from "./memory/batch.js";
+import type { Names, Planned, Wanted } from "./planned.js";
+
+/** What a program computes: outputs, and of which inputs the gradient of which output is wanted. */
+export interface Written {
+  readonly outputs: Readonly<Record<string, Tensor>>;
+  readonly loss?: Tensor;
+}
+
+/** How a step runs: in one piece, block by block, or block by block with weights read ahead of their use. */
+export const PLAN_NAMES = ["fused", "checkpointed", "streamed"] as const;
+export type PlanName = (typeof PLAN_NAMES)[number];
+
+export interface Plan {
+  readonly name: PlanName;
+  /** How many blocks, from the first, are computed again on the way back; the rest keep their products. */
+  readonly recompute: number;
+  /** Bytes of block weights that stay in memory. */
+  readonly keep: number;
+}
+
+export interface RunRequest {
+  /** What is computed, beside the adapters' structure: part of the compiled program's name. */
+  readonly kind: string;
+  readonly view: View;
+  readonly training?: boolean;
+  readonly virtual?: boolean;
+  readonly packed?: boolean;
+  /** Of a training step: what a plan is chosen by. */
+  readonly sizes?: BatchSizes;
+  /** Its loss is the user's own: sizes alone do not say what it takes. */
+  readonly isOwn?: boolean;
+  /** Its blocks run by themselves whatever the plan, so that those of one kind share a session. */
+  readonly apart?: boolean;
+  readonly write: (trace: ModelTrace) => Written;
+  readonly feeds: Readonly<Record<string, Feed>>;
+  readonly keep?: Readonly<Record<string, string>>;
+}
+
+/** What a run's trace depends on, beside the adapters' structure. */
+function traceOptions(request: RunRequest): TraceOptions {
+  return {
+    adapters: request.view.adapters,
+    mixed: request.view.gates.some((gate) => typeof gate !== "number"),
+    training: request.training ?? false,
+    virtual: request.virtual ?? true,
+    packed: request.packed ?? false,
+  };
+}
+
+/** Tells a run's compiled form from every other. */
+export function programName(request: RunRequest): string {
+  const { adapters, ...flags } = traceOptions(request);
+  return [request.kind, JSON.stringify(flags), ...adapters.map((a) => a.structure)].join("\n");
+}
+
+/** Where a run is written. */
+export function traceOf(request: RunRequest, weightOf?: TraceOptions["weightOf"]): ModelTrace {
+  return new ModelTrace({ ...traceOptions(request), weightOf });
+}
+
+/** Traces a run and lays it out in the way of a plan. */
+export function planRun(request: RunRequest, name: string, plan: Plan, names: Names): Planned {
+  return layOut(writeRun(request, names), name, plan, names);
+}
+
+/** A run as a graph, and what is wanted of it. */
+export interface WrittenRun {
+  readonly g: Graph;
+  readonly wanted: Wanted;
+}
+
+export function writeRun(request: RunRequest, names: Pick<Names, "weightOf">): WrittenRun {
+  const trace = traceOf(request, names.weightOf);
+  const { outputs, loss } = request.write(trace);
+  const inputs = trace.g.nodes.filter((x): x is Tensor<"input"> => isOp(x, "input"));
+  const trained = loss === undefined ? [] : inputs.filter((x) => isTrained(x.attrs.name, request.view));
+  return { g: trace.g, wanted: { outputs, loss, trained } };
+}
+
+/** May be done several times: what a plan adds to the graph is of no matter to others. */
+export function layOut({ g, wanted }: WrittenRun, name: string, plan: Plan, names: Names): Planned {
+  if (plan.name === "fused") return fused(name, g, wanted);
+  return blockwise(g, wanted, names, (block) => block >= plan.recompute);
+}
+
+/** Tensors, scales and gates of adapters. */
+export function isAdapterInput(name: string): boolean {
+  return parseEntryInput(name) !== undefined;
+}
+
+/** Adapters' tensors are the inputs that can have a gradient; scales and gates are numbers of their configs. */
+function isTrained(name: string, { adapters }: View): boolean {
+  const entry = parseEntryInput(name);
+  if (entry === undefined || entry.key === "gate" || entry.key.startsWith("scale:")) return false;
+  return !adapters[entry.slot]!.entry(entry.key).frozen;
+}

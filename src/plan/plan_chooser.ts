@@ -1,0 +1,179 @@
+import type { Adapter } from "../adapters/adapter.js";
+import { bytesOf } from "../engine/formats/format.js";
+import type { FormatName } from "../engine/formats/index.js";
+import { formats } from "../engine/formats/index.js";
+import type { PeftError } from "../errors.js";
+import { isHalf } from "../halves.js";
+import type { BoundWeights } from "../weights/weights.js";
+import type { ChosenPlan } from "./choose_plan.js";
+import { choosePlan, SAFE, scarceMemory } from "./choose_plan.js";
+import type { BatchSizes } from "./memory/batch.js";
+import type { MemoryEstimate } from "./memory/estimate.js";
+import { readAhead, TrainingMemory } from "./memory/estimate.js";
+import { freeMemory, parseBytes } from "./memory/sizes.js";
+import type { Plan, PlanName, RunRequest } from "./plan.js";
+
+export interface PlanSettings {
+  /** Default: auto, the fastest that fits. */
+  readonly plan?: PlanName | "auto" | undefined;
+  /** What a step may take: "4GB", or bytes. Default: what is free. */
+  readonly maxMemory?: string | number | undefined;
+  /** How many blocks, from the first, are computed again on the way back where a step runs block by block. Default: by the budget. */
+  readonly recompute?: number | undefined;
+  /** What f16 and bf16 are brought to: see LoadOptions. */
+  readonly load?: FormatName | undefined;
+}
+
+const ALL = Number.POSITIVE_INFINITY;
+
+/** Holds a model to a plan: the one that is asked for, or the one that fits the budget, found when the first batch is known. */
+export class PlanChooser {
+  readonly #weights: BoundWeights;
+  readonly #settings: PlanSettings;
+  readonly #budget: number;
+  /** Undefined: the one that fits. */
+  readonly #asked: PlanName | undefined;
+  #plan: Plan;
+  /** The largest batches so far, by what is computed of them. */
+  readonly #sizes: Map<string, BatchSizes> = new Map();
+  #structure = "";
+  estimate: (MemoryEstimate & { readonly plan: Plan }) | undefined;
+
+  /** Throws "option" for sizes that are none. */
+  constructor(weights: BoundWeights, settings: PlanSettings) {
+    this.#weights = weights;
+    this.#settings = settings;
+    this.#budget = settings.maxMemory === undefined ? freeMemory() : parseBytes(settings.maxMemory);
+    this.#asked = settings.plan === "auto" ? undefined : settings.plan;
+    const name = this.#asked ?? this.#beforeTraining();
+    this.#plan = {
+      name,
+      recompute: settings.recompute ?? ALL,
+      keep: name === "streamed" ? (this.#isFixed ? this.#readAhead() : this.#budget / 2) : ALL,
+    };
+  }
+
+  get plan(): Plan {
+    return this.#plan;
+  }
+
+  /** Bytes that steps may take, where that was said. */
+  get limit(): number | undefined {
+    return this.#settings.maxMemory === undefined ? undefined : this.#budget;
+  }
+
+  /** Bytes that there were when the model was loaded, this process's own included; or those that were said. */
+  get budget(): number {
+    return this.#budget;
+  }
+
+  /** Bytes of the budget that the plan's estimate leaves. */
+  get spare(): number {
+    return this.estimate === undefined ? ALL : Math.max(0, SAFE * this.#budget - this.estimate.bytes);
+  }
+
+  /** Bytes that arenas of all sessions may take: those of a step, and half of what is left. */
+  get arenas(): number {
+    if (this.estimate !== undefined) return this.estimate.parts.activations + this.spare / 2;
+    return this.#plan.name === "streamed" ? 0 : ALL;
+  }
+
+  /**
+   * Chooses anew where batches grew or adapters are others, or a loss of the user's own is new (`own`: its run). What serves several
+   * losses stays. Tells whether the plan is another one now.
+   */
+  choose(adapters: readonly Adapter[], sizes: BatchSizes, own?: RunRequest): boolean {
+    if (this.#isFixed) return false;
+    const structure = adapters.map((adapter) => adapter.structure).join("\n");
+    if (structure !== this.#structure) this.#forget(structure);
+    const what = own?.kind ?? "";
+    const known = this.#sizes.get(what);
+    if (known !== undefined && covers(known, sizes)) return false;
+    const isAnother = known === undefined && this.#sizes.size > 0;
+    const largest = known === undefined ? sizes : larger(known, sizes);
+    this.#sizes.set(what, largest);
+    const memory = new TrainingMemory(this.#weights, { adapters, ...largest, run: own });
+    const { maxMemory, recompute, load } = this.#settings;
+    const held = { format: load ?? "f32", stored: this.#stored() };
+    if (isAnother) {
+      const same = memory.estimate({ ...held, ...this.#plan, plan: this.#plan.name });
+      if (same.bytes <= SAFE * this.#budget) return this.#take({ plan: this.#plan, estimate: same });
+    }
+    const strict = maxMemory !== undefined;
+    return this.#take(
+      choosePlan(memory, { ...held, plan: this.#asked, recompute, budget: this.#budget, strict }),
+    );
+  }
+
+  /** An engine's want of memory in a run, told with the smallest budget that a step of its batch does with. */
+  outOfMemory(error: PeftError, request: RunRequest): PeftError {
+    const { view, sizes, isOwn } = request;
+    const { adapters } = view;
+    if (sizes === undefined || adapters.length === 0) return scarceMemory(error, undefined);
+    const shape = { adapters, ...sizes, run: isOwn ? request : undefined };
+    const held = { format: this.#settings.load ?? "f32", stored: this.#stored() };
+    const least = new TrainingMemory(this.#weights, shape).estimate({ ...held, plan: "streamed", keep: 0 });
+    return scarceMemory(error, least.bytes / SAFE);
+  }
+
+  #forget(structure: string): void {
+    this.#sizes.clear();
+    this.#structure = structure;
+    this.estimate = undefined;
+  }
+
+  #take({ plan, estimate }: ChosenPlan): boolean {
+    const before = this.#plan;
+    const isOther = (Object.keys(before) as (keyof Plan)[]).some((key) => before[key] !== plan[key]);
+    if (isOther || this.estimate === undefined || estimate.bytes > this.estimate.bytes)
+      this.estimate = { ...estimate, plan };
+    this.#plan = plan;
+    return isOther;
+  }
+
+  /** A plan without a budget is taken as it is. */
+  get #isFixed(): boolean {
+    return this.#asked !== undefined && this.#settings.maxMemory === undefined;
+  }
+
+  /** Until a step of training tells more: in one piece, if the weights leave half of the budget. */
+  #beforeTraining(): PlanName {
+    const casts = isHalf(this.#settings.load);
+    let bytes = 0;
+    for (const { format, shape, transposed } of this.#weights.sources.values()) {
+      bytes += bytesOf(formats[isHalf(format) && !casts ? "f32" : format], shape, transposed);
+    }
+    return bytes <= this.#budget / 2 ? "fused" : "streamed";
+  }
+
+  #readAhead(): number {
+    const { sources, inventory } = this.#weights;
+    const sizes = [...sources].map(([name, { format, shape, transposed }]) => {
+      return [name, bytesOf(formats[format], shape, transposed)] as const;
+    });
+    return readAhead(inventory, sizes);
+  }
+
+  /** What most of the weights that are no linear layers' are stored in. */
+  #stored(): "f32" | "f16" | "bf16" {
+    const counts = { f32: 0, f16: 0, bf16: 0 };
+    for (const { format, shape } of this.#weights.sources.values())
+      if (format === "f32" || isHalf(format)) counts[format] += bytesOf(formats[format], shape);
+    if (counts.f32 >= counts.f16 + counts.bf16) return "f32";
+    return counts.f16 > counts.bf16 ? "f16" : "bf16";
+  }
+}
+
+function covers(known: BatchSizes, { batch, seq, target = 0, labels = seq }: BatchSizes): boolean {
+  const isAsLong = seq <= known.seq && target <= (known.target ?? 0);
+  return batch <= known.batch && isAsLong && labels <= (known.labels ?? known.seq);
+}
+
+function larger(a: BatchSizes, b: BatchSizes): BatchSizes {
+  return {
+    batch: Math.max(a.batch, b.batch),
+    seq: Math.max(a.seq, b.seq),
+    target: Math.max(a.target ?? 0, b.target ?? 0),
+    labels: Math.max(a.labels ?? a.seq, b.labels ?? b.seq),
+  };
+}

@@ -1,0 +1,151 @@
+import type { View } from "../adapters/view.js";
+import type { NamesOf } from "../arguments.js";
+import type { Floats, Ids } from "../data/batch.js";
+import type { HostTensor } from "../engine/messages.js";
+import { PeftError } from "../errors.js";
+import type { TaskType } from "../models/model.js";
+import type { Inputs } from "../trace/feeds.js";
+import { batchPlaces, checkBatch, forwardFeeds, randomKeys } from "../trace/feeds.js";
+import type { Loss } from "../trace/losses.js";
+import { defaultLoss } from "../trace/losses.js";
+import { packingFeeds } from "../trace/packing.js";
+import type { ModelSpec } from "../trace/write.js";
+import { writeLoss } from "../trace/write.js";
+import type { BoundWeights } from "../weights/weights.js";
+import { lossFeeds } from "./loss_feeds.js";
+import type { BatchSizes } from "./memory/batch.js";
+import type { RunRequest } from "./plan.js";
+import { traceOf } from "./plan.js";
+
+export interface PassOptions {
+  /** In place of the task's own loss. */
+  readonly loss?: Loss;
+}
+
+export interface BackwardOptions extends PassOptions {
+  /** Dropout, the base's and the adapter's; default true. */
+  readonly training?: boolean;
+  readonly seed: number;
+  readonly step: number;
+}
+
+export const passNames: NamesOf<PassOptions> = { loss: {} };
+
+/** Virtual tokens of a view's prompt method. */
+export function virtualOf(view: View): { input: number; cache: number } {
+  const virtual = { input: 0, cache: 0 };
+  for (const { method, config } of view.adapters)
+    if (method?.prompt !== undefined) virtual[method.prompt.place] += method.prompt.tokens(config);
+  return virtual;
+}
+
+function hasLabels(batch: Inputs): boolean {
+  return "labels" in batch || "startPositions" in batch;
+}
+
+/** Tasks whose padding can be left out of everything but attention, where the loss reads none. */
+const PACKED: ReadonlySet<TaskType> = new Set(["CAUSAL_LM", "SEQ_2_SEQ_LM", "SEQ_CLS", "TOKEN_CLS"]);
+
+export interface Prepared {
+  readonly loss: Loss | undefined;
+  readonly packed: boolean;
+  readonly feeds: Record<string, HostTensor>;
+}
+
+/** Checks a batch and lays out all that a pass over it feeds. `keys`: random keys of the rows, in training. */
+export function prepare(
+  weights: Pick<BoundWeights, "spec" | "inventory">,
+  view: View,
+  batch: Inputs,
+  loss: Loss | undefined,
+  more: { logits?: boolean; keys?: HostTensor } = {},
+): Prepared {
+  const { keys } = more;
+  const { spec } = weights;
+  const virtual = virtualOf(view);
+  checkBatch(weights, batch, virtual, loss === undefined);
+  const used = loss ?? (hasLabels(batch) ? lossOf(spec, batch) : undefined);
+  const packed =
+    !(used?.padding ?? false) && PACKED.has(spec.task) && view.gates.every((g) => typeof g === "number");
+  const feeds: Record<string, HostTensor> = forwardFeeds(spec, batch, virtual);
+  const places = packed
+    ? batchPlaces(spec, batch, virtual, loss !== undefined || (more.logits ?? false))
+    : undefined;
+  if (used !== undefined) Object.assign(feeds, lossFeeds(used, spec, batch, virtual, places));
+  if (keys !== undefined) feeds["randomKey"] = keys;
+  if (places !== undefined) {
+    const rowKeys = keys?.data as Int32Array | undefined;
+    Object.assign(feeds, packingFeeds("inputIds", places.input, rowKeys));
+    if (places.decoder) Object.assign(feeds, packingFeeds("decoderInputIds", places.decoder, rowKeys));
+  }
+  return { loss: used, packed, feeds };
+}
+
+function lossOf({ task, config }: ModelSpec, batch: Inputs): Loss | undefined {
+  const floats = (batch as { labels?: Ids | Floats }).labels?.data instanceof Float32Array;
+  return defaultLoss(task, config, floats ? "floats" : "ids");
+}
+
+export function noLoss(task: TaskType, batch: Inputs): never {
+  const features = task === "FEATURE_EXTRACTION";
+  throw new PeftError(features ? "training" : "batch", {
+    what: features ? `${task} has no loss of its own.` : `This batch has no labels: ${Object.keys(batch)}.`,
+    why: features ? "what features should be is for you to say." : "a loss needs them.",
+    fix: features ? "pass a loss: forwardBackward(batch, { loss })." : "use rows with a target or label.",
+  });
+}
+
+/** A step's run; `states`: the encoder's output, where it is known. Throws "batch" for what cannot be run. */
+export function backwardRequest(
+  weights: Pick<BoundWeights, "spec" | "inventory">,
+  view: View,
+  batch: Inputs,
+  options: BackwardOptions,
+  states?: HostTensor,
+): RunRequest {
+  const { spec } = weights;
+  const samples = "rows" in batch && batch.rows ? batch.rows : counting(batch.inputIds.shape[0]);
+  const keys = randomKeys(options.seed, options.step, samples);
+  const { loss, packed, feeds } = prepare(weights, view, batch, options.loss, { keys });
+  const named = loss ?? noLoss(spec.task, batch);
+  const kind = `gradient of ${named.name}${states === undefined ? "" : " from states"}`;
+  return ownLoss(options.loss, spec, {
+    kind,
+    view,
+    packed,
+    training: options.training ?? true,
+    write: (trace) => {
+      const { sum, count } = writeLoss(spec, trace, named, states !== undefined);
+      return { outputs: { sum, count }, loss: sum };
+    },
+    feeds: states === undefined ? feeds : { ...feeds, encoderStates: states },
+    sizes: sizesOf(spec, batch),
+  });
+}
+
+/** A run with a custom loss is named by what that writes: losses of one name may differ, and one may change from call to call. */
+export function ownLoss(loss: Loss | undefined, spec: ModelSpec, request: RunRequest): RunRequest {
+  if (loss === undefined) return request;
+  const text = writeLoss(spec, traceOf(request), loss, "encoderStates" in request.feeds).text();
+  return { ...request, kind: `${request.kind}\n${text}`, isOwn: true };
+}
+
+function sizesOf({ config, task }: ModelSpec, batch: Inputs): BatchSizes {
+  const [rows, seq] = batch.inputIds.shape;
+  const { labels } = batch as { labels?: Ids };
+  if (labels === undefined) return { batch: rows, seq };
+  if (config.encoderDecoder) return { batch: rows, seq, target: labels.shape[1] };
+  return task === "CAUSAL_LM" ? { batch: rows, seq, labels: mostLabelled(labels) } : { batch: rows, seq };
+}
+
+/** Labelled tokens of the row that has the most. */
+function mostLabelled({ data, shape: [rows, columns] }: Ids): number {
+  const counts = Array.from({ length: rows }, (_, row) =>
+    data.subarray(row * columns, (row + 1) * columns).reduce((n, label) => n + Number(label >= 0), 0),
+  );
+  return Math.max(...counts);
+}
+
+function counting(n: number): Int32Array {
+  return Int32Array.from({ length: n }, (_, i) => i);
+}

@@ -1,0 +1,235 @@
+import type { View } from "../adapters/view.js";
+import type { HostTensor } from "../engine/messages.js";
+import { internal } from "../errors.js";
+import type { Stepper } from "../generate/stepper.js";
+import { virtualOf } from "../plan/requests.js";
+import { counting, filled, ids } from "../trace/feeds.js";
+import { prefixCache } from "../trace/prefix.js";
+import { writeEncode, writeStep } from "../trace/write.js";
+import type { Runtime } from "./runtime.js";
+
+/** What generation reads: one row per prompt, all of one length. */
+export interface PromptInput {
+  readonly ids: readonly (readonly number[])[];
+  readonly mask: readonly (readonly number[])[];
+  /** Encoder-decoders: what the decoder starts with, per row. */
+  readonly start: readonly number[] | undefined;
+}
+
+/**
+ * One running batch on a model with caches of keys and values, which stay in the engine. Prompts of prompt methods stand before
+ * the first step's input; a prefix is the cache that generation starts with.
+ */
+export async function makeStepper(
+  runtime: Runtime,
+  view: View,
+  prompt: PromptInput,
+  expand: number,
+): Promise<Stepper> {
+  return new CachedStepper(runtime, repeatGates(view, expand), prompt, expand);
+}
+
+function repeatGates(view: View, expand: number): View {
+  const repeated = (gate: Float32Array): Float32Array =>
+    Float32Array.from({ length: gate.length * expand }, (_, i) => gate[Math.floor(i / expand)]!);
+  return { ...view, gates: view.gates.map((gate) => (typeof gate === "number" ? gate : repeated(gate))) };
+}
+
+class CachedStepper implements Stepper {
+  readonly vocabSize: number;
+  readonly #runtime: Runtime;
+  readonly #view: View;
+  readonly #prompt: PromptInput;
+  readonly #expand: number;
+  readonly #rows: number;
+  readonly #held: Set<string> = new Set();
+  readonly #at: string;
+  /** Mask of everything seen so far, row by row: virtual tokens, prompt and new tokens. */
+  #mask: number[][] = [];
+  #past = 0;
+
+  constructor(runtime: Runtime, view: View, prompt: PromptInput, expand: number) {
+    this.#runtime = runtime;
+    this.#view = view;
+    this.#prompt = prompt;
+    this.#expand = expand;
+    this.#rows = prompt.ids.length * expand;
+    this.#at = `cache${runtime.unique()}`;
+    this.vocabSize = runtime.weights.spec.config.vocabSize;
+  }
+
+  async start(): Promise<Float32Array> {
+    const { config } = this.#runtime.weights.spec;
+    const virtual = virtualOf(this.#view);
+    await this.#fillCache(virtual.cache);
+    this.#past = virtual.cache;
+    if (config.encoderDecoder) {
+      await this.#encode(virtual.input);
+      const start = this.#prompt.start ?? internal("generation without start tokens");
+      this.#mask = Array.from({ length: this.#rows }, () => new Array<number>(virtual.cache).fill(1));
+      return this.#step(
+        Array.from({ length: this.#rows }, () => [...start]),
+        0,
+        undefined,
+      );
+    }
+    const before = new Array<number>(virtual.cache + virtual.input).fill(1);
+    this.#mask = this.#repeat(this.#prompt.mask).map((row) => [...before, ...row]);
+    const rows = this.#repeat(this.#prompt.ids);
+    return this.#step(rows, virtual.input, undefined, rows[0]!.length);
+  }
+
+  next(tokens: Int32Array, order?: Int32Array): Promise<Float32Array> {
+    const rows = Array.from(tokens, (token) => [token]);
+    if (order !== undefined) this.#mask = Array.from(order, (from) => [...this.#mask[from]!]);
+    return this.#step(rows, 0, order);
+  }
+
+  async end(): Promise<void> {
+    await this.#runtime.release([...this.#held]);
+    this.#held.clear();
+  }
+
+  #repeat<T>(rows: readonly (readonly T[])[]): T[][] {
+    return rows.flatMap((row) => Array.from({ length: this.#expand }, () => [...row]));
+  }
+
+  #hold(name: string): string {
+    const held = `${this.#at}.${name}`;
+    this.#held.add(held);
+    return held;
+  }
+
+  /** Feeds `rows`; `counted` of them are in the mask already (the prompt). */
+  async #step(
+    rows: readonly (readonly number[])[],
+    virtual: number,
+    order: Int32Array | undefined,
+    counted = 0,
+  ): Promise<Float32Array> {
+    const { spec } = this.#runtime.weights;
+    const { layers } = spec.config.cache;
+    const length = rows[0]!.length;
+    if (counted === 0) for (const row of this.#mask) for (let i = 0; i < length; i++) row.push(1);
+    const total = this.#past + virtual + length;
+    const names = spec.config.encoderDecoder
+      ? ["decoderInputIds", "decoderAttentionMask", "decoderPositionIds"]
+      : ["inputIds", "attentionMask", "positionIds"];
+    const feeds: Record<string, HostTensor | { held: string }> = {
+      tokenTypeIds: ids(filled(rows.length, virtual + length, 0).data, [rows.length, virtual + length]),
+      [names[0]!]: ids(Int32Array.from(rows.flat()), [rows.length, length]),
+      [names[1]!]: ids(Int32Array.from(this.#mask.flat()), [rows.length, total]),
+      [names[2]!]: this.#positions(virtual, length),
+    };
+    const keep: Record<string, string> = {};
+    for (let i = 0; i < layers; i++)
+      for (const part of ["k", "v"]) {
+        feeds[`past.${i}.${part}`] = { held: this.#hold(`past.${i}.${part}`) };
+        keep[`present.${i}.${part}`] = this.#hold(`past.${i}.${part}`);
+        if (spec.config.encoderDecoder)
+          feeds[`cross.${i}.${part}`] = { held: this.#hold(`cross.${i}.${part}`) };
+      }
+    if (spec.config.encoderDecoder) feeds["attentionMask"] = this.#encoderMask();
+    if (order !== undefined) feeds["order"] = ids(order, [order.length]);
+    const { outputs } = await this.#runtime.run({
+      kind: order === undefined ? "step" : "step in order",
+      view: this.#view,
+      virtual: virtual > 0,
+      write: (trace) => ({ outputs: writeStep(spec, trace, { reorder: order !== undefined }) }),
+      feeds,
+      keep,
+    });
+    this.#past = total;
+    return outputs["logits"]!.data as Float32Array;
+  }
+
+  /**
+   * Positions count real tokens (and a prefix). Where a prompt stood before the input they count everything, padding included.
+   */
+  #positions(virtual: number, length: number): HostTensor {
+    const all = virtualOf(this.#view).input > 0 && !this.#runtime.weights.spec.config.encoderDecoder;
+    if (all || this.#runtime.weights.spec.config.encoderDecoder)
+      return counting(this.#rows, this.#past, virtual + length);
+    const out = new Int32Array(this.#rows * length);
+    for (const [i, row] of this.#mask.entries()) {
+      let position = row.slice(0, row.length - length).reduce((a, b) => a + b, 0);
+      for (let j = 0; j < length; j++) {
+        out[i * length + j] = Math.max(0, position + row[row.length - length + j]! - 1);
+        position += row[row.length - length + j]!;
+      }
+    }
+    return ids(out, [this.#rows, length]);
+  }
+
+  /** The cache before the first token: empty, or a prefix. */
+  async #fillCache(prefix: number): Promise<void> {
+    const { config } = this.#runtime.weights.spec;
+    const { layers, kvHeads, headDim } = config.cache;
+    if (prefix === 0) {
+      const empty: HostTensor = {
+        dtype: "f32",
+        shape: [this.#rows, kvHeads, 0, headDim],
+        data: new Float32Array(0),
+      };
+      const names = Array.from({ length: layers }, (_, i) => [`past.${i}.k`, `past.${i}.v`]).flat();
+      await this.#runtime.put(Object.fromEntries(names.map((name) => [this.#hold(name), empty])));
+      return;
+    }
+    const keep: Record<string, string> = {};
+    for (let i = 0; i < layers; i++)
+      for (const part of ["k", "v"]) keep[`past.${i}.${part}`] = this.#hold(`past.${i}.${part}`);
+    await this.#runtime.run({
+      kind: "prefix",
+      view: this.#view,
+      write: (trace) => {
+        const rows = trace.g.input("prefixRows", ["batch"], "i64");
+        const cache = prefixCache(trace, config, rows) ?? internal("no prefix");
+        const named = cache.flatMap(({ k, v }, i) => [
+          [`past.${i}.k`, k] as const,
+          [`past.${i}.v`, v] as const,
+        ]);
+        return { outputs: Object.fromEntries(named) };
+      },
+      feeds: { prefixRows: ids(new Int32Array(this.#rows), [this.#rows]) },
+      keep,
+    });
+  }
+
+  #encoderMask(): HostTensor {
+    const virtual = virtualOf(this.#view).input;
+    const rows = this.#repeat(this.#prompt.mask).map((row) => [
+      ...new Array<number>(virtual).fill(1),
+      ...row,
+    ]);
+    return ids(Int32Array.from(rows.flat()), [this.#rows, rows[0]!.length]);
+  }
+
+  async #encode(virtual: number): Promise<void> {
+    const { spec } = this.#runtime.weights;
+    const { ids: prompts, mask } = this.#prompt;
+    const width = prompts[0]!.length;
+    const masks = mask.map((row) => [...new Array<number>(virtual).fill(1), ...row]);
+    const source = Array.from({ length: this.#rows }, (_, i) => Math.floor(i / this.#expand));
+    const keep: Record<string, string> = {};
+    for (let i = 0; i < spec.config.cache.layers; i++)
+      for (const part of ["k", "v"]) keep[`cross.${i}.${part}`] = this.#hold(`cross.${i}.${part}`);
+    const once = { ...this.#view, gates: this.#view.gates.map((gate) => everyNth(gate, this.#expand)) };
+    await this.#runtime.run({
+      kind: "encode",
+      view: once,
+      write: (trace) => ({ outputs: writeEncode(spec, trace) }),
+      feeds: {
+        inputIds: ids(Int32Array.from(prompts.flat()), [prompts.length, width]),
+        attentionMask: ids(Int32Array.from(masks.flat()), [prompts.length, virtual + width]),
+        positionIds: counting(prompts.length, 0, virtual + width),
+        tokenTypeIds: ids(filled(prompts.length, virtual + width, 0).data, [prompts.length, virtual + width]),
+        rows: ids(Int32Array.from(source), [this.#rows]),
+      },
+      keep,
+    });
+  }
+}
+
+function everyNth(gate: number | Float32Array, n: number): number | Float32Array {
+  return typeof gate === "number" ? gate : gate.filter((_, i) => i % n === 0);
+}

@@ -1,0 +1,337 @@
+import type { AdaptedSite, Adapter } from "../adapters/adapter.js";
+import { internal } from "../errors.js";
+import type { Dim } from "../graph/dims.js";
+import { addDims, mulDims } from "../graph/dims.js";
+import { Graph } from "../graph/graph.js";
+import type { AttentionSite, EmbeddingSite, LinearSite, Project, Trace } from "../graph/module.js";
+import type { Tensor } from "../graph/ops.js";
+import type { AdapterConfig, Site } from "../methods/method.js";
+import type { Packing } from "./packing.js";
+import { declarePacking, packRows, unpackRows } from "./packing.js";
+
+/** What a traced model named: its layers and its weights, in the order of their first use. */
+export interface Inventory {
+  readonly linears: ReadonlyMap<string, LinearSite>;
+  readonly embeddings: ReadonlyMap<string, EmbeddingSite>;
+  readonly attentions: ReadonlyMap<string, AttentionSite>;
+  readonly weights: ReadonlyMap<string, readonly number[]>;
+  /** Paths of repeated parts: what lies below is fed block by block. */
+  readonly blocks: readonly string[];
+  /** How many positions a sequence can take; undefined: they have no end. */
+  readonly positions: number | undefined;
+}
+
+export interface TraceOptions {
+  /** Adapters in the order they are applied; each is a slot of the graph. */
+  readonly adapters: readonly Adapter[];
+  /** Rows of a batch have adapters of their own: scales are [batch] inputs. */
+  readonly mixed: boolean;
+  /** Dropout is on. */
+  readonly training: boolean;
+  /** Virtual tokens stand before the input embeddings (they do not in a step of generation with a cache). */
+  readonly virtual: boolean;
+  /** Padding is left out where the model works position by position. */
+  readonly packed: boolean;
+  /** The weight that a layer multiplies by: its own name for it where a tied head is held apart. Default: the site's weight. */
+  readonly weightOf?: ((site: LinearSite) => string) | undefined;
+}
+
+/** Name of the graph input that holds an adapter's tensor. */
+export const entryInput = (slot: number, key: string): string => `${slot}/${key}`;
+/** Name of the graph input with a layer's scale, times whether the adapter is on. */
+export const scaleInput = (slot: number, path: string): string => `${slot}/scale:${path}`;
+/** Name of the graph input that says whether an adapter is on. */
+export const gateInput = (slot: number): string => `${slot}/gate`;
+
+/**
+ * Writes a model with adapters into a graph: the call that would emit a layer emits the adapted one. Scales and gates are
+ * inputs, so switching, disabling and mixing need no other graph.
+ */
+export class ModelTrace implements Trace {
+  readonly g: Graph = new Graph();
+  readonly linears: Map<string, LinearSite> = new Map();
+  readonly embeddings: Map<string, EmbeddingSite> = new Map();
+  readonly attentions: Map<string, AttentionSite> = new Map();
+  readonly weights: Map<string, readonly number[]> = new Map();
+  positions: number | undefined;
+  readonly options: TraceOptions;
+  get blocks(): readonly string[] {
+    return this.g.blocks.map((block) => block.name);
+  }
+  /** Per sample: keys of the random numbers of this step. */
+  readonly randomKey: Tensor | undefined;
+  readonly #dropouts: Map<string, number> = new Map();
+  readonly #packings: Packing[] = [];
+  /** Where a head sees chosen rows only: which ones of the flattened [batch, total]. */
+  #chosen: { readonly rows: Tensor; readonly of: readonly [Dim, Dim] } | undefined;
+
+  constructor(options: TraceOptions) {
+    this.options = options;
+    this.randomKey = options.training ? this.g.input("randomKey", ["batch"], "i32") : undefined;
+  }
+
+  /**
+   * A weight of the base, or what an adapter has in its place; `own` is a tied module's own name for it, `stored` the name that it is
+   * held under.
+   */
+  parameter(name: string, shape: readonly number[], own: string = name, stored: string = name): Tensor {
+    this.weights.set(name, shape);
+    for (const [slot, adapter] of this.options.adapters.entries()) {
+      const key = adapter.replaced.get(own);
+      if (key !== undefined) return this.entry(slot, key);
+    }
+    return this.g.weight(stored, shape);
+  }
+
+  /** Writes a head at chosen positions of hidden [batch, total, hidden]: rows [chunks, chunk] -> [chunks, chunk, n]. */
+  atRows(rows: Tensor, hidden: Tensor, head: (x: Tensor) => Tensor): Tensor {
+    this.#chosen = { rows, of: [hidden.shape[0]!, hidden.shape[1]!] };
+    const y = head(this.g.gather(this.g.rows(hidden), rows));
+    this.#chosen = undefined;
+    return y;
+  }
+
+  entry(slot: number, key: string): Tensor {
+    const { graphShape } = this.options.adapters[slot]!.entry(key);
+    const shape = graphShape.map((d) => (typeof d === "string" ? `slot${slot}.${d}` : d));
+    return this.g.input(entryInput(slot, key), shape);
+  }
+
+  linear(site: LinearSite, x: Tensor): Tensor {
+    const { g } = this;
+    this.linears.set(site.path, site);
+    const shape = site.transposed ? [site.inDim, site.outDim] : [site.outDim, site.inDim];
+    const bias = site.bias === undefined ? undefined : this.parameter(site.bias, [site.outDim]);
+    const stored = this.options.weightOf?.(site) ?? site.weight;
+    const weight = this.parameter(site.weight, shape, `${site.path}.weight`, stored);
+    const base = (x: Tensor): Tensor => {
+      const y = this.#tokenLogits(site, x, g.linear(x, weight, site.transposed));
+      return bias === undefined ? y : g.add(y, bias);
+    };
+    return this.#adapt(
+      site,
+      "linear",
+      () => g.weight(stored, shape),
+      () => bias,
+      base,
+    )(x);
+  }
+
+  embedding(site: EmbeddingSite, ids: Tensor): Tensor {
+    const { g } = this;
+    this.embeddings.set(site.path, site);
+    if (site.positions !== undefined) this.positions = site.positions;
+    const shape = [site.vocab, site.dim];
+    const table = this.parameter(site.weight, shape);
+    const base = (ids: Tensor): Tensor => this.#tokenRows(site, ids, g.gather(table, ids));
+    return this.#adapt(
+      site,
+      "embedding",
+      () => g.weight(site.weight, shape),
+      () => undefined,
+      base,
+    )(ids);
+  }
+
+  output(_path: string, x: Tensor): Tensor {
+    return x;
+  }
+
+  attention(site: AttentionSite, q: Tensor, project: Project): Tensor | undefined {
+    const { g } = this;
+    this.attentions.set(site.path, site);
+    let total: Tensor | undefined;
+    for (const [slot, { method, attentions, config }] of this.options.adapters.entries()) {
+      if (method?.attention === undefined || !attentions.has(site.path)) continue;
+      const p = (key: string): Tensor => this.entry(slot, `${site.path}.${key}`);
+      const own = method.attention.forward({ g, q, project, p, gate: this.#perRow(gateInput(slot)) }, config);
+      total = total === undefined ? own : g.add(total, own);
+    }
+    return total;
+  }
+
+  dropout(path: string, x: Tensor, p: number): Tensor {
+    const count = this.#dropouts.get(path) ?? 0;
+    this.#dropouts.set(path, count + 1);
+    return this.#drop(`${path}#${count}`, x, p);
+  }
+
+  /** At chosen rows the mask is that of the whole [batch, total, n], so that it is one and the same wherever they lie. */
+  #drop(site: string, x: Tensor, p: number): Tensor {
+    const { g } = this;
+    const packing = this.#packings.find((k) => k.tokens === (this.#chosen ? this.#chosen.of : x.shape)[1]);
+    if (packing !== undefined && this.randomKey !== undefined && p > 0) {
+      const rows = this.#chosen?.rows;
+      const key =
+        rows === undefined ? packing.key : g.gather(packing.key, g.reshape(rows, [mulDims(...rows.shape)]));
+      return g.reshape(g.dropout(g.rows(x), p, key, site), x.shape);
+    }
+    if (this.#chosen === undefined || this.randomKey === undefined || p === 0)
+      return x.shape[0] === 1 ? this.#dropSame(site, x, p) : g.dropout(x, p, this.randomKey, site);
+    const ones = g.expand(g.scalar(1), [...this.#chosen.of, x.shape.at(-1)!]);
+    return g.mul(x, g.gather(g.rows(g.dropout(ones, p, this.randomKey, site)), this.#chosen.rows));
+  }
+
+  /** What is the same for all samples (a prompt, distances), [1, ...]: so is its mask. */
+  #dropSame(site: string, x: Tensor, p: number): Tensor {
+    if (this.randomKey === undefined || p === 0) return x;
+    return this.g.dropout(x, p, this.g.slice(this.randomKey, 0, 0, 1), site);
+  }
+
+  /** Declares that sequences of this length can be packed. */
+  addPacking(name: string, length: Dim): void {
+    if (this.options.packed) this.#packings.push(declarePacking(this.g, name, length));
+  }
+
+  pack(x: Tensor): Tensor {
+    const packing = x.shape[0] === "batch" ? this.#packings.find((p) => p.length === x.shape[1]) : undefined;
+    return packing === undefined ? x : packRows(this.g, x, packing);
+  }
+
+  unpack(x: Tensor): Tensor {
+    const packing = this.#packings.find((p) => p.tokens === x.shape[1]);
+    return packing === undefined ? x : unpackRows(this.g, x, packing);
+  }
+
+  prepend(x: Tensor): Tensor {
+    if (!this.options.virtual) return x;
+    const { g } = this;
+    let out = x;
+    for (const slot of this.options.adapters.keys()) {
+      const rows = this.promptRows(slot);
+      if (rows === undefined || this.options.adapters[slot]!.method!.prompt!.place !== "input") continue;
+      const [count, dim] = rows.shape as [Dim, Dim];
+      const [batch] = out.shape as [Dim];
+      out = g.concat([g.expand(g.reshape(rows, [1, count, dim]), [batch, count, dim]), out], 1);
+    }
+    return out;
+  }
+
+  /** The prompt of a slot, [tokens, dim], without the rows of further submodules; undefined: no prompt method. */
+  promptRows(slot: number): Tensor | undefined {
+    const adapter = this.options.adapters[slot]!;
+    const prompt = adapter.method?.prompt;
+    if (prompt === undefined) return undefined;
+    let dropouts = 0;
+    const rows =
+      adapter.prompt === "stored"
+        ? this.entry(slot, "prompt_embeddings")
+        : prompt.encode(
+            this.g,
+            (key) => this.entry(slot, `prompt_encoder.${key}`),
+            adapter.config,
+            (x, p) =>
+              this.g.squeeze(this.#dropSame(`prompt/${slot}#${dropouts++}`, this.g.unsqueeze(x, 0), p), 0),
+          );
+    return this.g.slice(rows, 0, 0, prompt.tokens(adapter.config));
+  }
+
+  /** How many virtual tokens stand before the input. */
+  virtualTokens(place: "input" | "cache"): Dim {
+    return addDims(
+      0,
+      ...this.options.adapters.map((a) =>
+        a.method?.prompt?.place === place ? a.method.prompt.tokens(a.config) : 0,
+      ),
+    );
+  }
+
+  /** What methods add to a mean loss, where they are on; undefined: nothing, as where rows have adapters of their own. */
+  penalty(): Tensor | undefined {
+    let total: Tensor | undefined;
+    for (const [slot, { method, sites, config }] of this.options.adapters.entries()) {
+      const penalty = method?.layers?.penalty;
+      if (penalty === undefined || this.options.mixed) continue;
+      const layers = [...sites.keys()].map((path) => (key: string) => this.entry(slot, `${path}.${key}`));
+      const own = this.g.mul(penalty(this.g, layers, config), this.g.input(gateInput(slot), []));
+      total = total === undefined ? own : this.g.add(total, own);
+    }
+    return total;
+  }
+
+  #adapt<S extends Site>(
+    site: S,
+    kind: "linear" | "embedding",
+    weight: () => Tensor,
+    bias: () => Tensor | undefined,
+    base: (x: Tensor) => Tensor,
+  ): (x: Tensor) => Tensor {
+    let next = base;
+    for (const [slot, adapter] of this.options.adapters.entries()) {
+      const adapted = adapter.sites.get(site.path);
+      if (adapted === undefined || adapted.kind !== kind) continue;
+      next = this.#adaptOne(slot, adapter, adapted, weight, bias, next);
+    }
+    return next;
+  }
+
+  #adaptOne(
+    slot: number,
+    adapter: Adapter,
+    adapted: AdaptedSite<AdapterConfig>,
+    weight: () => Tensor,
+    bias: () => Tensor | undefined,
+    next: (x: Tensor) => Tensor,
+  ): (x: Tensor) => Tensor {
+    const { path } = adapted.site;
+    const common = {
+      g: this.g,
+      next,
+      weight,
+      bias,
+      p: (key: string) => this.entry(slot, `${path}.${key}`),
+      shared: (key: string) => this.entry(slot, key),
+      scale: this.#perRow(scaleInput(slot, path)),
+      gate: this.#perRow(gateInput(slot)),
+      dropout: (x: Tensor, p: number) => this.#drop(`${path}/${slot}`, x, p),
+    };
+    if (adapted.kind === "linear")
+      return (x) => adapted.method.forward({ ...common, site: adapted.site }, x, adapter.config);
+    return (x) => adapted.method.forward({ ...common, site: adapted.site }, x, adapter.config);
+  }
+
+  #perRow(name: string): Tensor {
+    if (!this.options.mixed) return this.g.input(name, []);
+    return this.g.reshape(this.g.input(name, ["batch"]), ["batch", 1, 1]);
+  }
+
+  /** Replaces the rows of trained tokens: out + [id is token k] (delta_k - out). */
+  #tokenRows(site: EmbeddingSite, ids: Tensor, out: Tensor): Tensor {
+    const { g } = this;
+    let rows = out;
+    for (const [slot, adapter] of this.options.adapters.entries()) {
+      const tokens = adapter.tokens.get(site.path);
+      if (tokens === undefined) continue;
+      const wanted = g.constant(tokens.ids, [tokens.ids.length], "i64");
+      const hit = g.cast(g.equal(g.unsqueeze(ids, -1), wanted), "f32"); // [batch, seq, tokens]
+      const gate = this.#perRow(gateInput(slot));
+      const replaced = g.matmul(hit, this.entry(slot, tokens.entry));
+      const any = g.sum(hit, -1, true);
+      rows = g.add(rows, g.mul(gate, g.sub(replaced, g.mul(any, rows))));
+    }
+    return rows;
+  }
+
+  /** The logits of trained tokens come from their rows of the head: y[id of token k] = x delta_k. */
+  #tokenLogits(site: LinearSite, x: Tensor, y: Tensor): Tensor {
+    const { g } = this;
+    let logits = y;
+    for (const [slot, adapter] of this.options.adapters.entries()) {
+      const tokens = adapter.tokens.get(site.path);
+      if (tokens === undefined) continue;
+      const own = g.linear(x, this.entry(slot, tokens.entry)); // [..., tokens]
+      const ids = g.constant(tokens.ids, [tokens.ids.length], "i64");
+      const change = g.mul(this.#perRow(gateInput(slot)), g.sub(own, g.gather(logits, ids, -1)));
+      logits = g.add(logits, g.scatterLast(change, g.expand(ids, change.shape), site.outDim));
+    }
+    return logits;
+  }
+}
+
+/** The graph input's name back to slot and entry key; undefined where it is no adapter's tensor. */
+export function parseEntryInput(name: string): { slot: number; key: string } | undefined {
+  const at = name.indexOf("/");
+  if (at < 0) return undefined;
+  const slot = Number(name.slice(0, at));
+  return Number.isInteger(slot) ? { slot, key: name.slice(at + 1) } : internal(`input "${name}"`);
+}

@@ -1,0 +1,199 @@
+import type { WeightSource } from "../engine/messages.js";
+import { givenWeight, inFile } from "../engine/weights/source.js";
+import { PeftError } from "../errors.js";
+import type { Checkpoint, StoredTensor } from "../hub/checkpoint.js";
+import { isReal, storedTypes } from "../hub/dtypes.js";
+import { nodeFiles } from "../hub/files.js";
+import type { Architecture } from "../models/model.js";
+import { normal, random } from "../random.js";
+import type { Inventory } from "../trace/trace.js";
+import type { ModelSpec } from "../trace/write.js";
+import { takeInventory } from "../trace/write.js";
+import type { PackedWeight, Quantization } from "./packed/index.js";
+import { unpackedWeights, unreadQuantization } from "./packed/index.js";
+import { turned as transposed } from "./packed/packing.js";
+
+/** A model's weights, found in a checkpoint (or made new), by module name. */
+export interface BoundWeights {
+  readonly spec: ModelSpec;
+  readonly inventory: Inventory;
+  readonly sources: ReadonlyMap<string, WeightSource>;
+  /** Weights that the checkpoint lacks and that were made new (a fresh head). */
+  readonly fresh: readonly string[];
+  /** Tensors of the checkpoint that the model does not use. */
+  readonly unused: readonly string[];
+  readonly readF32: (name: string) => Promise<Float32Array>;
+  /** Weights that are stored as codes and scales. Their sources only name their bytes: see `quantizedSources`. */
+  readonly packed: ReadonlyMap<string, PackedWeight>;
+  readonly quantization: Quantization | undefined;
+}
+
+/** A weight as a checkpoint has it. */
+type Stored = StoredTensor | PackedWeight;
+
+const isPacked = (stored: Stored | undefined): stored is PackedWeight =>
+  stored !== undefined && "values" in stored;
+
+/** The module names that a checkpoint's tensor may have: current names, with and without the bare model's prefix. */
+export function moduleNames(architecture: Architecture, name: string): string[] {
+  let renamed = name;
+  for (const [from, to] of architecture.checkpoint?.rename ?? []) renamed = renamed.replace(from, to);
+  const { prefix } = architecture;
+  if (prefix === "") return [renamed];
+  const start = `${prefix}.`;
+  return renamed.startsWith(start) ? [renamed, renamed.slice(start.length)] : [renamed, start + renamed];
+}
+
+/** Finds every weight of the model in the checkpoint. Throws PeftError "checkpoint" with all that is missing or of wrong shape. */
+export async function bindWeights(
+  spec: ModelSpec,
+  checkpoint: Checkpoint,
+  seed: number,
+  quantization?: Quantization,
+): Promise<BoundWeights> {
+  const weights = await unpackedWeights(checkpoint, quantization);
+  const stored = new Map<string, Stored>();
+  for (const tensor of [...weights.plain, ...weights.packed])
+    for (const name of moduleNames(spec.architecture, tensor.name))
+      if (!stored.has(name)) stored.set(name, tensor);
+  const settled = { ...spec, config: { ...spec.config, tied: await isTied(spec, stored) } };
+  const inventory = takeInventory(settled);
+  const turned = new Set([...inventory.linears.values()].filter((l) => l.transposed).map((l) => l.weight));
+  const found = findAll(settled, inventory, { stored, turned, quantization });
+  const sources = new Map<string, WeightSource>();
+  const packed = new Map<string, PackedWeight>();
+  for (const [name, shape] of inventory.weights) {
+    const tensor = found.tensors.get(name);
+    if (isPacked(tensor)) {
+      packed.set(name, tensor);
+      sources.set(name, codesOf(tensor, shape, turned.has(name)));
+    } else
+      sources.set(name, tensor ? await sourceOf(tensor, checkpoint) : freshWeight(name, shape, spec, seed));
+  }
+  const used = new Set(
+    [...found.tensors.values()].flatMap((t) => (isPacked(t) ? t.tensors : [t]).map((u) => u.name)),
+  );
+  return {
+    spec: settled,
+    inventory,
+    sources,
+    packed,
+    quantization,
+    fresh: found.fresh,
+    unused: [...checkpoint.tensors.keys()].filter((name) => !used.has(name)),
+    readF32: async (name) => {
+      const tensor = found.tensors.get(name);
+      if (tensor === undefined) return sources.get(name)!.parts["data"] as Float32Array;
+      if (!isPacked(tensor)) return await checkpoint.readF32(tensor.name);
+      const values = await tensor.values();
+      return turned.has(name) ? transposed(values, ...tensor.shape) : values;
+    },
+  };
+}
+
+/** The places of a packed weight's bytes. No format of the engine reads these. */
+function codesOf({ tensors }: PackedWeight, shape: readonly number[], transposed: boolean): WeightSource {
+  const parts = tensors.map(({ name, path, offset, data }) => [name, data ?? { path, offset }] as const);
+  return { format: "f32", shape, transposed, parts: Object.fromEntries(parts) };
+}
+
+/** A checkpoint's own head wins over the config's flag; without one the head is the embedding. */
+async function isTied(
+  { architecture, config }: ModelSpec,
+  stored: ReadonlyMap<string, Stored>,
+): Promise<boolean> {
+  if (architecture.tie === undefined) return config.tied;
+  const [head, embedding] = architecture.tie.map((name) => stored.get(name));
+  if (head === undefined) return true;
+  if (embedding === undefined || isPacked(head) || isPacked(embedding)) return false;
+  if (head.dtype !== embedding.dtype) return false;
+  return config.tied && (await sameBytes(head, embedding));
+}
+
+/** Piece by piece, as far as they are equal: heads are as large as embeddings. */
+async function sameBytes(a: StoredTensor, b: StoredTensor): Promise<boolean> {
+  const piece = 1 << 20;
+  const read = async ({ data, path, offset, bytes }: StoredTensor, at: number): Promise<Uint8Array> =>
+    data?.subarray(at, at + piece) ?? (await nodeFiles.read(path, offset + at, Math.min(piece, bytes - at)));
+  if (a.bytes !== b.bytes) return false;
+  for (let at = 0; at < a.bytes; at += piece) {
+    const [x, y] = await Promise.all([read(a, at), read(b, at)]);
+    if (x.some((byte, i) => byte !== y[i])) return false;
+  }
+  return true;
+}
+
+interface Found {
+  readonly tensors: Map<string, Stored>;
+  readonly fresh: string[];
+}
+
+interface Given {
+  readonly stored: ReadonlyMap<string, Stored>;
+  /** Weights that the model holds [in, out]. */
+  readonly turned: ReadonlySet<string>;
+  readonly quantization: Quantization | undefined;
+}
+
+function findAll(
+  { architecture, config }: ModelSpec,
+  inventory: Inventory,
+  { stored, turned, quantization }: Given,
+): Found {
+  const tensors = new Map<string, Stored>();
+  const fresh: string[] = [];
+  const missing: string[] = [];
+  const wrong: string[] = [];
+  const [head, embedding] = architecture.tie ?? [];
+  for (const [name, shape] of inventory.weights) {
+    const tensor = stored.get(name) ?? (config.tied && name === embedding ? stored.get(head!) : undefined);
+    const isNew = architecture.newModules.some((m) => `.${name}`.includes(`.${m}.`));
+    if (tensor === undefined) (isNew ? fresh : missing).push(name);
+    else if (!isPacked(tensor) && !isReal(tensor.dtype))
+      wrong.push(`${name} is stored as ${storedTypes[tensor.dtype]}, which is no type of weights`);
+    else if (!isPacked(tensor) && tensor.dtype.startsWith("f8") && quantization !== undefined)
+      wrong.push(`${name} is stored as ${storedTypes[tensor.dtype]} without its scale`);
+    else if (
+      `${isPacked(tensor) && turned.has(name) ? tensor.shape.toReversed() : tensor.shape}` === `${shape}`
+    )
+      tensors.set(name, tensor);
+    else if (isNew) fresh.push(name);
+    else wrong.push(`${name} is [${tensor.shape}], not [${shape}]`);
+  }
+  if (missing.length === 0 && wrong.length === 0) return { tensors, fresh };
+  const shown = missing.slice(0, 8).join(", ") + (missing.length > 8 ? ", ..." : "");
+  const wrongs = wrong.slice(0, 8).join("; ") + (wrong.length > 8 ? `; and ${wrong.length - 8} more` : "");
+  const why = [missing.length > 0 ? `${missing.length} weights are missing: ${shown}.` : "", wrongs]
+    .filter((s) => s !== "")
+    .join(" ");
+  if (quantization !== undefined) throw unreadQuantization(quantization, why);
+  throw new PeftError("checkpoint", {
+    what: `The checkpoint does not fit its config.json (model_type "${config.modelType}").`,
+    why,
+    fix: "use the config.json and the weight files of one and the same model.",
+  });
+}
+
+async function sourceOf(tensor: StoredTensor, checkpoint: Checkpoint): Promise<WeightSource> {
+  const { dtype, shape, path, offset } = tensor;
+  if (tensor.data === undefined && (dtype === "f32" || dtype === "f16" || dtype === "bf16"))
+    return inFile(dtype, shape, path, offset);
+  return givenWeight(shape, await checkpoint.readF32(tensor.name));
+}
+
+/** As transformers starts a new head: weights normal with the config's initializer_range, biases zero. */
+function freshWeight(
+  name: string,
+  shape: readonly number[],
+  { config }: ModelSpec,
+  seed: number,
+): WeightSource {
+  const data = new Float32Array(shape.reduce((a, b) => a * b, 1));
+  const next = random(
+    seed,
+    [...name].reduce((h, c) => (Math.imul(h, 31) + c.charCodeAt(0)) | 0, 7),
+  );
+  if (!name.endsWith("bias"))
+    for (let i = 0; i < data.length; i++) data[i] = config.initializerRange * normal(next);
+  return givenWeight(shape, data);
+}
