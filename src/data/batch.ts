@@ -20,12 +20,20 @@ export interface Floats {
 }
 
 /** `rows` holds each sample's place in its data set; lengths are those before padding. */
+/** Numbers of a batch for a custom loss: the first axis is the rows. */
+export interface BatchColumn {
+  readonly data: Float32Array | Int32Array;
+  readonly shape: readonly number[];
+}
+
 export interface BatchInputs {
   readonly inputIds: Ids; // [batch, seq]
   readonly attentionMask: Ids; // [batch, seq]
   readonly tokenTypeIds?: Ids; // [batch, seq]
   readonly lengths: Int32Array; // [batch]
   readonly rows: Int32Array; // [batch]
+  /** What a custom loss reads beside the task's own columns. */
+  readonly columns?: Readonly<Record<string, BatchColumn>>;
 }
 
 export interface CausalLMBatch extends BatchInputs {

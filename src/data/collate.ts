@@ -91,7 +91,37 @@ function inputsOf(samples: readonly SampleInputs[], options: CollateOptions): Ba
     lengths: Int32Array.from(ids, (row) => row.length),
     rows: Int32Array.from(samples, (sample) => sample.row),
   };
-  return types.length === samples.length ? { ...inputs, tokenTypeIds: pad(types, 0, options) } : inputs;
+  const columns = columnsOf(samples);
+  return {
+    ...inputs,
+    ...(types.length === samples.length ? { tokenTypeIds: pad(types, 0, options) } : {}),
+    ...(columns === undefined ? {} : { columns }),
+  };
+}
+
+/** Numbers for a custom loss by name, [rows] or [rows, n]: names that every row has, with one length. Throws "batch". */
+function columnsOf(samples: readonly SampleInputs[]): BatchInputs["columns"] {
+  const names = Object.keys(samples[0]?.columns ?? {});
+  if (names.length === 0) return undefined;
+  return Object.fromEntries(
+    names.map((name) => {
+      const values = samples.map((sample) => sample.columns?.[name]);
+      const lists = values.map((value) => (typeof value === "number" ? [value] : (value ?? [])));
+      const width = lists[0]?.length ?? 0;
+      const odd = lists.findIndex((list) => list.length !== width || width === 0);
+      if (odd >= 0) throw oddColumn(name, samples[odd]?.at ?? "", values[odd], width);
+      const shape = typeof values[0] === "number" ? [lists.length] : [lists.length, width];
+      return [name, { data: Float32Array.from(lists.flat()), shape }];
+    }),
+  );
+}
+
+function oddColumn(name: string, at: string, value: unknown, width: number): PeftError {
+  return new PeftError("batch", {
+    what: `${at} has ${value === undefined ? "no" : "another number of"} ${name} for the loss.`,
+    why: `the rows beside it have ${width === 1 ? "a number" : `${width} numbers`} under that name.`,
+    fix: "give every row as many.",
+  });
 }
 
 /** Rows of different length -> [rows, width], filled up with `value`. */

@@ -93,11 +93,18 @@ export function encodeRows<T extends TaskType>(
   if (emptyLabels === "error") refuseEmpty(empty, context.maxLength);
   const samples = outcomes
     .filter(({ encoded }) => encoded.learnt !== 0)
-    .map(({ row, at, encoded }) => ({ task, row, at, ...encoded.fields }) as unknown as Sample<T>);
+    .map(
+      ({ row, at, encoded }) =>
+        ({ task, row, at, ...encoded.fields, ...columnsOf(rows[row]) }) as unknown as Sample<T>,
+    );
   if (samples.length === 0) throw noSamples(task, context.maxLength, rows.length);
   refuseIds(samples, options.tokenizer, options.vocabSize ?? Infinity);
   if (options.numLabels !== undefined) refuseClasses(samples, options.numLabels);
   return { samples, report: reportOf(outcomes, empty.length, samples, context) };
+}
+
+function columnsOf(row: Row | undefined): Pick<Row, "columns"> {
+  return row?.columns === undefined ? {} : { columns: row.columns };
 }
 
 /** The report in words, for a log or a terminal. */

@@ -39,8 +39,9 @@ export async function loadDataset(
       fix: "give a file with at least one row.",
     });
   }
-  const { kind, slots, labelColumn, unused } = resolveColumns(table, options);
-  const { warn = console.warn } = options;
+  const { warn = console.warn, lossColumns = [] } = options;
+  const { kind, slots, labelColumn, unused: rest } = resolveColumns(table, options);
+  const unused = rest.filter((name) => !lossColumns.includes(name));
   if (unused.length > 0)
     warn(
       `Not used: ${unused.length > 1 ? "columns" : "column"} ${listNames(unused, true)} of ${listNames(files)}.`,
@@ -48,11 +49,12 @@ export async function loadDataset(
   const faults: Fault[] = [];
   const entries = table.records.flatMap((record) => fillSlots(record, slots, faults));
   const labels = options.labels ?? (labelColumn === undefined ? undefined : table.labelNames?.[labelColumn]);
-  const rows = kinds[kind].convert(entries, faults, {
+  const converted = kinds[kind].convert(entries, faults, {
     labels,
     problemType: options.problemType,
     literal: options.raw === true || options.template !== undefined || options.target !== undefined,
   });
+  const rows = lossColumns.length === 0 ? converted : withColumns(converted, table, lossColumns, faults);
   refuse(faults, {
     what: (n) => `${count(n, "row")} of ${files.join(", ")} cannot be used`,
     why: `the rows were read as kind "${kind}", from the columns ${listNames(table.columns)}.`,
@@ -60,6 +62,34 @@ export async function loadDataset(
   });
   if (options.labels === undefined) warnOfMissing(rows, warn);
   return rows;
+}
+
+/** Rows with the numbers that a custom loss reads of them. */
+function withColumns(
+  rows: readonly Row[],
+  { records }: Table,
+  names: readonly string[],
+  faults: Fault[],
+): Row[] {
+  const recordAt = new Map(records.map((record) => [record.at, record]));
+  return rows.map((row) => {
+    const columns: Record<string, number | number[]> = {};
+    for (const name of names) {
+      const value = numbers(recordAt.get(row.at)?.values[name]);
+      if (value === undefined) faults.push({ at: row.at, says: `no number for ${JSON.stringify(name)}` });
+      else columns[name] = value;
+    }
+    return { ...row, columns };
+  });
+}
+
+function numbers(value: unknown): number | number[] | undefined {
+  if (Array.isArray(value)) {
+    const list = value.map(Number);
+    return list.length > 0 && list.every(Number.isFinite) ? list : undefined;
+  }
+  const isNumber = typeof value === "string" ? value.trim() !== "" : value !== undefined && value !== null;
+  return isNumber && Number.isFinite(Number(value)) ? Number(value) : undefined;
 }
 
 /** "NA" may be Namibia, or a value that is missing. */

@@ -12,6 +12,8 @@ export interface LoadDatasetOptions {
   target?: string;
   /** Columns by what they are for, where their names do not say it: `{ text: "Tweet text", label: "Label" }`. */
   columns?: Readonly<Record<string, string>>;
+  /** Columns whose numbers a custom loss reads: they go with each row into the batch's `columns`. */
+  lossColumns?: readonly string[];
   /** What a row is; without it, it is read off the template, the task and the columns. */
   kind?: RowKind;
   taskType?: TaskType;
@@ -38,6 +40,7 @@ export const loadNames: NamesOf<LoadDatasetOptions> = {
   template: { also: ["prompt"] },
   target: { also: ["completion", "response"] },
   columns: { also: ["text", "label", "pair", "messages", "column_names"] },
+  lossColumns: {},
   kind: {},
   taskType: { also: ["task"] },
   labels: { also: ["label_names", "class_names"] },

@@ -11,33 +11,37 @@ export interface Conversation {
   readonly tools?: readonly unknown[];
 }
 
+/** What every row has. */
+interface RowBase {
+  /** Where it stood: `tweets.csv line 4`. */
+  readonly at: string;
+  /** Numbers for a custom loss that declares columns of these names: one a row, or a list of one length. */
+  readonly columns?: Readonly<Record<string, number | readonly number[]>>;
+}
+
 /**
  * A row of a data set after its columns were understood. `at` says where it stood: `tweets.csv line 4`. `chat` is the same for
  * models with a chat template; without it, the prompt is taken to the letter.
  */
-export interface PromptRow {
+export interface PromptRow extends RowBase {
   readonly kind: "prompt";
-  readonly at: string;
   readonly prompt: string;
   readonly target: string;
   readonly chat?: Conversation;
 }
 
-export interface ChatRow extends Conversation {
+export interface ChatRow extends Conversation, RowBase {
   readonly kind: "chat";
-  readonly at: string;
 }
 
-export interface TextRow {
+export interface TextRow extends RowBase {
   readonly kind: "text";
-  readonly at: string;
   readonly text: string;
 }
 
 /** `labels`: one class id, or one number (regression), or a 0 or 1 per class. `labelNames` is one list for the whole set. */
-export interface ClassifyRow {
+export interface ClassifyRow extends RowBase {
   readonly kind: "classify";
-  readonly at: string;
   readonly text: string;
   readonly pair?: string;
   readonly problemType: ProblemType;
@@ -46,18 +50,16 @@ export interface ClassifyRow {
 }
 
 /** One tag per word, as an id into `labelNames`; -100 is not learnt. */
-export interface TokensRow {
+export interface TokensRow extends RowBase {
   readonly kind: "tokens";
-  readonly at: string;
   readonly words: readonly string[];
   readonly tags: readonly number[];
   readonly labelNames: readonly string[];
 }
 
 /** `answer` is a range of the context in UTF-16 units; absent where the context has no answer. */
-export interface QuestionRow {
+export interface QuestionRow extends RowBase {
   readonly kind: "question";
-  readonly at: string;
   readonly question: string;
   readonly context: string;
   readonly answer?: { readonly start: number; readonly end: number };

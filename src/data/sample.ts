@@ -6,6 +6,8 @@ export interface SampleInputs {
   readonly at: string;
   readonly inputIds: Int32Array; // [seq]
   readonly tokenTypeIds?: Int32Array; // [seq]
+  /** Numbers for a custom loss. */
+  readonly columns?: Readonly<Record<string, number | readonly number[]>>;
 }
 
 export interface CausalLMSample extends SampleInputs {

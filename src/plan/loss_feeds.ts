@@ -1,7 +1,7 @@
-import type { Ids } from "../data/batch.js";
+import type { BatchColumn, Ids } from "../data/batch.js";
 import type { HostTensor } from "../engine/messages.js";
 import { PeftError } from "../errors.js";
-import type { BatchColumn, BatchPlaces, Inputs, Virtual } from "../trace/feeds.js";
+import type { BatchPlaces, Inputs, Virtual } from "../trace/feeds.js";
 import { ids } from "../trace/feeds.js";
 import type { Loss, LossColumn } from "../trace/losses.js";
 import type { ModelSpec } from "../trace/write.js";
@@ -24,7 +24,7 @@ export function lossFeeds(
   const sizes = sizesOf(batch);
   const faults: string[] = [];
   const found = Object.entries(loss.columns ?? {}).flatMap(([name, column]) => {
-    const given = columnOf(batch, name);
+    const given = asDeclared(columnOf(batch, name), column);
     const fault = given === undefined ? `it has no ${name}` : formFault(name, column, given, sizes);
     if (fault !== undefined) faults.push(fault);
     return given === undefined || fault !== undefined ? [] : [{ name, column, given }];
@@ -50,6 +50,12 @@ export function lossFeeds(
 
 function columnOf(batch: Inputs, name: string): BatchColumn | undefined {
   return batch.columns?.[name] ?? (batch as unknown as Record<string, BatchColumn | undefined>)[name];
+}
+
+/** Columns that come from rows are floats: they serve as whole numbers where all of them are. */
+function asDeclared(given: BatchColumn | undefined, { dtype }: LossColumn): BatchColumn | undefined {
+  if (dtype !== "i64" || !(given?.data instanceof Float32Array)) return given;
+  return given.data.every(Number.isInteger) ? { ...given, data: Int32Array.from(given.data) } : given;
 }
 
 function sizesOf({ inputIds, ...batch }: Inputs): Map<string, number> {

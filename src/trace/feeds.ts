@@ -13,15 +13,7 @@ import type { ModelSpec } from "./write.js";
 export type Inputs<T extends BatchTask = BatchTask> = Pick<Batch<T>, "task" | "inputIds" | "attentionMask"> &
   Partial<Omit<Batch<T>, "task" | "inputIds" | "attentionMask">> & {
     readonly decoderInputIds?: Ids;
-    /** What a custom loss reads beside the task's own columns. */
-    readonly columns?: Readonly<Record<string, BatchColumn>>;
   };
-
-/** Numbers of a batch for a custom loss: the first axis is the rows. */
-export interface BatchColumn {
-  readonly data: Float32Array | Int32Array;
-  readonly shape: readonly number[];
-}
 
 /** Virtual tokens of the active prompt method: before the input, or in the cache. */
 export interface Virtual {

@@ -1,4 +1,9 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { AutoModelForSeq2SeqLM, AutoTokenizer, getPeftModel, loadDataset, Trainer } from "../../src/index.js";
 import { LoraConfig } from "../../src/methods/index.js";
 import type { PreTrainedModel } from "../../src/peft/base_model.js";
 import { PeftModel } from "../../src/peft/peft_model.js";
@@ -99,6 +104,50 @@ it("sums by row: log-probabilities of answers", async () => {
   expect(both).toBeCloseTo(first + second, 3);
   expect(both).toBeCloseTo(own.loss * own.count, 3);
   await model.unload();
+});
+
+it("the Trainer feeds what rows of a file carry for it", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "peft-loss-"));
+  const name = fileURLToPath(new URL("../kit/models/t5-text", import.meta.url));
+  const tokenizer = await AutoTokenizer.fromPretrained(name);
+  const base = await AutoModelForSeq2SeqLM.fromPretrained(name);
+  const weighted: Loss = {
+    name: "weighted rows",
+    columns: { labels: { dtype: "i64", per: "label" }, weight: { dtype: "f32", shape: ["batch"] } },
+    write: ({ g, labelled, column }) => ({
+      sum: g.mul(g.sum(g.crossEntropy(labelled(), column("labels"))), g.sum(column("weight"))),
+      count: g.scalar(1),
+    }),
+  };
+  const firstLoss = async (weight: number): Promise<number> => {
+    writeFileSync(join(folder, "rows.csv"), `prompt,completion,weight\nmessage one,yes,${weight}\n`);
+    const said: string[] = [];
+    const train = await loadDataset(join(folder, "rows.csv"), {
+      lossColumns: ["weight"],
+      warn: (message) => said.push(message),
+    });
+    expect([train[0]?.columns, said]).toEqual([{ weight }, []]);
+    const model = getPeftModel(base, new LoraConfig({ r: 2 }));
+    const options = { model, tokenizer, train, loss: weighted, epochs: 1, batchSize: 1 };
+    for await (const event of new Trainer(options).run())
+      if (event.type === "step") {
+        await model.unload();
+        return event.loss;
+      }
+    return Number.NaN;
+  };
+  try {
+    const whole = await firstLoss(1);
+    expect(whole).toBeGreaterThan(0.1);
+    expect(await firstLoss(0.5)).toBeCloseTo(whole / 2, 4);
+    writeFileSync(join(folder, "rows.csv"), "prompt,completion,weight\na,yes,1\nb,no,heavy\n");
+    await expect(loadDataset(join(folder, "rows.csv"), { lossColumns: ["weight"] })).rejects.toThrow(
+      /rows.csv line 3: no number for "weight"/,
+    );
+  } finally {
+    await base.close();
+    rmSync(folder, { recursive: true });
+  }
 });
 
 it("labels are asked for by those that declare them alone", async () => {
