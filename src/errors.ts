@@ -10,6 +10,7 @@ export type ErrorCode =
   | "unknown-method"
   | "unknown-task"
   | "option"
+  | "registered"
   | "batch"
   | "checkpoint"
   | "file-format"

@@ -40,6 +40,15 @@ export type { GenerationValues } from "./generate/generation_types.js";
 export type { TextStreamerOptions, TokenStreamer } from "./generate/streamer.js";
 export { streamText, TextStreamer } from "./generate/streamer.js";
 export type { Graph, Operand } from "./graph/graph.js";
+export type {
+  AttentionSite,
+  CacheShape,
+  EmbeddingSite,
+  KeyValue,
+  LinearSite,
+  Module,
+  Trace,
+} from "./graph/module.js";
 export type { DType, Tensor } from "./graph/ops.js";
 export type { Parameter } from "./graph/parameters.js";
 export { Parameters } from "./graph/parameters.js";
@@ -49,10 +58,55 @@ export { resolveFolder } from "./hub/resolve.js";
 export type { HubEvent, HubOptions } from "./hub/settings.js";
 export type { PushOptions, PushResult } from "./hub/upload.js";
 export { pushFolder } from "./hub/upload.js";
+export type { ConfigDefinition } from "./methods/config.js";
+export { configClass } from "./methods/config.js";
+export type { DeltaParts } from "./methods/delta.js";
+export { addsToWeight } from "./methods/delta.js";
+export { perRow } from "./methods/gate.js";
 export * from "./methods/index.js";
-export type { AdapterConfig, Method, MethodRow } from "./methods/method.js";
-export type { TaskType } from "./models/model.js";
+export type {
+  Adapted,
+  AdapterConfig,
+  AttentionMethod,
+  ConfigClass,
+  Initial,
+  LayerMethod,
+  Merging,
+  Method,
+  MethodRow,
+  MethodTable,
+  ParameterSpec,
+  PromptMethod,
+  Selection,
+  Site,
+  SiteMethod,
+} from "./methods/method.js";
+export { registerMethod } from "./methods/registry.js";
+export {
+  blocks as blockOptions,
+  saving as savingOptions,
+  targets as targetOptions,
+} from "./methods/shared_options.js";
+export { attend, causalBias, splitHeads, withPast } from "./models/attention.js";
+export type { Fields } from "./models/config.js";
+export { commonFields, readConfig, stackSizes } from "./models/config.js";
+export { decoderHeads } from "./models/decoder_heads.js";
+export type { Layer } from "./models/layers.js";
+export { repeat } from "./models/layers.js";
+export type {
+  Architecture,
+  CheckpointRules,
+  DecoderInputs,
+  Heads,
+  LayerRoles,
+  ModelConfig,
+  StackOutput,
+  TaskType,
+  TextInputs,
+} from "./models/model.js";
+export { registerArchitecture } from "./models/registry.js";
 export { nearest } from "./nearest.js";
+export type { OptionRow } from "./options.js";
 export {
   AutoModel,
   AutoModelForCausalLM,

@@ -32,11 +32,17 @@ const ALLOWED = {
   ],
   attach: [
     ...["run", "plan", "weights", "trace", "adapters", "graph", "engine", "hub"],
-    ...["models/model.ts", "methods/method.ts", "methods/pattern.ts", "methods/index.ts"],
+    ...["models/model.ts", "methods/method.ts", "methods/pattern.ts", "methods/registry.ts"],
   ],
   peft: [
     ...["attach", "run", "plan", "weights", "trace", "adapters", "graph", "engine", "hub", "generate"],
-    ...["models/model.ts", "models/index.ts", "methods/method.ts", "type tokenizers", "type data/batch.ts"],
+    ...[
+      "models/model.ts",
+      "models/registry.ts",
+      "methods/method.ts",
+      "type tokenizers",
+      "type data/batch.ts",
+    ],
   ],
   train: [
     ...["peft", "attach", "run", "plan", "weights", "trace", "adapters"],
@@ -53,6 +59,7 @@ const EVERYWHERE = [
   "pattern.ts",
   "printable.ts",
   "random.ts",
+  "registry.ts",
   "task.ts",
   "words.ts",
 ];

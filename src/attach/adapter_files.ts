@@ -3,8 +3,8 @@ import { internal, PeftError } from "../errors.js";
 import { nodeFiles } from "../hub/files.js";
 import { formatJson, parseJsonWithFloats } from "../hub/json.js";
 import { writeSafetensors } from "../hub/safetensors.js";
-import { methods } from "../methods/index.js";
 import type { AdapterConfig, Method, Site } from "../methods/method.js";
+import { methods } from "../methods/registry.js";
 import { optionKey, pythonName } from "../options.js";
 import type { Runtime } from "../run/runtime.js";
 import type { Inventory } from "../trace/trace.js";
@@ -27,7 +27,7 @@ export interface AdapterFile {
 
 /** The method that answers to a peft_type or a name. Throws "unknown-method", which lists what is known. */
 export function methodOf(peftType: unknown, json?: Readonly<Record<string, unknown>>, path?: string): Method {
-  const found = methods.find((m) => m.config.peftType === peftType || m.name === peftType);
+  const found = methods.find(peftType);
   if (found !== undefined) return found;
   throw unknownMethod(peftType, json, path);
 }

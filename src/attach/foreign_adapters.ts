@@ -1,6 +1,6 @@
 import { PeftError } from "../errors.js";
 import type { StoredTensor } from "../hub/checkpoint.js";
-import { methods } from "../methods/index.js";
+import { methods } from "../methods/registry.js";
 
 /** A message that tells what lies in an adapter's place. */
 export interface Foreign {
@@ -65,7 +65,7 @@ const elsewhere: readonly string[] = [
 export function unknownMethod(peftType: unknown, json: Config = {}, path = "adapter_config.json"): PeftError {
   const foreign = configs.find(({ is }) => peftType === undefined && is(json))?.told(path);
   if (foreign !== undefined) return new PeftError("unknown-method", foreign);
-  const known = methods.map((m) => m.config.peftType).join(", ");
+  const known = methods.all.map((m) => m.config.peftType).join(", ");
   if (peftType === undefined || peftType === null)
     return new PeftError("unknown-method", {
       what: `"${path}" names no peft_type.`,

@@ -14,8 +14,8 @@ import { readJsonObject } from "../hub/json.js";
 import type { ResolveOptions } from "../hub/resolve.js";
 import { resolveFolder, resolveNames } from "../hub/resolve.js";
 import { hubSettings } from "../hub/settings.js";
-import { architectures } from "../models/index.js";
 import type { Architecture, ModelConfig, TaskType } from "../models/model.js";
+import { architectures } from "../models/registry.js";
 import { type BackwardOptions, type PassOptions, passNames } from "../plan/requests.js";
 import type { ForwardResult } from "../run/passes.js";
 import { backwardPass, forwardPass, lossPass } from "../run/passes.js";
@@ -78,12 +78,12 @@ export const trainNames: NamesOf<TrainOptions> = { ...passNames, training: { als
 /** The architecture that reads this model_type. Throws "unknown-model", which lists what is known. */
 export function architectureOf(json: Readonly<Record<string, unknown>>): Architecture {
   const type = json["model_type"];
-  const found = architectures.find((a) => a.modelTypes.includes(type as string));
+  const found = architectures.find(type);
   if (found !== undefined) return found;
   throw new PeftError("unknown-model", {
     what: `model_type ${JSON.stringify(type ?? null)} is not known.`,
-    why: `peft.js reads ${architectures.flatMap((a) => a.modelTypes).join(", ")}.`,
-    fix: "use a model of one of these types.",
+    why: `peft.js reads ${architectures.all.flatMap((a) => a.modelTypes).join(", ")}.`,
+    fix: "use a model of one of these types, or add this one: registerArchitecture().",
   });
 }
 

@@ -1,0 +1,20 @@
+import { Registry } from "../registry.js";
+import { architectures as shipped } from "./index.js";
+import type { Architecture, ModelConfig } from "./model.js";
+
+/** Architectures by the `model_type`s that they read. */
+export const architectures: Registry<Architecture> = new Registry("model type", shipped, namesOf);
+
+function namesOf({ modelTypes }: Architecture): readonly unknown[] {
+  return modelTypes ?? [];
+}
+
+/**
+ * Adds an architecture: checkpoints of its `model_type`s load from then on. Throws "registered" where one of them is known.
+ * @example
+ * registerArchitecture(myDecoder); // an Architecture: see docs/extending.md
+ * const base = await AutoModelForCausalLM.fromPretrained("folder"); // its config.json says "model_type": "my_decoder"
+ */
+export function registerArchitecture<C extends ModelConfig>(architecture: Architecture<C>): void {
+  architectures.register(architecture as unknown as Architecture);
+}
