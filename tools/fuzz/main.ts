@@ -37,7 +37,7 @@ process.exit(total > 0 ? 1 : 0);
 
 /** A worker is ended when one input takes more than HANG, and another goes on behind that input. */
 async function watch(each: string, limit: number, first: number) {
-  const HANG = 5000;
+  const HANG = 20_000;
   const findings: Finding[] = [];
   const at = new Int32Array(new SharedArrayBuffer(4));
   const end = performance.now() + limit * 1000;
