@@ -1,6 +1,6 @@
-import { type Context, createContext, Script } from "node:vm";
 import type { ErrorCode } from "./errors.js";
 import { PeftError } from "./errors.js";
+import { runFor } from "./platform.js";
 
 /** A regular expression that came out of a file, and whose matching ends, whatever it is. */
 export type BoundedPattern = {
@@ -25,9 +25,8 @@ export function boundPattern(pattern: RegExp, where: string, code: ErrorCode): B
   const worst = effortOf(pattern);
   const run = <T>(text: string, match: () => T): T => {
     if (worst.choices * (text.length + 1) ** (worst.power + worst.starts) <= UNWATCHED_STEPS) return match();
-    return watched(match, LEAST_MS + text.length * MS_PER_CHARACTER, () =>
-      endless(pattern, text, where, code),
-    );
+    const result = runFor(Math.ceil(LEAST_MS + text.length * MS_PER_CHARACTER), match);
+    return result === undefined ? endless(pattern, text, where, code) : result.value;
   };
   return {
     source: pattern.source,
@@ -127,22 +126,4 @@ function limitsOf(quantifier: string): [number, number] {
   if (least === undefined) return [0, Number.POSITIVE_INFINITY];
   if (comma === "") return [Number(least), Number(least)];
   return [Number(least), most === "" ? Number.POSITIVE_INFINITY : Number(most)];
-}
-
-let watch: { context: Context; script: Script } | undefined;
-
-/** Runs a function that V8 stops after some time: its own regular expressions have no other limit. */
-function watched<T>(run: () => T, ms: number, late: () => never): T {
-  watch ??= { context: createContext({}), script: new Script("run()") };
-  let result: { value: T } | undefined;
-  watch.context["run"] = () => {
-    result = { value: run() };
-  };
-  try {
-    watch.script.runInContext(watch.context, { timeout: Math.ceil(ms) });
-  } catch (error) {
-    if ((error as { code?: unknown }).code === "ERR_SCRIPT_EXECUTION_TIMEOUT") late();
-    throw error;
-  }
-  return result === undefined ? late() : result.value;
 }

@@ -57,6 +57,8 @@ const EVERYWHERE = [
   "nearest.ts",
   "options.ts",
   "pattern.ts",
+  "platform.ts",
+  "platform_browser.ts",
   "printable.ts",
   "random.ts",
   "registry.ts",
@@ -65,9 +67,9 @@ const EVERYWHERE = [
 ];
 const ENTRY = "index.ts"; // imports all of the above but cli
 
-/** The files that may import node: modules; of cli, any one file. */
+/** The files that may import node: modules and use Node's globals; of cli, any one file. */
 const NODE_FILES = [
-  "pattern.ts",
+  "platform.ts",
   "hub/files.ts",
   "run/call_scope.ts",
   "engine/weights/files.ts",
@@ -77,6 +79,8 @@ const NODE_FILES = [
   "train/report_assets.ts",
 ];
 const ONE_NODE_FILE = "cli";
+const NODE_GLOBAL =
+  /(?<![.\w$#])(?:process(?=\??\.\w|\[)|Buffer\b|(?:set|clear)Immediate\b|require(?=[.(])|__(?:dir|file)name\b)/g;
 
 /** Folders of definitions: a file that declares one is named in its folder's generated index.ts alone. */
 const DEFINITIONS = { models: "Architecture", methods: "Method" };
@@ -89,6 +93,9 @@ function withoutComments(text) {
   const token = /"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`(?:[^`\\]|\\.)*`|\/\/[^\n]*|\/\*[\s\S]*?\*\//g;
   return text.replace(token, (found) => (found.startsWith("/") ? "" : found));
 }
+
+/** The same without the text of strings, but for templates, in which code may stand. */
+const withoutStrings = (code) => code.replace(/"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'/g, '""');
 
 /** Imports of a file: statements, re-exports, and import("..."), in code or in a type. */
 function importsOf(code) {
@@ -176,11 +183,20 @@ function definitionFaults(sources) {
 
 function nodeFaults(sources) {
   const users = sources.filter((s) => s.imports.some((i) => i.from.startsWith("node:"))).map((s) => s.inSrc);
+  const globals = sources
+    .filter(({ inSrc }) => !NODE_FILES.includes(inSrc))
+    .filter(({ inSrc }) => folderOf(inSrc) !== ONE_NODE_FILE || !users.includes(inSrc))
+    .map(({ inSrc, code }) => [inSrc, new Set(withoutStrings(code).match(NODE_GLOBAL))])
+    .filter(([, names]) => names.size > 0);
   const inOne = users.filter((file) => folderOf(file) === ONE_NODE_FILE);
   return [
     ...users
       .filter((file) => !NODE_FILES.includes(file) && folderOf(file) !== ONE_NODE_FILE)
       .map((file) => `src/${file}: may not import node: modules (those that may: ${NODE_FILES.join(", ")})`),
+    ...globals.map(
+      ([file, names]) =>
+        `src/${file}: uses Node's ${[...names].join(", ")}; platform.ts gives what Node gives`,
+    ),
     ...(inOne.length > 1
       ? [`${ONE_NODE_FILE}/: one file may import node: modules, not ${inOne.join(", ")}`]
       : []),

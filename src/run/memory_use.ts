@@ -1,4 +1,5 @@
 import { nodeFiles } from "../hub/files.js";
+import { residentBytes } from "../platform.js";
 
 const WEIGHT_FILE = /\.(safetensors|bin|weights)$/m;
 
@@ -26,7 +27,7 @@ export async function memoryUse(): Promise<MemoryUse> {
 
 /** The first of the two alone, which takes no milliseconds. */
 export async function anonymousMemory(): Promise<number> {
-  return anonymousIn(await own("status")) ?? process.memoryUsage.rss();
+  return anonymousIn(await own("status")) ?? residentBytes();
 }
 
 /** "" where there is no such thing. */

@@ -1,6 +1,7 @@
 import { expectArgument, type NamesOf, refuseUnknown } from "../arguments.js";
 import { PeftError } from "../errors.js";
 import { type Parameter, Parameters } from "../graph/parameters.js";
+import { nextTurn } from "../platform.js";
 import { restoreTensors } from "./restore.js";
 
 export interface AdamWOptions {
@@ -66,7 +67,6 @@ interface StepConstants {
 /** Elements worked on before the event loop gets its turn: about a millisecond. */
 const SLICE = 1 << 16;
 const f32 = Math.fround;
-const pause = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 /**
  * AdamW, in f32 and in torch's order of operations, over the flat gradient of `Parameters`.
@@ -157,7 +157,7 @@ export class AdamW {
     const { gradient } = this.parameters;
     let sum = 0;
     for (let start = 0; start < gradient.length; start += SLICE) {
-      if (start > 0) await pause();
+      if (start > 0) await nextTurn();
       sum += sumOfSquares(gradient.subarray(start, start + SLICE), count);
     }
     if (!Number.isFinite(sum)) throw notFinite(this.parameters, this.#step + 1);
@@ -179,7 +179,7 @@ export class AdamW {
       for (let start = 0; start < p.data.length; start += SLICE) {
         const end = Math.min(start + SLICE, p.data.length);
         if ((worked += end - start) > SLICE) {
-          await pause();
+          await nextTurn();
           worked = end - start;
         }
         updateSlice(p.data, gradient, first, second, start, end, constants);

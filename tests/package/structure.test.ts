@@ -114,6 +114,24 @@ test("node: modules and dependencies have one importer each", () => {
   ]);
 });
 
+test("what Node alone gives stands in platform files", () => {
+  const { faults } = check({
+    "src/graph/graph.ts":
+      '// process.env\nexport const text = "process.env";\nexport const at = x.process.id;\n',
+    "src/graph/dims.ts": `export const id = \`\${process.pid}\`;\nexport const bytes = Buffer.alloc(1);\n`,
+    "src/run/turns.ts": "setImmediate(() => require('fs'));\nexport const here = __dirname;\n",
+    "src/platform.ts": "export const turn = () => setImmediate(f);\n",
+    "src/cli/terminal.ts": 'import * as fs from "node:fs";\nexport const out = process.stdout;\n',
+    "src/cli/main.ts": "export const args = process.argv;\n",
+  });
+  const gives = "platform.ts gives what Node gives";
+  expect(faults).toEqual([
+    `src/cli/main.ts: uses Node's process; ${gives}`,
+    `src/graph/dims.ts: uses Node's process, Buffer; ${gives}`,
+    `src/run/turns.ts: uses Node's setImmediate, require, __dirname; ${gives}`,
+  ]);
+});
+
 test("no default export, no enum, no vague name, no endless file, no cycle", () => {
   const { faults, stdout } = check({
     "src/hub/utils.ts": 'export * from "./b.js";\n',

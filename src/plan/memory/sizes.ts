@@ -1,4 +1,5 @@
 import { PeftError } from "../../errors.js";
+import { availableBytes, residentBytes } from "../../platform.js";
 import { option, words } from "../../words.js";
 
 const UNITS: Readonly<Record<string, number>> = { B: 1, KB: 2 ** 10, MB: 2 ** 20, GB: 2 ** 30, TB: 2 ** 40 };
@@ -19,7 +20,7 @@ export function parseBytes(text: string | number): number {
 
 /** Bytes that this process may still take, and what it has already: the machine's, or its container's. */
 export function freeMemory(): number {
-  return process.availableMemory() + process.memoryUsage.rss();
+  return availableBytes() + residentBytes();
 }
 
 /** A size as `parseBytes` reads it: "4.1GB", "900MB"; upwards, so that what is read off does. */

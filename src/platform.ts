@@ -1,0 +1,35 @@
+import { type Context, createContext, Script } from "node:vm";
+
+// What Node gives to code that is not about Node. A bundle for browsers has platform_browser.ts in its place
+// (package.json, "browser").
+
+/** Lets whatever waits in the event loop run first. */
+export const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+/** Bytes of this process in memory. */
+export const residentBytes = (): number => process.memoryUsage.rss();
+
+/** Bytes that this process may still take: the machine's, or its container's. */
+export const availableBytes = (): number => process.availableMemory();
+
+let watch: { context: Context; script: Script } | undefined;
+
+/**
+ * Runs a function that V8 stops after some time: its own regular expressions have no other limit.
+ * @param ms whole milliseconds
+ * @returns undefined where it was stopped
+ */
+export function runFor<T>(ms: number, run: () => T): { value: T } | undefined {
+  watch ??= { context: createContext({}), script: new Script("run()") };
+  let result: { value: T } | undefined;
+  watch.context["run"] = () => {
+    result = { value: run() };
+  };
+  try {
+    watch.script.runInContext(watch.context, { timeout: ms });
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== "ERR_SCRIPT_EXECUTION_TIMEOUT") throw error;
+    return undefined;
+  }
+  return result;
+}
