@@ -55,6 +55,11 @@ export class PeftError extends Error {
     this.#parts = parts;
   }
 
+  /** The parts with their options apart, for an error that says more. */
+  get parts(): ErrorParts<string | Words> {
+    return this.#parts;
+  }
+
   /** The parts with options named as `show` has it: the command line names flags. */
   told(show: ShowOption): ErrorParts {
     return shown(this.#parts, show);

@@ -1,3 +1,5 @@
+import type { Words } from "./words.js";
+
 /**
  * What acts on a terminal, or turns the reading direction round, in place of showing: C0 (but tabs and ends of lines), DEL and C1,
  * line separators, and the marks that override, embed or isolate a direction.
@@ -11,4 +13,9 @@ export function printable(text: string): string {
     const code = character.charCodeAt(0);
     return code < 256 ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u${code.toString(16)}`;
   });
+}
+
+/** Where warnings go unless told otherwise. */
+export function warnOnConsole(message: string | Words): void {
+  console.warn(printable(`${message}`));
 }

@@ -1,6 +1,7 @@
 import { PeftError } from "../errors.js";
 import type { AdapterConfig } from "../methods/method.js";
 import type { TaskType } from "../task.js";
+import { option, words } from "../words.js";
 import type { Adapter } from "./adapter.js";
 
 /** In place of an adapter's name: none. */
@@ -25,7 +26,7 @@ export function checkTask({ taskType }: AdapterConfig, task: TaskType): void {
   throw new PeftError("adapter-config", {
     what: `The adapter is for ${taskType}, the model was loaded for ${task}.`,
     why: "heads and losses differ between tasks.",
-    fix: `leave taskType out, or load the base with the class for ${taskType}.`,
+    fix: words`leave ${option("taskType")} out, or load the base with the class for ${taskType}.`,
   });
 }
 
@@ -36,7 +37,7 @@ export function checkBias(added: Adapter, others: readonly Adapter[]): void {
   throw new PeftError("adapter-config", {
     what: `The adapter "${added.name}" trains biases of the base, and another adapter does so already.`,
     why: "a bias can have one value at a time; the model is as it was.",
-    fix: 'use bias: "none" for all but one adapter.',
+    fix: words`use ${option("bias", "none")} for all but one adapter.`,
   });
 }
 

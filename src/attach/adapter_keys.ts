@@ -1,4 +1,5 @@
 import { PeftError } from "../errors.js";
+import { option, type Words, words } from "../words.js";
 
 /** Modules that a wrapper puts around a model, as their names stand in keys, and who does. */
 const WRAPPERS: readonly (readonly [segment: string, by: string])[] = [
@@ -151,6 +152,6 @@ function chooseAdapter(names: readonly string[], wanted: string): string | undef
   throw new PeftError("adapter-mismatch", {
     what: `The file holds the adapters ${names.map((n) => `"${n}"`).join(", ")}, none of them "${wanted}".`,
     why: "names within keys say which tensors belong together, and only one adapter is loaded at a time.",
-    fix: `load one of them by its name: adapterName: "${names[0]}".`,
+    fix: words`load one of them by its name: ${option("adapterName", names[0])}.`,
   });
 }

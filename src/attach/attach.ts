@@ -15,6 +15,7 @@ import type { Runtime } from "../run/runtime.js";
 import type { Inventory } from "../trace/trace.js";
 import type { ModelSpec } from "../trace/write.js";
 import { tieOf } from "../weights/tie.js";
+import { option, type Words, words } from "../words.js";
 import { isAllLinear, matchNorms, matchTargets, refuseAbsent, trainsWhole } from "./targets.js";
 import { checkTensorSize } from "./tensor_sizes.js";
 import { checkTies } from "./tie_checks.js";
@@ -25,7 +26,7 @@ import { unmatchedWarnings } from "./unmatched.js";
 /** An adapter that was put on a model, what is worth a warning, and what must still be read from the base's weights. */
 export interface Attached {
   readonly adapter: Adapter;
-  readonly warnings: readonly string[];
+  readonly warnings: readonly (string | Words)[];
   /** Fills in starting values that depend on the base. Returns weights that the base must change to (PiSSA, OLoRA). */
   readonly prepare: (runtime: Runtime) => Promise<ReadonlyMap<string, Float32Array>>;
 }
@@ -60,7 +61,7 @@ export function attach<C extends AdapterConfig>(
     method.prompt?.resolve(config, promptShape(spec)) ?? method.layers?.resolve?.(config, roles) ?? config;
   const adapter = new Adapter(name, method, resolved);
   const modules = [...settledModules(config, tieOf(inventory)), ...taskModules(spec.task)];
-  const warnings: string[] = [];
+  const warnings: (string | Words)[] = [];
   const next = random(options.seed, 0x0ada);
   if (method.layers !== undefined)
     warnings.push(...addLayers(adapter, method.layers, { spec, inventory, next, modules, ...options }));
@@ -74,7 +75,7 @@ export function attach<C extends AdapterConfig>(
     throw new PeftError("adapter-config", {
       what: `The ${method.config.peftType} adapter "${name}" has no parameters.`,
       why: "nothing of the model is adapted by this config.",
-      fix: "choose targetModules that exist.",
+      fix: words`choose ${option("targetModules")} that exist.`,
     });
   // biome-ignore lint/suspicious/noExplicitAny: a Method<C> is a Method of its own configs only
   const whole = adapter as Adapter<any>;
@@ -124,7 +125,7 @@ function addLayers<C extends AdapterConfig>(
   adapter: Adapter<C>,
   layers: LayerMethod<C>,
   model: LayerOptions,
-): string[] {
+): (string | Words)[] {
   const { spec, inventory, next, modules, fromFile = false } = model;
   const { config } = adapter;
   if (layers.tokens !== undefined) addTrainedRows(adapter, layers, spec, inventory);
@@ -141,7 +142,7 @@ function addLayers<C extends AdapterConfig>(
     throw new PeftError("adapter-targets", {
       what: `${adapter.method!.config.peftType} cannot adapt ${matched.embeddings.map((e) => e.path).join(", ")}.`,
       why: "it works on linear layers, and these are embeddings.",
-      fix: "leave them out of targetModules.",
+      fix: words`leave them out of ${option("targetModules")}.`,
     });
   for (const site of matched.embeddings) {
     const specs = layers.embedding!.parameters(config, site);
@@ -164,7 +165,7 @@ function addLayers<C extends AdapterConfig>(
   if (!fromFile) refuseAbsent(spec, inventory, matched.unmatched);
   return [
     ...warnings,
-    `targetModules ${JSON.stringify(matched.unmatched)} match no layer; the others of the list do.`,
+    words`${option("targetModules")} ${JSON.stringify(matched.unmatched)} match no layer; the others of the list do.`,
   ];
 }
 
@@ -281,7 +282,7 @@ function addModules<C extends AdapterConfig>(
   adapter: Adapter<C>,
   modules: readonly string[],
   inventory: Inventory,
-  warnings: string[],
+  warnings: (string | Words)[],
 ): void {
   const prefix = adapter.method?.prompt === undefined ? "base_model.model." : "base_model.";
   const matched = new Set<string>();
@@ -301,7 +302,7 @@ function addModules<C extends AdapterConfig>(
   const unknown = modules.filter((m) => !matched.has(m));
   const heads = ["classifier", "score", "qa_outputs"];
   if (unknown.some((m) => !heads.includes(m)))
-    warnings.push(`modulesToSave ${JSON.stringify(unknown)} name no module of this model.`);
+    warnings.push(words`${option("modulesToSave")} ${JSON.stringify(unknown)} name no module of this model.`);
 }
 
 function addBiases<C extends AdapterConfig>(

@@ -2,6 +2,7 @@ import type { Adapter } from "../adapters/adapter.js";
 import { checkTogether } from "../adapters/checks.js";
 import { PeftError } from "../errors.js";
 import type { Loan, Runtime } from "../run/runtime.js";
+import { option, words } from "../words.js";
 import { mergedWeights, mergers } from "./merge.js";
 
 /**
@@ -97,6 +98,6 @@ function refuseQuantized(runtime: Runtime, what: string): void {
   throw new PeftError("adapter-config", {
     what: `${what}: its base is held in ${format}.`,
     why: "the base's weights would have to change, and are rounded too coarsely to hold what the adapter adds.",
-    fix: "write the merged model in full precision, straight from the checkpoint to the disk: saveMerged(folder), or `peft merge`; or load the base without load.",
+    fix: words`write the merged model in full precision, straight from the checkpoint to the disk: saveMerged(folder), or \`peft merge\`; or load the base without ${option("load")}.`,
   });
 }

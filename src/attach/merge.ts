@@ -7,6 +7,7 @@ import type { Runtime } from "../run/runtime.js";
 import type { Inventory, ModelTrace } from "../trace/trace.js";
 import type { Tie } from "../weights/tie.js";
 import { tieOf, untied, unties } from "../weights/tie.js";
+import { option, words } from "../words.js";
 
 /** What merging changes: new weights by name. */
 export type MergedWeights = Map<string, Float32Array>;
@@ -121,7 +122,7 @@ function checkMergeable(adapter: Adapter, tie: Tie | undefined): void {
     throw new PeftError("adapter-config", {
       what: `The adapter "${adapter.name}" cannot be merged: it changes ${layer}.`,
       why: "the weight is tied to another layer's, which the adapter changes otherwise or not at all. (Python merges into both, and the model is another one after it.)",
-      fix: "keep the adapter apart, or train these layers whole: modulesToSave unties them when it is merged.",
+      fix: words`keep the adapter apart, or train these layers whole: ${option("modulesToSave")} unties them when it is merged.`,
     });
   if (adapter.isMergeable) return;
   throw new PeftError("adapter-config", {
@@ -129,7 +130,7 @@ function checkMergeable(adapter: Adapter, tie: Tie | undefined): void {
     why: method?.prompt
       ? "virtual tokens are no change of the base's weights."
       : "what it does is not linear in the input.",
-    fix: "keep the adapter apart: it is a few megabytes, and PeftModel.fromPretrained loads it.",
+    fix: words`keep the adapter apart: it is a few megabytes, and ${option("adapter", undefined, "PeftModel.fromPretrained")} loads it.`,
   });
 }
 

@@ -5,6 +5,7 @@ import { configPattern } from "../methods/pattern.js";
 import { nearest } from "../nearest.js";
 import type { Inventory } from "../trace/trace.js";
 import type { ModelSpec } from "../trace/write.js";
+import { option, words } from "../words.js";
 
 /** The layers that a selection means, in the model's order, and names of the list that matched nothing. */
 export interface Matched {
@@ -122,7 +123,7 @@ export function matchNorms(
   throw new PeftError("adapter-targets", {
     what: `No norm matches ${JSON.stringify(targets)}.`,
     why: `this ${spec.config.modelType} checkpoint names its norms ${there.join(", ")}.`,
-    fix: `targetModules: ${JSON.stringify(there)}.`,
+    fix: words`${option("targetModules", there)}.`,
   });
 }
 
@@ -187,7 +188,7 @@ export function refuseAbsent(spec: ModelSpec, inventory: Inventory, unmatched: r
   const there = layerNames(inventory);
   const meant = absent.map((n) => nearest(lastPart(n), there)).filter((n) => n !== undefined);
   throw new PeftError("adapter-targets", {
-    what: `No layer matches ${JSON.stringify(absent)} of targetModules; the others of the list do.`,
+    what: words`No layer matches ${JSON.stringify(absent)} of ${option("targetModules")}; the others of the list do.`,
     why: `this ${spec.config.modelType} checkpoint names its layers ${there.join(", ")}.`,
     fix: `${meant.length > 0 ? `write ${JSON.stringify(meant)}, or ` : ""}leave out what is not there.`,
   });
@@ -195,9 +196,9 @@ export function refuseAbsent(spec: ModelSpec, inventory: Inventory, unmatched: r
 
 function noTargets({ config, architecture }: ModelSpec, inventory: Inventory): PeftError {
   return new PeftError("adapter-targets", {
-    what: `No targetModules are given for a ${config.modelType} model.`,
+    what: words`No ${option("targetModules")} are given for a ${config.modelType} model.`,
     why: "this architecture has no default for this method.",
-    fix: `use targetModules: ${JSON.stringify(architecture.roles.targets ?? layerNames(inventory).slice(0, 2))} or "all-linear".`,
+    fix: words`use ${option("targetModules", architecture.roles.targets ?? layerNames(inventory).slice(0, 2))} or "all-linear".`,
   });
 }
 
@@ -212,10 +213,10 @@ function nothingMatches(
   const suggested = meant.size > 0 ? [...meant] : (spec.architecture.roles.targets ?? there.slice(0, 2));
   const known = names.some((n) => [...inventory.linears.keys()].some((p) => named(p, n)));
   return new PeftError("adapter-targets", {
-    what: `No layer matches targetModules ${JSON.stringify(names)}.`,
+    what: words`No layer matches ${option("targetModules")} ${JSON.stringify(names)}.`,
     why: known
-      ? `excludeModules, layersToTransform (${JSON.stringify(selection.layersToTransform ?? null)}) or layersPattern leave none.`
+      ? words`${option("excludeModules")}, ${option("layersToTransform")} (${JSON.stringify(selection.layersToTransform ?? null)}) or ${option("layersPattern")} leave none.`
       : `this ${spec.config.modelType} checkpoint names its layers ${there.join(", ")}.`,
-    fix: `use targetModules: ${JSON.stringify(suggested)} or "all-linear".`,
+    fix: words`use ${option("targetModules", suggested)} or "all-linear".`,
   });
 }

@@ -5,9 +5,10 @@ import type { Inventory } from "../trace/trace.js";
 import type { ModelSpec } from "../trace/write.js";
 import type { Tie } from "../weights/tie.js";
 import { tieOf } from "../weights/tie.js";
+import { option, type Words, words } from "../words.js";
 import { savesTied, targetsTied } from "./ties.js";
 
-type Fault = readonly [what: string, why: string, fix: string];
+type Fault = readonly [what: string | Words, why: string | Words, fix: string | Words];
 
 /**
  * What an adapter has on an embedding and its head: refuses what Python's PEFT 0.21.2 refuses, and what it gets wrong. Returns
@@ -18,7 +19,7 @@ export function checkTies<C extends AdapterConfig>(
   spec: ModelSpec,
   inventory: Inventory,
   fromFile: boolean,
-): string[] {
+): (string | Words)[] {
   const tie = tieOf(inventory);
   const fault =
     storageFault(adapter, spec, inventory) ??
@@ -49,7 +50,7 @@ function storageFault<C extends AdapterConfig>(
   return [
     `The adapter stands on ${path} of a ${config.modelType} model.`,
     `transformers reads that table through ${readers.join(" and ")}: in Python what stands on it has no effect, until it is merged.`,
-    `leave "${path}" out of targetModules and modulesToSave (and ensureWeightTying); trainableTokenIndices trains rows of it and of the head alike.`,
+    words`leave "${path}" out of ${option("targetModules")} and ${option("modulesToSave")} (and ${option("ensureWeightTying")}); ${option("trainableTokenIndices")} trains rows of it and of the head alike.`,
   ];
 }
 
@@ -69,14 +70,14 @@ function rowsFault<C extends AdapterConfig>(
     return [
       `The adapter trains rows of ${twice[0]}, and ${twice[0]} itself.`,
       "one of them would take the other's place.",
-      "leave it out of trainableTokenIndices, or out of targetModules and modulesToSave.",
+      words`leave it out of ${option("trainableTokenIndices")}, or out of ${option("targetModules")} and ${option("modulesToSave")}.`,
     ];
   const biased = [...tokens.keys()].find((path) => linears.get(path)?.bias !== undefined);
   if (biased !== undefined)
     return [
       `The adapter trains rows of ${biased}, which has a bias.`,
       "Python's PEFT 0.21.2 leaves the bias out of such a layer's results.",
-      `train all of it: modulesToSave: ["${biased}"].`,
+      words`train all of it: ${option("modulesToSave", [biased])}.`,
     ];
   const [head, embedding] = architecture.tie ?? [];
   const forced = architecture.embeddingReaders !== undefined && tie === undefined && task === "SEQ_2_SEQ_LM";
@@ -102,38 +103,40 @@ function tiedFault<C extends AdapterConfig>(
     return [
       `The adapter names ${embedding.path} and ${head.path}, which is tied to it.`,
       "Python's PEFT 0.21.2 cannot run such an adapter: the head has the embedding's rows by itself.",
-      `targetModules: ["${embedding.path}"].`,
+      words`${option("targetModules", [embedding.path])}.`,
     ];
   if (config.ensureWeightTying !== true) return undefined;
   const names = `${embedding.path} and ${head.path}`;
   const [rows, headRows] = [tokens.get(embedding.path), tokens.get(head.path)];
   if (rows !== undefined && headRows !== undefined && rows.entry !== headRows.entry)
     return [
-      `ensureWeightTying is true, and ${names} train the rows ${rows.ids} and ${headRows.ids}.`,
+      words`${option("ensureWeightTying")} is true, and ${names} train the rows ${rows.ids} and ${headRows.ids}.`,
       "tied modules have the same rows.",
-      "name the same ids, or leave ensureWeightTying out.",
+      words`name the same ids, or leave ${option("ensureWeightTying")} out.`,
     ];
   if (savesTied(config) && replaced.has(own) && sites.has(head.path))
     return [
-      `ensureWeightTying is true with modulesToSave ${JSON.stringify(config.modulesToSave)}, and ${head.path} is a target.`,
+      words`${option("ensureWeightTying")} is true with ${option("modulesToSave")} ${JSON.stringify(config.modulesToSave)}, and ${head.path} is a target.`,
       "the head is the saved embedding then.",
-      `leave ${head.path} out of targetModules.`,
+      words`leave ${head.path} out of ${option("targetModules")}.`,
     ];
   if (fromFile || !targetsTied(config, layers?.select(config).targetModules)) return undefined;
   return [
-    `ensureWeightTying is true with targetModules on ${names}.`,
+    words`${option("ensureWeightTying")} is true with ${option("targetModules")} on ${names}.`,
     "Python's PEFT 0.21.2 steps such an adapter twice in each step, and merges it twice.",
-    `leave ensureWeightTying out (each has LoRA of its own), or train them whole: modulesToSave: ["${embedding.path}"].`,
+    words`leave ${option("ensureWeightTying")} out (each has LoRA of its own), or train them whole: ${option("modulesToSave", [embedding.path])}.`,
   ];
 }
 
-function tyingWarnings<C extends AdapterConfig>({ config, method, tokens }: Adapter<C>, tie?: Tie): string[] {
+function tyingWarnings<C extends AdapterConfig>({ config, method, tokens }: Adapter<C>, tie?: Tie): Words[] {
   if (config.ensureWeightTying !== true) return [];
   if (tie === undefined)
-    return ["ensureWeightTying has no effect: the model's embedding and head are two weights."];
+    return [
+      words`${option("ensureWeightTying")} has no effect: the model's embedding and head are two weights.`,
+    ];
   const targets = method?.layers?.select(config).targetModules;
   if (savesTied(config) || targetsTied(config, targets) || tokens.size > 0) return [];
   return [
-    `ensureWeightTying has no effect: neither modulesToSave nor targetModules name "embed_tokens" or "lm_head".`,
+    words`${option("ensureWeightTying")} has no effect: neither ${option("modulesToSave")} nor ${option("targetModules")} name "embed_tokens" or "lm_head".`,
   ];
 }

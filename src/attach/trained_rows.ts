@@ -4,6 +4,7 @@ import type { AdapterConfig, LayerMethod } from "../methods/method.js";
 import type { Inventory } from "../trace/trace.js";
 import type { ModelSpec } from "../trace/write.js";
 import { tieOf } from "../weights/tie.js";
+import { option, words } from "../words.js";
 import { named } from "./targets.js";
 
 /** A table whose rows tokens have: an embedding, or a head over the vocabulary. */
@@ -70,7 +71,7 @@ function tableOf(tables: readonly Table[], module: string | undefined, ids: read
   const beyond = table === undefined ? [] : ids.filter((id) => id < 0 || id >= table.rows);
   if (table !== undefined && beyond.length === 0) return table;
   throw new PeftError("adapter-config", {
-    what: `trainableTokenIndices names ${table === undefined ? `the module "${module}"` : `the ids ${beyond}`}.`,
+    what: words`${option("trainableTokenIndices")} names ${table === undefined ? `the module "${module}"` : `the ids ${beyond}`}.`,
     why:
       table === undefined
         ? `the model's embeddings and heads are ${tables.map(({ path }) => path).join(", ")}.`

@@ -1,4 +1,5 @@
 import { type PatternForm, unmatchedPatterns } from "../methods/pattern.js";
+import { option, type Words, words } from "../words.js";
 import type { Matched } from "./targets.js";
 
 /**
@@ -8,25 +9,27 @@ import type { Matched } from "./targets.js";
 export function unmatchedWarnings(
   config: object,
   { linears, embeddings, idleExclusion, containers }: Matched,
-): string[] {
+): Words[] {
   const adapted = [...linears, ...embeddings].map((site) => site.path);
   const tables = Object.entries(config).flatMap(([field, table]) => {
     if (!field.endsWith("Pattern") || !isTable(table)) return [];
     const unmatched = unmatchedPatterns(table, adapted, field, FORMS[field]);
     return unmatched.length === 0
       ? []
-      : [`${field} ${JSON.stringify(unmatched)} match no adapted layer, and are without effect.`];
+      : [
+          words`${option(field)} ${JSON.stringify(unmatched)} match no adapted layer, and are without effect.`,
+        ];
   });
   const some = containers.slice(0, 3).join(", ");
   return [
     ...tables,
     ...(idleExclusion === undefined
       ? []
-      : [`excludeModules ${JSON.stringify(idleExclusion)} exclude no layer.`]),
+      : [words`${option("excludeModules")} ${JSON.stringify(idleExclusion)} exclude no layer.`]),
     ...(containers.length === 0
       ? []
       : [
-          `targetModules match ${some} too, which ${containers.length === 1 ? "is no layer" : "are no layers"}: Python's PEFT refuses such a pattern.`,
+          words`${option("targetModules")} match ${some} too, which ${containers.length === 1 ? "is no layer" : "are no layers"}: Python's PEFT refuses such a pattern.`,
         ]),
   ];
 }

@@ -1,8 +1,7 @@
 import { evaluate, labelNames } from "../index.js";
-import { inFlags } from "./flags.js";
 import { answerFields, generationGroup, generationSettings } from "./generation_options.js";
 import { adapterOption, engineGroup, knownLabels, modelGroup, openModel } from "./model.js";
-import { optionsOf, type Settings, type Verb } from "./options.js";
+import type { Settings, Verb } from "./options.js";
 import { asTrained, dataFiles, dataGroup, readRows } from "./rows.js";
 import type { Terminal } from "./terminal.js";
 import { lengthOptions } from "./training_options.js";
@@ -58,7 +57,7 @@ async function run(given: Settings, terminal: Terminal): Promise<number> {
           signal,
           emptyLabels: "drop",
           generation: generationSettings(settings, answerFields),
-          warn: (message) => terminal.note(`warning: ${message.shown(inFlags(optionsOf(evaluation)))}`),
+          warn: (message) => terminal.note(`warning: ${message.shown(settings.show)}`),
           ...settings.pick(["batchSize", "maxLength", "maxTargetLength", "generate"]),
           ...(names.length === 0 ? {} : { labels: names }),
         });

@@ -7,10 +7,9 @@ import {
   streamText,
   type Tokenizer,
 } from "../index.js";
-import { inFlags } from "./flags.js";
 import { generationGroup, generationSettings } from "./generation_options.js";
 import { adapterOption, engineGroup, modelGroup, type Opened, openModel } from "./model.js";
-import { optionsOf, type Settings, type Verb } from "./options.js";
+import type { Settings, Verb } from "./options.js";
 import { wasChat } from "./output.js";
 import { shippedModel } from "./shipped.js";
 import type { Terminal } from "./terminal.js";
@@ -134,7 +133,7 @@ function settingsOf(
     ...generationSettings(settings),
     tokenizer,
     seed: settings.number("seed"),
-    warn: (message) => terminal.note(`warning: ${message.shown(inFlags(optionsOf(generate)))}`),
+    warn: (message) => terminal.note(`warning: ${message.shown(settings.show)}`),
   };
 }
 

@@ -6,6 +6,7 @@ import {
   methodOf,
   specOf,
   takeInventory,
+  words,
 } from "../index.js";
 import { describeMemory, memoryGroup } from "./memory.js";
 import { methodConfig, methodGroups, withMethod } from "./method_options.js";
@@ -46,7 +47,7 @@ async function run(given: Settings, terminal: Terminal): Promise<number> {
     return 0;
   }
   for (const line of describeModel(spec, inventory, new Set(adapter.sites.keys()))) terminal.print(line);
-  for (const warning of warnings) terminal.note(`warning: ${warning}`);
+  for (const warning of warnings) terminal.note(`warning: ${words`${warning}`.shown(settings.show)}`);
   terminal.print("");
   terminal.print(`${method.name}: ${formatBytes(4 * trainable)} on disk`);
   terminal.print(

@@ -146,6 +146,7 @@ export async function openWithoutTokenizer(
     ...settings.pick(["threads", "device", "plan", "maxMemory", "seed"]),
     load: settings.text("loadIn") as LoadOptions["load"],
     quantizing: showQuantizing(terminal),
+    warn: (message) => terminal.note(`warning: ${message.shown(settings.show)}`),
     config: {
       ...(await headOf(chosen, { json, rows }, settings, terminal)),
       ...(await vocabularyOf(chosen, json, settings, terminal)),

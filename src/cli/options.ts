@@ -1,4 +1,5 @@
 import { defaultText, flagName, formOf, type OptionRow } from "../options.js";
+import type { ShowOption } from "../words.js";
 import type { Terminal } from "./terminal.js";
 
 /** What a value is: decides how its text on the command line is read, and what a config file may hold. */
@@ -85,10 +86,13 @@ export interface Verb {
 export class Settings {
   readonly #given: ReadonlyMap<string, unknown>;
   readonly #defaults: ReadonlyMap<string, unknown>;
+  /** How messages name options: as flags of this command. */
+  readonly show: ShowOption;
 
-  constructor(given: ReadonlyMap<string, unknown>, defaults: ReadonlyMap<string, unknown>) {
+  constructor(given: ReadonlyMap<string, unknown>, defaults: ReadonlyMap<string, unknown>, show: ShowOption) {
     this.#given = given;
     this.#defaults = defaults;
+    this.show = show;
   }
 
   /** Whether the user said something. */
@@ -123,11 +127,11 @@ export class Settings {
   }
   /** The same with other values for what was given. */
   with(values: ReadonlyMap<string, unknown>): Settings {
-    return new Settings(new Map([...this.#given, ...values]), this.#defaults);
+    return new Settings(new Map([...this.#given, ...values]), this.#defaults, this.show);
   }
   /** The same with values under what was given. */
   over(base: Readonly<Record<string, unknown>>): Settings {
-    return new Settings(new Map([...Object.entries(base), ...this.#given]), this.#defaults);
+    return new Settings(new Map([...Object.entries(base), ...this.#given]), this.#defaults, this.show);
   }
 }
 

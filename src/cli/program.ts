@@ -2,6 +2,7 @@ import { Command, CommanderError, Option as Flag } from "commander";
 import { PeftError } from "../index.js";
 import { alsoCalled, flagName, helpOf, optionKey } from "../options.js";
 import { readConfigFile } from "./config.js";
+import { inFlags } from "./flags.js";
 import {
   defaultsOf,
   flagOf,
@@ -191,5 +192,5 @@ async function settingsOf(
   const given = new Map<string, unknown>([...file, ...flags]);
   for (const key of ["config"]) given.delete(key);
   checkValues(given, options);
-  return new Settings(given, defaultsOf(options));
+  return new Settings(given, defaultsOf(options), inFlags(options));
 }

@@ -110,7 +110,7 @@ function checkCounts(options: Record<string, number>, least: number): void {
 function noBatch(samples: number, batchSize: number): PeftError {
   return new PeftError("data", {
     what: `${samples} samples make no batch of ${batchSize}.`,
-    why: "dropLast leaves out a batch that is not full.",
-    fix: `use a batchSize of at most ${samples}, or dropLast: false.`,
+    why: words`${option("dropLast")} leaves out a batch that is not full.`,
+    fix: words`use a ${option("batchSize")} of at most ${samples}, or ${option("dropLast", false)}.`,
   });
 }

@@ -1,6 +1,7 @@
 import { expectArgument, refuseUnknown } from "../arguments.js";
 import { PeftError } from "../errors.js";
 import { nodeFiles } from "../hub/files.js";
+import { warnOnConsole } from "../printable.js";
 import { option, words } from "../words.js";
 import { resolveColumns } from "./columns.js";
 import { count, type Fault, listNames, refuse } from "./faults.js";
@@ -39,7 +40,7 @@ export async function loadDataset(
       fix: "give a file with at least one row.",
     });
   }
-  const { warn = console.warn, lossColumns = [] } = options;
+  const { warn = warnOnConsole, lossColumns = [] } = options;
   const { kind, slots, labelColumn, unused: rest } = resolveColumns(table, options);
   const unused = rest.filter((name) => !lossColumns.includes(name));
   if (unused.length > 0)

@@ -1,4 +1,5 @@
 import { PeftError } from "../errors.js";
+import { option, words } from "../words.js";
 import { decodeBeams } from "./beam.js";
 import type { GenerationConfig } from "./config.js";
 import { makeRules } from "./processors.js";
@@ -142,8 +143,8 @@ function checkStreamer(decoding: Decoding, prompt: Prompt, { streamer }: Generat
   const rows = prompt.ids.length * decoding.numReturnSequences;
   if (decoding.numBeams === 1 && rows === 1) return;
   throw new PeftError("generation", {
-    what: `A streamer with ${decoding.numBeams > 1 ? `numBeams: ${decoding.numBeams}` : `${rows} rows`}.`,
+    what: words`A streamer with ${decoding.numBeams > 1 ? option("numBeams", decoding.numBeams) : `${rows} rows`}.`,
     why: "a stream is one answer, whose tokens are final when they come.",
-    fix: "use numBeams: 1 and one prompt with one answer, or no streamer.",
+    fix: words`use ${option("numBeams", 1)} and one prompt with one answer, or no streamer.`,
   });
 }

@@ -1,4 +1,5 @@
 import { PeftError } from "../errors.js";
+import { joined, option, words } from "../words.js";
 import { uniform } from "./random.js";
 import { argmax, largest, sumExp, topK } from "./select.js";
 
@@ -88,7 +89,7 @@ function drawFrom(weights: Float64Array, u: number): number {
 function nothingLeft(): never {
   throw new PeftError("generation", {
     what: "No token is left to draw.",
-    why: "the rules (suppressTokens, badWordsIds, noRepeatNgramSize, minLength) forbid all of them.",
+    why: words`the rules (${joined(["suppressTokens", "badWordsIds", "noRepeatNgramSize", "minLength"].map((name) => option(name)))}) forbid all of them.`,
     fix: "loosen these settings.",
   });
 }

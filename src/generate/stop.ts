@@ -1,4 +1,5 @@
 import { PeftError } from "../errors.js";
+import { option, words } from "../words.js";
 import type { Decoding } from "./resolve.js";
 import type { TokenDecoder } from "./stepper.js";
 
@@ -41,8 +42,8 @@ function commonLength(a: string, b: string): number {
 function needTokenizer(d: Decoding, tokenizer: TokenDecoder | undefined): TokenDecoder {
   if (tokenizer) return tokenizer;
   throw new PeftError("generation", {
-    what: `stopStrings: ${JSON.stringify(d.stopStrings)} without a tokenizer.`,
+    what: words`${option("stopStrings", d.stopStrings)} without a tokenizer.`,
     why: "only a tokenizer can say which text the tokens make.",
-    fix: "pass { tokenizer } to generate, or use eosTokenId.",
+    fix: words`pass { tokenizer } to generate, or use ${option("eosTokenId")}.`,
   });
 }

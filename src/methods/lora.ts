@@ -94,9 +94,9 @@ function linearMerge(m: Merging<LinearSite>, c: LoraConfig): { weight: Tensor; b
   if (!c.loraBias) return { weight };
   if (m.bias === undefined) {
     throw new PeftError("adapter-config", {
-      what: `${site.path} cannot be merged with loraBias: true.`,
+      what: words`${site.path} cannot be merged with ${option("loraBias", true)}.`,
       why: "the layer has no bias that could take the adapter's.",
-      fix: "keep the adapter apart, or train without loraBias.",
+      fix: words`keep the adapter apart, or train without ${option("loraBias")}.`,
     });
   }
   return { weight, bias: g.add(m.bias, g.mul(m.p("lora_B.bias"), m.scale)) };

@@ -1,6 +1,7 @@
 import { PeftError } from "../errors.js";
 import type { Graph } from "../graph/graph.js";
 import type { Tensor } from "../graph/ops.js";
+import { joined, option, words } from "../words.js";
 import { configClass, withFields } from "./config.js";
 import type { PrefixTuningOptions, PrefixTuningValues } from "./config_types.js";
 import type { ConfigClass, Initial, Method, MethodTable, ParameterSpec, PromptShape } from "./method.js";
@@ -60,18 +61,18 @@ function resolve(c: PrefixTuningConfig, shape: PromptShape): PrefixTuningConfig 
   }
   const faults = [
     ...(c.tokenDim !== undefined && c.tokenDim !== dim
-      ? [`tokenDim is ${c.tokenDim}, the model has ${dim}`]
+      ? [words`${option("tokenDim")} is ${c.tokenDim}, the model has ${dim}`]
       : []),
     ...(c.numLayers !== undefined && c.numLayers < cache.layers
-      ? [`numLayers is ${c.numLayers}, the model has ${cache.layers}`]
+      ? [words`${option("numLayers")} is ${c.numLayers}, the model has ${cache.layers}`]
       : []),
     ...(c.numAttentionHeads !== undefined && ![cache.kvHeads, shape.heads].includes(c.numAttentionHeads)
-      ? [`numAttentionHeads is ${c.numAttentionHeads}, the model has ${cache.kvHeads}`]
+      ? [words`${option("numAttentionHeads")} is ${c.numAttentionHeads}, the model has ${cache.kvHeads}`]
       : []),
   ];
   if (faults.length > 0) {
     throw new PeftError("adapter-mismatch", {
-      what: `The prefix does not fit the model: ${faults.join("; ")}.`,
+      what: words`The prefix does not fit the model: ${joined(faults, "; ")}.`,
       why: "a prefix is keys and values of every layer; this one is for another model.",
       fix: "leave these options out, or load the base that the adapter names.",
     });

@@ -83,9 +83,9 @@ export function known(c: object, key: string): number {
   const x = (c as Readonly<Record<string, unknown>>)[key];
   if (typeof x === "number") return x;
   throw new PeftError("adapter-config", {
-    what: `${key} is not known.`,
+    what: words`${option(key)} is not known.`,
     why: "the config has not met its model yet.",
-    fix: `give ${key}, or attach the config with getPeftModel, which reads it off the model.`,
+    fix: words`give ${option(key)}, or attach the config with getPeftModel, which reads it off the model.`,
   });
 }
 

@@ -54,9 +54,9 @@ export class RankAllocator implements Allocator {
   get #last(): number {
     if (this.#totalStep !== undefined) return this.#totalStep - this.#c.tfinal;
     throw new PeftError("adapter-config", {
-      what: "totalStep is not given.",
+      what: words`${option("totalStep")} is not given.`,
       why: "ranks are taken away over the whole training, and only the Trainer knows how long that is.",
-      fix: "new AdaLoraConfig({ totalStep: how many steps the optimizer will take, ... }).",
+      fix: words`say how many steps the optimizer will take: ${option("totalStep", 1000)}.`,
     });
   }
 

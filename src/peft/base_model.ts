@@ -17,6 +17,7 @@ import { hubSettings } from "../hub/settings.js";
 import type { Architecture, ModelConfig, TaskType } from "../models/model.js";
 import { architectures } from "../models/registry.js";
 import { type BackwardOptions, type PassOptions, passNames } from "../plan/requests.js";
+import { warnOnConsole } from "../printable.js";
 import type { ForwardResult } from "../run/passes.js";
 import { backwardPass, forwardPass, lossPass } from "../run/passes.js";
 import type { RuntimeSettings } from "../run/runtime.js";
@@ -31,7 +32,7 @@ import { resizeVocabulary } from "../weights/resized_vocabulary.js";
 import { tieOf } from "../weights/tie.js";
 import type { BoundWeights } from "../weights/weights.js";
 import { bindWeights } from "../weights/weights.js";
-import { option, words } from "../words.js";
+import { option, type Words, words } from "../words.js";
 import type { GenerateInput, GenerateSettings } from "./generate.js";
 import { generateWith } from "./generate.js";
 import { type SaveModelOptions, savedNames, saveModel } from "./save_model.js";
@@ -44,8 +45,8 @@ export interface LoadOptions extends RuntimeSettings, Omit<ResolveOptions, "file
   /** Where quantized weights are kept. Default: PEFT_QUANTIZED_CACHE, else beside the Hub's cache. */
   readonly quantizedCache?: string | undefined;
   readonly quantizing?: ((event: QuantizeEvent) => void) | undefined;
-  /** What to know of a model that loads all the same: its checkpoint is quantized. @default console.warn */
-  readonly warn?: ((message: string) => void) | undefined;
+  /** Hears what to know of a model, and of adapters on it, that load all the same. @default console.warn */
+  readonly warn?: ((message: Words) => void) | undefined;
 }
 
 const { files: _, ...hubNames } = resolveNames;
@@ -107,6 +108,8 @@ export class PreTrainedModel<T extends TaskType = TaskType> {
   readonly runtime: Runtime;
   readonly generationConfig: GenerationConfig;
   readonly seed: number;
+  /** Hears what to know of this model and of adapters on it. */
+  readonly warn: (message: Words) => void;
   readonly #unsupported: readonly string[];
   /** What trains, once all of the model does. */
   #whole: Adapter | undefined;
@@ -126,6 +129,7 @@ export class PreTrainedModel<T extends TaskType = TaskType> {
     this.folder = parts.folder;
     this.configJson = parts.configJson;
     this.config = parts.weights.spec.config;
+    this.warn = parts.options.warn ?? warnOnConsole;
     this.runtime = new Runtime(parts.weights, parts.options);
     this.generationConfig = parts.generation.config;
     this.#unsupported = parts.generation.unsupported;
@@ -155,7 +159,7 @@ export class PreTrainedModel<T extends TaskType = TaskType> {
       quantizationOf(stored),
     );
     const weights = { ...bound, sources: await sourcesIn(bound, options) };
-    if (bound.packed.size > 0) (options.warn ?? console.warn)(packedAs(nameOrFolder, weights));
+    if (bound.packed.size > 0) (options.warn ?? warnOnConsole)(packedAs(nameOrFolder, weights));
     const generation = await readGeneration(folder, { ...spec.architecture.defaultTokens, ...stored });
     return new PreTrainedModel({
       task,
@@ -305,10 +309,10 @@ async function sourcesIn(bound: BoundWeights, options: LoadOptions): Promise<Bou
 }
 
 /** In which scheme the checkpoint has its weights, and in which format they are held here. */
-function packedAs(name: string, { packed, sources }: BoundWeights): string {
+function packedAs(name: string, { packed, sources }: BoundWeights): Words {
   const schemes = new Set([...packed.values()].map(({ scheme }) => scheme));
   const held = new Set([...packed.keys()].map((weight) => sources.get(weight)!.format));
-  return `"${name}" is quantized: ${packed.size} weights in ${[...schemes].join(", ")}, held here in ${[...held].join(", ")}.`;
+  return words`"${name}" is quantized: ${packed.size} weights in ${[...schemes].join(", ")}, held here in ${[...held].join(", ")}.`;
 }
 
 async function readGeneration(

@@ -8,7 +8,7 @@ import { samplingInVain } from "../generate/resolve.js";
 import type { TokenDecoder } from "../generate/stepper.js";
 import type { TokenStreamer } from "../generate/streamer.js";
 import type { ModelConfig, TaskType } from "../models/model.js";
-import { printable } from "../printable.js";
+import { warnOnConsole } from "../printable.js";
 import type { Runtime } from "../run/runtime.js";
 import { makeStepper } from "../run/stepper.js";
 import type { Words } from "../words.js";
@@ -75,10 +75,6 @@ export async function generateWith(
     },
   );
   return sequences.map((row) => [...row]);
-}
-
-function warnOnConsole(message: Words): void {
-  console.warn(printable(`${message}`));
 }
 
 function startToken({ config }: Generator, generation: GenerationConfig): number {

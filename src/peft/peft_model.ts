@@ -23,11 +23,11 @@ import { pushFolder, pushNames } from "../hub/upload.js";
 import type { AdapterConfig } from "../methods/method.js";
 import type { ModelConfig, TaskType } from "../models/model.js";
 import { type PassOptions, passNames } from "../plan/requests.js";
-import { printable } from "../printable.js";
 import { CallScope } from "../run/call_scope.js";
 import type { ForwardResult } from "../run/passes.js";
 import { backwardPass, forwardPass, lossPass } from "../run/passes.js";
 import { type Inputs, rowsOf } from "../trace/feeds.js";
+import { type Words, words } from "../words.js";
 import { PreTrainedModel, type StepResult, type TrainOptions, trainNames } from "./base_model.js";
 import type { GenerateInput, GenerateSettings } from "./generate.js";
 import { checkPrompt, generateWith } from "./generate.js";
@@ -69,7 +69,7 @@ const savedNames = { selectedAdapters: { also: ["adapters"] } };
 export class PeftModel<T extends TaskType = TaskType> {
   readonly base: PreTrainedModel<T>;
   readonly adapters: Map<string, Adapter> = new Map();
-  readonly #warn: (message: string) => void;
+  readonly #warn: (message: Words) => void;
   #active: string[] = [];
   /** Calls within disableAdapter(). */
   readonly #disabled: CallScope = new CallScope();
@@ -86,10 +86,7 @@ export class PeftModel<T extends TaskType = TaskType> {
   /** Parameters of several adapters that train together, by their ids. */
   readonly #together: Map<string, Parameters> = new Map();
 
-  constructor(
-    base: PreTrainedModel<T>,
-    warn: (message: string) => void = (message) => console.warn(printable(message)),
-  ) {
+  constructor(base: PreTrainedModel<T>, warn: (message: Words) => void = base.warn) {
     this.base = base;
     this.#warn = warn;
     this.#changes = new BaseChanges(base.runtime);
@@ -147,7 +144,7 @@ export class PeftModel<T extends TaskType = TaskType> {
     Object.setPrototypeOf(named, Object.getPrototypeOf(config));
     const attached = attach(name, methodOf(config.peftType), named, spec, runtime.weights.inventory, options);
     checkBias(attached.adapter, [...this.adapters.values()]);
-    for (const warning of attached.warnings) this.#warn(warning);
+    for (const warning of attached.warnings) this.#warn(words`${warning}`);
     const { adapter } = attached;
     this.adapters.set(name, adapter);
     if (this.#active.length === 0) this.#active = [name];
@@ -246,7 +243,7 @@ export class PeftModel<T extends TaskType = TaskType> {
     refuseUnknown("loadAdapter", options, loadNames);
     const folder = await resolveFolder(nameOrFolder, pickOptions(options, hubNames));
     const file = await readAdapterConfig(folder);
-    for (const warning of file.warnings) this.#warn(warning);
+    for (const warning of file.warnings) this.#warn(words`${warning}`);
     await checkHead(folder, this.base as unknown as PreTrainedModel);
     const storedPrompt = !(await hasEncoder(folder));
     const stored = { seed: this.base.seed, tokenize: () => [], storedPrompt, fromFile: true };
@@ -259,7 +256,7 @@ export class PeftModel<T extends TaskType = TaskType> {
         if (options.isTrainable === true) checkTrainable(adapter, this.#changes.merged);
         return await loadAdapterTensors(adapter, folder, this.base.runtime, options.strict ?? true);
       });
-      for (const warning of loaded.warnings) this.#warn(warning);
+      for (const warning of loaded.warnings) this.#warn(words`${warning}`);
       return loaded.keys;
     } catch (error) {
       this.#drop(adapter);
@@ -468,7 +465,7 @@ export class PeftModel<T extends TaskType = TaskType> {
     const merge = async (): Promise<void> => {
       const adapters = named.filter((a) => !this.#changes.isMerged(a));
       if (adapters.length < named.length)
-        this.#warn(`Adapters ${namesOf(this.#changes.merged)} are merged already: not once more.`);
+        this.#warn(words`Adapters ${namesOf(this.#changes.merged)} are merged already: not once more.`);
       if (adapters.length > 0) await this.#changes.merge(adapters, options.safe ?? false);
     };
     await this.#turn("alone", named, merge).finally(() => {
@@ -479,7 +476,7 @@ export class PeftModel<T extends TaskType = TaskType> {
   /** Takes merged adapters out again: the base's weights are what they were, to the bit. */
   async unmergeAdapter(): Promise<void> {
     await this.#turn("alone", [], async () => {
-      if (this.#changes.merged.length === 0) this.#warn("No adapter is merged; nothing was done.");
+      if (this.#changes.merged.length === 0) this.#warn(words`No adapter is merged; nothing was done.`);
       await this.#changes.unmerge();
     });
   }

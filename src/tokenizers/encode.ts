@@ -1,5 +1,6 @@
 import type { NamesOf } from "../arguments.js";
 import { PeftError } from "../errors.js";
+import { option, words } from "../words.js";
 import type { Pipeline } from "./pipeline.js";
 import type { Token } from "./post_processors.js";
 
@@ -70,9 +71,9 @@ export function encodeRow(
   const room = limit && limit.maxLength - (addSpecial ? pipeline.post.added(pair !== undefined) : 0);
   if (room !== undefined && room < 0) {
     throw new PeftError("option", {
-      what: `maxLength ${limit!.maxLength} leaves no room for text.`,
+      what: words`${option("maxLength")} ${limit!.maxLength} leaves no room for text.`,
       why: `this tokenizer adds ${limit!.maxLength - room} special tokens to each row.`,
-      fix: `use maxLength: ${limit!.maxLength - room + 1} or more, or addSpecialTokens: false.`,
+      fix: words`use ${option("maxLength", limit!.maxLength - room + 1)} or more, or ${option("addSpecialTokens", false)}.`,
     });
   }
   const lengths =
@@ -124,7 +125,7 @@ export function keptLengths(
   throw new PeftError("option", {
     what: `truncation ${JSON.stringify(strategy)} cannot make the pair fit.`,
     why: `${total - room} tokens must go, and that text has ${lengths[target]} of them.`,
-    fix: `use truncation: "longest_first" or a larger maxLength.`,
+    fix: words`use ${option("truncation", "longest_first")} or a larger ${option("maxLength")}.`,
   });
 }
 

@@ -2,6 +2,7 @@ import { expectArgument, type NamesOf, refuseUnknown } from "../arguments.js";
 import { PeftError } from "../errors.js";
 import { type Parameter, Parameters } from "../graph/parameters.js";
 import { nextTurn } from "../platform.js";
+import { joined, option, type Words, words } from "../words.js";
 import { restoreTensors } from "./restore.js";
 
 export interface AdamWOptions {
@@ -242,20 +243,21 @@ function sumOfSquares(gradient: Float32Array, count: number): number {
 }
 
 function checkOptions(o: Required<Omit<AdamWOptions, "decayOnly">>): void {
-  const faults: string[] = [];
+  const faults: Words[] = [];
   const nonNegative = (name: string, value: number): void => {
-    if (!(value >= 0 && Number.isFinite(value))) faults.push(`${name}: ${value} (a number >= 0)`);
+    if (!(value >= 0 && Number.isFinite(value))) faults.push(words`${option(name, value)} (a number >= 0)`);
   };
   nonNegative("lr", o.lr);
   nonNegative("eps", o.eps);
   nonNegative("weightDecay", o.weightDecay);
-  for (const beta of o.betas) if (!(beta >= 0 && beta < 1)) faults.push(`betas: ${beta} (0 <= beta < 1)`);
-  if (!(o.maxGradNorm > 0)) faults.push(`maxGradNorm: ${o.maxGradNorm} (a number > 0)`);
+  for (const beta of o.betas)
+    if (!(beta >= 0 && beta < 1)) faults.push(words`${option("betas", beta)} (0 <= beta < 1)`);
+  if (!(o.maxGradNorm > 0)) faults.push(words`${option("maxGradNorm", o.maxGradNorm)} (a number > 0)`);
   if (faults.length === 0) return;
   throw new PeftError("option", {
-    what: `AdamW cannot run with ${faults.join(", ")}.`,
+    what: words`AdamW cannot run with ${joined(faults)}.`,
     why: "outside these ranges its formula grows without bound or divides by zero.",
-    fix: "leave them out for the defaults: lr 1e-3, betas [0.9, 0.999], eps 1e-8, weightDecay 0.01.",
+    fix: words`leave them out for the defaults: ${option("lr")} 1e-3, ${option("betas")} [0.9, 0.999], ${option("eps")} 1e-8, ${option("weightDecay")} 0.01.`,
   });
 }
 
@@ -280,6 +282,6 @@ function notFinite(parameters: Parameters, step: number): PeftError {
   return new PeftError("training", {
     what: `Step ${step}: the gradient is NaN or infinite in ${names.join(", ")}${more}.`,
     why: `${bad.length} of ${parameters.list.length} trainable tensors hold such values; no weight changed.`,
-    fix: "resume from the last checkpoint with a smaller lr, or set maxGradNorm: 1.",
+    fix: words`resume from the last checkpoint with a smaller ${option("lr")}, or set ${option("maxGradNorm", 1)}.`,
   });
 }

@@ -5,6 +5,7 @@ import type { Row } from "../data/row.js";
 import type { Sample } from "../data/sample.js";
 import { PeftError } from "../errors.js";
 import { PeftModel } from "../peft/peft_model.js";
+import { words } from "../words.js";
 import { encodeFor } from "./evaluate.js";
 import { baseOf } from "./model.js";
 import type { TrainingState } from "./saved_state.js";
@@ -125,9 +126,9 @@ function encodeBoth(s: Settings): { train: EncodedRows<TaskType>; validation?: E
   const [first, second] = faults;
   if (first !== undefined && second !== undefined && first.code === second.code && first.what !== second.what)
     throw new PeftError(first.code, {
-      what: `${first.what} In the validation rows: ${second.what}`,
-      why: first.why === second.why ? first.why : `${first.why} And ${second.why}`,
-      fix: first.fix === second.fix ? first.fix : `${first.fix} And ${second.fix}`,
+      what: words`${first.parts.what} In the validation rows: ${second.parts.what}`,
+      why: first.why === second.why ? first.parts.why : words`${first.parts.why} And ${second.parts.why}`,
+      fix: first.fix === second.fix ? first.parts.fix : words`${first.parts.fix} And ${second.parts.fix}`,
     });
   if (first !== undefined) throw first;
   return validation === undefined ? { train: train! } : { train: train!, validation };

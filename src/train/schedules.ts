@@ -1,4 +1,5 @@
 import { PeftError } from "../errors.js";
+import { joined, option, type Words, words } from "../words.js";
 
 /** How warmup_stable_decay rises and falls. */
 export type DecayShape = "linear" | "cosine" | "1-sqrt";
@@ -54,7 +55,7 @@ interface Schedule {
   /** The rise, where it is not the straight line step / warmupSteps. */
   readonly warmup?: (o: Filled, progress: number) => number;
   /** What is missing or contradicts itself. */
-  readonly fault?: (o: Filled) => string | undefined;
+  readonly fault?: (o: Filled) => Words | undefined;
 }
 
 /** Reference: transformers/optimization.py, get_scheduler; names and numbers are its own. */
@@ -70,7 +71,8 @@ export const schedules: { readonly [K in ScheduleName]: Schedule } = {
     reads: ["lrEnd", "power"],
     factor: ({ lr, lrEnd = 1e-7, power = 1 }, _, progress) =>
       ((lr - lrEnd) * Math.max(0, 1 - progress) ** power + lrEnd) / lr,
-    fault: ({ lr, lrEnd = 1e-7 }) => (lrEnd < lr ? undefined : `lrEnd ${lrEnd} is not below lr ${lr}`),
+    fault: ({ lr, lrEnd = 1e-7 }) =>
+      lrEnd < lr ? undefined : words`${option("lrEnd")} ${lrEnd} is not below ${option("lr")} ${lr}`,
   },
   inverse_sqrt: {
     reads: ["timescale"],
@@ -86,14 +88,17 @@ export const schedules: { readonly [K in ScheduleName]: Schedule } = {
     factor: ({ lr, numCycles = 0.5, minLr, minLrRate = minLr! / lr }, _, progress) =>
       Math.max(0, above(minLrRate, wave(numCycles * 2 * progress))),
     fault: ({ minLr, minLrRate }) =>
-      (minLr === undefined) === (minLrRate === undefined) ? "it needs one of minLr and minLrRate" : undefined,
+      (minLr === undefined) === (minLrRate === undefined)
+        ? words`it needs one of ${option("minLr")} and ${option("minLrRate")}`
+        : undefined,
   },
   warmup_stable_decay: {
     reads: ["numDecaySteps", "numStableSteps", "warmupType", "decayType", "minLrRatio", "numCycles"],
     warmup: ({ warmupType = "linear", minLrRatio = 0 }, progress) =>
       above(minLrRatio, rises[warmupType](progress)),
     factor: decayAfterStable,
-    fault: ({ numDecaySteps }) => (numDecaySteps === undefined ? "it needs numDecaySteps" : undefined),
+    fault: ({ numDecaySteps }) =>
+      numDecaySteps === undefined ? words`it needs ${option("numDecaySteps")}` : undefined,
   },
 };
 
@@ -152,29 +157,35 @@ export function checkSchedule(name: ScheduleName, options: ScheduleOptions): voi
     throw new PeftError("option", {
       what: `No learning rate schedule is named ${JSON.stringify(name)}.`,
       why: `known are ${Object.keys(schedules).join(", ")}.`,
-      fix: 'use lrScheduler: "linear".',
+      fix: words`use ${option("schedule", "linear")}.`,
     });
   }
   const faults = scheduleFaults(name, options);
   if (faults.length === 0) return;
   throw new PeftError("option", {
-    what: `The schedule ${name} cannot run: ${faults.join("; ")}.`,
-    why: `${name} reads lr, warmupSteps, totalSteps${schedules[name].reads.map((key) => `, ${key}`).join("")}.`,
+    what: words`The schedule ${name} cannot run: ${joined(faults, "; ")}.`,
+    why: words`${name} reads ${optionNames(["lr", "warmupSteps", "totalSteps", ...schedules[name].reads])}.`,
     fix: "remove or set the options named above.",
   });
 }
 
-function scheduleFaults(name: ScheduleName, options: ScheduleOptions): string[] {
+function scheduleFaults(name: ScheduleName, options: ScheduleOptions): Words[] {
   const { reads, fault } = schedules[name];
   const { lr, warmupSteps = 0, totalSteps, ...extras } = options;
-  const faults: string[] = [];
-  if (!(lr >= 0 && Number.isFinite(lr))) faults.push(`lr is ${lr}`);
-  if (!(Number.isInteger(warmupSteps) && warmupSteps >= 0)) faults.push(`warmupSteps is ${warmupSteps}`);
-  if (!(Number.isInteger(totalSteps) && totalSteps > 0)) faults.push(`totalSteps is ${totalSteps}`);
+  const faults: Words[] = [];
+  if (!(lr >= 0 && Number.isFinite(lr))) faults.push(words`${option("lr")} is ${lr}`);
+  if (!(Number.isInteger(warmupSteps) && warmupSteps >= 0))
+    faults.push(words`${option("warmupSteps")} is ${warmupSteps}`);
+  if (!(Number.isInteger(totalSteps) && totalSteps > 0))
+    faults.push(words`${option("totalSteps")} is ${totalSteps}`);
   const given = Object.entries(extras).filter(([, value]) => value !== undefined);
   const unread = given.filter(([key]) => !(reads as readonly string[]).includes(key)).map(([key]) => key);
-  if (unread.length > 0) faults.push(`it does not read ${unread.join(", ")}`);
+  if (unread.length > 0) faults.push(words`it does not read ${optionNames(unread)}`);
   const own = fault?.({ ...options, warmupSteps });
   if (own !== undefined) faults.push(own);
   return faults;
+}
+
+function optionNames(names: readonly string[]): Words {
+  return joined(names.map((name) => option(name)));
 }

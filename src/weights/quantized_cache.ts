@@ -8,6 +8,7 @@ import { isHalf, roundToHalves } from "../halves.js";
 import { nodeFiles } from "../hub/files.js";
 import type { TensorToWrite } from "../hub/safetensors.js";
 import { openSafetensors, writeSafetensors } from "../hub/safetensors.js";
+import { option, words } from "../words.js";
 
 export interface QuantizeEvent {
   readonly kind: "start" | "progress" | "done" | "rebuilt" | "waiting";
@@ -198,7 +199,7 @@ async function checkRoom(bytes: number, { folder, free = nodeFiles.free }: Quant
   throw new PeftError("output", {
     what: `There is no room for the quantized weights in "${folder}".`,
     why: `${bytes + SPARE} bytes are needed (${bytes} for the weights, the rest stays free), and ${left} are free.`,
-    fix: "make room, or name another folder: quantizedCache, or PEFT_QUANTIZED_CACHE.",
+    fix: words`make room, or name another folder: ${option("quantizedCache")}, or PEFT_QUANTIZED_CACHE.`,
   });
 }
 

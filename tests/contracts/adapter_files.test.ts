@@ -69,7 +69,7 @@ function configure(folder: string, change: Record<string, unknown>): void {
 
 async function load(folder: string): Promise<{ logits: Float32Array; said: string }> {
   const said: string[] = [];
-  const model = new PeftModel(base, (warning) => said.push(warning));
+  const model = new PeftModel(base, (warning) => said.push(`${warning}`));
   await model.loadAdapter(folder, "default");
   model.setAdapter("default");
   const logits = await logitsOf(model, batch);

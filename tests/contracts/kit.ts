@@ -121,7 +121,7 @@ export async function adapted(
   name = "default",
 ): Promise<Warned> {
   const warnings: string[] = [];
-  const model = new PeftModel(base, (w) => warnings.push(w));
+  const model = new PeftModel(base, (w) => warnings.push(`${w}`));
   onTestFinished(async () => {
     await model.unload();
   });

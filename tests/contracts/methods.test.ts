@@ -64,7 +64,7 @@ describe.each(Object.keys(TASKS) as Kind[])("on %s", (kind) => {
       const before = await logitsOf(model, batch);
       const folder = temporaryFolder();
       await model.savePretrained(folder);
-      const again = new PeftModel(base, (warning) => expect.fail(warning));
+      const again = new PeftModel(base, (warning) => expect.fail(`${warning}`));
       const keys = await again.loadAdapter(folder, "default");
       expect(keys).toEqual({ missing: [], unexpected: [] });
       expect(difference(await logitsOf(again, batch), before)).toBeLessThan(CLOSE);
@@ -83,7 +83,7 @@ describe.each(Object.keys(TASKS) as Kind[])("on %s", (kind) => {
       const path = join(folder, "adapter_config.json");
       writeFileSync(path, JSON.stringify({ ...JSON.parse(readFileSync(path, "utf8")), brand_new: 1 }));
       const warnings: string[] = [];
-      const again = new PeftModel(base, (w) => warnings.push(w));
+      const again = new PeftModel(base, (w) => warnings.push(`${w}`));
       await again.loadAdapter(folder, "default");
       expect(warnings).toEqual([expect.stringContaining("brand_new")]);
     });

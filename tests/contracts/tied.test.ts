@@ -232,7 +232,7 @@ it("a model that trains whole stays tied", async () => {
 
 it("ensureWeightTying says where it has no effect", async () => {
   const said: string[] = [];
-  const model = new PeftModel(bases.get("llama")!, (message) => said.push(message));
+  const model = new PeftModel(bases.get("llama")!, (message) => said.push(`${message}`));
   model.addAdapter(
     "default",
     new LoraConfig({ targetModules: ["q_proj"], modulesToSave: ["lm_head"], ensureWeightTying: true }),

@@ -56,7 +56,7 @@ describe("models", () => {
   ): Promise<{ wrong: number; said: string; held: Set<string>; all: Float32Array }> {
     const expected = JSON.parse(fs.readFileSync(path.join(golden(name), "expect.json"), "utf8"));
     const said: string[] = [];
-    const warn = (message: string): void => void said.push(message);
+    const warn = (message: unknown): void => void said.push(`${message}`);
     const model = await PreTrainedModel.load("CAUSAL_LM", golden(name), {
       load,
       warn,

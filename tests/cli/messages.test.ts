@@ -1,0 +1,62 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { main } from "../../src/cli/main.js";
+import { nodeTerminal } from "../../src/cli/terminal.js";
+
+const folder = mkdtempSync(join(tmpdir(), "peft-messages-"));
+const rows = join(folder, "rows.csv");
+beforeAll(() => writeFileSync(rows, "ask,answer\na,yes\nb,no\n"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const ours = nodeTerminal();
+
+/** What a command says beside its results. */
+async function said(args: readonly string[]): Promise<string> {
+  let text = "";
+  await main(args, {
+    ...ours,
+    print: () => {},
+    write: () => {},
+    note: (line) => void (text += `${line}\n`),
+  });
+  return text;
+}
+
+const kit = (name: string): string[] => ["--model", `tests/kit/models/${name}`];
+const info = (...flags: string[]): string[] => ["info", ...kit("t5-text"), ...flags];
+const train = (...flags: string[]): string[] => [
+  ...["train", ...kit("t5-text"), "--data", rows, "--template", "{ask}", "--target", "{answer}"],
+  ...["--output", join(folder, "out"), "--overwrite", ...flags],
+];
+
+describe("the command line names flags, never options of the API", () => {
+  test.each<[says: string, args: string[]]>([
+    ['No layer matches --target-modules ["nope"]', info("--target-modules", "nope")],
+    ["use --target-modules q", info("--target-modules", "qq")],
+    ['["nope"] of --target-modules', info("--target-modules", "q,nope")],
+    ["--exclude-modules, --layers-to-transform", info("--target-modules", "q", "--exclude-modules", "q")],
+    ["leave them out of --target-modules", info("--method", "ia3", "--target-modules", "shared")],
+    ["--trainable-token-indices names the ids 9999", info("--trainable-token-indices", "9999")],
+    ["--token-dim is 7", info("--method", "prefix-tuning", "--token-dim", "7")],
+    ["--num-layers is 1", info("--method", "prefix-tuning", "--num-layers", "1")],
+    ['warning: --modules-to-save ["nope"] name', info("--modules-to-save", "nope")],
+    ['warning: --rank-pattern ["nope"] match', info("--rank-pattern", "nope=3")],
+    ["warning: --ensure-weight-tying has no effect", info("--ensure-weight-tying")],
+    [
+      "fix:   --target-modules input_layernorm",
+      ["info", ...kit("llama"), "--method", "ln-tuning", "--target-modules", "nope"],
+    ],
+    ["No layer matches --target-modules", train("--target-modules", "nope")],
+    ["warning: --rank-pattern", train("--rank-pattern", "nope=3", "--max-steps", "1")],
+    [
+      "--num-beams is 3",
+      ["generate", ...kit("t5-text"), "--prompt", "a", "--num-return-sequences", "5", "--num-beams", "3"],
+    ],
+  ])("%s", async (says, args) => {
+    const text = await said(args);
+    expect(text).toContain(says);
+    expect(text.match(/\b(?!peft)[a-z]+[A-Z]\w*/)?.[0]).toBe(undefined);
+  });
+});
