@@ -115,13 +115,14 @@ export {
   AutoModelForSequenceClassification,
   AutoModelForTokenClassification,
 } from "./peft/auto.js";
-export type { LoadOptions, StepResult, TrainOptions } from "./peft/base_model.js";
+export type { LoadOptions } from "./peft/base_model.js";
 export { PreTrainedModel, specOf } from "./peft/base_model.js";
 export type { GenerateInput, GenerateSettings } from "./peft/generate.js";
 export { labelsOfAdapter } from "./peft/head_size.js";
 export { prepareModelForKbitTraining } from "./peft/kbit.js";
 export type { AdapterOptions, LoadAdapterOptions } from "./peft/peft_model.js";
 export { getPeftModel, PeftModel } from "./peft/peft_model.js";
+export type { StepResult, TrainableBase, TrainableModel, TrainOptions } from "./peft/trainable.js";
 export type { MemoryEstimate, MemoryParts, TrainingShape } from "./plan/memory/estimate.js";
 export { freeMemory, parseBytes, sizeText } from "./plan/memory/sizes.js";
 export type { TableRow } from "./plan/memory/table.js";
@@ -145,7 +146,6 @@ export { AdamW } from "./train/adamw.js";
 export type { EvaluateOptions, Evaluation, Prediction } from "./train/evaluate.js";
 export { evaluate } from "./train/evaluate.js";
 export * from "./train/events.js";
-export type { TrainableModel } from "./train/model.js";
 export type { Progress, ProgressOptions } from "./train/progress.js";
 export { createProgress, formatBytes, formatDuration } from "./train/progress.js";
 export { restoreParameters } from "./train/restore.js";
@@ -154,6 +154,7 @@ export type { TrainingState } from "./train/saved_state.js";
 export { listCheckpoints, loadState, saveState } from "./train/saved_state.js";
 export type { ScheduleExtras, ScheduleName, ScheduleOptions } from "./train/schedules.js";
 export { learningRate, SCHEDULE_NAMES } from "./train/schedules.js";
+export type { StepSource } from "./train/step_source.js";
 export { checkOutputDir, Trainer } from "./train/trainer.js";
 export type { EarlyStopping, TrainerOptions } from "./train/trainer_options.js";
 export { trainerParts, trainerTable } from "./train/trainer_table.js";

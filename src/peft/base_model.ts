@@ -16,8 +16,9 @@ import { resolveFolder, resolveNames } from "../hub/resolve.js";
 import { hubSettings } from "../hub/settings.js";
 import type { Architecture, ModelConfig, TaskType } from "../models/model.js";
 import { architectures } from "../models/registry.js";
-import { type BackwardOptions, type PassOptions, passNames } from "../plan/requests.js";
+import { type PassOptions, passNames } from "../plan/requests.js";
 import { warnOnConsole } from "../printable.js";
+import { CallScope } from "../run/call_scope.js";
 import type { ForwardResult } from "../run/passes.js";
 import { backwardPass, forwardPass, lossPass } from "../run/passes.js";
 import type { RuntimeSettings } from "../run/runtime.js";
@@ -36,6 +37,13 @@ import { option, type Words, words } from "../words.js";
 import type { GenerateInput, GenerateSettings } from "./generate.js";
 import { generateWith } from "./generate.js";
 import { type SaveModelOptions, savedNames, saveModel } from "./save_model.js";
+import {
+  nothingTrains,
+  type StepResult,
+  type TrainableModel,
+  type TrainOptions,
+  trainNames,
+} from "./trainable.js";
 
 export interface LoadOptions extends RuntimeSettings, Omit<ResolveOptions, "files"> {
   /** Fields of config.json that are set here, by their names there: { num_labels: 77, dropout_rate: 0 }. */
@@ -65,17 +73,6 @@ const loadNames: NamesOf<LoadOptions> = {
   device: { also: ["device_map"] },
 };
 
-/** What a forward and backward pass gave. */
-export interface StepResult {
-  /** The mean loss of this batch. */
-  readonly loss: number;
-  /** What it was divided by: labelled tokens, or rows. */
-  readonly count: number;
-}
-
-export type TrainOptions = Omit<BackwardOptions, "seed" | "step">;
-export const trainNames: NamesOf<TrainOptions> = { ...passNames, training: { also: ["train"] } };
-
 /** The architecture that reads this model_type. Throws "unknown-model", which lists what is known. */
 export function architectureOf(json: Readonly<Record<string, unknown>>): Architecture {
   const type = json["model_type"];
@@ -98,7 +95,7 @@ export function specOf(json: Readonly<Record<string, unknown>>, task: TaskType):
  * A pretrained model for one task. Its weights are mapped from the checkpoint; the engine starts with the first run.
  * Without adapters all of it can be trained: see `trainableParameters`.
  */
-export class PreTrainedModel<T extends TaskType = TaskType> {
+export class PreTrainedModel<T extends TaskType = TaskType> implements TrainableModel<T> {
   readonly taskType: T;
   readonly config: ModelConfig;
   /** config.json as it was read, with the options' own fields. */
@@ -113,7 +110,10 @@ export class PreTrainedModel<T extends TaskType = TaskType> {
   readonly #unsupported: readonly string[];
   /** What trains, once all of the model does. */
   #whole: Adapter | undefined;
-  #making: Promise<Adapter> | undefined;
+  /** The end of reading its starting values. */
+  #filled: Promise<void> = Promise.resolve();
+  /** Calls within disableAdapter(). */
+  readonly #disabled: CallScope = new CallScope();
 
   constructor(parts: {
     task: T;
@@ -204,24 +204,67 @@ export class PreTrainedModel<T extends TaskType = TaskType> {
     });
   }
 
-  /** All weights of the model, to train them in full. From then on the model computes with these. */
-  async trainableParameters(): Promise<Parameters> {
-    return (await this.#trainable()).parameters;
+  /** Itself: what a PeftModel has under its adapters. */
+  get base(): this {
+    return this;
+  }
+
+  get adapterConfig(): undefined {
+    return undefined;
+  }
+
+  get maxPositions(): number {
+    const positions = this.runtime.weights.inventory.positions ?? this.configJson["max_position_embeddings"];
+    if (typeof positions !== "number" || this.config.encoderDecoder) return Number.POSITIVE_INFINITY;
+    return positions;
+  }
+
+  /**
+   * All weights of the model, to train them in full. From then on the model computes with these; their values are read by the next
+   * run, or by `ready()`.
+   */
+  trainableParameters(): Parameters {
+    return this.#trainable().parameters;
+  }
+
+  /** Waits for the values of `trainableParameters()`. Throws what went wrong in reading them. */
+  async ready(): Promise<void> {
+    await this.#filled;
+  }
+
+  getNbTrainableParameters(): { trainable: number; total: number } {
+    const total = this.numParameters();
+    return { trainable: total, total };
+  }
+
+  /** A model that trains whole runs by the plan that it was loaded with. */
+  async planMemory(): Promise<void> {}
+
+  /** All weights train to the end: nothing is taken away. */
+  planSteps(): void {}
+  updateAndAllocate(): void {}
+  allocationState(): readonly [] {
+    return [];
+  }
+
+  /** A checkpoint holds all weights already. */
+  async saveInCheckpoint(): Promise<void> {}
+
+  /** Runs something on the checkpoint's own weights, whatever was trained since. */
+  async disableAdapter<R>(run: () => Promise<R>): Promise<R> {
+    return await this.#disabled.run(run);
   }
 
   /** Adds the gradient of the loss to `trainableParameters()`, until an optimizer's step takes it. */
   async forwardBackward(batch: Inputs<T>, options: TrainOptions = {}): Promise<StepResult> {
     refuseUnknown("forwardBackward", options, trainNames);
-    const trainable = this.#trainable();
-    const changes = this.#whole?.changing ?? [];
-    const run = this.runtime.turns.alone(async () => {
-      await Promise.all(changes);
-      const whole = await trainable;
-      const { parameters } = whole;
+    if (this.#disabled.isInside) throw nothingTrains();
+    const whole = this.#trainable();
+    const { parameters, changing } = whole;
+    const run = this.#turn("alone", whole, changing, async () => {
       const settings = { ...options, seed: this.seed, step: parameters.step };
       return await backwardPass(this.runtime, wholeView(whole), parameters, batch as Inputs, settings);
     });
-    this.#whole?.useFor(run);
     const { sum, count } = await run;
     return { loss: sum / count, count };
   }
@@ -233,12 +276,26 @@ export class PreTrainedModel<T extends TaskType = TaskType> {
 
   /** Runs with the weights as they are now, when its turn has come. */
   #viewed<R>(work: (view: View) => Promise<R>): Promise<R> {
-    const whole = this.#whole;
+    const whole = this.#disabled.isInside ? undefined : this.#whole;
     const view = whole === undefined ? NO_ADAPTERS : wholeView(whole);
     const changes = whole?.changing ?? [];
-    const run = this.runtime.turns.beside(async () => {
+    return this.#turn("beside", whole, changes, () =>
+      work(changes.length > 0 && whole !== undefined ? wholeView(whole) : view),
+    );
+  }
+
+  /** A call's work when its turn has come and the values are there; they do not change meanwhile. */
+  #turn<R>(
+    kind: "beside" | "alone",
+    whole: Adapter | undefined,
+    changes: readonly Promise<unknown>[],
+    work: () => Promise<R>,
+  ): Promise<R> {
+    const filled = whole === undefined ? undefined : this.#filled;
+    const run = this.runtime.turns[kind](async () => {
+      await filled;
       await Promise.all(changes);
-      return await work(changes.length > 0 && whole !== undefined ? wholeView(whole) : view);
+      return await work();
     });
     whole?.useFor(run);
     return run;
@@ -254,13 +311,7 @@ export class PreTrainedModel<T extends TaskType = TaskType> {
     refuseUnknown("savePretrained", options, savedNames);
     const whole = this.#whole;
     const changed = new Map([...(whole?.entries.values() ?? [])].map((e) => [e.key, () => e.data]));
-    const changes = whole?.changing ?? [];
-    const run = this.runtime.turns.beside(async () => {
-      await Promise.all(changes);
-      await saveModel(this, changed, folder, options);
-    });
-    whole?.useFor(run);
-    await run;
+    await this.#turn("beside", whole, whole?.changing ?? [], () => saveModel(this, changed, folder, options));
   }
 
   async close(): Promise<void> {
@@ -268,20 +319,25 @@ export class PreTrainedModel<T extends TaskType = TaskType> {
   }
 
   /** The whole model as an adapter that has a tensor of its own in place of every weight. */
-  #trainable(): Promise<Adapter> {
-    this.#making ??= this.runtime.turns.alone(async () => {
-      const whole = new Adapter("whole", undefined, { peftType: "FULL" });
-      const { inventory } = this.runtime.weights;
-      for (const [name, shape] of inventory.weights) {
-        whole.replaced.set(name, name);
-        whole.add({ key: name, savedKey: undefined, shape, data: (await this.runtime.weight(name)).slice() });
-      }
-      const tie = tieOf(inventory);
-      if (tie !== undefined) whole.replaced.set(tie.own, tie.embedding.weight);
-      this.#whole = whole;
-      return whole;
+  #trainable(): Adapter {
+    if (this.#whole !== undefined) return this.#whole;
+    const whole = new Adapter("whole", undefined, { peftType: "FULL" });
+    const { inventory } = this.runtime.weights;
+    for (const [name, shape] of inventory.weights) {
+      whole.replaced.set(name, name);
+      whole.add({ key: name, savedKey: undefined, shape });
+    }
+    const tie = tieOf(inventory);
+    if (tie !== undefined) whole.replaced.set(tie.own, tie.embedding.weight);
+    this.#whole = whole;
+    this.#filled = this.runtime.turns.alone(async () => {
+      for (const { key, data } of whole.entries.values()) data.set(await this.runtime.weight(key));
     });
-    return this.#making;
+    whole.useFor(this.#filled);
+    this.#filled.catch(() => {
+      this.#whole = undefined;
+    });
+    return whole;
   }
 }
 

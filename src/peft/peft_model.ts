@@ -13,7 +13,7 @@ import { attach } from "../attach/attach.js";
 import { BaseChanges } from "../attach/base_changes.js";
 import { checked } from "../attach/merge.js";
 import { PeftError } from "../errors.js";
-import type { Parameters } from "../graph/parameters.js";
+import type { Parameter, Parameters } from "../graph/parameters.js";
 import { nodeFiles } from "../hub/files.js";
 import type { ResolveOptions } from "../hub/resolve.js";
 import { resolveFolder, resolveNames } from "../hub/resolve.js";
@@ -22,17 +22,25 @@ import type { PushOptions } from "../hub/upload.js";
 import { pushFolder, pushNames } from "../hub/upload.js";
 import type { AdapterConfig } from "../methods/method.js";
 import type { ModelConfig, TaskType } from "../models/model.js";
+import type { BatchSizes } from "../plan/memory/batch.js";
 import { type PassOptions, passNames } from "../plan/requests.js";
 import { CallScope } from "../run/call_scope.js";
 import type { ForwardResult } from "../run/passes.js";
 import { backwardPass, forwardPass, lossPass } from "../run/passes.js";
 import { type Inputs, rowsOf } from "../trace/feeds.js";
 import { type Words, words } from "../words.js";
-import { PreTrainedModel, type StepResult, type TrainOptions, trainNames } from "./base_model.js";
+import { PreTrainedModel } from "./base_model.js";
 import type { GenerateInput, GenerateSettings } from "./generate.js";
 import { checkPrompt, generateWith } from "./generate.js";
 import { checkHead } from "./head_size.js";
 import { type SaveModelOptions, saveModel, savedNames as wholeNames } from "./save_model.js";
+import {
+  nothingTrains,
+  type StepResult,
+  type TrainableModel,
+  type TrainOptions,
+  trainNames,
+} from "./trainable.js";
 
 export interface AdapterOptions {
   /** Of new parameters; default: the base's. */
@@ -66,7 +74,7 @@ const savedNames = { selectedAdapters: { also: ["adapters"] } };
  * A base model with adapters on it: one or more active at a time, switched, disabled and mixed without another copy of the base.
  * Reference: peft/peft_model.py
  */
-export class PeftModel<T extends TaskType = TaskType> {
+export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<T> {
   readonly base: PreTrainedModel<T>;
   readonly adapters: Map<string, Adapter> = new Map();
   readonly #warn: (message: Words) => void;
@@ -119,6 +127,20 @@ export class PeftModel<T extends TaskType = TaskType> {
   /** The active adapter, the first one of several. */
   get activeAdapter(): Adapter {
     return this.#activeAdapters()[0]!;
+  }
+
+  get adapterConfig(): AdapterConfig | undefined {
+    return this.#trained()[0]?.config;
+  }
+  /** The base's positions less those that virtual tokens take. */
+  get maxPositions(): number {
+    const virtual = this.#trained().map(({ method, config }) => method?.prompt?.tokens(config) ?? 0);
+    return this.base.maxPositions - virtual.reduce((a, b) => a + b, 0);
+  }
+
+  /** The active adapters; of a model without adapters none. */
+  #trained(): readonly Adapter[] {
+    return this.#active.map((name) => this.#adapter(name));
   }
 
   /** Adds a new adapter; the first one becomes active. Throws "adapter-name", "adapter-targets", "adapter-config". */
@@ -373,6 +395,32 @@ export class PeftModel<T extends TaskType = TaskType> {
       adapter.allocate(globalStep, parameters, (key) => parameterName(adapters, slot, key));
   }
 
+  /** Lets the base choose how steps with batches of these sizes run within its `maxMemory`. Throws "option" where nothing fits. */
+  async planMemory(sizes: BatchSizes): Promise<void> {
+    const adapters = this.#trained();
+    if (adapters.length > 0) await this.base.runtime.fit(adapters, sizes);
+  }
+
+  /** Says how many steps a training takes, to methods that take ranks away over all of it. The Trainer calls it by itself. */
+  planSteps(totalSteps: number): void {
+    for (const adapter of this.#trained()) adapter.planSteps(totalSteps);
+  }
+
+  /** What `updateAndAllocate` remembers. */
+  allocationState(): readonly Parameter[] {
+    const adapters = this.#trained();
+    return adapters.flatMap((adapter, slot) =>
+      (adapter.allocator?.state() ?? []).map(({ name, data }) => {
+        return { name: parameterName(adapters, slot, name), shape: [data.length], data };
+      }),
+    );
+  }
+
+  /** A checkpoint can be used as an adapter: the active ones are saved in it. */
+  async saveInCheckpoint(folder: string): Promise<void> {
+    await this.savePretrained(folder, { selectedAdapters: this.#active });
+  }
+
   #activeAdapters(): Adapter[] {
     const names = this.#active.length === 0 ? ["default"] : this.#active;
     return names.map((name) => this.#adapter(name));
@@ -445,7 +493,7 @@ export class PeftModel<T extends TaskType = TaskType> {
 
   #choose(options: RowAdapters, rows: number): Chosen {
     const state = {
-      active: this.#active.map((n) => this.#adapter(n)),
+      active: this.#trained(),
       isDisabled: this.#disabled.isInside,
       adapterOf: (name: string) => this.#adapter(name),
       isUnready: (adapter: Adapter) => this.#unready.includes(adapter) || adapter.changing.length > 0,
@@ -613,14 +661,6 @@ export class PeftModel<T extends TaskType = TaskType> {
       fix: "use one of these, or addAdapter() or loadAdapter() first.",
     });
   }
-}
-
-function nothingTrains(): PeftError {
-  return new PeftError("training", {
-    what: "forwardBackward was called without an adapter.",
-    why: "the base is frozen: there is nothing that a gradient could be added to.",
-    fix: 'call it outside of disableAdapter(), and name one: forwardBackward(batch, { adapters: ["default"] }).',
-  });
 }
 
 function unloaded({ name }: Adapter): PeftError {

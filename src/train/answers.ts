@@ -4,10 +4,9 @@ import { padTokenOf } from "../data/batches.js";
 import type { Sample } from "../data/sample.js";
 import { PeftError } from "../errors.js";
 import type { GenerationConfig } from "../generate/config.js";
+import type { TrainableModel } from "../peft/trainable.js";
 import type { Tokenizer } from "../tokenizers/tokenizer.js";
 import type { Words } from "../words.js";
-import type { TrainableModel } from "./model.js";
-import { baseOf, maxPositionsOf } from "./model.js";
 
 export interface AnswerOptions {
   readonly tokenizer: Tokenizer;
@@ -118,11 +117,11 @@ function settingsOf(
   questions: readonly Question[],
   { generation = {}, tokenizer }: AnswerOptions,
 ): GenerationConfig {
-  const { generationConfig } = baseOf(model);
+  const { generationConfig } = model.base;
   const longest = (of: (q: Question) => number): number => Math.max(1, ...questions.map(of));
   const room = model.config.encoderDecoder
     ? Number.POSITIVE_INFINITY
-    : maxPositionsOf(model) - longest(({ ids }) => ids.length);
+    : model.maxPositions - longest(({ ids }) => ids.length);
   const wanted = longest(({ expected }) => expected.length) + 8;
   const { maxNewTokens, maxLength } = generation;
   return {

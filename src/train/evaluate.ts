@@ -7,12 +7,12 @@ import type { Row } from "../data/row.js";
 import { expectRows, labelNames } from "../data/row.js";
 import type { Sample } from "../data/sample.js";
 import type { GenerationConfig } from "../generate/config.js";
+import type { TrainableModel } from "../peft/trainable.js";
 import type { Tokenizer } from "../tokenizers/tokenizer.js";
 import type { Loss } from "../trace/losses.js";
 import type { Words } from "../words.js";
 import { aborted, answerable, answersOf } from "./answers.js";
-import type { TrainableModel } from "./model.js";
-import { baseOf, expectModel, maxPositionsOf } from "./model.js";
+import { expectModel } from "./model.js";
 import { readScores, type Scored, type ScoreKind, scoreKind, scoreMetrics, textMetrics } from "./scores.js";
 
 export interface EvaluateOptions
@@ -101,7 +101,7 @@ export function encodeFor(
   options: Pick<EvaluateOptions, EncodeKey>,
 ): ReturnType<typeof encodeRows<TaskType>> {
   const { vocabSize, numLabels } = model.config;
-  const { tokenizer, maxLength = Math.min(tokenizer.modelMaxLength, maxPositionsOf(model)) } = options;
+  const { tokenizer, maxLength = Math.min(tokenizer.modelMaxLength, model.maxPositions) } = options;
   const picked = pickOptions(options, encodeNames);
   return encodeRows(rows, { ...picked, maxLength, task: model.taskType, vocabSize, numLabels });
 }
@@ -188,7 +188,7 @@ function inWords(
 }
 
 function labelOf(model: TrainableModel, id: number): string {
-  const names = baseOf(model).configJson["id2label"] as Readonly<Record<string, string>> | undefined;
+  const names = model.base.configJson["id2label"] as Readonly<Record<string, string>> | undefined;
   return names?.[id] ?? String(id);
 }
 

@@ -1,27 +1,25 @@
-import type { Batch } from "../data/batch.js";
-import { batchesOf, padTokenOf } from "../data/batches.js";
-import type { Sample } from "../data/sample.js";
+import type { TrainableModel } from "../peft/trainable.js";
+import type { BatchSizes } from "../plan/memory/batch.js";
 import { sizeText } from "../plan/memory/sizes.js";
 import { anonymousMemory, memoryUse } from "../run/memory_use.js";
-import { baseOf } from "./model.js";
-import type { Settings } from "./trainer_options.js";
 
 /** Share of a limit that is worth a word. */
 const NEAR = 0.95;
 
 /** What a run takes: anonymous memory, and what was touched of mapped weights (see docs/memory.md). */
 export class MemoryGauge {
-  readonly #settings: Settings;
-  readonly #samples: readonly Sample[];
+  readonly #runtime: TrainableModel["base"]["runtime"];
+  readonly #sizes: BatchSizes;
   #mapped = 0;
   #hasWarned = false;
   /** Bytes. */
   now = 0;
   peak = 0;
 
-  constructor(settings: Settings, samples: readonly Sample[]) {
-    this.#settings = settings;
-    this.#samples = samples;
+  /** @param sizes - of the longest batch */
+  constructor({ base }: TrainableModel, sizes: BatchSizes) {
+    this.#runtime = base.runtime;
+    this.#sizes = sizes;
   }
 
   /** `whole`: mapped weights are looked at anew, which takes milliseconds. */
@@ -34,23 +32,14 @@ export class MemoryGauge {
     this.peak = Math.max(this.peak, this.now);
   }
 
-  /**
-   * The longest batch that may come, where a limit was set: a pass over it before the first step takes what the whole run will, so
-   * that a limit which does not hold shows then. Undefined: no limit, or these rows have nothing to learn.
-   */
-  async longestBatch(): Promise<Batch | undefined> {
-    const { batchSize, tokenizer, model } = this.#settings;
-    if (baseOf(model).runtime.memoryLimit === undefined) return undefined;
-    const rows = this.#samples.toSorted((a, b) => tokensOf(b) - tokensOf(a)).slice(0, batchSize);
-    if (!rows.some(isLabelled)) return undefined;
-    const padding = { padTokenId: padTokenOf(tokenizer), paddingSide: tokenizer.paddingSide };
-    for await (const batch of batchesOf(rows, { ...padding, batchSize, shuffle: false })) return batch;
-    return undefined;
+  /** Bytes that the run may take, where that was said. */
+  get limit(): number | undefined {
+    return this.#runtime.memoryLimit;
   }
 
   /** Said once, when a limit is nearly reached. */
   warning(): string | undefined {
-    const limit = baseOf(this.#settings.model).runtime.memoryLimit;
+    const { limit } = this;
     if (this.#hasWarned || limit === undefined || this.now < NEAR * limit) return undefined;
     this.#hasWarned = true;
     return `memory is at ${sizeText(this.now)} of the ${sizeText(limit)} that it may take (maxMemory); ${this.#advice()}`;
@@ -58,24 +47,14 @@ export class MemoryGauge {
 
   /** Before the run: more is expected than there is. */
   expectation(): string | undefined {
-    const { memoryEstimate, memoryFree } = baseOf(this.#settings.model).runtime;
+    const { memoryEstimate, memoryFree } = this.#runtime;
     if (memoryEstimate === undefined || memoryEstimate.bytes <= memoryFree) return undefined;
     return `${sizeText(memoryEstimate.bytes)} of memory are expected for the longest batch, and ${sizeText(memoryFree)} are free; ${this.#advice()}`;
   }
 
   #advice(): string {
-    const seq = this.#samples.reduce((n, { inputIds }) => Math.max(n, inputIds.length), 0);
-    const { batchSize } = this.#settings;
+    const { seq, batch: batchSize } = this.#sizes;
     const smaller = batchSize > 1 ? ` or a smaller batch (--batch-size, batchSize; now ${batchSize})` : "";
     return `shorter rows (--max-length, maxLength; the longest has ${seq} tokens)${smaller} would take less`;
   }
-}
-
-function tokensOf(sample: Sample): number {
-  return sample.inputIds.length + ("labels" in sample ? sample.labels.length : 0);
-}
-
-function isLabelled(sample: Sample): boolean {
-  if (sample.task === "SEQ_CLS") return true;
-  return !("labels" in sample) || sample.labels.some((label) => label >= 0);
 }

@@ -4,20 +4,21 @@ import { describeReport } from "../data/encode.js";
 import type { Row } from "../data/row.js";
 import type { Sample } from "../data/sample.js";
 import { PeftError } from "../errors.js";
-import { PeftModel } from "../peft/peft_model.js";
 import { words } from "../words.js";
 import { encodeFor } from "./evaluate.js";
-import { baseOf } from "./model.js";
+import { RowSource } from "./row_source.js";
 import type { TrainingState } from "./saved_state.js";
 import { learningRate } from "./schedules.js";
 import { scoreKind } from "./scores.js";
+import type { StepSource } from "./step_source.js";
 import { refuseOptions, type Settings } from "./trainer_options.js";
 
 /** What a run will do, known before it starts. */
 export interface Plan {
+  readonly source: StepSource;
+  /** The training rows, encoded; of another source none. */
   readonly samples: readonly Sample[];
   readonly validation: readonly Sample[];
-  readonly batchesPerEpoch: number;
   readonly epochs: number;
   readonly totalSteps: number;
   readonly warmupSteps: number;
@@ -33,57 +34,32 @@ export interface Plan {
 export function planOf(s: Settings): Plan {
   refuseProblems(s);
   const { train, validation } = encodeBoth(s);
-  const batchesPerEpoch = Math.ceil(train.samples.length / s.batchSize);
-  const stepsPerEpoch = Math.ceil(batchesPerEpoch / s.gradientAccumulationSteps);
+  const samples = train?.samples ?? [];
+  const source = s.source ?? new RowSource(s, samples);
+  const { stepsPerEpoch } = source;
   const totalSteps = s.maxSteps ?? stepsPerEpoch * s.epochs;
   const warmupSteps = s.warmupSteps ?? Math.ceil((s.warmupRatio ?? 0) * totalSteps);
   const plan: Plan = {
-    samples: train.samples,
+    source,
+    samples,
     validation: validation?.samples ?? [],
-    batchesPerEpoch,
     epochs: Math.ceil(totalSteps / stepsPerEpoch),
     totalSteps,
     warmupSteps,
     warnings: [
       ...oneClass(s.train),
-      ...warningsOf("train", train.report),
+      ...warningsOf("train", train?.report),
       ...warningsOf("validation", validation?.report),
     ],
-    identity: {
-      batchSize: s.batchSize,
-      gradientAccumulationSteps: s.gradientAccumulationSteps,
-      seed: s.seed,
-      shuffle: Number(s.shuffle),
-      groupByLength: Number(s.groupByLength),
-      modelSeed: baseOf(s.model).seed,
-      samples: train.samples.length,
-      contents: digest(train.samples),
-    },
+    identity: { modelSeed: s.model.base.seed, ...source.identity },
   };
   rateAt(s, plan, 0);
   return plan;
 }
 
-/** Lets the model choose how its steps run: by the longest rows, as many as a batch has. */
-export async function fitMemory({ model, batchSize, loss }: Settings, { samples }: Plan): Promise<void> {
-  if (!(model instanceof PeftModel) || loss !== undefined || model.activeAdapters.length === 0) return;
-  const longest = (of: (sample: Sample) => number): number =>
-    samples.reduce((n, sample) => Math.max(n, of(sample)), 0);
-  const seq = longest((sample) => sample.inputIds.length);
-  const target = longest((sample) => (sample.task === "SEQ_2_SEQ_LM" ? sample.labels.length : 0));
-  const labels = longest((sample) => (sample.task === "CAUSAL_LM" ? labelled(sample.labels) : 0));
-  const sizes = {
-    batch: Math.min(batchSize, samples.length),
-    seq,
-    ...(target > 0 ? { target } : {}),
-    ...(labels > 0 ? { labels } : {}),
-  };
-  const adapters = model.activeAdapters.map((name) => model.adapters.get(name)!);
-  await model.base.runtime.fit(adapters, sizes);
-}
-
-function labelled(labels: Int32Array): number {
-  return labels.reduce((n, label) => n + Number(label >= 0), 0);
+/** Lets the model choose how its steps run. A loss of the user's own is counted when it runs. */
+export async function planMemory({ model, loss }: Settings, { source }: Plan): Promise<void> {
+  if (loss === undefined) await model.planMemory(source.sizes);
 }
 
 /** The learning rate of a step, counted from 0. */
@@ -110,7 +86,7 @@ export function refuseOtherRun(plan: Plan, { counters }: TrainingState): void {
   refuseOptions(faults.map((fault) => `the checkpoint to resume is another run's: ${fault}`));
 }
 
-function encodeBoth(s: Settings): { train: EncodedRows<TaskType>; validation?: EncodedRows<TaskType> } {
+function encodeBoth(s: Settings): { train?: EncodedRows<TaskType>; validation?: EncodedRows<TaskType> } {
   const faults: PeftError[] = [];
   const encode = (rows: readonly Row[]): EncodedRows<TaskType> | undefined => {
     try {
@@ -121,7 +97,7 @@ function encodeBoth(s: Settings): { train: EncodedRows<TaskType>; validation?: E
       return undefined;
     }
   };
-  const train = encode(s.train);
+  const train = s.source === undefined ? encode(s.train) : undefined;
   const validation = s.validation === undefined ? undefined : encode(s.validation);
   const [first, second] = faults;
   if (first !== undefined && second !== undefined && first.code === second.code && first.what !== second.what)
@@ -131,7 +107,7 @@ function encodeBoth(s: Settings): { train: EncodedRows<TaskType>; validation?: E
       fix: first.fix === second.fix ? first.parts.fix : words`${first.parts.fix} And ${second.parts.fix}`,
     });
   if (first !== undefined) throw first;
-  return validation === undefined ? { train: train! } : { train: train!, validation };
+  return { ...(train && { train }), ...(validation && { validation }) };
 }
 
 /** Labels of another kind than the head's loss. */
@@ -168,14 +144,4 @@ function oneClass(rows: readonly Row[]): string[] {
   if (rows.some((row) => row.kind !== "classify" || row.labels[0] !== id)) return [];
   const name = first.labelNames[id ?? -1] ?? String(id);
   return [`train: all rows have the label "${name}", so there is nothing to tell apart`];
-}
-
-/** FNV-1a over all token ids: tells a changed data set from the same one. */
-function digest(samples: readonly Sample[]): number {
-  let h = 0x811c9dc5;
-  for (const { inputIds } of samples) {
-    h = Math.imul(h ^ inputIds.length, 0x01000193);
-    for (const id of inputIds) h = Math.imul(h ^ id, 0x01000193);
-  }
-  return h >>> 0;
 }

@@ -1,6 +1,4 @@
-import { PeftModel } from "../peft/peft_model.js";
 import type { SampleEvent, TrainEvent, TrainEventOf } from "./events.js";
-import { baseOf } from "./model.js";
 import type { Plan } from "./plan.js";
 import { formatBytes, formatDuration } from "./progress.js";
 import { type Report, type ReportSample, renderReport } from "./report.js";
@@ -8,16 +6,30 @@ import type { Settings } from "./trainer_options.js";
 
 /** What was run, as plain data: training_config.json, and the report's last section. */
 export function configOf(s: Settings, plan: Plan): Record<string, unknown> {
-  const { model, tokenizer, train, validation, loss, signal, now, config, resume, overwrite, ...plain } = s;
-  const adapter = model instanceof PeftModel ? { adapter: { ...model.activeAdapter.config } } : {};
+  const {
+    model,
+    tokenizer,
+    train,
+    source,
+    validation,
+    loss,
+    signal,
+    now,
+    config,
+    resume,
+    overwrite,
+    ...plain
+  } = s;
+  const { adapterConfig } = model;
+  const adapter = adapterConfig === undefined ? {} : { adapter: { ...adapterConfig } };
   return {
-    model: baseOf(model).name,
+    model: model.base.name,
     taskType: model.taskType,
     ...adapter,
     ...plain,
     ...(loss === undefined ? {} : { loss: loss.name }),
     maxGradNorm: Number.isFinite(s.maxGradNorm) ? s.maxGradNorm : "none",
-    trainSamples: plan.samples.length,
+    trainSamples: plan.source.size,
     ...(validation === undefined ? {} : { validationSamples: plan.validation.length }),
     totalSteps: plan.totalSteps,
     warmupSteps: plan.warmupSteps,
@@ -45,8 +57,8 @@ export function reportOf({ settings, plan }: Reported, events: readonly TrainEve
 }
 
 function titleOf({ model }: Settings): string {
-  const name = baseOf(model).name.split(/[\\/]/).filter(Boolean).at(-1) ?? "model";
-  const method = model instanceof PeftModel ? model.activeAdapter.config.peftType : "all weights";
+  const name = model.base.name.split(/[\\/]/).filter(Boolean).at(-1) ?? "model";
+  const method = model.adapterConfig?.peftType ?? "all weights";
   return `${name}, ${method.toLowerCase().replaceAll("_", " ")}, ${model.taskType}`;
 }
 

@@ -264,7 +264,7 @@ describe("Trainer", () => {
     const again = await AutoModelForSeq2SeqLM.fromPretrained(outputDir);
     open.push(again);
     const name = "decoder.block.1.layer.2.DenseReluDense.wo.weight";
-    const trained = [...(await model.trainableParameters())].find((p) => p.name === name)!;
+    const trained = [...model.trainableParameters()].find((p) => p.name === name)!;
     expect(await again.runtime.weight(name)).toEqual(trained.data);
   });
 });

@@ -3,8 +3,7 @@ import { PeftError } from "../errors.js";
 import { answerable } from "./answers.js";
 import { evaluateSamples } from "./evaluate.js";
 import type { EndEvent, EndReason, SampleEvent, StartEvent, TrainEvent } from "./events.js";
-import { baseOf, countsOf } from "./model.js";
-import { fitMemory, type Plan, planOf } from "./plan.js";
+import { type Plan, planMemory, planOf } from "./plan.js";
 import { RunFolder, type RunMode } from "./run_folder.js";
 import { configOf, reportOf } from "./run_report.js";
 import { listCheckpoints } from "./saved_state.js";
@@ -14,7 +13,6 @@ import { TrainingRun } from "./training_run.js";
 
 export type { EvaluateOptions, Evaluation, Prediction } from "./evaluate.js";
 export { evaluate } from "./evaluate.js";
-export type { TrainableModel } from "./model.js";
 export type { EarlyStopping, TrainerOptions } from "./trainer_options.js";
 
 /**
@@ -37,7 +35,7 @@ export class Trainer<T extends TaskType = TaskType> {
    */
   async fit(): Promise<void> {
     this.#plan ??= planOf(this.#settings);
-    await fitMemory(this.#settings, this.#plan);
+    await planMemory(this.#settings, this.#plan);
   }
 
   /**
@@ -69,9 +67,9 @@ async function openRun(s: Settings, planned: () => Plan): Promise<TrainingRun> {
   const mode = s.overwrite ? "overwrite" : s.resume === false ? "new" : "resume";
   await folder?.check(mode);
   const plan = planned();
-  await fitMemory(s, plan);
+  await planMemory(s, plan);
   const checkpoint = await checkpointOf(s, folder);
-  await folder?.open(TrainingRun.bytesOf(countsOf(s.model).trainable, s), mode);
+  await folder?.open(TrainingRun.bytesOf(s.model.getNbTrainableParameters().trainable, s), mode);
   try {
     const run = await TrainingRun.open(s, plan, folder);
     if (checkpoint !== undefined) await run.resume(checkpoint);
@@ -180,7 +178,7 @@ async function* finish(run: TrainingRun, reason: EndReason): AsyncGenerator<Trai
   await run.memory.read(true);
   if (folder) {
     await s.model.savePretrained(folder.path);
-    await folder.copyTokenizer(baseOf(s.model).folder);
+    await folder.copyTokenizer(s.model.base.folder);
   }
   yield endOf(run, reason);
 }
@@ -202,20 +200,20 @@ async function* samplesOf(run: TrainingRun, isEnd = false): AsyncGenerator<Sampl
 }
 
 function startOf({ step, plan, settings }: TrainingRun): StartEvent {
-  const { trainable, total } = countsOf(settings.model);
+  const { trainable, total } = settings.model.getNbTrainableParameters();
   return {
     type: "start",
     step,
     totalSteps: plan.totalSteps,
     epochs: plan.epochs,
-    rows: plan.samples.length,
+    rows: plan.source.size,
     trainableParameters: trainable,
     allParameters: total,
   };
 }
 
 function estimated({ model }: Settings): Pick<EndEvent, "estimatedMemory"> {
-  const estimate = baseOf(model).memoryEstimate;
+  const estimate = model.base.runtime.memoryEstimate;
   return estimate === undefined
     ? {}
     : { estimatedMemory: { bytes: estimate.bytes, plan: estimate.plan.name } };

@@ -4,13 +4,14 @@ import { expectRows, type Row } from "../data/row.js";
 import { PeftError } from "../errors.js";
 import type { GenerationConfig } from "../generate/config.js";
 import { defaultsIn, faultOf, type OptionRow } from "../options.js";
-import { PeftModel } from "../peft/peft_model.js";
+import type { TrainableModel } from "../peft/trainable.js";
 import type { Tokenizer } from "../tokenizers/tokenizer.js";
 import type { Loss } from "../trace/losses.js";
 import { joined, option, type Words, words } from "../words.js";
-import { expectModel, maxPositionsOf, type TrainableModel } from "./model.js";
+import { expectModel } from "./model.js";
 import type { ScheduleExtras } from "./schedules.js";
 import { metricNames, scoreKind } from "./scores.js";
+import type { StepSource } from "./step_source.js";
 import { trainerParts, trainerTable } from "./trainer_table.js";
 import type { PlainTrainerOptions, TrainerValues } from "./trainer_types.js";
 
@@ -29,8 +30,8 @@ export interface TrainerOptions<T extends TaskType = TaskType> extends PlainTrai
   model: TrainableModel<T>;
   /** The model's own. */
   tokenizer: Tokenizer;
-  /** The rows to learn, as loadDataset reads them. */
-  train: readonly Row[];
+  /** The rows to learn, as loadDataset reads them; or a source of steps of your own (pairs, rollouts). */
+  train: readonly Row[] | StepSource;
   /** Rows to evaluate on while training. @default none */
   validation?: readonly Row[] | undefined;
   /**
@@ -87,7 +88,10 @@ const trainerNames: NamesOf<TrainerOptions> = {
 };
 
 /** Options with their defaults. */
-export interface Settings extends Omit<TrainerOptions, keyof TrainerValues>, TrainerValues {
+export interface Settings extends Omit<TrainerOptions, keyof TrainerValues | "train">, TrainerValues {
+  /** None where `source` gives the steps. */
+  readonly train: readonly Row[];
+  readonly source: StepSource | undefined;
   readonly model: TrainableModel;
   readonly lr: number;
   readonly groupByLength: boolean;
@@ -108,13 +112,15 @@ export function settingsOf<T extends TaskType>(given: TrainerOptions<T>): Settin
   const said = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
   const filled = { ...defaultsIn(trainerTable), ...said } as Omit<TrainerOptions, keyof TrainerValues> &
     TrainerValues;
-  const { model, earlyStopping, generation } = options;
+  const { model, train, earlyStopping, generation } = options;
   const bestMetric = options.bestMetric ?? earlyStopping?.metric ?? "loss";
   const answers = scoreKind(model) === "answers" && metricNames.answers.includes(bestMetric);
   const settings: Settings = {
     ...filled,
     model,
-    lr: options.lr ?? (model instanceof PeftModel ? 1e-3 : 5e-5),
+    train: isSource(train) ? [] : train,
+    source: isSource(train) ? train : undefined,
+    lr: options.lr ?? (model.adapterConfig === undefined ? 5e-5 : 1e-3),
     groupByLength: options.groupByLength ?? filled.shuffle,
     bestMetric,
     keepBest: earlyStopping !== undefined || options.bestMetric !== undefined,
@@ -134,8 +140,12 @@ function checkArguments({ model, tokenizer, train, validation }: TrainerOptions)
     wants: "a tokenizer",
     fix: "load it: await AutoTokenizer.fromPretrained(name).",
   });
-  expectRows("new Trainer({ train })", train);
+  if (!isSource(train)) expectRows("new Trainer({ train })", train);
   if (validation !== undefined) expectRows("new Trainer({ validation })", validation);
+}
+
+function isSource(train: TrainerOptions["train"]): train is StepSource {
+  return typeof (train as Partial<StepSource> | undefined)?.next === "function" && "stepsPerEpoch" in train;
 }
 
 function valueFaults(given: TrainerOptions): Words[] {
@@ -197,10 +207,10 @@ function contradictions(s: Settings, given: TrainerOptions): Words[] {
     faults.push(words`FEATURE_EXTRACTION has no loss of its own, and none is given`);
   if (s.generate === true && scoreKind(model) !== "answers")
     faults.push(words`${option("generate")} is given, and a model for ${model.taskType} does not generate`);
-  const positions = maxPositionsOf(model);
-  if ((given.maxLength ?? 0) > positions)
+  const { maxPositions } = model;
+  if ((given.maxLength ?? 0) > maxPositions)
     faults.push(
-      words`${option("maxLength")} is ${given.maxLength}, but the model has ${positions} positions for it`,
+      words`${option("maxLength")} is ${given.maxLength}, but the model has ${maxPositions} positions for it`,
     );
   return faults;
 }

@@ -1,14 +1,11 @@
 import type { Batch } from "../data/batch.js";
-import { batchesOf, padTokenOf } from "../data/batches.js";
 import type { Parameter, Parameters } from "../graph/parameters.js";
 import { nodeFiles } from "../hub/files.js";
-import { PeftModel } from "../peft/peft_model.js";
 import { AdamW } from "./adamw.js";
 import { BestSoFar } from "./best.js";
 import { evaluateSamples } from "./evaluate.js";
 import type { CheckpointEvent, EvaluationEvent, StepEvent } from "./events.js";
 import { MemoryGauge } from "./memory_gauge.js";
-import { activeOf, allocationOf, parametersOf, type TrainableModel, tokensOf } from "./model.js";
 import { lossNotFinite, weightsNotFinite } from "./not_finite.js";
 import type { Plan } from "./plan.js";
 import { rateAt, refuseOtherRun } from "./plan.js";
@@ -39,9 +36,6 @@ export class TrainingRun {
   isDirty = false;
   readonly #parameters: Parameters;
   readonly #optimizer: AdamW;
-  #batches: AsyncIterator<Batch> | undefined;
-  #epoch = 0;
-  #position = 0;
   /** Of the epoch so far: the loss's sum, and what it is divided by. */
   #sum = 0;
   #count = 0;
@@ -57,16 +51,17 @@ export class TrainingRun {
     this.folder = folder;
     this.best = new BestSoFar(s.bestMetric, s.earlyStopping);
     this.clock = new StepClock(s.now);
-    this.memory = new MemoryGauge(s, plan.samples);
+    this.memory = new MemoryGauge(s.model, plan.source.sizes);
     this.#parameters = parameters;
-    if (s.model instanceof PeftModel)
-      for (const adapter of activeOf(s.model)) adapter.planSteps(plan.totalSteps);
+    plan.source.seek(0, 0);
+    s.model.planSteps(plan.totalSteps);
     this.#optimizer = new AdamW(parameters, { lr, betas, eps, weightDecay, maxGradNorm });
     this.#kept = folder === undefined ? [] : [folder.checkpoints];
   }
 
   static async open(s: Settings, plan: Plan, folder: RunFolder | undefined): Promise<TrainingRun> {
-    const parameters = await parametersOf(s.model);
+    const parameters = s.model.trainableParameters();
+    await s.model.ready();
     parameters.gradient.fill(0);
     parameters.count = 0;
     return new TrainingRun(s, plan, folder, parameters);
@@ -74,12 +69,13 @@ export class TrainingRun {
 
   /** Epochs done, with the fraction of the one that runs. */
   get epoch(): number {
-    return this.#epoch + this.#position / this.plan.batchesPerEpoch;
+    const { epoch, position, epochSize } = this.plan.source;
+    return epoch + position / epochSize;
   }
 
   /** Whether a step was the last one of its epoch. */
   get isEpochEnd(): boolean {
-    return this.#position === 0;
+    return this.plan.source.position === 0;
   }
 
   /** Mean loss of the epoch so far, or of the last one; NaN before the first step. */
@@ -102,7 +98,8 @@ export class TrainingRun {
     this.#restore(state);
     this.#optimizer.load(state.optimizer);
     const { counters } = state;
-    [this.step, this.#epoch, this.#position] = [state.step, state.epoch, state.position];
+    this.step = state.step;
+    this.plan.source.seek(state.epoch, state.position);
     this.tokens = counters["tokens"] ?? 0;
     this.#sum = counters["lossSum"] ?? 0;
     this.#count = counters["lossCount"] ?? 0;
@@ -114,9 +111,13 @@ export class TrainingRun {
     this.#kept.push(nodeFiles.parent(path));
   }
 
-  /** Where memory is limited: a pass over the longest batch, of which nothing is kept. */
+  /**
+   * Where memory is limited: a pass over the longest batch, of which nothing is kept. It takes what the whole run will, so that a limit
+   * which does not hold shows before the first step.
+   */
   async rehearse(): Promise<void> {
-    const batch = await this.memory.longestBatch();
+    if (this.memory.limit === undefined) return;
+    const batch = await this.plan.source.longestBatch();
     if (batch === undefined) return;
     const { model, loss } = this.settings;
     await model.forwardBackward(batch, loss === undefined ? {} : { loss });
@@ -132,10 +133,9 @@ export class TrainingRun {
   async train(): Promise<StepEvent> {
     const { settings: s, plan } = this;
     const began = s.now();
+    const isFirst = plan.source.position === 0;
     let [sum, count, tokens] = [0, 0, 0];
-    const batches = Math.min(s.gradientAccumulationSteps, plan.batchesPerEpoch - this.#position);
-    for (let i = 0; i < batches; i++) {
-      const batch = await this.#nextBatch();
+    for await (const batch of plan.source.next()) {
       const result = await s.model.forwardBackward(batch, s.loss === undefined ? {} : { loss: s.loss });
       if (!Number.isFinite(result.loss)) throw this.#lossNotFinite(result.loss, batch);
       sum += result.loss * result.count;
@@ -145,8 +145,12 @@ export class TrainingRun {
     const lr = rateAt(s, plan, this.step);
     this.#optimizer.lr = lr;
     const { gradNorm } = await this.#optimizer.step();
-    this.#advance(batches, sum, count, tokens);
-    if (s.model instanceof PeftModel) s.model.updateAndAllocate(this.step);
+    this.#sum = sum + (isFirst ? 0 : this.#sum);
+    this.#count = count + (isFirst ? 0 : this.#count);
+    this.tokens += tokens;
+    this.step++;
+    this.isDirty = true;
+    s.model.updateAndAllocate(this.step);
     this.clock.tick(s.now() - began, tokens);
     await this.memory.read(this.step === 1);
     return { type: "step", step: this.step, loss: sum / count, lr, gradNorm, ...this.#pace() };
@@ -162,32 +166,6 @@ export class TrainingRun {
       memoryBytes: this.memory.now,
       secondsLeft: this.clock.secondsPerStep * (totalSteps - this.step),
     };
-  }
-
-  #advance(batches: number, sum: number, count: number, tokens: number): void {
-    const isFirst = this.#position === 0;
-    this.#sum = sum + (isFirst ? 0 : this.#sum);
-    this.#count = count + (isFirst ? 0 : this.#count);
-    this.tokens += tokens;
-    this.step++;
-    this.#position += batches;
-    this.isDirty = true;
-    if (this.#position < this.plan.batchesPerEpoch) return;
-    this.#position = 0;
-    this.#epoch++;
-  }
-
-  /** Batches from here on are those that a run without interruption would see. */
-  async #nextBatch(): Promise<Batch> {
-    if (this.#batches === undefined) {
-      const { batchSize, seed, shuffle, groupByLength, tokenizer } = this.settings;
-      const padding = { padTokenId: padTokenOf(tokenizer), paddingSide: tokenizer.paddingSide };
-      const { epochs, samples, batchesPerEpoch } = this.plan;
-      const startAt = this.#epoch * batchesPerEpoch + this.#position;
-      const order = { batchSize, seed, shuffle, groupByLength, epochs, startAt };
-      this.#batches = batchesOf(samples, { ...order, ...padding })[Symbol.asyncIterator]();
-    }
-    return (await this.#batches.next()).value;
   }
 
   /**
@@ -215,7 +193,7 @@ export class TrainingRun {
     const names = bad.map(({ name }) => name);
     if (names.length > 0) throw weightsNotFinite(names, this);
     await folder.flush();
-    const attach = (path: string): Promise<void> => attachAdapter(model, path);
+    const attach = (path: string): Promise<void> => model.saveInCheckpoint(path);
     const options = { keep: keepCheckpoints, attach };
     this.checkpoint = await saveState(folder.checkpoints, this.#state(), options);
     this.isDirty = false;
@@ -243,12 +221,12 @@ export class TrainingRun {
 
   /** What training changes. */
   get #learnt(): readonly Parameter[] {
-    return [...this.#parameters.list, ...allocationOf(this.settings.model)];
+    return [...this.#parameters.list, ...this.settings.model.allocationState()];
   }
 
   #restore({ parameters, allocation, seeds, step }: TrainingState): void {
     restoreParameters(this.#parameters, parameters);
-    restoreTensors(allocationOf(this.settings.model), allocation);
+    restoreTensors(this.settings.model.allocationState(), allocation);
     this.#parameters.step = seeds["dropoutStep"] ?? step;
   }
 
@@ -256,8 +234,8 @@ export class TrainingRun {
     const { best } = this.best;
     return {
       step: this.step,
-      epoch: this.#epoch,
-      position: this.#position,
+      epoch: this.plan.source.epoch,
+      position: this.plan.source.position,
       seeds: { data: this.settings.seed, dropoutStep: this.#parameters.step },
       counters: {
         ...this.plan.identity,
@@ -271,15 +249,14 @@ export class TrainingRun {
       ...(best === undefined ? {} : { best }),
       parameters: this.#parameters.list,
       optimizer: this.#optimizer.state(),
-      allocation: allocationOf(this.settings.model),
+      allocation: this.settings.model.allocationState(),
     };
   }
 
-  #lossNotFinite(loss: number, { rows }: Batch): Error {
+  #lossNotFinite(loss: number, batch: Batch): Error {
     this.#parameters.gradient.fill(0);
     this.#parameters.count = 0;
-    const at = [...rows].slice(0, 8).map((row) => this.settings.train[row]!.at);
-    const where = `in the batch of ${at.join(", ")}${rows.length > 8 ? ", ..." : ""}`;
+    const where = this.plan.source.whereIs(batch);
     return lossNotFinite(loss, where, { step: this.step + 1, checkpoint: this.checkpoint });
   }
 }
@@ -291,8 +268,9 @@ function areFinite(data: Float32Array): boolean {
   return sum === 0;
 }
 
-/** A checkpoint can be used as an adapter. Of a whole model it holds the weights already. */
-async function attachAdapter(model: TrainableModel, path: string): Promise<void> {
-  if (model instanceof PeftModel)
-    await model.savePretrained(path, { selectedAdapters: model.activeAdapters });
+/** Real tokens of a batch: those read, and those that a decoder writes. */
+function tokensOf(batch: Batch): number {
+  const read = batch.lengths.reduce((a, b) => a + b, 0);
+  if (batch.task !== "SEQ_2_SEQ_LM") return read;
+  return read + batch.labels.data.reduce((n, label) => n + (label >= 0 ? 1 : 0), 0);
 }

@@ -3,7 +3,6 @@ import { AdaLoraConfig, LoraConfig } from "../../src/methods/index.js";
 import type { PreTrainedModel } from "../../src/peft/base_model.js";
 import { PeftModel } from "../../src/peft/peft_model.js";
 import { AdamW } from "../../src/train/adamw.js";
-import { allocationOf } from "../../src/train/model.js";
 import { loadBase, sampleBatch } from "./kit.js";
 
 // AdaLoRA beside another active adapter reads its own gradient, wherever it stands in the list.
@@ -69,7 +68,7 @@ it("all active adapters are planned, and all that they remember is saved", async
   model.addAdapter("ada", new AdaLoraConfig(open_), { seed: 3 });
   await model.ready();
   model.setAdapter(["still", "ada"]);
-  expect(allocationOf(model).map(({ name }) => name)).toEqual(
+  expect(model.allocationState().map(({ name }) => name)).toEqual(
     expect.arrayContaining([expect.stringMatching(/^ada\/sensitivity\./)]),
   );
 });

@@ -111,7 +111,7 @@ const wrong: [string, () => unknown, RegExp][] = [
   ["a promise to load onto", () => P["PeftModel"].fromPretrained(Promise.resolve(base), folder), /await/],
   ["no name", () => P["AutoModelForCausalLM"].fromPretrained(undefined), /fromPretrained\(/],
   ["a model in place of parameters", () => new P["AdamW"](adapted), /trainableParameters\(\)/],
-  ["a promise of parameters", () => new P["AdamW"](base.trainableParameters()), /await/],
+  ["a promise of parameters", () => new P["AdamW"](Promise.resolve(adapted.trainableParameters())), /await/],
   ["a text", () => adapted.generate("Hello"), /tokenizer\("Hello"\)/],
   ["texts", () => adapted.generate(["Hello"]), /tokenizer\("Hello"\)/],
   ["ids of one prompt", () => adapted.generate([1, 2]), /tokenizer\("Hello"\)/],

@@ -138,7 +138,7 @@ function* makeBatches(): Generator<Sample<"SEQ_2_SEQ_LM">[], never> {
 const start = values.from ?? join(tmpdir(), "peft-pretrain-start");
 if (values.from === undefined) await writeStart(start);
 const model = await PreTrainedModel.load("SEQ_2_SEQ_LM", start);
-const parameters = await model.trainableParameters();
+const parameters = model.trainableParameters();
 console.log(`${parameters.size} parameters`);
 const optimizer = new AdamW(parameters, { lr, weightDecay: 0.01, betas: [0.9, 0.98], maxGradNorm: 1 });
 const batches = makeBatches();

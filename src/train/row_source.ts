@@ -1,0 +1,130 @@
+import type { Batch } from "../data/batch.js";
+import { type Batches, batchesOf, padTokenOf } from "../data/batches.js";
+import type { CollateOptions } from "../data/collate.js";
+import type { OrderOptions } from "../data/order.js";
+import type { Row } from "../data/row.js";
+import type { Sample } from "../data/sample.js";
+import type { BatchSizes } from "../plan/memory/batch.js";
+import type { StepSource } from "./step_source.js";
+import type { Settings } from "./trainer_options.js";
+
+/** Steps over rows: every epoch is all of them once, in an order of its own. */
+export class RowSource implements StepSource {
+  readonly size: number;
+  readonly epochSize: number;
+  readonly stepsPerEpoch: number;
+  readonly sizes: BatchSizes;
+  readonly identity: Readonly<Record<string, number>>;
+  readonly #rows: readonly Row[];
+  readonly #samples: readonly Sample[];
+  /** Batches of one step. */
+  readonly #accumulated: number;
+  readonly #options: OrderOptions & CollateOptions & { readonly batchSize: number };
+  #epoch = 0;
+  #position = 0;
+  /** What is left of the epoch's batches, from `position` on. */
+  #rest: AsyncIterator<Batch> | undefined;
+
+  constructor(s: Settings, samples: readonly Sample[]) {
+    const { batchSize, gradientAccumulationSteps, seed, shuffle, groupByLength, tokenizer } = s;
+    const padding = { padTokenId: padTokenOf(tokenizer), paddingSide: tokenizer.paddingSide };
+    this.size = samples.length;
+    this.epochSize = Math.ceil(samples.length / batchSize);
+    this.stepsPerEpoch = Math.ceil(this.epochSize / gradientAccumulationSteps);
+    this.sizes = sizesOf(samples, batchSize);
+    this.identity = {
+      batchSize,
+      gradientAccumulationSteps,
+      seed,
+      shuffle: Number(shuffle),
+      groupByLength: Number(groupByLength),
+      samples: samples.length,
+      contents: digest(samples),
+    };
+    this.#rows = s.train;
+    this.#samples = samples;
+    this.#accumulated = gradientAccumulationSteps;
+    this.#options = { batchSize, seed, shuffle, groupByLength, ...padding };
+  }
+
+  get epoch(): number {
+    return this.#epoch;
+  }
+
+  /** Batches. */
+  get position(): number {
+    return this.#position;
+  }
+
+  seek(epoch: number, position: number): void {
+    [this.#epoch, this.#position, this.#rest] = [epoch, position, undefined];
+  }
+
+  /** The last step of an epoch may have fewer batches than others. */
+  async *next(): AsyncGenerator<Batch> {
+    const rest = this.#rest ?? this.#batches()[Symbol.asyncIterator]();
+    this.#rest = undefined; // a step that breaks off is begun anew
+    const count = Math.min(this.#accumulated, this.epochSize - this.#position);
+    for (let i = 0; i < count; i++) yield (await rest.next()).value;
+    if (this.#position + count === this.epochSize) return this.seek(this.#epoch + 1, 0);
+    this.#position += count;
+    this.#rest = rest;
+  }
+
+  #batches(): Omit<Batches<Sample["task"]>, "report"> {
+    const epochs = this.#epoch + 1;
+    const startAt = this.#epoch * this.epochSize + this.#position;
+    return batchesOf(this.#samples, { ...this.#options, epochs, startAt });
+  }
+
+  async longestBatch(): Promise<Batch | undefined> {
+    const { batchSize } = this.#options;
+    const rows = this.#samples.toSorted((a, b) => tokensOf(b) - tokensOf(a)).slice(0, batchSize);
+    if (!rows.some(isLabelled)) return undefined;
+    for await (const batch of batchesOf(rows, { ...this.#options, shuffle: false, groupByLength: false }))
+      return batch;
+    return undefined;
+  }
+
+  whereIs({ rows }: Batch): string {
+    const at = [...rows].slice(0, 8).map((row) => this.#rows[row]!.at);
+    return `in the batch of ${at.join(", ")}${rows.length > 8 ? ", ..." : ""}`;
+  }
+}
+
+/** As many of the longest rows as a batch has. */
+function sizesOf(samples: readonly Sample[], batchSize: number): BatchSizes {
+  const longest = (of: (sample: Sample) => number): number =>
+    samples.reduce((n, sample) => Math.max(n, of(sample)), 0);
+  const target = longest((sample) => (sample.task === "SEQ_2_SEQ_LM" ? sample.labels.length : 0));
+  const labels = longest((sample) => (sample.task === "CAUSAL_LM" ? labelled(sample.labels) : 0));
+  return {
+    batch: Math.min(batchSize, samples.length),
+    seq: longest((sample) => sample.inputIds.length),
+    ...(target > 0 ? { target } : {}),
+    ...(labels > 0 ? { labels } : {}),
+  };
+}
+
+function labelled(labels: Int32Array): number {
+  return labels.reduce((n, label) => n + Number(label >= 0), 0);
+}
+
+function tokensOf(sample: Sample): number {
+  return sample.inputIds.length + ("labels" in sample ? sample.labels.length : 0);
+}
+
+function isLabelled(sample: Sample): boolean {
+  if (sample.task === "SEQ_CLS") return true;
+  return !("labels" in sample) || sample.labels.some((label) => label >= 0);
+}
+
+/** FNV-1a over all token ids: tells a changed data set from the same one. */
+function digest(samples: readonly Sample[]): number {
+  let h = 0x811c9dc5;
+  for (const { inputIds } of samples) {
+    h = Math.imul(h ^ inputIds.length, 0x01000193);
+    for (const id of inputIds) h = Math.imul(h ^ id, 0x01000193);
+  }
+  return h >>> 0;
+}

@@ -1,0 +1,31 @@
+import type { Batch } from "../data/batch.js";
+import type { BatchSizes } from "../plan/memory/batch.js";
+
+/**
+ * Where a run's steps come from: rows in their order, pairs, rollouts. It knows how far the run has come, so that a run which goes on
+ * sees the batches that one without interruption would.
+ */
+export interface StepSource {
+  /** What one epoch goes through: rows, pairs, prompts. */
+  readonly size: number;
+  /** Positions of one epoch; rows count them in batches. */
+  readonly epochSize: number;
+  /** Optimizer steps of one epoch. */
+  readonly stepsPerEpoch: number;
+  /** Sizes of the largest batch that may come. */
+  readonly sizes: BatchSizes;
+  /** What must be the same when a run is resumed. */
+  readonly identity: Readonly<Record<string, number>>;
+  /** Epochs done. */
+  readonly epoch: number;
+  /** How much of the running epoch is consumed; 0 at its beginning. */
+  readonly position: number;
+  /** Goes to where a checkpoint was. */
+  seek(epoch: number, position: number): void;
+  /** The batches of the next step. The position moves when all of them were taken. */
+  next(): AsyncIterable<Batch>;
+  /** The batch that takes the most memory; undefined: there is nothing to learn in it. */
+  longestBatch(): Promise<Batch | undefined>;
+  /** Where a batch comes from, for errors: "in the batch of row 1, row 2". */
+  whereIs(batch: Batch): string;
+}
