@@ -9,9 +9,9 @@ import type {
   ParameterSpec,
   PromptMethod,
 } from "../methods/method.js";
-import type { TaskType } from "../models/model.js";
 import { random } from "../random.js";
 import type { Runtime } from "../run/runtime.js";
+import { tasks } from "../tasks/index.js";
 import type { Inventory } from "../trace/trace.js";
 import type { ModelSpec } from "../trace/write.js";
 import { tieOf } from "../weights/tie.js";
@@ -41,12 +41,6 @@ export interface AttachOptions {
   readonly fromFile?: boolean;
 }
 
-/** Heads that a task trains beside the adapter. Reference: peft/peft_model.py */
-function taskModules(task: TaskType): readonly string[] {
-  if (task === "SEQ_CLS" || task === "TOKEN_CLS") return ["classifier", "score"];
-  return task === "QUESTION_ANS" ? ["qa_outputs"] : [];
-}
-
 /** Puts a method on a model: finds its layers, makes its parameters. Needs no weights. */
 export function attach<C extends AdapterConfig>(
   name: string,
@@ -60,7 +54,7 @@ export function attach<C extends AdapterConfig>(
   const resolved =
     method.prompt?.resolve(config, promptShape(spec)) ?? method.layers?.resolve?.(config, roles) ?? config;
   const adapter = new Adapter(name, method, resolved);
-  const modules = [...settledModules(config, tieOf(inventory)), ...taskModules(spec.task)];
+  const modules = [...settledModules(config, tieOf(inventory)), ...tasks[spec.task].headModules];
   const warnings: (string | Words)[] = [];
   const next = random(options.seed, 0x0ada);
   if (method.layers !== undefined)
@@ -135,7 +129,7 @@ function addLayers<C extends AdapterConfig>(
   if (copies !== undefined)
     addCopies(adapter, copies, inventory, matchNorms(spec, inventory, selection, defaults));
   if (linear === undefined) return [];
-  const whole = spec.task === "SEQ_CLS" ? modules : settledModules(config, tieOf(inventory));
+  const whole = tasks[spec.task].labels === "row" ? modules : settledModules(config, tieOf(inventory));
   const matched = matchTargets(spec, inventory, selection, defaults, whole);
   const warnings = unmatchedWarnings(config, matched);
   if (matched.embeddings.length > 0 && layers.embedding === undefined)
@@ -300,7 +294,7 @@ function addModules<C extends AdapterConfig>(
     adapter.addCopy(tie.own, prefix + tie.own, name);
   }
   const unknown = modules.filter((m) => !matched.has(m));
-  const heads = ["classifier", "score", "qa_outputs"];
+  const heads = Object.values(tasks).flatMap(({ headModules }) => headModules);
   if (unknown.some((m) => !heads.includes(m)))
     warnings.push(words`${option("modulesToSave")} ${JSON.stringify(unknown)} name no module of this model.`);
 }

@@ -11,6 +11,7 @@ import type { ModelConfig, TaskType } from "../models/model.js";
 import { warnOnConsole } from "../printable.js";
 import type { Runtime } from "../run/runtime.js";
 import { makeStepper } from "../run/stepper.js";
+import { tasks } from "../tasks/index.js";
 import type { Words } from "../words.js";
 import { option, words } from "../words.js";
 
@@ -103,7 +104,7 @@ export function checkPrompt(input: GenerateInput): void {
 }
 
 function checkInput({ taskType, config }: Generator, { inputIds }: GenerateInput): void {
-  if (taskType !== "CAUSAL_LM" && taskType !== "SEQ_2_SEQ_LM")
+  if (!tasks[taskType].generates)
     throw new PeftError("generation", {
       what: `A model for ${taskType} cannot generate.`,
       why: "it has no head over the vocabulary.",

@@ -6,6 +6,7 @@ import { formatJson, parseJsonWithFloats } from "../hub/json.js";
 import { writeSafetensors } from "../hub/safetensors.js";
 import type { TaskType } from "../models/model.js";
 import type { Runtime } from "../run/runtime.js";
+import { tasks } from "../tasks/index.js";
 import { tieOf, untied } from "../weights/tie.js";
 
 interface Saved {
@@ -117,23 +118,12 @@ async function writeConfig(
   await nodeFiles.writeAtomic(nodeFiles.join(folder, "config.json"), [new TextEncoder().encode(text)]);
 }
 
-/** What transformers' class for a task ends in; where there are several, the first is meant for new ones. */
-const CLASS_ENDS: { readonly [K in TaskType]: readonly string[] } = {
-  SEQ_2_SEQ_LM: ["ForConditionalGeneration", "ForSeq2SeqLM"],
-  CAUSAL_LM: ["ForCausalLM", "LMHeadModel"],
-  SEQ_CLS: ["ForSequenceClassification"],
-  TOKEN_CLS: ["ForTokenClassification"],
-  QUESTION_ANS: ["ForQuestionAnswering"],
-  FEATURE_EXTRACTION: ["Model"],
-};
-
 /** `architectures` as Python would write it for the head that the model has now: BertModel with classes is another class. */
 function classesOf(stored: unknown, task: TaskType): { architectures?: readonly string[] } {
   const name: unknown = Array.isArray(stored) ? stored[0] : undefined;
-  if (typeof name !== "string" || CLASS_ENDS[task].some((end) => name.endsWith(end))) return {};
+  const ends = tasks[task].classEnds;
+  if (typeof name !== "string" || ends.some((end) => name.endsWith(end))) return {};
   return {
-    architectures: [
-      name.replace(/(LMHeadModel|PreTrainedModel|Model|For[A-Z]\w*)$/, "") + CLASS_ENDS[task][0],
-    ],
+    architectures: [name.replace(/(LMHeadModel|PreTrainedModel|Model|For[A-Z]\w*)$/, "") + ends[0]],
   };
 }

@@ -1,9 +1,10 @@
 import type { BatchColumn, Ids } from "../data/batch.js";
 import type { HostTensor } from "../engine/messages.js";
 import { PeftError } from "../errors.js";
+import type { Loss, LossColumn } from "../losses/loss.js";
+import { tasks } from "../tasks/index.js";
 import type { BatchPlaces, Inputs, Virtual } from "../trace/feeds.js";
 import { ids } from "../trace/feeds.js";
-import type { Loss, LossColumn } from "../trace/losses.js";
 import type { ModelSpec } from "../trace/write.js";
 import { option, words } from "../words.js";
 
@@ -103,7 +104,8 @@ function rowColumn(
 ): HostTensor {
   const whole = given.slice(0, shape.length);
   if (dtype === "f32") return { dtype, shape: whole, data };
-  const isSpan = batch.task === "QUESTION_ANS" && (name === "startPositions" || name === "endPositions");
+  const isSpan =
+    tasks[batch.task].labels === "span" && (name === "startPositions" || name === "endPositions");
   const length = batch.inputIds.shape[1] + virtual.input;
   const values = isSpan ? data.map((p) => (p < length ? p : -100)) : data;
   return ids(values as Int32Array, whole);
@@ -131,21 +133,23 @@ function labelLayout(
   column: (name: string, dtype: "f32" | "i64", data: Float32Array | Int32Array) => HostTensor;
 } {
   const [rows, columns] = labels.shape;
-  const tokenAt = (task === "SEQ_2_SEQ_LM" ? places?.decoder : places?.input)?.tokenAt;
-  const shift = task === "CAUSAL_LM" ? 1 : 0;
-  const before = task === "SEQ_2_SEQ_LM" ? 0 : virtual.input;
-  const width = task === "SEQ_2_SEQ_LM" ? columns : batch.inputIds.shape[1] + virtual.input;
+  const { labels: place, head } = tasks[task];
+  const isTarget = place === "target";
+  const tokenAt = (isTarget ? places?.decoder : places?.input)?.tokenAt;
+  const shift = place === "next token" ? 1 : 0;
+  const before = isTarget ? 0 : virtual.input;
+  const width = isTarget ? columns : batch.inputIds.shape[1] + virtual.input;
   const positions: number[] = [];
   const from: number[] = [];
   for (let i = 0; i < rows; i++)
     for (let j = 0; j < columns; j++) {
       if (labels.data[i * columns + j]! < 0 || before + j - shift < 0) continue;
-      const place = i * width + before + j - shift;
-      positions.push(tokenAt === undefined ? place : tokenAt[place]!);
+      const at = i * width + before + j - shift;
+      positions.push(tokenAt === undefined ? at : tokenAt[at]!);
       from.push(i * columns + j);
     }
   if (from.length === 0) throw allMasked();
-  const classes = task === "TOKEN_CLS" ? config.numLabels : config.vocabSize;
+  const classes = head === "labels" ? config.numLabels : config.vocabSize;
   const chunks = Math.ceil(from.length / Math.max(1, Math.floor(CHUNK_LOGITS / classes)));
   const chunk = Math.ceil(from.length / chunks);
   const fill = (values: readonly number[], rest: number): HostTensor => {

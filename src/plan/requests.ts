@@ -3,11 +3,11 @@ import type { NamesOf } from "../arguments.js";
 import type { Floats, Ids } from "../data/batch.js";
 import type { HostTensor } from "../engine/messages.js";
 import { PeftError } from "../errors.js";
+import type { Loss } from "../losses/loss.js";
 import type { TaskType } from "../models/model.js";
+import { tasks } from "../tasks/index.js";
 import type { Inputs } from "../trace/feeds.js";
 import { batchPlaces, checkBatch, forwardFeeds, randomKeys } from "../trace/feeds.js";
-import type { Loss } from "../trace/losses.js";
-import { defaultLoss } from "../trace/losses.js";
 import { packingFeeds } from "../trace/packing.js";
 import type { ModelSpec } from "../trace/write.js";
 import { writeLoss } from "../trace/write.js";
@@ -43,9 +43,6 @@ function hasLabels(batch: Inputs): boolean {
   return "labels" in batch || "startPositions" in batch;
 }
 
-/** Tasks whose padding can be left out of everything but attention, where the loss reads none. */
-const PACKED: ReadonlySet<TaskType> = new Set(["CAUSAL_LM", "SEQ_2_SEQ_LM", "SEQ_CLS", "TOKEN_CLS"]);
-
 export interface Prepared {
   readonly loss: Loss | undefined;
   readonly packed: boolean;
@@ -66,7 +63,7 @@ export function prepare(
   checkBatch(weights, batch, virtual, loss === undefined);
   const used = loss ?? (hasLabels(batch) ? lossOf(spec, batch) : undefined);
   const packed =
-    !(used?.padding ?? false) && PACKED.has(spec.task) && view.gates.every((g) => typeof g === "number");
+    !(used?.padding ?? false) && tasks[spec.task].packs && view.gates.every((g) => typeof g === "number");
   const feeds: Record<string, HostTensor> = forwardFeeds(spec, batch, virtual);
   const places = packed
     ? batchPlaces(spec, batch, virtual, loss !== undefined || (more.logits ?? false))
@@ -83,11 +80,11 @@ export function prepare(
 
 function lossOf({ task, config }: ModelSpec, batch: Inputs): Loss | undefined {
   const floats = (batch as { labels?: Ids | Floats }).labels?.data instanceof Float32Array;
-  return defaultLoss(task, config, floats ? "floats" : "ids");
+  return tasks[task].loss(config, floats ? "floats" : "ids");
 }
 
 export function noLoss(task: TaskType, batch: Inputs): never {
-  const features = task === "FEATURE_EXTRACTION";
+  const features = tasks[task].labels === "none";
   throw new PeftError(features ? "training" : "batch", {
     what: features ? `${task} has no loss of its own.` : `This batch has no labels: ${Object.keys(batch)}.`,
     why: features ? "what features should be is for you to say." : "a loss needs them.",
@@ -135,7 +132,9 @@ function sizesOf({ config, task }: ModelSpec, batch: Inputs): BatchSizes {
   const { labels } = batch as { labels?: Ids };
   if (labels === undefined) return { batch: rows, seq };
   if (config.encoderDecoder) return { batch: rows, seq, target: labels.shape[1] };
-  return task === "CAUSAL_LM" ? { batch: rows, seq, labels: mostLabelled(labels) } : { batch: rows, seq };
+  return tasks[task].labels === "next token"
+    ? { batch: rows, seq, labels: mostLabelled(labels) }
+    : { batch: rows, seq };
 }
 
 /** Labelled tokens of the row that has the most. */

@@ -3,7 +3,8 @@ import type { Batch, TaskType as BatchTask, Floats, Ids } from "../data/batch.js
 import type { HostTensor } from "../engine/messages.js";
 import { PeftError } from "../errors.js";
 import { mix } from "../random.js";
-import { problemOf } from "./losses.js";
+import { tasks } from "../tasks/index.js";
+import { problemOf } from "../tasks/task.js";
 import type { Places } from "./packing.js";
 import { placesOf } from "./packing.js";
 import type { Inventory } from "./trace.js";
@@ -91,20 +92,21 @@ export function checkBatch(
 
 function labelFaults({ task, config }: ModelSpec, batch: Inputs): string[] {
   const { labels } = batch as { labels?: Ids | Floats };
-  if (labels === undefined || task === "FEATURE_EXTRACTION") return [];
+  if (labels === undefined || tasks[task].labels === "none") return [];
   const [rows, seq] = batch.inputIds.shape;
-  const perToken = task === "CAUSAL_LM" || task === "TOKEN_CLS";
+  const place = tasks[task].labels;
+  const perToken = place === "token" || place === "next token";
   const isFloat = labels.data instanceof Float32Array;
   const columns = perToken ? seq : isFloat ? config.numLabels : labels.shape[1];
   const faults: string[] = [];
-  const problem = task === "SEQ_CLS" ? problemOf(config) : "single_label_classification";
+  const problem = place === "row" ? problemOf(config) : "single_label_classification";
   if (isFloat && problem === "single_label_classification")
     faults.push("labels are numbers, and the task is to tell classes apart");
   if (!isFloat && problem !== undefined && problem !== "single_label_classification")
     faults.push("labels are class numbers, and the task is to say numbers");
   if (labels.shape[0] !== rows || labels.shape[1] !== columns)
     faults.push(`labels are [${labels.shape}], not [${rows},${columns}]`);
-  const classes = task === "SEQ_CLS" || task === "TOKEN_CLS" ? config.numLabels : config.vocabSize;
+  const classes = tasks[task].head === "labels" ? config.numLabels : config.vocabSize;
   const beyond = isFloat ? undefined : labels.data.find((label) => label >= classes);
   if (beyond !== undefined) faults.push(`label ${beyond} is not one of ${classes}`);
   return faults;
@@ -174,10 +176,14 @@ export function batchPlaces(
   const [rows, seq] = batch.inputIds.shape;
   const mask = batch.attentionMask.data;
   const labels = "labels" in batch ? (batch.labels as Ids | Floats | undefined) : undefined;
+  const place = tasks[task].labels;
   const isRead = (row: number, at: number): boolean =>
-    task === "SEQ_CLS"
+    place === "row"
       ? at === 0
-      : task === "CAUSAL_LM" && labels !== undefined && at + 1 < seq && labels.data[row * seq + at + 1]! >= 0;
+      : place === "next token" &&
+        labels !== undefined &&
+        at + 1 < seq &&
+        labels.data[row * seq + at + 1]! >= 0;
   const keep = (row: number, j: number): boolean => {
     const at = j - virtual.input;
     return at < 0 || mask[row * seq + at] === 1 || isRead(row, at);

@@ -5,8 +5,9 @@ import { exactly } from "../graph/graph.js";
 import type { KeyValue } from "../graph/module.js";
 import { Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
-import type { Architecture, ModelConfig, TaskType, TextInputs } from "../models/model.js";
-import type { Loss } from "./losses.js";
+import type { Loss } from "../losses/loss.js";
+import type { Architecture, ModelConfig, PooledHead, TaskType, TextInputs } from "../models/model.js";
+import { tasks } from "../tasks/index.js";
 import { prefixCache } from "./prefix.js";
 import type { Inventory } from "./trace.js";
 import { ModelTrace } from "./trace.js";
@@ -40,7 +41,7 @@ export function takeInventory(spec: ModelSpec): Inventory {
 }
 
 function bareModel({ task, architecture }: ModelSpec, trace: ModelTrace): Module {
-  return new Module(trace).at(task === "FEATURE_EXTRACTION" ? "" : architecture.prefix);
+  return new Module(trace).at(tasks[task].head === "none" ? "" : architecture.prefix);
 }
 
 /** The inputs of a stack, by their names in a batch. `past` counts cached tokens, `virtual` those before the input. */
@@ -111,9 +112,8 @@ function writeHidden(spec: ModelSpec, trace: ModelTrace, fromStates = false): Wr
 function writeHead(spec: ModelSpec, trace: ModelTrace, hidden: Tensor, mask: Tensor): Tensor {
   const { heads } = spec.architecture;
   const root = new Module(trace);
-  if (spec.task === "SEQ_CLS" && heads.SEQ_CLS) return heads.SEQ_CLS(root, spec.config, hidden, mask);
-  const head = spec.task === "SEQ_CLS" ? undefined : heads[spec.task];
-  if (head !== undefined) return head(root, spec.config, hidden);
+  const head: PooledHead<ModelConfig> | undefined = heads[spec.task];
+  if (head !== undefined) return head(root, spec.config, hidden, mask);
   throw new PeftError("unknown-task", {
     what: `A ${spec.config.modelType} model has no head for ${spec.task}.`,
     why: `peft.js knows it for ${Object.keys(heads).join(", ")}.`,

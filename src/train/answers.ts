@@ -5,6 +5,7 @@ import type { Sample } from "../data/sample.js";
 import { PeftError } from "../errors.js";
 import type { GenerationConfig } from "../generate/config.js";
 import type { TrainableModel } from "../peft/trainable.js";
+import { tasks } from "../tasks/index.js";
 import type { Tokenizer } from "../tokenizers/tokenizer.js";
 import type { Words } from "../words.js";
 
@@ -145,5 +146,5 @@ export const aborted = (): PeftError =>
 
 /** Tasks whose models answer in words of their own. */
 export function isGenerative(task: TaskType): boolean {
-  return task === "CAUSAL_LM" || task === "SEQ_2_SEQ_LM";
+  return tasks[task].generates;
 }

@@ -7,13 +7,14 @@ import type { Row } from "../data/row.js";
 import { expectRows, labelNames } from "../data/row.js";
 import type { Sample } from "../data/sample.js";
 import type { GenerationConfig } from "../generate/config.js";
+import type { Loss } from "../losses/loss.js";
 import type { TrainableModel } from "../peft/trainable.js";
+import type { ScoreKind } from "../tasks/task.js";
 import type { Tokenizer } from "../tokenizers/tokenizer.js";
-import type { Loss } from "../trace/losses.js";
 import type { Words } from "../words.js";
 import { aborted, answerable, answersOf } from "./answers.js";
 import { expectModel } from "./model.js";
-import { readScores, type Scored, type ScoreKind, scoreKind, scoreMetrics, textMetrics } from "./scores.js";
+import { readScores, type Scored, scoreKind, scoreMetrics, textMetrics } from "./scores.js";
 
 export interface EvaluateOptions
   extends Pick<

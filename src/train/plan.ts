@@ -4,6 +4,7 @@ import { describeReport } from "../data/encode.js";
 import type { Row } from "../data/row.js";
 import type { Sample } from "../data/sample.js";
 import { PeftError } from "../errors.js";
+import { tasks } from "../tasks/index.js";
 import { words } from "../words.js";
 import { encodeFor } from "./evaluate.js";
 import { RowSource } from "./row_source.js";
@@ -112,7 +113,7 @@ function encodeBoth(s: Settings): { train?: EncodedRows<TaskType>; validation?: 
 
 /** Labels of another kind than the head's loss. */
 function refuseProblems({ model, train, validation = [] }: Settings): void {
-  if (model.taskType !== "SEQ_CLS") return;
+  if (tasks[model.taskType].labels !== "row") return;
   const kinds: Readonly<Record<string, string>> = {
     classes: "single_label_classification",
     manyLabels: "multi_label_classification",

@@ -1,9 +1,8 @@
 import type { Batch, TaskType } from "../data/batch.js";
 import type { Row } from "../data/row.js";
+import { tasks } from "../tasks/index.js";
+import type { ModelProblem, ScoreKind } from "../tasks/task.js";
 import { accuracy, exactMatch, f1, meanSquaredError, pearson, spearman, tokenF1 } from "./metrics.js";
-
-/** What the metrics of an evaluation are computed from. */
-export type ScoreKind = "classes" | "manyLabels" | "numbers" | "spans" | "answers" | "none";
 
 /** Predictions of one row beside its labels: classes, 0 or 1 per label, numbers, or positions of a span. */
 export interface Scored {
@@ -19,20 +18,14 @@ interface Logits {
 
 export interface ScoredTask {
   readonly taskType: TaskType;
-  readonly config: { readonly numLabels: number; readonly problemType?: string | undefined };
+  readonly config: ModelProblem;
 }
 
 /** Where the config does not say what a classification head is for, the rows' labels do, as they choose its loss. */
 export function scoreKind({ taskType, config }: ScoredTask, rows: readonly Row[] = []): ScoreKind {
-  if (taskType === "CAUSAL_LM" || taskType === "SEQ_2_SEQ_LM") return "answers";
-  if (taskType === "QUESTION_ANS") return "spans";
-  if (taskType === "FEATURE_EXTRACTION") return "none";
-  if (taskType === "TOKEN_CLS") return "classes";
   const row = rows.find((r) => r.kind === "classify");
-  const byLabels = row?.problemType === "multi_label_classification" ? row.problemType : undefined;
-  const problem = config.problemType ?? (config.numLabels === 1 ? "regression" : byLabels);
-  if (problem === "regression") return "numbers";
-  return problem === "multi_label_classification" ? "manyLabels" : "classes";
+  const isMany = row?.problemType === "multi_label_classification";
+  return tasks[taskType].scores(config, isMany ? row.problemType : undefined);
 }
 
 /** The metrics of each kind, besides the loss. Those of `lowerIsBetter` count down. */

@@ -1,6 +1,7 @@
 import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, it } from "vitest";
 import type { Row } from "../data/row.js";
+import type { Loss } from "../losses/loss.js";
 import { LoraConfig } from "../methods/lora.js";
 import { PromptTuningConfig } from "../methods/prompt_tuning.js";
 import type { TaskType } from "../models/model.js";
@@ -8,7 +9,6 @@ import { PreTrainedModel } from "../peft/base_model.js";
 import { getPeftModel, type PeftModel } from "../peft/peft_model.js";
 import { tokenizerFromFiles } from "../tokenizers/files.js";
 import type { Tokenizer } from "../tokenizers/tokenizer.js";
-import type { Loss } from "../trace/losses.js";
 import { type Evaluation, evaluate, Trainer, type TrainerOptions } from "./trainer.js";
 
 const kit = (name: string): string =>

@@ -3,10 +3,11 @@ import type { TaskType } from "../data/batch.js";
 import { expectRows, type Row } from "../data/row.js";
 import { PeftError } from "../errors.js";
 import type { GenerationConfig } from "../generate/config.js";
+import type { Loss } from "../losses/loss.js";
 import { defaultsIn, faultOf, type OptionRow } from "../options.js";
 import type { TrainableModel } from "../peft/trainable.js";
+import { tasks } from "../tasks/index.js";
 import type { Tokenizer } from "../tokenizers/tokenizer.js";
-import type { Loss } from "../trace/losses.js";
 import { joined, option, type Words, words } from "../words.js";
 import { expectModel } from "./model.js";
 import type { ScheduleExtras } from "./schedules.js";
@@ -203,7 +204,7 @@ function contradictions(s: Settings, given: TrainerOptions): Words[] {
     );
   if (s.overwrite && s.resume !== false)
     faults.push(words`${option("overwrite")} and ${option("resume")} contradict each other; give one`);
-  if (model.taskType === "FEATURE_EXTRACTION" && s.loss === undefined)
+  if (tasks[model.taskType].labels === "none" && s.loss === undefined)
     faults.push(words`FEATURE_EXTRACTION has no loss of its own, and none is given`);
   if (s.generate === true && scoreKind(model) !== "answers")
     faults.push(words`${option("generate")} is given, and a model for ${model.taskType} does not generate`);

@@ -4,11 +4,11 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { AutoModelForSeq2SeqLM, AutoTokenizer, getPeftModel, loadDataset, Trainer } from "../../src/index.js";
+import type { Loss } from "../../src/losses/loss.js";
 import { LoraConfig } from "../../src/methods/index.js";
 import type { PreTrainedModel } from "../../src/peft/base_model.js";
 import { PeftModel } from "../../src/peft/peft_model.js";
 import type { Inputs } from "../../src/trace/feeds.js";
-import type { Loss } from "../../src/trace/losses.js";
 import { loadBase, sampleBatch, TASKS } from "./kit.js";
 
 // A custom loss declares what it reads of the batch; what it writes is what it is compiled for.

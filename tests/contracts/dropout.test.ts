@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
+import type { Loss } from "../../src/losses/loss.js";
 import { LoraConfig, PromptEncoderConfig } from "../../src/methods/index.js";
 import type { PreTrainedModel } from "../../src/peft/base_model.js";
 import { PeftModel } from "../../src/peft/peft_model.js";
 import type { Inputs } from "../../src/trace/feeds.js";
-import type { Loss } from "../../src/trace/losses.js";
 import { batchOf, difference, disturb, ids, loadBase, logitsOf, sampleBatch } from "./kit.js";
 
 // Dropout through the real engine: the base's by its config's rates, the adapter's on its own branch, both by counters.

@@ -1,8 +1,8 @@
 import { expect, it, onTestFinished } from "vitest";
+import type { Loss } from "../../src/losses/loss.js";
 import { LoraConfig } from "../../src/methods/index.js";
 import type { LoadOptions } from "../../src/peft/base_model.js";
 import { PeftModel } from "../../src/peft/peft_model.js";
-import type { Loss } from "../../src/trace/losses.js";
 import { loadBase, otherBatch, sampleBatch } from "./kit.js";
 
 // Losses of the user's own are counted as they are written, like the tasks' own.

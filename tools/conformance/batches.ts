@@ -1,6 +1,6 @@
+import type { Loss } from "../../src/losses/loss.js";
 import type { TaskType } from "../../src/models/model.js";
 import type { Inputs } from "../../src/trace/feeds.js";
-import type { Loss } from "../../src/trace/losses.js";
 import type { Expected, KitTensor, Numbers } from "./tensors.js";
 
 type Ids = { data: Int32Array; shape: [number, number] };

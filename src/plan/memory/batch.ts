@@ -1,7 +1,8 @@
 import type { Floats, Ids } from "../../data/batch.js";
+import { tasks } from "../../tasks/index.js";
+import { problemOf } from "../../tasks/task.js";
 import type { Inputs } from "../../trace/feeds.js";
 import { filled } from "../../trace/feeds.js";
-import { problemOf } from "../../trace/losses.js";
 import type { ModelSpec } from "../../trace/write.js";
 
 /** Sizes of a batch: rows, tokens of each, and where tokens have labels, how many of a row. */
@@ -18,19 +19,19 @@ export interface BatchSizes {
 export function fakeBatch({ task, config }: ModelSpec, sizes: BatchSizes): Inputs {
   const { batch, seq, target = seq } = sizes;
   const common = { inputIds: filled(batch, seq, 1), attentionMask: filled(batch, seq, 1) };
-  switch (task) {
-    case "CAUSAL_LM":
-    case "TOKEN_CLS":
+  switch (tasks[task].labels) {
+    case "token":
+    case "next token":
       return { task, ...common, labels: lastOnes(batch, seq, sizes.labels ?? seq) } as Inputs;
-    case "SEQ_2_SEQ_LM":
+    case "target":
       return { task, ...common, labels: filled(batch, target, 1) } as Inputs;
-    case "SEQ_CLS":
+    case "row":
       return { task, ...common, labels: classes({ task, config }, batch) } as Inputs;
-    case "QUESTION_ANS": {
+    case "span": {
       const places = filled(batch, 1, 0);
       return { task, ...common, startPositions: places, endPositions: places } as Inputs;
     }
-    case "FEATURE_EXTRACTION":
+    case "none":
       return { task, ...common } as Inputs;
   }
 }

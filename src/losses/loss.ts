@@ -1,0 +1,63 @@
+import type { Graph } from "../graph/graph.js";
+import type { Tensor } from "../graph/ops.js";
+import type { ModelConfig } from "../models/model.js";
+
+/**
+ * A column of the batch that a loss reads. `shape`: of numbers and names, where "batch" are the batch's rows, "seq" its tokens and
+ * "target" those of a decoder. `per` "label": one number for each label, as [batch, labels] in the batch; the loss sees those of the
+ * labelled tokens, [chunks, chunk], zeros (labels: -100) where a chunk is not full.
+ */
+export type LossColumn =
+  | { readonly dtype: "f32" | "i64"; readonly shape: readonly (number | string)[] }
+  | { readonly dtype: "f32" | "i64"; readonly per: "label" };
+
+/** What a loss function sees. */
+export interface LossContext {
+  readonly g: Graph;
+  readonly config: ModelConfig;
+  /**
+   * All logits (or hidden states, where the task has no head): [batch, total, n] or [batch, n]. At padding (see `mask`) they mean
+   * nothing, unless the loss says `padding: true`.
+   */
+  readonly logits: () => Tensor;
+  /** Logits where the model predicts a labelled token, [chunks, chunk, n]: no others are computed. */
+  readonly labelled: () => Tensor;
+  /** A column that the loss declares. */
+  readonly column: (name: string) => Tensor;
+  /** 1 at tokens, virtual ones included, 0 at padding: [batch, total], i64 */
+  readonly mask: Tensor;
+}
+
+/**
+ * A loss is a function in the graph: the sum over what it counts, and the number that sum is divided by, so that accumulated
+ * batches weigh by what they count. A custom one is written down with each call, and compiled where it writes something new.
+ * @example
+ * const weighted: Loss = {
+ *   name: "weighted",
+ *   columns: { labels: { dtype: "i64", per: "label" }, weights: { dtype: "f32", per: "label" } },
+ *   write: ({ g, labelled, column }) => ({
+ *     sum: g.sum(g.mul(g.crossEntropy(labelled(), column("labels")), column("weights"))),
+ *     count: g.sum(column("weights")),
+ *   }),
+ * };
+ * await model.forwardBackward({ ...batch, columns: { weights } }, { loss: weighted });
+ */
+export interface Loss {
+  readonly name: string;
+  /** Columns of the batch that it reads, by name: among the batch's `columns`, or its own fields (labels). @default none */
+  readonly columns?: Readonly<Record<string, LossColumn>>;
+  /** It reads logits at padding. @default false: they are not computed */
+  readonly padding?: boolean;
+  readonly write: (c: LossContext) => { readonly sum: Tensor; readonly count: Tensor };
+}
+
+/** How many labels count: those of 0 or more. */
+export function countOf(g: Graph, labels: Tensor): Tensor {
+  return g.sum(g.cast(g.lessEqual(0, labels), "f32"));
+}
+
+/** How many numbers logits [batch, n] hold. */
+export function sizeOf(y: Tensor): string {
+  const n = y.shape.at(-1)!;
+  return n === 1 ? "batch" : `${n}*batch`;
+}
