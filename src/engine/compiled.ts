@@ -120,7 +120,7 @@ export class CompiledProgram {
       fed === undefined
         ? this.#store.named(o, n, shape, { laidOut: this.#laidOut, byRows: this.#byRows.has(n) })
         : fedWeight(o, n, shape, fed[n] ?? internal(`weight "${n}" has no type`));
-    const model = lower(program, bind, this.#asks);
+    const model = lower(program, bind, { device: this.#options.device, asks: this.#asks });
     return createSession(model, {
       executionProviders: [this.#options.device],
       graphOptimizationLevel: "extended",

@@ -1,5 +1,6 @@
 import type { DimSource, Shape } from "../graph/dims.js";
 import { findDims } from "../graph/dims.js";
+import { storedInput } from "../graph/op_rows.js";
 import type { DType, OpName, Ops, Tensor } from "../graph/ops.js";
 
 /** One operation of a program; inputs are indices of earlier ones. */
@@ -40,8 +41,13 @@ export function toProgram(outputs: Readonly<Record<string, Tensor>>): Program {
   };
 }
 
+/** Narrows a node to its primitive. */
+export function isNode<K extends OpName>(node: ProgramNode, op: K): node is ProgramNode<K> {
+  return (node.op as string) === op;
+}
+
 export function inputsOf(program: Program): string[] {
-  return program.nodes.flatMap((n) => (n.op === "input" ? [(n.attrs as Ops["input"]).name] : []));
+  return program.nodes.flatMap((n) => (isNode(n, "input") ? [n.attrs.name] : []));
 }
 
 const sourcesOf = new WeakMap<Program, ReadonlyMap<string, DimSource<string>>>();
@@ -50,28 +56,27 @@ const sourcesOf = new WeakMap<Program, ReadonlyMap<string, DimSource<string>>>()
 export function dimSources(program: Program): ReadonlyMap<string, DimSource<string>> {
   const known = sourcesOf.get(program);
   if (known !== undefined) return known;
-  const inputs = program.nodes.flatMap(({ op, attrs, shape }) =>
-    op === "input" ? [{ shape, value: (attrs as Ops["input"]).name }] : [],
+  const inputs = program.nodes.flatMap((n) =>
+    isNode(n, "input") ? [{ shape: n.shape, value: n.attrs.name }] : [],
   );
   const found = findDims(inputs);
   sourcesOf.set(program, found);
   return found;
 }
 
-/** Weights of which a program reads some rows only: node -> the gathers that do. */
-export function readByRows({
-  nodes,
-  outputs,
-}: Program): ReadonlyMap<number, readonly ProgramNode<"gather">[]> {
-  const found = new Map<number, ProgramNode<"gather">[]>();
+/** Weights of which a program reads some rows only: node -> the nodes that say which. */
+export function readByRows({ nodes, outputs }: Program): ReadonlyMap<number, readonly number[]> {
+  const found = new Map<number, number[]>();
   const whole = new Set(outputs.map(({ node }) => node));
-  for (const node of nodes)
+  for (const node of nodes) {
+    const stored = storedInput(node.op, node.attrs);
     for (const [k, from] of node.inputs.entries()) {
-      if (nodes[from]!.op !== "weight") continue;
-      const isRows = node.op === "gather" && k === 0 && (node.attrs as Ops["gather"]).axis === 0;
-      if (isRows) found.set(from, [...(found.get(from) ?? []), node as ProgramNode<"gather">]);
+      if (!isNode(nodes[from]!, "weight")) continue;
+      const ids = stored?.as === "rows" && stored.input === k ? node.inputs[stored.ids]! : undefined;
+      if (ids !== undefined) found.set(from, [...(found.get(from) ?? []), ids]);
       else whole.add(from);
     }
+  }
   for (const node of whole) found.delete(node);
   return found;
 }
@@ -79,14 +84,23 @@ export function readByRows({
 /** Their names, of those that no other node reads whole. */
 export function namesByRows(program: Program): ReadonlySet<string> {
   const found = readByRows(program);
-  const named = program.nodes.flatMap((n, i) =>
-    n.op === "weight" ? [[(n.attrs as Ops["weight"]).name, i] as const] : [],
-  );
+  const named = program.nodes.flatMap((n, i) => (isNode(n, "weight") ? [[n.attrs.name, i] as const] : []));
   const whole = new Set(named.flatMap(([name, i]) => (found.has(i) ? [] : [name])));
   return new Set(named.flatMap(([name]) => (whole.has(name) ? [] : [name])));
 }
 
 /** Names of the frozen weights that a program reads. */
 export function weightsOf(program: Program): string[] {
-  return program.nodes.flatMap((n) => (n.op === "weight" ? [(n.attrs as Ops["weight"]).name] : []));
+  return program.nodes.flatMap((n) => (isNode(n, "weight") ? [n.attrs.name] : []));
+}
+
+/** Results beyond the first that are asked for: node -> which -> the node that stands for it. */
+export function furtherResults({ nodes }: Program): Map<number, Map<number, ProgramNode>> {
+  const found = new Map<number, Map<number, ProgramNode>>();
+  for (const node of nodes)
+    if (isNode(node, "aux")) {
+      const of = node.inputs[0]!;
+      found.set(of, (found.get(of) ?? new Map()).set(node.attrs.index, node));
+    }
+  return found;
 }

@@ -1,5 +1,6 @@
 import type { Graph } from "./graph.js";
-import type { OpName, Tensor } from "./ops.js";
+import { opRows } from "./op_rows.js";
+import type { Tensor } from "./ops.js";
 
 /** A part of a graph that can run by itself, after those before it. */
 export interface Segment {
@@ -10,9 +11,6 @@ export interface Segment {
   /** What later segments read, or the caller wants. */
   readonly outputs: readonly Tensor[];
 }
-
-/** Read where they are needed; never a boundary. */
-const SOURCES: ReadonlySet<OpName> = new Set(["input", "weight", "constant", "size", "iota"]);
 
 /**
  * Cuts a graph at its blocks into segments, in an order in which they can run; the last one makes the results that no block makes.
@@ -79,7 +77,7 @@ function reach(from: Iterable<Tensor>, stop: (x: Tensor) => boolean): Tensor[] {
   const open = [...from];
   while (open.length > 0) {
     const x = open.pop()!;
-    if (seen.has(x.id) || SOURCES.has(x.op)) continue;
+    if (seen.has(x.id) || opRows[x.op].isSource) continue;
     seen.add(x.id);
     if (stop(x)) ends.push(x);
     else open.push(...x.inputs);

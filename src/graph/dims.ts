@@ -163,6 +163,15 @@ export function renameDim(dim: Dim, rename: (name: string) => string): Dim {
   return addDims(0, ...terms);
 }
 
+/** The name of a dimension that only its owner's tensors have, such as an adapter's rank. */
+export function localDim(owner: string, name: string): string {
+  return `${owner}.${name}`;
+}
+
+export function isLocalDim(name: string): boolean {
+  return name.includes(".");
+}
+
 /** Numpy's broadcasting of two shapes, aligned at the end. */
 export function broadcast(a: Shape, b: Shape): Dim[] {
   const rank = Math.max(a.length, b.length);

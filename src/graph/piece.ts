@@ -1,8 +1,9 @@
 import { internal } from "../errors.js";
 import type { Segment } from "./cut.js";
 import type { Dim } from "./dims.js";
-import { dimNames, renameDim } from "./dims.js";
+import { dimNames, isLocalDim, renameDim } from "./dims.js";
 import { Graph } from "./graph.js";
+import { opRows } from "./op_rows.js";
 import type { OpName, Ops, Tensor } from "./ops.js";
 import { isOp } from "./ops.js";
 
@@ -17,14 +18,11 @@ export interface Piece {
   readonly weights: ReadonlyMap<string, string>;
   /** Numbers that differ between blocks of one kind, by the names of the inputs that stand for them. */
   readonly numbers: ReadonlyMap<string, number>;
+  /** Its names of dimensions that adapters' tensors tell, and no other inputs need to. */
+  readonly localDims: ReadonlySet<string>;
   /** Its results, as `outputs` of the segment. */
   readonly outputs: readonly Tensor[];
 }
-
-/** Dimensions whose names differ between blocks of one kind: ranks of adapters. */
-const OWN_DIM = /^slot\d+\./;
-/** Attributes that hold dimensions. */
-const DIMS: ReadonlySet<string> = new Set(["shape", "dim", "start", "end", "before", "after", "size"]);
 
 export function pieceOf(segment: Segment): Piece {
   const g = new Graph();
@@ -37,8 +35,8 @@ export function pieceOf(segment: Segment): Piece {
   const numbers = new Map<string, number>();
   const dims = new Map<string, string>();
   const ownDim = (name: string): string => {
-    if (!isBlock || !OWN_DIM.test(name)) return name;
-    if (!dims.has(name)) dims.set(name, `rank${dims.size}`);
+    if (!isLocalDim(name)) return name;
+    if (!dims.has(name)) dims.set(name, isBlock ? `rank${dims.size}` : name);
     return dims.get(name)!;
   };
   const source = (x: Tensor): Tensor | undefined => {
@@ -73,18 +71,19 @@ export function pieceOf(segment: Segment): Piece {
     return made;
   };
   const node = (x: Tensor): Tensor => {
-    const from = x.inputs.map((y, i) => (isBlock && x.op === "random" && i === 1 ? site(y) : copy(y)));
-    return g.add_(x.op, ownAttrs(x.attrs, own), from);
+    const from = x.inputs.map((y, i) => (isBlock && i === opRows[x.op].site ? site(y) : copy(y)));
+    return g.add_(x.op, ownAttrs(x, own), from);
   };
   const outputs = segment.outputs.map(copy);
-  return { g, given, inputs, weights, numbers, outputs };
+  return { g, given, inputs, weights, numbers, localDims: new Set(dims.values()), outputs };
 }
 
 /** Attributes with the piece's own names of dimensions. */
-function ownAttrs<K extends OpName>(attrs: Ops[K], own: (dim: Dim) => Dim): Ops[K] {
+function ownAttrs<K extends OpName>({ op, attrs }: Tensor<K>, own: (dim: Dim) => Dim): Ops[K] {
+  const { dims } = opRows[op];
   const entries = Object.entries(attrs).map(([key, value]) => {
-    if (!DIMS.has(key)) return [key, value];
-    return [key, Array.isArray(value) ? value.map(own) : own(value as Dim)];
+    if (!(key in dims)) return [key, value];
+    return [key, Array.isArray(value) ? value.map(own) : own(value)];
   });
   return Object.fromEntries(entries) as Ops[K];
 }

@@ -1,6 +1,7 @@
 import { internal } from "../errors.js";
 import type { Dim, Shape } from "./dims.js";
 import { addDims, broadcast, mulDims, sameShape, subDims } from "./dims.js";
+import { opRows } from "./op_rows.js";
 import type { DType, OpName, Ops, Table, Tensor } from "./ops.js";
 
 /** Shape and dtype of a primitive's result. */
@@ -51,11 +52,10 @@ function linear({ transposed }: Ops["linear"], [x, w]: readonly Tensor[]): Type 
 }
 
 function aux({ index }: Ops["aux"], [node]: readonly Tensor[]): Type {
-  const x = node!.inputs[0]!;
-  if (node!.op === "crossEntropy" && index === 1) return { shape: x.shape, dtype: "f32" };
-  const rows = [...x.shape.slice(0, -1), 1];
-  if (node!.op === "layerNorm" && (index === 1 || index === 2)) return { shape: rows, dtype: "f32" };
-  if (node!.op === "rmsNorm" && index === 1) return { shape: rows, dtype: "f32" };
+  const { shape } = node!.inputs[0]!;
+  const further = opRows[node!.op].further[index - 1];
+  if (further !== undefined)
+    return { shape: further === "row" ? [...shape.slice(0, -1), 1] : shape, dtype: "f32" };
   return internal(`${node!.op} has no result ${index}`);
 }
 

@@ -205,7 +205,7 @@ class Plan {
   }
 
   add({ part: { segment, piece }, outputs, values, more }: PartRun): void {
-    const program = withDims(toProgram(outputs));
+    const program = withDims(toProgram(outputs), piece.localDims);
     const reads = new Set(inputsOf(program));
     const inputs: Record<string, string> = { ...more };
     for (const [x, own] of piece.given) inputs[own.attrs.name] = valueName(x);
@@ -236,11 +236,11 @@ class Plan {
 const DIM = "dim:";
 const NUMBER = "number:";
 
-/** Inputs that tell a program the dimensions it speaks of, whether or not its other inputs do. */
-function withDims(program: Program): Program {
+/** Inputs that tell a program the dimensions it speaks of, whether or not its other inputs do; `local`: these do. */
+function withDims(program: Program, local: ReadonlySet<string>): Program {
   const names = new Set(program.nodes.flatMap((n) => n.shape.flatMap(dimNames)));
   const inputs = [...names]
-    .filter((name) => !/^(rank\d|slot)/.test(name))
+    .filter((name) => !local.has(name))
     .map((name) => {
       const shape = [name, 0];
       const attrs = { name: `${DIM}${name}`, shape, dtype: "f32" as const };

@@ -1,7 +1,7 @@
 import type { AdaptedSite, Adapter } from "../adapters/adapter.js";
 import { internal } from "../errors.js";
 import type { Dim } from "../graph/dims.js";
-import { addDims, mulDims } from "../graph/dims.js";
+import { addDims, localDim, mulDims } from "../graph/dims.js";
 import { Graph } from "../graph/graph.js";
 import type { AttentionSite, EmbeddingSite, LinearSite, Project, Trace } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
@@ -93,7 +93,7 @@ export class ModelTrace implements Trace {
 
   entry(slot: number, key: string): Tensor {
     const { graphShape } = this.options.adapters[slot]!.entry(key);
-    const shape = graphShape.map((d) => (typeof d === "string" ? `slot${slot}.${d}` : d));
+    const shape = graphShape.map((d) => (typeof d === "string" ? localDim(`slot${slot}`, d) : d));
     return this.g.input(entryInput(slot, key), shape);
   }
 

@@ -1,11 +1,11 @@
 import { internal } from "../../errors.js";
 import { evalDim, solveDim } from "../../graph/dims.js";
-import type { Ops } from "../../graph/ops.js";
 import { LARGE } from "../buffers.js";
 import { elements } from "../formats/format.js";
+import type { FormatName } from "../formats/index.js";
 import type { NamedProgram, Schedule, Step } from "../messages.js";
-import type { Program, ProgramNode } from "../program.js";
-import { dimSources, namesByRows, readByRows } from "../program.js";
+import type { Program } from "../program.js";
+import { dimSources, isNode, namesByRows, readByRows } from "../program.js";
 import { arenaMemory } from "../region.js";
 import { BYTES_OF } from "./ops.js";
 import type { WeightUse } from "./program.js";
@@ -17,12 +17,12 @@ import { FedWeights, HeldValues } from "./steps.js";
 export interface StoredAs {
   /** What it is held under: two weights may be one. */
   readonly name: string;
-  readonly format: string;
+  readonly format: FormatName;
   /** Held [in, out]. */
   readonly transposed: boolean;
   readonly bytes: number;
   /** Under the model's name it is held in memory, as this; else it is mapped. */
-  readonly held: { readonly format: string; readonly bytes: number } | undefined;
+  readonly held: { readonly format: FormatName; readonly bytes: number } | undefined;
 }
 
 export interface EstimateOptions {
@@ -169,8 +169,8 @@ class NamedWeights {
   read({ program }: NamedProgram, dims: Dims): void {
     const rows = rowsRead(program, dims);
     for (const [i, node] of program.nodes.entries()) {
-      if (node.op !== "weight") continue;
-      const { name: read, shape } = node.attrs as Ops["weight"];
+      if (!isNode(node, "weight")) continue;
+      const { name: read, shape } = node.attrs;
       const { name, bytes, held } = this.#options.weight(read);
       if (held !== undefined && !rows.has(i)) this.#held.set(name, held.bytes);
       else {
@@ -184,8 +184,7 @@ class NamedWeights {
 
 /** Weights of which some rows only are read -> how many, at most. */
 function rowsRead(program: Program, dims: Dims): Map<number, number> {
-  const count = ({ inputs }: ProgramNode<"gather">): number =>
-    elements(program.nodes[inputs[1]!]!.shape.map((d) => evalDim(d, dims)));
+  const count = (ids: number): number => elements(program.nodes[ids]!.shape.map((d) => evalDim(d, dims)));
   const found = [...readByRows(program)];
-  return new Map(found.map(([node, gathers]) => [node, gathers.reduce((n, y) => n + count(y), 0)]));
+  return new Map(found.map(([node, ids]) => [node, ids.reduce((n, y) => n + count(y), 0)]));
 }

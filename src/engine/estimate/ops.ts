@@ -1,13 +1,13 @@
 import type { Dim, Shape } from "../../graph/dims.js";
-import type { DType, OpName, Ops } from "../../graph/ops.js";
+import type { DType, OpName, Ops, Table } from "../../graph/ops.js";
 import type { ProgramNode } from "../program.js";
 
 /** What a primitive takes of an arena while it runs, beside its result. */
 export interface Cost {
-  /** It is its first input under another shape. */
-  readonly alias?: boolean;
+  /** Where its result is: memory of its own, its first input's, a node's further results, or outside of the arena. */
+  readonly result: "own" | "alias" | "further" | "outside";
   /** Bytes of each intermediate result; all of them are alive at once. */
-  readonly scratch?: readonly number[];
+  readonly scratch: readonly number[];
 }
 
 /** Numbers that costs are counted from: elements of a shape, in the batch at hand. */
@@ -17,46 +17,94 @@ export interface Sizes {
   /** Shape of a node's input. */
   readonly input: (i: number) => Shape;
   /** Results beyond the first that are wanted. */
-  readonly wanted: ReadonlySet<number>;
+  readonly wanted: ReadonlyMap<number, unknown>;
 }
 
 export const BYTES_OF: Readonly<Record<DType, number>> = { f32: 4, i64: 8, i32: 4, bool: 1 };
 
 type Rule<K extends OpName> = (node: ProgramNode<K>, s: Sizes) => Cost;
 
-const ALIAS: Cost = { alias: true };
+const OWN: Cost = { result: "own", scratch: [] };
+const ALIAS: Cost = { result: "alias", scratch: [] };
+const own = (): Cost => OWN;
+const alias = (): Cost => ALIAS;
+const outside = (): Cost => ({ result: "outside", scratch: [] });
+const beside = (...scratch: number[]): Cost => ({ result: "own", scratch });
+const reduce = ({ attrs }: { readonly attrs: Ops["sum"] }): Cost => (attrs.axes.length === 0 ? ALIAS : OWN);
 
-function reduce({ attrs }: { readonly attrs: Ops["sum"] }): Cost {
-  return attrs.axes.length === 0 ? ALIAS : {};
-}
-
-/** Primitives whose lowering makes more than their result; the rest are one node with one result. */
-const costs: { readonly [K in OpName]?: Rule<K> } = {
-  reshape: () => ALIAS,
-  detach: () => ALIAS,
+/** As `onnx/lowering.ts` writes them: most are one kernel with one result. */
+const costs: Table<{ [K in OpName]: Rule<K> }> = {
+  input: outside,
+  weight: outside,
+  constant: outside,
+  size: own,
+  iota: own,
+  // a chain of u32 results, of which a value, its shift and what comes of both are alive together
+  random: (node, s) => beside(4 * s.elements(node.shape), 4 * s.elements(node.shape)),
+  neg: own,
+  exp: own,
+  log: own,
+  sqrt: own,
+  abs: own,
+  tanh: own,
+  sigmoid: own,
+  relu: own,
+  erf: own,
+  sin: own,
+  cos: own,
+  gelu: (node, s) => (node.attrs.approximate === "tanh" ? beside(4 * s.elements(node.shape)) : OWN),
+  silu: own,
+  not: own,
+  cast: own,
+  detach: alias,
+  add: own,
+  sub: own,
+  mul: own,
+  div: own,
+  max: own,
+  min: own,
+  pow: own,
+  equal: own,
+  less: own,
+  and: own,
+  or: own,
+  where: own,
   sum: reduce,
   mean: reduce,
   amax: reduce,
-  gelu: (node, s) => ({ scratch: node.attrs.approximate === "tanh" ? [4 * s.elements(node.shape)] : [] }),
-  // a chain of u32 results, of which a value, its shift and what comes of both are alive together
-  random: (node, s) => ({ scratch: [4 * s.elements(node.shape), 4 * s.elements(node.shape)] }),
+  cumsum: own,
+  reshape: alias,
+  transpose: own,
+  expand: own,
+  slice: own,
+  concat: own,
+  pad: own,
+  gather: own,
   scatterAdd: (node, s) => {
-    const { axis } = node.attrs;
     const [moved, sums] = [4 * s.elements(s.input(0)), 4 * s.elements(node.shape)];
-    return { scratch: axis === 0 ? [sums] : [moved, sums, sums] };
+    return node.attrs.axis === 0 ? beside(sums) : beside(moved, sums, sums);
   },
-  scatterLast: (node, s) => ({ scratch: [4 * s.elements(node.shape)] }),
-  moveRows: (node, s) => ({ scratch: node.attrs.fill ? [4 * s.elements(node.shape)] : [] }),
+  moveRows: (node, s) => (node.attrs.fill ? beside(4 * s.elements(node.shape)) : OWN),
+  gatherLast: own,
+  scatterLast: (node, s) => beside(4 * s.elements(node.shape)),
+  matmul: own,
+  linear: own,
+  softmax: own,
+  logSoftmax: own,
+  layerNorm: own,
+  rmsNorm: own,
+  rotary: own,
   // a chunk's logits and their exponentials, or the logits before them
   crossEntropy: (_, s) => {
     const [chunk, hidden] = s.input(0).slice(1).map(s.dim) as [number, number];
     const logits = 4 * chunk * s.dim(s.input(1)[0]!);
     const rows = 4 * chunk * hidden;
-    return { scratch: s.wanted.has(1) ? [logits, logits, rows, rows] : [logits, logits] };
+    return s.wanted.has(1) ? beside(logits, logits, rows, rows) : beside(logits, logits);
   },
+  aux: () => ({ result: "further", scratch: [] }),
 };
 
 export function costOf<K extends OpName>(node: ProgramNode<K>, s: Sizes): Cost {
-  const rule = costs[node.op] as Rule<K> | undefined;
-  return rule?.(node, s) ?? {};
+  const rule: Rule<K> = costs[node.op];
+  return rule(node, s);
 }

@@ -1,17 +1,20 @@
 import type { Shape } from "../../graph/dims.js";
 import { evalDim } from "../../graph/dims.js";
-import type { Ops } from "../../graph/ops.js";
+import type { StoredInput } from "../../graph/op_rows.js";
+import { storedInput } from "../../graph/op_rows.js";
+import type { Temporary } from "../formats/costs.js";
 import { elements } from "../formats/format.js";
+import type { FormatName } from "../formats/index.js";
+import { formats } from "../formats/index.js";
 import type { Program, ProgramNode } from "../program.js";
+import { furtherResults, isNode } from "../program.js";
 import type { Chunk } from "./arena.js";
 import { Arena } from "./arena.js";
-import type { Made } from "./formats.js";
-import { headCost, productCost } from "./formats.js";
 import { BYTES_OF, costOf } from "./ops.js";
 
 /** How a program reads one of its weights. */
 export interface WeightUse {
-  readonly format: string;
+  readonly format: FormatName;
   /** Held [in, out]. */
   readonly transposed: boolean;
   /** Its parts are inputs of every run; else they are mapped. */
@@ -34,6 +37,12 @@ interface Kernel {
   readonly makes: Piece[];
   readonly scratch: readonly number[];
   readers: number;
+}
+
+/** What a kernel reads, and the scratch that comes of how a weight is stored. */
+interface Reads {
+  readonly reads: readonly Value[];
+  readonly scratch: readonly number[];
 }
 
 /** One value of a program: who makes it, and where it is; undefined: it comes from outside. */
@@ -95,7 +104,7 @@ class Kernels {
   }
 
   build(given: ReadonlySet<string>): Kernel[] {
-    const wanted = wantedResults(this.#program);
+    const wanted = furtherResults(this.#program);
     for (const [i, node] of this.#program.nodes.entries()) this.#values.push(this.#add(i, node, wanted));
     for (const { name, node } of this.#program.outputs) this.#output(node, given.has(name));
     for (const { reads } of this.#kernels) for (const piece of reads) piece.readers++;
@@ -103,34 +112,20 @@ class Kernels {
   }
 
   #add(i: number, node: ProgramNode, wanted: ReadonlyMap<number, ReadonlyMap<number, ProgramNode>>): Value {
-    if (node.op === "input" || node.op === "weight" || node.op === "constant") return OUTSIDE;
-    if (node.op === "aux") {
-      const { index } = node.attrs as Ops["aux"];
-      return this.#extra.get(node.inputs[0]!)![index]!;
-    }
     const more = wanted.get(i) ?? NONE;
-    const aux = [...more.values()];
     const input = (k: number): Shape => this.#program.nodes[node.inputs[k]!]!.shape;
-    const cost = costOf(node, {
-      elements: this.#elements,
-      dim: this.#dim,
-      input,
-      wanted: new Set(more.keys()),
-    });
-    const weight = this.#weightRead(node);
-    const scratch = [...(cost.scratch ?? []), ...this.#headScratch(node)];
-    const product = node.op === "linear" ? this.#product(node as ProgramNode<"linear">) : undefined;
-    scratch.push(...(product?.scratch ?? []));
-    const reads =
-      product?.reads ??
-      node.inputs.map((from) => (from === weight ? this.#stored(node, from) : this.#read(from)));
-    if (cost.alias) return { kernel: this.#kernel(reads, [], scratch), piece: reads[0]!.piece };
-    const made = [node, ...aux].map((y) => piece(BYTES_OF[y.dtype] * this.#elements(y.shape)));
-    const kernel = this.#kernel(reads, made, scratch);
+    const cost = costOf(node, { elements: this.#elements, dim: this.#dim, input, wanted: more });
+    if (cost.result === "outside") return OUTSIDE;
+    if (isNode(node, "aux")) return this.#extra.get(node.inputs[0]!)![node.attrs.index]!;
+    const { reads, scratch: ofFormat } = this.#inputs(node);
+    const scratch = [...cost.scratch, ...ofFormat];
+    if (cost.result === "alias") return { kernel: this.#kernel(reads, [], scratch), piece: reads[0]!.piece };
+    const results = [node, ...more.values()].map((y) => piece(BYTES_OF[y.dtype] * this.#elements(y.shape)));
+    const kernel = this.#kernel(reads, results, scratch);
     const extra: Value[] = [];
-    for (const [k, index] of [...more.keys()].entries()) extra[index] = { kernel, piece: made[k + 1] };
+    for (const [k, index] of [...more.keys()].entries()) extra[index] = { kernel, piece: results[k + 1] };
     if (more.size > 0) this.#extra.set(i, extra);
-    return { kernel, piece: made[0] };
+    return { kernel, piece: results[0] };
   }
 
   #kernel(values: readonly Value[], makes: Piece[], scratch: readonly number[]): Kernel {
@@ -146,88 +141,74 @@ class Kernels {
     return kernel;
   }
 
-  /** The input that a node reads in the weight's own format. */
-  #weightRead({ op, attrs, inputs }: ProgramNode): number | undefined {
-    if (op === "linear" || op === "crossEntropy") return inputs[1];
-    return op === "gather" && (attrs as Ops["gather"]).axis === 0 ? inputs[0] : undefined;
+  /** What a node reads; of a weight that is read as it is stored, what its format makes of it, and takes meanwhile. */
+  #inputs(node: ProgramNode): Reads {
+    const stored = storedInput(node.op, node.attrs);
+    const source = stored && this.#program.nodes[node.inputs[stored.input]!]!;
+    if (stored === undefined || source === undefined || !isNode(source, "weight"))
+      return { reads: node.inputs.map((from) => this.#read(from)), scratch: [] };
+    if (stored.as === "linear") return this.#product(node, stored, source);
+    const { costs } = formats[this.#useOf(source.attrs.name).format];
+    const [vocab] = source.attrs.shape;
+    const logits = (): number => this.#elements([node.shape.at(-1)!, vocab!]); // of a chunk
+    const head = stored.as === "head" ? costs.head?.(elements(source.attrs.shape), logits()) : undefined;
+    const own = (from: number): Value => {
+      if (stored.as === "rows") return this.#oneByOne(costs.rows(this.#elements(node.shape)));
+      return head === undefined ? this.#read(from) : this.#temporary([], head.perWeight);
+    };
+    const reads = node.inputs.map((from, k) => (k === stored.input ? own(from) : this.#read(from)));
+    return { reads, scratch: head?.scratch ?? [] };
   }
 
-  /** A product with a weight in its own format; undefined: it is read in f32. */
-  #product({
-    attrs,
-    inputs,
-    shape,
-  }: ProgramNode<"linear">): { reads: Value[]; scratch: readonly number[] } | undefined {
-    const [from, w] = inputs as [number, number];
-    const source = this.#program.nodes[w]!;
-    if (source.op !== "weight") return undefined;
-    const { name, shape: stored } = source.attrs as Ops["weight"];
-    const { format, transposed } = this.#useOf(name);
-    const forward = attrs.transposed === transposed;
-    const x = this.#elements(this.#program.nodes[from]!.shape);
-    const sizes = { x, weight: elements(stored), y: this.#elements(shape), forward };
-    const cost = productCost(format, sizes);
-    if (cost === undefined) return undefined;
-    const { ofInput, brought, scratch } = cost;
-    const reads = [this.#read(from)];
-    if (ofInput !== undefined) reads.push(this.#once(`x${from} ${forward ? "" : w}`, reads, ofInput));
-    if (brought !== undefined) reads.push(this.#made([reads[0]!], brought));
+  #product(
+    { inputs, shape }: ProgramNode,
+    { x, input, transposed }: Extract<StoredInput, { as: "linear" }>,
+    { attrs }: ProgramNode<"weight">,
+  ): Reads {
+    const [from, w] = [inputs[x]!, inputs[input]!];
+    const use = this.#useOf(attrs.name);
+    const forward = transposed === use.transposed;
+    const { perInput, perWeight, scratch } = formats[use.format].costs.linear({
+      x: this.#elements(this.#program.nodes[from]!.shape),
+      weight: elements(attrs.shape),
+      y: this.#elements(shape),
+      forward,
+    });
+    const value = this.#read(from);
+    const reads = [value];
+    if (perInput !== undefined) reads.push(this.#once(`x${from} ${forward ? "" : w}`, value, perInput));
+    if (perWeight !== undefined) reads.push(this.#temporary([value], perWeight));
     return { reads, scratch };
   }
 
-  #made(reads: readonly Value[], { bytes, scratch }: Made): Value {
-    const made = piece(bytes);
-    return { kernel: this.#kernel(reads, [made], scratch), piece: made };
+  #temporary(reads: readonly Value[], { bytes, scratch }: Temporary): Value {
+    const result = piece(bytes);
+    return { kernel: this.#kernel(reads, [result], scratch), piece: result };
   }
 
-  #once(key: string, reads: readonly Value[], made: Made): Value {
-    const known = this.#shared.get(key) ?? this.#made(reads, made);
+  #once(key: string, read: Value, temporary: Temporary): Value {
+    const known = this.#shared.get(key) ?? this.#temporary([read], temporary);
     this.#shared.set(key, known);
     return known;
   }
 
-  /** What the head of a loss takes for each chunk beyond what one in f32 does. */
-  #headScratch(node: ProgramNode): number[] {
-    if (node.op !== "crossEntropy") return [];
-    const [x, w] = node.inputs.map((from) => this.#program.nodes[from]!);
-    if (w!.op !== "weight" || this.#useOf((w!.attrs as Ops["weight"]).name).format !== "int8") return [];
-    return [4 * this.#dim(x!.shape[1]!) * this.#dim(w!.shape[0]!)]; // squares of probabilities
-  }
-
-  #stored(node: ProgramNode, from: number): Value {
-    const source = this.#program.nodes[from]!;
-    if (source.op !== "weight") return this.#values[from]!;
-    const { format } = this.#useOf((source.attrs as Ops["weight"]).name);
-    if (node.op === "gather") {
-      const rows = this.#elements(node.shape);
-      return format === "f32" ? OUTSIDE : this.#temporary([piece(2 * rows)]);
-    }
-    const head = headCost(format, elements(source.shape.map(this.#dim)));
-    if (head !== undefined) return this.#made([], head);
-    return this.#inF32(from);
+  /** Results that are each made of the one before; the first comes from outside. */
+  #oneByOne(sizes: readonly number[]): Value {
+    return sizes.reduce((from, bytes) => this.#temporary([from], { bytes, scratch: [] }), OUTSIDE);
   }
 
   #read(from: number): Value {
-    return this.#program.nodes[from]!.op === "weight" ? this.#inF32(from) : this.#values[from]!;
-  }
-
-  #temporary(makes: Piece[]): Value {
-    return { kernel: this.#kernel([], makes, []), piece: makes[0] };
+    const node = this.#program.nodes[from]!;
+    return isNode(node, "weight") ? this.#inF32(from, node) : this.#values[from]!;
   }
 
   /** A weight of another type in f32: a copy that lives from its first use to its last. */
-  #inF32(from: number): Value {
-    const { name, shape } = this.#program.nodes[from]!.attrs as Ops["weight"];
-    const { format, fed } = this.#useOf(name);
-    if (format === "f32") return OUTSIDE;
-    const known = this.#whole.get(from);
-    if (known !== undefined) return known;
-    const n = elements(shape);
-    const stored = fed ? this.#temporary([piece(2 * n)]) : OUTSIDE;
-    const copy = piece(4 * n);
-    const made = { kernel: this.#kernel([stored], [copy], []), piece: copy };
-    this.#whole.set(from, made);
-    return made;
+  #inF32(from: number, { attrs }: ProgramNode<"weight">): Value {
+    const { format, fed } = this.#useOf(attrs.name);
+    const known =
+      this.#whole.get(from) ?? this.#oneByOne(formats[format].costs.weight(elements(attrs.shape), fed));
+    this.#whole.set(from, known);
+    return known;
   }
 
   /** A result of the program; one that is a view is copied out. */
@@ -249,17 +230,6 @@ const NONE: ReadonlyMap<number, ProgramNode> = new Map();
 
 function piece(bytes: number): Piece {
   return { bytes, readers: 0, chunk: undefined };
-}
-
-/** Results beyond the first that are asked for: node -> which -> the node that stands for it. */
-function wantedResults(program: Program): Map<number, Map<number, ProgramNode>> {
-  const wanted = new Map<number, Map<number, ProgramNode>>();
-  for (const node of program.nodes)
-    if (node.op === "aux") {
-      const of = node.inputs[0]!;
-      wanted.set(of, (wanted.get(of) ?? new Map()).set((node.attrs as Ops["aux"]).index, node));
-    }
-  return wanted;
 }
 
 /** Back from the results, the last one first, each kernel after what it reads: the order of ONNX Runtime's `ReverseDFSFrom`. */

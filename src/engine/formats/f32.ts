@@ -7,4 +7,5 @@ export const f32: WeightFormat = {
   weight: (_, w) => w.parts["data"]!,
   linear: (o, x, w, transposed) => linearF32(o, x, w.parts["data"]!, transposed),
   rows: (o, w, ids) => o.node("Gather", [w.parts["data"]!, ids], { axis: 0 }),
+  costs: { linear: () => ({ scratch: [] }), weight: () => [], rows: () => [] },
 };

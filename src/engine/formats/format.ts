@@ -1,4 +1,5 @@
 import type { Element, OnnxGraph } from "../onnx/onnx.js";
+import type { FormatCosts } from "./costs.js";
 
 /** Types that parts of a weight are stored in. */
 export type PartElement = Extract<Element, "f32" | "f16" | "bf16" | "i8" | "u8">;
@@ -28,7 +29,7 @@ export interface StoredWeight {
 
 /**
  * One way to hold a frozen weight while it is used. A format is one file: which parts it has, how its products and its values are
- * lowered, and how it is made from f32.
+ * lowered, what that costs, and how it is made from f32.
  */
 export interface WeightFormat {
   readonly name: string;
@@ -46,6 +47,8 @@ export interface WeightFormat {
   readonly head?: (o: OnnxGraph, x: string, w: StoredWeight) => ChunkedHead;
   /** Rows of an embedding by ids (i64). */
   readonly rows: (o: OnnxGraph, w: StoredWeight, ids: string) => string;
+  /** What these take of memory. */
+  readonly costs: FormatCosts;
   /** Its parts from f32; absent: the checkpoint's own bytes serve. */
   readonly pack?: (
     data: Float32Array,

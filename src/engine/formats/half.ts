@@ -1,4 +1,5 @@
 import type { OnnxGraph } from "../onnx/onnx.js";
+import { dequantized } from "./costs.js";
 import type { StoredWeight, WeightFormat } from "./format.js";
 import { linearF32 } from "./format.js";
 import { reshapedAfter } from "./layout.js";
@@ -17,5 +18,10 @@ export function half(name: "f16" | "bf16"): WeightFormat {
       return linearF32(o, x, toF32(o, data, w), transposed);
     },
     rows: (o, w, ids) => toF32(o, o.node("Gather", [w.parts["data"]!, ids], { axis: 0 }), w),
+    costs: {
+      ...dequantized,
+      // a copy in the order of its product, its bits, and f32 of them
+      linear: ({ weight }) => ({ perWeight: { bytes: 4 * weight, scratch: [2 * weight] }, scratch: [] }),
+    },
   };
 }

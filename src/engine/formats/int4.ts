@@ -1,4 +1,5 @@
 import type { OnnxGraph } from "../onnx/onnx.js";
+import { dequantized } from "./costs.js";
 import type { StoredWeight, WeightFormat } from "./format.js";
 import { inAndOut, reshapedAfter } from "./layout.js";
 
@@ -39,6 +40,13 @@ function blocks(name: string, size: number): WeightFormat {
     },
     rows: (o, w, ids) =>
       w.transposed ? o.node("Gather", [format.weight(o, w), ids], { axis: 0 }) : rowsOf(o, w, ids, size),
+    costs: {
+      ...dequantized,
+      linear: ({ x, weight, y, forward }) => ({
+        perWeight: { bytes: 4 * weight, scratch: [weight / 2, weight / 2] },
+        scratch: forward ? [2 * x, 2 * x, 4 * y] : [2 * y, 2 * y],
+      }),
+    },
     pack: (data, shape, transposed) => pack(data, inAndOut(shape, transposed), transposed, size),
   };
   return format;

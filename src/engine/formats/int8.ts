@@ -1,4 +1,5 @@
 import type { OnnxGraph } from "../onnx/onnx.js";
+import { dequantized } from "./costs.js";
 import type { WeightFormat } from "./format.js";
 import { packInt8 } from "./int8_pack.js";
 import { inAndOut, reshapedAfter } from "./layout.js";
@@ -78,6 +79,16 @@ export const int8: WeightFormat = {
     ]);
     const shape = o.node("Concat", [o.node("Shape", [ids]), o.ints([inDim])], { axis: 0 });
     return o.node("Reshape", [o.node("Transpose", [scaled], { perm: [1, 0] }), shape], { allowzero: 1 });
+  },
+  costs: {
+    ...dequantized,
+    linear: ({ x, weight, y, forward }) => {
+      const perInput = { bytes: x, scratch: [4 * x, 4 * x] };
+      if (forward) return { perInput, scratch: [4 * y, 4 * y] };
+      return { perInput, perWeight: { bytes: weight, scratch: [weight] }, scratch: [4 * y] };
+    },
+    // beside the bytes in the order of both products, squares of probabilities
+    head: (weight, logits) => ({ perWeight: { bytes: weight, scratch: [weight] }, scratch: [4 * logits] }),
   },
   pack: (data, shape, transposed, { largest }) => packInt8(data, shape, transposed, largest),
 };

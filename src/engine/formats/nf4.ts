@@ -1,4 +1,5 @@
 import type { OnnxGraph } from "../onnx/onnx.js";
+import { dequantized } from "./costs.js";
 import type { StoredWeight, WeightFormat } from "./format.js";
 import { inAndOut, reshapedAfter } from "./layout.js";
 import { DYNAMIC, GROUP, packNf4, SIZE } from "./nf4_pack.js";
@@ -33,6 +34,13 @@ export const nf4: WeightFormat = {
     return product(o, x, w, largest, inAndOut(w.shape, w.transposed));
   },
   rows: (o, w, ids) => o.node("Gather", [nf4.weight(o, w), ids], { axis: 0 }),
+  costs: {
+    ...dequantized,
+    linear: ({ weight, forward }) => {
+      const scratch = [4 * weight, weight / 16];
+      return forward ? { scratch } : { perWeight: { bytes: 4 * weight, scratch }, scratch: [] };
+    },
+  },
   pack: (data, shape, transposed) => {
     const [inDim, outDim] = inAndOut(shape, transposed);
     return packNf4(transposed ? turned(data, inDim, outDim) : data);

@@ -1,9 +1,11 @@
-import { internal } from "../../errors.js";
+import { internal, PeftError } from "../../errors.js";
 import type { Dim, DimSource, Shape } from "../../graph/dims.js";
 import { findDims, parseDim } from "../../graph/dims.js";
+import { opRows, storedInput } from "../../graph/op_rows.js";
 import type { DType, OpName, Ops, Table } from "../../graph/ops.js";
 import type { BoundWeight } from "../formats/format.js";
 import type { Program, ProgramNode } from "../program.js";
+import { furtherResults, isNode } from "../program.js";
 import { addRequest } from "../region.js";
 import { crossEntropyScan } from "./cross_entropy.js";
 import { OnnxGraph } from "./onnx.js";
@@ -15,13 +17,15 @@ export type BindWeight = (o: OnnxGraph, name: string, shape: readonly number[]) 
 export interface Lowering {
   readonly o: OnnxGraph;
   readonly program: Program;
+  /** The execution provider that will run it. */
+  readonly device: string;
   /** Names of each node's results. */
   readonly values: string[][];
   readonly bind: BindWeight;
   /** Weights by their node. */
   readonly weights: Map<number, BoundWeight>;
   /** Results of a node beyond the first that are asked for. */
-  readonly wanted: ReadonlyMap<number, ReadonlySet<number>>;
+  readonly wanted: ReadonlyMap<number, ReadonlyMap<number, unknown>>;
   readonly dims: ReadonlyMap<string, DimSource<string>>;
   readonly memo: Map<string, string>;
 }
@@ -33,7 +37,12 @@ interface Context<Attrs> {
   readonly index: number;
   readonly inputs: readonly string[];
 }
-type LoweringRule<Attrs> = (c: Context<Attrs>) => string | string[];
+
+/** A rule's answer where the device has no kernels for its primitive. */
+const UNSUPPORTED: unique symbol = Symbol("unsupported");
+
+/** Names of a primitive's results, the first one first. */
+type LoweringRule<Attrs> = (c: Context<Attrs>) => string | string[] | typeof UNSUPPORTED;
 
 /** int64 [1] holding a dimension's value. */
 function dimValue(l: Lowering, dim: Dim): string {
@@ -190,10 +199,10 @@ function withResults(
   c: Context<unknown>,
   op: string,
   attributes: Record<string, number | { float: number }>,
-  count: number,
 ): string[] {
   const wanted = c.l.wanted.get(c.index);
-  const outputs = Array.from({ length: count }, (_, i) => (i === 0 || wanted?.has(i) ? c.o.fresh() : ""));
+  const { further } = opRows[c.l.program.nodes[c.index]!.op];
+  const outputs = [0, ...further].map((_, i) => (i === 0 || wanted?.has(i) ? c.o.fresh() : ""));
   while (outputs.at(-1) === "") outputs.pop();
   c.o.nodes(op, c.inputs, attributes, outputs);
   return outputs;
@@ -270,7 +279,8 @@ export const lowering: Table<{ [K in OpName]: LoweringRule<Ops[K]> }> = {
   },
 
   gather: ({ l, o, node, inputs }) => {
-    const w = node.attrs.axis === 0 ? l.weights.get(node.inputs[0]!) : undefined;
+    const stored = storedInput("gather", node.attrs);
+    const w = stored && l.weights.get(node.inputs[stored.input]!);
     if (w !== undefined) return w.format.rows(o, w, inputs[1]!);
     return o.node("Gather", inputs, { axis: node.attrs.axis });
   },
@@ -293,10 +303,9 @@ export const lowering: Table<{ [K in OpName]: LoweringRule<Ops[K]> }> = {
   linear,
   softmax: ({ o, inputs }) => o.node("Softmax", inputs, { axis: -1 }),
   logSoftmax: ({ o, inputs }) => o.node("LogSoftmax", inputs, { axis: -1 }),
-  layerNorm: (c) =>
-    withResults(c, "LayerNormalization", { axis: -1, epsilon: { float: c.node.attrs.eps } }, 3),
+  layerNorm: (c) => withResults(c, "LayerNormalization", { axis: -1, epsilon: { float: c.node.attrs.eps } }),
   rmsNorm: (c) =>
-    withResults(c, "SimplifiedLayerNormalization", { axis: -1, epsilon: { float: c.node.attrs.eps } }, 2),
+    withResults(c, "SimplifiedLayerNormalization", { axis: -1, epsilon: { float: c.node.attrs.eps } }),
   rotary: ({ o, node, inputs }) => {
     const [x, cos, sin] = inputs as [string, string, string];
     const half = (node.shape.at(-1) as number) / 2;
@@ -319,23 +328,25 @@ function rowNumbers(o: OnnxGraph, y: string): string {
   return o.once("Reshape", [o.once("Range", [zero, count, one]), shape]);
 }
 
-/** The ONNX model of a program; `asks`: its first run may ask for a region of the arena. */
-export function lower(program: Program, bind: BindWeight, asks: boolean): Uint8Array {
-  const wanted = new Map<number, Set<number>>();
-  for (const n of program.nodes)
-    if (n.op === "aux") {
-      const of = n.inputs[0]!;
-      wanted.set(of, (wanted.get(of) ?? new Set()).add((n.attrs as Ops["aux"]).index));
-    }
+/** What a program is lowered for. */
+export interface Target {
+  readonly device: string;
+  /** Its first run may ask for a region of the arena. */
+  readonly asks: boolean;
+}
+
+/** The ONNX model of a program. Throws "engine" where the device cannot run it. */
+export function lower(program: Program, bind: BindWeight, { device, asks }: Target): Uint8Array {
+  const wanted = furtherResults(program);
   const o = new OnnxGraph();
-  const values = program.nodes.map((n) => (n.op === "input" ? [inputOf(o, n as ProgramNode<"input">)] : []));
+  const values = program.nodes.map((n) => (isNode(n, "input") ? [inputOf(o, n)] : []));
   const inputs = program.nodes.flatMap((n, i) =>
-    n.op === "input" ? [{ shape: n.shape, value: values[i]![0]! }] : [],
+    isNode(n, "input") ? [{ shape: n.shape, value: values[i]![0]! }] : [],
   );
   const dims = findDims(inputs);
-  const l: Lowering = { o, program, values, bind, weights: new Map(), wanted, dims, memo: new Map() };
+  const l: Lowering = { o, program, device, values, bind, weights: new Map(), wanted, dims, memo: new Map() };
   for (const [i, n] of program.nodes.entries())
-    if (n.op !== "input") l.values[i] = [lowerNode(l, n, i)].flat();
+    if (!isNode(n, "input")) l.values[i] = [lowerNode(l, n, i)].flat();
   for (const { name, node } of program.outputs) {
     const { shape, dtype } = program.nodes[node]!;
     o.outputOf(firstResult(l, node), name, dtype, declared(shape));
@@ -346,16 +357,16 @@ export function lower(program: Program, bind: BindWeight, asks: boolean): Uint8A
 
 function lowerNode<K extends OpName>(l: Lowering, node: ProgramNode<K>, index: number): string | string[] {
   const rule: LoweringRule<Ops[K]> = lowering[node.op];
-  const stored = readsStored(node);
+  const stored = storedInput(node.op, node.attrs)?.input;
   const value = (input: number, i: number): string =>
     i === stored && l.weights.has(input) ? "" : firstResult(l, input);
-  return rule({ l, o: l.o, node, index, inputs: node.inputs.map(value) });
-}
-
-/** Which input of a node is read in the weight's own format. */
-function readsStored({ op, attrs }: ProgramNode): number | undefined {
-  if (op === "linear" || op === "crossEntropy") return 1;
-  return op === "gather" && (attrs as Ops["gather"]).axis === 0 ? 0 : undefined;
+  const results = rule({ l, o: l.o, node, index, inputs: node.inputs.map(value) });
+  if (results !== UNSUPPORTED) return results;
+  throw new PeftError("engine", {
+    what: `This program cannot run on the device "${l.device}".`,
+    why: `it needs "${node.op}", for which there are no kernels on that device.`,
+    fix: 'use { device: "cpu" }.',
+  });
 }
 
 /** A node's first result; a weight is brought to f32 where that is asked for. */

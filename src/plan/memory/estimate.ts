@@ -1,8 +1,8 @@
 import type { Adapter } from "../../adapters/adapter.js";
 import type { ScheduleBytes, StoredAs } from "../../engine/estimate/estimate.js";
 import { estimateSchedule } from "../../engine/estimate/estimate.js";
-import type { WeightFormat } from "../../engine/formats/format.js";
 import { bytesOf, elements } from "../../engine/formats/format.js";
+import type { FormatName } from "../../engine/formats/index.js";
 import { formats } from "../../engine/formats/index.js";
 import type { Schedule } from "../../engine/messages.js";
 import { internal } from "../../errors.js";
@@ -33,7 +33,7 @@ export interface TrainingShape extends BatchSizes {
 export interface MemoryChoice {
   readonly plan: PlanName;
   /** Of linear layers inside of blocks; with one of 8 or 4 bits, the head is in 8. */
-  readonly format: string;
+  readonly format: FormatName;
   /** What the checkpoint has the other weights in; default: f32. */
   readonly stored?: "f32" | "f16" | "bf16";
   /** Bytes of block weights that stay in memory; default: of two blocks where streamed, else all. */
@@ -156,13 +156,13 @@ export class TrainingMemory {
     const transposed = change?.transposed ?? false;
     const halves = isHalf(format);
     const packed = change?.isHead ? HEAD_FORMAT : format;
-    const fits = change !== undefined && (formatOf(packed).fits?.(shape, transposed) ?? true);
+    const fits = change !== undefined && (formats[packed].fits?.(shape, transposed) ?? true);
     const changed = isPacked(format) && fits ? packed : stored;
     const own = halves && shape.length === 2 ? format : changed;
-    const bytes = bytesOf(formatOf(own), shape, transposed);
+    const bytes = bytesOf(formats[own], shape, transposed);
     // in one piece, 16 bits of the checkpoint are brought to f32 once
     const expands = plan === "fused" && !halves && isHalf(own);
-    const held = expands ? { format: "f32", bytes: 4 * elements(shape) } : undefined;
+    const held = expands ? { format: "f32" as const, bytes: 4 * elements(shape) } : undefined;
     const isApart = own === packed && isPacked(own);
     return { name: isApart ? name : (change?.from ?? name), format: own, transposed, bytes, held };
   }
@@ -195,12 +195,8 @@ export function readAhead(
   return 2 * Math.max(0, ...totals);
 }
 
-function isPacked(format: string): boolean {
-  return formatOf(format).pack !== undefined;
-}
-
-function formatOf(name: string): WeightFormat {
-  return (formats as Readonly<Record<string, WeightFormat>>)[name] ?? internal(`no format "${name}"`);
+function isPacked(format: FormatName): boolean {
+  return formats[format].pack !== undefined;
 }
 
 function partsOf(step: ScheduleBytes, { adapters }: TrainingShape): MemoryParts {

@@ -1,0 +1,81 @@
+import { describe, expect, it, test } from "vitest";
+import {
+  addDims,
+  broadcast,
+  dimNames,
+  evalDim,
+  findDims,
+  isLocalDim,
+  localDim,
+  mulDims,
+  renameDim,
+  solveDim,
+  subDims,
+} from "./dims.js";
+
+describe("a dimension is in canonical form: equal ones are ===", () => {
+  it("whatever the order it was written in", () => {
+    expect(addDims("seq", "past")).toBe("past+seq");
+    expect(addDims("past", "seq")).toBe("past+seq");
+    expect(mulDims("seq", "batch")).toBe("batch*seq");
+    expect(mulDims(addDims("past", "seq"), "batch")).toBe("batch*past+batch*seq");
+    expect(mulDims(addDims("seq", 1), 2)).toBe("2*seq+2");
+  });
+
+  it("terms that add up to nothing are gone", () => {
+    expect(subDims("past+seq", "past")).toBe("seq");
+    expect(subDims("seq", "seq")).toBe(0);
+    expect(addDims(subDims("seq", 3), 3)).toBe("seq");
+    expect(mulDims("seq", 0)).toBe(0);
+  });
+
+  it("numbers stay numbers", () => {
+    expect([addDims(2, 3), subDims(2, 3), mulDims(2, 3)]).toEqual([5, -1, 6]);
+  });
+});
+
+test("evalDim: every name by its value; an unknown one is a fault of ours", () => {
+  const sizes = new Map([
+    ["batch", 2],
+    ["seq", 5],
+  ]);
+  expect(evalDim("2*batch*seq+3", sizes)).toBe(23);
+  expect(evalDim("seq-1", sizes)).toBe(4);
+  expect(evalDim(7, sizes)).toBe(7);
+  expect(() => evalDim("past", sizes)).toThrow(/past/);
+});
+
+describe("findDims", () => {
+  it("a name alone, and one beside others that some axis tells", () => {
+    const found = findDims([
+      { value: "mask", shape: ["batch", "past+seq"] },
+      { value: "ids", shape: ["batch", "seq"] },
+    ]);
+    expect(found.get("seq")).toEqual({ value: "ids", axis: 1, less: [] });
+    const past = found.get("past")!;
+    expect(past).toMatchObject({ value: "mask", axis: 1 });
+    expect(solveDim(past, [2, 9], new Map([["seq", 4]]))).toBe(5);
+  });
+
+  it("none of a product, nor of two unknown ones", () => {
+    const found = findDims([{ value: "x", shape: ["batch*seq", "past+new", 4] }]);
+    expect([...found.keys()]).toEqual([]);
+  });
+});
+
+test("renameDim renames in every term and sorts anew", () => {
+  expect(renameDim("batch*seq+seq", (name) => (name === "seq" ? "a" : name))).toBe("a+a*batch");
+  expect(renameDim(3, () => "x")).toBe(3);
+  expect(dimNames("batch*seq+2*past")).toEqual(expect.arrayContaining(["batch", "seq", "past"]));
+});
+
+test("a local dimension is told by its name", () => {
+  expect(isLocalDim(localDim("slot0", "r"))).toBe(true);
+  expect(isLocalDim("seq")).toBe(false);
+});
+
+test("broadcast aligns at the end, and refuses what differs", () => {
+  expect(broadcast(["batch", 1, 4], ["seq", 4])).toEqual(["batch", "seq", 4]);
+  expect(broadcast([], [2])).toEqual([2]);
+  expect(() => broadcast(["batch"], ["seq"])).toThrow(/broadcast/);
+});
