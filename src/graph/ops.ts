@@ -6,8 +6,9 @@ export type DType = "f32" | "i64" | "i32" | "bool";
 type None = Record<never, never>;
 
 /**
- * The primitives and their attributes. Each has one row in six tables: this one, `op_rows.ts`, `shapes.ts`,
- * `autodiff/rules.ts`, `engine/onnx/lowering.ts` and `engine/estimate/ops.ts`; a missing row does not compile. Axes are never negative here: `Graph`'s methods normalise them.
+ * The primitives and their attributes. Each has one row in six tables: this one, `op_rows.ts`, `shapes.ts`, `autodiff/rules.ts`,
+ * `engine/onnx/lowering.ts` and `engine/estimate/ops.ts`; a missing row does not compile. Axes are never negative here: `Graph`'s
+ * methods normalise them.
  */
 export interface Ops {
   // ---- sources

@@ -46,7 +46,9 @@ test("blocks of one kind are one graph", () => {
 
 test("sites are numbers that are fed, each block its own", () => {
   const { g, x } = blocks(2);
-  const sites = cut(g, [x]).slice(1).map((segment) => [...pieceOf(segment).numbers]);
+  const sites = cut(g, [x])
+    .slice(1)
+    .map((segment) => [...pieceOf(segment).numbers]);
   expect(sites.map((s) => s.map(([name]) => name))).toEqual([["n0"], ["n0"]]);
   expect(sites[0]![0]![1]).not.toBe(sites[1]![0]![1]);
 });
