@@ -1,5 +1,5 @@
 import { PassThrough } from "node:stream";
-import { describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import type { EndEvent, StepEvent, TrainEvent } from "./events.js";
 import { createProgress, formatBytes, formatDuration, type ProgressStream } from "./progress.js";
 
@@ -47,23 +47,31 @@ const run: TrainEvent[] = [
   end,
 ];
 
-function draw(terminal: boolean, columns: number, events: TrainEvent[], clock: () => number): string {
+async function draw(
+  terminal: boolean,
+  columns: number,
+  events: TrainEvent[],
+  clock: () => number,
+): Promise<string> {
   const chunks: string[] = [];
   const stream = new PassThrough().on("data", (chunk: Buffer) => chunks.push(chunk.toString()));
   const progress = createProgress({
     stream: Object.assign(stream, { isTTY: terminal, columns }) as ProgressStream,
     clock,
   });
-  for (const event of events) progress.draw(event);
+  for (const event of events) {
+    progress.draw(event);
+    await vi.dynamicImportSettled(); // the library that draws bars is loaded for the first
+  }
   progress.stop();
   stream.read();
   return chunks.join("");
 }
 
 describe("progress on no terminal", () => {
-  it("prints plain lines: a step every ten seconds and the last, and all that happens besides", () => {
+  it("prints plain lines: a step every ten seconds and the last, and all that happens besides", async () => {
     let now = 0;
-    const text = draw(false, 80, run, () => (now += 1500)); // the clock is read twice for a printed step
+    const text = await draw(false, 80, run, () => (now += 1500)); // the clock is read twice for a printed step
     expect(text.split("\n")).toEqual([
       "Training 2,359,296 of 1,231,940,608 parameters (0.19 %) on 1,032 rows: 2 epochs, 8 steps.",
       "step 1/8 | loss 1.0000 | 1,234 tok/s | 812 MB | 1:02 left",
@@ -78,24 +86,24 @@ describe("progress on no terminal", () => {
     ]);
   });
 
-  it("says how to go on after a stop", () => {
+  it("says how to go on after a stop", async () => {
     const { best: _, ...plain } = end;
     const stopped: EndEvent = { ...plain, reason: "aborted", checkpoint: "out/checkpoints/checkpoint-8" };
-    expect(draw(false, 80, [stopped], Date.now)).toMatch(
+    expect(await draw(false, 80, [stopped], Date.now)).toMatch(
       /^Stopped by you after 8 steps.* It can go on from out\/checkpoints\/checkpoint-8\.\n$/,
     );
   });
 
-  it("prints steps again once the time has passed", () => {
+  it("prints steps again once the time has passed", async () => {
     let now = 0;
-    const text = draw(false, 80, [1, 2, 3, 4, 5].map(step), () => (now += 4000));
+    const text = await draw(false, 80, [1, 2, 3, 4, 5].map(step), () => (now += 4000));
     expect(text.match(/step \d/g)).toEqual(["step 1", "step 4"]);
   });
 });
 
 describe("progress on a terminal", () => {
-  it("draws one bar and writes messages above it", () => {
-    const text = draw(true, 100, run, Date.now);
+  it("draws one bar and writes messages above it", async () => {
+    const text = await draw(true, 100, run, Date.now);
     expect(text).toContain("███░░░░");
     expect(text).toContain("4/8 | loss 0.2500 | 1,234 tok/s | 812 MB | 1:02 left");
     expect(text).toContain("warning: 2 samples were cut\n");
@@ -104,14 +112,31 @@ describe("progress on a terminal", () => {
     expect(text.split("\n").length).toBe(8);
   });
 
-  it("never writes a bar wider than the terminal", () => {
+  it("never writes a bar wider than the terminal", async () => {
     for (const columns of [30, 60, 80, 200]) {
-      const text = draw(true, columns, [step(1), step(2)], Date.now);
+      const text = await draw(true, columns, [step(1), step(2)], Date.now);
       // biome-ignore lint/suspicious/noControlCharactersInRegex: what a terminal obeys has no width
       const bars = text.split(/\u001b(?:\[[?0-9;]*[A-Za-z]|[78])/).filter(Boolean);
       expect(bars.length).toBeGreaterThan(1);
       for (const bar of bars) expect(bar.length).toBeLessThanOrEqual(columns);
     }
+  });
+});
+
+describe("a bundle without the library that draws bars", () => {
+  afterEach(() => vi.doUnmock("cli-progress"));
+
+  it("prints plain lines", async () => {
+    vi.doMock("cli-progress", () => {
+      throw new Error('Dynamic require of "readline" is not supported');
+    });
+    const text = await draw(true, 100, run, () => 0);
+    expect(text.split("\n").slice(0, 3)).toEqual([
+      "Training 2,359,296 of 1,231,940,608 parameters (0.19 %) on 1,032 rows: 2 epochs, 8 steps.",
+      "step 1/8 | loss 1.0000 | 1,234 tok/s | 812 MB | 1:02 left",
+      "evaluation at step 4: loss 0.3123, accuracy 0.91",
+    ]);
+    expect(text.split("\n").length).toBe(10);
   });
 });
 

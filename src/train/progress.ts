@@ -1,4 +1,4 @@
-import { SingleBar } from "cli-progress";
+import type { SingleBar } from "cli-progress";
 import { refuseUnknown } from "../arguments.js";
 import { printable } from "../printable.js";
 import type { EndEvent, StartEvent, StepEvent, TrainEvent } from "./events.js";
@@ -29,14 +29,25 @@ export function createProgress(options: ProgressOptions): Progress {
   refuseUnknown("createProgress", options, { stream: {}, bar: {}, clock: {}, everySeconds: {} });
   const { stream, bar: hasBar = stream.isTTY === true, clock = Date.now, everySeconds = 10 } = options;
   const line = (text: string): void => void stream.write(`${printable(text)}\n`);
-  return hasBar ? bar(stream, line) : lines(line, clock, everySeconds * 1000);
+  const plain = lines(line, clock, everySeconds * 1000);
+  return hasBar ? bar(stream, line, plain) : plain;
 }
 
-function bar(stream: ProgressStream, line: (text: string) => void): Progress {
+/** @param plain draws the steps where cli-progress is not at hand, as in a bundle without it */
+function bar(stream: ProgressStream, line: (text: string) => void, plain: Progress): Progress {
   let last: StepEvent | undefined;
   let drawn: SingleBar | undefined;
+  let library: typeof import("cli-progress") | "loading" | "absent" | undefined;
+  const load = async (): Promise<void> => {
+    library = "loading";
+    library = await import("cli-progress").catch(() => "absent");
+    if (last) start(last);
+  };
   const start = (step: StepEvent): void => {
-    drawn = new SingleBar({
+    if (library === undefined) void load();
+    if (library === "absent") plain.draw(step);
+    if (typeof library !== "object") return;
+    drawn = new library.SingleBar({
       stream,
       format: (_, { progress, maxWidth }, payload: { step: StepEvent }) =>
         barLine(payload.step, progress, maxWidth),
@@ -46,15 +57,15 @@ function bar(stream: ProgressStream, line: (text: string) => void): Progress {
     });
     drawn.start(step.totalSteps, step.step, { step });
   };
-  const stop = (): void => {
+  const erase = (): void => {
     drawn?.stop();
     drawn = undefined;
   };
   /** Messages stand above the bar. */
   const above = (texts: readonly string[]): void => {
-    stop();
+    erase();
     for (const text of texts) line(text);
-    if (last) start(last);
+    if (last && library !== "absent") start(last);
   };
   return {
     draw: (event) => {
@@ -68,7 +79,10 @@ function bar(stream: ProgressStream, line: (text: string) => void): Progress {
       else start(event);
     },
     note: (text) => above([text]),
-    stop,
+    stop: () => {
+      last = undefined;
+      erase();
+    },
   };
 }
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { type Report, renderReport } from "./report.js";
+import { readPackageFile } from "./report_assets.js";
 import { type Chart, reportCharts } from "./report_charts.js";
 
 const hostile = `</script><img src="x" onerror='alert(1)'> & <!--`;
@@ -89,4 +90,11 @@ describe("reportCharts", () => {
     expect([loss.x[0], loss.curves[0]!.values[0]]).toEqual([4, 1.5]);
     expect([loss.x.at(-1), loss.curves[0]!.values.at(-1)]).toEqual([6001, 6000]);
   });
+});
+
+it("says what is to be installed where a bundle lacks the charts' library", () => {
+  expect(readPackageFile("uplot/dist/uPlot.min.css")).toContain(".uplot");
+  expect(() => readPackageFile("uplot/dist/none.css")).toThrow(
+    /\[output\] The report cannot be written: "uplot\/dist\/none.css" .* fix: install uplot beside the bundle/,
+  );
 });

@@ -1,5 +1,13 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -22,9 +30,9 @@ function run(command: string, args: readonly string[], cwd: string): string {
   }
 }
 
-/** node_modules/NAME of the app is this checkout's. */
-function link(name: string): void {
-  const to = join(app, "node_modules", name);
+/** node_modules/NAME of the app, or of another folder, is this checkout's. */
+function link(name: string, of = app): void {
+  const to = join(of, "node_modules", name);
   mkdirSync(dirname(to), { recursive: true });
   symlinkSync(join(root, "node_modules", name), to, "junction");
 }
@@ -70,21 +78,62 @@ test("an import gives the public names and prints nothing", () => {
   expect(names).toEqual(expect.arrayContaining([...wanted, "batches", "getPeftModel", "loadDataset"]));
 });
 
+const generates = `
+  import { readFileSync } from "node:fs";
+  import { AutoModelForSeq2SeqLM, AutoTokenizer } from "peft.js";
+  const folder = ${JSON.stringify(model)};
+  const tokenizer = await AutoTokenizer.fromPretrained(folder);
+  const model = await AutoModelForSeq2SeqLM.fromPretrained(folder);
+  const { texts } = JSON.parse(readFileSync(folder + "/expect.json", "utf8"));
+  const ids = await model.generate(tokenizer(texts, { padding: true }), { maxNewTokens: 8 });
+  const decoded = tokenizer.batchDecode(ids, { skipSpecialTokens: true });
+  console.log(JSON.stringify({ generated: ids, decoded }));
+  await model.close();`;
+
 test("text goes through the compiled engine's worker and comes out as Python has it", () => {
-  const script = `
-    import { readFileSync } from "node:fs";
-    import { AutoModelForSeq2SeqLM, AutoTokenizer } from "peft.js";
-    const folder = ${JSON.stringify(model)};
-    const tokenizer = await AutoTokenizer.fromPretrained(folder);
-    const model = await AutoModelForSeq2SeqLM.fromPretrained(folder);
-    const { texts } = JSON.parse(readFileSync(folder + "/expect.json", "utf8"));
-    const ids = await model.generate(tokenizer(texts, { padding: true }), { maxNewTokens: 8 });
-    const decoded = tokenizer.batchDecode(ids, { skipSpecialTokens: true });
-    console.log(JSON.stringify({ generated: ids, decoded }));
-    await model.close();`;
-  writeFileSync(join(app, "generate.mjs"), script);
+  writeFileSync(join(app, "app.js"), generates);
   const { generated, decoded } = JSON.parse(readFileSync(join(model, "expect.json"), "utf8"));
-  expect(JSON.parse(run("node", ["generate.mjs"], app))).toEqual({ generated, decoded });
+  expect(JSON.parse(run("node", ["app.js"], app))).toEqual({ generated, decoded });
+});
+
+/** Runs esbuild on app.js as docs/bundling.md says, and takes what it writes away from the app's packages. */
+function bundle(to: string, ...more: string[]): string {
+  const docs = readFileSync(join(root, "docs/bundling.md"), "utf8");
+  const [, line = ""] = /^npx esbuild (.*)$/m.exec(docs) ?? [];
+  const given = line.split(" ").filter((word) => !more.some((m) => m.split("=")[0] === word.split("=")[0]));
+  const away = join(folder, to);
+  if (!existsSync(join(away, "node_modules/onnxruntime-node"))) link("onnxruntime-node", away);
+  run(join(root, "node_modules/.bin/esbuild"), [...given, "--log-level=error", ...more], app);
+  return away;
+}
+
+test("a bundle runs without the package, by the line of docs/bundling.md", () => {
+  writeFileSync(join(app, "app.js"), generates);
+  const away = bundle("bundle", `--outdir=${join(folder, "bundle/out")}`);
+  writeFileSync(join(away, "package.json"), '{ "type": "module" }');
+  const { generated, decoded } = JSON.parse(readFileSync(join(model, "expect.json"), "utf8"));
+  expect(JSON.parse(run("node", ["out/app.js"], away))).toEqual({ generated, decoded });
+  rmSync(join(away, "out/worker.js"));
+  expect(() => run("node", ["out/app.js"], away)).toThrow(
+    /PeftError \[engine\].* worker is not at file:.*worker\.js.* fix: bundle peft\.js\/worker beside it/,
+  );
+});
+
+test("a bundle of CommonJS runs too, once it knows where it is", () => {
+  const main = generates.replace(
+    /^\s*(?!import)\S[\s\S]*/m,
+    (body) => `async function main() {${body}}\nmain();`,
+  );
+  writeFileSync(join(app, "app.js"), main);
+  const out = `--outdir=${join(folder, "commonjs/out")}`;
+  expect(() => run("node", ["out/app.js"], bundle("commonjs", out, "--format=cjs"))).toThrow(
+    /PeftError \[engine\].* The engine has no worker/,
+  );
+  const docs = readFileSync(join(root, "docs/bundling.md"), "utf8");
+  const [, define = "", banner = ""] = /--format=cjs (--define:\S+) "(--banner:[^"]+)"/.exec(docs) ?? [];
+  const away = bundle("commonjs", out, "--format=cjs", define, banner);
+  const { generated, decoded } = JSON.parse(readFileSync(join(model, "expect.json"), "utf8"));
+  expect(JSON.parse(run("node", ["out/app.js"], away))).toEqual({ generated, decoded });
 });
 
 test("the packed types accept what is right and refuse what is wrong", () => {
