@@ -1,6 +1,6 @@
 import type { View } from "../adapters/view.js";
 import type { HostTensor, RunResult } from "../engine/messages.js";
-import { toProgram } from "../engine/program.js";
+import { isNode, toProgram } from "../engine/program.js";
 import type { Tensor } from "../graph/ops.js";
 import type { RunRequest } from "../plan/plan.js";
 import { isAdapterInput, traceOf } from "../plan/plan.js";
@@ -81,8 +81,7 @@ export class EncoderStates {
     const { outputs } = request.write(traceOf(request));
     const { nodes } = toProgram(outputs as Record<string, Tensor>);
     const constant = !nodes.some(
-      ({ op, attrs }) =>
-        op === "random" || (op === "input" && isAdapterInput((attrs as { name: string }).name)),
+      (n) => isNode(n, "random") || (isNode(n, "input") && isAdapterInput(n.attrs.name)),
     );
     this.#constant.set(key, constant);
     return constant;

@@ -79,7 +79,7 @@ export interface PartTensor extends PartType {
 }
 
 export interface PackOptions {
-  /** Largest int8 weight: 127, or 63 where this processor's kernels saturate beyond (engine/probe.ts). */
+  /** Largest int8 weight: 127, or 63 where this processor's kernels saturate beyond (engine/devices/probe.ts). */
   readonly largest: 127 | 63;
 }
 
