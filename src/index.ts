@@ -132,6 +132,8 @@ export { PLAN_NAMES } from "./plan/plan.js";
 export type { PassOptions } from "./plan/requests.js";
 export { printable } from "./printable.js";
 export type { ForwardResult } from "./run/passes.js";
+export { isTaskType, taskOfClass, tasks } from "./tasks/index.js";
+export type { Task } from "./tasks/task.js";
 export type { TokenizerOptions } from "./tokenizers/auto.js";
 export { AutoTokenizer } from "./tokenizers/auto.js";
 export type { ChatMessage, ChatOptions } from "./tokenizers/chat.js";

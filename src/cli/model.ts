@@ -3,6 +3,7 @@ import {
   formatBytes,
   formats,
   type HubEvent,
+  isTaskType,
   type LoadOptions,
   labelNames,
   labelsOfAdapter,
@@ -20,21 +21,14 @@ import {
   specOf,
   type TaskType,
   type Tokenizer,
+  taskOfClass,
+  tasks,
   vocabularyOfAdapter,
   words,
 } from "../index.js";
 import type { Option, OptionGroup, Settings } from "./options.js";
 import { readLabels } from "./output.js";
 import type { Terminal } from "./terminal.js";
-
-export const tasks: readonly TaskType[] = [
-  "SEQ_2_SEQ_LM",
-  "CAUSAL_LM",
-  "SEQ_CLS",
-  "TOKEN_CLS",
-  "QUESTION_ANS",
-  "FEATURE_EXTRACTION",
-];
 
 const revision: Option = {
   key: "revision",
@@ -47,7 +41,7 @@ const task: Option = {
   api: "taskType",
   kind: "text",
   help: "what the model is for",
-  choices: tasks,
+  choices: Object.keys(tasks),
   otherwise: "by the adapter, the model's config.json and the data",
 };
 
@@ -217,7 +211,7 @@ async function headOf(
 ): Promise<Record<string, unknown>> {
   const fields = headFields(chosen, rows);
   const adapter = settings.text("adapter");
-  if (adapter === undefined || (chosen !== "SEQ_CLS" && chosen !== "TOKEN_CLS")) return fields;
+  if (adapter === undefined || tasks[chosen].head !== "labels") return fields;
   const folder = await resolveFolder(adapter, { progress: showHub(terminal) });
   const count = await labelsOfAdapter(folder, json, chosen);
   if (count === undefined) return fields;
@@ -263,7 +257,7 @@ const unnamed = { id2label: undefined, label2id: undefined };
 /** Classes of the rows' labels for a head that is made for them. */
 function headFields(chosen: TaskType, rows: readonly Row[] | undefined): Record<string, unknown> {
   const first = rows?.[0];
-  if (first === undefined || (chosen !== "SEQ_CLS" && chosen !== "TOKEN_CLS")) return {};
+  if (first === undefined || tasks[chosen].head !== "labels") return {};
   const problem = first.kind === "classify" ? { problem_type: first.problemType } : {};
   if (first.kind === "classify" && first.problemType === "regression") return { ...problem, num_labels: 1 };
   const names = labelNames(rows!);
@@ -278,15 +272,6 @@ function classFields(names: readonly string[]): Record<string, unknown> {
     label2id: Object.fromEntries(names.map((name, id) => [name, id])),
   };
 }
-
-/** transformers' class names end in what the model is for. */
-const tasksByClass: readonly (readonly [RegExp, TaskType])[] = [
-  [/(ForConditionalGeneration|Seq2SeqLM)$/, "SEQ_2_SEQ_LM"],
-  [/(ForCausalLM|LMHeadModel)$/, "CAUSAL_LM"],
-  [/ForSequenceClassification$/, "SEQ_CLS"],
-  [/ForTokenClassification$/, "TOKEN_CLS"],
-  [/ForQuestionAnswering$/, "QUESTION_ANS"],
-];
 
 const tasksByKind: { readonly [K in Row["kind"]]: TaskType } = {
   prompt: "CAUSAL_LM",
@@ -305,9 +290,9 @@ export function chooseTask(
   ofAdapter?: unknown,
 ): TaskType {
   const said = settings.text("task") ?? ofAdapter;
-  if (typeof said === "string" && tasks.includes(said as TaskType)) return said as TaskType;
+  if (isTaskType(said)) return said;
   const name = [json["architectures"]].flat()[0];
-  const byClass = tasksByClass.find(([form]) => typeof name === "string" && form.test(name))?.[1];
+  const byClass = typeof name === "string" ? taskOfClass(name) : undefined;
   const kind = rows?.[0]?.kind;
   const byKind = kind === undefined ? undefined : tasksByKind[kind];
   if (byKind !== undefined && byKind !== "CAUSAL_LM") return byKind;

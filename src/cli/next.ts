@@ -1,7 +1,5 @@
+import { isTaskType, tasks } from "../index.js";
 import { commandLine } from "./flags.js";
-
-/** Tasks whose models write text. */
-const writing: readonly unknown[] = ["SEQ_2_SEQ_LM", "CAUSAL_LM"];
 
 /** Commands that use an adapter or a model of this task: only what works for it. */
 export function waysToUse(
@@ -10,7 +8,7 @@ export function waysToUse(
   prompt = "your text",
 ): string[] {
   return [
-    ...(writing.includes(task) ? [commandLine("generate", { ...what, prompt })] : []),
+    ...(isTaskType(task) && tasks[task].generates ? [commandLine("generate", { ...what, prompt })] : []),
     commandLine("eval", { ...what, data: "FILE" }),
   ];
 }

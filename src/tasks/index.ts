@@ -27,9 +27,9 @@ const problemScores: Task["scores"] = (config, problem) =>
 
 /** Every task, one row each. */
 export const tasks: { readonly [K in TaskType]: Task } = {
-  CAUSAL_LM: {
-    classEnds: ["ForCausalLM", "LMHeadModel"],
-    labels: "next token",
+  SEQ_2_SEQ_LM: {
+    classEnds: ["ForConditionalGeneration", "ForSeq2SeqLM"],
+    labels: "target",
     head: "vocabulary",
     headModules: [],
     loss: () => tokens,
@@ -37,9 +37,9 @@ export const tasks: { readonly [K in TaskType]: Task } = {
     packs: true,
     generates: true,
   },
-  SEQ_2_SEQ_LM: {
-    classEnds: ["ForConditionalGeneration", "ForSeq2SeqLM"],
-    labels: "target",
+  CAUSAL_LM: {
+    classEnds: ["ForCausalLM", "LMHeadModel"],
+    labels: "next token",
     head: "vocabulary",
     headModules: [],
     loss: () => tokens,
@@ -88,3 +88,15 @@ export const tasks: { readonly [K in TaskType]: Task } = {
     generates: false,
   },
 };
+
+export function isTaskType(name: unknown): name is TaskType {
+  return typeof name === "string" && Object.hasOwn(tasks, name);
+}
+
+/** The task that one of transformers' classes is for; undefined: a bare model, or another class. */
+export function taskOfClass(name: string): TaskType | undefined {
+  const types = Object.keys(tasks) as TaskType[];
+  return types.find(
+    (type) => tasks[type].head !== "none" && tasks[type].classEnds.some((end) => name.endsWith(end)),
+  );
+}

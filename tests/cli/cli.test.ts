@@ -295,7 +295,11 @@ describe("data and options", () => {
         1,
         /--r is 5 with --gralora-k 2[\s\S]*fix: +--r 6\./,
       ],
-      [["info", "--model", model, "--target-modules", "c_attn"], 1, /c_attn[\s\S]*fix: +use targetModules/],
+      [
+        ["info", "--model", model, "--target-modules", "c_attn"],
+        1,
+        /c_attn[\s\S]*fix: +use --target-modules/,
+      ],
     ];
     for (const [args, code, says] of cases) {
       const result = await here(args);

@@ -1,0 +1,33 @@
+import { expect, it } from "vitest";
+import { isTaskType, taskOfClass, tasks } from "./index.js";
+import { problemOf } from "./task.js";
+
+it.each([
+  ["T5ForConditionalGeneration", "SEQ_2_SEQ_LM"],
+  ["GPT2LMHeadModel", "CAUSAL_LM"],
+  ["LlamaForCausalLM", "CAUSAL_LM"],
+  ["BertForSequenceClassification", "SEQ_CLS"],
+  ["BertForTokenClassification", "TOKEN_CLS"],
+  ["BertForQuestionAnswering", "QUESTION_ANS"],
+  ["BertModel", undefined],
+  ["BertForMaskedLM", undefined],
+])("%s is for %s", (name, task) => {
+  expect(taskOfClass(name)).toBe(task);
+});
+
+it("knows its names", () => {
+  expect(["CAUSAL_LM", "toString", undefined, 3].map(isTaskType)).toEqual([true, false, false, false]);
+});
+
+it("a sequence classifier's loss and scores are of what its config says, else of the labels' form", () => {
+  const { loss, scores } = tasks.SEQ_CLS;
+  const config = (numLabels: number, problemType?: "multi_label_classification" | "regression") =>
+    ({ numLabels, problemType }) as Parameters<typeof loss>[0];
+  expect(loss(config(1), "ids")?.name).toBe("regression");
+  expect(loss(config(3), "ids")?.name).toBe("classes");
+  expect(loss(config(3), "floats")?.name).toBe("multiLabel");
+  expect(loss(config(3, "regression"), "floats")?.name).toBe("regression");
+  expect(problemOf({ numLabels: 3 })).toBeUndefined();
+  expect([scores({ numLabels: 1 }), scores({ numLabels: 3 })]).toEqual(["numbers", "classes"]);
+  expect(scores({ numLabels: 3 }, "multi_label_classification")).toBe("manyLabels");
+});
