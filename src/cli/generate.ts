@@ -1,3 +1,5 @@
+import { readText } from "../data/tables/text.js";
+import { nodeFiles } from "../hub/files.js";
 import {
   type ChatMessage,
   type GenerateSettings,
@@ -11,6 +13,7 @@ import { generationGroup, generationSettings } from "./generation_options.js";
 import { adapterOption, engineGroup, modelGroup, type Opened, openModel } from "./model.js";
 import type { Settings, Verb } from "./options.js";
 import { wasChat } from "./output.js";
+import { encodingOption } from "./rows.js";
 import { shippedModel } from "./shipped.js";
 import type { Terminal } from "./terminal.js";
 
@@ -36,6 +39,7 @@ export const generate: Verb = {
           value: "FILE",
           help: "one a line; or JSONL, JSON, CSV, Parquet with a column `prompt` (or --template)",
         },
+        encodingOption,
         { key: "template", kind: "text", help: 'a prompt out of columns: "Tweet : {text} Label : "' },
         {
           key: "chat",
@@ -106,11 +110,15 @@ async function asksInChats(settings: Settings, tokenizer: Tokenizer, terminal: T
 async function readPrompts(settings: Settings, terminal: Terminal): Promise<readonly string[]> {
   const said = settings.list("prompt");
   const file = settings.text("prompts");
+  const encoding = settings.text("encoding");
   if (file === undefined) return said.length > 0 ? said : lines(await terminal.readInput());
   if (!/\.(jsonl|json|csv|tsv|parquet)$/i.test(file))
-    return [...said, ...lines(await terminal.readFile(file))];
+    return [...said, ...lines(await readText(file, { reader: nodeFiles, encoding }))];
   const template = settings.text("template") ?? "{prompt}";
-  const rows = await loadDataset(file, { template, kind: "text" });
+  const rows = await loadDataset(file, {
+    ...{ template, kind: "text", warn: terminal.note },
+    ...(encoding === undefined ? {} : { encoding }),
+  });
   return [...said, ...rows.map((row) => (row.kind === "text" ? row.text : ""))];
 }
 

@@ -28,6 +28,13 @@ export function dataGroup(...more: readonly Option[]): OptionGroup {
   return { title: "Data", options: [data, ...more, ...rowOptions] };
 }
 
+export const encodingOption: Option = {
+  key: "encoding",
+  kind: "text",
+  help: "of text files: windows-1252, utf-16, shift_jis, ...",
+  otherwise: "utf-8",
+};
+
 const rowOptions: readonly Option[] = [
   { key: "template", kind: "text", help: 'the prompt, with columns in braces: "Tweet : {text} Label : "' },
   { key: "target", kind: "text", help: 'what is learnt after it: "{label}"' },
@@ -60,12 +67,7 @@ const rowOptions: readonly Option[] = [
     kind: "flag",
     help: "join prompt and completion plainly, where the model's chat template would write them",
   },
-  {
-    key: "encoding",
-    kind: "text",
-    help: "of text files: windows-1252, utf-16, shift_jis, ...",
-    otherwise: "utf-8",
-  },
+  encodingOption,
   {
     key: "format",
     kind: "text",

@@ -20,12 +20,14 @@ export async function withShipped(settings: Settings, terminal: Terminal): Promi
   if (settings.isGiven("data"))
     return settings.isGiven("model") ? settings : settings.over({ model: shipped["model"] });
   terminal.note("No --data given: these are the messages that ship with peft.js, complaint or no complaint.");
-  return settings.over(forMethod(shipped, settings.text("method")));
+  const recipe = forMethod(shipped, settings.text("method"));
+  if (settings.isGiven("validationSplit")) delete recipe["validation"];
+  return settings.over(recipe);
 }
 
 /** The recipe is for one method: with another, that one's own defaults apply. */
 function forMethod(shipped: Record<string, unknown>, method: string | undefined): Record<string, unknown> {
-  if (method === undefined || method === shipped["method"]) return shipped;
+  if (method === undefined || method === shipped["method"]) return { ...shipped };
   return Object.fromEntries(Object.entries(shipped).filter(([key]) => !isMethodOption(key)));
 }
 

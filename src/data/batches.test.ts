@@ -170,6 +170,10 @@ describe("collate", () => {
 
   it("refuses an empty batch", () => {
     expect(() => collate([], { padTokenId: 0 })).toThrow("A batch of no samples");
+    // @ts-expect-error: no such option
+    expect(() => collate([], { padTokenId: 0, padToMultiple: 8 })).toThrow(
+      /padToMultiple\b.*padToMultipleOf/,
+    );
   });
 });
 

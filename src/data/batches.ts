@@ -2,7 +2,7 @@ import { expectArgument, type NamesOf, pickOptions, refuseUnknown } from "../arg
 import { PeftError } from "../errors.js";
 import { option, words } from "../words.js";
 import type { Batch, TaskType } from "./batch.js";
-import { type CollateOptions, collate } from "./collate.js";
+import { type CollateOptions, collate, collateNames } from "./collate.js";
 import { type EncodeReport, type EncodeRowsOptions, encodeRows, encodeRowsNames } from "./encode.js";
 import type { OrderOptions } from "./order.js";
 import { orderNames, orderOf } from "./order.js";
@@ -81,6 +81,7 @@ export function batchesOf<T extends TaskType>(
   const whole = dropLast ? Math.floor(samples.length / batchSize) : Math.ceil(samples.length / batchSize);
   if (whole === 0) throw noBatch(samples.length, batchSize);
   const lengths = samples.map((sample) => sample.inputIds.length);
+  const padding = pickOptions(options, collateNames);
   async function* walk(): AsyncGenerator<Batch<T>> {
     for (let epoch = Math.floor(startAt / whole); epoch < epochs; epoch++) {
       const order = orderOf(lengths, epoch, options);
@@ -88,7 +89,7 @@ export function batchesOf<T extends TaskType>(
       for (const rows of order.slice(first)) {
         yield collate(
           rows.map((row) => samples[row]!),
-          options,
+          padding,
         );
       }
     }

@@ -1,3 +1,4 @@
+import { type NamesOf, refuseUnknown } from "../arguments.js";
 import { PeftError } from "../errors.js";
 import { type Batch, type BatchInputs, type Floats, type Ids, ignoreIndex, type TaskType } from "./batch.js";
 import type { Sample, SampleInputs } from "./sample.js";
@@ -10,11 +11,18 @@ export interface CollateOptions {
   padToMultipleOf?: number | undefined;
 }
 
+export const collateNames: NamesOf<CollateOptions> = {
+  padTokenId: {},
+  paddingSide: {},
+  padToMultipleOf: {},
+};
+
 /** Samples of one task, padded to the longest, as a batch. The mask comes from lengths: a padding token may also be a word. */
 export function collate<T extends TaskType>(
   samples: readonly Sample<T>[],
   options: CollateOptions,
 ): Batch<T> {
+  refuseUnknown("collate", options, collateNames);
   const task = samples[0]?.task;
   if (task === undefined) {
     throw new PeftError("batch", {

@@ -3,7 +3,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { main } from "../../src/cli/main.js";
+import { Settings } from "../../src/cli/options.js";
+import { withShipped } from "../../src/cli/shipped.js";
 import { nodeTerminal } from "../../src/cli/terminal.js";
+import { inCode } from "../../src/words.js";
 
 const folder = mkdtempSync(join(tmpdir(), "peft-messages-"));
 const rows = join(folder, "rows.csv");
@@ -59,4 +62,24 @@ describe("the command line names flags, never options of the API", () => {
     expect(text).toContain(says);
     expect(text.match(/\b(?!peft)[a-z]+[A-Z]\w*/)?.[0]).toBe(undefined);
   });
+});
+
+test("the shipped rows are parted as the user says, not as their recipe does", async () => {
+  const terminal = { ...ours, note: () => {} };
+  const shipped = (given: Record<string, unknown>): Promise<Settings> =>
+    withShipped(new Settings(new Map(Object.entries(given)), new Map(), inCode), terminal);
+  expect((await shipped({})).text("validation")).toMatch(/validation\.csv$/);
+  const parted = await shipped({ validationSplit: 0.2 });
+  expect([parted.get("validation"), parted.get("validationSplit")]).toEqual([undefined, 0.2]);
+  expect((await shipped({ validation: "mine.csv" })).text("validation")).toBe("mine.csv");
+});
+
+test("prompts of a file are read as data are: UTF-8, or the encoding that is named", async () => {
+  const file = join(folder, "prompts.txt");
+  writeFileSync(file, Buffer.from("caf\xe9\n", "latin1"));
+  const generate = ["generate", ...kit("t5-text"), "--prompts", file, "--max-new-tokens", "1"];
+  const text = await said(generate);
+  expect(text).toContain(`${file} line 1: byte 0xE9 after "caf"`);
+  expect(text).toContain("--encoding latin1");
+  expect(await said([...generate, "--encoding", "latin1"])).toBe("");
 });

@@ -1,5 +1,6 @@
 import type { AsyncBuffer, Compressors, FileMetaData, SchemaTree } from "hyparquet";
 import { PeftError } from "../../errors.js";
+import { refuseStandIn, STAND_IN_BYTES } from "../../hub/stand_in.js";
 import { option, words } from "../../words.js";
 import type { Reader } from "../types.js";
 import type { Table, TableOptions } from "./table.js";
@@ -12,6 +13,7 @@ import { asFloat, asInteger, isRecord } from "./values.js";
 export async function readParquet(file: string, { reader, limit }: TableOptions): Promise<Table> {
   const size = await reader.size(file);
   if (size === 0) return { columns: [], records: [] };
+  refuseStandIn(file, await reader.read(file, 0, Math.min(size, STAND_IN_BYTES)));
   try {
     // loaded when such a file is read, so that a start without it stays quick
     const { parquetMetadataAsync, parquetReadObjects, parquetSchema } = await import("hyparquet");

@@ -37,6 +37,16 @@ describe("files that are not in UTF-8", () => {
     await expect(load(bytes)).rejects.toThrow(says);
   });
 
+  it.each(["a.csv", "a.jsonl", "a.json", "a.parquet"])("what stands in for %s is said", async (file) => {
+    const pointer = `version https://git-lfs.github.com/spec/v1\noid sha256:${"4d".repeat(32)}\nsize 538090408\n`;
+    await expect(load(latin(pointer), undefined, file)).rejects.toThrow(
+      `"${file}" is a Git LFS pointer, not the file.`,
+    );
+    await expect(load(latin("<!DOCTYPE html><title>Sign in</title>"), undefined, file)).rejects.toThrow(
+      `"${file}" is a web page ("Sign in"), not the file.`,
+    );
+  });
+
   it("names the line of a JSONL file behind its first piece, and says that the rest is UTF-8", async () => {
     const good = new TextEncoder().encode(`{"text": "${"é".repeat(1000)}"}\n`.repeat(3000));
     const bytes = new Uint8Array(good.length + 16);

@@ -1,4 +1,5 @@
 import { PeftError } from "../../errors.js";
+import { refuseStandIn } from "../../hub/stand_in.js";
 import { option, type Words, words } from "../../words.js";
 import { count, type Fault, faultsError } from "../faults.js";
 import type { TableOptions } from "./table.js";
@@ -41,6 +42,7 @@ async function* readPieces(
   { reader, encoding }: TableOptions,
 ): AsyncGenerator<string> {
   const start = await reader.read(file, 0, Math.min(size, 1024));
+  refuseStandIn(file, start);
   if (encoding === undefined) refuseOtherForms(file, start);
   const decoder = decoderOf(encoding ?? "utf-8", start);
   let lines = 0;
