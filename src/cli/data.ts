@@ -35,7 +35,7 @@ async function run(given: Settings, terminal: Terminal): Promise<number> {
   const { samples, report } = encodeRows(rows, {
     tokenizer,
     task,
-    vocabSize: specOf(json, task).config.vocabSize,
+    vocabSize: specOf(json, task, `${name}/config.json`).config.vocabSize,
     emptyLabels: "drop",
     ...settings.pick(["maxLength", "maxTargetLength", "labels"]),
   });

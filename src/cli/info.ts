@@ -35,7 +35,7 @@ async function run(given: Settings, terminal: Terminal): Promise<number> {
     revision: settings.text("revision"),
     progress: showHub(terminal),
   });
-  const spec = specOf(json, chooseTask(settings, json));
+  const spec = specOf(json, chooseTask(settings, json), `${name}/config.json`);
   const inventory = takeInventory(spec);
   const config = methodConfig(settings);
   const method = methodOf(config.peftType);

@@ -171,7 +171,7 @@ function missingSlots(
   const given = Object.fromEntries(lacking.map((slot) => [slot, table.columns[0]]));
   return new PeftError("data", {
     what: `No column is known to be ${usual.join(" or ")}.`,
-    why: `rows of kind "${kind}" need it, and the data set's columns are ${listNames(table.columns)}.`,
+    why: `rows of kind "${kind}" need it, and the data set's columns are ${listNames(table.columns)} (first at ${table.records[0]?.at}).`,
     fix:
       kind === "classify" || kind === "prompt"
         ? columnHint(table, named)
@@ -182,7 +182,7 @@ function missingSlots(
 function unknownKind(table: Table, named: Readonly<Record<string, string>>): PeftError {
   return new PeftError("data", {
     what: "It cannot be told from the columns what is to be learnt.",
-    why: `the data set's columns are ${listNames(table.columns)}.`,
+    why: `the data set's columns are ${listNames(table.columns)} (first at ${table.records[0]?.at}).`,
     fix: columnHint(table, named),
   });
 }

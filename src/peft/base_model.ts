@@ -85,10 +85,20 @@ export function architectureOf(json: Readonly<Record<string, unknown>>): Archite
   });
 }
 
-/** A model's spec from its config.json alone: enough for counting. */
-export function specOf(json: Readonly<Record<string, unknown>>, task: TaskType): ModelSpec {
-  const architecture = architectureOf(json);
-  return { architecture, config: architecture.parse({ ...architecture.defaultTokens, ...json }), task };
+/** A model's spec from its config.json alone: enough for counting. Faults name the `file`. */
+export function specOf(
+  json: Readonly<Record<string, unknown>>,
+  task: TaskType,
+  file = "config.json",
+): ModelSpec {
+  try {
+    const architecture = architectureOf(json);
+    return { architecture, config: architecture.parse({ ...architecture.defaultTokens, ...json }), task };
+  } catch (error) {
+    if (!(error instanceof PeftError) || error.code === "internal") throw error;
+    const { what, why, fix } = error.parts;
+    throw new PeftError(error.code, { what: words`"${file}": ${what}`, why, fix, cause: error });
+  }
 }
 
 /**
@@ -148,7 +158,7 @@ export class PreTrainedModel<T extends TaskType = TaskType> implements Trainable
     const folder = await resolveFolder(nameOrFolder, pickOptions(options, hubNames));
     const stored = await readJsonObject(nodeFiles.join(folder, "config.json"));
     const configJson = { ...stored, ...options.config };
-    const spec = specOf(configJson, task);
+    const spec = specOf(configJson, task, nodeFiles.join(folder, "config.json"));
     takeInventory(spec);
     const checkpoint = await openCheckpoint(folder);
     const isResized = options.config?.["vocab_size"] !== undefined;
