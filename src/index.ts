@@ -11,7 +11,7 @@ export { collate } from "./data/collate.js";
 export type { EncodedRows, EncodeReport, EncodeRowsOptions } from "./data/encode.js";
 export { describeReport, encodeRows } from "./data/encode.js";
 export { isChat } from "./data/encoders/chat_text.js";
-export { loadDataset } from "./data/load.js";
+export { loadDataset, readTextFile } from "./data/load.js";
 export type { LoadDatasetOptions } from "./data/load_options.js";
 export type { PreviewPiece } from "./data/preview.js";
 export { preview, previewPieces } from "./data/preview.js";

@@ -1,5 +1,5 @@
 import { PeftError } from "../errors.js";
-import { option, type Words, words } from "../words.js";
+import { option, words } from "../words.js";
 
 /** Modules that a wrapper puts around a model, as their names stand in keys, and who does. */
 const WRAPPERS: readonly (readonly [segment: string, by: string])[] = [

@@ -1,11 +1,10 @@
-import { readText } from "../data/tables/text.js";
-import { nodeFiles } from "../hub/files.js";
 import {
   type ChatMessage,
   type GenerateSettings,
   loadDataset,
   PeftError,
   type PeftModel,
+  readTextFile,
   streamText,
   type Tokenizer,
 } from "../index.js";
@@ -113,7 +112,7 @@ async function readPrompts(settings: Settings, terminal: Terminal): Promise<read
   const encoding = settings.text("encoding");
   if (file === undefined) return said.length > 0 ? said : lines(await terminal.readInput());
   if (!/\.(jsonl|json|csv|tsv|parquet)$/i.test(file))
-    return [...said, ...lines(await readText(file, { reader: nodeFiles, encoding }))];
+    return [...said, ...lines(await readTextFile(file, encoding))];
   const template = settings.text("template") ?? "{prompt}";
   const rows = await loadDataset(file, {
     ...{ template, kind: "text", warn: terminal.note },

@@ -13,6 +13,7 @@ import { loadNames } from "./load_options.js";
 import { labelNames, type Row } from "./row.js";
 import { readerOf } from "./tables/formats.js";
 import type { DataRecord, Table } from "./tables/table.js";
+import { readText } from "./tables/text.js";
 
 /**
  * Reads one or more files as rows of one kind. Throws `data`: malformed lines, missing columns, values of a wrong form (all of a
@@ -145,4 +146,9 @@ async function readTables(files: readonly string[], options: LoadDatasetOptions)
     records: tables.flatMap((table) => table.records),
     labelNames: Object.assign({}, ...tables.map((table) => table.labelNames)),
   };
+}
+
+/** A file of text as data files are read: UTF-8, or the encoding that is named. Throws "data". */
+export function readTextFile(file: string, encoding?: string): Promise<string> {
+  return readText(file, { reader: nodeFiles, encoding });
 }
