@@ -4,7 +4,7 @@ import type { LoadOptions } from "../src/peft/base_model.js";
 import { PreTrainedModel } from "../src/peft/base_model.js";
 import type { PeftModel } from "../src/peft/peft_model.js";
 import { getPeftModel } from "../src/peft/peft_model.js";
-import { SAFE } from "../src/plan/choose_plan.js";
+import { budgetFor } from "../src/plan/choose_plan.js";
 import { TrainingMemory } from "../src/plan/memory/estimate.js";
 import { storedIn } from "../src/plan/memory/table.js";
 import { PLAN_NAMES } from "../src/plan/plan.js";
@@ -114,7 +114,7 @@ async function leastBudget(o: Soak, folder: string, load: LoadOptions): Promise<
     ...(plan === "streamed" ? { keep: 0 } : {}),
   });
   await base.close();
-  return Math.ceil(bytes / SAFE) + 1;
+  return budgetFor(bytes);
 }
 
 async function evaluate(o: Soak, model: PeftModel, next: Random): Promise<void> {

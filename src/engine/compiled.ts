@@ -32,6 +32,8 @@ export class CompiledProgram {
   readonly #results: readonly OwnResult[];
   readonly #byRows: ReadonlySet<string>;
   readonly #laidOut: boolean;
+  /** Bytes of weights that are laid out anew. */
+  readonly #copies: number;
   readonly #options: EngineOptions;
   readonly #store: WeightStore;
   #live: { readonly session: ort.InferenceSession; readonly region: Region } | undefined;
@@ -45,6 +47,7 @@ export class CompiledProgram {
     this.#store = store;
     this.#byRows = namesByRows(program);
     this.#laidOut = forwardOnly && store.arePacked(weights);
+    this.#copies = this.#laidOut ? store.bytesOf(weights) : 0;
     this.held = weights.filter((name) => !store.isMapped(name, this.#byRows.has(name)));
     this.#results = program.outputs.flatMap(({ name, node }) => {
       const { dtype, shape } = program.nodes[node]!;
@@ -61,23 +64,27 @@ export class CompiledProgram {
     });
   }
 
-  /** Bytes that the arena of its session takes. */
-  get arena(): number {
-    return this.#live?.region.memory ?? 0;
+  /** Bytes that its session takes: its arena, and copies of weights. */
+  get memory(): number {
+    return this.#live === undefined ? 0 : this.#live.region.memory + this.#copies;
   }
 
   /**
    * A session whose arena is large enough for these dimensions, and what is fed for it to be so (see Region). `makeRoom` is asked
-   * for the bytes that a new one takes.
+   * for the bytes that a new one takes, and told when one has grown.
    */
   async sessionFor(
     dims: Dims,
     makeRoom: (bytes: number) => Promise<void>,
   ): Promise<{ session: ort.InferenceSession; request: Record<string, ort.Tensor> }> {
-    if (this.#live?.region.holds(dims)) return { session: this.#live.session, request: this.#request(0) };
+    const before = this.memory;
+    if (this.#live?.region.holds(dims)) {
+      if (this.memory > before) await makeRoom(0);
+      return { session: this.#live.session, request: this.#request(0) };
+    }
     await this.release();
     const region = new Region(dims, (sizes) => this.#arenaBytes(sizes));
-    await makeRoom(region.memory);
+    await makeRoom(region.memory + this.#copies);
     const session = await this.#makeSession();
     this.#live = { session, region };
     return { session, request: this.#request(region.request) };

@@ -50,6 +50,6 @@ describe("Sessions", () => {
     for (let run = 0; run < 100; run++) await many(1 + below(next, LONGEST));
     const [after, longest] = [await many(LONGEST), await one(LONGEST)];
     expect(after.buffers).toBe(longest.buffers);
-    expect(after.arenas).toBeLessThan(1.6 * longest.arenas);
+    expect(after.sessions).toBeLessThan(1.6 * longest.sessions);
   });
 });

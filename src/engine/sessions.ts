@@ -71,10 +71,10 @@ export class Sessions {
     }
   }
 
-  /** Bytes that stay between runs: buffers, and arenas of sessions. */
-  get memory(): { readonly buffers: number; readonly arenas: number } {
-    const arenas = [...this.#programs.values()].reduce((n, { arena }) => n + arena, 0);
-    return { buffers: this.#buffers.total, arenas };
+  /** Bytes that stay between runs: buffers, and what sessions take. */
+  get memory(): { readonly buffers: number; readonly sessions: number } {
+    const sessions = [...this.#programs.values()].reduce((n, { memory }) => n + memory, 0);
+    return { buffers: this.#buffers.total, sessions };
   }
 
   async close(): Promise<void> {
@@ -110,7 +110,7 @@ export class Sessions {
   /** Releases sessions that the schedule under way has no use for, where a new one would take arenas beyond what they may. */
   async #makeRoom(bytes: number, allowed: number, used: ReadonlySet<string>): Promise<void> {
     for (const [name, program] of [...this.#programs]) {
-      const all = [...this.#programs.values()].reduce((n, { arena }) => n + arena, bytes);
+      const all = [...this.#programs.values()].reduce((n, { memory }) => n + memory, bytes);
       if (all <= allowed) return;
       if (!used.has(name)) await program.release();
     }

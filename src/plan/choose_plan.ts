@@ -20,8 +20,21 @@ export interface ChosenPlan {
   readonly estimate: MemoryEstimate;
 }
 
-/** Of a budget, what estimates may take: they are right within 15 %. */
-export const SAFE = 0.9;
+/** Share of a budget that an estimate may fill: estimates are right within 15 %. */
+const SAFE = 0.9;
+/** Bytes beside it for evaluation and generation: what malloc keeps of sessions that were released. */
+const KEPT = 64 << 20;
+
+/** Of a budget, what the estimate of a step may take. */
+export function usable(budget: number): number {
+  return SAFE * budget - KEPT;
+}
+
+/** The smallest budget that will do for an estimate. */
+export function budgetFor(bytes: number): number {
+  return Math.ceil((bytes + KEPT) / SAFE);
+}
+
 const ALL = Number.POSITIVE_INFINITY;
 
 /**
@@ -29,7 +42,7 @@ const ALL = Number.POSITIVE_INFINITY;
  * with more and more blocks computed again; with as little as can be. Throws "option", which names the smallest budget that would do.
  */
 export function choosePlan(memory: TrainingMemory, question: PlanQuestion): ChosenPlan {
-  const limit = SAFE * question.budget;
+  const limit = usable(question.budget);
   const of = (name: PlanName, recompute: number, keep: number): ChosenPlan => ({
     plan: { name, recompute, keep },
     estimate: memory.estimate({ ...question, plan: name, recompute, keep }),
@@ -62,7 +75,7 @@ export function choosePlan(memory: TrainingMemory, question: PlanQuestion): Chos
 
 function tooLarge(least: ChosenPlan, { budget, strict, plan }: PlanQuestion): ChosenPlan {
   if (!strict) return least;
-  const smallest = least.estimate.bytes / SAFE;
+  const smallest = budgetFor(least.estimate.bytes);
   throw new PeftError("option", {
     what: `A step does not fit into ${sizeText(budget)}.`,
     why: `with the ${least.plan.name} plan it takes about ${sizeText(smallest)}, the smallest that can be had for this batch.`,

@@ -6,7 +6,7 @@ import type { PeftError } from "../errors.js";
 import { isHalf } from "../halves.js";
 import type { BoundWeights } from "../weights/weights.js";
 import type { ChosenPlan } from "./choose_plan.js";
-import { choosePlan, SAFE, scarceMemory } from "./choose_plan.js";
+import { choosePlan, scarceMemory, usable } from "./choose_plan.js";
 import type { BatchSizes } from "./memory/batch.js";
 import type { MemoryEstimate } from "./memory/estimate.js";
 import { readAhead, TrainingMemory } from "./memory/estimate.js";
@@ -69,7 +69,7 @@ export class PlanChooser {
 
   /** Bytes of the budget that the plan's estimate leaves. */
   get spare(): number {
-    return this.estimate === undefined ? ALL : Math.max(0, SAFE * this.#budget - this.estimate.bytes);
+    return this.estimate === undefined ? ALL : Math.max(0, usable(this.#budget) - this.estimate.bytes);
   }
 
   /** Bytes that arenas of all sessions may take: those of a step, and half of what is left. */
@@ -97,7 +97,7 @@ export class PlanChooser {
     const held = { format: load ?? "f32", stored: this.#stored() };
     if (isAnother) {
       const same = memory.estimate({ ...held, ...this.#plan, plan: this.#plan.name });
-      if (same.bytes <= SAFE * this.#budget) return this.#take({ plan: this.#plan, estimate: same });
+      if (same.bytes <= usable(this.#budget)) return this.#take({ plan: this.#plan, estimate: same });
     }
     const strict = maxMemory !== undefined;
     return this.#take(
@@ -164,8 +164,9 @@ export class PlanChooser {
   }
 }
 
-function covers(known: BatchSizes, { batch, seq, target = 0, labels = seq }: BatchSizes): boolean {
-  const isAsLong = seq <= known.seq && target <= (known.target ?? 0);
+function covers(known: BatchSizes, { batch, seq, target = 0, labels = seq, tokens }: BatchSizes): boolean {
+  const most = known.tokens ?? known.batch * known.seq;
+  const isAsLong = seq <= known.seq && target <= (known.target ?? 0) && (tokens ?? batch * seq) <= most;
   return batch <= known.batch && isAsLong && labels <= (known.labels ?? known.seq);
 }
 
@@ -175,5 +176,6 @@ function larger(a: BatchSizes, b: BatchSizes): BatchSizes {
     seq: Math.max(a.seq, b.seq),
     target: Math.max(a.target ?? 0, b.target ?? 0),
     labels: Math.max(a.labels ?? a.seq, b.labels ?? b.seq),
+    tokens: Math.max(a.tokens ?? a.batch * a.seq, b.tokens ?? b.batch * b.seq),
   };
 }

@@ -129,12 +129,12 @@ export function ownLoss(loss: Loss | undefined, spec: ModelSpec, request: RunReq
 
 function sizesOf({ config, task }: ModelSpec, batch: Inputs): BatchSizes {
   const [rows, seq] = batch.inputIds.shape;
+  const tokens = batch.attentionMask.data.reduce((n, one) => n + one, 0);
+  const sizes = { batch: rows, seq, tokens: Math.max(tokens, seq) };
   const { labels } = batch as { labels?: Ids };
-  if (labels === undefined) return { batch: rows, seq };
-  if (config.encoderDecoder) return { batch: rows, seq, target: labels.shape[1] };
-  return tasks[task].labels === "next token"
-    ? { batch: rows, seq, labels: mostLabelled(labels) }
-    : { batch: rows, seq };
+  if (labels === undefined) return sizes;
+  if (config.encoderDecoder) return { ...sizes, target: labels.shape[1] };
+  return tasks[task].labels === "next token" ? { ...sizes, labels: mostLabelled(labels) } : sizes;
 }
 
 /** Labelled tokens of the row that has the most. */

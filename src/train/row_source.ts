@@ -101,9 +101,16 @@ function sizesOf(samples: readonly Sample[], batchSize: number): BatchSizes {
   return {
     batch: Math.min(batchSize, samples.length),
     seq: longest((sample) => sample.inputIds.length),
+    tokens: tokensOfLongest(samples, batchSize),
     ...(target > 0 ? { target } : {}),
     ...(labels > 0 ? { labels } : {}),
   };
+}
+
+/** Tokens of as many rows as a batch has, the longest ones. */
+function tokensOfLongest(samples: readonly Sample[], batchSize: number): number {
+  const lengths = samples.map(({ inputIds }) => inputIds.length).sort((a, b) => b - a);
+  return lengths.slice(0, batchSize).reduce((a, b) => a + b, 0);
 }
 
 function labelled(labels: Int32Array): number {

@@ -3,7 +3,7 @@ import { LoraConfig, PrefixTuningConfig } from "../../src/methods/index.js";
 import type { AdapterConfig } from "../../src/methods/method.js";
 import type { LoadOptions, PreTrainedModel } from "../../src/peft/base_model.js";
 import { PeftModel } from "../../src/peft/peft_model.js";
-import { SAFE } from "../../src/plan/choose_plan.js";
+import { budgetFor } from "../../src/plan/choose_plan.js";
 import { disturb, loadBase, sampleBatch } from "./kit.js";
 
 // The encoder's output is computed once per sample where nothing trained is below it.
@@ -66,5 +66,5 @@ async function smallestBudget(config: AdapterConfig): Promise<number> {
   await model.forwardBackward(sampleBatch("t5"));
   const { bytes } = base.memoryEstimate!;
   await base.close();
-  return Math.ceil(bytes / SAFE);
+  return budgetFor(bytes);
 }

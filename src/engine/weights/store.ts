@@ -3,7 +3,7 @@ import { expandToF32, isHalf } from "../../halves.js";
 import type { WeightUse } from "../estimate/program.js";
 import { f32 } from "../formats/f32.js";
 import type { BoundWeight, PartData, PartTensor, PartType } from "../formats/format.js";
-import { partBytes } from "../formats/format.js";
+import { bytesOf, partBytes } from "../formats/format.js";
 import { formats } from "../formats/index.js";
 import type { EngineOptions, FilePlace, WeightSource, WeightType } from "../messages.js";
 import type { OnnxGraph } from "../onnx/onnx.js";
@@ -88,6 +88,15 @@ export class WeightStore {
     return { ...(fed ? this.#heldType(source) : source), fed };
   }
 
+  /** Bytes of these weights, as they are stored. */
+  bytesOf(names: readonly string[]): number {
+    const bytes = (name: string): number => {
+      const { format, shape, transposed } = this.#source(name);
+      return bytesOf(formats[format], shape, transposed);
+    };
+    return names.reduce((n, name) => n + bytes(name), 0);
+  }
+
   /** Whether some of these weights are in 8 or 4 bits. */
   arePacked(names: readonly string[]): boolean {
     return names.some((name) => formats[this.#source(name).format].pack !== undefined);
@@ -140,7 +149,7 @@ export class WeightStore {
     const tensors: Tensors = {};
     for (const [part, type] of Object.entries(formats[source.format].parts(shape, transposed))) {
       const data = this.#read(source.parts[part]!, type);
-      const expanded = this.#expands(source) ? expandToF32(bytesOf(data), source.format as "f16") : data;
+      const expanded = this.#expands(source) ? expandToF32(rawBytes(data), source.format as "f16") : data;
       const as = this.#expands(source) ? f32.parts(shape, transposed)["data"]! : type;
       tensors[inputName(name, part)] = { ...as, data: expanded };
     }
@@ -173,6 +182,6 @@ export function fedWeight(
   return { format, parts, shape, transposed, asBits: true };
 }
 
-function bytesOf(data: PartData): Uint8Array {
+function rawBytes(data: PartData): Uint8Array {
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }

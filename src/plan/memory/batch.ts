@@ -9,16 +9,18 @@ import type { ModelSpec } from "../../trace/write.js";
 export interface BatchSizes {
   readonly batch: number;
   readonly seq: number;
+  /** Tokens of all rows, padding apart; default: every row is as long as the longest. */
+  readonly tokens?: number;
   /** Target tokens of an encoder-decoder's row; default: seq. */
   readonly target?: number;
   /** Labelled tokens of a row; default: all. */
   readonly labels?: number;
 }
 
-/** A batch of these sizes, without padding: the most that one can take. */
+/** A batch of these sizes: the most that one can take. */
 export function fakeBatch({ task, config }: ModelSpec, sizes: BatchSizes): Inputs {
   const { batch, seq, target = seq } = sizes;
-  const common = { inputIds: filled(batch, seq, 1), attentionMask: filled(batch, seq, 1) };
+  const common = { inputIds: filled(batch, seq, 1), attentionMask: maskOf(sizes) };
   switch (tasks[task].labels) {
     case "token":
     case "next token":
@@ -34,6 +36,14 @@ export function fakeBatch({ task, config }: ModelSpec, sizes: BatchSizes): Input
     case "none":
       return { task, ...common } as Inputs;
   }
+}
+
+/** The first row as long as can be, the others alike, padded on the left. */
+function maskOf({ batch, seq, tokens = batch * seq }: BatchSizes): Ids {
+  const mask = filled(batch, seq, 1);
+  const others = Math.ceil((tokens - seq) / Math.max(1, batch - 1));
+  for (let row = 1; row < batch; row++) mask.data.fill(0, row * seq, (row + 1) * seq - others);
+  return mask;
 }
 
 function lastOnes(rows: number, columns: number, labelled: number): Ids {

@@ -4,7 +4,7 @@ import { LoraConfig } from "../../methods/index.js";
 import { lora } from "../../methods/lora.js";
 import { specOf } from "../../peft/base_model.js";
 import { takeInventory } from "../../trace/write.js";
-import { SAFE } from "../choose_plan.js";
+import { budgetFor } from "../choose_plan.js";
 import type { Countable, MemoryChoice, TrainingShape } from "./estimate.js";
 import { TrainingMemory } from "./estimate.js";
 import { memoryTable, smallestBudget, storedIn } from "./table.js";
@@ -105,10 +105,10 @@ describe("memoryTable", () => {
     const [row] = table(2 ** 40);
     expect(row!.auto!.plan.name).toBe("fused");
     const { fused, streamed } = row!.plans;
-    const less = table(fused.estimate.bytes)[0]!; // a tenth is left free
+    const less = table(budgetFor(fused.estimate.bytes) - 2)[0]!;
     expect(less.plans.fused.fits).toBe(false);
     expect(less.auto!.plan.name).not.toBe("fused");
-    const least = table(Math.ceil(streamed.estimate.bytes / SAFE))[0]!;
+    const least = table(budgetFor(streamed.estimate.bytes))[0]!;
     expect(least.auto!.plan).toMatchObject({ name: "streamed", keep: 0 });
   });
 

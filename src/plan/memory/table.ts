@@ -1,7 +1,7 @@
 import type { FormatName } from "../../engine/formats/index.js";
 import { formats } from "../../engine/formats/index.js";
 import type { ChosenPlan } from "../choose_plan.js";
-import { choosePlan, SAFE } from "../choose_plan.js";
+import { budgetFor, choosePlan, usable } from "../choose_plan.js";
 import type { PlanName } from "../plan.js";
 import { PLAN_NAMES } from "../plan.js";
 import type { Countable, MemoryEstimate, TrainingShape } from "./estimate.js";
@@ -40,7 +40,7 @@ export function storedIn(json: Readonly<Record<string, unknown>>): Stored {
 /** What a training step takes in each weight format and plan, counted from config.json alone. Throws "batch". */
 export function memoryTable(model: Countable, shape: TrainingShape, question: TableQuestion): TableRow[] {
   const memory = new TrainingMemory(model, shape);
-  const fits = ({ bytes }: MemoryEstimate): boolean => bytes <= SAFE * question.budget;
+  const fits = ({ bytes }: MemoryEstimate): boolean => bytes <= usable(question.budget);
   return shownFormats(question.stored).map((format) => {
     const cell = (plan: PlanName): TableCell => {
       const estimate = memory.estimate({
@@ -60,7 +60,7 @@ export function memoryTable(model: Countable, shape: TrainingShape, question: Ta
 /** The smallest budget that any of these would do with, in bytes. */
 export function smallestBudget(table: readonly TableRow[]): number {
   const peaks = table.flatMap(({ plans }) => Object.values(plans).map(({ estimate }) => estimate.bytes));
-  return Math.ceil(Math.min(...peaks) / SAFE);
+  return budgetFor(Math.min(...peaks));
 }
 
 /** Of the two of 16 bits, the one that the checkpoint is in; of the three of 4 bits in blocks, the usual one. */
