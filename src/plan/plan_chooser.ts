@@ -6,7 +6,7 @@ import type { PeftError } from "../errors.js";
 import { isHalf } from "../halves.js";
 import type { BoundWeights } from "../weights/weights.js";
 import type { ChosenPlan } from "./choose_plan.js";
-import { choosePlan, scarceMemory, usable } from "./choose_plan.js";
+import { budgetFor, choosePlan, scarceMemory, usable } from "./choose_plan.js";
 import type { BatchSizes } from "./memory/batch.js";
 import type { MemoryEstimate } from "./memory/estimate.js";
 import { readAhead, TrainingMemory } from "./memory/estimate.js";
@@ -113,7 +113,7 @@ export class PlanChooser {
     const shape = { adapters, ...sizes, run: isOwn ? request : undefined };
     const held = { format: this.#settings.load ?? "f32", stored: this.#stored() };
     const least = new TrainingMemory(this.#weights, shape).estimate({ ...held, plan: "streamed", keep: 0 });
-    return scarceMemory(error, least.bytes / SAFE);
+    return scarceMemory(error, budgetFor(least.bytes));
   }
 
   #forget(structure: string): void {
