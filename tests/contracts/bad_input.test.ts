@@ -57,7 +57,7 @@ describe("targets", () => {
     });
     for (const name of ["q_proj", "v_proj", "down_proj", "lm_head", "embed_tokens"])
       expect(error.why).toContain(name);
-    expect(add({ targetModules: ["c_attn"] }, "t5").fix).toContain('["q","v"]');
+    expect(add({ targetModules: ["c_attn"] }, "t5").fix).toContain('["q", "v"]');
     expect(add({ targetModules: ".*nothing" }).code).toBe("adapter-targets");
   });
 
