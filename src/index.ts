@@ -1,10 +1,71 @@
-/** The public names of peft.js: the one place where its parts meet. */
+/**
+ * The public names of peft.js, by section: the one place where its parts meet.
+ * A section is a heading and a line that says what it is for; each is a page of docs/api (tools/api).
+ */
 
-export type { WeightedOptions } from "./adapters/mix.js";
+// ## Models
+// A checkpoint from the Hub or a folder, loaded for one task: run, trained in full, generated with.
+
 export type { RowAdapters, ViewOptions } from "./adapters/views.js";
+export type { ProblemType } from "./data/batch.js";
+export type { EngineSettings } from "./engine/engine.js";
+export { probeDevices } from "./engine/engine.js";
+export type { FormatName } from "./engine/formats/index.js";
+export { formats } from "./engine/formats/index.js";
+export type { ModelConfig, TaskType } from "./models/model.js";
+export {
+  AutoModel,
+  AutoModelForCausalLM,
+  AutoModelForQuestionAnswering,
+  AutoModelForSeq2SeqLM,
+  AutoModelForSequenceClassification,
+  AutoModelForTokenClassification,
+} from "./peft/auto.js";
+export type { LoadOptions } from "./peft/base_model.js";
+export { PreTrainedModel, specOf } from "./peft/base_model.js";
+export { prepareModelForKbitTraining } from "./peft/kbit.js";
+export type { PassOptions } from "./plan/requests.js";
+export type { ForwardResult } from "./run/passes.js";
+export { isTaskType, taskOfClass, tasks } from "./tasks/index.js";
+export type { Task } from "./tasks/task.js";
+export type { Inputs } from "./trace/feeds.js";
+export type { Inventory } from "./trace/trace.js";
+export type { ModelSpec } from "./trace/write.js";
+export { takeInventory } from "./trace/write.js";
+export type { QuantizeEvent } from "./weights/quantized.js";
+
+// ## Adapters
+// A method put on a model: trained, switched, mixed, merged, saved and loaded.
+
+export type { Adapter } from "./adapters/adapter.js";
+export type { WeightedOptions } from "./adapters/mix.js";
 export { methodOf, readAdapterConfig, readAdapterJson } from "./attach/adapter_files.js";
 export { attach } from "./attach/attach.js";
-export type { Batch, BatchColumn, ProblemType } from "./data/batch.js";
+export type { CombinationType } from "./methods/method.js";
+export { labelsOfAdapter } from "./peft/head_size.js";
+export type { AdapterOptions, LoadAdapterOptions } from "./peft/peft_model.js";
+export { getPeftModel, PeftModel } from "./peft/peft_model.js";
+export { vocabularyOfAdapter } from "./weights/resized_vocabulary.js";
+
+// ## Methods
+// One config class for each peft_type, with Python's names in camelCase: see docs/methods.md.
+
+export * from "./methods/index.js";
+export type { AdapterConfig } from "./methods/method.js";
+
+// ## Tokenizers
+// Text to token ids and back, and the chat templates of models.
+
+export type { TokenizerOptions } from "./tokenizers/auto.js";
+export { AutoTokenizer } from "./tokenizers/auto.js";
+export type { ChatMessage, ChatOptions } from "./tokenizers/chat.js";
+export type { EncodeOptions, Encoding } from "./tokenizers/encode.js";
+export type { ChatEncoding, DecodeOptions, Tokenizer } from "./tokenizers/tokenizer.js";
+
+// ## Data
+// Files to rows, rows to samples, samples to padded batches.
+
+export type { Batch, BatchColumn } from "./data/batch.js";
 export type { Batches, BatchesOptions } from "./data/batches.js";
 export { batches } from "./data/batches.js";
 export { collate } from "./data/collate.js";
@@ -27,18 +88,66 @@ export type {
 } from "./data/row.js";
 export { labelNames } from "./data/row.js";
 export { split } from "./data/split.js";
-export type { EngineSettings } from "./engine/engine.js";
-export { probeDevices } from "./engine/engine.js";
-export type { FormatName } from "./engine/formats/index.js";
-export { formats } from "./engine/formats/index.js";
-export type { ErrorCode } from "./errors.js";
-export { PeftError } from "./errors.js";
+
+// ## Training
+// The Trainer and its events; or a loop of one's own from an optimizer, a schedule and checkpoints.
+
+export type { Parameter } from "./graph/parameters.js";
+export { Parameters } from "./graph/parameters.js";
+export type { StepResult, TrainableBase, TrainableModel, TrainOptions } from "./peft/trainable.js";
+export type { AdamWOptions, AdamWState, StepOptions } from "./train/adamw.js";
+export { AdamW } from "./train/adamw.js";
+export type { EvaluateOptions, Evaluation, Prediction } from "./train/evaluate.js";
+export { evaluate } from "./train/evaluate.js";
+export * from "./train/events.js";
+export type { Progress, ProgressOptions } from "./train/progress.js";
+export { createProgress, formatBytes, formatDuration } from "./train/progress.js";
+export { restoreParameters } from "./train/restore.js";
+export type { RunMode } from "./train/run_folder.js";
+export type { TrainingState } from "./train/saved_state.js";
+export { listCheckpoints, loadState, saveState } from "./train/saved_state.js";
+export type { ScheduleExtras, ScheduleName, ScheduleOptions } from "./train/schedules.js";
+export { learningRate, SCHEDULE_NAMES } from "./train/schedules.js";
+export type { StepSource } from "./train/step_source.js";
+export { checkOutputDir, Trainer } from "./train/trainer.js";
+export type { EarlyStopping, TrainerOptions } from "./train/trainer_options.js";
+export { trainerParts, trainerTable } from "./train/trainer_table.js";
+export type { TrainerValues } from "./train/trainer_types.js";
+
+// ## Generation
+// Settings of generate(), and text while it is generated.
+
 export type { GenerationConfig } from "./generate/config.js";
 export { GENERATION_DEFAULTS, GENERATION_FIELDS } from "./generate/config.js";
 export { generationTable } from "./generate/generation_table.js";
 export type { GenerationValues } from "./generate/generation_types.js";
 export type { TextStreamerOptions, TokenStreamer } from "./generate/streamer.js";
 export { streamText, TextStreamer } from "./generate/streamer.js";
+export type { GenerateInput, GenerateSettings } from "./peft/generate.js";
+
+// ## Memory
+// What a training step takes, counted before anything is loaded.
+
+export type { MemoryEstimate, MemoryParts, TrainingShape } from "./plan/memory/estimate.js";
+export { freeMemory, parseBytes, sizeText } from "./plan/memory/sizes.js";
+export type { TableRow } from "./plan/memory/table.js";
+export { memoryTable, smallestBudget, storedIn } from "./plan/memory/table.js";
+export type { Plan, PlanName } from "./plan/plan.js";
+export { PLAN_NAMES } from "./plan/plan.js";
+
+// ## Hub
+// Repositories of the Hub: their files here, and folders that go there.
+
+export { readJsonObject } from "./hub/json.js";
+export type { ResolveOptions } from "./hub/resolve.js";
+export { resolveFolder } from "./hub/resolve.js";
+export type { HubEvent, HubOptions } from "./hub/settings.js";
+export type { PushOptions, PushResult } from "./hub/upload.js";
+export { pushFolder } from "./hub/upload.js";
+
+// ## Extending
+// Losses, methods and architectures from outside the package: see docs/losses.md and docs/extending.md.
+
 export type { Graph, Operand } from "./graph/graph.js";
 export type {
   AttentionSite,
@@ -50,24 +159,14 @@ export type {
   Trace,
 } from "./graph/module.js";
 export type { DType, Tensor } from "./graph/ops.js";
-export type { Parameter } from "./graph/parameters.js";
-export { Parameters } from "./graph/parameters.js";
-export { readJsonObject } from "./hub/json.js";
-export type { ResolveOptions } from "./hub/resolve.js";
-export { resolveFolder } from "./hub/resolve.js";
-export type { HubEvent, HubOptions } from "./hub/settings.js";
-export type { PushOptions, PushResult } from "./hub/upload.js";
-export { pushFolder } from "./hub/upload.js";
 export type { Loss, LossColumn, LossContext } from "./losses/loss.js";
 export type { ConfigDefinition } from "./methods/config.js";
 export { configClass } from "./methods/config.js";
 export type { DeltaParts } from "./methods/delta.js";
 export { addsToWeight } from "./methods/delta.js";
 export { perRow } from "./methods/gate.js";
-export * from "./methods/index.js";
 export type {
   Adapted,
-  AdapterConfig,
   AttentionMethod,
   ConfigClass,
   Initial,
@@ -100,68 +199,18 @@ export type {
   DecoderInputs,
   Heads,
   LayerRoles,
-  ModelConfig,
   StackOutput,
-  TaskType,
   TextInputs,
 } from "./models/model.js";
 export { registerArchitecture } from "./models/registry.js";
-export { nearest } from "./nearest.js";
 export type { OptionRow } from "./options.js";
-export {
-  AutoModel,
-  AutoModelForCausalLM,
-  AutoModelForQuestionAnswering,
-  AutoModelForSeq2SeqLM,
-  AutoModelForSequenceClassification,
-  AutoModelForTokenClassification,
-} from "./peft/auto.js";
-export type { LoadOptions } from "./peft/base_model.js";
-export { PreTrainedModel, specOf } from "./peft/base_model.js";
-export type { GenerateInput, GenerateSettings } from "./peft/generate.js";
-export { labelsOfAdapter } from "./peft/head_size.js";
-export { prepareModelForKbitTraining } from "./peft/kbit.js";
-export type { AdapterOptions, LoadAdapterOptions } from "./peft/peft_model.js";
-export { getPeftModel, PeftModel } from "./peft/peft_model.js";
-export type { StepResult, TrainableBase, TrainableModel, TrainOptions } from "./peft/trainable.js";
-export type { MemoryEstimate, MemoryParts, TrainingShape } from "./plan/memory/estimate.js";
-export { freeMemory, parseBytes, sizeText } from "./plan/memory/sizes.js";
-export type { TableRow } from "./plan/memory/table.js";
-export { memoryTable, smallestBudget, storedIn } from "./plan/memory/table.js";
-export { PLAN_NAMES } from "./plan/plan.js";
-export type { PassOptions } from "./plan/requests.js";
+
+// ## Errors
+// Every error says what, why, and what to type.
+
+export type { ErrorCode, ErrorParts } from "./errors.js";
+export { PeftError } from "./errors.js";
+export { nearest } from "./nearest.js";
 export { printable } from "./printable.js";
-export type { ForwardResult } from "./run/passes.js";
-export { isTaskType, taskOfClass, tasks } from "./tasks/index.js";
-export type { Task } from "./tasks/task.js";
-export type { TokenizerOptions } from "./tokenizers/auto.js";
-export { AutoTokenizer } from "./tokenizers/auto.js";
-export type { ChatMessage, ChatOptions } from "./tokenizers/chat.js";
-export type { EncodeOptions, Encoding } from "./tokenizers/encode.js";
-export type { ChatEncoding, DecodeOptions, Tokenizer } from "./tokenizers/tokenizer.js";
-export type { Inputs } from "./trace/feeds.js";
-export type { Inventory } from "./trace/trace.js";
-export type { ModelSpec } from "./trace/write.js";
-export { takeInventory } from "./trace/write.js";
-export type { AdamWOptions, AdamWState, StepOptions } from "./train/adamw.js";
-export { AdamW } from "./train/adamw.js";
-export type { EvaluateOptions, Evaluation, Prediction } from "./train/evaluate.js";
-export { evaluate } from "./train/evaluate.js";
-export * from "./train/events.js";
-export type { Progress, ProgressOptions } from "./train/progress.js";
-export { createProgress, formatBytes, formatDuration } from "./train/progress.js";
-export { restoreParameters } from "./train/restore.js";
-export type { RunMode } from "./train/run_folder.js";
-export type { TrainingState } from "./train/saved_state.js";
-export { listCheckpoints, loadState, saveState } from "./train/saved_state.js";
-export type { ScheduleExtras, ScheduleName, ScheduleOptions } from "./train/schedules.js";
-export { learningRate, SCHEDULE_NAMES } from "./train/schedules.js";
-export type { StepSource } from "./train/step_source.js";
-export { checkOutputDir, Trainer } from "./train/trainer.js";
-export type { EarlyStopping, TrainerOptions } from "./train/trainer_options.js";
-export { trainerParts, trainerTable } from "./train/trainer_table.js";
-export type { TrainerValues } from "./train/trainer_types.js";
-export type { QuantizeEvent } from "./weights/quantized.js";
-export { vocabularyOfAdapter } from "./weights/resized_vocabulary.js";
 export type { NamedOption, ShowOption, Words } from "./words.js";
 export { inCode, option, words } from "./words.js";

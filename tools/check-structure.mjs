@@ -136,6 +136,7 @@ function filesUnder(root, folder) {
   return readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && /\.(ts|mjs|js|py)$/.test(entry.name))
     .map((entry) => relative(root, join(entry.parentPath, entry.name)).split(sep).join("/"))
+    .filter((path) => !path.includes("/node_modules/"))
     .sort();
 }
 
@@ -253,8 +254,9 @@ function dependencyFaults(sources, root) {
 function lockFaults(root) {
   const path = join(root, "package-lock.json");
   if (!existsSync(path)) return [];
+  // what is no folder of node_modules, and a link into it, is this repository and its workspaces
   const packages = Object.entries(JSON.parse(readFileSync(path, "utf8")).packages).filter(
-    ([name]) => name !== "",
+    ([name, { link }]) => name.includes("node_modules/") && link !== true,
   );
   return packages.flatMap(([name, { integrity, resolved }]) => [
     ...(integrity?.startsWith("sha512-") ? [] : [`package-lock.json: ${name} has no sha512 integrity`]),
