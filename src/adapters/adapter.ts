@@ -200,9 +200,9 @@ export class Adapter<C extends AdapterConfig = AdapterConfig> {
     this.#version++;
   }
 
-  /** The factor of every adapted layer: alpha / r and the like. */
-  scales(): { site: string; scale: number }[] {
-    return [...this.sites.values()].map((s) => ({ site: s.site.path, scale: scaleOf(s, this.config) }));
+  /** The factor of an adapted layer: alpha / r and the like. */
+  scale(path: string): number {
+    return scaleOf(this.sites.get(path) ?? internal(`no site "${path}"`), this.config);
   }
 
   add(entry: NewEntry): void {

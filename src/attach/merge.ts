@@ -176,7 +176,7 @@ async function mergeSite(
     };
     const body = ({ weight, bias }: { weight: Tensor; bias?: Tensor }): Record<string, Tensor> => {
       const p = (key: string): Tensor => trace.entry(`${site.path}.${key}`);
-      const common = { g, weight, bias, p, shared: trace.entry, scale: g.input(`0/scale:${site.path}`, []) };
+      const common = { g, weight, bias, p, shared: trace.entry, scale: trace.scale(site.path) };
       const made =
         adapted.kind === "linear"
           ? adapted.method.merge!({ ...common, site: adapted.site }, adapter.config)
@@ -189,7 +189,12 @@ async function mergeSite(
   const request = {
     kind: `merge ${site.path}`,
     view,
-    write: (trace: ModelTrace) => write({ g: trace.g, entry: (key) => trace.entry(0, key) }),
+    write: (trace: ModelTrace) =>
+      write({
+        g: trace.g,
+        entry: (key) => trace.entry(0, key),
+        scale: (path) => trace.scale(0, path),
+      }),
     feeds,
     apart: true,
   };
@@ -201,4 +206,5 @@ async function mergeSite(
 interface MergeTrace {
   readonly g: ModelTrace["g"];
   readonly entry: (key: string) => Tensor;
+  readonly scale: (path: string) => Tensor;
 }

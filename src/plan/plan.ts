@@ -3,8 +3,9 @@ import type { Feed } from "../engine/messages.js";
 import type { Graph } from "../graph/graph.js";
 import type { Tensor } from "../graph/ops.js";
 import { isOp } from "../graph/ops.js";
+import type { AdapterInputs } from "../trace/adapter_inputs.js";
 import type { TraceOptions } from "../trace/trace.js";
-import { ModelTrace, parseEntryInput } from "../trace/trace.js";
+import { ModelTrace } from "../trace/trace.js";
 import { blockwise } from "./blockwise.js";
 import { fused } from "./fused.js";
 import type { BatchSizes } from "./memory/batch.js";
@@ -68,39 +69,40 @@ export function traceOf(request: RunRequest, weightOf?: TraceOptions["weightOf"]
   return new ModelTrace({ ...traceOptions(request), weightOf });
 }
 
+/** A run's schedule, and what its graph reads of adapters. */
+export interface PlannedRun extends Planned {
+  readonly adapterInputs: AdapterInputs;
+}
+
 /** Traces a run and lays it out in the way of a plan. */
-export function planRun(request: RunRequest, name: string, plan: Plan, names: Names): Planned {
-  return layOut(writeRun(request, names), name, plan, names);
+export function planRun(request: RunRequest, name: string, plan: Plan, names: Names): PlannedRun {
+  const run = writeRun(request, names);
+  return { ...layOut(run, name, plan, names), adapterInputs: run.adapterInputs };
 }
 
 /** A run as a graph, and what is wanted of it. */
 export interface WrittenRun {
   readonly g: Graph;
   readonly wanted: Wanted;
+  readonly adapterInputs: AdapterInputs;
 }
 
 export function writeRun(request: RunRequest, names: Pick<Names, "weightOf">): WrittenRun {
+  const { view, write } = request;
   const trace = traceOf(request, names.weightOf);
-  const { outputs, loss } = request.write(trace);
-  const inputs = trace.g.nodes.filter((x): x is Tensor<"input"> => isOp(x, "input"));
-  const trained = loss === undefined ? [] : inputs.filter((x) => isTrained(x.attrs.name, request.view));
-  return { g: trace.g, wanted: { outputs, loss, trained } };
+  const { outputs, loss } = write(trace);
+  const { g, adapterInputs } = trace;
+  const isTrained = (name: string): boolean => {
+    const input = adapterInputs.get(name);
+    return input?.kind === "tensor" && !view.adapters[input.slot]!.entry(input.key).frozen;
+  };
+  const inputs = g.nodes.filter((x): x is Tensor<"input"> => isOp(x, "input"));
+  const trained = loss === undefined ? [] : inputs.filter((x) => isTrained(x.attrs.name));
+  return { g, wanted: { outputs, loss, trained }, adapterInputs };
 }
 
 /** May be done several times: what a plan adds to the graph is of no matter to others. */
 export function layOut({ g, wanted }: WrittenRun, name: string, plan: Plan, names: Names): Planned {
   if (plan.name === "fused") return fused(name, g, wanted);
   return blockwise(g, wanted, names, (block) => block >= plan.recompute);
-}
-
-/** Tensors, scales and gates of adapters. */
-export function isAdapterInput(name: string): boolean {
-  return parseEntryInput(name) !== undefined;
-}
-
-/** Adapters' tensors are the inputs that can have a gradient; scales and gates are numbers of their configs. */
-function isTrained(name: string, { adapters }: View): boolean {
-  const entry = parseEntryInput(name);
-  if (entry === undefined || entry.key === "gate" || entry.key.startsWith("scale:")) return false;
-  return !adapters[entry.slot]!.entry(entry.key).frozen;
 }

@@ -1,9 +1,8 @@
 import type { View } from "../adapters/view.js";
 import type { HostTensor, RunResult } from "../engine/messages.js";
 import { isNode, toProgram } from "../engine/program.js";
-import type { Tensor } from "../graph/ops.js";
 import type { RunRequest } from "../plan/plan.js";
-import { isAdapterInput, traceOf } from "../plan/plan.js";
+import { traceOf } from "../plan/plan.js";
 import type { Inputs } from "../trace/feeds.js";
 import { forwardFeeds } from "../trace/feeds.js";
 import { writeEncoderStates } from "../trace/write.js";
@@ -78,10 +77,10 @@ export class EncoderStates {
     const key = [request.training, ...request.view.adapters.map((a) => a.structure)].join("\n");
     const known = this.#constant.get(key);
     if (known !== undefined) return known;
-    const { outputs } = request.write(traceOf(request));
-    const { nodes } = toProgram(outputs as Record<string, Tensor>);
+    const trace = traceOf(request);
+    const { nodes } = toProgram(request.write(trace).outputs);
     const constant = !nodes.some(
-      (n) => isNode(n, "random") || (isNode(n, "input") && isAdapterInput(n.attrs.name)),
+      (n) => isNode(n, "random") || (isNode(n, "input") && trace.adapterInputs.has(n.attrs.name)),
     );
     this.#constant.set(key, constant);
     return constant;

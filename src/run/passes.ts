@@ -8,7 +8,6 @@ import type { BackwardOptions, PassOptions } from "../plan/requests.js";
 import { backwardRequest, noLoss, ownLoss, prepare } from "../plan/requests.js";
 import { type Inputs, rowsOf } from "../trace/feeds.js";
 import type { ModelTrace } from "../trace/trace.js";
-import { parseEntryInput } from "../trace/trace.js";
 import { writeLogits, writeLoss } from "../trace/write.js";
 import type { RunOutcome, Runtime } from "./runtime.js";
 /** A tensor of results. */
@@ -122,10 +121,9 @@ function numberOf(outputs: Readonly<Record<string, HostTensor>>, name: string): 
 function addGradients(parameters: Parameters, view: View, { packed, gradients }: RunOutcome): void {
   const index = new Map(parameters.list.map((p, i) => [p.name, i]));
   let at = 0;
-  for (const input of gradients) {
-    const entry = parseEntryInput(input);
-    const i = entry && index.get(parameterName(view.adapters, entry.slot, entry.key));
-    if (i === undefined) internal(`gradient of "${input}"`);
+  for (const { slot, key } of gradients) {
+    const i = index.get(parameterName(view.adapters, slot, key));
+    if (i === undefined) internal(`gradient of "${key}"`);
     const into = parameters.gradientOf(i);
     for (let k = 0; k < into.length; k++) into[k]! += packed[at + k]!;
     at += into.length;

@@ -12,12 +12,12 @@ import type { LinearSite } from "../graph/module.js";
 import { isHalf } from "../halves.js";
 import type { BatchSizes } from "../plan/memory/batch.js";
 import type { MemoryEstimate } from "../plan/memory/estimate.js";
-import type { Plan, RunRequest } from "../plan/plan.js";
+import type { Plan, PlannedRun, RunRequest } from "../plan/plan.js";
 import { planRun, programName } from "../plan/plan.js";
 import type { PlanSettings } from "../plan/plan_chooser.js";
 import { PlanChooser } from "../plan/plan_chooser.js";
-import type { Names, Planned } from "../plan/planned.js";
-import { entryInput, gateInput, scaleInput } from "../trace/trace.js";
+import type { Names } from "../plan/planned.js";
+import type { AdapterInputs, AdapterTensor } from "../trace/adapter_inputs.js";
 import { headCopy } from "../weights/quantizable.js";
 import type { Tie } from "../weights/tie.js";
 import { tieOf, untied } from "../weights/tie.js";
@@ -25,7 +25,12 @@ import type { BoundWeights } from "../weights/weights.js";
 import { EncoderStates } from "./encoder_states.js";
 import { Turns } from "./turns.js";
 
-type Compiled = Pick<Planned, "inputs" | "gradients">;
+/** A program in the engine: the inputs that it reads, which of them are adapters', and which have a gradient. */
+interface Compiled {
+  readonly inputs: ReadonlySet<string>;
+  readonly adapterInputs: AdapterInputs;
+  readonly gradients: readonly (AdapterTensor & { readonly name: string })[];
+}
 
 export interface RuntimeSettings extends PlanSettings, Omit<EngineSettings, "resident" | "keep"> {
   /**
@@ -44,9 +49,9 @@ export interface Loan {
   readonly before: ReadonlyMap<string, Float32Array | undefined>;
 }
 
-/** A run's results; gradients by graph input, in the order of `gradients`, one after another in `packed`. */
+/** A run's results; gradients by adapters' tensors, in the order of `gradients`, one after another in `packed`. */
 export interface RunOutcome extends RunResult {
-  readonly gradients: readonly string[];
+  readonly gradients: readonly AdapterTensor[];
 }
 
 /**
@@ -203,7 +208,7 @@ export class Runtime {
     if (missing.length > 0 && request.isOwn) throw undeclared(missing);
     if (missing.length > 0) internal(`inputs without a value: ${missing}`);
     const used = Object.fromEntries(Object.entries(feeds).filter(([input]) => compiled.inputs.has(input)));
-    const pack = compiled.gradients.map((input) => `gradient:${input}`);
+    const pack = compiled.gradients.map(({ name }) => `gradient:${name}`);
     const result = await engine.run(name, used, {
       keep: request.keep ?? {},
       pack,
@@ -283,8 +288,9 @@ export class Runtime {
       this.#planNames,
     );
     await engine.prepare(name, () => made.schedule);
-    this.#compiled.set(name, made);
-    return made;
+    const compiled = compiledFrom(made);
+    this.#compiled.set(name, compiled);
+    return compiled;
   }
 
   /** A tied head that is held apart has its own name; weights that replace the embedding replace it too. */
@@ -308,25 +314,23 @@ export class Runtime {
     const feeds: Record<string, Feed> = {};
     const changed: Record<string, HostTensor> = {};
     const versions = new Map<string, number>();
-    for (const [slot, adapter] of view.adapters.entries()) {
-      const gate = view.gates[slot]!;
-      const instead =
-        gate === 0 ? new Map([...adapter.replaced].map(([name, key]) => [key, name])) : undefined;
-      for (const entry of adapter.entries.values()) {
-        const input = entryInput(slot, entry.key);
-        if (!compiled.inputs.has(input)) continue;
-        const base = instead?.get(entry.key);
-        const held = base === undefined ? `${adapter.uid}:${entry.key}` : baseHeld(base);
-        const version = base === undefined ? adapter.version : 0;
-        const called = view.versions?.[slot];
-        if (base === undefined && called !== undefined && called !== version) throw changedTensors(adapter);
-        feeds[input] = { held };
-        if (this.#sent.get(held) === version) continue;
-        changed[held] = base === undefined ? hostEntry(entry) : await this.#baseEntry(base, entry);
-        versions.set(held, version);
+    for (const [input, of] of compiled.adapterInputs) {
+      const adapter = view.adapters[of.slot]!;
+      const gate = view.gates[of.slot]!;
+      if (of.kind !== "tensor") {
+        feeds[input] = scaleFeed(of.kind === "scale" ? adapter.scale(of.path) : 1, gate);
+        continue;
       }
-      feeds[gateInput(slot)] = scaleFeed(1, gate);
-      for (const { site, scale } of adapter.scales()) feeds[scaleInput(slot, site)] = scaleFeed(scale, gate);
+      const entry = adapter.entry(of.key);
+      const base = gate === 0 ? replacedBy(adapter, of.key) : undefined;
+      const held = base === undefined ? `${adapter.uid}:${of.key}` : baseHeld(base);
+      const version = base === undefined ? adapter.version : 0;
+      const called = view.versions?.[of.slot];
+      if (base === undefined && called !== undefined && called !== version) throw changedTensors(adapter);
+      feeds[input] = { held };
+      if (this.#sent.get(held) === version) continue;
+      changed[held] = base === undefined ? hostEntry(entry) : await this.#baseEntry(base, entry);
+      versions.set(held, version);
     }
     if (versions.size === 0) return feeds;
     const put = engine.put(changed);
@@ -334,6 +338,25 @@ export class Runtime {
     await put;
     return feeds;
   }
+}
+
+function compiledFrom({ inputs, gradients, adapterInputs }: PlannedRun): Compiled {
+  const tensorOf = (name: string): AdapterTensor => {
+    const input = adapterInputs.get(name);
+    return input?.kind === "tensor" ? input : internal(`the gradient of "${name}"`);
+  };
+  return {
+    inputs,
+    adapterInputs: new Map([...adapterInputs].filter(([name]) => inputs.has(name))),
+    gradients: gradients.map((name) => ({ ...tensorOf(name), name })),
+  };
+}
+
+/** The weight of the base that an adapter has a tensor in place of; undefined: the tensor stands beside the base. */
+function replacedBy(adapter: Adapter, key: string): string | undefined {
+  let found: string | undefined;
+  for (const [name, own] of adapter.replaced) if (own === key) found = name;
+  return found;
 }
 
 function undeclared(names: readonly string[]): PeftError {

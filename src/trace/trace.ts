@@ -1,11 +1,12 @@
 import type { AdaptedSite, Adapter } from "../adapters/adapter.js";
-import { internal } from "../errors.js";
-import type { Dim } from "../graph/dims.js";
+import type { Dim, Shape } from "../graph/dims.js";
 import { addDims, localDim, mulDims } from "../graph/dims.js";
 import { Graph } from "../graph/graph.js";
 import type { AttentionSite, EmbeddingSite, LinearSite, Project, Trace } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import type { AdapterConfig, Site } from "../methods/method.js";
+import type { AdapterInput } from "./adapter_inputs.js";
+import { adapterInputName } from "./adapter_inputs.js";
 import type { Packing } from "./packing.js";
 import { declarePacking, packRows, unpackRows } from "./packing.js";
 
@@ -36,13 +37,6 @@ export interface TraceOptions {
   readonly weightOf?: ((site: LinearSite) => string) | undefined;
 }
 
-/** Name of the graph input that holds an adapter's tensor. */
-export const entryInput = (slot: number, key: string): string => `${slot}/${key}`;
-/** Name of the graph input with a layer's scale, times whether the adapter is on. */
-export const scaleInput = (slot: number, path: string): string => `${slot}/scale:${path}`;
-/** Name of the graph input that says whether an adapter is on. */
-export const gateInput = (slot: number): string => `${slot}/gate`;
-
 /**
  * Writes a model with adapters into a graph: the call that would emit a layer emits the adapted one. Scales and gates are
  * inputs, so switching, disabling and mixing need no other graph.
@@ -53,6 +47,8 @@ export class ModelTrace implements Trace {
   readonly embeddings: Map<string, EmbeddingSite> = new Map();
   readonly attentions: Map<string, AttentionSite> = new Map();
   readonly weights: Map<string, readonly number[]> = new Map();
+  /** What the graph's inputs of adapters are, by their names. */
+  readonly adapterInputs: Map<string, AdapterInput> = new Map();
   positions: number | undefined;
   readonly options: TraceOptions;
   get blocks(): readonly string[] {
@@ -94,7 +90,28 @@ export class ModelTrace implements Trace {
   entry(slot: number, key: string): Tensor {
     const { graphShape } = this.options.adapters[slot]!.entry(key);
     const shape = graphShape.map((d) => (typeof d === "string" ? localDim(`slot${slot}`, d) : d));
-    return this.g.input(entryInput(slot, key), shape);
+    return this.#adapterInput({ kind: "tensor", slot, key }, shape);
+  }
+
+  /** A layer's factor times the gate: [], or [batch, 1, 1] where rows have adapters of their own. */
+  scale(slot: number, path: string): Tensor {
+    return this.#perRow({ kind: "scale", slot, path });
+  }
+
+  /** Whether a slot's adapter is on, in the same form. */
+  gate(slot: number): Tensor {
+    return this.#perRow({ kind: "gate", slot });
+  }
+
+  #perRow(input: AdapterInput): Tensor {
+    if (!this.options.mixed) return this.#adapterInput(input, []);
+    return this.g.reshape(this.#adapterInput(input, ["batch"]), ["batch", 1, 1]);
+  }
+
+  #adapterInput(input: AdapterInput, shape: Shape): Tensor {
+    const name = adapterInputName(input);
+    this.adapterInputs.set(name, input);
+    return this.g.input(name, shape);
   }
 
   linear(site: LinearSite, x: Tensor): Tensor {
@@ -144,7 +161,7 @@ export class ModelTrace implements Trace {
     for (const [slot, { method, attentions, config }] of this.options.adapters.entries()) {
       if (method?.attention === undefined || !attentions.has(site.path)) continue;
       const p = (key: string): Tensor => this.entry(slot, `${site.path}.${key}`);
-      const own = method.attention.forward({ g, q, project, p, gate: this.#perRow(gateInput(slot)) }, config);
+      const own = method.attention.forward({ g, q, project, p, gate: this.gate(slot) }, config);
       total = total === undefined ? own : g.add(total, own);
     }
     return total;
@@ -243,7 +260,7 @@ export class ModelTrace implements Trace {
       const penalty = method?.layers?.penalty;
       if (penalty === undefined || this.options.mixed) continue;
       const layers = [...sites.keys()].map((path) => (key: string) => this.entry(slot, `${path}.${key}`));
-      const own = this.g.mul(penalty(this.g, layers, config), this.g.input(gateInput(slot), []));
+      const own = this.g.mul(penalty(this.g, layers, config), this.gate(slot));
       total = total === undefined ? own : this.g.add(total, own);
     }
     return total;
@@ -281,18 +298,13 @@ export class ModelTrace implements Trace {
       bias,
       p: (key: string) => this.entry(slot, `${path}.${key}`),
       shared: (key: string) => this.entry(slot, key),
-      scale: this.#perRow(scaleInput(slot, path)),
-      gate: this.#perRow(gateInput(slot)),
+      scale: this.scale(slot, path),
+      gate: this.gate(slot),
       dropout: (x: Tensor, p: number) => this.#drop(`${path}/${slot}`, x, p),
     };
     if (adapted.kind === "linear")
       return (x) => adapted.method.forward({ ...common, site: adapted.site }, x, adapter.config);
     return (x) => adapted.method.forward({ ...common, site: adapted.site }, x, adapter.config);
-  }
-
-  #perRow(name: string): Tensor {
-    if (!this.options.mixed) return this.g.input(name, []);
-    return this.g.reshape(this.g.input(name, ["batch"]), ["batch", 1, 1]);
   }
 
   /** Replaces the rows of trained tokens: out + [id is token k] (delta_k - out). */
@@ -304,7 +316,7 @@ export class ModelTrace implements Trace {
       if (tokens === undefined) continue;
       const wanted = g.constant(tokens.ids, [tokens.ids.length], "i64");
       const hit = g.cast(g.equal(g.unsqueeze(ids, -1), wanted), "f32"); // [batch, seq, tokens]
-      const gate = this.#perRow(gateInput(slot));
+      const gate = this.gate(slot);
       const replaced = g.matmul(hit, this.entry(slot, tokens.entry));
       const any = g.sum(hit, -1, true);
       rows = g.add(rows, g.mul(gate, g.sub(replaced, g.mul(any, rows))));
@@ -321,17 +333,9 @@ export class ModelTrace implements Trace {
       if (tokens === undefined) continue;
       const own = g.linear(x, this.entry(slot, tokens.entry)); // [..., tokens]
       const ids = g.constant(tokens.ids, [tokens.ids.length], "i64");
-      const change = g.mul(this.#perRow(gateInput(slot)), g.sub(own, g.gather(logits, ids, -1)));
+      const change = g.mul(this.gate(slot), g.sub(own, g.gather(logits, ids, -1)));
       logits = g.add(logits, g.scatterLast(change, g.expand(ids, change.shape), site.outDim));
     }
     return logits;
   }
-}
-
-/** The graph input's name back to slot and entry key; undefined where it is no adapter's tensor. */
-export function parseEntryInput(name: string): { slot: number; key: string } | undefined {
-  const at = name.indexOf("/");
-  if (at < 0) return undefined;
-  const slot = Number(name.slice(0, at));
-  return Number.isInteger(slot) ? { slot, key: name.slice(at + 1) } : internal(`input "${name}"`);
 }

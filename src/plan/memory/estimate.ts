@@ -7,7 +7,6 @@ import { formats } from "../../engine/formats/index.js";
 import type { Schedule } from "../../engine/messages.js";
 import { internal } from "../../errors.js";
 import { isHalf } from "../../halves.js";
-import { entryInput } from "../../trace/trace.js";
 import type { Quantizable } from "../../weights/quantizable.js";
 import { HEAD_FORMAT, headCopy, quantizable } from "../../weights/quantizable.js";
 import type { BoundWeights } from "../../weights/weights.js";
@@ -115,8 +114,8 @@ export class TrainingMemory {
       if (!held.has(name)) held.set(name, this.#stored(name, choice));
       return held.get(name)!;
     };
-    const options = { weight, feeds: this.#feeds(), keep, arenas };
     const schedule = this.#schedule(kind, { name: plan, recompute, keep: 0 });
+    const options = { weight, feeds: this.#feeds(), keep, arenas };
     const parts = partsOf(estimateSchedule(schedule, options), this.#shape);
     return { bytes: Object.values(parts).reduce((a, b) => a + b, 0), parts };
   }
@@ -171,8 +170,9 @@ export class TrainingMemory {
     const feeds = new Map<string, readonly number[]>();
     for (const [name, feed] of Object.entries(this.#request.feeds))
       if ("shape" in feed) feeds.set(name, feed.shape);
-    for (const [slot, adapter] of this.#request.view.adapters.entries())
-      for (const { key, shape } of adapter.entries.values()) feeds.set(entryInput(slot, key), shape);
+    for (const [name, input] of this.#written?.adapterInputs ?? [])
+      if (input.kind === "tensor")
+        feeds.set(name, this.#request.view.adapters[input.slot]!.entry(input.key).shape);
     return feeds;
   }
 }
