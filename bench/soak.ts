@@ -67,7 +67,7 @@ async function soak(o: Soak): Promise<void> {
   const limit = await leastBudget(o, folder, packed);
   const base = await PreTrainedModel.load(task, folder, { ...packed, maxMemory: limit, config: NO_DROPOUT });
   const model = getPeftModel(base, new LoraConfig({ r: 8 }));
-  await base.runtime.fit([model.activeAdapter], sizesOf(o, task));
+  await base.runtime.planMemory([model.activeAdapter], sizesOf(o, task));
   const optimizer = new AdamW(model.trainableParameters(), { lr: 1e-4 });
   const next = random(0);
   const longest = Array.from({ length: o.batch }, () => o.seq);

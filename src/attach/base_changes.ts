@@ -1,18 +1,18 @@
 import type { Adapter } from "../adapters/adapter.js";
 import { checkTogether } from "../adapters/checks.js";
 import { PeftError } from "../errors.js";
-import type { Loan, Runtime } from "../run/runtime.js";
+import type { Patch, Runtime } from "../run/runtime.js";
 import { option, words } from "../words.js";
 import { mergedWeights, mergers } from "./merge.js";
 
 /**
- * What one model's adapters changed of the base's weights, to be taken back: residuals of adapters that keep a part of the base in
+ * What one model's adapters changed of the base's weights, to be restored: residuals of adapters that keep a part of the base in
  * themselves (PiSSA, OLoRA), and merges on top of them.
  */
 export class BaseChanges {
   readonly #runtime: Runtime;
-  readonly #residuals: Map<Adapter, Loan> = new Map();
-  #merged: { readonly adapter: Adapter; readonly loan: Loan }[] = [];
+  readonly #residuals: Map<Adapter, Patch> = new Map();
+  #merged: { readonly adapter: Adapter; readonly patch: Patch }[] = [];
 
   constructor(runtime: Runtime) {
     this.#runtime = runtime;
@@ -40,28 +40,28 @@ export class BaseChanges {
   /** The base without what this adapter keeps. Throws "adapter-config" where its weights are changed already. */
   async reduce(adapter: Adapter, residuals: ReadonlyMap<string, Float32Array>): Promise<void> {
     refuseQuantized(this.#runtime, `The adapter "${adapter.name}" cannot start on this base`);
-    const [loan] = this.#runtime.loans;
-    if (loan !== undefined)
+    const [patch] = this.#runtime.patches;
+    if (patch !== undefined)
       throw new PeftError("adapter-config", {
         what: `The adapter "${adapter.name}" cannot start on this base.`,
-        why: `it takes a part of the base's weights into itself, and these are changed: ${loan.what}.`,
+        why: `it takes a part of the base's weights into itself, and these are changed: ${patch.what}.`,
         fix: "load the base once more for it, or unmerge, unload or delete the other first.",
       });
     const what = `adapter "${adapter.name}" keeps a part of them`;
-    this.#residuals.set(adapter, await this.#runtime.lend(this, what, residuals));
+    this.#residuals.set(adapter, await this.#runtime.patch(this, what, residuals));
   }
 
   /** Takes back what `reduce` did. */
   async restore(adapter: Adapter): Promise<void> {
-    const loan = this.#residuals.get(adapter);
+    const patch = this.#residuals.get(adapter);
     this.#residuals.delete(adapter);
-    if (loan !== undefined) await this.#runtime.giveBack(loan);
+    if (patch !== undefined) await this.#runtime.restore(patch);
   }
 
   /** Merges adapters, all or none. Throws "adapter-config". */
   async merge(adapters: readonly Adapter[], safe: boolean): Promise<void> {
     const names = adapters.map((a) => a.name).join(", ");
-    const other = this.#runtime.loans.find((loan) => loan.owner !== this);
+    const other = this.#runtime.patches.find((patch) => patch.owner !== this);
     if (other !== undefined)
       throw new PeftError("adapter-config", {
         what: `The adapters ${names} cannot be merged into this base.`,
@@ -71,21 +71,21 @@ export class BaseChanges {
     refuseQuantized(this.#runtime, `The adapters ${names} cannot be merged in place`);
     checkTogether([...this.merged, ...adapters]);
     const weights = await mergedWeights(this.#runtime, adapters, safe);
-    const loan = await this.#runtime.lend(this, `${names} are merged`, weights);
-    this.#merged.push(...adapters.map((adapter) => ({ adapter, loan })));
+    const patch = await this.#runtime.patch(this, `${names} are merged`, weights);
+    this.#merged.push(...adapters.map((adapter) => ({ adapter, patch })));
   }
 
-  /** Takes all merges back, the last one first. */
+  /** Restores what merges patched, the last one first. */
   async unmerge(): Promise<void> {
-    const loans = [...new Set(this.#merged.map((m) => m.loan))];
+    const patches = [...new Set(this.#merged.map((m) => m.patch))];
     this.#merged = [];
-    for (const loan of loans.reverse()) await this.#runtime.giveBack(loan);
+    for (const patch of patches.reverse()) await this.#runtime.restore(patch);
   }
 
-  /** All changes stay for good. */
+  /** All patches stay for good. */
   keep(): void {
-    const loans = [...this.#residuals.values(), ...this.#merged.map((m) => m.loan)];
-    for (const loan of loans) this.#runtime.keep(loan);
+    const patches = [...this.#residuals.values(), ...this.#merged.map((m) => m.patch)];
+    for (const patch of patches) this.#runtime.keep(patch);
     this.#residuals.clear();
     this.#merged = [];
   }

@@ -196,7 +196,7 @@ async function mergeSite(
         scale: (path) => trace.scale(0, path),
       }),
     feeds,
-    apart: true,
+    forceBlockwise: true,
   };
   const { outputs } = await runtime.run(request);
   const floats = (name: string): Float32Array | undefined => outputs[name]?.data as Float32Array | undefined;

@@ -143,7 +143,7 @@ async function work(job: Job, mode: RunMode): Promise<number> {
   const { terminal, model, output, record, signal } = job;
   const began = terminal.now();
   const trainer = new Trainer(optionsOf(job, mode));
-  await trainer.fit();
+  await trainer.planMemory();
   await model.disableAdapter(() => test(job, "before"));
   const { end, samples } = await follow(job, trainer.run());
   if (end?.reason === "aborted") {

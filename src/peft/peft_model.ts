@@ -398,7 +398,7 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
   /** Lets the base choose how steps with batches of these sizes run within its `maxMemory`. Throws "option" where nothing fits. */
   async planMemory(sizes: BatchSizes): Promise<void> {
     const adapters = this.#trained();
-    if (adapters.length > 0) await this.base.runtime.fit(adapters, sizes);
+    if (adapters.length > 0) await this.base.runtime.planMemory(adapters, sizes);
   }
 
   /** Says how many steps a training takes, to methods that take ranks away over all of it. The Trainer calls it by itself. */

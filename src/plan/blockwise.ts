@@ -27,17 +27,17 @@ export function blockwise(
 ): Planned {
   const all = Object.values(wanted.outputs);
   const roots = wanted.loss === undefined ? all : [...all, wanted.loss];
-  const plan = new Plan(g, wanted, names);
+  const layout = new Layout(g, wanted, names);
   const parts = cut(g, roots).map((segment, at) => ({ segment, piece: pieceOf(segment), at }));
   const last = wanted.loss === undefined ? undefined : parts.pop();
-  const turn = last && plan.turn(last);
-  const back = last === undefined ? [] : parts.toReversed().map((part) => plan.backward(part));
+  const turn = last && layout.turn(last);
+  const back = last === undefined ? [] : parts.toReversed().map((part) => layout.backward(part));
   const trained = back.filter((b) => b !== undefined).reverse();
   const kept = new Map(trained.map((b, i) => [b.part.at, keeps(i) ? keeping(b) : b]));
-  for (const part of parts) plan.add(forward(part, kept.get(part.at)?.residuals ?? []));
-  if (turn !== undefined) plan.add(turn);
-  for (const run of [...kept.values()].reverse()) plan.add(run);
-  return plan.result();
+  for (const part of parts) layout.add(forward(part, kept.get(part.at)?.residuals ?? []));
+  if (turn !== undefined) layout.add(turn);
+  for (const run of [...kept.values()].reverse()) layout.add(run);
+  return layout.result();
 }
 
 interface Part {
@@ -89,7 +89,7 @@ function keeping(run: Backward): Backward {
   return { ...run, outputs, residuals, more: { ...run.more, ...kept } };
 }
 
-class Plan {
+class Layout {
   readonly #wanted: Wanted;
   /** Inputs of the whole graph, by name. */
   readonly #inputs: ReadonlyMap<string, Tensor<"input">>;

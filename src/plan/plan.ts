@@ -36,12 +36,12 @@ export interface RunRequest {
   readonly training?: boolean;
   readonly virtual?: boolean;
   readonly packed?: boolean;
-  /** Of a training step: what a plan is chosen by. */
+  /** Of a training step: what its memory is planned by. */
   readonly sizes?: BatchSizes;
-  /** Its loss is the user's own: sizes alone do not say what it takes. */
-  readonly isOwn?: boolean;
-  /** Its blocks run by themselves whatever the plan, so that those of one kind share a session. */
-  readonly apart?: boolean;
+  /** Its loss is a custom one: sizes alone do not say what it takes. */
+  readonly isCustom?: boolean;
+  /** It runs block by block whatever the plan, so that blocks of one kind share a session. */
+  readonly forceBlockwise?: boolean;
   readonly write: (trace: ModelTrace) => Written;
   readonly feeds: Readonly<Record<string, Feed>>;
   readonly keep?: Readonly<Record<string, string>>;

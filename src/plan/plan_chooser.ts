@@ -67,32 +67,32 @@ export class PlanChooser {
     return this.#budget;
   }
 
-  /** Bytes of the budget that the plan's estimate leaves. */
-  get spare(): number {
+  /** Bytes of the budget that the plan's estimate does not use. */
+  get unusedBudget(): number {
     return this.estimate === undefined ? ALL : Math.max(0, usable(this.#budget) - this.estimate.bytes);
   }
 
   /** Bytes that arenas of all sessions may take: those of a step, and half of what is left. */
   get arenas(): number {
-    if (this.estimate !== undefined) return this.estimate.parts.activations + this.spare / 2;
+    if (this.estimate !== undefined) return this.estimate.parts.activations + this.unusedBudget / 2;
     return this.#plan.name === "streamed" ? 0 : ALL;
   }
 
   /**
-   * Chooses anew where batches grew or adapters are others, or a loss of the user's own is new (`own`: its run). What serves several
+   * Chooses again where batches grew, adapters are others, or a custom loss is new (`custom`: its run). A plan that serves several
    * losses stays. Tells whether the plan is another one now.
    */
-  choose(adapters: readonly Adapter[], sizes: BatchSizes, own?: RunRequest): boolean {
+  choose(adapters: readonly Adapter[], sizes: BatchSizes, custom?: RunRequest): boolean {
     if (this.#isFixed) return false;
     const structure = adapters.map((adapter) => adapter.structure).join("\n");
     if (structure !== this.#structure) this.#forget(structure);
-    const what = own?.kind ?? "";
+    const what = custom?.kind ?? "";
     const known = this.#sizes.get(what);
     if (known !== undefined && covers(known, sizes)) return false;
     const isAnother = known === undefined && this.#sizes.size > 0;
     const largest = known === undefined ? sizes : larger(known, sizes);
     this.#sizes.set(what, largest);
-    const memory = new TrainingMemory(this.#weights, { adapters, ...largest, run: own });
+    const memory = new TrainingMemory(this.#weights, { adapters, ...largest, run: custom });
     const { maxMemory, recompute, load } = this.#settings;
     const held = { format: load ?? "f32", stored: this.#stored() };
     if (isAnother) {
@@ -107,10 +107,10 @@ export class PlanChooser {
 
   /** An engine's want of memory in a run, told with the smallest budget that a step of its batch does with. */
   outOfMemory(error: PeftError, request: RunRequest): PeftError {
-    const { view, sizes, isOwn } = request;
+    const { view, sizes, isCustom } = request;
     const { adapters } = view;
     if (sizes === undefined || adapters.length === 0) return scarceMemory(error, undefined);
-    const shape = { adapters, ...sizes, run: isOwn ? request : undefined };
+    const shape = { adapters, ...sizes, run: isCustom ? request : undefined };
     const held = { format: this.#settings.load ?? "f32", stored: this.#stored() };
     const least = new TrainingMemory(this.#weights, shape).estimate({ ...held, plan: "streamed", keep: 0 });
     return scarceMemory(error, budgetFor(least.bytes));

@@ -106,7 +106,7 @@ export function backwardRequest(
   const { loss, packed, feeds } = prepare(weights, view, batch, options.loss, { keys });
   const named = loss ?? noLoss(spec.task, batch);
   const kind = `gradient of ${named.name}${states === undefined ? "" : " from states"}`;
-  return ownLoss(options.loss, spec, {
+  return withCustomLoss(options.loss, spec, {
     kind,
     view,
     packed,
@@ -121,10 +121,10 @@ export function backwardRequest(
 }
 
 /** A run with a custom loss is named by what that writes: losses of one name may differ, and one may change from call to call. */
-export function ownLoss(loss: Loss | undefined, spec: ModelSpec, request: RunRequest): RunRequest {
+export function withCustomLoss(loss: Loss | undefined, spec: ModelSpec, request: RunRequest): RunRequest {
   if (loss === undefined) return request;
   const text = writeLoss(spec, traceOf(request), loss, "encoderStates" in request.feeds).text();
-  return { ...request, kind: `${request.kind}\n${text}`, isOwn: true };
+  return { ...request, kind: `${request.kind}\n${text}`, isCustom: true };
 }
 
 function sizesOf({ config, task }: ModelSpec, batch: Inputs): BatchSizes {

@@ -5,7 +5,7 @@ import { internal, PeftError } from "../errors.js";
 import type { Parameters } from "../graph/parameters.js";
 import type { RunRequest, Written } from "../plan/plan.js";
 import type { BackwardOptions, PassOptions } from "../plan/requests.js";
-import { backwardRequest, noLoss, ownLoss, prepare } from "../plan/requests.js";
+import { backwardRequest, noLoss, prepare, withCustomLoss } from "../plan/requests.js";
 import { type Inputs, rowsOf } from "../trace/feeds.js";
 import type { ModelTrace } from "../trace/trace.js";
 import { writeLogits, writeLoss } from "../trace/write.js";
@@ -49,7 +49,7 @@ export async function forwardPass(
     },
     feeds,
   };
-  const { outputs } = await runtime.run(ownLoss(options.loss, spec, request));
+  const { outputs } = await runtime.run(withCustomLoss(options.loss, spec, request));
   const count = numberOf(outputs, "count");
   return { logits: outputs["logits"] as Result, loss: numberOf(outputs, "sum") / count, count };
 }
@@ -74,7 +74,7 @@ export async function lossPass(
     },
     feeds,
   };
-  const { outputs } = await runtime.run(ownLoss(options.loss, spec, request));
+  const { outputs } = await runtime.run(withCustomLoss(options.loss, spec, request));
   return { sum: numberOf(outputs, "sum"), count: numberOf(outputs, "count") };
 }
 
@@ -96,7 +96,9 @@ export async function backwardPass(
   const training = options.training ?? true;
   const { version } = parameters;
   const states = await runtime.encoderStates.of(runtime, view, batch, training);
-  const outcome = await runtime.run(backwardRequest(runtime.weights, view, batch, options, states));
+  const request = backwardRequest(runtime.weights, view, batch, options, states);
+  await runtime.planStep(request);
+  const outcome = await runtime.run(request);
   const sum = numberOf(outcome.outputs, "sum");
   const count = numberOf(outcome.outputs, "count");
   if (parameters.version !== version) throw zeroedGradient();

@@ -1,10 +1,9 @@
-import type { Adapter, Entry } from "../adapters/adapter.js";
-import type { View } from "../adapters/view.js";
+import type { Adapter } from "../adapters/adapter.js";
 import type { EngineSettings } from "../engine/engine.js";
 import { Engine } from "../engine/engine.js";
 import type { FormatName } from "../engine/formats/index.js";
 import { formats } from "../engine/formats/index.js";
-import type { Feed, HostTensor, RunResult, WeightSource, WeightType } from "../engine/messages.js";
+import type { HostTensor, RunResult, WeightSource, WeightType } from "../engine/messages.js";
 import { OUT_OF_MEMORY } from "../engine/out_of_memory.js";
 import { givenWeight } from "../engine/weights/source.js";
 import { internal, PeftError } from "../errors.js";
@@ -22,6 +21,7 @@ import { headCopy } from "../weights/quantizable.js";
 import type { Tie } from "../weights/tie.js";
 import { tieOf, untied } from "../weights/tie.js";
 import type { BoundWeights } from "../weights/weights.js";
+import { AdapterFeeds } from "./adapter_feeds.js";
 import { EncoderStates } from "./encoder_states.js";
 import { Turns } from "./turns.js";
 
@@ -40,8 +40,8 @@ export interface RuntimeSettings extends PlanSettings, Omit<EngineSettings, "res
   readonly load?: FormatName | undefined;
 }
 
-/** A change of the base's weights that will be taken back. */
-export interface Loan {
+/** Weights of the base that were replaced, until they are restored. */
+export interface Patch {
   readonly owner: object;
   /** Who changed them, in words. */
   readonly what: string;
@@ -64,11 +64,11 @@ export class Runtime {
   #untied: BoundWeights | undefined;
   readonly #settings: RuntimeSettings;
   readonly #compiled: Map<string, Compiled> = new Map();
-  readonly #sent: Map<string, number> = new Map();
+  readonly #adapterFeeds: AdapterFeeds = new AdapterFeeds((name) => this.weight(name));
   readonly #names: Map<string, string> = new Map();
   readonly #overrides: Map<string, WeightSource> = new Map();
-  /** Changes of weights that will be taken back, the last one first. */
-  readonly #loans: Loan[] = [];
+  /** What is patched at the moment, the last patch last. */
+  readonly #patches: Patch[] = [];
   readonly #chooser: PlanChooser;
   /** Encoders' outputs that need not be computed again. */
   readonly encoderStates: EncoderStates = new EncoderStates();
@@ -140,38 +140,37 @@ export class Runtime {
     return all.find((format) => formats[format].pack !== undefined);
   }
 
-  get loans(): readonly Loan[] {
-    return this.#loans;
+  get patches(): readonly Patch[] {
+    return this.#patches;
   }
 
-  /** Changes weights of the base until `giveBack`. */
-  async lend(owner: object, what: string, changed: ReadonlyMap<string, Float32Array>): Promise<Loan> {
+  /** Replaces weights of the base until `restore`. */
+  async patch(owner: object, what: string, changed: ReadonlyMap<string, Float32Array>): Promise<Patch> {
     const before = new Map([...changed.keys()].map((name) => [name, this.#override(name)]));
-    const loan = { owner, what, before };
-    this.#loans.push(loan);
+    const patch = { owner, what, before };
+    this.#patches.push(patch);
     await this.#changeWeights(changed);
-    return loan;
+    return patch;
   }
 
-  async giveBack(loan: Loan): Promise<void> {
-    this.keep(loan);
-    await this.#changeWeights(loan.before);
+  /** Takes a patch back. */
+  async restore(patch: Patch): Promise<void> {
+    this.keep(patch);
+    await this.#changeWeights(patch.before);
   }
 
-  /** A change stays for good. */
-  keep(loan: Loan): void {
-    const at = this.#loans.indexOf(loan);
-    if (at >= 0) this.#loans.splice(at, 1);
+  /** A patch stays for good. */
+  keep(patch: Patch): void {
+    const at = this.#patches.indexOf(patch);
+    if (at >= 0) this.#patches.splice(at, 1);
   }
 
-  /** Lets go of what the engine holds of an adapter. */
+  /** Releases what is stored in the engine of an adapter. */
   async forget(adapter: Adapter): Promise<void> {
-    const held = [...this.#sent.keys()].filter((name) => name.startsWith(`${adapter.uid}:`));
-    for (const name of held) this.#sent.delete(name);
-    await this.release(held);
+    await this.release(this.#adapterFeeds.forget(adapter));
   }
 
-  /** Replaces weights of the base, or takes them back to the checkpoint's (undefined). */
+  /** Replaces weights of the base, or restores the checkpoint's (undefined). */
   async #changeWeights(changed: ReadonlyMap<string, Float32Array | undefined>): Promise<void> {
     this.encoderStates.clear();
     const sources = new Map<string, WeightSource | undefined>();
@@ -181,7 +180,7 @@ export class Runtime {
       if (data === undefined) this.#overrides.delete(name);
       else this.#overrides.set(name, givenWeight(shape, data));
       sources.set(name, this.#overrides.get(name) ?? this.#bound.sources.get(name));
-      this.#sent.delete(baseHeld(name));
+      this.#adapterFeeds.forgetWeight(name);
     }
     if (this.#engine !== undefined && sources.size > 0) await (await this.#engine).changeWeights(sources);
   }
@@ -198,14 +197,15 @@ export class Runtime {
 
   async #run(request: RunRequest): Promise<RunOutcome> {
     const { view } = request;
-    if (request.sizes !== undefined && view.adapters.length > 0)
-      await this.#fit(view.adapters, request.sizes, request.isOwn ? request : undefined);
     const engine = await this.engine();
     const name = this.#name(programName(request));
     const compiled = await this.#compile(engine, name, request);
-    const feeds = { ...(await this.#adapterFeeds(engine, view, compiled)), ...request.feeds };
+    const feeds = {
+      ...(await this.#adapterFeeds.of(engine, view, compiled.adapterInputs)),
+      ...request.feeds,
+    };
     const missing = [...compiled.inputs].filter((input) => !(input in feeds));
-    if (missing.length > 0 && request.isOwn) throw undeclared(missing);
+    if (missing.length > 0 && request.isCustom) throw undeclared(missing);
     if (missing.length > 0) internal(`inputs without a value: ${missing}`);
     const used = Object.fromEntries(Object.entries(feeds).filter(([input]) => compiled.inputs.has(input)));
     const pack = compiled.gradients.map(({ name }) => `gradient:${name}`);
@@ -218,16 +218,23 @@ export class Runtime {
   }
 
   /**
-   * Makes sure that steps with batches of these sizes (`own`: as this one, with a loss of the user's) fit the budget: chooses the plan, or another than before, in which case programs
-   * are compiled anew. Throws "option" where none fits.
+   * Plans the memory of steps with batches of these sizes: to be called with those of the longest batch, before the first step. Where
+   * that takes another plan than before, programs are compiled again. Throws "option" where none fits the budget.
    */
-  fit(adapters: readonly Adapter[], sizes: BatchSizes): Promise<void> {
-    return this.turns.alone(() => this.#fit(adapters, sizes));
+  planMemory(adapters: readonly Adapter[], sizes: BatchSizes): Promise<void> {
+    return this.turns.alone(() => this.#planMemory(adapters, sizes));
   }
 
-  async #fit(adapters: readonly Adapter[], sizes: BatchSizes, own?: RunRequest): Promise<void> {
-    const isOther = this.#chooser.choose(adapters, sizes, own);
-    this.encoderStates.capacity = this.#chooser.spare / 2;
+  /** The same for a step whose turn has come, where its batch is larger than any before, or its custom loss is new. */
+  async planStep(request: RunRequest): Promise<void> {
+    const { view, sizes, isCustom } = request;
+    if (sizes !== undefined && view.adapters.length > 0)
+      await this.#planMemory(view.adapters, sizes, isCustom ? request : undefined);
+  }
+
+  async #planMemory(adapters: readonly Adapter[], sizes: BatchSizes, custom?: RunRequest): Promise<void> {
+    const isOther = this.#chooser.choose(adapters, sizes, custom);
+    this.encoderStates.capacity = this.#chooser.unusedBudget / 2;
     if (isOther) await this.#stop();
   }
 
@@ -265,7 +272,7 @@ export class Runtime {
     if (this.#engine !== undefined) await (await this.#engine).close();
     this.#engine = undefined;
     this.#compiled.clear();
-    this.#sent.clear();
+    this.#adapterFeeds.clear();
     this.encoderStates.clear();
   }
 
@@ -284,7 +291,7 @@ export class Runtime {
     const made = planRun(
       request,
       name,
-      request.apart ? { ...plan, name: "checkpointed" } : plan,
+      request.forceBlockwise ? { ...plan, name: "checkpointed" } : plan,
       this.#planNames,
     );
     await engine.prepare(name, () => made.schedule);
@@ -304,40 +311,6 @@ export class Runtime {
     if (source === undefined) return internal(`no weight "${name}"`);
     return { format: source.format, transposed: source.transposed };
   }
-
-  async #baseEntry(name: string, { shape }: Entry): Promise<HostTensor> {
-    return { dtype: "f32", shape, data: await this.weight(name) };
-  }
-
-  /** Feeds of the adapters' own inputs: tensors are sent where they changed, scales and gates with every run. */
-  async #adapterFeeds(engine: Engine, view: View, compiled: Compiled): Promise<Record<string, Feed>> {
-    const feeds: Record<string, Feed> = {};
-    const changed: Record<string, HostTensor> = {};
-    const versions = new Map<string, number>();
-    for (const [input, of] of compiled.adapterInputs) {
-      const adapter = view.adapters[of.slot]!;
-      const gate = view.gates[of.slot]!;
-      if (of.kind !== "tensor") {
-        feeds[input] = scaleFeed(of.kind === "scale" ? adapter.scale(of.path) : 1, gate);
-        continue;
-      }
-      const entry = adapter.entry(of.key);
-      const base = gate === 0 ? replacedBy(adapter, of.key) : undefined;
-      const held = base === undefined ? `${adapter.uid}:${of.key}` : baseHeld(base);
-      const version = base === undefined ? adapter.version : 0;
-      const called = view.versions?.[of.slot];
-      if (base === undefined && called !== undefined && called !== version) throw changedTensors(adapter);
-      feeds[input] = { held };
-      if (this.#sent.get(held) === version) continue;
-      changed[held] = base === undefined ? hostEntry(entry) : await this.#baseEntry(base, entry);
-      versions.set(held, version);
-    }
-    if (versions.size === 0) return feeds;
-    const put = engine.put(changed);
-    for (const [held, version] of versions) this.#sent.set(held, version);
-    await put;
-    return feeds;
-  }
 }
 
 function compiledFrom({ inputs, gradients, adapterInputs }: PlannedRun): Compiled {
@@ -350,13 +323,6 @@ function compiledFrom({ inputs, gradients, adapterInputs }: PlannedRun): Compile
     adapterInputs: new Map([...adapterInputs].filter(([name]) => inputs.has(name))),
     gradients: gradients.map((name) => ({ ...tensorOf(name), name })),
   };
-}
-
-/** The weight of the base that an adapter has a tensor in place of; undefined: the tensor stands beside the base. */
-function replacedBy(adapter: Adapter, key: string): string | undefined {
-  let found: string | undefined;
-  for (const [name, own] of adapter.replaced) if (own === key) found = name;
-  return found;
 }
 
 function undeclared(names: readonly string[]): PeftError {
@@ -373,24 +339,4 @@ function closedModel(): PeftError {
     why: "close() ended its engine, and nothing can be computed after that.",
     fix: "load it again, or close it later.",
   });
-}
-
-function changedTensors({ name }: Adapter): PeftError {
-  return new PeftError("training", {
-    what: `The tensors of the adapter "${name}" changed while a run that was called before used them.`,
-    why: "its results would belong to neither the old nor the new ones.",
-    fix: "await the run before changing tensors or calling zero() and updateAndAllocate(); an optimizer's step() waits by itself.",
-  });
-}
-
-/** The engine's name for a weight of the base that is fed in place of an adapter's tensor. */
-const baseHeld = (name: string): string => `base:${name}`;
-
-function hostEntry({ shape, data }: Entry): HostTensor {
-  return { dtype: "f32", shape, data };
-}
-
-function scaleFeed(scale: number, gate: number | Float32Array): HostTensor {
-  if (typeof gate === "number") return { dtype: "f32", shape: [], data: Float32Array.of(scale * gate) };
-  return { dtype: "f32", shape: [gate.length], data: gate.map((x) => x * scale) };
 }

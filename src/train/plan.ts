@@ -58,7 +58,7 @@ export function planOf(s: Settings): Plan {
   return plan;
 }
 
-/** Lets the model choose how its steps run. A loss of the user's own is counted when it runs. */
+/** Plans the memory of the largest batch. A custom loss is counted when it runs first. */
 export async function planMemory({ model, loss }: Settings, { source }: Plan): Promise<void> {
   if (loss === undefined) await model.planMemory(source.sizes);
 }

@@ -30,10 +30,10 @@ export class Trainer<T extends TaskType = TaskType> {
   }
 
   /**
-   * Finds the plan that steps with the longest rows run by within the model's `maxMemory`; `run` does it too. Nothing is loaded yet.
+   * Plans the memory of steps with the longest rows within the model's `maxMemory`; `run` does it too. Nothing is loaded yet.
    * Throws "option" where none fits, and "data".
    */
-  async fit(): Promise<void> {
+  async planMemory(): Promise<void> {
     this.#plan ??= planOf(this.#settings);
     await planMemory(this.#settings, this.#plan);
   }

@@ -15,7 +15,7 @@ beforeAll(async () => {
 });
 afterEach(async () => {
   for (const model of models.splice(0).reverse()) await model.unload();
-  expect(base.runtime.loans).toEqual([]);
+  expect(base.runtime.patches).toEqual([]);
   expect(await logitsOf(base, batch)).toEqual(plain);
 });
 afterAll(() => base.close());
@@ -92,7 +92,7 @@ it("merged and unloaded, it stays in the base", async () => {
   const before = await logitsOf(model, batch);
   const whole = await model.mergeAndUnload();
   expect(difference(await logitsOf(whole, batch), before)).toBeLessThan(CLOSE);
-  expect(own.runtime.loans).toEqual([]);
+  expect(own.runtime.patches).toEqual([]);
   await own.close();
 });
 

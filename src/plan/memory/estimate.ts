@@ -24,7 +24,7 @@ export type Countable = Pick<BoundWeights, "spec" | "inventory">;
 export interface TrainingShape extends BatchSizes {
   /** All that are active. */
   readonly adapters: readonly Adapter[];
-  /** A run that is counted as it is, for a loss of the user's own; default: a step of these sizes. */
+  /** A run that is counted as it is, for a custom loss; default: a step of these sizes. */
   readonly run?: RunRequest | undefined;
 }
 
