@@ -63,6 +63,11 @@ export function choose(
   return of(named, { rows: undefined, isOn: true, isNamed: true });
 }
 
+/** Whether a call asks for the base without any adapter. */
+export function isBase({ adapters, rows, isOn, isNamed }: Chosen): boolean {
+  return !isOn || (isNamed && rows === undefined && adapters.length === 0);
+}
+
 /** The view of a call when its turn has come. Throws "batch" where adapters are named beside merged ones. */
 export function viewOf(chosen: Chosen, merged: readonly Adapter[]): View {
   const { adapters, versions, rows, isOn, isNamed } = chosen;

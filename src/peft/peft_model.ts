@@ -4,7 +4,14 @@ import { checkBias, checkName, checkTask, checkTogether, checkTrainable } from "
 import type { WeightedOptions } from "../adapters/mix.js";
 import { mixtureOf, weightedNames } from "../adapters/mix.js";
 import type { View } from "../adapters/view.js";
-import { type Chosen, choose, type RowAdapters, type ViewOptions, viewOf } from "../adapters/views.js";
+import {
+  type Chosen,
+  choose,
+  isBase,
+  type RowAdapters,
+  type ViewOptions,
+  viewOf,
+} from "../adapters/views.js";
 import { expectArgument, expectName, type NamesOf, pickOptions, refuseUnknown } from "../arguments.js";
 import { hasEncoder, methodOf, namingFile, readAdapterConfig, saveAdapter } from "../attach/adapter_files.js";
 import { type LoadedKeys, loadAdapterTensors } from "../attach/adapter_tensors.js";
@@ -350,7 +357,7 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
 
   /**
    * Runs something on the plain base; where an adapter keeps a part of it (PiSSA, OLoRA), on what is left, as in Python. It reaches what
-   * `run` calls, and nothing that runs beside it.
+   * `run` calls, and nothing that runs beside it. Merged adapters are unmerged, and stay so.
    */
   async disableAdapter<R>(run: () => Promise<R>): Promise<R> {
     return await this.#disabled.run(run);
@@ -501,8 +508,20 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
     return choose(state, options, rows);
   }
 
+  /** Whoever asks for the base gets it: what is merged is unmerged first, for good, as in Python. */
   #viewed<R>(chosen: Chosen, run: (view: View) => Promise<R>): Promise<R> {
-    return this.#turn("beside", chosen.adapters, () => run(viewOf(chosen, this.#changes.merged)));
+    const isMerged = this.#changes.merged.length > 0 || this.#merging.length > 0;
+    const unmerges = isMerged && isBase(chosen);
+    return this.#turn(unmerges ? "alone" : "beside", chosen.adapters, async () => {
+      const { merged } = this.#changes;
+      if (unmerges && merged.length > 0) {
+        this.#warn(
+          words`Adapters ${namesOf(merged)} were unmerged: this call asks for the base without them.`,
+        );
+        await this.#changes.unmerge();
+      }
+      return await run(viewOf(chosen, this.#changes.merged));
+    });
   }
 
   /** Merges the active adapters (or those named) into the base's weights; `safe` refuses NaN and leaves all as it was. */

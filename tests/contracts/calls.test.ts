@@ -107,6 +107,63 @@ describe.each(Object.keys(calls))("%s, and during it", (first) => {
   });
 });
 
+type BaseCall = (model: PreTrainedModel<"CAUSAL_LM">) => unknown;
+const baseCalls: Readonly<Record<string, BaseCall>> = {
+  forward: (m) => logits(m.forward(batch)),
+  forwardBackward: async (m) => rounded((await m.forwardBackward(batch, { training: false })).loss),
+  generate: (m) => m.generate(prompt, { maxNewTokens: 3 }),
+  "disableAdapter(forward)": (m) => m.disableAdapter(() => logits(m.forward(batch))),
+  step: async (m) => void (await new AdamW(m.trainableParameters(), { lr: 0.1 }).step()),
+  savePretrained: async (m) => {
+    const folder = temporaryFolder();
+    await m.savePretrained(folder);
+    const saved = await loadBase("CAUSAL_LM", folder);
+    const result = await logits(saved.forward(batch));
+    await saved.close();
+    return result;
+  },
+};
+
+describe("a model that trains whole", () => {
+  const pairs = Object.keys(baseCalls).flatMap((a) => Object.keys(baseCalls).map((b) => [a, b] as const));
+  const changes = pairs.filter((pair) => pair.includes("step") || pair.includes("forwardBackward"));
+  it.each(changes)("%s, and during it %s", async (first, second) => {
+    const open = async (): Promise<PreTrainedModel<"CAUSAL_LM">> => {
+      const model = await loadBase("CAUSAL_LM", "llama");
+      await model.forwardBackward(batch, { training: false });
+      return model;
+    };
+    const [one, two] = [await open(), await open()];
+    const inOrder = [
+      await outcome(() => baseCalls[first]!(one)),
+      await outcome(() => baseCalls[second]!(one)),
+    ];
+    const running = [outcome(() => baseCalls[first]!(two)), outcome(() => baseCalls[second]!(two))];
+    expect(await Promise.all(running)).toEqual(inOrder);
+    expect(await logits(two.forward(batch))).toBe(await logits(one.forward(batch)));
+    await Promise.all([one.close(), two.close()]);
+  });
+});
+
+describe("merged adapters and calls that ask for the base", () => {
+  const asks: Readonly<Record<string, (m: PeftModel<"CAUSAL_LM">) => Promise<number>>> = {
+    disableAdapter: (m) => m.disableAdapter(() => logits(m.forward(batch))),
+    "adapters: []": (m) => logits(m.forward(batch, { adapters: [] })),
+  };
+  it.each(Object.keys(asks))("%s: they are unmerged, before or while it is called", async (name) => {
+    const model = await open();
+    const [on, off] = [await logits(model.forward(batch)), await asks[name]!(model)];
+    expect(off).not.toBe(on);
+    await model.mergeAdapter();
+    expect([await logits(model.forward(batch)), await asks[name]!(model)]).toEqual([on, off]);
+    await expect(model.forwardBackward(batch, { training: false })).resolves.toBeDefined(); // not merged
+    const merging = model.mergeAdapter();
+    expect([await asks[name]!(model), await logits(model.forward(batch))]).toEqual([off, on]);
+    await merging;
+    await model.unload();
+  });
+});
+
 describe("a call uses what was active when it was called", () => {
   it("setAdapter, deleteAdapter and disableAdapter do not reach into it", async () => {
     const model = await open();
@@ -153,7 +210,7 @@ describe("a call uses what was active when it was called", () => {
     const counts = ["a", "b"].map((name) => model.adapters.get(name)!.parameters.count);
     expect(counts).toEqual([0, 9]);
     await model.mergeAdapter();
-    await expect(model.forward(batch, { adapters: [] })).rejects.toThrow(/\[batch\].*a are merged/s);
+    await expect(model.forward(batch, { adapters: ["b"] })).rejects.toThrow(/\[batch\].*a are merged/s);
     await model.unload();
   });
 });
