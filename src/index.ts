@@ -26,7 +26,7 @@ export { PreTrainedModel, specOf } from "./peft/base_model.js";
 export { prepareModelForKbitTraining } from "./peft/kbit.js";
 export type { PassOptions } from "./plan/requests.js";
 export type { ForwardResult } from "./run/passes.js";
-export { isTaskType, taskOfClass, tasks } from "./tasks/index.js";
+export { isTaskType, registerTask, taskOf, taskOfClass, tasks } from "./tasks/registry.js";
 export type { Task } from "./tasks/task.js";
 export type { Inputs } from "./trace/feeds.js";
 export type { Inventory } from "./trace/trace.js";
@@ -71,10 +71,9 @@ export { batches } from "./data/batches.js";
 export { collate } from "./data/collate.js";
 export type { EncodedRows, EncodeReport, EncodeRowsOptions } from "./data/encode.js";
 export { describeReport, encodeRows } from "./data/encode.js";
-export { isChat } from "./data/encoders/chat_text.js";
 export { loadDataset, readTextFile } from "./data/load.js";
 export type { LoadDatasetOptions } from "./data/load_options.js";
-export type { PreviewPiece } from "./data/preview.js";
+export type { PreviewPiece } from "./data/pieces.js";
 export { preview, previewPieces } from "./data/preview.js";
 export type {
   ChatRow,
@@ -88,6 +87,7 @@ export type {
 } from "./data/row.js";
 export { labelNames } from "./data/row.js";
 export { split } from "./data/split.js";
+export { isChat } from "./data/tasks/chat_text.js";
 
 // ## Training
 // The Trainer and its events; or a loop of one's own from an optimizer, a schedule and checkpoints.

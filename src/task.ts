@@ -1,5 +1,5 @@
-/** What a model is for; PEFT's task types. */
-export const taskTypes = [
+/** PEFT's task types. */
+const shipped = [
   "SEQ_CLS",
   "SEQ_2_SEQ_LM",
   "CAUSAL_LM",
@@ -8,4 +8,10 @@ export const taskTypes = [
   "FEATURE_EXTRACTION",
 ] as const;
 
-export type TaskType = (typeof taskTypes)[number];
+export type ShippedTask = (typeof shipped)[number];
+
+/** What a model is for, by name: one of PEFT's task types, or a task that was registered from outside. */
+export type TaskType = ShippedTask | (string & {});
+
+/** The names of all tasks; `registerTask` adds to them. */
+export const taskTypes: string[] = [...shipped];

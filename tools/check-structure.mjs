@@ -13,13 +13,13 @@ const ALLOWED = {
   autodiff: ["graph"],
   models: ["graph"],
   losses: ["graph", "type models/model.ts"],
-  tasks: ["losses", "type models/model.ts"],
   python_re: [],
   methods: ["graph", "python_re"],
   engine: ["graph"],
   hub: [],
   tokenizers: ["hub"],
   data: ["hub", "tokenizers"],
+  tasks: ["losses", "data", "graph", "type models/model.ts"],
   generate: [],
   adapters: ["graph", "engine", "methods/method.ts"],
   trace: [
@@ -32,7 +32,7 @@ const ALLOWED = {
     "methods/method.ts",
     "type data/batch.ts",
   ],
-  weights: ["trace", "adapters", "graph", "engine", "hub", "models/model.ts", "methods/method.ts"],
+  weights: ["tasks", "trace", "adapters", "graph", "engine", "hub", "models/model.ts", "methods/method.ts"],
   plan: [
     ...["tasks", "losses", "weights", "trace", "adapters", "graph", "autodiff", "engine"],
     ...["models/model.ts", "methods/method.ts", "type data/batch.ts"],

@@ -11,7 +11,7 @@ import type {
 } from "../methods/method.js";
 import { random } from "../random.js";
 import type { Runtime } from "../run/runtime.js";
-import { tasks } from "../tasks/index.js";
+import { headModules, taskOf, tasks } from "../tasks/registry.js";
 import type { Inventory } from "../trace/trace.js";
 import type { ModelSpec } from "../trace/write.js";
 import { tieOf } from "../weights/tie.js";
@@ -52,9 +52,11 @@ export function attach<C extends AdapterConfig>(
 ): Attached {
   const roles = spec.architecture.roles;
   const resolved =
-    method.prompt?.resolve(config, promptShape(spec)) ?? method.layers?.resolve?.(config, roles) ?? config;
+    method.prompt?.resolve(config, promptShape(spec, config)) ??
+    method.layers?.resolve?.(config, roles) ??
+    config;
   const adapter = new Adapter(name, method, resolved);
-  const modules = [...settledModules(config, tieOf(inventory)), ...tasks[spec.task].headModules];
+  const modules = [...settledModules(config, tieOf(inventory)), ...headModules(spec.task)];
   const warnings: (string | Words)[] = [];
   const next = random(options.seed, 0x0ada);
   if (method.layers !== undefined)
@@ -102,9 +104,14 @@ function recordJson<C extends AdapterConfig>(
   adapter.json.set("task_type", config.taskType ?? spec.task);
 }
 
-function promptShape({ config }: ModelSpec): Parameters<PromptMethod<AdapterConfig>["resolve"]>[1] {
+/** `submodules`: stacks that get a prompt each. A config that says its task means a decoder only where one writes the answer. */
+function promptShape(
+  { config, task }: ModelSpec,
+  { taskType }: AdapterConfig,
+): Parameters<PromptMethod<AdapterConfig>["resolve"]>[1] {
   const { hiddenSize: hidden, layers, cache, encoderDecoder } = config;
-  return { hidden, heads: cache.kvHeads, layers, submodules: encoderDecoder ? 2 : 1, cache };
+  const isTwice = taskType === undefined ? encoderDecoder : taskOf(task).labels === "target";
+  return { hidden, heads: cache.kvHeads, layers, submodules: isTwice ? 2 : 1, cache };
 }
 
 interface LayerOptions extends Pick<AttachOptions, "fromFile"> {
@@ -129,7 +136,7 @@ function addLayers<C extends AdapterConfig>(
   if (copies !== undefined)
     addCopies(adapter, copies, inventory, matchNorms(spec, inventory, selection, defaults));
   if (linear === undefined) return [];
-  const whole = tasks[spec.task].labels === "row" ? modules : settledModules(config, tieOf(inventory));
+  const whole = taskOf(spec.task).labels === "row" ? modules : settledModules(config, tieOf(inventory));
   const matched = matchTargets(spec, inventory, selection, defaults, whole);
   const warnings = unmatchedWarnings(config, matched);
   if (matched.embeddings.length > 0 && layers.embedding === undefined)
@@ -294,7 +301,7 @@ function addModules<C extends AdapterConfig>(
     adapter.addCopy(tie.own, prefix + tie.own, name);
   }
   const unknown = modules.filter((m) => !matched.has(m));
-  const heads = Object.values(tasks).flatMap(({ headModules }) => headModules);
+  const heads = tasks.all.flatMap(({ name }) => headModules(name));
   if (unknown.some((m) => !heads.includes(m)))
     warnings.push(words`${option("modulesToSave")} ${JSON.stringify(unknown)} name no module of this model.`);
 }

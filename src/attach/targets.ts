@@ -3,7 +3,7 @@ import type { EmbeddingSite, LinearSite } from "../graph/module.js";
 import type { Selection } from "../methods/method.js";
 import { configPattern } from "../methods/pattern.js";
 import { nearest } from "../nearest.js";
-import { tasks } from "../tasks/index.js";
+import { taskOf } from "../tasks/registry.js";
 import type { Inventory } from "../trace/trace.js";
 import type { ModelSpec } from "../trace/write.js";
 import { option, words } from "../words.js";
@@ -141,9 +141,9 @@ function withoutModules(inventory: Inventory, modules: readonly string[]): Inven
 /** Every linear layer but the output head, and but the classifier of a sequence classification. */
 function allLinear({ architecture, task }: ModelSpec, inventory: Inventory, selection: Selection): Matched {
   const head = architecture.tie?.[0].replace(/\.weight$/, "");
-  const { labels, headModules } = tasks[task];
+  const { labels, head: ofTask } = taskOf(task);
   const isHead = (path: string): boolean =>
-    path === head || (labels === "row" && headModules.some((name) => named(path, name)));
+    path === head || (labels === "row" && ofTask.modules.some((name) => named(path, name)));
   const open = { ...selection, targetModules: undefined };
   const isSelected = selected(open, ".*");
   const linears = [...inventory.linears.values()].filter((l) => !isHead(l.path) && isSelected(l.path));

@@ -1,6 +1,7 @@
 import type { Adapter } from "../adapters/adapter.js";
 import { PeftError } from "../errors.js";
 import type { AdapterConfig } from "../methods/method.js";
+import { taskOf } from "../tasks/registry.js";
 import type { Inventory } from "../trace/trace.js";
 import type { ModelSpec } from "../trace/write.js";
 import type { Tie } from "../weights/tie.js";
@@ -80,7 +81,7 @@ function rowsFault<C extends AdapterConfig>(
       words`train all of it: ${option("modulesToSave", [biased])}.`,
     ];
   const [head, embedding] = architecture.tie ?? [];
-  const forced = architecture.embeddingReaders !== undefined && tie === undefined && task === "SEQ_2_SEQ_LM";
+  const forced = architecture.embeddingReaders !== undefined && tie === undefined && taskOf(task).generates;
   const path = embedding?.replace(/\.weight$/, "") ?? "";
   const hasHead = tokens.has(head?.replace(/\.weight$/, "") ?? "");
   if (forced && tokens.has(path) && !hasHead)

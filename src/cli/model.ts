@@ -21,6 +21,7 @@ import {
   specOf,
   type TaskType,
   type Tokenizer,
+  taskOf,
   taskOfClass,
   tasks,
   vocabularyOfAdapter,
@@ -41,7 +42,7 @@ const task: Option = {
   api: "taskType",
   kind: "text",
   help: "what the model is for",
-  choices: Object.keys(tasks),
+  choices: tasks.all.map(({ name }) => name),
   otherwise: "by the adapter, the model's config.json and the data",
 };
 
@@ -211,7 +212,7 @@ async function headOf(
 ): Promise<Record<string, unknown>> {
   const fields = headFields(chosen, rows);
   const adapter = settings.text("adapter");
-  if (adapter === undefined || tasks[chosen].head !== "labels") return fields;
+  if (adapter === undefined || !taskOf(chosen).head.isPerLabel) return fields;
   const folder = await resolveFolder(adapter, { progress: showHub(terminal) });
   const count = await labelsOfAdapter(folder, json, chosen);
   if (count === undefined) return fields;
@@ -257,7 +258,7 @@ const unnamed = { id2label: undefined, label2id: undefined };
 /** Classes of the rows' labels for a head that is made for them. */
 function headFields(chosen: TaskType, rows: readonly Row[] | undefined): Record<string, unknown> {
   const first = rows?.[0];
-  if (first === undefined || tasks[chosen].head !== "labels") return {};
+  if (first === undefined || !taskOf(chosen).head.isPerLabel) return {};
   const problem = first.kind === "classify" ? { problem_type: first.problemType } : {};
   if (first.kind === "classify" && first.problemType === "regression") return { ...problem, num_labels: 1 };
   const names = labelNames(rows!);
@@ -273,15 +274,6 @@ function classFields(names: readonly string[]): Record<string, unknown> {
   };
 }
 
-const tasksByKind: { readonly [K in Row["kind"]]: TaskType } = {
-  prompt: "CAUSAL_LM",
-  chat: "CAUSAL_LM",
-  text: "CAUSAL_LM",
-  classify: "SEQ_CLS",
-  tokens: "TOKEN_CLS",
-  question: "QUESTION_ANS",
-};
-
 /** What is said; else what the adapter was made for; else what the data are good for; else what the model was made for. */
 export function chooseTask(
   settings: Settings,
@@ -294,10 +286,10 @@ export function chooseTask(
   const name = [json["architectures"]].flat()[0];
   const byClass = typeof name === "string" ? taskOfClass(name) : undefined;
   const kind = rows?.[0]?.kind;
-  const byKind = kind === undefined ? undefined : tasksByKind[kind];
-  if (byKind !== undefined && byKind !== "CAUSAL_LM") return byKind;
+  const byKind = tasks.all.find(({ impliedBy }) => kind !== undefined && impliedBy.includes(kind));
+  if (byKind !== undefined && !byKind.generates) return byKind.name;
   if (byClass !== undefined) return byClass;
-  return json["is_encoder_decoder"] === true ? "SEQ_2_SEQ_LM" : (byKind ?? "FEATURE_EXTRACTION");
+  return json["is_encoder_decoder"] === true ? "SEQ_2_SEQ_LM" : (byKind?.name ?? "FEATURE_EXTRACTION");
 }
 
 /** Classes in the order in which the adapter, or the model, learnt them. */

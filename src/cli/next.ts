@@ -1,4 +1,4 @@
-import { isTaskType, tasks } from "../index.js";
+import { isTaskType, taskOf } from "../index.js";
 import { commandLine } from "./flags.js";
 
 /** Commands that use an adapter or a model of this task: only what works for it. */
@@ -8,7 +8,7 @@ export function waysToUse(
   prompt = "your text",
 ): string[] {
   return [
-    ...(isTaskType(task) && tasks[task].generates ? [commandLine("generate", { ...what, prompt })] : []),
+    ...(isTaskType(task) && taskOf(task).generates ? [commandLine("generate", { ...what, prompt })] : []),
     commandLine("eval", { ...what, data: "FILE" }),
   ];
 }

@@ -9,6 +9,7 @@ import {
   split,
   type TaskType,
   type Tokenizer,
+  taskOf,
   words,
 } from "../index.js";
 import { inFlags } from "./flags.js";
@@ -98,7 +99,7 @@ export async function asTrained(settings: Settings, terminal: Terminal): Promise
 /** Which form of prompt and completion is learnt, where there are two; a chat has one. */
 export function formLine(rows: readonly Row[], task: TaskType, tokenizer: Tokenizer): string | undefined {
   const [first] = rows;
-  if (task !== "CAUSAL_LM" || first?.kind !== "prompt") return undefined;
+  if (!taskOf(task).accepts.includes("chat") || first?.kind !== "prompt") return undefined;
   if (isChat(first, tokenizer))
     return "Prompts and completions are learnt as chats, written by the model's own chat template; --raw joins them plainly.";
   const why =

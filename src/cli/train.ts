@@ -15,6 +15,7 @@ import {
   type TrainEventOf,
   Trainer,
   type TrainerOptions,
+  taskOf,
 } from "../index.js";
 import { commandLine } from "./flags.js";
 import { methodConfig, methodGroups, methodKeys, withMethod } from "./method_options.js";
@@ -113,7 +114,7 @@ function learntFrom(
   tokenizer: Tokenizer,
 ): Pick<RunRecord, "kind" | "isChat"> {
   if (first === undefined) return {};
-  return { kind: first.kind, isChat: taskType === "CAUSAL_LM" && isChat(first, tokenizer) };
+  return { kind: first.kind, isChat: taskOf(taskType).accepts.includes("chat") && isChat(first, tokenizer) };
 }
 
 const filesAndRows = [

@@ -1,4 +1,4 @@
-import type { TaskType } from "../task.js";
+import type { ShippedTask, TaskType } from "../task.js";
 
 /** What a step is fed with: padded ids in flat arrays, one type per task, so that a batch of the wrong task does not compile. */
 
@@ -19,13 +19,13 @@ export interface Floats {
   readonly shape: readonly [rows: number, columns: number];
 }
 
-/** `rows` holds each sample's place in its data set; lengths are those before padding. */
 /** Numbers of a batch for a custom loss: the first axis is the rows. */
 export interface BatchColumn {
   readonly data: Float32Array | Int32Array;
   readonly shape: readonly number[];
 }
 
+/** `rows` holds each sample's place in its data set; lengths are those before padding. */
 export interface BatchInputs {
   readonly inputIds: Ids; // [batch, seq]
   readonly attentionMask: Ids; // [batch, seq]
@@ -84,5 +84,11 @@ interface BatchOf {
   FEATURE_EXTRACTION: FeatureExtractionBatch;
 }
 
+/** A batch of a task that was registered from outside; what else its loss reads is among the `columns`. */
+export interface CustomBatch<T extends string> extends BatchInputs {
+  readonly task: T;
+  readonly labels?: Ids | Floats;
+}
+
 /** `Batch<"SEQ_CLS">` is that task's batch; `Batch` alone is any of them, told apart by `task`. */
-export type Batch<T extends TaskType = TaskType> = BatchOf[T];
+export type Batch<T extends TaskType = TaskType> = T extends ShippedTask ? BatchOf[T] : CustomBatch<T>;

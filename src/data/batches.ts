@@ -2,10 +2,11 @@ import { expectArgument, type NamesOf, pickOptions, refuseUnknown } from "../arg
 import { PeftError } from "../errors.js";
 import { option, words } from "../words.js";
 import type { Batch, TaskType } from "./batch.js";
-import { type CollateOptions, collate, collateNames } from "./collate.js";
+import { collate } from "./collate.js";
 import { type EncodeReport, type EncodeRowsOptions, encodeRows, encodeRowsNames } from "./encode.js";
 import type { OrderOptions } from "./order.js";
 import { orderNames, orderOf } from "./order.js";
+import { type CollateOptions, collateNames } from "./padding.js";
 import { expectRows, type Row } from "./row.js";
 import type { Sample } from "./sample.js";
 import type { TokenizerLike } from "./types.js";

@@ -1,16 +1,16 @@
 import { option, words } from "../words.js";
 import type { TaskType } from "./batch.js";
-import type { Outcome } from "./encoders/encoder.js";
-import { encoders } from "./encoders/index.js";
 import { count, refuse } from "./faults.js";
 import type { Row } from "./row.js";
 import type { Sample } from "./sample.js";
+import { dataTaskOf } from "./tasks/registry.js";
+import type { Outcome } from "./tasks/task.js";
 import type { TokenizerLike } from "./types.js";
 
 /** What encoded rows must hold to before a model sees them; each check throws `data` with all rows that fail it. */
 
 export function refuseKinds(rows: readonly Row[], task: TaskType): void {
-  const { accepts } = encoders[task];
+  const { accepts } = dataTaskOf(task);
   const wrong = rows.filter((row) => !accepts.includes(row.kind));
   refuse(
     wrong.map((row) => ({ at: row.at, says: `kind "${row.kind}"` })),
@@ -39,7 +39,11 @@ export function refuseEmpty<T extends TaskType>(empty: readonly Outcome<T>[], ma
 export function refuseIds(samples: readonly Sample[], tokenizer: TokenizerLike, vocabSize: number): void {
   const faults = samples.flatMap((sample) => {
     const beyond = [...sample.inputIds.filter((id) => id >= vocabSize)];
-    if (sample.task === "SEQ_2_SEQ_LM") beyond.push(...sample.labels.filter((id) => id >= vocabSize));
+    beyond.push(
+      ...(dataTaskOf(sample.task)
+        .target?.(sample)
+        .filter((id) => id >= vocabSize) ?? []),
+    );
     if (beyond.length === 0) return [];
     const some = [...new Set(beyond)].slice(0, 3);
     return [
@@ -58,7 +62,7 @@ export function refuseIds(samples: readonly Sample[], tokenizer: TokenizerLike, 
 
 export function refuseClasses(samples: readonly Sample[], numLabels: number): void {
   const faults = samples.flatMap((sample) => {
-    const says = wrongClass(sample, numLabels);
+    const says = dataTaskOf(sample.task).labelFault?.(sample, numLabels);
     return says === undefined ? [] : [{ at: sample.at, says }];
   });
   refuse(faults, {
@@ -66,13 +70,4 @@ export function refuseClasses(samples: readonly Sample[], numLabels: number): vo
     why: `its head has ${count(numLabels, "label")}.`,
     fix: words`load the model with as many labels as the data has, or give the list it was trained with: ${option("labels")}.`,
   });
-}
-
-function wrongClass(sample: Sample, numLabels: number): string | undefined {
-  if (sample.task !== "SEQ_CLS" && sample.task !== "TOKEN_CLS") return undefined;
-  if (sample.task === "TOKEN_CLS" || sample.problemType === "single_label_classification") {
-    const most = Math.max(0, ...sample.labels);
-    return most < numLabels ? undefined : `class ${most}`;
-  }
-  return sample.labels.length === numLabels ? undefined : count(sample.labels.length, "label");
 }

@@ -1,21 +1,9 @@
-import { type NamesOf, refuseUnknown } from "../arguments.js";
+import { refuseUnknown } from "../arguments.js";
 import { PeftError } from "../errors.js";
-import { type Batch, type BatchInputs, type Floats, type Ids, ignoreIndex, type TaskType } from "./batch.js";
+import type { Batch, BatchInputs, TaskType } from "./batch.js";
+import { type CollateOptions, collateNames, pad } from "./padding.js";
 import type { Sample, SampleInputs } from "./sample.js";
-
-export interface CollateOptions {
-  padTokenId: number;
-  /** Where padding goes. Targets of encoder-decoders are padded at their end whatever this says. */
-  paddingSide?: "left" | "right" | undefined;
-  /** Widths are rounded up to a multiple of this. */
-  padToMultipleOf?: number | undefined;
-}
-
-export const collateNames: NamesOf<CollateOptions> = {
-  padTokenId: {},
-  paddingSide: {},
-  padToMultipleOf: {},
-};
+import { dataTaskOf } from "./tasks/registry.js";
 
 /** Samples of one task, padded to the longest, as a batch. The mask comes from lengths: a padding token may also be a word. */
 export function collate<T extends TaskType>(
@@ -31,60 +19,10 @@ export function collate<T extends TaskType>(
       fix: "give at least one sample.",
     });
   }
-  const build: (samples: readonly Sample<T>[], options: CollateOptions) => Batch<T> = collators[task as T];
-  return build(samples, options);
+  const inputs = inputsOf(samples, options);
+  const labels = dataTaskOf<TaskType>(task).collate(samples, inputs, options);
+  return { task, ...inputs, ...labels } as unknown as Batch<T>;
 }
-
-const collators: {
-  readonly [T in TaskType]: (samples: readonly Sample<T>[], options: CollateOptions) => Batch<T>;
-} = {
-  CAUSAL_LM: (samples, options) => ({
-    task: "CAUSAL_LM",
-    ...inputsOf(samples, options),
-    labels: pad(
-      samples.map((sample) => sample.labels),
-      ignoreIndex,
-      options,
-    ),
-  }),
-  SEQ_2_SEQ_LM: (samples, options) => ({
-    task: "SEQ_2_SEQ_LM",
-    ...inputsOf(samples, options),
-    labels: pad(
-      samples.map((sample) => sample.labels),
-      ignoreIndex,
-      { ...options, paddingSide: "right" },
-    ),
-  }),
-  SEQ_CLS: (samples, options) => {
-    const problemType = samples[0]!.problemType;
-    const base = { task: "SEQ_CLS" as const, ...inputsOf(samples, options) };
-    const labels = samples.map((sample) => sample.labels);
-    if (problemType !== "single_label_classification") return { ...base, problemType, labels: stack(labels) };
-    return { ...base, problemType, labels: column(labels.map((label) => label[0]!)) };
-  },
-  TOKEN_CLS: (samples, options) => ({
-    task: "TOKEN_CLS",
-    ...inputsOf(samples, options),
-    labels: pad(
-      samples.map((sample) => sample.labels),
-      ignoreIndex,
-      options,
-    ),
-  }),
-  QUESTION_ANS: (samples, options) => {
-    const inputs = inputsOf(samples, options);
-    const shift = (row: number): number =>
-      options.paddingSide === "left" ? inputs.inputIds.shape[1] - inputs.lengths[row]! : 0;
-    return {
-      task: "QUESTION_ANS",
-      ...inputs,
-      startPositions: column(samples.map((sample, row) => sample.start + shift(row))),
-      endPositions: column(samples.map((sample, row) => sample.end + shift(row))),
-    };
-  },
-  FEATURE_EXTRACTION: (samples, options) => ({ task: "FEATURE_EXTRACTION", ...inputsOf(samples, options) }),
-};
 
 function inputsOf(samples: readonly SampleInputs[], options: CollateOptions): BatchInputs {
   const ids = samples.map((sample) => sample.inputIds);
@@ -130,30 +68,4 @@ function oddColumn(name: string, at: string, value: unknown, width: number): Pef
     why: `the rows beside it have ${width === 1 ? "a number" : `${width} numbers`} under that name.`,
     fix: "give every row as many.",
   });
-}
-
-/** Rows of different length -> [rows, width], filled up with `value`. */
-function pad(
-  rows: readonly Int32Array[],
-  value: number,
-  { paddingSide = "right", padToMultipleOf = 1 }: CollateOptions,
-): Ids {
-  const longest = rows.reduce((most, row) => Math.max(most, row.length), 0);
-  const width = Math.ceil(longest / padToMultipleOf) * padToMultipleOf;
-  const data = new Int32Array(rows.length * width).fill(value);
-  for (const [i, row] of rows.entries()) {
-    data.set(row, i * width + (paddingSide === "left" ? width - row.length : 0));
-  }
-  return { data, shape: [rows.length, width] };
-}
-
-function column(values: readonly number[]): Ids {
-  return { data: Int32Array.from(values), shape: [values.length, 1] };
-}
-
-function stack(rows: readonly Float32Array[]): Floats {
-  const width = rows[0]!.length;
-  const data = new Float32Array(rows.length * width);
-  for (const [i, row] of rows.entries()) data.set(row, i * width);
-  return { data, shape: [rows.length, width] };
 }

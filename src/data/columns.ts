@@ -1,7 +1,6 @@
 import { PeftError } from "../errors.js";
 import { nearest } from "../nearest.js";
 import { option as namedOption, words } from "../words.js";
-import type { TaskType } from "./batch.js";
 import { listNames } from "./faults.js";
 import { columnHint } from "./hints.js";
 import { kinds } from "./kinds/index.js";
@@ -9,6 +8,7 @@ import type { LoadDatasetOptions, SlotSource } from "./load_options.js";
 import type { RowKind } from "./row.js";
 import type { Table } from "./tables/table.js";
 import { print } from "./tables/values.js";
+import { dataTasks } from "./tasks/registry.js";
 import { fillTemplate, parseTemplate } from "./template.js";
 
 export interface Resolved {
@@ -18,16 +18,6 @@ export interface Resolved {
   labelColumn: string | undefined;
   unused: readonly string[];
 }
-
-/** The kinds that a task is trained on, the likelier first. */
-const kindsOf: { readonly [T in TaskType]: readonly RowKind[] } = {
-  CAUSAL_LM: ["chat", "prompt", "text"],
-  SEQ_2_SEQ_LM: ["prompt"],
-  SEQ_CLS: ["classify"],
-  TOKEN_CLS: ["tokens"],
-  QUESTION_ANS: ["question"],
-  FEATURE_EXTRACTION: ["text", "classify"],
-};
 
 /** Decides what kind of row a table holds, and which column or template fills which slot. */
 export function resolveColumns(table: Table, options: LoadDatasetOptions): Resolved {
@@ -70,13 +60,16 @@ function chooseKind(
     if (kind in kinds) return kind;
     throw unknownName("kind", kind, Object.keys(kinds));
   }
-  if (taskType !== undefined && !(taskType in kindsOf))
-    throw unknownName("taskType", taskType, Object.keys(kindsOf));
-  if (template !== undefined || target !== undefined) {
-    if (taskType === "SEQ_CLS") return "classify";
-    return target === undefined ? "text" : "prompt";
-  }
-  const candidates = taskType ? kindsOf[taskType] : (Object.keys(kinds) as RowKind[]);
+  const task = dataTasks.find(taskType);
+  if (taskType !== undefined && task === undefined)
+    throw unknownName(
+      "taskType",
+      taskType,
+      dataTasks.all.map(({ name }) => name),
+    );
+  if (template !== undefined || target !== undefined)
+    return task?.templated ?? (target === undefined ? "text" : "prompt");
+  const candidates = task?.tables ?? (Object.keys(kinds) as RowKind[]);
   const found = candidates.find((candidate) => {
     const { slots } = kinds[candidate];
     if (!Object.keys(columns).every((slot) => slot in slots)) return false;

@@ -3,11 +3,11 @@ import { PeftError } from "../errors.js";
 import { option, words } from "../words.js";
 import type { TaskType } from "./batch.js";
 import { refuseClasses, refuseEmpty, refuseIds, refuseKinds } from "./checks.js";
-import type { EncodeContext, Outcome } from "./encoders/encoder.js";
-import { encoders } from "./encoders/index.js";
 import { count, type Fault, refuse } from "./faults.js";
 import { expectRows, type Row } from "./row.js";
 import type { Sample } from "./sample.js";
+import { dataTaskOf } from "./tasks/registry.js";
+import type { EncodeContext, Outcome } from "./tasks/task.js";
 import type { TokenizerLike } from "./types.js";
 
 export interface EncodeRowsOptions<T extends TaskType> {
@@ -80,13 +80,13 @@ export function encodeRows<T extends TaskType>(
   const faults: Fault[] = [];
   const outcomes: Outcome<T>[] = [];
   for (const [row, item] of rows.entries()) {
-    const encoded = encoders[task].encode(item, context);
+    const encoded = dataTaskOf(task).encode(item, context);
     if (typeof encoded === "string") faults.push({ at: item.at, says: encoded });
     else outcomes.push({ row, at: item.at, encoded });
   }
   refuse(faults, {
     what: (n) => `${count(n, "row")} cannot be encoded for ${task}`,
-    why: `the task takes rows of kind ${encoders[task].accepts.join(", ")} with all their parts.`,
+    why: `the task takes rows of kind ${dataTaskOf(task).accepts.join(", ")} with all their parts.`,
     fix: "correct these rows or give what they lack.",
   });
   const empty = outcomes.filter(({ encoded }) => encoded.learnt === 0);

@@ -1,4 +1,5 @@
-import type { ProblemType, TaskType } from "./batch.js";
+import type { ShippedTask, TaskType } from "../task.js";
+import type { ProblemType } from "./batch.js";
 
 /** One row as token ids, before padding. `row` is its place in the data set, `at` where it stood in the file. */
 export interface SampleInputs {
@@ -52,5 +53,15 @@ interface SampleOf {
   FEATURE_EXTRACTION: FeatureExtractionSample;
 }
 
+/** A sample of a task that was registered from outside. */
+export interface CustomSample<T extends string> extends SampleInputs {
+  readonly task: T;
+  readonly labels?: Int32Array | Float32Array;
+}
+
 /** `task` stands here once more so that the compiler can infer T from a sample. */
-export type Sample<T extends TaskType = TaskType> = SampleOf[T] & { readonly task: T };
+export type Sample<T extends TaskType = TaskType> = (T extends ShippedTask
+  ? SampleOf[T]
+  : CustomSample<T>) & {
+  readonly task: T;
+};

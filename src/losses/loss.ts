@@ -17,11 +17,11 @@ export interface LossContext {
   readonly config: ModelConfig;
   /**
    * All logits (or hidden states, where the task has no head): [batch, total, n] or [batch, n]. At padding (see `mask`) they mean
-   * nothing, unless the loss says `padding: true`.
+   * nothing, unless the loss says `padding: true`. `head`: one of the task's heads beside its own.
    */
-  readonly logits: () => Tensor;
+  readonly logits: (head?: string) => Tensor;
   /** Logits where the model predicts a labelled token, [chunks, chunk, n]: no others are computed. */
-  readonly labelled: () => Tensor;
+  readonly labelled: (head?: string) => Tensor;
   /** A column that the loss declares. */
   readonly column: (name: string) => Tensor;
   /** 1 at tokens, virtual ones included, 0 at padding: [batch, total], i64 */

@@ -58,7 +58,7 @@ export interface PromptSizes {
  * Reference: peft/utils/other.py _prepare_prompt_learning_config
  */
 export function resolveSizes(
-  c: PromptSizes & { readonly taskType?: string | undefined },
+  c: PromptSizes,
   shape: PromptShape,
 ): Required<{ readonly [K in keyof PromptSizes]: number }> {
   if (c.tokenDim !== undefined && c.tokenDim !== shape.hidden) {
@@ -68,11 +68,10 @@ export function resolveSizes(
       fix: words`leave ${option("tokenDim")} out, or load the base that the adapter names.`,
     });
   }
-  const twice = c.taskType === undefined ? shape.submodules : c.taskType === "SEQ_2_SEQ_LM" ? 2 : 1;
   return {
     numVirtualTokens: c.numVirtualTokens,
     tokenDim: shape.hidden,
-    numTransformerSubmodules: c.numTransformerSubmodules ?? twice,
+    numTransformerSubmodules: c.numTransformerSubmodules ?? shape.submodules,
     numAttentionHeads: c.numAttentionHeads ?? shape.heads,
     numLayers: c.numLayers ?? shape.layers,
   };

@@ -206,7 +206,7 @@ export const bart: Architecture<BartConfig> = {
   encoder: encode,
   decoder: decode,
   heads: {
-    SEQ_2_SEQ_LM: (w, c, hidden) => {
+    vocabulary: (w, c, hidden) => {
       const tied = c.tied ? "model.shared.weight" : undefined;
       return w.linear("lm_head", hidden, c.vocabSize, { bias: false, tied });
     },

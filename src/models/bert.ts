@@ -134,10 +134,10 @@ export const bert: Architecture<BertConfig> = {
   },
   stack: bertStack,
   heads: {
-    SEQ_CLS: (w, c, hidden) => classify(w, c, pool(w.at("bert.pooler"), c, hidden)),
-    TOKEN_CLS: classify,
-    QUESTION_ANS: (w, _c, hidden) => w.linear("qa_outputs", hidden, 2),
-    FEATURE_EXTRACTION: (w, c, hidden) => {
+    rowLabels: (w, c, hidden) => classify(w, c, pool(w.at("bert.pooler"), c, hidden)),
+    tokenLabels: classify,
+    spanEnds: (w, _c, hidden) => w.linear("qa_outputs", hidden, 2),
+    hidden: (w, c, hidden) => {
       pool(w.at("pooler"), c, hidden); // part of the model: named and counted, though nothing reads it
       return hidden;
     },

@@ -94,6 +94,6 @@ export const clipText: Architecture<ClipTextConfig> = {
   parse: (json) => readConfig(json, read),
   checkpoint: { rename: [[/^text_model\./, ""]] },
   stack,
-  heads: { FEATURE_EXTRACTION: (_, __, hidden) => hidden },
+  heads: { hidden: (_, __, hidden) => hidden },
   newModules: [],
 };

@@ -228,13 +228,13 @@ export const debertaV2: Architecture<DebertaConfig> = {
   parse: (json) => readConfig(json, read),
   stack,
   heads: {
-    SEQ_CLS: (w, c, hidden) => {
+    rowLabels: (w, c, hidden) => {
       const pooled = pool(w.at("pooler"), c, hidden);
       return w.linear("classifier", w.dropout("dropout", pooled, c.classifierDropout), c.numLabels);
     },
-    TOKEN_CLS: (w, c, x) => w.linear("classifier", w.dropout("dropout", x, c.dropout), c.numLabels),
-    QUESTION_ANS: (w, _c, hidden) => w.linear("qa_outputs", hidden, 2),
-    FEATURE_EXTRACTION: (_w, _c, hidden) => hidden,
+    tokenLabels: (w, c, x) => w.linear("classifier", w.dropout("dropout", x, c.dropout), c.numLabels),
+    spanEnds: (w, _c, hidden) => w.linear("qa_outputs", hidden, 2),
+    hidden: (_w, _c, hidden) => hidden,
   },
   newModules: ["classifier", "qa_outputs", "pooler"],
 };

@@ -97,10 +97,10 @@ export const distilbert: Architecture<DistilBertConfig> = {
   parse: (json) => readConfig(json, read),
   stack,
   heads: {
-    SEQ_CLS: classify,
-    TOKEN_CLS: (w, c, x) => w.linear("classifier", w.dropout("dropout", x, c.dropout), c.numLabels),
-    QUESTION_ANS: (w, c, x) => w.linear("qa_outputs", w.dropout("dropout", x, c.answerDropout), 2),
-    FEATURE_EXTRACTION: (_w, _c, hidden) => hidden,
+    rowLabels: classify,
+    tokenLabels: (w, c, x) => w.linear("classifier", w.dropout("dropout", x, c.dropout), c.numLabels),
+    spanEnds: (w, c, x) => w.linear("qa_outputs", w.dropout("dropout", x, c.answerDropout), 2),
+    hidden: (_w, _c, hidden) => hidden,
   },
   newModules: ["pre_classifier", "classifier", "qa_outputs"],
 };

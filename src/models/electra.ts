@@ -25,6 +25,6 @@ export const electra: Architecture<BertConfig> = {
       const c = readBert(f);
       return { ...c, embeddingDim: f.size("embedding_size", 128) };
     }),
-  heads: { ...bert.heads, SEQ_CLS: classify, FEATURE_EXTRACTION: (_w, _c, hidden) => hidden },
+  heads: { ...bert.heads, rowLabels: classify, hidden: (_w, _c, hidden) => hidden },
   newModules: ["classifier", "qa_outputs"],
 };

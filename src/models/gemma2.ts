@@ -63,8 +63,8 @@ export const gemma2: Architecture<LlamaConfig> = {
   stack: llamaStack(sandwichLayer),
   heads: {
     ...llama.heads,
-    CAUSAL_LM: (w, c, hidden) => {
-      const logits = llama.heads.CAUSAL_LM!(w, c, hidden);
+    vocabulary: (w, c, hidden) => {
+      const logits = llama.heads.vocabulary!(w, c, hidden);
       return c.logitCap === undefined ? logits : cap(w.g, logits, c.logitCap);
     },
   },

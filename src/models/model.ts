@@ -67,15 +67,18 @@ export type TokenHead<C> = (w: Module, c: C, hidden: Tensor) => Tensor;
 /** hidden [batch, total, hidden], mask [batch, total] -> logits [batch, n]. */
 export type PooledHead<C> = (w: Module, c: C, hidden: Tensor, mask: Tensor) => Tensor;
 
+/** Heads by what they say. Which of them a model has is a matter of its task. */
 export interface Heads<C> {
-  readonly CAUSAL_LM?: TokenHead<C>;
-  readonly SEQ_2_SEQ_LM?: TokenHead<C>;
-  readonly TOKEN_CLS?: TokenHead<C>;
+  /** A score for each word. */
+  readonly vocabulary?: TokenHead<C>;
+  /** A score for each label of a row. */
+  readonly rowLabels?: PooledHead<C>;
+  /** A score for each label of a token. */
+  readonly tokenLabels?: TokenHead<C>;
   /** Start and end logits side by side, [..., 2]. */
-  readonly QUESTION_ANS?: TokenHead<C>;
-  readonly SEQ_CLS?: PooledHead<C>;
+  readonly spanEnds?: TokenHead<C>;
   /** Returns the hidden states; names what the bare model holds beside its layers (a pooler). */
-  readonly FEATURE_EXTRACTION?: TokenHead<C>;
+  readonly hidden?: TokenHead<C>;
 }
 
 /** Names in a checkpoint that differ from transformers' current module names: applied on load, reversed on export. */

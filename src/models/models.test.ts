@@ -16,7 +16,15 @@ import { gpt2 } from "./gpt2.js";
 import { architectures } from "./index.js";
 import { llama } from "./llama.js";
 import { mistral } from "./mistral.js";
-import type { Architecture, CheckpointRules, ModelConfig, TaskType, TextInputs } from "./model.js";
+import type {
+  Architecture,
+  CheckpointRules,
+  Heads,
+  ModelConfig,
+  PooledHead,
+  TaskType,
+  TextInputs,
+} from "./model.js";
 import { mt5 } from "./mt5.js";
 import { opt } from "./opt.js";
 import { qwen2 } from "./qwen2.js";
@@ -129,16 +137,22 @@ function trace<C extends ModelConfig>(
     );
   }
   const { hidden, present } = out!;
-  const pooled = task === "SEQ_CLS" ? a.heads.SEQ_CLS : undefined;
-  const logits =
-    pooled !== undefined
-      ? pooled(w, c, hidden, x.mask)
-      : a.heads[task as Exclude<TaskType, "SEQ_CLS">]!(w, c, hidden);
+  const head: PooledHead<C> = a.heads[headOf[task]!]!;
+  const logits = head(w, c, hidden, x.mask);
   const weights = g.nodes.filter((n) => n.op === "weight").map((n) => n.attrs as Ops["weight"]);
   return { g, logits, present, weights: Object.fromEntries(weights.map((x) => [x.name, x.shape])) };
 }
 
 const kit = new URL("../../tests/kit/models/", import.meta.url);
+const headOf: Readonly<Record<string, keyof Heads<never>>> = {
+  CAUSAL_LM: "vocabulary",
+  SEQ_2_SEQ_LM: "vocabulary",
+  SEQ_CLS: "rowLabels",
+  TOKEN_CLS: "tokenLabels",
+  QUESTION_ANS: "spanEnds",
+  FEATURE_EXTRACTION: "hidden",
+};
+
 /** What the class of a checkpoint (`architectures`) ends in -> its task and the shape of its logits. */
 const heads: readonly [RegExp, TaskType, (c: ModelConfig) => Dim[]][] = [
   [/CausalLM|LMHeadModel/, "CAUSAL_LM", (c) => ["batch", "seq", c.vocabSize]],

@@ -38,5 +38,5 @@ export const roberta: Architecture<BertConfig> = {
       return { ...c, firstPosition: (c.padTokenId ?? 1) + 1 };
     }),
   stack: (w, c, x) => bertStack(w, c, { ...x, positions: positions(w, c, x) }),
-  heads: { ...bert.heads, SEQ_CLS: classify },
+  heads: { ...bert.heads, rowLabels: classify },
 };

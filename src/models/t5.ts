@@ -227,7 +227,7 @@ export const t5: Architecture<T5Config> = {
   encoder: encode,
   decoder: decode,
   heads: {
-    SEQ_2_SEQ_LM: (w, c, hidden) => {
+    vocabulary: (w, c, hidden) => {
       const x = c.scaled ? w.g.mul(hidden, c.hiddenSize ** -0.5) : hidden;
       const tied = c.tied ? "shared.weight" : undefined;
       return w.linear("lm_head", x, c.vocabSize, { bias: false, tied });

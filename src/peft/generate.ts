@@ -11,7 +11,7 @@ import type { ModelConfig, TaskType } from "../models/model.js";
 import { warnOnConsole } from "../printable.js";
 import type { Runtime } from "../run/runtime.js";
 import { makeStepper } from "../run/stepper.js";
-import { tasks } from "../tasks/index.js";
+import { taskOf } from "../tasks/registry.js";
 import type { Words } from "../words.js";
 import { option, words } from "../words.js";
 
@@ -104,7 +104,7 @@ export function checkPrompt(input: GenerateInput): void {
 }
 
 function checkInput({ taskType, config }: Generator, { inputIds }: GenerateInput): void {
-  if (!tasks[taskType].generates)
+  if (!taskOf(taskType).generates)
     throw new PeftError("generation", {
       what: `A model for ${taskType} cannot generate.`,
       why: "it has no head over the vocabulary.",

@@ -2,7 +2,7 @@ import { PeftError } from "../errors.js";
 import type { Checkpoint } from "../hub/checkpoint.js";
 import { openAdapterWeights } from "../hub/checkpoint.js";
 import type { TaskType } from "../models/model.js";
-import { tasks } from "../tasks/index.js";
+import { taskOf } from "../tasks/registry.js";
 import { takeInventory } from "../trace/write.js";
 import { option, words } from "../words.js";
 import type { PreTrainedModel } from "./base_model.js";
@@ -34,7 +34,7 @@ export async function labelsOfAdapter(
 /** Throws "adapter-mismatch" where an adapter brings a head for another number of labels than the model has. */
 export async function checkHead(folder: string, model: PreTrainedModel): Promise<void> {
   const { taskType, configJson, config } = model;
-  if (tasks[taskType].head !== "labels") return;
+  if (!taskOf(taskType).head.isPerLabel) return;
   const count = await labelsOfAdapter(folder, configJson, taskType);
   if (count === undefined || count === config.numLabels) return;
   throw new PeftError("adapter-mismatch", {

@@ -6,7 +6,7 @@ import { formatJson, parseJsonWithFloats } from "../hub/json.js";
 import { writeSafetensors } from "../hub/safetensors.js";
 import type { TaskType } from "../models/model.js";
 import type { Runtime } from "../run/runtime.js";
-import { tasks } from "../tasks/index.js";
+import { taskOf } from "../tasks/registry.js";
 import { tieOf, untied } from "../weights/tie.js";
 
 interface Saved {
@@ -121,7 +121,7 @@ async function writeConfig(
 /** `architectures` as Python would write it for the head that the model has now: BertModel with classes is another class. */
 function classesOf(stored: unknown, task: TaskType): { architectures?: readonly string[] } {
   const name: unknown = Array.isArray(stored) ? stored[0] : undefined;
-  const ends = tasks[task].classEnds;
+  const ends = taskOf(task).classEnds;
   if (typeof name !== "string" || ends.some((end) => name.endsWith(end))) return {};
   return {
     architectures: [name.replace(/(LMHeadModel|PreTrainedModel|Model|For[A-Z]\w*)$/, "") + ends[0]],

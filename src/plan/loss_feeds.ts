@@ -2,7 +2,7 @@ import type { BatchColumn, Ids } from "../data/batch.js";
 import type { HostTensor } from "../engine/messages.js";
 import { PeftError } from "../errors.js";
 import type { Loss, LossColumn } from "../losses/loss.js";
-import { tasks } from "../tasks/index.js";
+import { taskOf } from "../tasks/registry.js";
 import type { BatchPlaces, Inputs, Virtual } from "../trace/feeds.js";
 import { ids } from "../trace/feeds.js";
 import type { ModelSpec } from "../trace/write.js";
@@ -105,7 +105,7 @@ function rowColumn(
   const whole = given.slice(0, shape.length);
   if (dtype === "f32") return { dtype, shape: whole, data };
   const isSpan =
-    tasks[batch.task].labels === "span" && (name === "startPositions" || name === "endPositions");
+    taskOf(batch.task).labels === "span" && (name === "startPositions" || name === "endPositions");
   const length = batch.inputIds.shape[1] + virtual.input;
   const values = isSpan ? data.map((p) => (p < length ? p : -100)) : data;
   return ids(values as Int32Array, whole);
@@ -133,7 +133,7 @@ function labelLayout(
   column: (name: string, dtype: "f32" | "i64", data: Float32Array | Int32Array) => HostTensor;
 } {
   const [rows, columns] = labels.shape;
-  const { labels: place, head } = tasks[task];
+  const { labels: place, head } = taskOf(task);
   const isTarget = place === "target";
   const tokenAt = (isTarget ? places?.decoder : places?.input)?.tokenAt;
   const shift = place === "next token" ? 1 : 0;
@@ -149,7 +149,7 @@ function labelLayout(
       from.push(i * columns + j);
     }
   if (from.length === 0) throw allMasked();
-  const classes = head === "labels" ? config.numLabels : config.vocabSize;
+  const classes = head.outputs(config);
   const chunks = Math.ceil(from.length / Math.max(1, Math.floor(CHUNK_LOGITS / classes)));
   const chunk = Math.ceil(from.length / chunks);
   const fill = (values: readonly number[], rest: number): HostTensor => {

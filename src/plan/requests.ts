@@ -5,7 +5,7 @@ import type { HostTensor } from "../engine/messages.js";
 import { PeftError } from "../errors.js";
 import type { Loss } from "../losses/loss.js";
 import type { TaskType } from "../models/model.js";
-import { tasks } from "../tasks/index.js";
+import { taskOf } from "../tasks/registry.js";
 import type { Inputs } from "../trace/feeds.js";
 import { batchPlaces, checkBatch, forwardFeeds, randomKeys } from "../trace/feeds.js";
 import { packingFeeds } from "../trace/packing.js";
@@ -63,7 +63,7 @@ export function prepare(
   checkBatch(weights, batch, virtual, loss === undefined);
   const used = loss ?? (hasLabels(batch) ? lossOf(spec, batch) : undefined);
   const packed =
-    !(used?.padding ?? false) && tasks[spec.task].packs && view.gates.every((g) => typeof g === "number");
+    !(used?.padding ?? false) && taskOf(spec.task).packs && view.gates.every((g) => typeof g === "number");
   const feeds: Record<string, HostTensor> = forwardFeeds(spec, batch, virtual);
   const places = packed
     ? batchPlaces(spec, batch, virtual, loss !== undefined || (more.logits ?? false))
@@ -80,11 +80,11 @@ export function prepare(
 
 function lossOf({ task, config }: ModelSpec, batch: Inputs): Loss | undefined {
   const floats = (batch as { labels?: Ids | Floats }).labels?.data instanceof Float32Array;
-  return tasks[task].loss(config, floats ? "floats" : "ids");
+  return taskOf(task).loss(config, floats ? "floats" : "ids");
 }
 
 export function noLoss(task: TaskType, batch: Inputs): never {
-  const features = tasks[task].labels === "none";
+  const features = taskOf(task).labels === "none";
   throw new PeftError(features ? "training" : "batch", {
     what: features ? `${task} has no loss of its own.` : `This batch has no labels: ${Object.keys(batch)}.`,
     why: features ? "what features should be is for you to say." : "a loss needs them.",
@@ -134,7 +134,7 @@ function sizesOf({ config, task }: ModelSpec, batch: Inputs): BatchSizes {
   const { labels } = batch as { labels?: Ids };
   if (labels === undefined) return sizes;
   if (config.encoderDecoder) return { ...sizes, target: labels.shape[1] };
-  return tasks[task].labels === "next token" ? { ...sizes, labels: mostLabelled(labels) } : sizes;
+  return taskOf(task).labels === "next token" ? { ...sizes, labels: mostLabelled(labels) } : sizes;
 }
 
 /** Labelled tokens of the row that has the most. */

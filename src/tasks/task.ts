@@ -1,40 +1,41 @@
+import type { ProblemType, TaskType } from "../data/batch.js";
+import type { RowKind } from "../data/row.js";
+import type { DataTask } from "../data/tasks/task.js";
 import type { Loss } from "../losses/loss.js";
 import type { ModelConfig } from "../models/model.js";
+import type { Head } from "./head.js";
+import type { Scores } from "./scores.js";
 
 /** What labels say: a token, the token after it, an answer's tokens, a row, the ends of a span; or there are none. */
 export type LabelPlace = "token" | "next token" | "target" | "row" | "span" | "none";
 
-/** What the numbers of a head are: a score per word, per label, for start and end; or there is no head. */
-export type HeadKind = "vocabulary" | "labels" | "ends" | "none";
+/** Labels are class or token ids, or numbers. */
+export type LabelForm = "ids" | "floats";
 
-/** What the metrics of an evaluation are computed from. */
-export type ScoreKind = "classes" | "manyLabels" | "numbers" | "spans" | "answers" | "none";
-
-/** What a model is for: all that shared code asks of it. What rows, samples and batches it has, src/data says. */
-export interface Task {
+/** What a model is for: all that shared code asks of it. */
+export interface Task<T extends TaskType = TaskType> extends DataTask<T> {
   /** What transformers' classes for it end in; the first is meant for new ones. */
   readonly classEnds: readonly string[];
+  /** Kinds of rows that say that it is meant, where nothing else does. */
+  readonly impliedBy: readonly RowKind[];
   readonly labels: LabelPlace;
-  readonly head: HeadKind;
-  /** Modules that train whole beside an adapter. Reference: peft/peft_model.py */
-  readonly headModules: readonly string[];
-  /** The loss that transformers computes; undefined: none of its own. `labels`: their form in the batch. */
-  readonly loss: (config: ModelConfig, labels: "ids" | "floats") => Loss | undefined;
+  readonly head: Head;
+  /** Heads beside it, which a loss may read by their names. */
+  readonly heads?: Readonly<Record<string, Head>>;
+  /** The form that labels must have; undefined: that of the batch at hand. */
+  labelForm(config: ModelConfig): LabelForm | undefined;
+  /** The loss that is computed where none is given; undefined: none of its own. `labels`: their form in the batch. */
+  loss(config: ModelConfig, labels: LabelForm): Loss | undefined;
   /** `problem`: what the rows' labels are for, where the config does not say. */
-  readonly scores: (config: ModelProblem, problem?: ModelConfig["problemType"]) => ScoreKind;
+  scores(config: ModelProblem, problem?: ProblemType): Scores;
   /** Padding can be left out of everything but attention, where the loss reads none. */
   readonly packs: boolean;
   /** It answers in text. */
   readonly generates: boolean;
 }
 
-/** The fields of a config that say what a sequence classifier learns. */
+/** The fields of a config that say what a classifier of sequences learns. */
 export interface ModelProblem {
   readonly numLabels: number;
   readonly problemType?: ModelConfig["problemType"];
-}
-
-/** What a sequence classifier learns, as transformers decides it; undefined: the labels' form says. */
-export function problemOf({ problemType, numLabels }: ModelProblem): ModelConfig["problemType"] {
-  return problemType ?? (numLabels === 1 ? "regression" : undefined);
 }

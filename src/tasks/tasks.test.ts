@@ -1,6 +1,7 @@
 import { expect, it } from "vitest";
-import { isTaskType, taskOfClass, tasks } from "./index.js";
-import { problemOf } from "./task.js";
+import { classScores, manyLabelScores, numberScores } from "./class_scores.js";
+import { isTaskType, taskOfClass } from "./registry.js";
+import { problemOf, seqCls } from "./seq_cls.js";
 
 it.each([
   ["T5ForConditionalGeneration", "SEQ_2_SEQ_LM"],
@@ -20,7 +21,7 @@ it("knows its names", () => {
 });
 
 it("a sequence classifier's loss and scores are of what its config says, else of the labels' form", () => {
-  const { loss, scores } = tasks.SEQ_CLS;
+  const { loss, scores } = seqCls;
   const config = (numLabels: number, problemType?: "multi_label_classification" | "regression") =>
     ({ numLabels, problemType }) as Parameters<typeof loss>[0];
   expect(loss(config(1), "ids")?.name).toBe("regression");
@@ -28,6 +29,6 @@ it("a sequence classifier's loss and scores are of what its config says, else of
   expect(loss(config(3), "floats")?.name).toBe("multiLabel");
   expect(loss(config(3, "regression"), "floats")?.name).toBe("regression");
   expect(problemOf({ numLabels: 3 })).toBeUndefined();
-  expect([scores({ numLabels: 1 }), scores({ numLabels: 3 })]).toEqual(["numbers", "classes"]);
-  expect(scores({ numLabels: 3 }, "multi_label_classification")).toBe("manyLabels");
+  expect([scores({ numLabels: 1 }), scores({ numLabels: 3 })]).toEqual([numberScores, classScores]);
+  expect(scores({ numLabels: 3 }, "multi_label_classification")).toBe(manyLabelScores);
 });

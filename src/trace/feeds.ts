@@ -3,8 +3,7 @@ import type { Batch, TaskType as BatchTask, Floats, Ids } from "../data/batch.js
 import type { HostTensor } from "../engine/messages.js";
 import { PeftError } from "../errors.js";
 import { mix } from "../random.js";
-import { tasks } from "../tasks/index.js";
-import { problemOf } from "../tasks/task.js";
+import { taskOf } from "../tasks/registry.js";
 import type { Places } from "./packing.js";
 import { placesOf } from "./packing.js";
 import type { Inventory } from "./trace.js";
@@ -92,21 +91,19 @@ export function checkBatch(
 
 function labelFaults({ task, config }: ModelSpec, batch: Inputs): string[] {
   const { labels } = batch as { labels?: Ids | Floats };
-  if (labels === undefined || tasks[task].labels === "none") return [];
+  const { labels: place, labelForm, head } = taskOf(task);
+  if (labels === undefined || place === "none") return [];
   const [rows, seq] = batch.inputIds.shape;
-  const place = tasks[task].labels;
   const perToken = place === "token" || place === "next token";
   const isFloat = labels.data instanceof Float32Array;
-  const columns = perToken ? seq : isFloat ? config.numLabels : labels.shape[1];
+  const columns = perToken ? seq : isFloat ? head.outputs(config) : labels.shape[1];
   const faults: string[] = [];
-  const problem = place === "row" ? problemOf(config) : "single_label_classification";
-  if (isFloat && problem === "single_label_classification")
-    faults.push("labels are numbers, and the task is to tell classes apart");
-  if (!isFloat && problem !== undefined && problem !== "single_label_classification")
-    faults.push("labels are class numbers, and the task is to say numbers");
+  const form = labelForm(config);
+  if (isFloat && form === "ids") faults.push("labels are numbers, and the task is to tell classes apart");
+  if (!isFloat && form === "floats") faults.push("labels are class numbers, and the task is to say numbers");
   if (labels.shape[0] !== rows || labels.shape[1] !== columns)
     faults.push(`labels are [${labels.shape}], not [${rows},${columns}]`);
-  const classes = tasks[task].head === "labels" ? config.numLabels : config.vocabSize;
+  const classes = head.outputs(config);
   const beyond = isFloat ? undefined : labels.data.find((label) => label >= classes);
   if (beyond !== undefined) faults.push(`label ${beyond} is not one of ${classes}`);
   return faults;
@@ -176,7 +173,7 @@ export function batchPlaces(
   const [rows, seq] = batch.inputIds.shape;
   const mask = batch.attentionMask.data;
   const labels = "labels" in batch ? (batch.labels as Ids | Floats | undefined) : undefined;
-  const place = tasks[task].labels;
+  const place = taskOf(task).labels;
   const isRead = (row: number, at: number): boolean =>
     place === "row"
       ? at === 0

@@ -6,8 +6,9 @@ import type { KeyValue } from "../graph/module.js";
 import { Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import type { Loss } from "../losses/loss.js";
-import type { Architecture, ModelConfig, PooledHead, TaskType, TextInputs } from "../models/model.js";
-import { tasks } from "../tasks/index.js";
+import type { Architecture, ModelConfig, TaskType, TextInputs } from "../models/model.js";
+import type { Head } from "../tasks/head.js";
+import { headsOf, taskOf, tasks } from "../tasks/registry.js";
 import { prefixCache } from "./prefix.js";
 import type { Inventory } from "./trace.js";
 import { ModelTrace } from "./trace.js";
@@ -36,12 +37,13 @@ export function takeInventory(spec: ModelSpec): Inventory {
     virtual: false,
     packed: false,
   });
-  writeLogits(spec, trace);
+  const { hidden, mask } = writeHidden(spec, trace);
+  for (const head of headsOf(spec.task)) writeHead(spec, trace, head, trace.unpack(hidden), mask);
   return trace;
 }
 
 function bareModel({ task, architecture }: ModelSpec, trace: ModelTrace): Module {
-  return new Module(trace).at(tasks[task].head === "none" ? "" : architecture.prefix);
+  return new Module(trace).at(taskOf(task).head.isBare ? "" : architecture.prefix);
 }
 
 /** The inputs of a stack, by their names in a batch. `past` counts cached tokens, `virtual` those before the input. */
@@ -108,15 +110,15 @@ function writeHidden(spec: ModelSpec, trace: ModelTrace, fromStates = false): Wr
   return { ...a.decoder!(w, config, inputs, encoded), mask: realMask(trace, x, pastLength) };
 }
 
-/** The head of the spec's task over hidden states. Throws "unknown-task" where the architecture has none. */
-function writeHead(spec: ModelSpec, trace: ModelTrace, hidden: Tensor, mask: Tensor): Tensor {
-  const { heads } = spec.architecture;
-  const root = new Module(trace);
-  const head: PooledHead<ModelConfig> | undefined = heads[spec.task];
-  if (head !== undefined) return head(root, spec.config, hidden, mask);
+/** A head of the spec's task over hidden states. Throws "unknown-task" where the architecture has none. */
+function writeHead(spec: ModelSpec, trace: ModelTrace, head: Head, hidden: Tensor, mask: Tensor): Tensor {
+  const { architecture, config } = spec;
+  const write = head.write(architecture);
+  if (write !== undefined) return write(new Module(trace), config, hidden, mask);
+  const known = tasks.all.filter((task) => task.head.write(architecture) !== undefined);
   throw new PeftError("unknown-task", {
-    what: `A ${spec.config.modelType} model has no head for ${spec.task}.`,
-    why: `peft.js knows it for ${Object.keys(heads).join(", ")}.`,
+    what: `A ${config.modelType} model has no head for ${spec.task}.`,
+    why: `peft.js knows it for ${known.map(({ name }) => name).join(", ")}.`,
     fix: "choose one of these tasks, or another model.",
   });
 }
@@ -124,7 +126,7 @@ function writeHead(spec: ModelSpec, trace: ModelTrace, hidden: Tensor, mask: Ten
 /** logits over whole sequences: [batch, total, n], or [batch, n] where the task pools. */
 export function writeLogits(spec: ModelSpec, trace: ModelTrace): Tensor {
   const { hidden, mask } = writeHidden(spec, trace);
-  return writeHead(spec, trace, trace.unpack(hidden), mask);
+  return writeHead(spec, trace, taskOf(spec.task).head, trace.unpack(hidden), mask);
 }
 
 /** A loss written down. */
@@ -140,12 +142,14 @@ interface WrittenLoss {
 export function writeLoss(spec: ModelSpec, trace: ModelTrace, loss: Loss, fromStates = false): WrittenLoss {
   const { g } = trace;
   const { hidden, mask } = writeHidden(spec, trace, fromStates);
-  const logits = (): Tensor => writeHead(spec, trace, trace.unpack(hidden), mask);
-  const labelled = (): Tensor => {
+  const logits = (name?: string): Tensor =>
+    writeHead(spec, trace, headNamed(spec.task, name), trace.unpack(hidden), mask);
+  const labelled = (name?: string): Tensor => {
     const positions = g.input("labelPositions", LABELLED, "i64");
+    const head = headNamed(spec.task, name);
     return trace.options.mixed // scales are per row of the batch there
-      ? g.gather(g.rows(logits()), positions)
-      : trace.atRows(positions, hidden, (x) => writeHead(spec, trace, x, mask));
+      ? g.gather(g.rows(logits(name)), positions)
+      : trace.atRows(positions, hidden, (x) => writeHead(spec, trace, head, x, mask));
   };
   const column = (name: string): Tensor => {
     const found = loss.columns?.[name] ?? undeclared(loss, name);
@@ -166,6 +170,18 @@ export function writeLoss(spec: ModelSpec, trace: ModelTrace, loss: Loss, fromSt
 }
 
 const LABELLED = ["chunks", "chunk"];
+
+/** The task's own head, or the one of this name beside it. */
+function headNamed(task: TaskType, name: string | undefined): Head {
+  const { head, heads = {} } = taskOf(task);
+  const found = name === undefined ? head : heads[name];
+  if (found !== undefined) return found;
+  throw new PeftError("training", {
+    what: `The loss reads a head "${name}", which ${task} does not have.`,
+    why: `beside its own head it has ${Object.keys(heads).join(", ") || "none"}.`,
+    fix: "add it to the task's heads, or read one of these.",
+  });
+}
 
 function undeclared({ name, columns = {} }: Loss, column: string): never {
   throw new PeftError("training", {
@@ -205,7 +221,7 @@ export function writeStep(spec: ModelSpec, trace: ModelTrace, options: StepOptio
   const { hidden, present } = config.encoderDecoder
     ? a.decoder!(w, config, { ...x, ...crossInputs(trace, config) }, undefined)
     : a.stack!(w, config, x);
-  const logits = writeHead(spec, trace, g.last(hidden, 1), x.mask);
+  const logits = writeHead(spec, trace, taskOf(spec.task).head, g.last(hidden, 1), x.mask);
   const outputs: Record<string, Tensor> = { logits: g.squeeze(logits, 1) };
   for (const [i, { k, v }] of present.entries()) {
     outputs[`present.${i}.k`] = k;

@@ -1,11 +1,10 @@
-import type { TaskType } from "../data/batch.js";
-import { ignoreIndex } from "../data/batch.js";
 import { padTokenOf } from "../data/batches.js";
 import type { Sample } from "../data/sample.js";
+import { dataTaskOf } from "../data/tasks/registry.js";
+import type { Question } from "../data/tasks/task.js";
 import { PeftError } from "../errors.js";
 import type { GenerationConfig } from "../generate/config.js";
 import type { TrainableModel } from "../peft/trainable.js";
-import { tasks } from "../tasks/index.js";
 import type { Tokenizer } from "../tokenizers/tokenizer.js";
 import type { Words } from "../words.js";
 
@@ -27,10 +26,8 @@ export interface Answer {
   readonly expected: string;
 }
 
-interface Question {
+interface AskedQuestion extends Question {
   readonly row: number;
-  readonly ids: readonly number[];
-  readonly expected: readonly number[];
 }
 
 /**
@@ -41,26 +38,12 @@ export function answerable(samples: readonly Sample[]): readonly Sample[] {
   return samples.filter((sample) => questionOf(sample) !== undefined);
 }
 
-function questionOf(sample: Sample): Question | undefined {
-  if (sample.task === "SEQ_2_SEQ_LM")
-    return { row: sample.row, ids: [...sample.inputIds], expected: learnt(sample.labels) };
-  if (sample.task !== "CAUSAL_LM") return undefined;
-  const { labels, inputIds } = sample;
-  const last = labels.findLastIndex((label) => label !== ignoreIndex);
-  const before = labels.subarray(0, last + 1).lastIndexOf(ignoreIndex);
-  if (last < 0 || before < 0) return undefined;
-  return {
-    row: sample.row,
-    ids: [...inputIds.subarray(0, before + 1)],
-    expected: learnt(labels.subarray(before + 1)),
-  };
+function questionOf(sample: Sample): AskedQuestion | undefined {
+  const question = dataTaskOf(sample.task).question?.(sample);
+  return question === undefined ? undefined : { row: sample.row, ...question };
 }
 
-function learnt(labels: Int32Array): number[] {
-  return [...labels].filter((label) => label !== ignoreIndex);
-}
-
-/** Answers of CAUSAL_LM and SEQ_2_SEQ_LM models, in batches of similar length, in the samples' order. */
+/** Answers of models that answer in text, in batches of similar length, in the samples' order. */
 export async function answersOf(
   model: TrainableModel,
   samples: readonly Sample[],
@@ -82,7 +65,7 @@ export async function answersOf(
 
 async function answerBatch(
   model: TrainableModel,
-  questions: readonly Question[],
+  questions: readonly AskedQuestion[],
   settings: GenerationConfig,
   { tokenizer, signal, warn }: AnswerOptions,
 ): Promise<Answer[]> {
@@ -115,11 +98,11 @@ async function answerBatch(
 /** Greedy, as long as the longest target and a little more, unless the caller says otherwise. */
 function settingsOf(
   model: TrainableModel,
-  questions: readonly Question[],
+  questions: readonly AskedQuestion[],
   { generation = {}, tokenizer }: AnswerOptions,
 ): GenerationConfig {
   const { generationConfig } = model.base;
-  const longest = (of: (q: Question) => number): number => Math.max(1, ...questions.map(of));
+  const longest = (of: (q: AskedQuestion) => number): number => Math.max(1, ...questions.map(of));
   const room = model.config.encoderDecoder
     ? Number.POSITIVE_INFINITY
     : model.maxPositions - longest(({ ids }) => ids.length);
@@ -143,8 +126,3 @@ export const aborted = (): PeftError =>
     why: "its signal was aborted.",
     fix: "run it again.",
   });
-
-/** Tasks whose models answer in words of their own. */
-export function isGenerative(task: TaskType): boolean {
-  return tasks[task].generates;
-}

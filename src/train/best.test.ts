@@ -2,7 +2,7 @@ import { expect, it } from "vitest";
 import { BestSoFar } from "./best.js";
 
 const take = (metric: string, minDelta: number, values: readonly number[]): [boolean[], BestSoFar] => {
-  const best = new BestSoFar(metric, { patience: 2, minDelta });
+  const best = new BestSoFar(metric, metric === "accuracy" ? "higher" : "lower", { patience: 2, minDelta });
   return [values.map((value, i) => best.take(i + 1, { [metric]: value })), best];
 };
 
@@ -24,7 +24,7 @@ it("is over after `patience` evaluations that are not better by more than minDel
 });
 
 it("without early stopping a run is never over, and the best is known all the same", () => {
-  const best = new BestSoFar("loss", undefined);
+  const best = new BestSoFar("loss", "lower", undefined);
   for (let step = 1; step < 20; step++) best.take(step, { loss: step });
   expect(best.isOver).toBe(false);
   expect(best.best?.step).toBe(1);

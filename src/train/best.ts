@@ -1,5 +1,4 @@
 import type { TrainingState } from "./saved_state.js";
-import { lowerIsBetter } from "./scores.js";
 import type { EarlyStopping } from "./trainer_options.js";
 
 type Best = NonNullable<TrainingState["best"]>;
@@ -9,10 +8,13 @@ export class BestSoFar {
   readonly metric: string;
   best: Best | undefined;
   stale = 0;
+  readonly #sign: 1 | -1;
   readonly #stopping: EarlyStopping | undefined;
 
-  constructor(metric: string, stopping: EarlyStopping | undefined) {
+  /** @param betterIs which way the metric is better */
+  constructor(metric: string, betterIs: "higher" | "lower", stopping: EarlyStopping | undefined) {
     this.metric = metric;
+    this.#sign = betterIs === "lower" ? -1 : 1;
     this.#stopping = stopping;
   }
 
@@ -22,11 +24,10 @@ export class BestSoFar {
    */
   take(step: number, values: Readonly<Record<string, number>>): boolean {
     const value = values[this.metric] ?? Number.NaN;
-    const sign = lowerIsBetter.has(this.metric) ? -1 : 1;
     const { minDelta = 0 } = this.#stopping ?? {};
     const better =
       Number.isFinite(value) &&
-      (this.best === undefined || sign * (value - this.best.value) > Math.max(0, minDelta));
+      (this.best === undefined || this.#sign * (value - this.best.value) > Math.max(0, minDelta));
     this.stale = better ? 0 : this.stale + 1;
     if (better) this.best = { step, metric: this.metric, value };
     return better;

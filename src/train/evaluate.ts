@@ -9,12 +9,12 @@ import type { Sample } from "../data/sample.js";
 import type { GenerationConfig } from "../generate/config.js";
 import type { Loss } from "../losses/loss.js";
 import type { TrainableModel } from "../peft/trainable.js";
-import type { ScoreKind } from "../tasks/task.js";
+import type { Scored, Scores, Vocabulary } from "../tasks/scores.js";
 import type { Tokenizer } from "../tokenizers/tokenizer.js";
 import type { Words } from "../words.js";
 import { aborted, answerable, answersOf } from "./answers.js";
 import { expectModel } from "./model.js";
-import { readScores, type Scored, scoreKind, scoreMetrics, textMetrics } from "./scores.js";
+import { scoresOf } from "./scores.js";
 
 export interface EvaluateOptions
   extends Pick<
@@ -114,23 +114,23 @@ export async function evaluateSamples(
   options: EvaluateOptions,
 ): Promise<Evaluation> {
   const { tokenizer, batchSize = 8, generate = true, signal } = options;
-  const kind = scoreKind(model, rows);
+  const scores = scoresOf(model, rows);
   const padding = { padTokenId: padTokenOf(tokenizer), paddingSide: tokenizer.paddingSide };
   const order = { batchSize, shuffle: false, groupByLength: true };
   const scored: Scored[] = [];
   let [sum, count] = [0, 0];
   for await (const batch of batchesOf(samples, { ...padding, ...order })) {
     if (signal?.aborted) throw aborted();
-    const result = await evaluateBatch(model, kind, batch, options);
+    const result = await evaluateBatch(model, scores, batch, options);
     sum += result.loss * result.count;
     count += result.count;
     scored.push(...result.scored);
   }
   const loss = sum / count;
-  if (kind !== "answers") {
+  if (scores.from === "logits") {
     const ids = new Map(samples.map((sample) => [sample.row, sample.inputIds]));
-    const predictions = scored.map((s) => inWords(model, kind, rows[s.row]!, s, ids.get(s.row)!, options));
-    const metrics = kind === "spans" ? textMetrics(predictions) : scoreMetrics(kind, scored);
+    const predictions = scored.map((s) => inWords(model, scores, rows[s.row]!, s, ids.get(s.row)!, options));
+    const metrics = scores.measure(scored, predictions);
     return { loss, count, rows: samples.length, metrics: finite(metrics), predictions };
   }
   const asked =
@@ -140,7 +140,7 @@ export async function evaluateSamples(
     const row = rows[answer.row]!;
     return row.kind === "prompt" ? { ...answer, prompt: row.prompt } : answer; // decoding may lose spaces
   });
-  return { loss, count, rows: samples.length, metrics: textMetrics(predictions), predictions };
+  return { loss, count, rows: samples.length, metrics: scores.measure([], predictions), predictions };
 }
 
 interface BatchResult {
@@ -155,37 +155,33 @@ interface BatchResult {
  */
 async function evaluateBatch(
   model: TrainableModel,
-  kind: ScoreKind,
+  scores: Scores,
   batch: Batch,
   options: EvaluateOptions,
 ): Promise<BatchResult> {
   const pass = options.loss === undefined ? {} : { loss: options.loss };
-  if (kind === "answers") return { ...(await model.lossOf(batch, pass)), scored: [] };
+  if (scores.from === "text") return { ...(await model.lossOf(batch, pass)), scored: [] };
   const { loss = 0, count = 0, logits } = await model.forward(batch, pass);
-  return { loss, count, scored: readScores(kind, batch, logits) };
+  return { loss, count, scored: scores.read(batch, logits) };
 }
 
 /** What a prediction means: names of classes, numbers, or the words of a span. */
 function inWords(
   model: TrainableModel,
-  kind: ScoreKind,
+  scores: Scores,
   row: Row,
   { row: place, predicted, actual }: Scored,
   ids: Int32Array,
   { tokenizer, labels }: EvaluateOptions,
 ): Prediction {
   const names = labels ?? labelNames([row]);
-  const nameOf = (id: number): string => names[id] ?? labelOf(model, id);
-  const words = (values: readonly number[]): string => {
-    if (kind === "numbers") return values.map((x) => String(Number(x.toPrecision(4)))).join(" ");
-    if (kind === "classes") return values.map(nameOf).join(" ");
-    if (kind === "manyLabels")
-      return values.flatMap((value, id) => (value > 0 ? [nameOf(id)] : [])).join(", ");
-    const [start, end] = values as [number, number];
-    if (end === 0) return "";
-    return tokenizer.decode(ids.subarray(start, end + 1), { skipSpecialTokens: true }).trim();
+  const vocabulary: Vocabulary = {
+    nameOf: (id) => names[id] ?? labelOf(model, id),
+    textOf: (first, last) =>
+      tokenizer.decode(ids.subarray(first, last + 1), { skipSpecialTokens: true }).trim(),
   };
-  return { row: place, prompt: promptOf(row), output: words(predicted), expected: words(actual) };
+  const [output, expected] = [predicted, actual].map((values) => scores.words(values, vocabulary));
+  return { row: place, prompt: promptOf(row), output: output ?? "", expected: expected ?? "" };
 }
 
 function labelOf(model: TrainableModel, id: number): string {

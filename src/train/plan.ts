@@ -4,13 +4,13 @@ import { describeReport } from "../data/encode.js";
 import type { Row } from "../data/row.js";
 import type { Sample } from "../data/sample.js";
 import { PeftError } from "../errors.js";
-import { tasks } from "../tasks/index.js";
+import { taskOf } from "../tasks/registry.js";
 import { words } from "../words.js";
 import { encodeFor } from "./evaluate.js";
 import { RowSource } from "./row_source.js";
 import type { TrainingState } from "./saved_state.js";
 import { learningRate } from "./schedules.js";
-import { scoreKind } from "./scores.js";
+import { scoresOf } from "./scores.js";
 import type { StepSource } from "./step_source.js";
 import { refuseOptions, type Settings } from "./trainer_options.js";
 
@@ -113,13 +113,9 @@ function encodeBoth(s: Settings): { train?: EncodedRows<TaskType>; validation?: 
 
 /** Labels of another kind than the head's loss. */
 function refuseProblems({ model, train, validation = [] }: Settings): void {
-  if (tasks[model.taskType].labels !== "row") return;
-  const kinds: Readonly<Record<string, string>> = {
-    classes: "single_label_classification",
-    manyLabels: "multi_label_classification",
-    numbers: "regression",
-  };
-  const wanted = kinds[scoreKind(model, train)]!;
+  if (taskOf(model.taskType).labels !== "row") return;
+  const wanted = scoresOf(model, train).problem;
+  if (wanted === undefined) return;
   const other = [...train, ...validation].find((r) => r.kind === "classify" && r.problemType !== wanted);
   if (other?.kind !== "classify") return;
   const { problemType, labelNames, at } = other;

@@ -1,9 +1,10 @@
 import type { Batch } from "../data/batch.js";
 import { type Batches, batchesOf, padTokenOf } from "../data/batches.js";
-import type { CollateOptions } from "../data/collate.js";
 import type { OrderOptions } from "../data/order.js";
+import type { CollateOptions } from "../data/padding.js";
 import type { Row } from "../data/row.js";
 import type { Sample } from "../data/sample.js";
+import { dataTaskOf } from "../data/tasks/registry.js";
 import type { BatchSizes } from "../plan/memory/batch.js";
 import type { StepSource } from "./step_source.js";
 import type { Settings } from "./trainer_options.js";
@@ -96,8 +97,8 @@ export class RowSource implements StepSource {
 function sizesOf(samples: readonly Sample[], batchSize: number): BatchSizes {
   const longest = (of: (sample: Sample) => number): number =>
     samples.reduce((n, sample) => Math.max(n, of(sample)), 0);
-  const target = longest((sample) => (sample.task === "SEQ_2_SEQ_LM" ? sample.labels.length : 0));
-  const labels = longest((sample) => (sample.task === "CAUSAL_LM" ? labelled(sample.labels) : 0));
+  const target = longest((sample) => dataTaskOf(sample.task).target?.(sample).length ?? 0);
+  const labels = longest((sample) => dataTaskOf(sample.task).labelled?.(sample) ?? 0);
   return {
     batch: Math.min(batchSize, samples.length),
     seq: longest((sample) => sample.inputIds.length),
@@ -113,17 +114,18 @@ function tokensOfLongest(samples: readonly Sample[], batchSize: number): number 
   return lengths.slice(0, batchSize).reduce((a, b) => a + b, 0);
 }
 
-function labelled(labels: Int32Array): number {
-  return labels.reduce((n, label) => n + Number(label >= 0), 0);
-}
-
 function tokensOf(sample: Sample): number {
-  return sample.inputIds.length + ("labels" in sample ? sample.labels.length : 0);
+  return sample.inputIds.length + (labelsOf(sample)?.length ?? 0);
 }
 
+/** Numbers to be met, and marks of classes, all count; of classes and tokens those that are not masked. */
 function isLabelled(sample: Sample): boolean {
-  if (sample.task === "SEQ_CLS") return true;
-  return !("labels" in sample) || sample.labels.some((label) => label >= 0);
+  const labels = labelsOf(sample);
+  return !(labels instanceof Int32Array) || labels.some((label) => label >= 0);
+}
+
+function labelsOf(sample: Sample): Int32Array | Float32Array | undefined {
+  return "labels" in sample ? sample.labels : undefined;
 }
 
 /** FNV-1a over all token ids: tells a changed data set from the same one. */

@@ -18,6 +18,7 @@ export function configOf(s: Settings, plan: Plan): Record<string, unknown> {
     config,
     resume,
     overwrite,
+    betterIs,
     ...plain
   } = s;
   const { adapterConfig } = model;

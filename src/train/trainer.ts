@@ -7,7 +7,7 @@ import { type Plan, planMemory, planOf } from "./plan.js";
 import { RunFolder, type RunMode } from "./run_folder.js";
 import { configOf, reportOf } from "./run_report.js";
 import { listCheckpoints } from "./saved_state.js";
-import { scoreKind } from "./scores.js";
+import { scoresOf } from "./scores.js";
 import { type Settings, settingsOf, type TrainerOptions } from "./trainer_options.js";
 import { TrainingRun } from "./training_run.js";
 
@@ -186,10 +186,10 @@ async function* finish(run: TrainingRun, reason: EndReason): AsyncGenerator<Trai
 /** What the model says to some rows of the validation set, or of the training set. */
 async function* samplesOf(run: TrainingRun, isEnd = false): AsyncGenerator<SampleEvent, void, undefined> {
   const { settings: s, plan } = run;
-  const kind = scoreKind(s.model);
-  if (s.samples === 0 || kind === "none") return;
+  const scores = scoresOf(s.model);
+  if (s.samples === 0 || Object.keys(scores.metrics).length === 0) return;
   const [rows, all] = s.validation ? [s.validation, plan.validation] : [s.train, plan.samples];
-  const usable = kind === "answers" ? answerable(all) : all;
+  const usable = scores.from === "text" ? answerable(all) : all;
   const count = Math.min(s.samples, usable.length);
   const chosen = Array.from({ length: count }, (_, i) => usable[Math.floor((i * usable.length) / count)]!);
   if (count === 0) return;

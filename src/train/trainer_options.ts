@@ -6,12 +6,12 @@ import type { GenerationConfig } from "../generate/config.js";
 import type { Loss } from "../losses/loss.js";
 import { defaultsIn, faultOf, type OptionRow } from "../options.js";
 import type { TrainableModel } from "../peft/trainable.js";
-import { tasks } from "../tasks/index.js";
+import { taskOf } from "../tasks/registry.js";
 import type { Tokenizer } from "../tokenizers/tokenizer.js";
 import { joined, option, type Words, words } from "../words.js";
 import { expectModel } from "./model.js";
 import type { ScheduleExtras } from "./schedules.js";
-import { metricNames, scoreKind } from "./scores.js";
+import { scoresOf } from "./scores.js";
 import type { StepSource } from "./step_source.js";
 import { trainerParts, trainerTable } from "./trainer_table.js";
 import type { PlainTrainerOptions, TrainerValues } from "./trainer_types.js";
@@ -97,6 +97,8 @@ export interface Settings extends Omit<TrainerOptions, keyof TrainerValues | "tr
   readonly lr: number;
   readonly groupByLength: boolean;
   readonly bestMetric: string;
+  /** Which way that metric is better. */
+  readonly betterIs: "higher" | "lower";
   readonly resume: boolean | string;
   readonly overwrite: boolean;
   readonly now: () => number;
@@ -115,7 +117,8 @@ export function settingsOf<T extends TaskType>(given: TrainerOptions<T>): Settin
     TrainerValues;
   const { model, train, earlyStopping, generation } = options;
   const bestMetric = options.bestMetric ?? earlyStopping?.metric ?? "loss";
-  const answers = scoreKind(model) === "answers" && metricNames.answers.includes(bestMetric);
+  const scores = scoresOf(model);
+  const answers = scores.from === "text" && bestMetric in scores.metrics;
   const settings: Settings = {
     ...filled,
     model,
@@ -124,6 +127,7 @@ export function settingsOf<T extends TaskType>(given: TrainerOptions<T>): Settin
     lr: options.lr ?? (model.adapterConfig === undefined ? 5e-5 : 1e-3),
     groupByLength: options.groupByLength ?? filled.shuffle,
     bestMetric,
+    betterIs: bestMetric === "loss" ? "lower" : (scores.metrics[bestMetric] ?? "higher"),
     keepBest: earlyStopping !== undefined || options.bestMetric !== undefined,
     generate: options.generate ?? (generation !== undefined || answers),
     resume: options.resume ?? false,
@@ -185,7 +189,8 @@ function contradictions(s: Settings, given: TrainerOptions): Words[] {
   const { model, earlyStopping } = s;
   if (given.warmupSteps !== undefined && given.warmupRatio !== undefined)
     faults.push(words`${option("warmupSteps")} and ${option("warmupRatio")} say the same thing; give one`);
-  const known = ["loss", ...metricNames[scoreKind(model)]];
+  const scores = scoresOf(model);
+  const known = ["loss", ...Object.keys(scores.metrics)];
   if (!known.includes(s.bestMetric))
     faults.push(words`the metric ${JSON.stringify(s.bestMetric)} is none of ${known.join(", ")}`);
   if (given.bestMetric !== undefined && (earlyStopping?.metric ?? s.bestMetric) !== s.bestMetric)
@@ -204,9 +209,9 @@ function contradictions(s: Settings, given: TrainerOptions): Words[] {
     );
   if (s.overwrite && s.resume !== false)
     faults.push(words`${option("overwrite")} and ${option("resume")} contradict each other; give one`);
-  if (tasks[model.taskType].labels === "none" && s.loss === undefined)
-    faults.push(words`FEATURE_EXTRACTION has no loss of its own, and none is given`);
-  if (s.generate === true && scoreKind(model) !== "answers")
+  if (taskOf(model.taskType).labels === "none" && s.loss === undefined)
+    faults.push(words`${model.taskType} has no loss of its own, and none is given`);
+  if (s.generate === true && scores.from !== "text")
     faults.push(words`${option("generate")} is given, and a model for ${model.taskType} does not generate`);
   const { maxPositions } = model;
   if ((given.maxLength ?? 0) > maxPositions)

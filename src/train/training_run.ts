@@ -1,6 +1,7 @@
 import type { Batch } from "../data/batch.js";
 import type { Parameter, Parameters } from "../graph/parameters.js";
 import { nodeFiles } from "../hub/files.js";
+import { taskOf } from "../tasks/registry.js";
 import { AdamW } from "./adamw.js";
 import { BestSoFar } from "./best.js";
 import { evaluateSamples } from "./evaluate.js";
@@ -49,7 +50,7 @@ export class TrainingRun {
     this.settings = s;
     this.plan = plan;
     this.folder = folder;
-    this.best = new BestSoFar(s.bestMetric, s.earlyStopping);
+    this.best = new BestSoFar(s.bestMetric, s.betterIs, s.earlyStopping);
     this.clock = new StepClock(s.now);
     this.memory = new MemoryGauge(s.model, plan.source.sizes);
     this.#parameters = parameters;
@@ -271,6 +272,7 @@ function areFinite(data: Float32Array): boolean {
 /** Real tokens of a batch: those read, and those that a decoder writes. */
 function tokensOf(batch: Batch): number {
   const read = batch.lengths.reduce((a, b) => a + b, 0);
-  if (batch.task !== "SEQ_2_SEQ_LM") return read;
-  return read + batch.labels.data.reduce((n, label) => n + (label >= 0 ? 1 : 0), 0);
+  const labels = "labels" in batch ? batch.labels : undefined;
+  if (labels === undefined || taskOf(batch.task).labels !== "target") return read;
+  return read + [...labels.data].filter((label) => label >= 0).length;
 }

@@ -6,6 +6,7 @@ import { isReal, storedTypes } from "../hub/dtypes.js";
 import { nodeFiles } from "../hub/files.js";
 import type { Architecture } from "../models/model.js";
 import { normal, random } from "../random.js";
+import { headModules } from "../tasks/registry.js";
 import type { Inventory } from "../trace/trace.js";
 import type { ModelSpec } from "../trace/write.js";
 import { takeInventory } from "../trace/write.js";
@@ -136,7 +137,7 @@ interface Given {
 }
 
 function findAll(
-  { architecture, config }: ModelSpec,
+  { architecture, config, task }: ModelSpec,
   inventory: Inventory,
   { stored, turned, quantization }: Given,
 ): Found {
@@ -145,9 +146,10 @@ function findAll(
   const missing: string[] = [];
   const wrong: string[] = [];
   const [head, embedding] = architecture.tie ?? [];
+  const newModules = [...architecture.newModules, ...headModules(task)];
   for (const [name, shape] of inventory.weights) {
     const tensor = stored.get(name) ?? (config.tied && name === embedding ? stored.get(head!) : undefined);
-    const isNew = architecture.newModules.some((m) => `.${name}`.includes(`.${m}.`));
+    const isNew = newModules.some((m) => `.${name}`.includes(`.${m}.`));
     if (tensor === undefined) (isNew ? fresh : missing).push(name);
     else if (!isPacked(tensor) && !isReal(tensor.dtype))
       wrong.push(`${name} is stored as ${storedTypes[tensor.dtype]}, which is no type of weights`);

@@ -2,17 +2,17 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { LoraConfig } from "../../src/methods/index.js";
-import type { TaskType } from "../../src/models/model.js";
 import { PreTrainedModel } from "../../src/peft/base_model.js";
 import { labelsOfAdapter } from "../../src/peft/head_size.js";
 import { PeftModel } from "../../src/peft/peft_model.js";
+import type { ShippedTask } from "../../src/task.js";
 import { folderOf, temporaryFolder } from "./kit.js";
 
 // A head that was made for an adapter: the base's own config.json knows nothing of it.
 const folder = folderOf("bert-feature_extraction");
 const plain = JSON.parse(readFileSync(join(folder, "config.json"), "utf8"));
 
-async function saved(task: TaskType, config: Readonly<Record<string, unknown>>): Promise<string> {
+async function saved(task: ShippedTask, config: Readonly<Record<string, unknown>>): Promise<string> {
   const base = await PreTrainedModel.load(task, folder, { config });
   const out = temporaryFolder();
   const model = new PeftModel(base);

@@ -1,6 +1,5 @@
 import type { Floats, Ids } from "../../data/batch.js";
-import { tasks } from "../../tasks/index.js";
-import { problemOf } from "../../tasks/task.js";
+import { taskOf } from "../../tasks/registry.js";
 import type { Inputs } from "../../trace/feeds.js";
 import { filled } from "../../trace/feeds.js";
 import type { ModelSpec } from "../../trace/write.js";
@@ -21,7 +20,7 @@ export interface BatchSizes {
 export function fakeBatch({ task, config }: ModelSpec, sizes: BatchSizes): Inputs {
   const { batch, seq, target = seq } = sizes;
   const common = { inputIds: filled(batch, seq, 1), attentionMask: maskOf(sizes) };
-  switch (tasks[task].labels) {
+  switch (taskOf(task).labels) {
     case "token":
     case "next token":
       return { task, ...common, labels: lastOnes(batch, seq, sizes.labels ?? seq) } as Inputs;
@@ -52,8 +51,8 @@ function lastOnes(rows: number, columns: number, labelled: number): Ids {
   return ids;
 }
 
-function classes({ config }: Pick<ModelSpec, "task" | "config">, rows: number): Ids | Floats {
-  const problem = problemOf(config);
-  if (problem === undefined || problem === "single_label_classification") return filled(rows, 1, 0);
-  return { data: new Float32Array(rows * config.numLabels), shape: [rows, config.numLabels] };
+function classes({ config, task }: Pick<ModelSpec, "task" | "config">, rows: number): Ids | Floats {
+  if (taskOf(task).labelForm(config) !== "floats") return filled(rows, 1, 0);
+  const columns = taskOf(task).head.outputs(config);
+  return { data: new Float32Array(rows * columns), shape: [rows, columns] };
 }

@@ -1,12 +1,15 @@
 import { ignoreIndex } from "../batch.js";
-import { type Encoder, inputsOf } from "./encoder.js";
+import { learnt, read } from "../pieces.js";
+import { classFault, type DataTask, inputsOf, padLabels } from "./task.js";
 
 /**
  * Words with tags: the first token of a word carries its tag, the rest are not learnt. The words are joined by spaces and
  * tokenized as one text, so every tokenizer sees them as it does any text; offsets tell which token begins which word.
  */
-export const tokenCls: Encoder<"TOKEN_CLS"> = {
+export const tokenCls: DataTask<"TOKEN_CLS"> = {
+  name: "TOKEN_CLS",
   accepts: ["tokens"],
+  tables: ["tokens"],
   encode(row, { tokenizer, maxLength }) {
     if (row.kind !== "tokens") return `a row of kind "${row.kind}"`;
     const text = row.words.join(" ");
@@ -24,6 +27,13 @@ export const tokenCls: Encoder<"TOKEN_CLS"> = {
       learnt: labels.filter((label) => label !== ignoreIndex).length,
     };
   },
+  collate: (samples, _inputs, options) => ({ labels: padLabels(samples, options) }),
+  preview: ({ inputIds, labels }, { tokenizer, name }) =>
+    [...inputIds].flatMap((id, i) => {
+      const text = `${i === 0 ? "" : " "}${tokenizer.decode([id], { skipSpecialTokens: false }).trim()}`;
+      return labels[i] === ignoreIndex ? [read(text)] : [read(text), learnt(name(labels[i]!))];
+    }),
+  labelFault: ({ labels }, numLabels) => classFault(labels, numLabels),
 };
 
 /** A token begins the first word that ends after the token's start: a token of white space alone begins the word behind it. */

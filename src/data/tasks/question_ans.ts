@@ -1,17 +1,30 @@
+import { column } from "../padding.js";
+import { runs } from "../pieces.js";
 import type { QuestionRow } from "../row.js";
-import { type EncodeContext, type Encoded, type Encoder, inputsOf } from "./encoder.js";
+import { type DataTask, type EncodeContext, type Encoded, inputsOf } from "./task.js";
 
 /**
  * Question and context as a pair; the answer's first and last token are learnt. Where the pair is too long the context loses its
  * end. A context without an answer points at position 0, as SQuAD 2 does.
  */
-export const questionAns: Encoder<"QUESTION_ANS"> = {
+export const questionAns: DataTask<"QUESTION_ANS"> = {
+  name: "QUESTION_ANS",
   accepts: ["question"],
+  tables: ["question"],
   encode(row, context) {
     if (row.kind !== "question") return `a row of kind "${row.kind}"`;
     const pair = encodePair(row, context);
     return typeof pair === "string" ? pair : place(row, pair);
   },
+  collate(samples, { inputIds, lengths }, { paddingSide }) {
+    const shift = (row: number): number => (paddingSide === "left" ? inputIds.shape[1] - lengths[row]! : 0);
+    return {
+      startPositions: column(samples.map((sample, row) => sample.start + shift(row))),
+      endPositions: column(samples.map((sample, row) => sample.end + shift(row))),
+    };
+  },
+  preview: ({ inputIds, start, end }, { tokenizer }) =>
+    runs(inputIds, (i) => i >= start && i <= end, tokenizer),
 };
 
 interface Pair {

@@ -1,8 +1,9 @@
 import { ignoreIndex } from "../batch.js";
+import { runs } from "../pieces.js";
 import type { Conversation, PromptRow, Row } from "../row.js";
 import { isWithin } from "./chat_spans.js";
 import { chatOf, writeChat } from "./chat_text.js";
-import { type EncodeContext, type Encoded, type Encoder, inputsOf } from "./encoder.js";
+import { type DataTask, type EncodeContext, type Encoded, inputsOf, learntOf, padLabels } from "./task.js";
 
 /** Token ids and, for each, whether it is learnt. */
 interface Marked {
@@ -12,11 +13,23 @@ interface Marked {
 }
 
 /** Prompts (the target and the end token are learnt), chats (what the assistant says), plain text (all of it). */
-export const causalLM: Encoder<"CAUSAL_LM"> = {
+export const causalLM: DataTask<"CAUSAL_LM"> = {
+  name: "CAUSAL_LM",
   accepts: ["prompt", "chat", "text"],
+  tables: ["chat", "prompt", "text"],
   encode(row, context) {
     const marked = mark(row, context);
     return typeof marked === "string" ? marked : cut(marked, context);
+  },
+  collate: (samples, _inputs, options) => ({ labels: padLabels(samples, options) }),
+  preview: ({ inputIds, labels }, { tokenizer }) =>
+    runs(inputIds, (i) => labels[i] !== ignoreIndex, tokenizer),
+  labelled: ({ labels }) => labels.reduce((n, label) => n + Number(label >= 0), 0),
+  question({ inputIds, labels }) {
+    const last = labels.findLastIndex((label) => label !== ignoreIndex);
+    const before = labels.subarray(0, last + 1).lastIndexOf(ignoreIndex);
+    if (last < 0 || before < 0) return undefined;
+    return { ids: [...inputIds.subarray(0, before + 1)], expected: learntOf(labels.subarray(before + 1)) };
   },
 };
 

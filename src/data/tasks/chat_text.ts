@@ -3,7 +3,7 @@ import { callText, knownRoles } from "../kinds/messages.js";
 import type { Conversation, PromptRow, Row } from "../row.js";
 import type { Message } from "../types.js";
 import { learntSpans, type Span, standIn } from "./chat_spans.js";
-import type { EncodeContext } from "./encoder.js";
+import type { EncodeContext } from "./task.js";
 
 /** What a row of prompt and completion is learnt as: nothing where its form was given, or the model has no template. */
 export function chatOf(

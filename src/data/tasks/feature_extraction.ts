@@ -1,8 +1,11 @@
-import { type Encoder, encodeText } from "./encoder.js";
+import { read, whole } from "../pieces.js";
+import { type DataTask, encodeText } from "./task.js";
 
 /** Texts alone; what is learnt from them is the caller's loss. */
-export const featureExtraction: Encoder<"FEATURE_EXTRACTION"> = {
+export const featureExtraction: DataTask<"FEATURE_EXTRACTION"> = {
+  name: "FEATURE_EXTRACTION",
   accepts: ["text", "classify", "prompt"],
+  tables: ["text", "classify"],
   encode(row, context) {
     if (row.kind !== "text" && row.kind !== "classify" && row.kind !== "prompt")
       return `a row of kind "${row.kind}"`;
@@ -11,4 +14,6 @@ export const featureExtraction: Encoder<"FEATURE_EXTRACTION"> = {
     const { inputs, truncated } = encodeText(context, text, context.maxLength, pair);
     return { fields: inputs, truncated, labelsCut: false, learnt: undefined };
   },
+  collate: () => ({}),
+  preview: ({ inputIds }, { tokenizer }) => [read(whole(inputIds, tokenizer))],
 };

@@ -1,8 +1,11 @@
-import { type Encoder, encodeText } from "./encoder.js";
+import { learnt, read, whole } from "../pieces.js";
+import { type DataTask, encodeText, learntOf, padLabels } from "./task.js";
 
 /** The prompt is the encoder's input; the target, with the special tokens the tokenizer puts around it, is learnt. */
-export const seq2SeqLM: Encoder<"SEQ_2_SEQ_LM"> = {
+export const seq2SeqLM: DataTask<"SEQ_2_SEQ_LM"> = {
+  name: "SEQ_2_SEQ_LM",
   accepts: ["prompt"],
+  tables: ["prompt"],
   encode(row, context) {
     if (row.kind !== "prompt") return `a row of kind "${row.kind}"`;
     const input = encodeText(context, row.prompt, context.maxLength);
@@ -15,4 +18,13 @@ export const seq2SeqLM: Encoder<"SEQ_2_SEQ_LM"> = {
       learnt: row.target === "" ? 0 : labels.length,
     };
   },
+  collate: (samples, _inputs, options) => ({
+    labels: padLabels(samples, { ...options, paddingSide: "right" }),
+  }),
+  preview: ({ inputIds, labels }, { tokenizer }) => [
+    read(`${whole(inputIds, tokenizer)} -> `),
+    learnt(whole(labels, tokenizer)),
+  ],
+  target: ({ labels }) => labels,
+  question: ({ inputIds, labels }) => ({ ids: [...inputIds], expected: learntOf(labels) }),
 };

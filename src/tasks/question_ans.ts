@@ -1,0 +1,19 @@
+import { questionAns as data } from "../data/tasks/question_ans.js";
+import { spans } from "../losses/spans.js";
+import { spanEnds } from "./head.js";
+import type { Task } from "./task.js";
+import { spanScores } from "./text_scores.js";
+
+/** The part of a context that answers a question. */
+export const questionAns: Task<"QUESTION_ANS"> = {
+  ...data,
+  classEnds: ["ForQuestionAnswering"],
+  impliedBy: ["question"],
+  labels: "span",
+  head: spanEnds,
+  labelForm: () => "ids",
+  loss: () => spans,
+  scores: () => spanScores,
+  packs: false,
+  generates: false,
+};

@@ -1,0 +1,59 @@
+import type { TaskType } from "../data/batch.js";
+import { dataTasks, unknownTask } from "../data/tasks/registry.js";
+import { Registry } from "../registry.js";
+import { taskTypes } from "../task.js";
+import { causalLM } from "./causal_lm.js";
+import { featureExtraction } from "./feature_extraction.js";
+import type { Head } from "./head.js";
+import { questionAns } from "./question_ans.js";
+import { seq2SeqLM } from "./seq_2_seq_lm.js";
+import { seqCls } from "./seq_cls.js";
+import type { Task } from "./task.js";
+import { tokenCls } from "./token_cls.js";
+
+const shipped: readonly Task[] = [seq2SeqLM, causalLM, seqCls, tokenCls, questionAns, featureExtraction];
+
+/** Every task, by its name. */
+export const tasks: Registry<Task> = new Registry("task", shipped, ({ name }) => [name]);
+
+/** Throws "unknown-task". */
+export function taskOf(name: TaskType): Task {
+  const found = tasks.find(name);
+  if (found !== undefined) return found;
+  throw unknownTask(name, tasks.all);
+}
+
+/** All heads of a task, the one that makes its logits first. */
+export function headsOf(task: TaskType): readonly Head[] {
+  const { head, heads = {} } = taskOf(task);
+  return [head, ...Object.values(heads)];
+}
+
+/** Modules of a task's heads: they train whole beside an adapter. */
+export function headModules(task: TaskType): readonly string[] {
+  return headsOf(task).flatMap(({ modules }) => modules);
+}
+
+/**
+ * Adds a task: models load for it, rows become its batches, and the `Trainer` and `evaluate` work on it from then on. Throws
+ * "registered" where its name is known.
+ * @example
+ * registerTask(myTask); // a Task: see docs/extending.md
+ * const model = await autoModelFor(myTask).fromPretrained("folder");
+ */
+export function registerTask<T extends TaskType>(task: Task<T>): void {
+  const plain = task as unknown as Task;
+  tasks.register(plain);
+  dataTasks.register(plain);
+  taskTypes.push(plain.name);
+}
+
+export function isTaskType(name: unknown): name is TaskType {
+  return tasks.find(name) !== undefined;
+}
+
+/** The task that one of transformers' classes is for; undefined: a bare model, or another class. */
+export function taskOfClass(name: string): TaskType | undefined {
+  return tasks.all.find((task) => !task.head.isBare && task.classEnds.some((end) => name.endsWith(end)))
+    ?.name;
+}

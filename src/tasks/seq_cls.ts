@@ -1,0 +1,42 @@
+import type { ProblemType } from "../data/batch.js";
+import { seqCls as data } from "../data/tasks/seq_cls.js";
+import { classes } from "../losses/classes.js";
+import { multiLabel } from "../losses/multi_label.js";
+import { regression } from "../losses/regression.js";
+import { classScores, manyLabelScores, numberScores } from "./class_scores.js";
+import { rowLabels } from "./head.js";
+import type { ModelProblem, Task } from "./task.js";
+
+/** What a classifier of sequences learns, as transformers decides it; undefined: the labels' form says. */
+export function problemOf({ problemType, numLabels }: ModelProblem): ProblemType | undefined {
+  return problemType ?? (numLabels === 1 ? "regression" : undefined);
+}
+
+const scores = {
+  regression: numberScores,
+  multi_label_classification: manyLabelScores,
+  single_label_classification: classScores,
+} as const;
+
+/** A label, several, or a number for each text or pair of texts. */
+export const seqCls: Task<"SEQ_CLS"> = {
+  ...data,
+  classEnds: ["ForSequenceClassification"],
+  impliedBy: ["classify"],
+  labels: "row",
+  head: rowLabels,
+  labelForm(config) {
+    const problem = problemOf(config);
+    if (problem === undefined) return undefined;
+    return problem === "single_label_classification" ? "ids" : "floats";
+  },
+  loss(config, labels) {
+    const byForm = labels === "floats" ? "multi_label_classification" : "single_label_classification";
+    const problem = problemOf(config) ?? byForm;
+    if (problem === "regression") return regression(config.numLabels);
+    return problem === "multi_label_classification" ? multiLabel(config.numLabels) : classes;
+  },
+  scores: (config, problem) => scores[problemOf(config) ?? problem ?? "single_label_classification"],
+  packs: true,
+  generates: false,
+};

@@ -1,0 +1,19 @@
+import { tokenCls as data } from "../data/tasks/token_cls.js";
+import { tokens } from "../losses/tokens.js";
+import { tokenScores } from "./class_scores.js";
+import { tokenLabels } from "./head.js";
+import type { Task } from "./task.js";
+
+/** A label for each word. */
+export const tokenCls: Task<"TOKEN_CLS"> = {
+  ...data,
+  classEnds: ["ForTokenClassification"],
+  impliedBy: ["tokens"],
+  labels: "token",
+  head: tokenLabels,
+  labelForm: () => "ids",
+  loss: () => tokens,
+  scores: () => tokenScores,
+  packs: true,
+  generates: false,
+};
