@@ -155,7 +155,10 @@ export type {
   EmbeddingSite,
   KeyValue,
   LinearSite,
+  Meeting,
   Module,
+  OutputSite,
+  SublayerSite,
   Trace,
 } from "./graph/module.js";
 export type { DType, Tensor } from "./graph/ops.js";
@@ -168,18 +171,26 @@ export { perRow } from "./methods/gate.js";
 export type {
   Adapted,
   AttentionMethod,
+  AttentionPlace,
+  Below,
   ConfigClass,
   Initial,
   LayerMethod,
+  LayerPlace,
   Merging,
   Method,
   MethodRow,
   MethodTable,
+  OutputMethod,
   ParameterSpec,
+  Place,
+  PlaceMethod,
   PromptMethod,
   Selection,
   Site,
   SiteMethod,
+  SublayerMethod,
+  SublayerPlace,
 } from "./methods/method.js";
 export { registerMethod } from "./methods/registry.js";
 export {
@@ -192,7 +203,7 @@ export type { Fields } from "./models/config.js";
 export { commonFields, readConfig, stackSizes } from "./models/config.js";
 export { decoderHeads } from "./models/decoder_heads.js";
 export type { Layer } from "./models/layers.js";
-export { repeat } from "./models/layers.js";
+export { meet, repeat } from "./models/layers.js";
 export type {
   Architecture,
   CheckpointRules,

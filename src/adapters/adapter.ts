@@ -1,8 +1,17 @@
 import { elements } from "../engine/formats/format.js";
 import { internal } from "../errors.js";
-import type { EmbeddingSite, LinearSite } from "../graph/module.js";
 import { Parameters } from "../graph/parameters.js";
-import type { AdapterConfig, Allocator, Method, ParameterSpec, SiteMethod } from "../methods/method.js";
+import type {
+  AdapterConfig,
+  Allocator,
+  AttentionPlace,
+  Below,
+  LayerPlace,
+  Method,
+  Place,
+  SublayerPlace,
+} from "../methods/method.js";
+import type { AdaptedSite, BoundSite } from "./site.js";
 
 /** One trainable tensor of an adapter. */
 export interface Entry {
@@ -37,20 +46,6 @@ export type NewEntry = Pick<Entry, "key" | "savedKey" | "shape"> & {
   readonly sameAs?: string;
 };
 
-export interface AdaptedLinear<C> {
-  readonly kind: "linear";
-  readonly site: LinearSite;
-  readonly method: SiteMethod<C, LinearSite>;
-  readonly specs: readonly ParameterSpec[];
-}
-export interface AdaptedEmbedding<C> {
-  readonly kind: "embedding";
-  readonly site: EmbeddingSite;
-  readonly method: SiteMethod<C, EmbeddingSite>;
-  readonly specs: readonly ParameterSpec[];
-}
-export type AdaptedSite<C> = AdaptedLinear<C> | AdaptedEmbedding<C>;
-
 /** Rows of an embedding or a head that are trained: their token ids and the entry that holds them. */
 export interface TokenRows {
   readonly ids: readonly number[];
@@ -66,14 +61,16 @@ export class Adapter<C extends AdapterConfig = AdapterConfig> {
   readonly method: Method<C> | undefined;
   readonly config: C;
   readonly entries: Map<string, Entry> = new Map();
-  readonly sites: Map<string, AdaptedSite<C>> = new Map();
+  /** Adapted layers, by their paths. */
+  readonly layers: Map<string, AdaptedSite<LayerPlace>> = new Map();
+  readonly sublayers: Map<string, AdaptedSite<SublayerPlace>> = new Map();
+  readonly outputs: Map<string, AdaptedSite<Place & Below>> = new Map();
+  readonly attentions: Map<string, AdaptedSite<AttentionPlace>> = new Map();
   readonly replaced: Map<string, string> = new Map();
   /** Weights of modules that train whole (modules_to_save) -> the module's path. */
   readonly whole: Map<string, string> = new Map();
   /** Trained rows by the path of the module that uses them; modules that are tied share an entry. */
   readonly tokens: Map<string, TokenRows> = new Map();
-  /** Paths of adapted attentions. */
-  readonly attentions: Set<string> = new Set();
   /** How a prompt is there: through its encoder, or as the rows that were saved. */
   prompt: "encoder" | "stored" | undefined;
   /** adapter_config.json as it was loaded: fields that we do not interpret are written back. */
@@ -113,9 +110,7 @@ export class Adapter<C extends AdapterConfig = AdapterConfig> {
 
   /** Whether what it does is a change of the base's weights. */
   get isMergeable(): boolean {
-    const { method, sites } = this;
-    if (method?.prompt !== undefined || method?.attention !== undefined) return false;
-    return [...sites.values()].every((s) => s.method.merge !== undefined);
+    return this.method?.prompt === undefined && this.sites.every((site) => site.merge !== undefined);
   }
 
   /** What takes ranks away while it trains; undefined: nothing does. */
@@ -155,7 +150,13 @@ export class Adapter<C extends AdapterConfig = AdapterConfig> {
 
   /** Not a whole module's, a bias or a token's row. */
   #isOfSite(key: string): boolean {
-    return this.sites.has(key.slice(0, key.lastIndexOf(".")));
+    return this.layers.has(key.slice(0, key.lastIndexOf(".")));
+  }
+
+  /** All places where it stands. */
+  get sites(): readonly BoundSite[] {
+    const { layers, sublayers, outputs, attentions } = this;
+    return [layers, sublayers, outputs, attentions].flatMap((sites) => [...sites.values()]);
   }
 
   /** How many numbers are trained. */
@@ -200,9 +201,11 @@ export class Adapter<C extends AdapterConfig = AdapterConfig> {
     this.#version++;
   }
 
-  /** The factor of an adapted layer: alpha / r and the like. */
+  /** The factor at a place where it stands: alpha / r and the like. */
   scale(path: string): number {
-    return scaleOf(this.sites.get(path) ?? internal(`no site "${path}"`), this.config);
+    const { layers, sublayers, outputs, attentions } = this;
+    const kinds: readonly ReadonlyMap<string, BoundSite>[] = [layers, sublayers, outputs, attentions];
+    return kinds.find((sites) => sites.has(path))?.get(path)?.scale ?? internal(`no site "${path}"`);
   }
 
   add(entry: NewEntry): void {
@@ -293,19 +296,9 @@ function nextUid(): number {
   return uids++;
 }
 
-/** The factor at a layer; 1 where the method has none. */
-export function scaleOf<C>(s: AdaptedSite<C>, c: C): number {
-  return (s.kind === "linear" ? s.method.scale?.(c, s.site) : s.method.scale?.(c, s.site)) ?? 1;
-}
-
 function describe<C extends AdapterConfig>(a: Adapter<C>): string {
   const whole = JSON.stringify(a.config);
-  const sites = [...a.sites.values()].map((s) => {
-    const { site, method } = s;
-    const own =
-      s.kind === "linear" ? s.method.structure?.(a.config, s.site) : s.method.structure?.(a.config, s.site);
-    return `${site.path}:${method.structure === undefined ? whole : own}`;
-  });
+  const sites = a.sites.map(({ path, structure = whole }) => `${path}:${structure}`);
   const prompt =
     a.method?.prompt === undefined ? "" : `${a.prompt}:${a.method.prompt.structure?.(a.config) ?? whole}`;
   const tensors = [...a.entries.values()].map((e) => `${e.key}[${e.graphShape}]`);

@@ -2,7 +2,6 @@ import type { NamesOf } from "../arguments.js";
 import { PeftError } from "../errors.js";
 import type { AdapterConfig, CombinationType, MixOptions, MixPart } from "../methods/method.js";
 import type { Adapter } from "./adapter.js";
-import { scaleOf } from "./adapter.js";
 
 export interface WeightedOptions extends Partial<MixOptions> {
   /** Default "svd", as in Python. */
@@ -45,7 +44,7 @@ export function mixtureOf(
     options,
   );
   const fill = (into: Adapter): void => {
-    for (const [path, { specs }] of into.sites) {
+    for (const [path, { specs }] of into.layers) {
       const parts = adapters.flatMap((adapter, i) => partOf(adapter, path, weights[i]!) ?? []);
       const rank = specs[0]!.shape[0]!;
       const made = parts.length === 0 ? {} : mixing.site(parts, rank, options);
@@ -61,10 +60,10 @@ export function mixtureOf(
 }
 
 function partOf(adapter: Adapter, path: string, weight: number): MixPart | undefined {
-  const found = adapter.sites.get(path);
+  const found = adapter.layers.get(path);
   if (found === undefined) return undefined;
   const tensors = new Map(found.specs.map(({ key }) => [key, adapter.entry(`${path}.${key}`)]));
-  return { weight, scale: scaleOf(found, adapter.config), tensors };
+  return { weight, scale: found.scale, tensors };
 }
 
 function checkMixable(adapters: readonly Adapter[], weights: readonly number[], options: MixOptions): void {

@@ -3,7 +3,7 @@ import { internal, PeftError } from "../errors.js";
 import { nodeFiles } from "../hub/files.js";
 import { formatJson, parseJsonWithFloats } from "../hub/json.js";
 import { writeSafetensors } from "../hub/safetensors.js";
-import type { AdapterConfig, Method, Site } from "../methods/method.js";
+import type { AdapterConfig, Method } from "../methods/method.js";
 import { methods } from "../methods/registry.js";
 import { optionKey, pythonName } from "../options.js";
 import type { Runtime } from "../run/runtime.js";
@@ -189,11 +189,11 @@ async function savedTensors(adapter: Adapter, runtime: Runtime): Promise<Map<str
   for (const entry of adapter.entries.values())
     if (entry.savedKey !== undefined) tensors.set(entry.savedKey, savedForm(adapter, entry));
   const { config } = adapter;
-  for (const { site } of savesBase(adapter) ? adapter.sites.values() : []) {
-    if (!isEnd(site, runtime.weights.inventory)) continue;
-    const shape = runtime.weights.inventory.weights.get(site.weight)!;
-    const key = `base_model.model.${site.path}.base_layer.weight`;
-    tensors.set(key, { shape, data: await runtime.weight(site.weight) });
+  const { inventory } = runtime.weights;
+  for (const { path, weight = "" } of savesBase(adapter) ? adapter.layers.values() : []) {
+    if (!isEnd(path, inventory)) continue;
+    const shape = inventory.weights.get(weight) ?? internal(`no weight ${weight}`);
+    tensors.set(`base_model.model.${path}.base_layer.weight`, { shape, data: await runtime.weight(weight) });
   }
   if (adapter.method?.layers?.bias?.(config) !== "all") return tensors;
   for (const [name, module] of adapter.whole) {
@@ -215,17 +215,17 @@ function savedForm({ allocator }: Adapter, entry: Entry): SavedTensor {
 }
 
 /** Whether Python saves the base's embedding and head beside what stands on them: where targets name one as "embed_tokens" or "lm_head". */
-function savesBase({ method, config, sites, tokens }: Adapter): boolean {
+function savesBase({ method, config, layers, tokens }: Adapter): boolean {
   const targets = method?.layers?.select(config).targetModules;
   if (targets === undefined || tokens.size > 0 || isAllLinear(targets)) return false;
   if (typeof targets !== "string") return EMBEDDING_NAMES.some((name) => targets.includes(name));
-  return [...sites.keys()].some((path) => EMBEDDING_NAMES.some((name) => named(path, name)));
+  return [...layers.keys()].some((path) => EMBEDDING_NAMES.some((name) => named(path, name)));
 }
 
 /** The input embedding, or a layer over the vocabulary. */
-function isEnd(site: Site, { embeddings }: Inventory): boolean {
+function isEnd(path: string, { embeddings, linears }: Inventory): boolean {
   const [input] = embeddings.values();
-  return "vocab" in site ? site.path === input?.path : site.outDim === input?.vocab;
+  return input !== undefined && (path === input.path || linears.get(path)?.outDim === input.vocab);
 }
 
 function writeTensors(path: string, tensors: ReadonlyMap<string, SavedTensor>): Promise<void> {

@@ -82,10 +82,10 @@ export async function loadAdapterTensors(
 
 /** Names that mean nothing here: tensors of the method for other layers, and what models and wrappers keep (buffers). */
 function bySites({ sites }: Adapter, names: readonly string[]): [theMethods: string[], others: string[]] {
-  const saved = [...sites.values()].flatMap(({ specs }) => specs.filter(isSaved));
+  const saved = sites.flatMap(({ specs }) => specs.filter(isSaved));
   const keys = saved.map(({ key }) => key.split(".")[0] ?? key);
   const isMethods = (name: string): boolean =>
-    sites.size === 0 || name.split(".").some((part) => keys.includes(part));
+    sites.length === 0 || name.split(".").some((part) => keys.includes(part));
   return [names.filter(isMethods), names.filter((name) => !isMethods(name))];
 }
 

@@ -1,12 +1,16 @@
 import { Adapter } from "../adapters/adapter.js";
 import { initialize } from "../adapters/initialize.js";
+import type { AdaptedSite } from "../adapters/site.js";
+import { bindLayer, bindSite } from "../adapters/site.js";
 import { PeftError } from "../errors.js";
+import type { OutputSite, SublayerSite } from "../graph/module.js";
 import type {
   AdapterConfig,
   AttentionMethod,
   LayerMethod,
   Method,
   ParameterSpec,
+  PlaceMethod,
   PromptMethod,
 } from "../methods/method.js";
 import { random } from "../random.js";
@@ -63,10 +67,14 @@ export function attach<C extends AdapterConfig>(
     warnings.push(...addLayers(adapter, method.layers, { spec, inventory, next, modules, ...options }));
   if (method.prompt !== undefined) addPrompt(adapter, method.prompt, spec, options, next);
   if (method.attention !== undefined) addAttentions(adapter, method.attention, spec, inventory, next);
+  if (method.sublayers !== undefined)
+    addPlaces(adapter, adapter.sublayers, method.sublayers, inventory.sublayers, next);
+  if (method.outputs !== undefined)
+    addPlaces(adapter, adapter.outputs, method.outputs, inventory.outputs, next);
   addModules(adapter, modules, inventory, warnings);
   warnings.push(...checkTies(adapter, spec, inventory, options.fromFile ?? false));
   if (method.layers !== undefined) addBiases(adapter, method.layers, inventory);
-  recordJson(adapter, spec, modules);
+  recordJson(adapter, spec, inventory, modules);
   if (adapter.entries.size === 0)
     throw new PeftError("adapter-config", {
       what: `The ${method.config.peftType} adapter "${name}" has no parameters.`,
@@ -82,11 +90,12 @@ export function attach<C extends AdapterConfig>(
 function recordJson<C extends AdapterConfig>(
   adapter: Adapter<C>,
   spec: ModelSpec,
+  { linears }: Inventory,
   modules: readonly string[],
 ): void {
   const { config, method } = adapter;
   const targets = method?.layers?.select(config).targetModules;
-  const adapted = [...adapter.sites.keys()];
+  const adapted = [...adapter.layers.keys()];
   if (targets === undefined && method?.layers !== undefined)
     adapter.json.set("target_modules", method.layers.defaults(spec.architecture.roles));
   if (isAllLinear(targets)) adapter.json.set("target_modules", adapted);
@@ -97,7 +106,7 @@ function recordJson<C extends AdapterConfig>(
     const norms = [...adapter.replaced].filter(([, key]) => key.includes(copies));
     adapter.json.set("target_modules", [...new Set(norms.map(([name]) => name.split(".").at(-2)!))]);
   }
-  const transposed = [...adapter.sites.values()].map((s) => s.kind === "linear" && s.site.transposed).at(-1);
+  const transposed = adapted.map((path) => linears.get(path)?.transposed ?? false).at(-1);
   if (transposed !== undefined && "fanInFanOut" in (method?.config.options ?? {}))
     adapter.json.set("fan_in_fan_out", transposed);
   if (modules.length > 0) adapter.json.set("modules_to_save", [...new Set(modules)]);
@@ -146,14 +155,11 @@ function addLayers<C extends AdapterConfig>(
       fix: words`leave them out of ${option("targetModules")}.`,
     });
   for (const site of matched.embeddings) {
-    const specs = layers.embedding!.parameters(config, site);
-    adapter.sites.set(site.path, { kind: "embedding", site, method: layers.embedding!, specs });
-    addEntries(adapter, site.path, specs, next, site.vocab * site.dim);
+    const bound = bindLayer(layers.embedding!, site, config);
+    addSite(adapter, adapter.layers, bound, next, site.vocab * site.dim);
   }
   for (const site of matched.linears) {
-    const specs = linear.parameters(config, site);
-    adapter.sites.set(site.path, { kind: "linear", site, method: linear, specs });
-    addEntries(adapter, site.path, specs, next, site.inDim * site.outDim);
+    addSite(adapter, adapter.layers, bindLayer(linear, site, config), next, site.inDim * site.outDim);
   }
   const largest = Math.max(...matched.linears.map(({ inDim, outDim }) => inDim * outDim));
   addEntries(adapter, undefined, layers.shared?.(config, matched.linears) ?? [], next, largest);
@@ -180,7 +186,7 @@ function addEntries<C extends AdapterConfig>(
 ): void {
   for (const { key, shape, initial, free, frozen } of specs) {
     checkTensorSize(adapter.config, path ?? "all layers", { key, shape }, held);
-    const graphShape = shape.map((d, i) => (free?.includes(i) ? `rank.${adapter.sites.size}` : d));
+    const graphShape = shape.map((d, i) => (free?.includes(i) ? `rank.${adapter.sites.length}` : d));
     const full = path === undefined ? key : `${path}.${key}`;
     const saved = path === undefined ? `base_model.${key}` : `base_model.model.${full}`;
     adapter.add({
@@ -193,6 +199,33 @@ function addEntries<C extends AdapterConfig>(
       dtype: frozen === "saved i32" ? "i32" : "f32",
       fill: (data) => initialize(data, shape, initial, next),
     });
+  }
+}
+
+/** Puts a bound method on its place. */
+function addSite<C extends AdapterConfig, At>(
+  adapter: Adapter<C>,
+  sites: Map<string, AdaptedSite<At>>,
+  site: AdaptedSite<At>,
+  next: () => number,
+  held: number,
+): void {
+  sites.set(site.path, site);
+  addEntries(adapter, site.path, site.specs, next, held);
+}
+
+/** Sublayers or modules' results that a method chooses itself. */
+function addPlaces<C extends AdapterConfig, S extends SublayerSite | OutputSite, At>(
+  adapter: Adapter<C>,
+  sites: Map<string, AdaptedSite<At>>,
+  method: PlaceMethod<C, S, At> & { readonly select: (c: C, site: S) => boolean },
+  places: ReadonlyMap<string, S>,
+  next: () => number,
+): void {
+  const { config } = adapter;
+  for (const site of [...places.values()].filter((site) => method.select(config, site))) {
+    const width = "hidden" in site ? site.hidden : site.dim;
+    addSite(adapter, sites, bindSite(method, site, config), next, width ** 2);
   }
 }
 
@@ -219,8 +252,7 @@ function addAttentions<C extends AdapterConfig>(
       fix: sites.length > 0 ? `at most ${sites.length} layers.` : "use another method, or another model.",
     });
   for (const site of sites.slice(-count)) {
-    adapter.attentions.add(site.path);
-    addEntries(adapter, site.path, method.parameters(config, site), next, site.hidden ** 2);
+    addSite(adapter, adapter.attentions, bindSite(method, site, config), next, site.hidden ** 2);
   }
   adapter.json.set("target_modules", name);
 }
@@ -316,7 +348,7 @@ function addBiases<C extends AdapterConfig>(
   for (const [name, shape] of inventory.weights) {
     if (!name.endsWith(".bias") || adapter.replaced.has(name)) continue;
     const path = name.slice(0, -".bias".length);
-    const adapted = adapter.sites.has(path);
+    const adapted = adapter.layers.has(path);
     if (bias !== "all" && !adapted) continue;
     const key = adapted ? `${path}.base_layer.bias` : name;
     adapter.replaced.set(name, key);
@@ -355,16 +387,12 @@ async function prepareSites(
   next: () => number,
 ): Promise<Map<string, Float32Array>> {
   const residuals = new Map<string, Float32Array>();
-  for (const s of adapter.sites.values()) {
-    if (s.method.prepare === undefined) continue;
-    const weight = await runtime.weight(s.site.weight);
-    const prepared =
-      s.kind === "linear"
-        ? s.method.prepare(adapter.config, s.site, weight, next)
-        : s.method.prepare(adapter.config, s.site, weight, next);
+  for (const { path, weight, prepare } of adapter.sites) {
+    if (prepare === undefined || weight === undefined) continue;
+    const prepared = prepare(await runtime.weight(weight), next);
     for (const [key, data] of Object.entries(prepared?.parameters ?? {}))
-      adapter.entry(`${s.site.path}.${key}`).data.set(data);
-    if (prepared?.weight !== undefined) residuals.set(s.site.weight, prepared.weight);
+      adapter.entry(`${path}.${key}`).data.set(data);
+    if (prepared?.weight !== undefined) residuals.set(weight, prepared.weight);
   }
   return residuals;
 }

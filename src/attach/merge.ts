@@ -1,4 +1,5 @@
-import type { AdaptedSite, Adapter, TokenRows } from "../adapters/adapter.js";
+import type { Adapter, TokenRows } from "../adapters/adapter.js";
+import type { BoundSite } from "../adapters/site.js";
 import type { HostTensor } from "../engine/messages.js";
 import { internal, PeftError } from "../errors.js";
 import type { EmbeddingSite, LinearSite } from "../graph/module.js";
@@ -64,9 +65,7 @@ export function checked(
 }
 
 /** What an adapter does to a weight: at an adapted layer, to a layer's bias, or to rows. */
-type Place =
-  | TokenRows
-  | { readonly site: AdaptedSite<Adapter["config"]>; readonly weight: string; readonly isBias: boolean };
+type Place = TokenRows | { readonly site: BoundSite; readonly weight: string; readonly isBias: boolean };
 
 /** Places by the names of the weights there; a module that is tied no more has one of its own. */
 function placesOf(adapter: Adapter, { linears, embeddings }: Inventory): Map<string, Place[]> {
@@ -75,11 +74,10 @@ function placesOf(adapter: Adapter, { linears, embeddings }: Inventory): Map<str
     void places.set(name, [...(places.get(name) ?? []), place]);
   const layer = (path: string): LinearSite | EmbeddingSite =>
     linears.get(path) ?? embeddings.get(path) ?? internal(`no layer ${path}`);
-  for (const site of adapter.sites.values()) {
-    const { weight } = layer(site.site.path);
+  for (const site of adapter.layers.values()) {
+    const { weight } = layer(site.path);
     add(weight, { site, weight, isBias: false });
-    if ("bias" in site.site && site.site.bias !== undefined)
-      add(site.site.bias, { site, weight, isBias: true });
+    if (site.bias !== undefined) add(site.bias, { site, weight, isBias: true });
   }
   for (const [path, rows] of adapter.tokens) add(layer(path).weight, rows);
   return places;
@@ -135,8 +133,8 @@ function checkMergeable(adapter: Adapter, tie: Tie | undefined): void {
 }
 
 /** A layer of a tie that an adapter does not change as it does the other one. */
-function oneSided({ sites, tokens }: Adapter, { embedding, head }: Tie): string | undefined {
-  const adapted = [embedding.path, head.path].find((path) => sites.has(path));
+function oneSided({ layers, tokens }: Adapter, { embedding, head }: Tie): string | undefined {
+  const adapted = [embedding.path, head.path].find((path) => layers.has(path));
   const [rows, headRows] = [tokens.get(embedding.path), tokens.get(head.path)];
   return adapted ?? (rows?.entry === headRows?.entry ? undefined : head.path);
 }
@@ -157,54 +155,30 @@ function checkFinite(merged: MergedWeights): void {
 async function mergeSite(
   runtime: Runtime,
   adapter: Adapter,
-  adapted: AdaptedSite<typeof adapter.config>,
+  site: BoundSite,
   weight: Float32Array,
   bias?: Float32Array,
 ): Promise<{ weight: Float32Array; bias: Float32Array | undefined }> {
-  const { site } = adapted;
-  const shape = runtime.weights.inventory.weights.get(site.weight) ?? internal(`no weight ${site.weight}`);
-  const biasName = "bias" in site ? site.bias : undefined;
+  const { path, merge = () => internal(`${path} has no merge`) } = site;
+  const shape = runtime.weights.inventory.weights.get(site.weight ?? "") ?? internal(`no weight at ${path}`);
   const feeds: Record<string, HostTensor> = { baseWeight: { dtype: "f32", shape, data: weight } };
-  if (biasName !== undefined) {
-    const data = bias ?? (await runtime.weight(biasName));
+  if (site.bias !== undefined) {
+    const data = bias ?? (await runtime.weight(site.bias));
     feeds["baseBias"] = { dtype: "f32", shape: [data.length], data };
   }
-  const write = ({ g, ...trace }: MergeTrace): { outputs: Record<string, Tensor> } => {
+  const write = (trace: ModelTrace): { outputs: Record<string, Tensor> } => {
+    const { g } = trace;
     const inputs = {
       weight: g.input("baseWeight", shape),
-      ...(biasName === undefined ? {} : { bias: g.input("baseBias", feeds["baseBias"]!.shape) }),
+      ...(feeds["baseBias"] && { bias: g.input("baseBias", feeds["baseBias"].shape) }),
     };
-    const body = ({ weight, bias }: { weight: Tensor; bias?: Tensor }): Record<string, Tensor> => {
-      const p = (key: string): Tensor => trace.entry(`${site.path}.${key}`);
-      const common = { g, weight, bias, p, shared: trace.entry, scale: trace.scale(site.path) };
-      const made =
-        adapted.kind === "linear"
-          ? adapted.method.merge!({ ...common, site: adapted.site }, adapter.config)
-          : adapted.method.merge!({ ...common, site: adapted.site }, adapter.config);
-      return made.bias ? { weight: made.weight, bias: made.bias } : { weight: made.weight };
-    };
-    return { outputs: g.block(site.path, inputs, {}, body) };
+    const body = ({ weight, bias }: { weight: Tensor; bias?: Tensor }): Record<string, Tensor> => ({
+      ...merge({ ...trace.place(0, path), weight, bias }),
+    });
+    return { outputs: g.block(path, inputs, {}, body) };
   };
   const view = { adapters: [adapter], gates: [1] };
-  const request = {
-    kind: `merge ${site.path}`,
-    view,
-    write: (trace: ModelTrace) =>
-      write({
-        g: trace.g,
-        entry: (key) => trace.entry(0, key),
-        scale: (path) => trace.scale(0, path),
-      }),
-    feeds,
-    forceBlockwise: true,
-  };
-  const { outputs } = await runtime.run(request);
+  const { outputs } = await runtime.run({ kind: `merge ${path}`, view, write, feeds, forceBlockwise: true });
   const floats = (name: string): Float32Array | undefined => outputs[name]?.data as Float32Array | undefined;
-  return { weight: floats("weight")!, bias: floats("bias") };
-}
-
-interface MergeTrace {
-  readonly g: ModelTrace["g"];
-  readonly entry: (key: string) => Tensor;
-  readonly scale: (path: string) => Tensor;
+  return { weight: floats("weight") ?? internal(`${path}: no merged weight`), bias: floats("bias") };
 }

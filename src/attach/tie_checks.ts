@@ -43,11 +43,11 @@ function storageFault<C extends AdapterConfig>(
   const [embedding] = embeddings.values();
   if (readers === undefined || embedding === undefined) return undefined;
   const { path, weight } = embedding;
-  const { sites, replaced, tokens, config: c, method } = adapter;
+  const { layers, replaced, tokens, config: c, method } = adapter;
   const isTying = savesTied(c) || targetsTied(c, method?.layers?.select(c).targetModules);
   const headRows = tokens.get(architecture.tie?.[0].replace(/\.weight$/, "") ?? "");
   const isApart = headRows !== undefined && tokens.has(path) && tokens.get(path)?.entry !== headRows.entry;
-  if (!sites.has(path) && !replaced.has(weight) && !isTying && !isApart) return undefined;
+  if (!layers.has(path) && !replaced.has(weight) && !isTying && !isApart) return undefined;
   return [
     `The adapter stands on ${path} of a ${config.modelType} model.`,
     `transformers reads that table through ${readers.join(" and ")}: in Python what stands on it has no effect, until it is merged.`,
@@ -62,10 +62,10 @@ function rowsFault<C extends AdapterConfig>(
   { linears }: Inventory,
   tie: Tie | undefined,
 ): Fault | undefined {
-  const { tokens, sites, replaced } = adapter;
+  const { tokens, layers, replaced } = adapter;
   const twice = [...tokens].find(
     ([path, { entry }]) =>
-      replaced.has(`${path}.weight`) || (sites.has(path) && entry.startsWith(`${path}.`)),
+      replaced.has(`${path}.weight`) || (layers.has(path) && entry.startsWith(`${path}.`)),
   );
   if (twice !== undefined)
     return [
@@ -98,9 +98,9 @@ function tiedFault<C extends AdapterConfig>(
   { embedding, head, own }: Tie,
   fromFile: boolean,
 ): Fault | undefined {
-  const { config, method, sites, tokens, replaced } = adapter;
-  const layers = method?.layers;
-  if (layers?.tokensSaved?.copies && tokens.has(embedding.path) && (layers.tokens?.(config)?.size ?? 0) > 1)
+  const { config, tokens, replaced } = adapter;
+  const method = adapter.method?.layers;
+  if (method?.tokensSaved?.copies && tokens.has(embedding.path) && (method.tokens?.(config)?.size ?? 0) > 1)
     return [
       `The adapter names ${embedding.path} and ${head.path}, which is tied to it.`,
       "Python's PEFT 0.21.2 cannot run such an adapter: the head has the embedding's rows by itself.",
@@ -115,13 +115,13 @@ function tiedFault<C extends AdapterConfig>(
       "tied modules have the same rows.",
       words`name the same ids, or leave ${option("ensureWeightTying")} out.`,
     ];
-  if (savesTied(config) && replaced.has(own) && sites.has(head.path))
+  if (savesTied(config) && replaced.has(own) && adapter.layers.has(head.path))
     return [
       words`${option("ensureWeightTying")} is true with ${option("modulesToSave")} ${JSON.stringify(config.modulesToSave)}, and ${head.path} is a target.`,
       "the head is the saved embedding then.",
       words`leave ${head.path} out of ${option("targetModules")}.`,
     ];
-  if (fromFile || !targetsTied(config, layers?.select(config).targetModules)) return undefined;
+  if (fromFile || !targetsTied(config, method?.select(config).targetModules)) return undefined;
   return [
     words`${option("ensureWeightTying")} is true with ${option("targetModules")} on ${names}.`,
     "Python's PEFT 0.21.2 steps such an adapter twice in each step, and merges it twice.",

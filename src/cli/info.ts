@@ -46,7 +46,7 @@ async function run(given: Settings, terminal: Terminal): Promise<number> {
     for (const line of describeMemory({ spec, inventory }, adapter, json, settings)) terminal.print(line);
     return 0;
   }
-  for (const line of describeModel(spec, inventory, new Set(adapter.sites.keys()))) terminal.print(line);
+  for (const line of describeModel(spec, inventory, new Set(adapter.layers.keys()))) terminal.print(line);
   for (const warning of warnings) terminal.note(`warning: ${words`${warning}`.shown(settings.show)}`);
   terminal.print("");
   terminal.print(`${method.name}: ${formatBytes(4 * trainable)} on disk`);

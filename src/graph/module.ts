@@ -31,6 +31,33 @@ export interface AttentionSite {
   readonly hidden: number;
 }
 
+/** A module's result, as a model names it. */
+export interface OutputSite {
+  readonly path: string;
+  /** Its last dimension. */
+  readonly dim: number;
+}
+
+/** A place where a sublayer's result meets its residual, as a model names it. */
+export interface SublayerSite {
+  readonly path: string;
+  /** What the sublayer does. */
+  readonly does: "attention" | "crossAttention" | "feedForward";
+  /** Which of the model's layers it is in; a decoder's go on counting after its encoder's. */
+  readonly layer: number;
+  readonly hidden: number;
+}
+
+/** What is there when a sublayer's result h [batch, seq, hidden] has come: sum(h), normed where the model norms it there. */
+export interface Meeting {
+  /** What the sublayer read, before the norm that some models put in front; it is added again. */
+  readonly residual: Tensor;
+  /** What the model adds to h: the residual, mostly. Where two sublayers share one residual, it is added after the second. */
+  readonly sum: (h: Tensor) => Tensor;
+  /** The norm behind the sum; undefined: none, as in models that norm what a sublayer reads. */
+  readonly norm: ((x: Tensor) => Tensor) | undefined;
+}
+
 /** Rows [1, length, hidden] -> keys and values of the attention's own projections, without positions. */
 export type Project = (rows: Tensor) => KeyValue;
 
@@ -44,8 +71,10 @@ export interface Trace {
   parameter(name: string, shape: readonly number[]): Tensor;
   linear(site: LinearSite, x: Tensor): Tensor;
   embedding(site: EmbeddingSite, ids: Tensor): Tensor;
-  /** A module's output: where bottleneck adapters stand. */
+  /** A module's result, which methods may change. */
   output(path: string, x: Tensor): Tensor;
+  /** The result h of a sublayer meets its residual: where bottleneck adapters stand. */
+  sublayer(site: SublayerSite, h: Tensor, meeting: Meeting): Tensor;
   /**
    * What methods add to the heads' results: of queries q [batch, heads, queries, headDim], in their shape. undefined: nothing.
    */
@@ -133,6 +162,16 @@ export class Module {
   /** Names the output of this module, so that a method can stand there. */
   output(x: Tensor): Tensor {
     return this.trace.output(this.path, x);
+  }
+
+  /**
+   * norm(residual + h), of a sublayer's result h [batch, seq, hidden], dropout included. Names the place: `this` is the module that
+   * bottleneck adapters are in, by its name in the library "adapters".
+   */
+  sublayer(does: SublayerSite["does"], h: Tensor, residual: Tensor, options: Partial<Meeting> = {}): Tensor {
+    const { norm, sum = (h) => this.g.add(residual, h) } = options;
+    const site = { path: this.path, does, layer: this.g.blocks.length, hidden: h.shape.at(-1) as number };
+    return this.trace.sublayer(site, h, { residual, sum, norm });
   }
 
   /** Names the attention of this module: see Trace. */

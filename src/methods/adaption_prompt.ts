@@ -6,7 +6,7 @@ import { configClass } from "./config.js";
 import type { AdaptionPromptOptions, AdaptionPromptValues } from "./config_types.js";
 import { perRow } from "./gate.js";
 import { ZERO } from "./initial.js";
-import type { AttentionAdapted, ConfigClass, Method, MethodTable } from "./method.js";
+import type { AttentionPlace, ConfigClass, Method, MethodTable } from "./method.js";
 import { common } from "./shared_options.js";
 
 const options: MethodTable = {
@@ -52,7 +52,7 @@ function given(value: number | undefined, name: string, why: string): number {
 }
 
 /** gate softmax(q k^T / sqrt(d)) v, of keys and values of the prompt. */
-function forward({ g, q, project, p, gate }: AttentionAdapted): Tensor {
+function forward({ g, project, p, gate }: AttentionPlace, q: Tensor): Tensor {
   const { k, v } = project(p("adaption_prompt"));
   const [batch, heads, queries, headDim] = q.shape as [
     Tensor["shape"][0],

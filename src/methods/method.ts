@@ -1,6 +1,15 @@
 import type { ErrorCode } from "../errors.js";
 import type { Graph } from "../graph/graph.js";
-import type { AttentionSite, CacheShape, EmbeddingSite, LinearSite, Project } from "../graph/module.js";
+import type {
+  AttentionSite,
+  CacheShape,
+  EmbeddingSite,
+  LinearSite,
+  Meeting,
+  OutputSite,
+  Project,
+  SublayerSite,
+} from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import type { OptionRow } from "../options.js";
 import type { Words } from "../words.js";
@@ -92,17 +101,10 @@ export interface ParameterSpec {
 
 export type Site = LinearSite | EmbeddingSite;
 
-/** One adapted layer while it is traced. */
-export interface Adapted<S extends Site> {
+/** What every place gives a method that stands there, while it is traced. */
+export interface Place {
   readonly g: Graph;
-  readonly site: S;
-  /** The layer below this adapter: the base's, or another adapter's. Includes the bias. */
-  readonly next: (x: Tensor) => Tensor;
-  /** The base's whole weight. */
-  readonly weight: () => Tensor;
-  /** The bias as it is in this adapter; undefined: none. */
-  readonly bias: () => Tensor | undefined;
-  /** A parameter of this layer by its key. */
+  /** A parameter of this place by its key. */
   readonly p: (key: string) => Tensor;
   /** A parameter that all layers share. */
   readonly shared: (key: string) => Tensor;
@@ -110,34 +112,62 @@ export interface Adapted<S extends Site> {
   readonly scale: Tensor;
   /** Whether the adapter is on, 1 or 0: a scalar, or [batch, 1, 1]. */
   readonly gate: Tensor;
-  /** Drops elements of this layer's input in training mode. */
+  /** Drops elements of what this place computes on, in training mode. */
   readonly dropout: (x: Tensor, p: number) => Tensor;
 }
 
-/** What a merge reads. */
-export interface Merging<S extends Site> {
-  readonly g: Graph;
-  readonly site: S;
-  readonly weight: Tensor;
-  readonly bias: Tensor | undefined;
-  readonly p: (key: string) => Tensor;
-  readonly shared: (key: string) => Tensor;
-  readonly scale: Tensor;
+/** A place that computes something without the adapter as well. */
+export interface Below {
+  /** The place below this adapter: the base's, or another adapter's. */
+  readonly next: (x: Tensor) => Tensor;
 }
 
-/** What a method does at one kind of place. `x` is the layer's input: activations, or token ids. */
-export interface SiteMethod<C, S extends Site> {
+/** What a layer adds. `next` includes the bias. */
+export interface LayerPlace extends Place, Below {
+  /** The base's whole weight. */
+  readonly weight: () => Tensor;
+  /** The bias as it is in this adapter; undefined: none. */
+  readonly bias: () => Tensor | undefined;
+}
+
+/** One adapted layer while it is traced. */
+export interface Adapted<S extends Site> extends LayerPlace {
+  readonly site: S;
+}
+
+/** What a merge reads of any layer. */
+export interface MergingPlace extends Pick<Place, "g" | "p" | "shared" | "scale"> {
+  readonly weight: Tensor;
+  readonly bias: Tensor | undefined;
+}
+
+/** What a merge reads. */
+export interface Merging<S extends Site> extends MergingPlace {
+  readonly site: S;
+}
+
+/** What a method does at one kind of place: `site` names it, `At` is what it gives, and `x` is what goes in there. */
+export interface PlaceMethod<C, S, At> {
   readonly parameters: (c: C, site: S) => readonly ParameterSpec[];
-  /** Shared tensors that the file holds for each layer as well. */
-  readonly sharedCopies?: readonly string[];
-  readonly forward: (a: Adapted<S>, x: Tensor, c: C) => Tensor;
+  readonly forward: (a: At & { readonly site: S }, x: Tensor, c: C) => Tensor;
   readonly scale?: (c: C, site: S) => number;
-  /** The weight (and bias) that does without the adapter what the layer did with it. */
-  readonly merge?: (m: Merging<S>, c: C) => { weight: Tensor; bias?: Tensor };
-  /** Starting values that depend on the base's weight; may return a new base weight (the residual). */
-  readonly prepare?: (c: C, site: S, weight: Float32Array, random: () => number) => Prepared | undefined;
   /** What differs in the graph between two configs beyond parameters: part of a compiled graph's key. */
   readonly structure?: (c: C, site: S) => string;
+}
+
+/** What a method does at one kind of layer. `x` is the layer's input: activations, or token ids. */
+export interface SiteMethod<C, S extends Site> extends PlaceMethod<C, S, LayerPlace> {
+  /** Shared tensors that the file holds for each layer as well. */
+  readonly sharedCopies?: readonly string[];
+  /** The weight (and bias) that does without the adapter what the layer did with it. */
+  readonly merge?: (m: Merging<S>, c: C) => Merged;
+  /** Starting values that depend on the base's weight; may return a new base weight (the residual). */
+  readonly prepare?: (c: C, site: S, weight: Float32Array, random: () => number) => Prepared | undefined;
+}
+
+export interface Merged {
+  readonly weight: Tensor;
+  readonly bias?: Tensor;
 }
 
 export interface Prepared {
@@ -259,25 +289,32 @@ export interface LayerLists {
     | undefined;
 }
 
-/** One adapted attention while it is traced. */
-export interface AttentionAdapted {
-  readonly g: Graph;
-  /** [batch, heads, queries, headDim] */
-  readonly q: Tensor;
+/** What an attention gives. */
+export interface AttentionPlace extends Place {
   readonly project: Project;
-  readonly p: (key: string) => Tensor;
-  readonly gate: Tensor;
 }
 
-/** Methods that add to what attention gives, in its upper layers. */
-export interface AttentionMethod<C> {
+/** Methods that add to what attention gives, in its upper layers: forward of its queries, [batch, heads, queries, headDim]. */
+export interface AttentionMethod<C> extends PlaceMethod<C, AttentionSite, AttentionPlace> {
   /** Name of the attention modules; undefined: the model's. */
   readonly module: (c: C) => string | undefined;
   /** How many layers, from the top. */
   readonly layers: (c: C) => number;
-  readonly parameters: (c: C, site: AttentionSite) => readonly ParameterSpec[];
-  /** What is added to the heads' results, [batch, heads, queries, headDim]. */
-  readonly forward: (a: AttentionAdapted, c: C) => Tensor;
+}
+
+/** What the place gives where a sublayer's result meets its residual. `next` is what the model does with that result. */
+export interface SublayerPlace extends Place, Below, Meeting {}
+
+/** Methods that change the result of sublayers (attention, feed-forward) before the model adds the residual: forward of that result. */
+export interface SublayerMethod<C> extends PlaceMethod<C, SublayerSite, SublayerPlace> {
+  /** On which of the sublayers that the model names it stands. */
+  readonly select: (c: C, site: SublayerSite) => boolean;
+}
+
+/** Methods that change the results of modules: forward of the result; `next` is what adapters below make of it. */
+export interface OutputMethod<C> extends PlaceMethod<C, OutputSite, Place & Below> {
+  /** On which of the modules that the model names it stands. */
+  readonly select: (c: C, site: OutputSite) => boolean;
 }
 
 /** Sizes that a prompt's encoder needs of the model. */
@@ -342,4 +379,6 @@ export interface Method<C extends AdapterConfig = AdapterConfig> {
   readonly layers?: LayerMethod<C>;
   readonly prompt?: PromptMethod<C>;
   readonly attention?: AttentionMethod<C>;
+  readonly sublayers?: SublayerMethod<C>;
+  readonly outputs?: OutputMethod<C>;
 }

@@ -7,7 +7,7 @@ import { activate, activationNames } from "./activations.js";
 import { attend, causalBias, paddingBias, splitHeads, withPast } from "./attention.js";
 import type { Fields } from "./config.js";
 import { commonFields, readConfig, stackSizes } from "./config.js";
-import { repeat } from "./layers.js";
+import { meet, repeat } from "./layers.js";
 import type { Architecture, DecoderInputs, ModelConfig, StackOutput, TextInputs } from "./model.js";
 
 /** What may differ between the two stacks. */
@@ -142,9 +142,17 @@ function mix(
   return w.output(w.linear("out_proj", mixed, c.hiddenSize));
 }
 
+const NORMS = {
+  attention: "self_attn_layer_norm",
+  crossAttention: "encoder_attn_layer_norm",
+  feedForward: "final_layer_norm",
+} as const;
+
 /** LayerNorm(x + dropout(y)) */
-function addAndNorm(w: Module, c: BartConfig, name: string, x: Tensor, y: Tensor): Tensor {
-  return w.layerNorm(name, w.g.add(x, w.at(name).dropout("dropout", y, c.dropout)), EPS);
+function addAndNorm(w: Module, c: BartConfig, does: keyof typeof NORMS, x: Tensor, y: Tensor): Tensor {
+  const name = NORMS[does];
+  const h = w.at(name).dropout("dropout", y, c.dropout);
+  return meet(w, does, h, x, { norm: (x) => w.layerNorm(name, x, EPS) });
 }
 
 function selfAttention(
@@ -158,7 +166,7 @@ function selfAttention(
   const at = w.at("self_attn");
   const q = project(at, c, s, "q", x);
   const present = withPast(w.g, { k: project(at, c, s, "k", x), v: project(at, c, s, "v", x) }, past);
-  return { x: addAndNorm(w, c, "self_attn_layer_norm", x, mix(at, c, s, q, present, bias)), present };
+  return { x: addAndNorm(w, c, "attention", x, mix(at, c, s, q, present, bias)), present };
 }
 
 function crossAttention(
@@ -174,13 +182,13 @@ function crossAttention(
     if (encoded === undefined) return internal("a BART decoder got neither encoder output nor cross keys");
     return { k: project(at, c, c.decoder, "k", encoded), v: project(at, c, c.decoder, "v", encoded) };
   });
-  return addAndNorm(w, c, "encoder_attn_layer_norm", x, mix(at, c, c.decoder, q, kv, crossBias));
+  return addAndNorm(w, c, "crossAttention", x, mix(at, c, c.decoder, q, kv, crossBias));
 }
 
 function feedForward(w: Module, c: BartConfig, s: BartStack, x: Tensor): Tensor {
   const inner = activate(w.g, c.activation, w.linear("fc1", x, s.inter));
   const y = w.linear("fc2", w.dropout("activation_dropout", inner, c.activationDropout), c.hiddenSize);
-  return addAndNorm(w, c, "final_layer_norm", x, y);
+  return addAndNorm(w, c, "feedForward", x, y);
 }
 
 /** Without `final_logits_bias`: it is no parameter, and zero in every BART. Reference: transformers/models/bart */

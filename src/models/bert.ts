@@ -1,4 +1,4 @@
-import type { KeyValue, Module } from "../graph/module.js";
+import type { KeyValue, Module, SublayerSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import type { Activation } from "./activations.js";
 import { activate, activationNames } from "./activations.js";
@@ -68,7 +68,7 @@ export function bertStack(w: Module, c: BertConfig, x: TextInputs): StackOutput 
       const attended = attention(w.at("attention"), c, x, s.bias, past);
       const inner = w.linear("intermediate.dense", attended.x, c.inter);
       return {
-        x: addAndNorm(w.at("output"), c, activate(w.g, c.activation, inner), attended.x),
+        x: addAndNorm(w.at("output"), "feedForward", c, activate(w.g, c.activation, inner), attended.x),
         present: attended.present,
       };
     },
@@ -99,13 +99,21 @@ function attention(
   const q = project("query");
   const present = withPast(w.g, { k: project("key"), v: project("value") }, past);
   const mixed = attend(at, q, present, { scale: c.headDim ** -0.5, bias, dropout: c.attentionDropout });
-  return { x: addAndNorm(w.at("output"), c, at.output(mixed), x), present };
+  return { x: addAndNorm(w.at("output"), "attention", c, at.output(mixed), x), present };
 }
 
 /** LayerNorm(x + dropout(dense(y))) */
-export function addAndNorm(w: Module, c: BertConfig, y: Tensor, x: Tensor): Tensor {
+export function addAndNorm(
+  w: Module,
+  does: SublayerSite["does"],
+  c: BertConfig,
+  y: Tensor,
+  x: Tensor,
+): Tensor {
   const dense = w.dropout("dropout", w.linear("dense", y, c.hiddenSize), c.dropout);
-  return w.output(w.layerNorm("LayerNorm", w.g.add(dense, x), c.eps));
+  const sum = (h: Tensor): Tensor => w.g.add(h, x);
+  const norm = (x: Tensor): Tensor => w.layerNorm("LayerNorm", x, c.eps);
+  return w.output(w.sublayer(does, dense, x, { sum, norm }));
 }
 
 /** hidden [batch, length, hidden] -> tanh(dense(first position)), [batch, hidden] */

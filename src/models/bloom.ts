@@ -7,7 +7,7 @@ import { attend, causalBias, splitFused, withPast } from "./attention.js";
 import type { Fields } from "./config.js";
 import { commonFields, readConfig, stackSizes } from "./config.js";
 import { decoderHeads } from "./decoder_heads.js";
-import { repeat } from "./layers.js";
+import { meet, repeat } from "./layers.js";
 import type { Architecture, ModelConfig, StackOutput, TextInputs } from "./model.js";
 import { realPositions } from "./positions.js";
 
@@ -52,10 +52,11 @@ function stack(w: Module, c: BloomConfig, x: TextInputs): StackOutput {
     (w, x, s, past) => {
       const normed = w.layerNorm("input_layernorm", x, c.eps);
       const attended = attention(w.at("self_attention"), c, normed, s.bias, past);
-      const h = g.add(c.addToNormed ? normed : x, attended.x);
+      const h = meet(w, "attention", attended.x, c.addToNormed ? normed : x);
       const inner = w.layerNorm("post_attention_layernorm", h, c.eps);
       const y = feedForward(w.at("mlp"), c, inner);
-      return { x: g.add(c.addToNormed ? inner : h, y), present: attended.present };
+      const out = meet(w, "feedForward", y, c.addToNormed ? inner : h);
+      return { x: out, present: attended.present };
     },
   );
   return { hidden: w.layerNorm("ln_f", hidden, c.eps), present };

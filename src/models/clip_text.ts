@@ -6,7 +6,7 @@ import { activate, activationNames } from "./activations.js";
 import { attend, causalBias, splitHeads, withPast } from "./attention.js";
 import type { Fields } from "./config.js";
 import { commonFields, readConfig, stackSizes } from "./config.js";
-import { repeat } from "./layers.js";
+import { meet, repeat } from "./layers.js";
 import type { Architecture, ModelConfig, StackOutput, TextInputs } from "./model.js";
 
 interface ClipTextConfig extends ModelConfig {
@@ -57,9 +57,9 @@ function stack(w: Module, c: ClipTextConfig, x: TextInputs): StackOutput {
     { bias: causalBias(g, x.mask, words.shape[1] as Dim) },
     (w, x, { bias }, past) => {
       const attended = attention(w.at("self_attn"), c, w.layerNorm("layer_norm1", x, c.eps), bias, past);
-      const h = g.add(x, attended.x);
+      const h = meet(w, "attention", attended.x, x);
       const y = feedForward(w.at("mlp"), c, w.layerNorm("layer_norm2", h, c.eps));
-      return { x: g.add(h, y), present: attended.present };
+      return { x: meet(w, "feedForward", y, h), present: attended.present };
     },
   );
   return { hidden: w.layerNorm("final_layer_norm", hidden, c.eps), present };

@@ -90,7 +90,7 @@ function stack(w: Module, c: DebertaConfig, x: TextInputs): StackOutput {
     const attended = attention(w.at("attention"), c, x, s, past);
     const inner = w.linear("intermediate.dense", attended.x, c.inter);
     const y = activate(w.g, c.activation, inner);
-    return { x: addAndNorm(w.at("output"), c, y, attended.x), present: attended.present };
+    return { x: addAndNorm(w.at("output"), "feedForward", c, y, attended.x), present: attended.present };
   });
 }
 
@@ -180,7 +180,7 @@ function attention(
   const scale = (c.headDim * kinds) ** -0.5;
   const bias = w.g.add(s.bias, w.g.mul(distanceScores(at, c, s, q, present.k, project), scale));
   const mixed = attend(at, q, present, { scale, bias, dropout: c.attentionDropout });
-  return { x: addAndNorm(w.at("output"), c, at.output(mixed), x), present };
+  return { x: addAndNorm(w.at("output"), "attention", c, at.output(mixed), x), present };
 }
 
 /** [batch, heads, queries, keys]: q meets the keys of distances, k meets their queries. */

@@ -5,7 +5,7 @@ import { activate, activationNames } from "./activations.js";
 import { attend, paddingBias, splitHeads, withPast } from "./attention.js";
 import type { Fields } from "./config.js";
 import { commonFields, readConfig, stackSizes } from "./config.js";
-import { repeat } from "./layers.js";
+import { meet, repeat } from "./layers.js";
 import type { Architecture, ModelConfig, StackOutput, TextInputs } from "./model.js";
 import { firstToken } from "./pooling.js";
 
@@ -49,9 +49,16 @@ function stack(w: Module, c: DistilBertConfig, x: TextInputs): StackOutput {
   const at = w.at("transformer.layer");
   return repeat(at, c.layers, embed(w.at("embeddings"), c, x), x.past, shared, (w, x, { bias }, past) => {
     const attended = attention(w.at("attention"), c, x, bias, past);
-    const h = w.layerNorm("sa_layer_norm", w.g.add(attended.x, x), EPS);
+    const h = meet(w, "attention", attended.x, x, {
+      sum: (a) => w.g.add(a, x),
+      norm: (x) => w.layerNorm("sa_layer_norm", x, EPS),
+    });
     const y = feedForward(w.at("ffn"), c, h);
-    return { x: w.layerNorm("output_layer_norm", w.g.add(y, h), EPS), present: attended.present };
+    const out = meet(w, "feedForward", y, h, {
+      sum: (y) => w.g.add(y, h),
+      norm: (x) => w.layerNorm("output_layer_norm", x, EPS),
+    });
+    return { x: out, present: attended.present };
   });
 }
 

@@ -7,7 +7,7 @@ import { attend, splitHeads, withPast } from "./attention.js";
 import type { Fields } from "./config.js";
 import { checkGroups, commonFields, readConfig, stackSizes } from "./config.js";
 import { decoderHeads } from "./decoder_heads.js";
-import { repeat } from "./layers.js";
+import { meet, repeat } from "./layers.js";
 import type { Architecture, ModelConfig, StackOutput, TextInputs } from "./model.js";
 import type { CausalRotary, Rope } from "./rotary.js";
 import { causalRotary, pairs, readRope, rotate } from "./rotary.js";
@@ -87,15 +87,19 @@ function stack(w: Module, c: FalconConfig, x: TextInputs): StackOutput {
 
 /** x + dropout(mlp(normed) + attended) */
 function beside(w: Module, c: FalconConfig, x: Tensor, normed: Tensor, attended: Tensor): Tensor {
+  const { g } = w;
   const y = feedForward(w.at("mlp"), c, c.twoNorms ? w.layerNorm("ln_mlp", x, c.eps) : normed);
-  return w.g.add(x, w.dropout("dropout", w.g.add(y, attended), c.dropout));
+  const a = meet(w, "attention", attended, x, { sum: (a) => a });
+  const sum = (y: Tensor): Tensor => g.add(x, w.dropout("dropout", g.add(y, a), c.dropout));
+  return meet(w, "feedForward", y, x, { sum });
 }
 
 /** h + dropout(mlp(norm(h))) with h = x + dropout(attended) */
 function after(w: Module, c: FalconConfig, x: Tensor, attended: Tensor): Tensor {
-  const h = w.g.add(x, w.dropout("attention_dropout", attended, c.attentionDropout));
+  const a = w.dropout("attention_dropout", attended, c.attentionDropout);
+  const h = meet(w, "attention", a, x);
   const y = feedForward(w.at("mlp"), c, w.layerNorm("post_attention_layernorm", h, c.eps));
-  return w.g.add(h, w.dropout("dropout", y, c.dropout));
+  return meet(w, "feedForward", w.dropout("dropout", y, c.dropout), h);
 }
 
 /** Scores have no dropout here, whatever the config says. */

@@ -3,6 +3,7 @@ import type { Fields } from "./config.js";
 import { readConfig } from "./config.js";
 import { readGemma } from "./gemma.js";
 import type { Layer } from "./layers.js";
+import { meet } from "./layers.js";
 import type { LlamaConfig, LlamaShared } from "./llama.js";
 import { llama, llamaAttention, llamaFeedForward, llamaNorm, llamaStack } from "./llama.js";
 import type { Architecture } from "./model.js";
@@ -38,9 +39,11 @@ const sandwichLayer =
   (c: LlamaConfig): Layer<LlamaShared> =>
   (w, x, shared, past, i) => {
     const attended = llamaAttention(w, c, llamaNorm(w, c, "input_layernorm", x), shared, past, i);
-    const h = w.g.add(x, llamaNorm(w, c, "post_attention_layernorm", attended.x));
+    const normed = llamaNorm(w, c, "post_attention_layernorm", attended.x);
+    const h = meet(w, "attention", normed, x);
     const y = llamaFeedForward(w, c, llamaNorm(w, c, "pre_feedforward_layernorm", h));
-    return { x: w.g.add(h, llamaNorm(w, c, "post_feedforward_layernorm", y)), present: attended.present };
+    const out = llamaNorm(w, c, "post_feedforward_layernorm", y);
+    return { x: meet(w, "feedForward", out, h), present: attended.present };
   };
 
 /** Reference: transformers/models/gemma2 */

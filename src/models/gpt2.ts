@@ -7,7 +7,7 @@ import { attend, causalBias, splitHeads, withPast } from "./attention.js";
 import type { Fields } from "./config.js";
 import { commonFields, readConfig, stackSizes } from "./config.js";
 import { decoderHeads } from "./decoder_heads.js";
-import { repeat } from "./layers.js";
+import { meet, repeat } from "./layers.js";
 import type { Architecture, ModelConfig, StackOutput, TextInputs } from "./model.js";
 
 export interface Gpt2Config extends ModelConfig {
@@ -66,11 +66,9 @@ function stack(w: Module, c: Gpt2Config, x: TextInputs): StackOutput {
     (w, x, { bias }, past, i) => {
       const options = { scale: c.scales[i]!, bias, dropout: c.attentionDropout };
       const attended = attention(w.at("attn"), c, w.layerNorm("ln_1", x, c.eps), options, past);
-      const h = g.add(x, attended.x);
-      return {
-        x: g.add(h, feedForward(w.at("mlp"), c, w.layerNorm("ln_2", h, c.eps))),
-        present: attended.present,
-      };
+      const h = meet(w, "attention", attended.x, x);
+      const y = feedForward(w.at("mlp"), c, w.layerNorm("ln_2", h, c.eps));
+      return { x: meet(w, "feedForward", y, h), present: attended.present };
     },
   );
   return { hidden: w.layerNorm("ln_f", hidden, c.eps), present };

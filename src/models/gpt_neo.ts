@@ -7,7 +7,7 @@ import { attend, causalBias, splitHeads, withPast } from "./attention.js";
 import type { Fields } from "./config.js";
 import { commonFields, MOST, readConfig, stackSizes } from "./config.js";
 import { decoderHeads } from "./decoder_heads.js";
-import { repeat } from "./layers.js";
+import { meet, repeat } from "./layers.js";
 import type { Architecture, ModelConfig, StackOutput, TextInputs } from "./model.js";
 
 export interface GptNeoConfig extends ModelConfig {
@@ -83,9 +83,10 @@ function stack(w: Module, c: GptNeoConfig, x: TextInputs): StackOutput {
     (w, x, { full, near }, past, i) => {
       const bias = c.windowed[i] ? near : full;
       const attended = attention(w.at("attn.attention"), c, w.layerNorm("ln_1", x, c.eps), bias, past);
-      const h = g.add(attended.x, x);
+      const sum = (a: Tensor): Tensor => g.add(a, x);
+      const h = meet(w, "attention", attended.x, x, { sum });
       const y = feedForward(w.at("mlp"), c, w.layerNorm("ln_2", h, c.eps));
-      return { x: g.add(h, y), present: attended.present };
+      return { x: meet(w, "feedForward", y, h), present: attended.present };
     },
   );
   return { hidden: w.layerNorm("ln_f", hidden, c.eps), present };

@@ -7,7 +7,7 @@ import { attend, splitFused, withPast } from "./attention.js";
 import type { Fields } from "./config.js";
 import { commonFields, readConfig, stackSizes } from "./config.js";
 import { decoderHeads } from "./decoder_heads.js";
-import { repeat } from "./layers.js";
+import { meet, repeat } from "./layers.js";
 import type { Architecture, ModelConfig, StackOutput, TextInputs } from "./model.js";
 import type { CausalRotary, Rope } from "./rotary.js";
 import { causalRotary, readRope, readTurned, rotate } from "./rotary.js";
@@ -66,10 +66,13 @@ function stack(w: Module, c: GptNeoxConfig, x: TextInputs): StackOutput {
     shared,
     (w, x, s, past) => {
       const attended = attention(w.at("attention"), c, w.layerNorm("input_layernorm", x, c.eps), s, past);
-      const h = g.add(x, w.dropout("post_attention_dropout", attended.x, c.dropout));
+      const a = w.dropout("post_attention_dropout", attended.x, c.dropout);
+      const h = meet(w, "attention", a, x);
       const normed = w.layerNorm("post_attention_layernorm", c.parallel ? x : h, c.eps);
       const y = w.dropout("post_mlp_dropout", feedForward(w.at("mlp"), c, normed), c.dropout);
-      return { x: g.add(h, y), present: attended.present };
+      const sum = (y: Tensor): Tensor => g.add(h, y);
+      const out = meet(w, "feedForward", y, c.parallel ? x : h, { sum });
+      return { x: out, present: attended.present };
     },
   );
   return { hidden: w.layerNorm("final_layer_norm", hidden, c.eps), present };

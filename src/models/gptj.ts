@@ -8,7 +8,7 @@ import { attend, splitHeads, withPast } from "./attention.js";
 import type { Fields } from "./config.js";
 import { commonFields, readConfig, stackSizes } from "./config.js";
 import { decoderHeads } from "./decoder_heads.js";
-import { repeat } from "./layers.js";
+import { meetBoth, repeat } from "./layers.js";
 import type { Architecture, ModelConfig, StackOutput, TextInputs } from "./model.js";
 import type { CausalRotary, RotaryTables } from "./rotary.js";
 import { causalRotary, pairs, rotate } from "./rotary.js";
@@ -64,7 +64,7 @@ function stack(w: Module, c: GptjConfig, x: TextInputs): StackOutput {
       const normed = w.layerNorm("ln_1", x, c.eps);
       const attended = attention(w.at("attn"), c, normed, s, past);
       const y = feedForward(w.at("mlp"), c, normed);
-      return { x: g.add(g.add(attended.x, y), x), present: attended.present };
+      return { x: meetBoth(w, x, attended.x, y), present: attended.present };
     },
   );
   return { hidden: w.layerNorm("ln_f", hidden, c.eps), present };

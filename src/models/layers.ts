@@ -1,4 +1,4 @@
-import type { KeyValue, Module } from "../graph/module.js";
+import type { KeyValue, Meeting, Module, SublayerSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import type { StackOutput } from "./model.js";
 
@@ -37,3 +37,23 @@ export function repeat<S extends Record<string, Tensor>>(
 }
 
 type BlockInputs = { x: Tensor; k?: Tensor; v?: Tensor };
+
+type Does = SublayerSite["does"];
+
+/** Modules of a layer that bottleneck adapters are in, by their names in the library "adapters". */
+const PLACES: Readonly<Record<Does, string>> = {
+  attention: "attention_adapters",
+  crossAttention: "cross_attention_adapters",
+  feedForward: "output_adapters",
+};
+
+/** Module.sublayer in a layer `w` that has no module of its own around the sublayer and its norm. */
+export function meet(w: Module, does: Does, h: Tensor, x: Tensor, options?: Partial<Meeting>): Tensor {
+  return w.at(PLACES[does]).sublayer(does, h, x, options);
+}
+
+/** (attended + y) + x: attention and feed-forward side by side, which share a residual. */
+export function meetBoth(w: Module, x: Tensor, attended: Tensor, y: Tensor): Tensor {
+  const a = meet(w, "attention", attended, x, { sum: (a) => a });
+  return meet(w, "feedForward", y, x, { sum: (y) => w.g.add(w.g.add(a, y), x) });
+}

@@ -9,7 +9,7 @@ import type { Fields } from "./config.js";
 import { checkGroups, commonFields, readConfig } from "./config.js";
 import { decoderHeads } from "./decoder_heads.js";
 import type { Layer } from "./layers.js";
-import { repeat } from "./layers.js";
+import { meet, repeat } from "./layers.js";
 import type { Architecture, ModelConfig, StackOutput, TextInputs } from "./model.js";
 import type { Rope, RotaryTables } from "./rotary.js";
 import { pairs, readRope, rotaryTables, rotate } from "./rotary.js";
@@ -120,9 +120,9 @@ const plainLayer =
   (c: LlamaConfig): Layer<LlamaShared> =>
   (w, x, shared, past, i) => {
     const attended = llamaAttention(w, c, llamaNorm(w, c, "input_layernorm", x), shared, past, i);
-    const h = w.g.add(x, attended.x);
+    const h = meet(w, "attention", attended.x, x);
     const y = llamaFeedForward(w, c, llamaNorm(w, c, "post_attention_layernorm", h));
-    return { x: w.g.add(h, y), present: attended.present };
+    return { x: meet(w, "feedForward", y, h), present: attended.present };
   };
 
 export function llamaNorm(w: Module, c: LlamaConfig, name: string, x: Tensor): Tensor {

@@ -4,7 +4,7 @@ import { PeftError } from "../errors.js";
 import type { Dim } from "../graph/dims.js";
 import { addDims } from "../graph/dims.js";
 import { Graph } from "../graph/graph.js";
-import type { CacheShape, KeyValue, Trace } from "../graph/module.js";
+import type { CacheShape, KeyValue, SublayerSite, Trace } from "../graph/module.js";
 import { Module } from "../graph/module.js";
 import type { Ops, Tensor } from "../graph/ops.js";
 import { bert } from "./bert.js";
@@ -57,7 +57,7 @@ function kitWeights(model: string, rules: CheckpointRules = {}): Record<string, 
 }
 
 /** The plain model: each layer as it is. `virtual` tokens of zeros stand in for a prompt method's. */
-function plainTrace(g: Graph, virtual: number): Trace {
+function plainTrace(g: Graph, virtual: number, sublayers: SublayerSite[]): Trace {
   return {
     g,
     parameter: (name, shape) => g.weight(name, shape),
@@ -69,6 +69,10 @@ function plainTrace(g: Graph, virtual: number): Trace {
     },
     embedding: (site, ids) => g.gather(g.weight(site.weight, [site.vocab, site.dim]), ids),
     output: (_, x) => x,
+    sublayer: (site, h, { sum, norm = (x) => x }) => {
+      sublayers.push(site);
+      return norm(sum(h));
+    },
     attention: () => undefined,
     prepend: (x) => (virtual === 0 ? x : g.concat([g.zeros([x.shape[0]!, virtual, x.shape[2]!]), x], 1)),
     pack: (x) => x,
@@ -107,6 +111,7 @@ interface Traced {
   g: Graph;
   logits: Tensor;
   present: readonly KeyValue[];
+  sublayers: readonly SublayerSite[];
   weights: Record<string, readonly number[]>;
 }
 
@@ -118,7 +123,8 @@ function trace<C extends ModelConfig>(
 ): Traced {
   const c = a.parse(json);
   const g = new Graph();
-  const w = new Module(plainTrace(g, options.virtual ?? 0));
+  const sublayers: SublayerSite[] = [];
+  const w = new Module(plainTrace(g, options.virtual ?? 0, sublayers));
   const bare = task === "FEATURE_EXTRACTION" ? w : w.at(a.prefix);
   const x = inputs(g, "", "seq", c.cache, { ...options, past: (options.past ?? false) && !c.encoderDecoder });
   let out = a.stack?.(bare, c, x);
@@ -140,7 +146,13 @@ function trace<C extends ModelConfig>(
   const head: PooledHead<C> = a.heads[headOf[task]!]!;
   const logits = head(w, c, hidden, x.mask);
   const weights = g.nodes.filter((n) => n.op === "weight").map((n) => n.attrs as Ops["weight"]);
-  return { g, logits, present, weights: Object.fromEntries(weights.map((x) => [x.name, x.shape])) };
+  return {
+    g,
+    logits,
+    present,
+    sublayers,
+    weights: Object.fromEntries(weights.map((x) => [x.name, x.shape])),
+  };
 }
 
 const kit = new URL("../../tests/kit/models/", import.meta.url);
@@ -188,6 +200,21 @@ describe.each(cases)("%s", (model, a, task, shape) => {
     const { weights, logits } = trace(a, { ...json, tie_word_embeddings: tied }, task);
     expect(weights).toEqual(expected);
     expect(logits.shape).toEqual(shape);
+  });
+
+  it("names where the results of each layer's sublayers meet their residual", () => {
+    const { sublayers, g } = trace(a, kitConfig(model), task);
+    const layers = g.blocks.map((_, i) => sublayers.filter(({ layer }) => layer === i));
+    const isDecoder = (i: number): boolean => task === "SEQ_2_SEQ_LM" && i >= g.blocks.length - 2;
+    for (const [i, places] of layers.entries())
+      expect(places.map(({ does }) => does)).toEqual([
+        "attention",
+        ...(isDecoder(i) ? ["crossAttention"] : []),
+        "feedForward",
+      ]);
+    expect(new Set(sublayers.map(({ path }) => path)).size).toBe(sublayers.length);
+    const c: ModelConfig = a.parse(kitConfig(model));
+    expect(sublayers.every(({ hidden }) => hidden === c.hiddenSize)).toBe(true);
   });
 
   it("takes past keys and virtual tokens, and gives back present keys", () => {

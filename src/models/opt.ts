@@ -7,7 +7,7 @@ import { attend, causalBias, splitHeads, withPast } from "./attention.js";
 import type { Fields } from "./config.js";
 import { commonFields, readConfig, stackSizes } from "./config.js";
 import { decoderHeads } from "./decoder_heads.js";
-import { repeat } from "./layers.js";
+import { meet, repeat } from "./layers.js";
 import type { Architecture, ModelConfig, StackOutput, TextInputs } from "./model.js";
 import { realPositions } from "./positions.js";
 
@@ -32,6 +32,7 @@ export interface OptConfig extends ModelConfig {
 /** The table of positions begins with rows for padding. */
 const OFFSET = 2;
 const EPS = 1e-5;
+const NORMS = { attention: "self_attn_layer_norm", feedForward: "final_layer_norm" } as const;
 
 function read(f: Fields): OptConfig {
   const sizes = stackSizes(f, {
@@ -97,9 +98,9 @@ function norm(w: Module, c: OptConfig, name: string, x: Tensor): Tensor {
 }
 
 /** x + dropout(y), where y saw x's norm, or else the norm of the sum. */
-function add(w: Module, c: OptConfig, name: string, x: Tensor, y: Tensor): Tensor {
-  const sum = w.g.add(x, w.dropout("dropout", y, c.dropout));
-  return c.preNorm ? sum : norm(w, c, name, sum);
+function add(w: Module, c: OptConfig, does: keyof typeof NORMS, x: Tensor, y: Tensor): Tensor {
+  const h = w.dropout("dropout", y, c.dropout);
+  return meet(w, does, h, x, { norm: c.preNorm ? undefined : (x) => norm(w, c, NORMS[does], x) });
 }
 
 function attention(
@@ -110,20 +111,20 @@ function attention(
   past: KeyValue | undefined,
 ): { x: Tensor; present: KeyValue } {
   const at = w.at("self_attn");
-  const normed = c.preNorm ? norm(w, c, "self_attn_layer_norm", x) : x;
+  const normed = c.preNorm ? norm(w, c, NORMS.attention, x) : x;
   const project = (name: string): Tensor =>
     splitHeads(w, at.linear(name, normed, c.hiddenSize, { bias: c.bias }), c.heads, c.headDim);
   const q = project("q_proj");
   const present = withPast(w.g, { k: project("k_proj"), v: project("v_proj") }, past);
   const mixed = attend(at, q, present, { scale: c.headDim ** -0.5, bias, dropout: c.attentionDropout });
   const y = at.output(at.linear("out_proj", mixed, c.hiddenSize, { bias: c.bias }));
-  return { x: add(w, c, "self_attn_layer_norm", x, y), present };
+  return { x: add(w, c, "attention", x, y), present };
 }
 
 function feedForward(w: Module, c: OptConfig, x: Tensor): Tensor {
-  const normed = c.preNorm ? norm(w, c, "final_layer_norm", x) : x;
+  const normed = c.preNorm ? norm(w, c, NORMS.feedForward, x) : x;
   const inner = activate(w.g, c.activation, w.linear("fc1", normed, c.inter, { bias: c.bias }));
-  return add(w, c, "final_layer_norm", x, w.linear("fc2", inner, c.hiddenSize, { bias: c.bias }));
+  return add(w, c, "feedForward", x, w.linear("fc2", inner, c.hiddenSize, { bias: c.bias }));
 }
 
 /** Reference: transformers/models/opt */

@@ -7,7 +7,7 @@ import { attend, splitHeads, withPast } from "./attention.js";
 import type { Fields } from "./config.js";
 import { checkGroups, commonFields, readConfig, stackSizes } from "./config.js";
 import { decoderHeads } from "./decoder_heads.js";
-import { repeat } from "./layers.js";
+import { meetBoth, repeat } from "./layers.js";
 import type { Architecture, ModelConfig, StackOutput, TextInputs } from "./model.js";
 import type { CausalRotary, Rope } from "./rotary.js";
 import { causalRotary, pairs, readRope, readTurned, rotate } from "./rotary.js";
@@ -71,7 +71,7 @@ function stack(w: Module, c: PhiConfig, x: TextInputs): StackOutput {
       const attended = attention(w.at("self_attn"), c, normed, s, past);
       const a = w.at("self_attn").dropout("resid_dropout", attended.x, c.residualDropout);
       const y = w.at("mlp").dropout("resid_dropout", feedForward(w.at("mlp"), c, normed), c.residualDropout);
-      return { x: g.add(g.add(a, y), x), present: attended.present };
+      return { x: meetBoth(w, x, a, y), present: attended.present };
     },
   );
   return { hidden: w.layerNorm("final_layernorm", hidden, c.eps), present };

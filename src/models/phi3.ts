@@ -5,6 +5,7 @@ import { attend, splitHeads, withPast } from "./attention.js";
 import type { Fields } from "./config.js";
 import { readConfig } from "./config.js";
 import type { Layer } from "./layers.js";
+import { meet } from "./layers.js";
 import type { LlamaConfig, LlamaShared } from "./llama.js";
 import { llama, llamaNorm, llamaStack, readLlama } from "./llama.js";
 import type { Architecture } from "./model.js";
@@ -31,9 +32,9 @@ const fusedLayer =
   (w, x, shared, past, i) => {
     const normed = llamaNorm(w, c, "input_layernorm", x);
     const attended = attention(w.at("self_attn"), c, normed, shared, past, i);
-    const h = w.g.add(x, attended.x);
+    const h = meet(w, "attention", attended.x, x);
     const y = feedForward(w.at("mlp"), c, llamaNorm(w, c, "post_attention_layernorm", h));
-    return { x: w.g.add(h, y), present: attended.present };
+    return { x: meet(w, "feedForward", y, h), present: attended.present };
   };
 
 /** q, k, v side by side in one layer. */

@@ -143,7 +143,7 @@ function selfAttention(
   const now = { k: project(at, c, "k", normed), v: project(at, c, "v", normed) };
   const present = withPast(w.g, now, past);
   const y = mix(at, c, q, present, bias);
-  return { x: w.g.add(x, w.dropout("dropout", y, c.dropout)), present };
+  return { x: w.sublayer("attention", w.dropout("dropout", y, c.dropout), x), present };
 }
 
 function crossAttention(
@@ -159,7 +159,7 @@ function crossAttention(
     if (encoded === undefined) return internal("a T5 decoder got neither encoder output nor cross keys");
     return { k: project(at, c, "k", encoded), v: project(at, c, "v", encoded) };
   });
-  return w.g.add(x, w.dropout("dropout", mix(at, c, q, kv, crossBias), c.dropout));
+  return w.sublayer("crossAttention", w.dropout("dropout", mix(at, c, q, kv, crossBias), c.dropout), x);
 }
 
 function feedForward(w: Module, c: T5Config, x: Tensor): Tensor {
@@ -171,7 +171,7 @@ function feedForward(w: Module, c: T5Config, x: Tensor): Tensor {
     ? g.mul(activate(g, c.activation, wi("wi_0")), wi("wi_1"))
     : activate(g, c.activation, wi("wi"));
   const y = at.linear("wo", at.dropout("dropout", inner, c.dropout), c.hiddenSize, { bias: false });
-  return g.add(x, w.dropout("dropout", at.output(y), c.dropout));
+  return w.sublayer("feedForward", w.dropout("dropout", at.output(y), c.dropout), x);
 }
 
 /** What scores gain by the distance of key and query, [1, heads, queries, keys]; past keys stand in front. */

@@ -1,10 +1,20 @@
-import type { AdaptedSite, Adapter } from "../adapters/adapter.js";
+import type { Adapter } from "../adapters/adapter.js";
+import type { AdaptedSite } from "../adapters/site.js";
 import type { Dim, Shape } from "../graph/dims.js";
 import { addDims, localDim, mulDims } from "../graph/dims.js";
 import { Graph } from "../graph/graph.js";
-import type { AttentionSite, EmbeddingSite, LinearSite, Project, Trace } from "../graph/module.js";
+import type {
+  AttentionSite,
+  EmbeddingSite,
+  LinearSite,
+  Meeting,
+  OutputSite,
+  Project,
+  SublayerSite,
+  Trace,
+} from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
-import type { AdapterConfig, Site } from "../methods/method.js";
+import type { Below, Place } from "../methods/method.js";
 import type { AdapterInput } from "./adapter_inputs.js";
 import { adapterInputName } from "./adapter_inputs.js";
 import type { Packing } from "./packing.js";
@@ -15,6 +25,8 @@ export interface Inventory {
   readonly linears: ReadonlyMap<string, LinearSite>;
   readonly embeddings: ReadonlyMap<string, EmbeddingSite>;
   readonly attentions: ReadonlyMap<string, AttentionSite>;
+  readonly sublayers: ReadonlyMap<string, SublayerSite>;
+  readonly outputs: ReadonlyMap<string, OutputSite>;
   readonly weights: ReadonlyMap<string, readonly number[]>;
   /** Paths of repeated parts: what lies below is fed block by block. */
   readonly blocks: readonly string[];
@@ -46,6 +58,8 @@ export class ModelTrace implements Trace {
   readonly linears: Map<string, LinearSite> = new Map();
   readonly embeddings: Map<string, EmbeddingSite> = new Map();
   readonly attentions: Map<string, AttentionSite> = new Map();
+  readonly sublayers: Map<string, SublayerSite> = new Map();
+  readonly outputs: Map<string, OutputSite> = new Map();
   readonly weights: Map<string, readonly number[]> = new Map();
   /** What the graph's inputs of adapters are, by their names. */
   readonly adapterInputs: Map<string, AdapterInput> = new Map();
@@ -125,13 +139,8 @@ export class ModelTrace implements Trace {
       const y = this.#tokenLogits(site, x, g.linear(x, weight, site.transposed));
       return bias === undefined ? y : g.add(y, bias);
     };
-    return this.#adapt(
-      site,
-      "linear",
-      () => g.weight(stored, shape),
-      () => bias,
-      base,
-    )(x);
+    const own = { weight: () => g.weight(stored, shape), bias: () => bias };
+    return this.#adapt((a) => a.layers, site.path, own, base)(x);
   }
 
   embedding(site: EmbeddingSite, ids: Tensor): Tensor {
@@ -141,28 +150,37 @@ export class ModelTrace implements Trace {
     const shape = [site.vocab, site.dim];
     const table = this.parameter(site.weight, shape);
     const base = (ids: Tensor): Tensor => this.#tokenRows(site, ids, g.gather(table, ids));
-    return this.#adapt(
-      site,
-      "embedding",
-      () => g.weight(site.weight, shape),
-      () => undefined,
-      base,
-    )(ids);
+    const own = { weight: () => g.weight(site.weight, shape), bias: () => undefined };
+    return this.#adapt((a) => a.layers, site.path, own, base)(ids);
   }
 
-  output(_path: string, x: Tensor): Tensor {
-    return x;
+  output(path: string, x: Tensor): Tensor {
+    this.outputs.set(path, { path, dim: x.shape.at(-1) as number });
+    return this.#adapt(
+      (a) => a.outputs,
+      path,
+      {},
+      (x) => x,
+    )(x);
+  }
+
+  sublayer(site: SublayerSite, h: Tensor, meeting: Meeting): Tensor {
+    this.sublayers.set(site.path, site);
+    const { sum, norm = (x: Tensor) => x } = meeting;
+    return this.#adapt(
+      (a) => a.sublayers,
+      site.path,
+      meeting,
+      (h) => norm(sum(h)),
+    )(h);
   }
 
   attention(site: AttentionSite, q: Tensor, project: Project): Tensor | undefined {
-    const { g } = this;
     this.attentions.set(site.path, site);
     let total: Tensor | undefined;
-    for (const [slot, { method, attentions, config }] of this.options.adapters.entries()) {
-      if (method?.attention === undefined || !attentions.has(site.path)) continue;
-      const p = (key: string): Tensor => this.entry(slot, `${site.path}.${key}`);
-      const own = method.attention.forward({ g, q, project, p, gate: this.gate(slot) }, config);
-      total = total === undefined ? own : g.add(total, own);
+    for (const [slot, { attentions }] of this.options.adapters.entries()) {
+      const own = attentions.get(site.path)?.forward({ ...this.place(slot, site.path), project }, q);
+      if (own !== undefined) total = total === undefined ? own : this.g.add(total, own);
     }
     return total;
   }
@@ -256,7 +274,7 @@ export class ModelTrace implements Trace {
   /** What methods add to a mean loss, where they are on; undefined: nothing, as where rows have adapters of their own. */
   penalty(): Tensor | undefined {
     let total: Tensor | undefined;
-    for (const [slot, { method, sites, config }] of this.options.adapters.entries()) {
+    for (const [slot, { method, layers: sites, config }] of this.options.adapters.entries()) {
       const penalty = method?.layers?.penalty;
       if (penalty === undefined || this.options.mixed) continue;
       const layers = [...sites.keys()].map((path) => (key: string) => this.entry(slot, `${path}.${key}`));
@@ -266,45 +284,33 @@ export class ModelTrace implements Trace {
     return total;
   }
 
-  #adapt<S extends Site>(
-    site: S,
-    kind: "linear" | "embedding",
-    weight: () => Tensor,
-    bias: () => Tensor | undefined,
+  /** `base` below the adapters that stand at a place, one over another; `own` is what this kind of place gives them. */
+  #adapt<Own>(
+    sitesOf: (adapter: Adapter) => ReadonlyMap<string, AdaptedSite<Place & Below & Own>>,
+    path: string,
+    own: Own,
     base: (x: Tensor) => Tensor,
   ): (x: Tensor) => Tensor {
     let next = base;
     for (const [slot, adapter] of this.options.adapters.entries()) {
-      const adapted = adapter.sites.get(site.path);
-      if (adapted === undefined || adapted.kind !== kind) continue;
-      next = this.#adaptOne(slot, adapter, adapted, weight, bias, next);
+      const site = sitesOf(adapter).get(path);
+      if (site === undefined) continue;
+      const at = { ...this.place(slot, path), ...own, next };
+      next = (x) => site.forward(at, x);
     }
     return next;
   }
 
-  #adaptOne(
-    slot: number,
-    adapter: Adapter,
-    adapted: AdaptedSite<AdapterConfig>,
-    weight: () => Tensor,
-    bias: () => Tensor | undefined,
-    next: (x: Tensor) => Tensor,
-  ): (x: Tensor) => Tensor {
-    const { path } = adapted.site;
-    const common = {
+  /** What a place gives the method of a slot's adapter. */
+  place(slot: number, path: string): Place {
+    return {
       g: this.g,
-      next,
-      weight,
-      bias,
-      p: (key: string) => this.entry(slot, `${path}.${key}`),
-      shared: (key: string) => this.entry(slot, key),
+      p: (key) => this.entry(slot, `${path}.${key}`),
+      shared: (key) => this.entry(slot, key),
       scale: this.scale(slot, path),
       gate: this.gate(slot),
-      dropout: (x: Tensor, p: number) => this.#drop(`${path}/${slot}`, x, p),
+      dropout: (x, p) => this.#drop(`${path}/${slot}`, x, p),
     };
-    if (adapted.kind === "linear")
-      return (x) => adapted.method.forward({ ...common, site: adapted.site }, x, adapter.config);
-    return (x) => adapted.method.forward({ ...common, site: adapted.site }, x, adapter.config);
   }
 
   /** Replaces the rows of trained tokens: out + [id is token k] (delta_k - out). */

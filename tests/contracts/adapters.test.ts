@@ -286,8 +286,8 @@ describe("layers", () => {
   ])("layersToTransform %j touches only those layers", async (layersToTransform, expected) => {
     const config = new LoraConfig({ targetModules: ["q_proj", "down_proj"], layersToTransform });
     const model = await withAdapters({ one: config });
-    expect([...model.activeAdapter.sites.keys()].length).toBe(2);
-    for (const path of model.activeAdapter.sites.keys()) expect(path).toMatch(expected);
+    expect([...model.activeAdapter.layers.keys()].length).toBe(2);
+    for (const path of model.activeAdapter.layers.keys()) expect(path).toMatch(expected);
   });
 
   it("a frozen layer's weights get no gradient, and modules to save do", async () => {

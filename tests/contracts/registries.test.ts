@@ -21,6 +21,7 @@ import {
   decoderHeads,
   getPeftModel,
   LoraConfig,
+  meet,
   PeftError,
   PeftModel,
   perRow,
@@ -65,9 +66,9 @@ const tiny: Architecture<TinyConfig> = {
         splitHeads(at, at.linear(name, normed, c.hiddenSize, { bias: false }), c.heads, c.headDim);
       const present = withPast(g, { k: project("k"), v: project("v") }, past);
       const options = { scale: c.headDim ** -0.5, bias, dropout: 0 };
-      const h = g.add(x, attend(at, project("q"), present, options));
+      const h = meet(at, "attention", attend(at, project("q"), present, options), x);
       const y = at.linear("down", g.relu(at.linear("wide", h, 2 * c.hiddenSize)), c.hiddenSize);
-      return { x: g.add(h, y), present };
+      return { x: meet(at, "feedForward", y, h), present };
     });
   },
   heads: decoderHeads("model.embed.weight"),

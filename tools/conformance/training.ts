@@ -10,7 +10,7 @@ export function kitName(adapter: Adapter, key: string): string {
   if (key.startsWith("prompt_encoder.")) return key;
   const prefix = adapter.method?.prompt === undefined ? "base_model.model." : "base_model.";
   // what all layers share has the name that it has in the first of them
-  if (adapter.isShared(key)) return `${prefix}${[...adapter.sites.keys()][0]}.${key}`;
+  if (adapter.isShared(key)) return `${prefix}${[...adapter.layers.keys()][0]}.${key}`;
   if (key.endsWith(".lora_magnitude_vector")) return `${prefix}${key}.weight`;
   const module = adapter.whole.get(key);
   return prefix + (module === undefined ? key : `${module}.modules_to_save${key.slice(module.length)}`);
