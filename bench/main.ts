@@ -18,7 +18,8 @@ const USAGE = `usage: npm run bench -- step [--model t5-base | --folder FOLDER [
                               [--reference-dtype bf16] [--reference-layers N] [--checkpointing]
        npm run bench -- decode REAL/smollm2 [--prompt 32] [--new 64] LOADING [--reference-dtype bf16]
        npm run bench -- train tweets REAL/smollm2 | banking77 REAL/minilm [--steps N] [--seed N] LOADING
-       npm run bench -- soak [--model llama-small] [--batch 4] [--seq 512] [--label-seq 32] [--steps 200] [--plan NAME] [--load FORMAT]
+       npm run bench -- soak [--model llama-tiny] [--layers N] [--batch 4] [--seq 512] [--label-seq 32] [--steps 200]
+                              [--plan NAME] [--load FORMAT] [--evaluate-every N] [--generate-every N]
        npm run bench -- limit 3GB -- COMMAND...
 LOADING: [--load int8] [--plan NAME] [--max-memory 3GB] [--recompute N] [--threads N]
 REAL: the folder that ../shared/bench/real_models.py filled. Models are the shapes of \`npm run shapes\`.
@@ -48,12 +49,14 @@ async function step(): Promise<void> {
 
 async function soak(): Promise<void> {
   await benchSoak({
-    model: values.model ?? "llama-small",
+    model: values.model ?? "llama-tiny",
     layers: number(values.layers),
     batch: number(values.batch) ?? 4,
     seq: number(values.seq) ?? 512,
     labelSeq: Number(values["label-seq"]),
     steps: number(values.steps) ?? 200,
+    evaluateEvery: number(values["evaluate-every"]) ?? 0,
+    generateEvery: number(values["generate-every"]) ?? 0,
     load: loadOptions(values),
   });
 }

@@ -19,6 +19,8 @@ export const OPTIONS = {
   "reference-layers": { type: "string" },
   checkpointing: { type: "boolean", default: false },
   seed: { type: "string" },
+  "evaluate-every": { type: "string" },
+  "generate-every": { type: "string" },
   prompt: { type: "string", default: "32" },
   new: { type: "string", default: "64" },
   "no-reference": { type: "boolean", default: false },

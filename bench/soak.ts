@@ -26,14 +26,16 @@ export interface Soak {
   /** Labelled tokens of a row; of an encoder-decoder, its target's. */
   readonly labelSeq: number;
   readonly steps: number;
+  /** Every so many steps the loss of another batch is computed, or a prompt is answered; 0: never. */
+  readonly evaluateEvery: number;
+  readonly generateEvery: number;
   readonly load: LoadOptions;
 }
 
-const FORMATS = ["f32", "bf16", "int8", "int4", "nf4"] as const;
-/** Steps after which memory should not grow, and every how many steps there is an evaluation and an answer. */
+const FORMATS = ["f32", "f16", "bf16", "int8", "int4", "nf4"] as const;
+/** Steps after which memory should not grow. */
 const SETTLED = 20;
-const EVERY = 10;
-const NEW_TOKENS = 16;
+const NEW_TOKENS = 32;
 
 const mb = (bytes: number): number => Math.round(bytes / 2 ** 20);
 
@@ -53,13 +55,13 @@ export function benchSoak(o: Soak): Promise<void> {
 }
 
 /**
- * Steps of training on rows of seeded lengths, the longest batch first (as the Trainer has it where memory is limited), evaluation and
- * generation between them, within the least that the plan says to need.
+ * Steps of training on rows of seeded lengths, within the least that the plan says to need. The longest batch comes first (as the Trainer
+ * has it where memory is limited), and again where memory is looked at, so that like is compared with like.
  */
 async function soak(o: Soak): Promise<void> {
   const memory = new MemoryWatch();
   const format = o.load.load as (typeof FORMATS)[number];
-  const stored = format === "f32" || format === "bf16" ? format : "bf16";
+  const stored = format === "f32" || format === "f16" ? format : "bf16";
   const folder = await randomModel(o.model, o.layers, stored);
   const task = await taskOf(folder);
   const { load: _, ...rest } = o.load;
@@ -73,12 +75,15 @@ async function soak(o: Soak): Promise<void> {
   const longest = Array.from({ length: o.batch }, () => o.seq);
   let [settled, end] = [0, 0];
   for (let step = 1; step <= o.steps; step++) {
-    const batch = makeBatch(o, model, next, step === 1 ? longest : randomLengths(o, next));
+    const isLongest = step === 1 || step === SETTLED || step === o.steps;
+    const batch = makeBatch(o, model, next, isLongest ? longest : randomLengths(o, next));
     await model.forwardBackward(batch as never);
     await optimizer.step();
     end = await anonymousMemory();
     if (step === SETTLED) settled = end;
-    if (step % EVERY === 0) await evaluate(o, model, next);
+    if (step % o.evaluateEvery === 0)
+      await model.lossOf(makeBatch(o, model, next, randomLengths(o, next)) as never);
+    if (step % o.generateEvery === 0) await answer(o, model, next);
   }
   const { peak, anonymous, mapped } = memory.stop();
   const { bytes, plan } = base.memoryEstimate!;
@@ -117,16 +122,15 @@ async function leastBudget(o: Soak, folder: string, load: LoadOptions): Promise<
   return budgetFor(bytes);
 }
 
-async function evaluate(o: Soak, model: PeftModel, next: Random): Promise<void> {
-  await model.lossOf(makeBatch(o, model, next, randomLengths(o, next)) as never);
+async function answer(o: Soak, model: PeftModel, next: Random): Promise<void> {
   const { inputIds } = makeBatch(o, model, next, randomLengths({ ...o, batch: 1 }, next));
   const options = { maxNewTokens: NEW_TOKENS, doSample: false };
   await model.generate({ inputIds: [[...inputIds.data]] }, options);
 }
 
-/** Rows of 2 to `seq` tokens. */
+/** Rows of 1 to `seq` tokens. */
 function randomLengths({ batch, seq }: Soak, next: Random): number[] {
-  return Array.from({ length: batch }, () => 2 + below(next, seq - 1));
+  return Array.from({ length: batch }, () => 1 + below(next, seq));
 }
 
 function makeBatch(o: Soak, model: PeftModel, next: Random, lengths: readonly number[]): Inputs {

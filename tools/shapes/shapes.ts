@@ -113,7 +113,7 @@ export const shapes: Readonly<Record<string, Shape>> = {
     tie_word_embeddings: true,
     pad_token_id: 2,
   }),
-  /** No public model: results inside of a step outweigh weights, as `bench soak` wants it. */
+  /** No public models, this and the next: results inside of a step outweigh weights, as `bench soak` wants it. */
   "llama-small": llamaShape({
     vocab_size: 8000,
     hidden_size: 512,
@@ -121,6 +121,18 @@ export const shapes: Readonly<Record<string, Shape>> = {
     num_hidden_layers: 6,
     num_attention_heads: 8,
     num_key_value_heads: 8,
+    max_position_embeddings: 1024,
+    rms_norm_eps: 1e-5,
+    tie_word_embeddings: true,
+    pad_token_id: 0,
+  }),
+  "llama-tiny": llamaShape({
+    vocab_size: 4000,
+    hidden_size: 256,
+    intermediate_size: 768,
+    num_hidden_layers: 2,
+    num_attention_heads: 4,
+    num_key_value_heads: 4,
     max_position_embeddings: 1024,
     rms_norm_eps: 1e-5,
     tie_word_embeddings: true,
