@@ -21,17 +21,18 @@ export {
   AutoModelForSequenceClassification,
   AutoModelForTokenClassification,
 } from "./peft/auto.js";
+export type { ConfigOptions, PretrainedConfig } from "./peft/auto_config.js";
+export { AutoConfig } from "./peft/auto_config.js";
 export type { LoadOptions } from "./peft/base_model.js";
-export { PreTrainedModel, specOf } from "./peft/base_model.js";
+export { PreTrainedModel } from "./peft/base_model.js";
+export type { InspectedAdapter, InspectedLayer, Inspection, InspectOptions } from "./peft/inspect.js";
+export { inspect } from "./peft/inspect.js";
 export { prepareModelForKbitTraining } from "./peft/kbit.js";
 export type { PassOptions } from "./plan/requests.js";
 export type { ForwardResult } from "./run/passes.js";
-export { isTaskType, registerTask, taskOf, taskOfClass, tasks } from "./tasks/registry.js";
+export { isTaskType, registerTask, taskOf, tasks } from "./tasks/registry.js";
 export type { Task } from "./tasks/task.js";
 export type { Inputs } from "./trace/feeds.js";
-export type { Inventory } from "./trace/trace.js";
-export type { ModelSpec } from "./trace/write.js";
-export { takeInventory } from "./trace/write.js";
 export type { QuantizeEvent } from "./weights/quantized.js";
 
 // ## Adapters
@@ -39,13 +40,11 @@ export type { QuantizeEvent } from "./weights/quantized.js";
 
 export type { Adapter } from "./adapters/adapter.js";
 export type { WeightedOptions } from "./adapters/mix.js";
-export { methodOf, readAdapterConfig, readAdapterJson } from "./attach/adapter_files.js";
-export { attach } from "./attach/attach.js";
 export type { CombinationType } from "./methods/method.js";
-export { labelsOfAdapter } from "./peft/head_size.js";
+export type { AdapterInspection, InspectAdapterOptions } from "./peft/inspect.js";
+export { inspectAdapter } from "./peft/inspect.js";
 export type { AdapterOptions, LoadAdapterOptions } from "./peft/peft_model.js";
 export { getPeftModel, PeftModel } from "./peft/peft_model.js";
-export { vocabularyOfAdapter } from "./weights/resized_vocabulary.js";
 
 // ## Methods
 // One config class for each peft_type, with Python's names in camelCase: see docs/methods.md.
@@ -118,7 +117,7 @@ export type { TrainerValues } from "./train/trainer_types.js";
 // Settings of generate(), and text while it is generated.
 
 export type { GenerationConfig } from "./generate/config.js";
-export { GENERATION_DEFAULTS, GENERATION_FIELDS } from "./generate/config.js";
+export { GENERATION_DEFAULTS } from "./generate/config.js";
 export { generationTable } from "./generate/generation_table.js";
 export type { GenerationValues } from "./generate/generation_types.js";
 export type { TextStreamerOptions, TokenStreamer } from "./generate/streamer.js";
@@ -128,17 +127,17 @@ export type { GenerateInput, GenerateSettings } from "./peft/generate.js";
 // ## Memory
 // What a training step takes, counted before anything is loaded.
 
-export type { MemoryEstimate, MemoryParts, TrainingShape } from "./plan/memory/estimate.js";
-export { freeMemory, parseBytes, sizeText } from "./plan/memory/sizes.js";
-export type { TableRow } from "./plan/memory/table.js";
-export { memoryTable, smallestBudget, storedIn } from "./plan/memory/table.js";
+export type { InspectedMemory, StepSizes } from "./peft/inspect.js";
+export type { ChosenPlan } from "./plan/choose_plan.js";
+export type { MemoryEstimate, MemoryParts } from "./plan/memory/estimate.js";
+export { parseBytes, sizeText } from "./plan/memory/sizes.js";
+export type { TableCell, TableRow } from "./plan/memory/table.js";
 export type { Plan, PlanName } from "./plan/plan.js";
 export { PLAN_NAMES } from "./plan/plan.js";
 
 // ## Hub
 // Repositories of the Hub: their files here, and folders that go there.
 
-export { readJsonObject } from "./hub/json.js";
 export type { ResolveOptions } from "./hub/resolve.js";
 export { resolveFolder } from "./hub/resolve.js";
 export type { HubEvent, HubOptions } from "./hub/settings.js";
@@ -221,7 +220,5 @@ export type { OptionRow } from "./options.js";
 
 export type { ErrorCode, ErrorParts } from "./errors.js";
 export { PeftError } from "./errors.js";
-export { nearest } from "./nearest.js";
-export { printable } from "./printable.js";
 export type { NamedOption, ShowOption, Words } from "./words.js";
-export { inCode, option, words } from "./words.js";
+export { option, words } from "./words.js";

@@ -1,5 +1,13 @@
-import { AutoTokenizer, describeReport, encodeRows, labelNames, previewPieces, specOf } from "../index.js";
-import { chooseTask, modelGroup, readConfigOf, showHub } from "./model.js";
+import {
+  AutoConfig,
+  AutoTokenizer,
+  describeReport,
+  encodeRows,
+  inspect,
+  labelNames,
+  previewPieces,
+} from "../index.js";
+import { chooseTask, modelGroup, showHub } from "./model.js";
 import type { Settings, Verb } from "./options.js";
 import { dataFiles, dataGroup, formLine, readRows } from "./rows.js";
 import { withShipped } from "./shipped.js";
@@ -27,15 +35,14 @@ async function run(given: Settings, terminal: Terminal): Promise<number> {
   const rows = await readRows(settings, dataFiles(settings), terminal.note);
   const name = settings.text("model")!;
   const hub = { progress: showHub(terminal), revision: settings.text("revision") };
-  const json = await readConfigOf(name, hub);
-  const task = chooseTask(settings, json, rows);
+  const task = chooseTask(settings, await AutoConfig.fromPretrained(name, hub), rows);
   const tokenizer = await AutoTokenizer.fromPretrained(name, hub);
   const form = formLine(rows, task, tokenizer);
   if (form !== undefined) terminal.note(form);
   const { samples, report } = encodeRows(rows, {
     tokenizer,
     task,
-    vocabSize: specOf(json, task, `${name}/config.json`).config.vocabSize,
+    vocabSize: (await inspect(name, { ...hub, taskType: task })).config.vocabSize,
     emptyLabels: "drop",
     ...settings.pick(["maxLength", "maxTargetLength", "labels"]),
   });

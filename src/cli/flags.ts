@@ -1,5 +1,5 @@
-import type { NamedOption, ShowOption } from "../index.js";
-import { inCode } from "../index.js";
+import type { NamedOption, ShowOption } from "../words.js";
+import { inCode } from "../words.js";
 import { flagOf, type Option } from "./options.js";
 
 /** Shows options that an error names as flags of a command: `emptyLabels: "drop"` becomes `--empty-labels drop`. */

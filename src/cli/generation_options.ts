@@ -1,13 +1,15 @@
-import { GENERATION_FIELDS, type GenerationConfig, generationTable } from "../index.js";
+import { type GenerationConfig, generationTable } from "../index.js";
 import { type Option, type OptionGroup, rowOption, type Settings } from "./options.js";
 
 type Field = keyof GenerationConfig;
 
+const allFields = Object.keys(generationTable) as Field[];
+
 /** For evaluations, where maxLength is that of samples. */
-export const answerFields: readonly Field[] = GENERATION_FIELDS.filter((field) => field !== "maxLength");
+export const answerFields: readonly Field[] = allFields.filter((field) => field !== "maxLength");
 
 /** Every setting of generation as an option; the model's own files decide where nothing is said, before the defaults that help shows. */
-export function generationGroup(title: string, fields: readonly Field[] = GENERATION_FIELDS): OptionGroup {
+export function generationGroup(title: string, fields: readonly Field[] = allFields): OptionGroup {
   return { title: `${title}; defaults are the model's own, or these`, options: fields.map(generationOption) };
 }
 
@@ -19,7 +21,7 @@ function generationOption(key: Field): Option {
 /** What was said about generation. */
 export function generationSettings(
   settings: Settings,
-  fields: readonly Field[] = GENERATION_FIELDS,
+  fields: readonly Field[] = allFields,
 ): GenerationConfig {
   return settings.pickGiven(fields) as GenerationConfig;
 }

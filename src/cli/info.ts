@@ -1,16 +1,7 @@
-import {
-  attach,
-  formatBytes,
-  type Inventory,
-  type ModelSpec,
-  methodOf,
-  specOf,
-  takeInventory,
-  words,
-} from "../index.js";
-import { describeMemory, memoryGroup } from "./memory.js";
+import { formatBytes, type InspectedLayer, type Inspection, inspect, isTaskType } from "../index.js";
+import { describeMemory, memoryGroup, stepSizes } from "./memory.js";
 import { methodConfig, methodGroups, withMethod } from "./method_options.js";
-import { chooseTask, modelGroup, readConfigOf, showHub } from "./model.js";
+import { modelGroup, showHub } from "./model.js";
 import type { Settings, Verb } from "./options.js";
 import { shippedModel } from "./shipped.js";
 import type { Terminal } from "./terminal.js";
@@ -31,69 +22,58 @@ export const info: Verb = {
 async function run(given: Settings, terminal: Terminal): Promise<number> {
   const settings = withMethod(given);
   const name = settings.text("model") ?? (await shippedModel(terminal));
-  const json = await readConfigOf(name, {
-    revision: settings.text("revision"),
-    progress: showHub(terminal),
+  const task = settings.text("task");
+  const found = await inspect(name, {
+    ...{ revision: settings.text("revision"), progress: showHub(terminal) },
+    taskType: isTaskType(task) ? task : undefined,
+    adapter: methodConfig(settings),
+    ...(settings.flag("memory") ? { memory: stepSizes(settings) } : {}),
   });
-  const spec = specOf(json, chooseTask(settings, json), `${name}/config.json`);
-  const inventory = takeInventory(spec);
-  const config = methodConfig(settings);
-  const method = methodOf(config.peftType);
-  const { adapter, warnings } = attach("default", method, config, spec, inventory, { seed: 0 });
-  const base = countWeights(inventory);
-  const [trainable, total] = [adapter.size, base + adapter.addedSize];
-  if (settings.get("memory") === true) {
-    for (const line of describeMemory({ spec, inventory }, adapter, json, settings)) terminal.print(line);
-    return 0;
-  }
-  for (const line of describeModel(spec, inventory, new Set(adapter.layers.keys()))) terminal.print(line);
-  for (const warning of warnings) terminal.note(`warning: ${words`${warning}`.shown(settings.show)}`);
+  const { memory, adapter } = found;
+  if (memory !== undefined) for (const line of describeMemory(memory, settings)) terminal.print(line);
+  if (memory !== undefined || adapter === undefined) return 0;
+  for (const line of describeModel(found)) terminal.print(line);
+  for (const warning of adapter.warnings) terminal.note(`warning: ${warning.shown(settings.show)}`);
+  const { method, trainable, total, bytes } = adapter;
   terminal.print("");
-  terminal.print(`${method.name}: ${formatBytes(4 * trainable)} on disk`);
+  terminal.print(`${method}: ${formatBytes(bytes)} on disk`);
   terminal.print(
     `trainable params: ${trainable} || all params: ${total} || trainable%: ${(100 * trainable) / total}`,
   );
   return 0;
 }
 
-function countWeights({ weights }: Inventory): number {
-  return [...weights.values()].reduce((n, shape) => n + shape.reduce((a, b) => a * b, 1), 0);
-}
+const SIZES = [
+  ["f32", 4],
+  ["f16, bf16", 2],
+] as const;
 
-function describeModel(spec: ModelSpec, inventory: Inventory, adapted: ReadonlySet<string>): string[] {
-  const count = countWeights(inventory);
-  const sizes = [
-    ["f32", 4],
-    ["f16, bf16", 2],
-  ] as const;
+function describeModel({ config, taskType, parameters, defaultTargets, layers }: Inspection): string[] {
   return [
-    `architecture: ${spec.config.modelType}, ${spec.task}`,
-    `parameters:   ${count.toLocaleString("en-US")}`,
-    `weights:      ${sizes.map(([dtype, bytes]) => `${formatBytes(bytes * count)} in ${dtype}`).join("; ")}`,
-    `default targets: ${spec.architecture.roles.targets?.join(", ") ?? "none"}`,
+    `architecture: ${config.modelType}, ${taskType}`,
+    `parameters:   ${parameters.toLocaleString("en-US")}`,
+    `weights:      ${SIZES.map(([dtype, bytes]) => `${formatBytes(bytes * parameters)} in ${dtype}`).join("; ")}`,
+    `default targets: ${defaultTargets.length > 0 ? defaultTargets.join(", ") : "none"}`,
     "",
     "layers ([out, in]; * is a block's number, + is adapted by this method):",
-    ...describeLayers(inventory, adapted),
+    ...describeLayers(layers),
   ];
 }
 
 /** One line for all layers that differ in their numbers only. */
-function describeLayers(inventory: Inventory, adapted: ReadonlySet<string>): string[] {
-  const layers = [
-    ...[...inventory.linears.values()].map((l) => ({ path: l.path, shape: `[${l.outDim}, ${l.inDim}]` })),
-    ...[...inventory.embeddings.values()].map((e) => ({ path: e.path, shape: `[${e.vocab}, ${e.dim}]` })),
-  ];
-  const groups = new Map<string, { shape: string; count: number; adapted: number }>();
-  for (const { path, shape } of layers) {
+function describeLayers(layers: readonly InspectedLayer[]): string[] {
+  const groups = new Map<string, { sizes: string; count: number; adapted: number }>();
+  for (const { path, shape, isTarget } of layers) {
+    const sizes = `[${shape.join(", ")}]`;
     const pattern = path.replace(/(^|\.)\d+(?=\.|$)/, "$1*");
-    const group = groups.get(`${pattern} ${shape}`) ?? { shape, count: 0, adapted: 0 };
+    const group = groups.get(`${pattern} ${sizes}`) ?? { sizes, count: 0, adapted: 0 };
     group.count++;
-    if (adapted.has(path)) group.adapted++;
-    groups.set(`${pattern} ${shape}`, group);
+    if (isTarget) group.adapted++;
+    groups.set(`${pattern} ${sizes}`, group);
   }
   const width = Math.max(...[...groups.keys()].map((key) => key.indexOf(" [")));
-  return [...groups].map(([key, { shape, count, adapted: on }]) => {
+  return [...groups].map(([key, { sizes, count, adapted }]) => {
     const pattern = key.slice(0, key.indexOf(" [")).padEnd(width);
-    return `${on > 0 ? "+" : " "} ${pattern} ${String(count).padStart(4)} x ${shape}`;
+    return `${adapted > 0 ? "+" : " "} ${pattern} ${String(count).padStart(4)} x ${sizes}`;
   });
 }

@@ -1,32 +1,17 @@
-import {
-  freeMemory,
-  type Inventory,
-  type ModelSpec,
-  memoryTable,
-  parseBytes,
-  sizeText,
-  smallestBudget,
-  storedIn,
-  type TableRow,
-  type TrainingShape,
-} from "../index.js";
+import { type InspectedMemory, type StepSizes, sizeText, type TableRow } from "../index.js";
 import type { OptionGroup, Settings } from "./options.js";
-
-/** Tokens of a row where nothing is said, if the model takes as many. */
-const SEQ = 512;
-const TARGET = 128;
 
 export const memoryGroup: OptionGroup = {
   title: "Memory",
   options: [
     { key: "memory", kind: "flag", help: "what a training step takes in each weight format and plan" },
     { key: "batch", kind: "whole", help: "rows of a batch", byDefault: 8 },
-    { key: "seq", kind: "whole", help: "tokens of a row", otherwise: `${SEQ}, or all that the model takes` },
+    { key: "seq", kind: "whole", help: "tokens of a row", otherwise: "512, or all that the model takes" },
     {
       key: "targetSeq",
       kind: "whole",
       help: "target tokens of a row, for encoder-decoders",
-      byDefault: TARGET,
+      byDefault: 128,
     },
     {
       key: "maxMemory",
@@ -38,29 +23,27 @@ export const memoryGroup: OptionGroup = {
   ],
 };
 
+/** The step whose memory is asked for. */
+export function stepSizes(settings: Settings): StepSizes {
+  return {
+    batchSize: settings.number("batch"),
+    length: settings.number("seq"),
+    targetLength: settings.number("targetSeq"),
+    maxMemory: settings.text("maxMemory"),
+  };
+}
+
 /** A table of formats and plans, and which one `auto` takes. */
-export function describeMemory(
-  model: { readonly spec: ModelSpec; readonly inventory: Inventory },
-  adapter: TrainingShape["adapters"][number],
-  json: Readonly<Record<string, unknown>>,
-  settings: Settings,
-): string[] {
-  const limit = settings.text("maxMemory");
-  const budget = limit === undefined ? freeMemory() : parseBytes(limit);
-  const batch = settings.number("batch")!;
-  const seq = settings.number("seq") ?? Math.min(SEQ, model.inventory.positions ?? SEQ);
-  const target = settings.number("targetSeq")!;
-  const stored = storedIn(json);
-  const table = memoryTable(model, { adapters: [adapter], batch, seq, target }, { stored, budget });
-  const targets = model.spec.config.encoderDecoder ? `, ${target} target tokens` : "";
+export function describeMemory(memory: InspectedMemory, settings: Settings): string[] {
+  const { batchSize, length, targetLength, budget, stored, table } = memory;
+  const targets = targetLength === undefined ? "" : `, ${targetLength} target tokens`;
+  const free = settings.text("maxMemory") === undefined ? ", which are free here" : "";
   return [
-    `A step of ${batch} rows of ${seq} tokens${targets}, within ${sizeText(budget)}${
-      limit === undefined ? ", which are free here" : ""
-    }. The checkpoint is in ${stored}.`,
+    `A step of ${batchSize} rows of ${length} tokens${targets}, within ${sizeText(budget)}${free}. The checkpoint is in ${stored}.`,
     "",
     ...tableLines(table),
     "",
-    ...advice(table),
+    ...advice(memory),
   ];
 }
 
@@ -81,7 +64,7 @@ function tableLines(table: readonly TableRow[]): string[] {
   return [line(["weights", ...names, "auto takes"]), ...rows.map(line)];
 }
 
-function advice(table: readonly TableRow[]): string[] {
+function advice({ table, smallestBudget }: InspectedMemory): string[] {
   const someFit = table.some((row) => row.auto !== undefined);
   const marked = table.some(({ plans }) => Object.values(plans).some(({ fits }) => !fits));
   return [
@@ -89,7 +72,7 @@ function advice(table: readonly TableRow[]): string[] {
     ...(someFit
       ? ["peft train --load-in FORMAT --plan PLAN --max-memory SIZE takes what it is told."]
       : [
-          `Nothing fits. The smallest that would do for these batches: --max-memory ${sizeText(smallestBudget(table))}.`,
+          `Nothing fits. The smallest that would do for these batches: --max-memory ${sizeText(smallestBudget)}.`,
           "Fewer rows (--batch), shorter ones (--seq), or weights of fewer bits (--load-in nf4) take less.",
         ]),
   ];

@@ -1,32 +1,28 @@
 import {
+  type AdapterConfig,
+  AutoConfig,
   AutoTokenizer,
+  type ConfigOptions,
   formatBytes,
   formats,
   type HubEvent,
+  inspectAdapter,
   isTaskType,
   type LoadOptions,
   labelNames,
-  labelsOfAdapter,
-  option,
   PeftError,
   PeftModel,
   PLAN_NAMES,
   PreTrainedModel,
+  type PretrainedConfig,
   type QuantizeEvent,
   type Row,
-  readAdapterConfig,
-  readAdapterJson,
-  readJsonObject,
-  resolveFolder,
-  specOf,
   type TaskType,
   type Tokenizer,
   taskOf,
-  taskOfClass,
   tasks,
-  vocabularyOfAdapter,
-  words,
 } from "../index.js";
+import { option, words } from "../words.js";
 import type { Option, OptionGroup, Settings } from "./options.js";
 import { readLabels } from "./output.js";
 import type { Terminal } from "./terminal.js";
@@ -133,19 +129,16 @@ export async function openWithoutTokenizer(
 ): Promise<OpenedModel> {
   const hub = { progress: showHub(terminal), signal, revision: settings.text("revision") };
   const name = await baseName(settings, terminal);
-  const json = await readConfigOf(name, hub);
-  const adapter = await adapterJson(settings, hub);
-  const chosen = chooseTask(settings, json, rows, adapter?.["task_type"]);
+  const read = await AutoConfig.fromPretrained(name, hub);
+  const adapter = await adapterConfig(settings, hub);
+  const chosen = chooseTask(settings, read, rows, adapter?.taskType);
   const base = await PreTrainedModel.load(chosen, name, {
     ...hub,
     ...settings.pick(["threads", "device", "plan", "maxMemory", "seed"]),
     load: settings.text("loadIn") as LoadOptions["load"],
     quantizing: showQuantizing(terminal),
     warn: (message) => terminal.note(`warning: ${message.shown(settings.show)}`),
-    config: {
-      ...(await headOf(chosen, { json, rows }, settings, terminal)),
-      ...(await vocabularyOf(chosen, json, settings, terminal)),
-    },
+    config: await fieldsFor(chosen, read, rows, settings, terminal),
   });
   const folder = settings.text("adapter");
   const adapted =
@@ -155,19 +148,11 @@ export async function openWithoutTokenizer(
   return { base, adapted };
 }
 
-type Hub = Parameters<typeof resolveFolder>[1];
-
-/** config.json of a folder or a Hub repository, and nothing else of it. */
-export async function readConfigOf(name: string, hub: Hub = {}): Promise<Record<string, unknown>> {
-  const folder = await resolveFolder(name, { ...hub, files: ["config.json"] });
-  return readJsonObject(`${folder}/config.json`);
-}
-
-async function adapterJson(settings: Settings, hub: Hub): Promise<Record<string, unknown> | undefined> {
+/** The config of the adapter that the settings name. */
+async function adapterConfig(settings: Settings, hub: ConfigOptions): Promise<AdapterConfig | undefined> {
   const name = settings.text("adapter");
   if (name === undefined) return undefined;
-  const folder = await resolveFolder(name, { ...hub, revision: undefined, files: ["adapter_config.json"] });
-  return readAdapterJson(folder);
+  return (await inspectAdapter(name, { ...hub, revision: undefined })).config;
 }
 
 /** The model that is named, or the adapter's own base. */
@@ -175,8 +160,8 @@ async function baseName(settings: Settings, terminal: Terminal): Promise<string>
   const name = settings.text("model");
   if (name !== undefined) return name;
   const hub = { progress: showHub(terminal) };
-  const base = (await adapterJson(settings, hub))?.["base_model_name_or_path"];
-  if (typeof base === "string") return foundBase(base, settings, hub);
+  const base = (await adapterConfig(settings, hub))?.baseModelNameOrPath;
+  if (base !== undefined) return foundBase(base, settings, hub);
   throw new PeftError("option", {
     what: "No model is given.",
     why: settings.isGiven("adapter") ? "the adapter does not name its base." : "there is nothing to load.",
@@ -185,9 +170,9 @@ async function baseName(settings: Settings, terminal: Terminal): Promise<string>
 }
 
 /** The base that an adapter names: often a folder of the machine that it was trained on. */
-async function foundBase(name: string, settings: Settings, hub: Hub): Promise<string> {
+async function foundBase(name: string, settings: Settings, hub: ConfigOptions): Promise<string> {
   try {
-    await readConfigOf(name, hub);
+    await AutoConfig.fromPretrained(name, hub);
     return name;
   } catch (error) {
     if (!(error instanceof PeftError) || (error.code !== "hub" && error.code !== "file-format")) throw error;
@@ -201,46 +186,42 @@ async function foundBase(name: string, settings: Settings, hub: Hub): Promise<st
 }
 
 /**
- * The head that an adapter was trained with, by its own file; its run, where it is one of ours, names the classes. Without an adapter, a
- * head for the rows' classes. Throws "data" where the rows have other classes than the adapter.
+ * Fields of config.json that differ from the base's own: the head and the vocabulary that an adapter was trained with, by its own
+ * file; its run, where it is one of ours, names the classes. Without an adapter, a head for the rows' classes. Throws "data" where
+ * the rows have other classes than the adapter.
  */
-async function headOf(
+async function fieldsFor(
   chosen: TaskType,
-  { json, rows }: { json: Readonly<Record<string, unknown>>; rows: readonly Row[] | undefined },
+  base: PretrainedConfig,
+  rows: readonly Row[] | undefined,
   settings: Settings,
   terminal: Terminal,
 ): Promise<Record<string, unknown>> {
   const fields = headFields(chosen, rows);
   const adapter = settings.text("adapter");
-  if (adapter === undefined || !taskOf(chosen).head.isPerLabel) return fields;
-  const folder = await resolveFolder(adapter, { progress: showHub(terminal) });
-  const count = await labelsOfAdapter(folder, json, chosen);
-  if (count === undefined) return fields;
+  if (adapter === undefined) return fields;
+  const hub = { progress: showHub(terminal) };
+  const { numLabels, vocabSize } = await inspectAdapter(adapter, { ...hub, base, taskType: chosen });
+  const head = numLabels === undefined ? fields : await headOf(adapter, numLabels, rows, fields, terminal);
+  if (vocabSize === undefined) return head;
+  terminal.note(
+    `The adapter was trained with a vocabulary of ${vocabSize} tokens: the base's, of ${base.json["vocab_size"]}, is resized.`,
+  );
+  return { ...head, vocab_size: vocabSize };
+}
+
+async function headOf(
+  adapter: string,
+  count: number,
+  rows: readonly Row[] | undefined,
+  fields: Record<string, unknown>,
+  terminal: Terminal,
+): Promise<Record<string, unknown>> {
   const classes = fields["num_labels"];
   if (typeof classes === "number" && classes !== count) throw otherClasses(adapter, count, rows ?? []);
   if (classes !== undefined) return fields;
   const names = (await readLabels(adapter, terminal)) ?? [];
   return names.length === count ? classFields(names) : { ...unnamed, num_labels: count };
-}
-
-/** The vocabulary that an adapter was trained with, where tokens were added before. */
-async function vocabularyOf(
-  chosen: TaskType,
-  json: Readonly<Record<string, unknown>>,
-  settings: Settings,
-  terminal: Terminal,
-): Promise<Record<string, unknown>> {
-  const adapter = settings.text("adapter");
-  if (adapter === undefined) return {};
-  const spec = specOf(json, chosen);
-  const folder = await resolveFolder(adapter, { progress: showHub(terminal) });
-  await readAdapterConfig(folder); // what is no adapter says so before its weights are looked for
-  const count = await vocabularyOfAdapter(folder, spec);
-  if (count === undefined || count === spec.config.vocabSize) return {};
-  terminal.note(
-    `The adapter was trained with a vocabulary of ${count} tokens: the base's, of ${spec.config.vocabSize}, is resized.`,
-  );
-  return { vocab_size: count };
 }
 
 function otherClasses(adapter: string, count: number, rows: readonly Row[]): PeftError {
@@ -277,19 +258,16 @@ function classFields(names: readonly string[]): Record<string, unknown> {
 /** What is said; else what the adapter was made for; else what the data are good for; else what the model was made for. */
 export function chooseTask(
   settings: Settings,
-  json: Readonly<Record<string, unknown>>,
+  model: PretrainedConfig,
   rows?: readonly Row[],
-  ofAdapter?: unknown,
+  ofAdapter?: string,
 ): TaskType {
   const said = settings.text("task") ?? ofAdapter;
   if (isTaskType(said)) return said;
-  const name = [json["architectures"]].flat()[0];
-  const byClass = typeof name === "string" ? taskOfClass(name) : undefined;
   const kind = rows?.[0]?.kind;
   const byKind = tasks.all.find(({ impliedBy }) => kind !== undefined && impliedBy.includes(kind));
   if (byKind !== undefined && !byKind.generates) return byKind.name;
-  if (byClass !== undefined) return byClass;
-  return json["is_encoder_decoder"] === true ? "SEQ_2_SEQ_LM" : (byKind?.name ?? "FEATURE_EXTRACTION");
+  return model.taskType ?? byKind?.name ?? "FEATURE_EXTRACTION";
 }
 
 /** Classes in the order in which the adapter, or the model, learnt them. */
@@ -302,10 +280,7 @@ export async function knownLabels(
   const adapter = settings.text("adapter");
   const ofRun = adapter === undefined ? undefined : await readLabels(adapter, terminal);
   if (ofRun !== undefined) return ofRun;
-  const names = (await readConfigOf(await baseName(settings, terminal)))["id2label"];
-  if (typeof names !== "object" || names === null) return undefined;
-  const list = Object.values(names).map(String);
-  return list.every((label, id) => label === `LABEL_${id}`) ? undefined : list;
+  return (await AutoConfig.fromPretrained(await baseName(settings, terminal))).labels;
 }
 
 /** Quantizing, a line at its start and end, and every so often. */

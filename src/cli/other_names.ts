@@ -1,4 +1,5 @@
-import { option, PeftError, type Words, words } from "../index.js";
+import { PeftError } from "../index.js";
+import { option, type Words, words } from "../words.js";
 
 const every = words`leave it out: every step is an event, and a line of metrics.jsonl.`;
 const same = words`leave it out: the same command goes on by itself where a run was interrupted.`;

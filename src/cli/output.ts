@@ -1,4 +1,5 @@
-import { checkOutputDir, option, PeftError, type Row, type RunMode, words } from "../index.js";
+import { checkOutputDir, PeftError, type Row, type RunMode } from "../index.js";
+import { option, words } from "../words.js";
 import { waysToUse } from "./next.js";
 import { flagOf, type Settings } from "./options.js";
 import type { Terminal } from "./terminal.js";

@@ -3,15 +3,14 @@ import {
   type LoadDatasetOptions,
   labelNames,
   loadDataset,
-  option,
   PeftError,
   type Row,
   split,
   type TaskType,
   type Tokenizer,
   taskOf,
-  words,
 } from "../index.js";
+import { option, words } from "../words.js";
 import { inFlags } from "./flags.js";
 import type { Option, OptionGroup, Settings } from "./options.js";
 import { readRunSettings } from "./output.js";

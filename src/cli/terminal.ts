@@ -3,7 +3,8 @@ import * as fs from "node:fs/promises";
 import * as paths from "node:path";
 import { createInterface } from "node:readline/promises";
 import { fileURLToPath } from "node:url";
-import { PeftError, printable } from "../index.js";
+import { PeftError } from "../index.js";
+import { printable } from "../printable.js";
 
 /** A line, or its pieces, some of them marked: green where colours are shown, else in brackets. */
 export type Line = string | readonly (string | { readonly marked: string })[];

@@ -1,0 +1,253 @@
+import type { Adapter } from "../adapters/adapter.js";
+import { expectName, type NamesOf, pickOptions, refuseUnknown } from "../arguments.js";
+import { methodOf, readAdapterConfig } from "../attach/adapter_files.js";
+import { attach } from "../attach/attach.js";
+import { nodeFiles } from "../hub/files.js";
+import type { ResolveOptions } from "../hub/resolve.js";
+import { resolveFolder, resolveNames } from "../hub/resolve.js";
+import type { AdapterConfig } from "../methods/method.js";
+import type { ModelConfig, TaskType } from "../models/model.js";
+import { freeMemory, parseBytes } from "../plan/memory/sizes.js";
+import type { TableRow } from "../plan/memory/table.js";
+import { memoryTable, smallestBudget, storedIn } from "../plan/memory/table.js";
+import { isTaskType, taskOf } from "../tasks/registry.js";
+import type { Inventory } from "../trace/trace.js";
+import type { ModelSpec } from "../trace/write.js";
+import { takeInventory } from "../trace/write.js";
+import { vocabularyOfAdapter } from "../weights/resized_vocabulary.js";
+import { type Words, words } from "../words.js";
+import type { PretrainedConfig } from "./auto_config.js";
+import { AutoConfig } from "./auto_config.js";
+import { specOf } from "./base_model.js";
+import { labelsOfAdapter } from "./head_size.js";
+
+/** Tokens of a row where nothing is said, if the model takes as many; and of its target. */
+const LENGTH = 512;
+const TARGET_LENGTH = 128;
+
+/** Sizes of a training step whose memory is asked for. */
+export interface StepSizes {
+  /** Rows of a batch. @default 8 */
+  readonly batchSize?: number | undefined;
+  /** Tokens of a row. @default 512, or all that the model takes where that is less */
+  readonly length?: number | undefined;
+  /** Target tokens of a row, for encoder-decoders. @default 128 */
+  readonly targetLength?: number | undefined;
+  /** What the step may take: bytes, or a size as "4GB". @default what is free */
+  readonly maxMemory?: number | string | undefined;
+}
+
+/** Options of `inspect`. */
+export interface InspectOptions extends Omit<ResolveOptions, "files"> {
+  /** What the model is for. @default what its config.json was made for */
+  readonly taskType?: TaskType | undefined;
+  /** A method that is put on the model, to see what it would train. @default none */
+  readonly adapter?: AdapterConfig | undefined;
+  /** Sizes of a training step to estimate; {} is one of the default sizes. @default no estimate */
+  readonly memory?: StepSizes | undefined;
+}
+
+/** A linear layer or an embedding. */
+export interface InspectedLayer {
+  /** Its name as transformers has it, which `targetModules` matches. */
+  readonly path: string;
+  /** [outDim, inDim] of a linear layer, [vocab, dim] of an embedding. */
+  readonly shape: readonly [number, number];
+  /** Whether the method that was asked for adapts it. */
+  readonly isTarget: boolean;
+}
+
+/** What a method would train of a model. */
+export interface InspectedAdapter {
+  /** The method's name: "lora". */
+  readonly method: string;
+  /** Parameters that train. */
+  readonly trainable: number;
+  /** Parameters of the model together with those that the method adds. */
+  readonly total: number;
+  /** Bytes of the adapter's file. */
+  readonly bytes: number;
+  /** What to know of this method on this model. */
+  readonly warnings: readonly Words[];
+}
+
+/** What a training step takes in each weight format and plan. */
+export interface InspectedMemory {
+  /** Bytes that the step may take. */
+  readonly budget: number;
+  /** What the checkpoint is stored in. */
+  readonly stored: "f32" | "f16" | "bf16";
+  /** The sizes that were counted: rows, tokens of a row, target tokens of a row (encoder-decoders). */
+  readonly batchSize: number;
+  readonly length: number;
+  readonly targetLength: number | undefined;
+  /** A row for each weight format. */
+  readonly table: readonly TableRow[];
+  /** The smallest budget, in bytes, that some format and plan would do with. */
+  readonly smallestBudget: number;
+}
+
+/** What a model is, counted from its config.json alone. */
+export interface Inspection {
+  readonly taskType: TaskType;
+  /** The config as the model's architecture reads it. */
+  readonly config: ModelConfig;
+  /** Parameters of the model, each once where two layers are tied. */
+  readonly parameters: number;
+  /** Every linear layer and embedding, in the order of the model. */
+  readonly layers: readonly InspectedLayer[];
+  /** Names of layers that LoRA adapts where none are said; none: it must be told. */
+  readonly defaultTargets: readonly string[];
+  /** What the method that was asked for would train. */
+  readonly adapter: InspectedAdapter | undefined;
+  /** What a training step of the sizes that were asked for takes. */
+  readonly memory: InspectedMemory | undefined;
+}
+
+const { files: _, ...hubNames } = resolveNames;
+const inspectNames: NamesOf<InspectOptions> = { ...hubNames, taskType: {}, adapter: {}, memory: {} };
+const sizeNames: NamesOf<StepSizes> = { batchSize: {}, length: {}, targetLength: {}, maxMemory: {} };
+
+/**
+ * What a model is, what a method would train of it, and what a training step would take: counted from config.json alone, which is
+ * all that is downloaded.
+ * @throws "unknown-model", "unknown-task", "adapter-targets", "adapter-config", "batch", "option", "hub", "file-format"
+ * @example
+ * ```ts
+ * import { inspect, LoraConfig } from "peft.js";
+ *
+ * const { parameters, adapter, memory } = await inspect("google/flan-t5-large", {
+ *   adapter: new LoraConfig({ r: 16 }),
+ *   memory: { batchSize: 4, length: 256, maxMemory: "8GB" },
+ * });
+ * console.log(parameters, adapter?.trainable, memory?.table[0]?.auto?.plan.name);
+ * ```
+ */
+export async function inspect(nameOrFolder: string, options: InspectOptions = {}): Promise<Inspection> {
+  expectName("inspect", nameOrFolder);
+  refuseUnknown("inspect", options, inspectNames);
+  refuseUnknown("inspect", options.memory ?? {}, sizeNames);
+  const read = await AutoConfig.fromPretrained(nameOrFolder, pickOptions(options, hubNames));
+  const taskType = options.taskType ?? read.taskType ?? "FEATURE_EXTRACTION";
+  const spec = specOf(read.json, taskType, `${nameOrFolder}/config.json`);
+  const inventory = takeInventory(spec);
+  const { adapter: method, memory } = options;
+  const attached =
+    method && attach("default", methodOf(method.peftType), method, spec, inventory, { seed: 0 });
+  const parameters = countOf(inventory);
+  return {
+    taskType,
+    config: spec.config,
+    parameters,
+    layers: layersOf(inventory, attached?.adapter),
+    defaultTargets: spec.architecture.roles.targets ?? [],
+    adapter: attached && {
+      method: attached.adapter.method?.name ?? "",
+      trainable: attached.adapter.size,
+      total: parameters + attached.adapter.addedSize,
+      bytes: 4 * attached.adapter.size,
+      warnings: attached.warnings.map((warning) => words`${warning}`),
+    },
+    memory: memory && memoryOf({ spec, inventory }, attached?.adapter, read, memory),
+  };
+}
+
+function countOf({ weights }: Inventory): number {
+  return [...weights.values()].reduce((n, shape) => n + shape.reduce((a, b) => a * b, 1), 0);
+}
+
+function layersOf({ linears, embeddings }: Inventory, adapter: Adapter | undefined): InspectedLayer[] {
+  const isTarget = (path: string): boolean => adapter?.layers.has(path) ?? false;
+  return [
+    ...[...linears.values()].map(({ path, outDim, inDim }) => ({
+      path,
+      shape: [outDim, inDim] as const,
+      isTarget: isTarget(path),
+    })),
+    ...[...embeddings.values()].map(({ path, vocab, dim }) => ({
+      path,
+      shape: [vocab, dim] as const,
+      isTarget: isTarget(path),
+    })),
+  ];
+}
+
+function memoryOf(
+  model: { readonly spec: ModelSpec; readonly inventory: Inventory },
+  adapter: Adapter | undefined,
+  { json }: PretrainedConfig,
+  { batchSize = 8, length, targetLength = TARGET_LENGTH, maxMemory }: StepSizes,
+): InspectedMemory {
+  const budget = maxMemory === undefined ? freeMemory() : parseBytes(maxMemory);
+  const seq = length ?? Math.min(LENGTH, model.inventory.positions ?? LENGTH);
+  const stored = storedIn(json);
+  const adapters = adapter === undefined ? [] : [adapter];
+  const shape = { adapters, batch: batchSize, seq, target: targetLength };
+  const table = memoryTable(model, shape, { stored, budget });
+  return {
+    budget,
+    stored,
+    batchSize,
+    length: seq,
+    targetLength: model.spec.config.encoderDecoder ? targetLength : undefined,
+    table,
+    smallestBudget: smallestBudget(table),
+  };
+}
+
+/** Options of `inspectAdapter`. */
+export interface InspectAdapterOptions extends Omit<ResolveOptions, "files"> {
+  /** The base's config, to find what the adapter's own head and embeddings are sized for. @default sizes are not looked for */
+  readonly base?: PretrainedConfig | undefined;
+  /** What the model is for. @default what the adapter was trained for, else what the base was made for */
+  readonly taskType?: TaskType | undefined;
+}
+
+/** What an adapter's files say of it. */
+export interface AdapterInspection {
+  /** adapter_config.json: its method, its base's name, its task. */
+  readonly config: AdapterConfig;
+  /** Labels of the head that the adapter brings; undefined: it brings none. */
+  readonly numLabels: number | undefined;
+  /** Tokens of the embedding or head that the adapter brings; undefined: it brings none, or of the base's size. */
+  readonly vocabSize: number | undefined;
+}
+
+const adapterNames: NamesOf<InspectAdapterOptions> = { ...hubNames, base: {}, taskType: {} };
+
+/**
+ * What an adapter is, and how its base must be loaded for it: a head with as many labels, a vocabulary of that size. Without `base`,
+ * adapter_config.json is all that is read.
+ * @throws "unknown-method", "adapter-config", "file-format", "hub"
+ * @example
+ * ```ts
+ * import { AutoConfig, AutoModelForSequenceClassification, inspectAdapter, PeftModel } from "peft.js";
+ *
+ * const name = (await inspectAdapter("out")).config.baseModelNameOrPath ?? "bert-base-uncased";
+ * const { numLabels } = await inspectAdapter("out", { base: await AutoConfig.fromPretrained(name), taskType: "SEQ_CLS" });
+ * const base = await AutoModelForSequenceClassification.fromPretrained(name, { config: { num_labels: numLabels ?? 2 } });
+ * const model = await PeftModel.fromPretrained(base, "out");
+ * ```
+ */
+export async function inspectAdapter(
+  nameOrFolder: string,
+  options: InspectAdapterOptions = {},
+): Promise<AdapterInspection> {
+  expectName("inspectAdapter", nameOrFolder);
+  refuseUnknown("inspectAdapter", options, adapterNames);
+  const { base } = options;
+  const hub = pickOptions(options, hubNames);
+  const files = base === undefined ? { files: ["adapter_config.json"] } : {};
+  const folder = await resolveFolder(nameOrFolder, { ...hub, ...files });
+  const { config } = await readAdapterConfig(folder);
+  if (base === undefined) return { config, numLabels: undefined, vocabSize: undefined };
+  const trained = isTaskType(config.taskType) ? config.taskType : undefined;
+  const task = options.taskType ?? trained ?? base.taskType ?? "FEATURE_EXTRACTION";
+  const spec = specOf(base.json, task, nodeFiles.join(base.name, "config.json"));
+  const vocabSize = await vocabularyOfAdapter(folder, spec);
+  return {
+    config,
+    numLabels: taskOf(task).head.isPerLabel ? await labelsOfAdapter(folder, base.json, task) : undefined,
+    vocabSize: vocabSize === spec.config.vocabSize ? undefined : vocabSize,
+  };
+}
