@@ -66,6 +66,24 @@ export class PeftError extends Error {
   }
 }
 
+/** Runs something with what a file says: its faults name the file, and options as `show` has them. */
+export function namingFile<T>(path: string, run: () => T, show?: ShowOption): T {
+  try {
+    return run();
+  } catch (error) {
+    if (!(error instanceof PeftError) || error.code === "internal") throw error;
+    const said = (part: string | Words): Words =>
+      show === undefined ? words`${part}` : words`${part}`.named(show);
+    const { what, why, fix } = error.parts;
+    throw new PeftError(error.code, {
+      what: words`"${path}": ${said(what)}`,
+      why: said(why),
+      fix: said(fix),
+      cause: error.cause ?? error,
+    });
+  }
+}
+
 function shown({ what, why, fix }: ErrorParts<string | Words>, show: ShowOption): ErrorParts {
   const text = (part: string | Words): string => words`${part}`.shown(show);
   return { what: text(what), why: text(why), fix: text(fix) };

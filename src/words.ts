@@ -4,6 +4,8 @@ export interface NamedOption {
   readonly value?: unknown;
   /** What code has there, where it is no option: the path that a function takes. */
   readonly code?: string;
+  /** What the command line has there, where it has no flag for it. */
+  readonly line?: string;
 }
 
 /** How an option is shown: `maxLength: 128` in code, `--max-length 128` on the command line. */
@@ -18,6 +20,15 @@ export class Words {
 
   shown(show: ShowOption): string {
     return this.#pieces.map((piece) => (typeof piece === "string" ? piece : show(piece))).join("");
+  }
+
+  /** The same with its options named; what is said to code alone stays apart. */
+  named(show: ShowOption): Words {
+    return new Words(
+      this.#pieces.map((piece) =>
+        typeof piece === "string" || piece.line !== undefined ? piece : show(piece),
+      ),
+    );
   }
 
   /** As code names options: where words become a plain string, nothing is wrong, only less is known. */
@@ -38,6 +49,11 @@ export function words(strings: TemplateStringsArray, ...values: readonly unknown
 /** An option by its name in code, and a value for it; or what code has in its place. */
 export function option(name: string, value?: unknown, code?: string): Words {
   return new Words([{ name, value, ...(code === undefined ? {} : { code }) }]);
+}
+
+/** What is said to those who write code alone, and to those at the command line in its place. */
+export function toCode(code: string, line = ""): Words {
+  return new Words([{ name: "", code, line }]);
 }
 
 /** Several texts as one. */

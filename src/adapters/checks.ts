@@ -1,7 +1,7 @@
 import { PeftError } from "../errors.js";
 import type { AdapterConfig } from "../methods/method.js";
 import type { TaskType } from "../task.js";
-import { option, words } from "../words.js";
+import { option, toCode, words } from "../words.js";
 import type { Adapter } from "./adapter.js";
 
 /** In place of an adapter's name: none. */
@@ -26,7 +26,7 @@ export function checkTask({ taskType }: AdapterConfig, task: TaskType): void {
   throw new PeftError("adapter-config", {
     what: `The adapter is for ${taskType}, the model was loaded for ${task}.`,
     why: "heads and losses differ between tasks.",
-    fix: words`leave ${option("taskType")} out, or load the base with the class for ${taskType}.`,
+    fix: words`leave ${option("taskType")} out${toCode(`, or load the base with the class for ${taskType}`)}.`,
   });
 }
 

@@ -1,5 +1,5 @@
 import type { Adapter, Entry } from "../adapters/adapter.js";
-import { internal, PeftError } from "../errors.js";
+import { internal, namingFile, PeftError } from "../errors.js";
 import { nodeFiles } from "../hub/files.js";
 import { formatJson, parseJsonWithFloats } from "../hub/json.js";
 import { writeSafetensors } from "../hub/safetensors.js";
@@ -8,7 +8,7 @@ import { methods } from "../methods/registry.js";
 import { optionKey, pythonName } from "../options.js";
 import type { Runtime } from "../run/runtime.js";
 import type { Inventory } from "../trace/trace.js";
-import { option, type ShowOption, words } from "../words.js";
+import { option, type ShowOption, toCode, words } from "../words.js";
 import { unknownMethod } from "./foreign_adapters.js";
 import { modelCard } from "./model_card.js";
 import { isAllLinear, named } from "./targets.js";
@@ -66,31 +66,15 @@ export async function readAdapterConfig(folder: string): Promise<AdapterFile> {
     ...(unknown.length === 0 ? [] : [`adapter_config.json has unknown keys, which are ignored: ${unknown}.`]),
     ...notes,
   ];
-  const config = namingFile(folder, () => method.config.create(fields));
+  const config = namingFile(path, () => method.config.create(fields), inFile);
   return { method, config, json: known, floats, warnings };
 }
 
 /** Options as a file has them: "lora_alpha": 8. */
-const inFile: ShowOption = ({ name, value }) =>
+export const inFile: ShowOption = ({ name, value }) =>
   value === undefined ? pythonName(name) : `"${pythonName(name)}": ${JSON.stringify(value)}`;
 
-const configPath = (folder: string): string => nodeFiles.join(folder, "adapter_config.json");
-
-/** Runs something with a config out of a file: its faults name the file. */
-export function namingFile<T>(folder: string, run: () => T): T {
-  try {
-    return run();
-  } catch (error) {
-    if (!(error instanceof PeftError) || error.code === "internal") throw error;
-    const { what, why, fix } = error.told(inFile);
-    throw new PeftError(error.code, {
-      what: `"${configPath(folder)}": ${what}`,
-      why,
-      fix,
-      cause: error.cause,
-    });
-  }
-}
+export const configPath = (folder: string): string => nodeFiles.join(folder, "adapter_config.json");
 
 async function noAdapter(folder: string): Promise<PeftError> {
   const names = await nodeFiles.list(folder);
@@ -110,7 +94,7 @@ async function noAdapter(folder: string): Promise<PeftError> {
     fix:
       below.length > 0
         ? `load one of its adapters: "${nodeFiles.join(folder, below[0]!)}".`
-        : "give the folder that savePretrained wrote; a whole model is loaded with AutoModelForCausalLM and the like.",
+        : words`give the folder that ${toCode("savePretrained", "peft train")} wrote; a whole model is ${toCode("loaded with AutoModelForCausalLM and the like", "named by --model")}.`,
   });
 }
 

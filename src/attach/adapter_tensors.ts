@@ -8,7 +8,7 @@ import { openSafetensors } from "../hub/safetensors.js";
 import type { ParameterSpec } from "../methods/method.js";
 import type { Runtime } from "../run/runtime.js";
 import { tieOf } from "../weights/tie.js";
-import { option, type Words, words } from "../words.js";
+import { toCode, type Words, words } from "../words.js";
 import { ENCODER_FILE } from "./adapter_files.js";
 import { readKeys } from "./adapter_keys.js";
 import { foreignKeys } from "./foreign_adapters.js";
@@ -155,11 +155,11 @@ function mismatch(adapter: Adapter, fit: Fit, file: Checkpoint, runtime: Runtime
   ];
   const told = vocabularyFault(adapter, fit, runtime) ?? foreignKeys([...file.tensors.values()]);
   return new PeftError("adapter-mismatch", {
-    what: told?.what ?? `The file of adapter "${adapter.name}" does not fit this model.`,
+    what: `"${file.path}" ${told?.what ?? `does not fit this model (adapter "${adapter.name}").`}`,
     why: [told?.why ?? "", ...parts].filter((p) => p !== "").join(" "),
     fix:
       told?.fix ??
-      `load it on its own base (${adapter.config.baseModelNameOrPath ?? "see its adapter_config.json"}), or pass strict: false for missing and unexpected tensors.`,
+      words`load it on its own base (${adapter.config.baseModelNameOrPath ?? "see its adapter_config.json"})${toCode(", or pass strict: false for missing and unexpected tensors")}.`,
   });
 }
 
@@ -180,9 +180,9 @@ function vocabularyFault(adapter: Adapter, { wrong }: Fit, { weights }: Runtime)
   const [count] = rows;
   if (rows.size !== 1 || count === undefined || count === vocabSize) return undefined;
   return {
-    what: `The adapter "${adapter.name}" was trained with a vocabulary of ${count} tokens, this base has ${vocabSize}.`,
+    what: `was trained with a vocabulary of ${count} tokens, this base has ${vocabSize} (adapter "${adapter.name}").`,
     why: `its embedding was resized${count > vocabSize ? " for tokens that were added" : ""} before training, and its file brings the resized rows.`,
-    fix: words`load the base with as many rows: fromPretrained(..., { ${option("config", { vocab_size: count })} }), and the tokenizer that lies beside the adapter.`,
+    fix: words`load the base with as many rows${toCode(`: fromPretrained(..., { config: { vocab_size: ${count} } })`)}, and the tokenizer that lies beside the adapter.`,
   };
 }
 

@@ -87,7 +87,7 @@ const keyKinds: readonly { readonly is: RegExp; readonly told: Foreign }[] = [
   {
     is: /(^|\.)_flat_param$|\.flat_param(_\d+)?$/,
     told: {
-      what: "The file holds FSDP's flat parameters, not an adapter's tensors.",
+      what: "holds FSDP's flat parameters, not an adapter's tensors.",
       why: "FSDP saved what one process holds of several tensors in one (a sharded or local state dict).",
       fix: "save it where it was trained with a full state dict: fsdp_state_dict_type: FULL_STATE_DICT, then trainer.save_model().",
     },
@@ -95,7 +95,7 @@ const keyKinds: readonly { readonly is: RegExp; readonly told: Foreign }[] = [
   {
     is: /^lora_(unet|te\d?|transformer)_.*\.(lora_(down|up)\.weight|alpha)$/,
     told: {
-      what: "The file is a LoRA of Kohya's scripts, for an image model.",
+      what: "is a LoRA of Kohya's scripts, for an image model.",
       why: "its keys are lora_unet_... and lora_te_..., with lora_down and lora_up.",
       fix: "load it with a library for image models (diffusers: load_lora_weights); peft.js has language models.",
     },
@@ -103,7 +103,7 @@ const keyKinds: readonly { readonly is: RegExp; readonly told: Foreign }[] = [
   {
     is: /^(unet|text_encoder(_\d)?|transformer)\.|^diffusion_model\.|\.processor\.to_[qkv]_lora\./,
     told: {
-      what: "The file is a LoRA of diffusers, for an image model.",
+      what: "is a LoRA of diffusers, for an image model.",
       why: "its keys begin with unet., transformer. or text_encoder., the parts of a pipeline.",
       fix: "load it with diffusers (load_lora_weights); peft.js has language models.",
     },
@@ -111,7 +111,7 @@ const keyKinds: readonly { readonly is: RegExp; readonly told: Foreign }[] = [
   {
     is: /\.lora_[ab]$/,
     told: {
-      what: "The file is an adapter of MLX (mlx-lm), not of PEFT.",
+      what: "is an adapter of MLX (mlx-lm), not of PEFT.",
       why: "its keys end in lora_a and lora_b, and MLX stores both transposed.",
       fix: "merge it with mlx_lm.fuse --save-path FOLDER and load the merged model.",
     },
@@ -119,21 +119,21 @@ const keyKinds: readonly { readonly is: RegExp; readonly told: Foreign }[] = [
   {
     is: /\.(loras|adapters|prefix_tunings?)\.[^.]+\./,
     told: {
-      what: "The file is an adapter of the adapters library (AdapterHub), not of PEFT.",
+      what: "is an adapter of the adapters library (AdapterHub), not of PEFT.",
       why: "its keys hold adapters.NAME or loras.NAME.",
       fix: "load it in Python with adapters and merge it there, or train it with PEFT.",
     },
   },
 ];
 
-/** What a file that fits nothing holds instead, by its tensors; undefined: nothing that is known. */
+/** What a file that fits nothing is instead, by its tensors, in words that follow its name; undefined: nothing that is known. */
 export function foreignKeys(tensors: readonly Pick<StoredTensor, "name" | "shape">[]): Foreign | undefined {
   const kind = keyKinds.find(({ is }) => tensors.some(({ name }) => is.test(name)));
   if (kind !== undefined) return kind.told;
   const empty = tensors.filter(({ shape }) => shape.includes(0));
   if (empty.length === 0) return undefined;
   return {
-    what: `${empty.length} of its ${tensors.length} tensors are empty, such as ${empty[0]?.name}.`,
+    what: `has ${empty.length} empty tensors of ${tensors.length}, such as ${empty[0]?.name}.`,
     why: "DeepSpeed ZeRO-3 keeps only parts of a tensor in each process, and they were saved without being gathered.",
     fix: "save it again with stage3_gather_16bit_weights_on_model_save: true, or gather its checkpoint with zero_to_fp32.py.",
   };

@@ -58,7 +58,7 @@ function unreadable(path: string, cause: unknown): PeftError {
   return new PeftError("option", {
     what: `"${path}" cannot be read as ${/\.json$/i.test(path) ? "JSON" : "YAML"}.`,
     why: `${message.split("\n")[0]!.replace(/:$/, "")}.`,
-    fix: "correct that line.",
+    fix: /alias/i.test(message) ? "write out what its aliases (*NAME) stand for." : "correct that line.",
     cause,
   });
 }

@@ -6,6 +6,7 @@ import { flagOf, type Option } from "./options.js";
 export function inFlags(options: readonly Option[]): ShowOption {
   const find = (name: string): Option | undefined => options.find(({ key, api = key }) => api === name);
   return (named) => {
+    if (named.line !== undefined) return named.line;
     const found = find(named.name);
     if (found !== undefined) return flagAndValue(found, named);
     // columns: { text: "a", label: "b" } are flags of their own
@@ -21,7 +22,6 @@ export function inFlags(options: readonly Option[]): ShowOption {
 function flagAndValue(option: Option, { value }: NamedOption): string {
   const flag = flagOf(option);
   if (value === undefined) return flag;
-  if (option.isSwitch && typeof value === "boolean") return value ? flag : flag.replace("--", "--no-");
   if (option.isSwitch === true && typeof value === "boolean")
     return value ? flag : flag.replace("--", "--no-");
   if (option.kind !== "flag") return `${flag} ${shellQuote(valueText(value))}`;

@@ -3,6 +3,7 @@ import { PeftError } from "../index.js";
 import { alsoCalled, flagName, helpOf, optionKey } from "../options.js";
 import { readConfigFile } from "./config.js";
 import { inFlags } from "./flags.js";
+import { misuse } from "./misuse.js";
 import {
   defaultsOf,
   flagOf,
@@ -14,6 +15,7 @@ import {
   type Verb,
 } from "./options.js";
 import { otherWay } from "./other_names.js";
+import { report } from "./report.js";
 import type { Terminal } from "./terminal.js";
 import { checkValues, textValue } from "./values.js";
 
@@ -44,7 +46,7 @@ export async function runProgram(
     .exitOverride()
     .configureOutput({
       writeOut: (text) => about.terminal.write(text),
-      writeErr: (text) => about.terminal.note(text.trimEnd()),
+      writeErr: () => {}, // said in our own words, see misuse.ts
     });
   for (const verb of about.verbs)
     addVerb(
@@ -68,7 +70,10 @@ export async function runProgram(
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     const asked = ["commander.helpDisplayed", "commander.version", "commander.help"].includes(error.code);
-    return asked ? 0 : 2;
+    if (asked) return 0;
+    const verb = about.verbs.find(({ name }) => name === argv[0]);
+    report(misuse(error, verb, about.verbs), inFlags([]), about.terminal);
+    return 2;
   }
 }
 

@@ -75,6 +75,13 @@ const rowOptions: readonly Option[] = [
     choices: ["jsonl", "json", "csv", "parquet"],
     otherwise: "by their extension",
   },
+  {
+    key: "split",
+    kind: "text",
+    value: "NAME",
+    help: "which list of a JSON file that holds several",
+    otherwise: "data or train",
+  },
   { key: "limit", kind: "whole", help: "read no more than so many rows of a file", otherwise: "all" },
 ];
 
@@ -123,6 +130,7 @@ export function readRows(
     "kind",
     "problemType",
     "format",
+    "split",
     "limit",
     "labels",
     "raw",

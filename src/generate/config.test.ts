@@ -70,7 +70,7 @@ describe("generation settings", () => {
 
 describe("numbers of a model's file", () => {
   it.each([
-    ["num_beams", 1e9, /generation_config.json has "num_beams": 1000000000.*from 1 to 1000.*numBeams/s],
+    ["num_beams", 1e9, /"generation_config.json" has "num_beams": 1000000000.*from 1 to 1000.*numBeams/s],
     ["num_return_sequences", 1e6, /"num_return_sequences" must be a whole number, from 1 to 1000/],
     ["max_new_tokens", 1e12, /"max_new_tokens" must be a whole number, from 1 to 1048576/],
     ["max_new_tokens", "5", /has "max_new_tokens": "5"/],

@@ -33,8 +33,14 @@ export const DEFAULT_NEW_TOKENS = 20;
 /** A model's own settings: what its file says, and the keys there that change results and are not known here. */
 export interface ModelGeneration {
   config: GenerationConfig;
-  /** `key: value` of generation_config.json that generate() refuses. */
+  /** `key: value` of the file that generate() refuses. */
   unsupported: string[];
+}
+
+/** The file that a model's settings come from, and its keys that generate() refuses, as `key: value`. */
+export interface GenerationSource {
+  readonly file: string;
+  readonly unsupported: readonly string[];
 }
 
 /** Keys of files that would change what is generated, with the values that leave it alone. */

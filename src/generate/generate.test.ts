@@ -128,7 +128,12 @@ describe("bad input is refused before the model runs", () => {
     ["tokens beyond the vocabulary", { padTokenId: 32, badWordsIds: [[1, 40]] }, {}, "tokens 0 to 31"],
     ["stop strings without tokenizer", { stopStrings: ["x"] }, {}, "without a tokenizer"],
     ["a stream of beams", { numBeams: 2 }, { streamer: new TextStreamer(letters) }, "numBeams: 2"],
-    ["unknown keys of the file", {}, { unsupported: ["sequence_bias: []"] }, "sequence_bias"],
+    [
+      "unknown keys of the file",
+      {},
+      { source: { file: "/m/g.json", unsupported: ["sequence_bias: []"] } },
+      '"/m/g.json" has sequence_bias',
+    ],
   ];
   it.each(refused)("%s", async (_name, config, options, message) => {
     const calls = newCalls();

@@ -1,7 +1,7 @@
 import { PeftError } from "../errors.js";
 import { option, words } from "../words.js";
 import { decodeBeams } from "./beam.js";
-import type { GenerationConfig } from "./config.js";
+import type { GenerationConfig, GenerationSource } from "./config.js";
 import { makeRules } from "./processors.js";
 import { type Decoding, type GenerationContext, resolveGeneration } from "./resolve.js";
 import { decodeRows } from "./rows.js";
@@ -31,8 +31,8 @@ export interface GenerateOptions {
   seed?: number | undefined;
   /** config.json's max_position_embeddings, which bounds the default length. */
   maxPositions?: number | undefined;
-  /** From parseGenerationConfig: keys of the model's file that generate() refuses. */
-  unsupported?: readonly string[] | undefined;
+  /** The model's own file, for messages, and its keys that generate() refuses. */
+  source?: GenerationSource | undefined;
   /** The settings of the call alone: messages name what is wrong with others by the model's file. */
   given?: GenerationConfig | undefined;
 }
@@ -54,7 +54,7 @@ export async function generate(
     const context = {
       promptLength: width,
       maxPositions: options.maxPositions,
-      unsupported: options.unsupported,
+      source: options.source,
       given: options.given,
     };
     const decoding = resolveGeneration(config, { ...context, vocabSize: Number.POSITIVE_INFINITY });

@@ -7,6 +7,7 @@ import {
   GENERATION_DEFAULTS,
   type GenerationConfig,
   type GenerationField,
+  type GenerationSource,
   list,
   samplingFaults,
   snakeCase,
@@ -49,7 +50,7 @@ export interface GenerationContext {
   vocabSize: number;
   /** config.json's max_position_embeddings, which bounds the default length only. */
   maxPositions?: number | undefined;
-  unsupported?: readonly string[] | undefined;
+  source?: GenerationSource | undefined;
   /** What the call itself says: faults of all other settings are the model's file's. @default all of them */
   given?: GenerationConfig | undefined;
 }
@@ -132,7 +133,7 @@ function settingFaults(config: GenerationConfig, context: GenerationContext): Fa
 function named(
   field: GenerationField,
   value: unknown,
-  { given }: Pick<GenerationContext, "given">,
+  { given, source }: Pick<GenerationContext, "given" | "source">,
 ): { what: Words; name: string | Words; fix: Words } {
   if (given === undefined || given[field] != null) {
     const name = option(field);
@@ -140,8 +141,12 @@ function named(
   }
   const key = `"${snakeCase(field)}"`;
   const text = JSON.stringify(value).slice(0, 80);
-  const what = words`The model's generation_config.json has ${key}: ${text}.`;
+  const what = words`"${fileOf(source)}" has ${key}: ${text}.`;
   return { what, name: key, fix: words`correct the file, or set ${option(field)} here.` };
+}
+
+function fileOf(source: GenerationContext["source"]): string {
+  return source?.file ?? "generation_config.json";
 }
 
 function valueFaults(config: GenerationConfig, context: GenerationContext): Fault[] {
@@ -167,11 +172,12 @@ function valueFaults(config: GenerationConfig, context: GenerationContext): Faul
   return faults;
 }
 
-function unsupportedFaults({ unsupported = [] }: GenerationContext): Fault[] {
+function unsupportedFaults({ source }: GenerationContext): Fault[] {
+  const unsupported = source?.unsupported ?? [];
   if (unsupported.length === 0) return [];
-  const what = `The model's generation settings hold ${unsupported.join(", ")}.`;
+  const what = `"${fileOf(source)}" has ${unsupported.join(", ")}.`;
   const why = "these change what is generated and are not supported here.";
-  return [{ what, why, fix: "remove these keys from the model's generation_config.json." }];
+  return [{ what, why, fix: "remove these keys from the file." }];
 }
 
 const TOKEN_FIELDS: GenerationField[] = ["padTokenId", "forcedBosTokenId", "forcedEosTokenId", "badWordsIds"];

@@ -11,6 +11,8 @@ export type { StoredTensor } from "./archive.js";
 
 /** The weights of a folder, whatever files they are spread over. */
 export interface Checkpoint {
+  /** The file that holds them, or the index of several. */
+  readonly path: string;
   readonly tensors: ReadonlyMap<string, StoredTensor>;
   readonly metadata: Record<string, string>;
   /** The tensor's bytes as they are stored, row-major. Throws checkpoint for an unknown name. */
@@ -23,9 +25,9 @@ export interface Checkpoint {
 export async function openCheckpoint(folder: string, files: Files = nodeFiles): Promise<Checkpoint> {
   for (const name of ["model.safetensors", "pytorch_model.bin"]) {
     const path = files.join(folder, name);
-    if (await files.exists(path)) return checkpoint(await openArchive(path, files), files);
+    if (await files.exists(path)) return checkpoint(path, await openArchive(path, files), files);
     const index = `${path}.index.json`;
-    if (await files.exists(index)) return checkpoint(await openShards(folder, index, files), files);
+    if (await files.exists(index)) return checkpoint(index, await openShards(folder, index, files), files);
   }
   throw await noWeights(folder, "model.safetensors or pytorch_model.bin", files);
 }
@@ -34,7 +36,7 @@ export async function openCheckpoint(folder: string, files: Files = nodeFiles): 
 export async function openAdapterWeights(folder: string, files: Files = nodeFiles): Promise<Checkpoint> {
   for (const name of ["adapter_model.safetensors", "adapter_model.bin"]) {
     const path = files.join(folder, name);
-    if (await files.exists(path)) return checkpoint(await openArchive(path, files), files);
+    if (await files.exists(path)) return checkpoint(path, await openArchive(path, files), files);
   }
   throw await noWeights(folder, "adapter_model.safetensors or adapter_model.bin", files);
 }
@@ -121,25 +123,25 @@ async function noWeights(folder: string, wanted: string, files: Files): Promise<
 
 const list = (names: string[]): string => names.slice(0, 8).join(", ") + (names.length > 8 ? ", ..." : "");
 
-function checkpoint(archive: Archive, files: Files): Checkpoint {
+function checkpoint(path: string, archive: Archive, files: Files): Checkpoint {
   const { tensors, metadata } = archive;
   const read = async (name: string): Promise<Uint8Array> => {
     const tensor = tensors.get(name);
-    if (tensor === undefined) throw unknownTensor(name, [...tensors.keys()]);
+    if (tensor === undefined) throw unknownTensor(name, path, [...tensors.keys()]);
     return tensor.data ?? files.read(tensor.path, tensor.offset, tensor.bytes);
   };
   const readF32 = async (name: string): Promise<Float32Array> => {
     const bytes = await read(name);
     return toF32(bytes, tensors.get(name)!.dtype, name);
   };
-  return { tensors, metadata, read, readF32 };
+  return { path, tensors, metadata, read, readF32 };
 }
 
-function unknownTensor(name: string, names: string[]): PeftError {
+function unknownTensor(name: string, path: string, names: string[]): PeftError {
   const ending = name.split(".").slice(-2).join(".");
   const near = names.filter((other) => other.endsWith(ending));
   return new PeftError("checkpoint", {
-    what: `The checkpoint has no tensor "${name}".`,
+    what: `"${path}" has no tensor "${name}".`,
     why: `it holds ${names.length} tensors, such as ${list(near.length > 0 ? near : names)}.`,
     fix: "check that config.json and the weights belong to the same model.",
   });

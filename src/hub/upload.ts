@@ -1,5 +1,6 @@
 import { type NamesOf, refuseUnknown } from "../arguments.js";
 import { PeftError } from "../errors.js";
+import { toCode, words } from "../words.js";
 import type { Files } from "./files.js";
 import { nodeFiles } from "./files.js";
 import { commitFiles, createRepository } from "./hub_api.js";
@@ -112,7 +113,7 @@ function nothingToSend(folder: string, names: readonly string[]): PeftError {
       names.length === 0
         ? "the folder is empty or absent."
         : `none of ${names.slice(0, 5).join(", ")} belongs to an adapter, a model or a tokenizer.`,
-    fix: "give the folder that savePretrained wrote.",
+    fix: words`give the folder that ${toCode("savePretrained", "peft train or peft merge")} wrote.`,
   });
 }
 

@@ -4,8 +4,8 @@ import { NO_ADAPTERS } from "../adapters/view.js";
 import { expectName, type NamesOf, pickOptions, refuseUnknown } from "../arguments.js";
 import { checkEngine, largestInt8Weight } from "../engine/engine.js";
 import { formats } from "../engine/formats/index.js";
-import { PeftError } from "../errors.js";
-import type { GenerationConfig } from "../generate/config.js";
+import { namingFile, PeftError } from "../errors.js";
+import type { GenerationConfig, GenerationSource } from "../generate/config.js";
 import { parseGenerationConfig } from "../generate/config.js";
 import type { Parameters } from "../graph/parameters.js";
 import { openCheckpoint } from "../hub/checkpoint.js";
@@ -33,7 +33,7 @@ import { resizeVocabulary } from "../weights/resized_vocabulary.js";
 import { tieOf } from "../weights/tie.js";
 import type { BoundWeights } from "../weights/weights.js";
 import { bindWeights } from "../weights/weights.js";
-import { option, type Words, words } from "../words.js";
+import { option, toCode, type Words, words } from "../words.js";
 import type { GenerateInput, GenerateSettings } from "./generate.js";
 import { generateWith } from "./generate.js";
 import { type SaveModelOptions, savedNames, saveModel } from "./save_model.js";
@@ -81,7 +81,7 @@ export function architectureOf(json: Readonly<Record<string, unknown>>): Archite
   throw new PeftError("unknown-model", {
     what: `model_type ${JSON.stringify(type ?? null)} is not known.`,
     why: `peft.js reads ${architectures.all.flatMap((a) => a.modelTypes).join(", ")}.`,
-    fix: "use a model of one of these types, or add this one: registerArchitecture().",
+    fix: words`use a model of one of these types${toCode(", or add this one: registerArchitecture()")}.`,
   });
 }
 
@@ -91,14 +91,10 @@ export function specOf(
   task: TaskType,
   file = "config.json",
 ): ModelSpec {
-  try {
+  return namingFile(file, () => {
     const architecture = architectureOf(json);
     return { architecture, config: architecture.parse({ ...architecture.defaultTokens, ...json }), task };
-  } catch (error) {
-    if (!(error instanceof PeftError) || error.code === "internal") throw error;
-    const { what, why, fix } = error.parts;
-    throw new PeftError(error.code, { what: words`"${file}": ${what}`, why, fix, cause: error });
-  }
+  });
 }
 
 /**
@@ -117,7 +113,8 @@ export class PreTrainedModel<T extends TaskType = TaskType> implements Trainable
   readonly seed: number;
   /** Hears what to know of this model and of adapters on it. */
   readonly warn: (message: Words) => void;
-  readonly #unsupported: readonly string[];
+  /** Where the settings of generation were read, and its keys that generation refuses. */
+  readonly generationSource: GenerationSource;
   /** What trains, once all of the model does. */
   #whole: Adapter | undefined;
   /** The end of reading its starting values. */
@@ -131,7 +128,7 @@ export class PreTrainedModel<T extends TaskType = TaskType> implements Trainable
     folder: string;
     configJson: Readonly<Record<string, unknown>>;
     weights: BoundWeights;
-    generation: { config: GenerationConfig; unsupported: readonly string[] };
+    generation: { config: GenerationConfig; source: GenerationSource };
     options: LoadOptions;
   }) {
     this.taskType = parts.task;
@@ -142,7 +139,7 @@ export class PreTrainedModel<T extends TaskType = TaskType> implements Trainable
     this.warn = parts.options.warn ?? warnOnConsole;
     this.runtime = new Runtime(parts.weights, parts.options);
     this.generationConfig = parts.generation.config;
-    this.#unsupported = parts.generation.unsupported;
+    this.generationSource = parts.generation.source;
     this.seed = parts.options.seed ?? 0;
   }
 
@@ -311,11 +308,6 @@ export class PreTrainedModel<T extends TaskType = TaskType> implements Trainable
     return run;
   }
 
-  /** Keys of generation_config.json that generation refuses. */
-  get unsupportedGeneration(): readonly string[] {
-    return this.#unsupported;
-  }
-
   /** Writes config.json and model.safetensors as transformers reads them. */
   async savePretrained(folder: string, options: SaveModelOptions = {}): Promise<void> {
     refuseUnknown("savePretrained", options, savedNames);
@@ -384,9 +376,12 @@ function packedAs(name: string, { packed, sources }: BoundWeights): Words {
 async function readGeneration(
   folder: string,
   config: Readonly<Record<string, unknown>>,
-): Promise<{ config: GenerationConfig; unsupported: readonly string[] }> {
-  const path = nodeFiles.join(folder, "generation_config.json");
-  const json = (await nodeFiles.exists(path)) ? await readJsonObject(path) : config;
-  const { config: parsed, unsupported } = parseGenerationConfig(json);
-  return { config: parsed, unsupported: unsupported ?? [] };
+): Promise<{ config: GenerationConfig; source: GenerationSource }> {
+  const own = nodeFiles.join(folder, "generation_config.json");
+  const hasOwn = await nodeFiles.exists(own);
+  const { config: parsed, unsupported } = parseGenerationConfig(hasOwn ? await readJsonObject(own) : config);
+  return {
+    config: parsed,
+    source: { file: hasOwn ? own : nodeFiles.join(folder, "config.json"), unsupported },
+  };
 }

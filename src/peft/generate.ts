@@ -1,7 +1,7 @@
 import type { View } from "../adapters/view.js";
 import { expectArgument } from "../arguments.js";
 import { PeftError } from "../errors.js";
-import type { GenerationConfig } from "../generate/config.js";
+import type { GenerationConfig, GenerationSource } from "../generate/config.js";
 import { decoderStartToken, mergeGeneration } from "../generate/config.js";
 import { generate } from "../generate/generate.js";
 import { samplingInVain } from "../generate/resolve.js";
@@ -13,7 +13,7 @@ import type { Runtime } from "../run/runtime.js";
 import { makeStepper } from "../run/stepper.js";
 import { taskOf } from "../tasks/registry.js";
 import type { Words } from "../words.js";
-import { option, words } from "../words.js";
+import { option, toCode, words } from "../words.js";
 
 /** Encoded prompts, as a tokenizer returns them: rows of one length, padded on the left for decoders. */
 export interface GenerateInput {
@@ -38,7 +38,7 @@ interface Generator {
   readonly config: ModelConfig;
   readonly configJson: Readonly<Record<string, unknown>>;
   readonly generationConfig: GenerationConfig;
-  readonly unsupportedGeneration: readonly string[];
+  readonly generationSource: GenerationSource;
 }
 
 /** Generation on a model with the adapters of a view. Throws "generation", "batch", "aborted". */
@@ -71,19 +71,20 @@ export async function generateWith(
       tokenizer,
       seed,
       maxPositions: maxPositions(model.configJson),
-      unsupported: model.unsupportedGeneration,
+      source: model.generationSource,
       given: options,
     },
   );
   return sequences.map((row) => [...row]);
 }
 
-function startToken({ config }: Generator, generation: GenerationConfig): number {
-  const start = decoderStartToken(generation) ?? config.decoderStartTokenId ?? config.padTokenId ?? 0;
+function startToken({ config, generationSource }: Generator, generation: GenerationConfig): number {
+  const named = decoderStartToken(generation);
+  const start = named ?? config.decoderStartTokenId ?? config.padTokenId ?? 0;
   if (Number.isInteger(start) && start >= 0 && start < config.vocabSize) return start;
   throw new PeftError("generation", {
-    what: `The answer would start with token ${start}.`,
-    why: `the model has tokens 0 to ${config.vocabSize - 1}; "decoder_start_token_id" (else "bos_token_id") of its generation_config.json, or of config.json, says so.`,
+    what: `"${generationSource.file}": the answer would start with token ${start}.`,
+    why: `${named === undefined ? "config.json beside it" : "it"} says so as "decoder_start_token_id" (else "bos_token_id"), and the model has tokens 0 to ${config.vocabSize - 1}.`,
     fix: words`correct the file, or set ${option("decoderStartTokenId")}.`,
   });
 }
@@ -108,7 +109,10 @@ function checkInput({ taskType, config }: Generator, { inputIds }: GenerateInput
     throw new PeftError("generation", {
       what: `A model for ${taskType} cannot generate.`,
       why: "it has no head over the vocabulary.",
-      fix: "load it with AutoModelForCausalLM or AutoModelForSeq2SeqLM.",
+      fix: toCode(
+        "load it with AutoModelForCausalLM or AutoModelForSeq2SeqLM.",
+        "use peft eval for what it tells apart, or a model that has one: --task CAUSAL_LM, or SEQ_2_SEQ_LM.",
+      ),
     });
   const beyond = inputIds.flat().find((id) => id < 0 || id >= config.vocabSize);
   if (beyond === undefined && inputIds.length > 0) return;

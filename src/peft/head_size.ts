@@ -4,7 +4,7 @@ import { openAdapterWeights } from "../hub/checkpoint.js";
 import type { TaskType } from "../models/model.js";
 import { taskOf } from "../tasks/registry.js";
 import { takeInventory } from "../trace/write.js";
-import { option, words } from "../words.js";
+import { toCode, words } from "../words.js";
 import type { PreTrainedModel } from "./base_model.js";
 import { specOf } from "./base_model.js";
 
@@ -40,6 +40,6 @@ export async function checkHead(folder: string, model: PreTrainedModel): Promise
   throw new PeftError("adapter-mismatch", {
     what: `The adapter in "${folder}" has a head for ${count} labels, the model one for ${config.numLabels}.`,
     why: "the base's config.json does not know the labels that the adapter was trained on.",
-    fix: words`load the base with as many: fromPretrained(${JSON.stringify(model.name)}, { ${option("config", { num_labels: count })} }).`,
+    fix: words`load the base with as many${toCode(`: fromPretrained(${JSON.stringify(model.name)}, { config: { num_labels: ${count} } })`)}.`,
   });
 }

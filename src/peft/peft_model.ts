@@ -13,13 +13,20 @@ import {
   viewOf,
 } from "../adapters/views.js";
 import { expectArgument, expectName, type NamesOf, pickOptions, refuseUnknown } from "../arguments.js";
-import { hasEncoder, methodOf, namingFile, readAdapterConfig, saveAdapter } from "../attach/adapter_files.js";
+import {
+  configPath,
+  hasEncoder,
+  inFile,
+  methodOf,
+  readAdapterConfig,
+  saveAdapter,
+} from "../attach/adapter_files.js";
 import { type LoadedKeys, loadAdapterTensors } from "../attach/adapter_tensors.js";
 import type { Attached, AttachOptions } from "../attach/attach.js";
 import { attach } from "../attach/attach.js";
 import { BaseChanges } from "../attach/base_changes.js";
 import { checked } from "../attach/merge.js";
-import { PeftError } from "../errors.js";
+import { namingFile, PeftError } from "../errors.js";
 import type { Parameter, Parameters } from "../graph/parameters.js";
 import { nodeFiles } from "../hub/files.js";
 import type { ResolveOptions } from "../hub/resolve.js";
@@ -276,7 +283,11 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
     await checkHead(folder, this.base as unknown as PreTrainedModel);
     const storedPrompt = !(await hasEncoder(folder));
     const stored = { seed: this.base.seed, tokenize: () => [], storedPrompt, fromFile: true };
-    const { adapter } = namingFile(folder, () => this.#addLoaded(name, file.config, stored));
+    const { adapter } = namingFile(
+      configPath(folder),
+      () => this.#addLoaded(name, file.config, stored),
+      inFile,
+    );
     adapter.loadedJson = file.json;
     adapter.loadedFloats = file.floats;
     try {

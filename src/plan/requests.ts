@@ -12,6 +12,7 @@ import { packingFeeds } from "../trace/packing.js";
 import type { ModelSpec } from "../trace/write.js";
 import { writeLoss } from "../trace/write.js";
 import type { BoundWeights } from "../weights/weights.js";
+import { toCode } from "../words.js";
 import { lossFeeds } from "./loss_feeds.js";
 import type { BatchSizes } from "./memory/batch.js";
 import type { RunRequest } from "./plan.js";
@@ -88,7 +89,9 @@ export function noLoss(task: TaskType, batch: Inputs): never {
   throw new PeftError(features ? "training" : "batch", {
     what: features ? `${task} has no loss of its own.` : `This batch has no labels: ${Object.keys(batch)}.`,
     why: features ? "what features should be is for you to say." : "a loss needs them.",
-    fix: features ? "pass a loss: forwardBackward(batch, { loss })." : "use rows with a target or label.",
+    fix: features
+      ? toCode("pass a loss: forwardBackward(batch, { loss }).", "choose a task that has one, with --task.")
+      : "use rows with a target or label.",
   });
 }
 

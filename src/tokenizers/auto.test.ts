@@ -88,7 +88,7 @@ describe("folders that will not do", () => {
     const folder = await folderWith({ "config.json": '{"model_type":"t5"}', "spiece.model": "\n" });
     await expect(AutoTokenizer.fromPretrained(folder)).rejects.toMatchObject({
       code: "tokenizer",
-      what: "The folder has no tokenizer.json, only spiece.model.",
+      what: `"${folder}/tokenizer.json" is not there, only spiece.model.`,
       fix: expect.stringMatching(/python -c "from transformers import AutoTokenizer/),
     });
   });
@@ -97,7 +97,7 @@ describe("folders that will not do", () => {
     const folder = await folderWith({ "config.json": "{}" });
     await expect(AutoTokenizer.fromPretrained(folder)).rejects.toMatchObject({
       code: "tokenizer",
-      what: "The folder has no tokenizer.",
+      what: `"${folder}/tokenizer.json" is not there.`,
     });
   });
 
@@ -115,7 +115,7 @@ describe("folders that will not do", () => {
   });
 
   it.each([
-    ["broken JSON", "{", /tokenizer.json is not valid JSON/],
+    ["broken JSON", "{", /tokenizer.json" is not valid JSON/],
     ["an unknown model", '{"model":{"type":"Magic"}}', /model "Magic" is unknown \(known: BPE/],
     [
       "an unknown normalizer",
@@ -133,5 +133,6 @@ describe("folders that will not do", () => {
       code: "tokenizer",
       what: expect.stringMatching(what),
     });
+    await expect(AutoTokenizer.fromPretrained(folder)).rejects.toThrow(`"${folder}/tokenizer.json"`);
   });
 });

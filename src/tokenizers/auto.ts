@@ -3,7 +3,7 @@ import { nodeFiles } from "../hub/files.js";
 import type { ResolveOptions } from "../hub/resolve.js";
 import { resolveFolder, resolveNames } from "../hub/resolve.js";
 import { refuseStandIn } from "../hub/stand_in.js";
-import { type ReadText, tokenizerFileNames, tokenizerFromFiles } from "./files.js";
+import { type FileName, type ReadText, tokenizerFileNames, tokenizerFromFiles } from "./files.js";
 import type { Tokenizer } from "./tokenizer.js";
 
 /** Where to look for a tokenizer; see resolveFolder. */
@@ -29,26 +29,38 @@ export const AutoTokenizer: {
     expectName("AutoTokenizer.fromPretrained", nameOrFolder);
     refuseUnknown("AutoTokenizer.fromPretrained", options, tokenizerNames);
     const { adapter, ...where } = options;
-    const readIn = async (place: string, from: typeof where): Promise<ReadText> => {
+    const readIn = async (place: string, from: typeof where): Promise<Folder> => {
       const folder = await resolveFolder(place, { ...from, files: tokenizerFileNames });
-      return async (name) => {
+      const read: ReadText = async (name) => {
         const path = nodeFiles.join(folder, name);
         if (!(await nodeFiles.exists(path))) return undefined;
         const text = await nodeFiles.text(path);
         refuseStandIn(path, text);
         return text;
       };
+      return { read, at: (name) => JSON.stringify(nodeFiles.join(folder, name)) };
     };
     const base = await readIn(nameOrFolder, where);
-    if (adapter === undefined) return tokenizerFromFiles(base);
-    return tokenizerFromFiles(await beside(await readIn(adapter, { ...where, revision: undefined }), base));
+    const own = adapter === undefined ? base : await readIn(adapter, { ...where, revision: undefined });
+    const { read, at } = own === base ? base : await beside(own, base);
+    return tokenizerFromFiles(read, at);
   },
 };
 
+interface Folder {
+  readonly read: ReadText;
+  readonly at: FileName;
+}
+
 /** Files of an adapter's folder over those of its base: a tokenizer is taken whole, so that no two are mixed. */
-async function beside(own: ReadText, base: ReadText): Promise<ReadText> {
-  const vocabularies = ["tokenizer.json", "vocab.json", "vocab.txt"].map(own);
-  const isWhole = (await Promise.all(vocabularies)).some((text) => text !== undefined);
-  if (isWhole) return (name) => (name === "config.json" ? base(name) : own(name));
-  return async (name) => (name.startsWith("chat_template") ? ((await own(name)) ?? base(name)) : base(name));
+async function beside(own: Folder, base: Folder): Promise<Folder> {
+  const has = async (name: string): Promise<boolean> => (await own.read(name)) !== undefined;
+  const isWhole = (await Promise.all(["tokenizer.json", "vocab.json", "vocab.txt"].map(has))).some(Boolean);
+  const templates = tokenizerFileNames.filter((name) => name.startsWith("chat_template"));
+  const isOwn = await Promise.all(templates.map(has));
+  const taken = isWhole
+    ? tokenizerFileNames.filter((name) => name !== "config.json")
+    : templates.filter((_, i) => isOwn[i]);
+  const from = (name: string): Folder => (taken.includes(name) ? own : base);
+  return { read: (name) => from(name).read(name), at: (name) => from(name).at(name) };
 }

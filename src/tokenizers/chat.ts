@@ -1,5 +1,6 @@
 import { type NamesOf, pickOptions } from "../arguments.js";
 import { PeftError } from "../errors.js";
+import { toCode } from "../words.js";
 import type { EncodeOptions, Encoding } from "./encode.js";
 import { encodeNames } from "./encode.js";
 import type { ChatTemplate, Rendered, TemplateSource } from "./template.js";
@@ -109,7 +110,10 @@ function chooseTemplate(templates: ChatTemplates, options: ChatOptions): Templat
     what: "This tokenizer has no default chat template.",
     why:
       names.length > 0 ? `it has only ${names.join(", ")}.` : "its folder holds none: it is no chat model.",
-    fix: "pass chatTemplate: a Jinja template, or the name of one that it has.",
+    fix: toCode(
+      "pass chatTemplate: a Jinja template, or the name of one that it has.",
+      "put a chat_template.jinja beside the model, or take prompts as they are: --raw.",
+    ),
   });
 }
 

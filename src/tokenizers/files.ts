@@ -38,13 +38,16 @@ export const tokenizerFileNames: readonly string[] = [
 
 const sentencePieceNames = tokenizerFileNames.filter((name) => name.endsWith(".model"));
 
+/** What errors call a file of a folder: its path. */
+export type FileName = (name: string) => string;
+
 /** Builds a tokenizer from a folder's files. Throws `tokenizer` where there are none that will do. */
-export async function tokenizerFromFiles(read: ReadText): Promise<Tokenizer> {
+export async function tokenizerFromFiles(read: ReadText, at: FileName = (name) => name): Promise<Tokenizer> {
   const readJson = async (name: string): Promise<Json> => {
     const text = await read(name);
-    return text === undefined ? {} : parseJson(text, name);
+    return text === undefined ? {} : parseJson(text, at(name));
   };
-  const config = await readConfig(readJson);
+  const config = await readConfig(readJson, at);
   const modelConfig = await readJson("config.json");
   const className = stringOr(config["tokenizer_class"], stringOr(modelConfig["tokenizer_class"], undefined));
   const kind = tokenizerClass(className, stringOr(modelConfig["model_type"], undefined));
@@ -52,18 +55,24 @@ export async function tokenizerFromFiles(read: ReadText): Promise<Tokenizer> {
   const saved = await read("tokenizer.json");
   const json =
     saved === undefined
-      ? await fromLegacyFiles(read, config, kind, special, className)
-      : parseJson(saved, "tokenizer.json");
+      ? await fromLegacyFiles({ read, at }, config, kind, special, className)
+      : parseJson(saved, at("tokenizer.json"));
   const legacy = saved === undefined ? kind.legacy : undefined;
   const withPad = padFromJson(special, json);
-  return assemble(json, config, kind, withPad, await readTemplates(read, config), legacy);
+  return assemble(json, at, {
+    config,
+    kind,
+    special: withPad,
+    templates: await readTemplates(read, at, config),
+    legacy,
+  });
 }
 
 /**
  * tokenizer_config.json, with what older repositories keep in special_tokens_map.json and
  * added_tokens.json.
  */
-async function readConfig(readJson: (name: string) => Promise<Json>): Promise<Json> {
+async function readConfig(readJson: (name: string) => Promise<Json>, at: FileName): Promise<Json> {
   const config = await readJson("tokenizer_config.json");
   if (isObject(config["added_tokens_decoder"])) return config;
   const added: { [id: string]: Json } = {};
@@ -73,7 +82,7 @@ async function readConfig(readJson: (name: string) => Promise<Json>): Promise<Js
   for (const token of Object.values(readExtraTokens(merged))) special.add(token);
   for (const [content, id] of Object.entries(await readJson("added_tokens.json"))) {
     const known = special.has(content);
-    const key = String(asId(id, `added_tokens.json: id of ${shown(content)}`));
+    const key = String(asId(id, `${at("added_tokens.json")}: id of ${shown(content)}`));
     added[key] = { content, special: known, normalized: !known };
   }
   const contents = new Set(Object.values(added).map((token) => token["content"]));
@@ -86,7 +95,7 @@ async function readConfig(readJson: (name: string) => Promise<Json>): Promise<Js
 }
 
 async function fromLegacyFiles(
-  read: ReadText,
+  { read, at }: { read: ReadText; at: FileName },
   config: Json,
   kind: TokenizerClass,
   special: SpecialTokens,
@@ -98,27 +107,27 @@ async function fromLegacyFiles(
   if (kind.legacy === "bert" && vocabTxt !== undefined) return fromVocabTxt(vocabTxt, config, special);
   const byteLevel = kind.legacy === "gpt2" || kind.legacy === "roberta";
   if (byteLevel && vocabJson !== undefined && merges !== undefined) {
-    return fromVocabAndMerges(vocabJson, merges, config);
+    return fromVocabAndMerges(parseJson(vocabJson, at("vocab.json")), merges, config);
   }
   const present: string[] = [];
   for (const name of sentencePieceNames) if ((await read(name)) !== undefined) present.push(name);
   const others = Object.entries({ "vocab.txt": vocabTxt, "vocab.json": vocabJson, "merges.txt": merges });
   present.push(...others.filter(([, text]) => text !== undefined).map(([name]) => name));
-  return unusable(present, className);
+  return unusable(present, className, at);
 }
 
-function unusable(present: readonly string[], className: string | undefined): never {
+function unusable(present: readonly string[], className: string | undefined, at: FileName): never {
   const convert = `python -c "from transformers import AutoTokenizer as T; T.from_pretrained('FOLDER').save_pretrained('FOLDER')"`;
   const onlyPieces = present.some((name) => sentencePieceNames.some((known) => known === name));
   if (present.length === 0) {
     throw new PeftError("tokenizer", {
-      what: "The folder has no tokenizer.",
-      why: "there is no tokenizer.json, no vocab.json with merges.txt, and no vocab.txt.",
+      what: `${at("tokenizer.json")} is not there.`,
+      why: "the folder has no vocab.json with merges.txt and no vocab.txt either.",
       fix: "save one into it with Python: tokenizer.save_pretrained(folder).",
     });
   }
   throw new PeftError("tokenizer", {
-    what: `The folder has no tokenizer.json, only ${present.join(", ")}.`,
+    what: `${at("tokenizer.json")} is not there, only ${present.join(", ")}.`,
     why: onlyPieces
       ? "SentencePiece files are not read here."
       : `how ${className ?? "its class"} uses these files is not known here.`,
@@ -133,23 +142,25 @@ function padFromJson(special: SpecialTokens, json: Json): SpecialTokens {
   return pad === undefined ? special : { ...special, pad };
 }
 
-function assemble(
-  json: Json,
-  config: Json,
-  kind: TokenizerClass,
-  special: SpecialTokens,
-  templates: ChatTemplates,
-  legacy: TokenizerClass["legacy"],
-): Tokenizer {
-  const model = readModel(json["model"], "tokenizer.json: model");
+interface Parts {
+  readonly config: Json;
+  readonly kind: TokenizerClass;
+  readonly special: SpecialTokens;
+  readonly templates: ChatTemplates;
+  readonly legacy: TokenizerClass["legacy"];
+}
+
+function assemble(json: Json, at: FileName, { config, kind, special, templates, legacy }: Parts): Tokenizer {
+  const file = at("tokenizer.json");
+  const model = readModel(json["model"], `${file}: model`);
   const extraSpecial = readExtraTokens(config);
   const values = specialValues(config, special, Object.values(extraSpecial));
-  const added = collectAddedTokens(model, readSerialized(json), config, values);
+  const added = collectAddedTokens(model, readSerialized(json, file), config, values);
   const idOf = (token: string): number | undefined => added.get(token)?.id ?? model.vocab.get(token);
   const post =
     legacy === undefined ? json["post_processor"] : legacyPostProcessor(legacy, config, special, idOf);
   return makeTokenizer({
-    pipeline: makePipeline(json, model, added, post),
+    pipeline: makePipeline(json, model, added, { post, file }),
     special,
     extraSpecial,
     templates,
@@ -161,11 +172,11 @@ function assemble(
   });
 }
 
-function readSerialized(json: Json): AddedToken[] {
+function readSerialized(json: Json, file: string): AddedToken[] {
   const tokens = Array.isArray(json["added_tokens"]) ? json["added_tokens"] : [];
   return tokens.map((value: unknown) => {
-    const token = asObject(value, "tokenizer.json: an entry of added_tokens");
-    return readAddedToken(token, asId(token["id"], "tokenizer.json: added_tokens' id"));
+    const token = asObject(value, `${file}: an entry of added_tokens`);
+    return readAddedToken(token, asId(token["id"], `${file}: added_tokens' id`));
   });
 }
 
@@ -181,15 +192,15 @@ function wantsTypeIds(config: Json, kind: TokenizerClass): boolean {
 }
 
 /** Templates: chat_template.jinja, else chat_template.json, else those of tokenizer_config.json. */
-async function readTemplates(read: ReadText, config: Json): Promise<ChatTemplates> {
+async function readTemplates(read: ReadText, at: FileName, config: Json): Promise<ChatTemplates> {
+  const named = namedTemplates(config, at("tokenizer_config.json"));
   const own = await read("chat_template.jinja");
-  if (own !== undefined) {
-    const named = namedTemplates(config, "tokenizer_config.json");
-    return new Map([...named, ["default", { text: own, where: "chat_template.jinja" }]]);
-  }
+  if (own !== undefined)
+    return new Map([...named, ["default", { text: own, where: at("chat_template.jinja") }]]);
   const file = await read("chat_template.json");
-  if (file === undefined) return namedTemplates(config, "tokenizer_config.json");
-  return namedTemplates(parseJson(file, "chat_template.json"), "chat_template.json");
+  if (file === undefined) return named;
+  const where = at("chat_template.json");
+  return namedTemplates(parseJson(file, where), where);
 }
 
 function namedTemplates(config: Json, file: string): Map<string, TemplateSource> {

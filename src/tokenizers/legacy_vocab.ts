@@ -1,6 +1,6 @@
 import type { TokenizerClass } from "./classes.js";
 import type { Json } from "./json.js";
-import { booleanOr, parseJson } from "./json.js";
+import { booleanOr } from "./json.js";
 import type { SpecialTokens } from "./special_tokens.js";
 
 /** A tokenizer.json made in memory, from the files that older repositories have in its place. */
@@ -27,7 +27,7 @@ export function fromVocabTxt(text: string, config: Json, special: SpecialTokens)
 }
 
 /** Byte-level BPE from vocab.json and merges.txt. Reference: models/gpt2/tokenization_gpt2.py */
-export function fromVocabAndMerges(vocabJson: string, mergesTxt: string, config: Json): Json {
+export function fromVocabAndMerges(vocab: Json, mergesTxt: string, config: Json): Json {
   const merges = mergesTxt
     .split("\n")
     .map((line) => line.replace(/\r$/, ""))
@@ -39,7 +39,7 @@ export function fromVocabAndMerges(vocabJson: string, mergesTxt: string, config:
     pre_tokenizer: { type: "ByteLevel", add_prefix_space: booleanOr(config["add_prefix_space"], false) },
     post_processor: null,
     decoder: { type: "ByteLevel" },
-    model: { type: "BPE", vocab: parseJson(vocabJson, "vocab.json"), merges },
+    model: { type: "BPE", vocab, merges },
   };
 }
 

@@ -23,16 +23,16 @@ export type Pipeline = {
   tokenOf(id: number): string | undefined;
 };
 
-/** Builds the pipeline from tokenizer.json, its model, all added tokens, and the post-processor to use. */
+/** Builds the pipeline from tokenizer.json, its model, all added tokens, and the post-processor to use; errors name the `file`. */
 export function makePipeline(
   json: Json,
   model: VocabModel,
   added: ReadonlyMap<string, AddedToken>,
-  postProcessor: unknown,
+  { post, file }: { readonly post: unknown; readonly file: string },
 ): Pipeline {
-  const preTokenize = readPreTokenizer(json["pre_tokenizer"], "tokenizer.json: pre_tokenizer");
-  const find = makeFinder(added.values(), readNormalizer(json["normalizer"], "tokenizer.json: normalizer"));
-  const decodeTokens = readDecoder(json["decoder"], "tokenizer.json: decoder");
+  const preTokenize = readPreTokenizer(json["pre_tokenizer"], `${file}: pre_tokenizer`);
+  const find = makeFinder(added.values(), readNormalizer(json["normalizer"], `${file}: normalizer`));
+  const decodeTokens = readDecoder(json["decoder"], `${file}: decoder`);
   const tokens = tokensById(model, added);
   const fromStretch = (stretch: Stretch, typeId: number): Token[] => {
     const { text, token } = stretch;
@@ -50,7 +50,7 @@ export function makePipeline(
   return {
     model,
     added,
-    post: readPostProcessor(postProcessor, "tokenizer.json: post_processor"),
+    post: readPostProcessor(post, `${file}: post_processor`),
     tokenize: (text, typeId) => find(text).flatMap((stretch) => fromStretch(stretch, typeId)),
     decode: (ids, skipSpecial) => {
       const kept: string[] = [];

@@ -1,4 +1,5 @@
 import { PeftError } from "../errors.js";
+import { toCode, words } from "../words.js";
 import type { Body } from "./jinja/ast.js";
 import { makeBudget } from "./jinja/budget.js";
 import { TemplateFault } from "./jinja/fault.js";
@@ -72,17 +73,22 @@ function broken(fault: TemplateFault, where: string): PeftError {
   return new PeftError("tokenizer", {
     what: `${where} does not compile: ${fault.message}${atLine(fault)}.`,
     why: "its Jinja is broken.",
-    fix: "pass a template of your own with applyChatTemplate(messages, { chatTemplate: ... }).",
+    fix: words`correct the template${toCode(", or pass one of your own: applyChatTemplate(messages, { chatTemplate: ... })")}.`,
     cause: fault,
   });
 }
 
+const otherTemplate = toCode(
+  ", or pass a template of your own as chatTemplate",
+  ", or put another chat_template.jinja beside the adapter or the model",
+);
+
 function refused(fault: TemplateFault, where: string): PeftError {
   if (fault.kind === "raised") {
     return new PeftError("tokenizer", {
-      what: `The chat template refused these messages: ${fault.message}`,
+      what: `${where} refused these messages: ${fault.message.replace(/([^.!?])$/, "$1.")}`,
       why: "the template that comes with the model decides which roles and which order it takes.",
-      fix: "change the messages, or pass a template of your own as chatTemplate.",
+      fix: words`change the messages${otherTemplate}.`,
       cause: fault,
     });
   }
@@ -92,7 +98,7 @@ function refused(fault: TemplateFault, where: string): PeftError {
     why: ends
       ? "a template has a budget of steps, text and nesting, that real ones use a small part of."
       : "the template asks for something that these messages, tools or variables do not have.",
-    fix: "change the messages, or pass a template of your own as chatTemplate.",
+    fix: words`change the messages${otherTemplate}.`,
     cause: fault,
   });
 }

@@ -1,5 +1,6 @@
 import { expectArgument, type NamesOf, refuseUnknown } from "../arguments.js";
 import { PeftError } from "../errors.js";
+import { toCode } from "../words.js";
 import type { AddedToken } from "./added_tokens.js";
 import type { ChatMessage, ChatOptions, ChatTemplates } from "./chat.js";
 import { applyTemplate, chatNames, encodeChat } from "./chat.js";
@@ -273,7 +274,10 @@ function readPadding(
     throw new PeftError("tokenizer", {
       what: "Padding was asked for, but this tokenizer has no padding token.",
       why: "its configuration names none.",
-      fix: "set one first: tokenizer.padToken = tokenizer.eosToken.",
+      fix: toCode(
+        "set one first: tokenizer.padToken = tokenizer.eosToken.",
+        `write one into its tokenizer_config.json: "pad_token", or take one prompt at a time: --batch-size 1.`,
+      ),
     });
   }
   const longest = lengths.reduce((max, length) => Math.max(max, length), 0);

@@ -5,7 +5,7 @@ import type { Row } from "../data/row.js";
 import type { Sample } from "../data/sample.js";
 import { PeftError } from "../errors.js";
 import { taskOf } from "../tasks/registry.js";
-import { words } from "../words.js";
+import { option, toCode, words } from "../words.js";
 import { encodeFor } from "./evaluate.js";
 import { RowSource } from "./row_source.js";
 import type { TrainingState } from "./saved_state.js";
@@ -124,7 +124,7 @@ function refuseProblems({ model, train, validation = [] }: Settings): void {
   throw new PeftError("data", {
     what: `The labels are for ${problemType}, the model's head is for ${wanted} (first at ${at}).`,
     why: `its config.json says num_labels ${numLabels}, problem_type ${says}.`,
-    fix: `load the model with config: { problem_type: "${problemType}", num_labels: ${count} }.`,
+    fix: words`say what the labels are: ${option("problemType", wanted)}${toCode(`; or load the model with config: { problem_type: "${problemType}", num_labels: ${count} }`)}.`,
   });
 }
 

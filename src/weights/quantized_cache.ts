@@ -8,7 +8,7 @@ import { isHalf, roundToHalves } from "../halves.js";
 import { nodeFiles } from "../hub/files.js";
 import type { TensorToWrite } from "../hub/safetensors.js";
 import { openSafetensors, writeSafetensors } from "../hub/safetensors.js";
-import { option, words } from "../words.js";
+import { toCode, words } from "../words.js";
 
 export interface QuantizeEvent {
   readonly kind: "start" | "progress" | "done" | "rebuilt" | "waiting";
@@ -199,7 +199,7 @@ async function checkRoom(bytes: number, { folder, free = nodeFiles.free }: Quant
   throw new PeftError("output", {
     what: `There is no room for the quantized weights in "${folder}".`,
     why: `${bytes + SPARE} bytes are needed (${bytes} for the weights, the rest stays free), and ${left} are free.`,
-    fix: words`make room, or name another folder: ${option("quantizedCache")}, or PEFT_QUANTIZED_CACHE.`,
+    fix: words`make room, or name another folder: ${toCode("quantizedCache, or ")}PEFT_QUANTIZED_CACHE.`,
   });
 }
 

@@ -60,7 +60,7 @@ export async function bindWeights(
   const settled = { ...spec, config: { ...spec.config, tied: await isTied(spec, stored) } };
   const inventory = takeInventory(settled);
   const turned = new Set([...inventory.linears.values()].filter((l) => l.transposed).map((l) => l.weight));
-  const found = findAll(settled, inventory, { stored, turned, quantization });
+  const found = findAll(settled, inventory, { path: checkpoint.path, stored, turned, quantization });
   const sources = new Map<string, WeightSource>();
   const packed = new Map<string, PackedWeight>();
   for (const [name, shape] of inventory.weights) {
@@ -130,6 +130,7 @@ interface Found {
 }
 
 interface Given {
+  readonly path: string;
   readonly stored: ReadonlyMap<string, Stored>;
   /** Weights that the model holds [in, out]. */
   readonly turned: ReadonlySet<string>;
@@ -139,7 +140,7 @@ interface Given {
 function findAll(
   { architecture, config, task }: ModelSpec,
   inventory: Inventory,
-  { stored, turned, quantization }: Given,
+  { path, stored, turned, quantization }: Given,
 ): Found {
   const tensors = new Map<string, Stored>();
   const fresh: string[] = [];
@@ -170,7 +171,7 @@ function findAll(
     .join(" ");
   if (quantization !== undefined) throw unreadQuantization(quantization, why);
   throw new PeftError("checkpoint", {
-    what: `The checkpoint does not fit its config.json (model_type "${config.modelType}").`,
+    what: `"${path}" does not fit the config.json beside it (model_type "${config.modelType}").`,
     why,
     fix: "use the config.json and the weight files of one and the same model.",
   });

@@ -258,8 +258,12 @@ describe("data and options", () => {
     mkdirSync(at("full"));
     writeFileSync(at("full/thesis.txt"), "mine");
     const cases: [string[], number, RegExp][] = [
-      [["train", "--modle", "x"], 2, /unknown option '--modle'[\s\S]*--model/],
-      [["trian"], 2, /unknown command 'trian'[\s\S]*train/],
+      [["train", "--modle", "x"], 2, /peft train has no option --modle\.[\s\S]*use --model\./],
+      [["eval", "--epochs", "1"], 2, /peft eval has no option --epochs\.[\s\S]*one of peft train\./],
+      [["train", "--model"], 2, /--model has no value\.[\s\S]*write --model NAME\./],
+      [["push", "out"], 2, /No repo is given\.[\s\S]*write peft push <folder> <repo>\./],
+      [["train", "out"], 2, /words that belong to no option/],
+      [["trian"], 2, /peft has no command "trian"\.[\s\S]*use peft train\./],
       [
         ["train", "--config", at("typo.json")],
         1,

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -61,6 +61,83 @@ describe("the command line names flags, never options of the API", () => {
     const text = await said(args);
     expect(text).toContain(says);
     expect(text.match(/\b(?!peft)[a-z]+[A-Z]\w*/)?.[0]).toBe(undefined);
+  });
+});
+
+describe("a file that is at fault is named, with the field", () => {
+  const chat = JSON.stringify({
+    messages: [
+      { role: "user", content: "a" },
+      { role: "assistant", content: "b" },
+    ],
+  });
+  const model = join(folder, "model");
+  const adapter = join(folder, "adapter");
+  const chats = join(folder, "chats.jsonl");
+  const lists = join(folder, "lists.json");
+  beforeAll(() => {
+    writeFileSync(chats, `${chat}\n`);
+    writeFileSync(lists, '{"dev": [{"text": "a"}], "eval": [{"text": "b"}]}');
+    mkdirSync(adapter);
+  });
+  const config = { peft_type: "LORA", task_type: "SEQ_2_SEQ_LM", base_model_name_or_path: "google/t5" };
+  const merge = ["merge", ...kit("llama"), "--adapter", adapter, "--output", join(folder, "merged")];
+  const data = ["data", "--model", model, "--data", chats];
+  const generate = ["generate", "--model", model, "--prompt", "hello", "--max-new-tokens", "1"];
+
+  test.each<[file: string, text: string, args: string[], says: (string | RegExp)[]]>([
+    [
+      "adapter/adapter_config.json",
+      JSON.stringify(config),
+      merge,
+      ["task_type is SEQ_2_SEQ_LM, and the base", "fix:   name its own base (google/t5): --model"],
+    ],
+    [
+      "model/chat_template.jinja",
+      "{% if x %}{% endfi %}",
+      data,
+      ["does not compile", "(line 1).", "why:   its Jinja is broken."],
+    ],
+    [
+      "model/chat_template.jinja",
+      "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
+      data,
+      ["does not come to an end"],
+    ],
+    [
+      "model/tokenizer.json",
+      '{"model":{"type":"BPE","vocab":{"a":1.5},"merges":[]}}',
+      generate,
+      ['id of "a" cannot be 1.5'],
+    ],
+    [
+      "model/generation_config.json",
+      '{"num_beams": 1000000}',
+      generate,
+      ['has "num_beams": 1000000.', "set --num-beams here"],
+    ],
+    [
+      "model/generation_config.json",
+      '{"decoder_start_token_id": 5000}',
+      generate,
+      ["would start with token 5000", '"decoder_start_token_id"', "--decoder-start-token-id"],
+    ],
+    [
+      "lists.json",
+      '{"dev": [{"text": "a"}], "eval": []}',
+      ["data", ...kit("t5-text"), "--data", lists],
+      ["holds no list of rows", "choose one: --split dev."],
+    ],
+  ])("%s: %s", async (file, text, args, says) => {
+    rmSync(model, { recursive: true, force: true });
+    cpSync("tests/kit/models/t5-text", model, { recursive: true });
+    if (args === data) cpSync("tests/kit/models/llama/config.json", join(model, "config.json"));
+    const path = join(folder, file);
+    writeFileSync(path, text);
+    const answer = await said(args);
+    expect(answer.split("\n")[0]).toContain(path);
+    for (const words of says) expect(answer).toContain(words);
+    expect(answer).not.toMatch(/\.\.\n/);
   });
 });
 

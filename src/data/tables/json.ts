@@ -1,4 +1,5 @@
 import { PeftError } from "../../errors.js";
+import { option, words } from "../../words.js";
 import { count, type Fault, refuse } from "../faults.js";
 import { columnsOf, type DataRecord, type Table, type TableOptions } from "./table.js";
 import { readText } from "./text.js";
@@ -56,7 +57,10 @@ function findList(value: unknown, file: string, split: string | undefined): unkn
       names.length === 0
         ? "it is neither a list nor an object with a list."
         : `its lists are ${names.join(", ")}.`,
-    fix: names.length === 0 ? 'write [{...}, ...] or {"data": [...]}.' : `choose one: split: "${names[0]}".`,
+    fix:
+      names.length === 0
+        ? 'write [{...}, ...] or {"data": [...]}.'
+        : words`choose one: ${option("split", names[0])}.`,
   });
 }
 

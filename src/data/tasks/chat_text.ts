@@ -1,4 +1,5 @@
 import { PeftError } from "../../errors.js";
+import { TemplateFault } from "../../tokenizers/jinja/fault.js";
 import { callText, knownRoles } from "../kinds/messages.js";
 import type { Conversation, PromptRow, Row } from "../row.js";
 import type { Message } from "../types.js";
@@ -43,9 +44,14 @@ export function writeChat(chat: Conversation, context: EncodeContext): ChatText 
     noteLosses({ ...chat, messages }, found.text, render, context);
     return { ...found, messages };
   } catch (error) {
-    if (error instanceof PeftError && error.code === "tokenizer") return error.what;
-    throw error;
+    if (!(error instanceof PeftError) || error.code !== "tokenizer" || isTemplateBroken(error)) throw error;
+    return error.what.replace(/\.$/, "");
   }
+}
+
+/** Whether a template fails on every conversation: then the row is not to blame. */
+function isTemplateBroken({ cause }: PeftError): boolean {
+  return cause instanceof TemplateFault && (cause.kind === "syntax" || cause.kind === "budget");
 }
 
 function isKnown(role: string, template: string): boolean {
