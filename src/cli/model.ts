@@ -132,13 +132,17 @@ export async function openWithoutTokenizer(
   const read = await AutoConfig.fromPretrained(name, hub);
   const adapter = await adapterConfig(settings, hub);
   const chosen = chooseTask(settings, read, rows, adapter?.taskType);
-  const base = await PreTrainedModel.load(chosen, name, {
-    ...hub,
-    ...settings.pick(["threads", "device", "plan", "maxMemory", "seed"]),
-    load: settings.text("loadIn") as LoadOptions["load"],
-    quantizing: showQuantizing(terminal),
-    warn: (message) => terminal.note(`warning: ${message.shown(settings.show)}`),
-    config: await fieldsFor(chosen, read, rows, settings, terminal),
+  const load = async (): Promise<PreTrainedModel> =>
+    PreTrainedModel.load(chosen, name, {
+      ...hub,
+      ...settings.pick(["threads", "device", "plan", "maxMemory", "seed"]),
+      load: settings.text("loadIn") as LoadOptions["load"],
+      quantizing: showQuantizing(terminal),
+      warn: (message) => terminal.note(`warning: ${message.shown(settings.show)}`),
+      config: await fieldsFor(chosen, read, rows, settings, terminal),
+    });
+  const base = await load().catch((error: unknown) => {
+    throw adapter?.taskType === chosen ? otherBase(error, adapter, name, settings) : error;
   });
   const folder = settings.text("adapter");
   const adapted =
@@ -153,6 +157,18 @@ async function adapterConfig(settings: Settings, hub: ConfigOptions): Promise<Ad
   const name = settings.text("adapter");
   if (name === undefined) return undefined;
   return (await inspectAdapter(name, { ...hub, revision: undefined })).config;
+}
+
+/** An error of a base that has no head for what an adapter was made for: its own base is another. */
+function otherBase(error: unknown, adapter: AdapterConfig, name: string, settings: Settings): unknown {
+  if (!(error instanceof PeftError) || error.code !== "unknown-task") return error;
+  const { taskType, baseModelNameOrPath: own } = adapter;
+  return new PeftError("adapter-mismatch", {
+    what: `"${settings.text("adapter")}/adapter_config.json": task_type is ${taskType}, and the base "${name}" has no head for it.`,
+    why: `${error.what} ${error.why} The adapter was trained on another base.`,
+    fix: words`name its own base${own === undefined ? "" : ` (${own})`}: ${option("model")} FOLDER_OR_HUB_ID.`,
+    cause: error,
+  });
 }
 
 /** The model that is named, or the adapter's own base. */
