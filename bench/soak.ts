@@ -11,7 +11,7 @@ import { PLAN_NAMES } from "../src/plan/plan.js";
 import type { Random } from "../src/random.js";
 import { below, random } from "../src/random.js";
 import { anonymousMemory } from "../src/run/memory_use.js";
-import type { Inputs } from "../src/trace/feeds.js";
+import type { TextBatch } from "../src/trace/feeds.js";
 import { AdamW } from "../src/train/adamw.js";
 import { MemoryWatch } from "./memory.js";
 import { randomModel } from "./random_model.js";
@@ -133,7 +133,7 @@ function randomLengths({ batch, seq }: Soak, next: Random): number[] {
   return Array.from({ length: batch }, () => 1 + below(next, seq));
 }
 
-function makeBatch(o: Soak, model: PeftModel, next: Random, lengths: readonly number[]): Inputs {
+function makeBatch(o: Soak, model: PeftModel, next: Random, lengths: readonly number[]): TextBatch {
   const { vocabSize } = model.config;
   const rows = lengths.length;
   const seq = Math.max(...lengths);
@@ -150,5 +150,5 @@ function makeBatch(o: Soak, model: PeftModel, next: Random, lengths: readonly nu
       : filled(seq, (row, at) =>
           isToken(row, at) && at >= seq - o.labelSeq ? inputIds.data[row * seq + at]! : -100,
         );
-  return { task: model.taskType, inputIds, attentionMask, labels } as unknown as Inputs;
+  return { task: model.taskType, inputIds, attentionMask, labels } as unknown as TextBatch;
 }

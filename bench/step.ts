@@ -10,7 +10,7 @@ import { TrainingMemory } from "../src/plan/memory/estimate.js";
 import { storedIn } from "../src/plan/memory/table.js";
 import type { PlanName } from "../src/plan/plan.js";
 import { below, random } from "../src/random.js";
-import type { Inputs } from "../src/trace/feeds.js";
+import type { TextBatch } from "../src/trace/feeds.js";
 import { AdamW } from "../src/train/adamw.js";
 import type { FloatType } from "../tools/shapes/noise.js";
 import { gemmRate, stepFlops } from "./gemm.js";
@@ -163,7 +163,7 @@ async function compare(ours: Ours, model: string, o: StepBench): Promise<void> {
   );
 }
 
-function makeBatch(o: StepBench, vocab: number, task: TaskType): Inputs {
+function makeBatch(o: StepBench, vocab: number, task: TaskType): TextBatch {
   const next = random(1);
   const ids = (rows: number, columns: number): { data: Int32Array; shape: [number, number] } => ({
     data: Int32Array.from({ length: rows * columns }, () => 4 + below(next, vocab - 4)),
@@ -173,5 +173,5 @@ function makeBatch(o: StepBench, vocab: number, task: TaskType): Inputs {
   const attentionMask = { data: new Int32Array(o.batch * o.seq).fill(1), shape: inputIds.shape };
   const classes = { data: Int32Array.from({ length: o.batch }, () => below(next, 2)), shape: [o.batch, 1] };
   const labels = task === "SEQ_CLS" ? classes : task === "SEQ_2_SEQ_LM" ? ids(o.batch, o.labelSeq) : inputIds;
-  return { task, inputIds, attentionMask, labels } as unknown as Inputs;
+  return { task, inputIds, attentionMask, labels } as unknown as TextBatch;
 }

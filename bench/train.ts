@@ -10,7 +10,7 @@ import { getPeftModel } from "../src/peft/peft_model.js";
 import { random, shuffled } from "../src/random.js";
 import { AutoTokenizer } from "../src/tokenizers/auto.js";
 import type { Tokenizer } from "../src/tokenizers/tokenizer.js";
-import type { Inputs } from "../src/trace/feeds.js";
+import type { TextBatch } from "../src/trace/feeds.js";
 import { AdamW } from "../src/train/adamw.js";
 import { learningRate } from "../src/train/schedules.js";
 import { MemoryWatch } from "./memory.js";
@@ -28,7 +28,7 @@ interface Task {
   readonly batchSize: number;
   readonly epochs: number;
   readonly lr: number;
-  readonly collate: (rows: readonly CsvRow[]) => Inputs;
+  readonly collate: (rows: readonly CsvRow[]) => TextBatch;
   readonly evaluate: () => Promise<{ accuracy: number; answers: string[] }>;
 }
 
@@ -65,7 +65,7 @@ async function banking77(tokenizer: Tokenizer, { folder, load, steps }: TrainBen
   );
   await model.ready();
   for (const e of model.activeAdapter.entries.values()) if (e.key.startsWith("classifier")) e.data.fill(0);
-  const collate = (rows: readonly CsvRow[]): Inputs => {
+  const collate = (rows: readonly CsvRow[]): TextBatch => {
     const texts = rows.map((r) => r["text"]!);
     const { inputIds } = tokenizer(texts, { truncation: true, maxLength: 64 });
     const labels = {
@@ -77,7 +77,7 @@ async function banking77(tokenizer: Tokenizer, { folder, load, steps }: TrainBen
       inputIds: padded(inputIds, tokenizer.padTokenId ?? 0, false),
       attentionMask: padded(ones(inputIds), 0, false),
       labels,
-    } as unknown as Inputs;
+    } as unknown as TextBatch;
   };
   const evaluate = async (): Promise<{ accuracy: number; answers: string[] }> => {
     let right = 0;
@@ -105,7 +105,7 @@ async function tweets(tokenizer: Tokenizer, { folder, load }: TrainBench): Promi
   );
   const prompt = (r: CsvRow): string => `Tweet text : ${r["Tweet text"]} Label : `;
   const ids = (text: string): number[] => tokenizer(text).inputIds[0]!;
-  const collate = (rows: readonly CsvRow[]): Inputs => {
+  const collate = (rows: readonly CsvRow[]): TextBatch => {
     const pairs = rows.map((r) => [ids(prompt(r)), [...ids(r["Label"]!), tokenizer.eosTokenId!]] as const);
     const whole = pairs.map(([p, l]) => [...p, ...l]);
     return {
@@ -117,7 +117,7 @@ async function tweets(tokenizer: Tokenizer, { folder, load }: TrainBench): Promi
         -100,
         true,
       ),
-    } as unknown as Inputs;
+    } as unknown as TextBatch;
   };
   const evaluate = async (): Promise<{ accuracy: number; answers: string[] }> => {
     const answers: string[] = [];

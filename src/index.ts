@@ -32,7 +32,7 @@ export type { PassOptions } from "./plan/requests.js";
 export type { ForwardResult } from "./run/passes.js";
 export { isTaskType, registerTask, taskOf, tasks } from "./tasks/registry.js";
 export type { Task } from "./tasks/task.js";
-export type { Inputs } from "./trace/feeds.js";
+export type { ColumnBatch, Inputs, TextBatch } from "./trace/feeds.js";
 export type { QuantizeEvent } from "./weights/quantized.js";
 
 // ## Adapters
@@ -199,8 +199,10 @@ export {
 } from "./methods/shared_options.js";
 export { attend, causalBias, splitHeads, withPast } from "./models/attention.js";
 export type { Fields } from "./models/config.js";
-export { commonFields, readConfig, stackSizes } from "./models/config.js";
+export { commonFields, readConfig, stackSizes, tokenlessFields } from "./models/config.js";
 export { decoderHeads } from "./models/decoder_heads.js";
+export type { Input, InputSet } from "./models/inputs.js";
+export { rowInput, tokenInput } from "./models/inputs.js";
 export type { Layer } from "./models/layers.js";
 export { meet, repeat } from "./models/layers.js";
 export type {
@@ -213,6 +215,7 @@ export type {
   TextInputs,
 } from "./models/model.js";
 export { registerArchitecture } from "./models/registry.js";
+export { textInputs } from "./models/text_inputs.js";
 export type { OptionRow } from "./options.js";
 
 // ## Errors

@@ -29,17 +29,21 @@ const ALLOWED = {
     "graph",
     "engine",
     "models/model.ts",
+    "models/inputs.ts",
+    "models/text_inputs.ts",
     "methods/method.ts",
     "type data/batch.ts",
   ],
   weights: ["tasks", "trace", "adapters", "graph", "engine", "hub", "models/model.ts", "methods/method.ts"],
   plan: [
     ...["tasks", "losses", "weights", "trace", "adapters", "graph", "autodiff", "engine"],
-    ...["models/model.ts", "methods/method.ts", "type data/batch.ts"],
+    ...["models/model.ts", "models/inputs.ts", "models/text_inputs.ts"],
+    ...["methods/method.ts", "type data/batch.ts"],
   ],
   run: [
     ...["tasks", "losses", "plan", "weights", "trace", "adapters", "graph", "engine", "hub", "generate"],
-    ...["models/model.ts", "methods/method.ts", "type data/batch.ts"],
+    ...["models/model.ts", "models/inputs.ts", "models/text_inputs.ts"],
+    ...["methods/method.ts", "type data/batch.ts"],
   ],
   attach: [
     ...["tasks", "run", "plan", "weights", "trace", "adapters", "graph", "engine", "hub"],

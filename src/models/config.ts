@@ -173,10 +173,7 @@ export class Fields {
 
 const problemTypes = ["regression", "single_label_classification", "multi_label_classification"] as const;
 
-/** What every architecture's config says in the same words. */
-export function commonFields(
-  f: Fields,
-): Pick<
+type CommonFields = Pick<
   ModelConfig,
   | "modelType"
   | "vocabSize"
@@ -185,16 +182,32 @@ export function commonFields(
   | "padTokenId"
   | "decoderStartTokenId"
   | "initializerRange"
-> {
+>;
+
+/** What the config of every model of text says in the same words. */
+export function commonFields(f: Fields): CommonFields {
+  const vocabSize = f.count("vocab_size");
+  return { ...fieldsOf(f, vocabSize), decoderStartTokenId: startId(f) };
+}
+
+/** What every config says, of a model that has no tokens: it generates nothing, and nothing is cached. */
+export function tokenlessFields(
+  f: Fields,
+): CommonFields & Pick<ModelConfig, "encoderDecoder" | "cache" | "tied"> {
+  const cache = { layers: 0, kvHeads: 0, headDim: 0 };
+  return { ...fieldsOf(f, 0), encoderDecoder: false, cache, tied: false };
+}
+
+function fieldsOf(f: Fields, vocabSize: number): CommonFields {
   return {
     modelType: `${f.json["model_type"]}`,
-    vocabSize: f.count("vocab_size"),
+    vocabSize,
     numLabels: numLabels(f),
     problemType: f.has("problem_type")
       ? f.choice("problem_type", problemTypes, "single_label_classification")
       : undefined,
     padTokenId: f.id("pad_token_id"),
-    decoderStartTokenId: startId(f),
+    decoderStartTokenId: undefined,
     initializerRange: f.number("initializer_range", 0.02),
   };
 }

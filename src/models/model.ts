@@ -1,11 +1,13 @@
 import type { CacheShape, KeyValue, Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
+import type { InputsFor } from "./inputs.js";
 
 export type { TaskType } from "../task.js";
 
 /** What shared code reads of any parsed config. An architecture's own type extends it. */
 export interface ModelConfig {
   readonly modelType: string;
+  /** How many tokens there are; 0: it reads and writes none. */
   readonly vocabSize: number;
   readonly hiddenSize: number;
   /** Number of labels of a classification head. */
@@ -22,14 +24,14 @@ export interface ModelConfig {
   readonly initializerRange: number;
   /** As PEFT counts them for prefixes: in an encoder-decoder the encoder's, where the cache has the decoder's. */
   readonly layers: number;
-  /** What generation caches, and what a prefix fills: the decoder's self-attention in an encoder-decoder. */
+  /** What generation caches, and what a prefix fills: the decoder's self-attention in an encoder-decoder. No layers: nothing. */
   readonly cache: CacheShape;
   /** True where the output head's weight is the embedding's. The loader sets it where the checkpoint says more than the config. */
   readonly tied: boolean;
 }
 
 /**
- * Inputs of one stack. `total` is past + virtual + seq, where virtual tokens (prompt methods) and past (caches and prefixes)
+ * Inputs of a stack that reads text. `total` is past + virtual + seq, where virtual tokens (prompt methods) and past (caches and prefixes)
  * may be none. Everything is fed; models compute no lengths of their own.
  */
 export interface TextInputs {
@@ -56,9 +58,9 @@ export interface DecoderInputs extends TextInputs {
 }
 
 export interface StackOutput {
-  /** [batch, virtual + seq, hidden] */
+  /** [batch, virtual + seq, hidden]; of a stack without a sequence [batch, hidden]. */
   readonly hidden: Tensor;
-  /** Keys and values including the past, per layer. */
+  /** Keys and values including the past, per layer; none where nothing is cached. */
   readonly present: readonly KeyValue[];
 }
 
@@ -100,8 +102,14 @@ export interface LayerRoles {
     | undefined;
 }
 
-/** One architecture: functions that write the model into a graph. One file per architecture; see llama.ts. */
-export interface Architecture<C extends ModelConfig = ModelConfig> {
+/**
+ * One architecture: functions that write the model into a graph. One file per architecture; see llama.ts.
+ * `X` is what its stack (or encoder) reads. One that reads anything but text declares it: `inputs`.
+ */
+export type Architecture<C extends ModelConfig = ModelConfig, X = TextInputs> = ArchitectureParts<C, X> &
+  (TextInputs extends X ? { readonly inputs?: InputsFor<X> } : { readonly inputs: InputsFor<X> });
+
+interface ArchitectureParts<C extends ModelConfig, X> {
   /** `model_type`s of config.json that this file reads. */
   readonly modelTypes: readonly string[];
   /** Ids that Python's config class has where config.json names none, under their names there: they end generation, and the like. */
@@ -119,9 +127,9 @@ export interface Architecture<C extends ModelConfig = ModelConfig> {
   /** Fields of config.json that hold what `tie_word_embeddings: true` implied, for a model whose head is untied. */
   readonly untied?: Readonly<Record<string, boolean>>;
   /** The layers of a model with one stack. `w` is the place of the bare model. */
-  readonly stack?: (w: Module, c: C, x: TextInputs) => StackOutput;
+  readonly stack?: (w: Module, c: C, x: X) => StackOutput;
   /** Encoder-decoders. */
-  readonly encoder?: (w: Module, c: C, x: TextInputs) => Tensor;
+  readonly encoder?: (w: Module, c: C, x: X) => Tensor;
   readonly decoder?: (w: Module, c: C, x: DecoderInputs, encoded: Tensor | undefined) => StackOutput;
   /** `w` is the root of the model with its head. */
   readonly heads: Heads<C>;

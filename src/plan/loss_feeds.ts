@@ -4,7 +4,8 @@ import { PeftError } from "../errors.js";
 import type { Loss, LossColumn } from "../losses/loss.js";
 import { taskOf } from "../tasks/registry.js";
 import type { BatchPlaces, Inputs, Virtual } from "../trace/feeds.js";
-import { ids } from "../trace/feeds.js";
+import { columnOf, formFault, ids } from "../trace/feeds.js";
+import { labelPositions } from "../trace/inputs.js";
 import type { ModelSpec } from "../trace/write.js";
 import { option, words } from "../words.js";
 
@@ -20,13 +21,13 @@ export function lossFeeds(
   spec: ModelSpec,
   batch: Inputs,
   virtual: Virtual,
+  sizes: Map<string, number>,
   places?: BatchPlaces,
 ): Record<string, HostTensor> {
-  const sizes = sizesOf(batch);
   const faults: string[] = [];
   const found = Object.entries(loss.columns ?? {}).flatMap(([name, column]) => {
     const given = asDeclared(columnOf(batch, name), column);
-    const fault = given === undefined ? `it has no ${name}` : formFault(name, column, given, sizes);
+    const fault = given === undefined ? `it has no ${name}` : columnFault(name, column, given, sizes);
     if (fault !== undefined) faults.push(fault);
     return given === undefined || fault !== undefined ? [] : [{ name, column, given }];
   });
@@ -39,18 +40,15 @@ export function lossFeeds(
       faults.push(`${name} are [${given.shape}], the labels [${labels?.shape}]`);
   if (faults.length > 0) throw unfed(loss, batch, faults);
   const feeds: Record<string, HostTensor> = {};
+  const positions = (sizes.get("seq") ?? 0) + virtual.input;
   for (const { name, column, given } of found)
-    if ("shape" in column) feeds[name] = rowColumn(name, column, given, batch, virtual);
+    if ("shape" in column) feeds[name] = rowColumn(name, column, given, spec, positions);
   checkSome(loss, feeds);
   if (perLabel.length === 0 || labels === undefined) return feeds;
-  const layout = labelLayout(spec, labels, batch, virtual, places);
-  feeds["labelPositions"] = layout.fill(layout.positions, 0);
+  const layout = labelLayout(spec, labels, positions, virtual, places);
+  feeds[labelPositions.name] = layout.fill(layout.positions, 0);
   for (const { name, column, given } of perLabel) feeds[name] = layout.column(name, column.dtype, given.data);
   return feeds;
-}
-
-function columnOf(batch: Inputs, name: string): BatchColumn | undefined {
-  return batch.columns?.[name] ?? (batch as unknown as Record<string, BatchColumn | undefined>)[name];
 }
 
 /** Columns that come from rows are floats: they serve as whole numbers where all of them are. */
@@ -59,39 +57,19 @@ function asDeclared(given: BatchColumn | undefined, { dtype }: LossColumn): Batc
   return given.data.every(Number.isInteger) ? { ...given, data: Int32Array.from(given.data) } : given;
 }
 
-function sizesOf({ inputIds, ...batch }: Inputs): Map<string, number> {
-  const [rows, seq] = inputIds.shape;
-  const target = (batch.decoderInputIds ?? (batch as { labels?: Ids }).labels)?.shape[1];
-  return new Map([
-    ["batch", rows],
-    ["seq", seq],
-    ...(target === undefined ? [] : [["target", target] as const]),
-  ]);
-}
-
-/** What is wrong with a column; names of dimensions that are new take their length from it. */
-function formFault(
+function columnFault(
   name: string,
   column: LossColumn,
-  { data, shape }: BatchColumn,
+  given: BatchColumn,
   sizes: Map<string, number>,
 ): string | undefined {
-  const isFloat = data instanceof Float32Array;
-  if (!isFloat && !(data instanceof Int32Array))
-    return `${name} is not { data: Float32Array or Int32Array, shape }`;
-  if (isFloat !== (column.dtype === "f32"))
-    return `${name} holds ${isFloat ? "floats" : "whole numbers"}, the loss declares ${column.dtype}`;
-  if (!Array.isArray(shape) || shape.reduce((a, b) => a * b, 1) !== data.length)
-    return `${name} holds ${data.length} numbers, its shape is [${shape}]`;
-  if ("per" in column) return undefined;
-  const wanted = column.shape;
-  const whole = wanted.length === 1 && shape.length === 2 && shape[1] === 1 ? [shape[0]!] : shape;
-  const lengths = wanted.map((d, i) => {
-    if (typeof d === "string" && !sizes.has(d)) sizes.set(d, whole[i] ?? 0);
-    return typeof d === "number" ? d : sizes.get(d);
-  });
-  if (`${lengths}` === `${whole}`) return undefined;
-  return `${name} are [${shape}], the loss declares [${wanted}], which is [${lengths}] here`;
+  return formFault(
+    "the loss declares",
+    name,
+    "per" in column ? { ...column, shape: given.shape } : column,
+    given,
+    sizes,
+  );
 }
 
 /** A column with its first axis the rows; places of spans that lie beyond the sequence are not learnt, as transformers has it. */
@@ -99,15 +77,13 @@ function rowColumn(
   name: string,
   { dtype, shape }: Extract<LossColumn, { shape: unknown }>,
   { data, shape: given }: BatchColumn,
-  batch: Inputs,
-  virtual: Virtual,
+  { task }: ModelSpec,
+  positions: number,
 ): HostTensor {
   const whole = given.slice(0, shape.length);
   if (dtype === "f32") return { dtype, shape: whole, data };
-  const isSpan =
-    taskOf(batch.task).labels === "span" && (name === "startPositions" || name === "endPositions");
-  const length = batch.inputIds.shape[1] + virtual.input;
-  const values = isSpan ? data.map((p) => (p < length ? p : -100)) : data;
+  const isSpan = taskOf(task).labels === "span" && (name === "startPositions" || name === "endPositions");
+  const values = isSpan ? data.map((p) => (p < positions ? p : -100)) : data;
   return ids(values as Int32Array, whole);
 }
 
@@ -124,7 +100,7 @@ function checkSome({ columns = {} }: Loss, feeds: Readonly<Record<string, HostTe
 function labelLayout(
   { task, config }: ModelSpec,
   labels: Ids,
-  batch: Inputs,
+  length: number,
   virtual: Virtual,
   places: BatchPlaces | undefined,
 ): {
@@ -138,7 +114,7 @@ function labelLayout(
   const tokenAt = (isTarget ? places?.decoder : places?.input)?.tokenAt;
   const shift = place === "next token" ? 1 : 0;
   const before = isTarget ? 0 : virtual.input;
-  const width = isTarget ? columns : batch.inputIds.shape[1] + virtual.input;
+  const width = isTarget ? columns : length;
   const positions: number[] = [];
   const from: number[] = [];
   for (let i = 0; i < rows; i++)

@@ -164,18 +164,21 @@ export class PlanChooser {
   }
 }
 
-function covers(known: BatchSizes, { batch, seq, target = 0, labels = seq, tokens }: BatchSizes): boolean {
-  const most = known.tokens ?? known.batch * known.seq;
-  const isAsLong = seq <= known.seq && target <= (known.target ?? 0) && (tokens ?? batch * seq) <= most;
-  return batch <= known.batch && isAsLong && labels <= (known.labels ?? known.seq);
+/** All sizes of a batch as numbers, defaults and dimensions by their names included. */
+function allSizes({ dims = {}, ...sizes }: BatchSizes): Map<string, number> {
+  const { batch, seq = 0, target = 0, labels = seq, tokens = batch * seq } = sizes;
+  return new Map(Object.entries({ ...dims, batch, seq, target, labels, tokens }));
+}
+
+function covers(known: BatchSizes, sizes: BatchSizes): boolean {
+  const most = allSizes(known);
+  return [...allSizes(sizes)].every(([name, size]) => size <= (most.get(name) ?? 0));
 }
 
 function larger(a: BatchSizes, b: BatchSizes): BatchSizes {
-  return {
-    batch: Math.max(a.batch, b.batch),
-    seq: Math.max(a.seq, b.seq),
-    target: Math.max(a.target ?? 0, b.target ?? 0),
-    labels: Math.max(a.labels ?? a.seq, b.labels ?? b.seq),
-    tokens: Math.max(a.tokens ?? a.batch * a.seq, b.tokens ?? b.batch * b.seq),
-  };
+  const [x, y] = [allSizes(a), allSizes(b)];
+  const names = new Set([...x.keys(), ...y.keys()]);
+  const most = [...names].map((name) => [name, Math.max(x.get(name) ?? 0, y.get(name) ?? 0)] as const);
+  const { batch = 0, seq = 0, target = 0, labels = 0, tokens = 0, ...dims } = Object.fromEntries(most);
+  return { batch, seq, target, labels, tokens, dims };
 }

@@ -5,9 +5,11 @@ import type { HostTensor } from "../engine/messages.js";
 import { PeftError } from "../errors.js";
 import type { Loss } from "../losses/loss.js";
 import type { TaskType } from "../models/model.js";
+import { decoderInputs } from "../models/text_inputs.js";
 import { taskOf } from "../tasks/registry.js";
 import type { Inputs } from "../trace/feeds.js";
-import { batchPlaces, checkBatch, forwardFeeds, randomKeys } from "../trace/feeds.js";
+import { batchPlaces, checkBatch, forwardFeeds, maskOf, randomKeys, rowsOf } from "../trace/feeds.js";
+import { encoderStates, inputOf, inputsOf, randomKey } from "../trace/inputs.js";
 import { packingFeeds } from "../trace/packing.js";
 import type { ModelSpec } from "../trace/write.js";
 import { writeLoss } from "../trace/write.js";
@@ -48,6 +50,8 @@ export interface Prepared {
   readonly loss: Loss | undefined;
   readonly packed: boolean;
   readonly feeds: Record<string, HostTensor>;
+  /** Lengths of the dimensions that inputs and columns name. */
+  readonly sizes: ReadonlyMap<string, number>;
 }
 
 /** Checks a batch and lays out all that a pass over it feeds. `keys`: random keys of the rows, in training. */
@@ -61,22 +65,26 @@ export function prepare(
   const { keys } = more;
   const { spec } = weights;
   const virtual = virtualOf(view);
-  checkBatch(weights, batch, virtual, loss === undefined);
+  const sizes = checkBatch(weights, batch, virtual, loss === undefined);
   const used = loss ?? (hasLabels(batch) ? lossOf(spec, batch) : undefined);
+  const tokens = inputOf(inputsOf(spec), "tokens");
   const packed =
-    !(used?.padding ?? false) && taskOf(spec.task).packs && view.gates.every((g) => typeof g === "number");
+    tokens !== undefined &&
+    !(used?.padding ?? false) &&
+    taskOf(spec.task).packs &&
+    view.gates.every((g) => typeof g === "number");
   const feeds: Record<string, HostTensor> = forwardFeeds(spec, batch, virtual);
   const places = packed
     ? batchPlaces(spec, batch, virtual, loss !== undefined || (more.logits ?? false))
     : undefined;
-  if (used !== undefined) Object.assign(feeds, lossFeeds(used, spec, batch, virtual, places));
-  if (keys !== undefined) feeds["randomKey"] = keys;
-  if (places !== undefined) {
+  if (used !== undefined) Object.assign(feeds, lossFeeds(used, spec, batch, virtual, sizes, places));
+  if (keys !== undefined) feeds[randomKey.name] = keys;
+  if (places !== undefined && tokens !== undefined) {
     const rowKeys = keys?.data as Int32Array | undefined;
-    Object.assign(feeds, packingFeeds("inputIds", places.input, rowKeys));
-    if (places.decoder) Object.assign(feeds, packingFeeds("decoderInputIds", places.decoder, rowKeys));
+    Object.assign(feeds, packingFeeds(tokens, places.input, rowKeys));
+    if (places.decoder) Object.assign(feeds, packingFeeds(decoderInputs.ids, places.decoder, rowKeys));
   }
-  return { loss: used, packed, feeds };
+  return { loss: used, packed, feeds, sizes };
 }
 
 function lossOf({ task, config }: ModelSpec, batch: Inputs): Loss | undefined {
@@ -104,9 +112,9 @@ export function backwardRequest(
   states?: HostTensor,
 ): RunRequest {
   const { spec } = weights;
-  const samples = "rows" in batch && batch.rows ? batch.rows : counting(batch.inputIds.shape[0]);
+  const samples = "rows" in batch && batch.rows ? batch.rows : counting(rowsOf(batch));
   const keys = randomKeys(options.seed, options.step, samples);
-  const { loss, packed, feeds } = prepare(weights, view, batch, options.loss, { keys });
+  const { loss, packed, feeds, sizes } = prepare(weights, view, batch, options.loss, { keys });
   const named = loss ?? noLoss(spec.task, batch);
   const kind = `gradient of ${named.name}${states === undefined ? "" : " from states"}`;
   return withCustomLoss(options.loss, spec, {
@@ -118,26 +126,41 @@ export function backwardRequest(
       const { sum, count } = writeLoss(spec, trace, named, states !== undefined);
       return { outputs: { sum, count }, loss: sum };
     },
-    feeds: states === undefined ? feeds : { ...feeds, encoderStates: states },
-    sizes: sizesOf(spec, batch),
+    feeds: states === undefined ? feeds : { ...feeds, [encoderStates(spec.config.hiddenSize).name]: states },
+    sizes: stepSizes(spec, batch, sizes),
   });
 }
 
 /** A run with a custom loss is named by what that writes: losses of one name may differ, and one may change from call to call. */
 export function withCustomLoss(loss: Loss | undefined, spec: ModelSpec, request: RunRequest): RunRequest {
   if (loss === undefined) return request;
-  const text = writeLoss(spec, traceOf(request), loss, "encoderStates" in request.feeds).text();
+  const text = writeLoss(
+    spec,
+    traceOf(request),
+    loss,
+    encoderStates(spec.config.hiddenSize).name in request.feeds,
+  ).text();
   return { ...request, kind: `${request.kind}\n${text}`, isCustom: true };
 }
 
-function sizesOf({ config, task }: ModelSpec, batch: Inputs): BatchSizes {
-  const [rows, seq] = batch.inputIds.shape;
-  const tokens = batch.attentionMask.data.reduce((n, one) => n + one, 0);
-  const sizes = { batch: rows, seq, tokens: Math.max(tokens, seq) };
+function stepSizes(spec: ModelSpec, batch: Inputs, lengths: ReadonlyMap<string, number>): BatchSizes {
+  const { batch: rows = 0, seq, target: _, ...dims } = Object.fromEntries(lengths);
+  const sizes = {
+    batch: rows,
+    ...(seq === undefined ? {} : { seq, tokens: tokensOf(spec, batch, seq) }),
+    dims,
+  };
   const { labels } = batch as { labels?: Ids };
   if (labels === undefined) return sizes;
-  if (config.encoderDecoder) return { ...sizes, target: labels.shape[1] };
-  return taskOf(task).labels === "next token" ? { ...sizes, labels: mostLabelled(labels) } : sizes;
+  if (spec.config.encoderDecoder) return { ...sizes, target: labels.shape[1] };
+  return taskOf(spec.task).labels === "next token" ? { ...sizes, labels: mostLabelled(labels) } : sizes;
+}
+
+/** Tokens of all rows; of one row at least, as padding alone is computed too. */
+function tokensOf(spec: ModelSpec, batch: Inputs, seq: number): number {
+  let tokens = 0;
+  for (const one of maskOf(spec, batch)?.data ?? []) tokens += one;
+  return Math.max(tokens, seq);
 }
 
 /** Labelled tokens of the row that has the most. */

@@ -3,8 +3,8 @@ import type { HostTensor, RunResult } from "../engine/messages.js";
 import { isNode, toProgram } from "../engine/program.js";
 import type { RunRequest } from "../plan/plan.js";
 import { traceOf } from "../plan/plan.js";
-import type { Inputs } from "../trace/feeds.js";
-import { forwardFeeds } from "../trace/feeds.js";
+import type { Inputs, TextBatch } from "../trace/feeds.js";
+import { encoderFeeds } from "../trace/feeds.js";
 import { writeEncoderStates } from "../trace/write.js";
 import type { BoundWeights } from "../weights/weights.js";
 
@@ -43,7 +43,11 @@ export class EncoderStates {
   /** States of a batch [batch, seq, hidden], zeros at padding; undefined: they change from step to step. */
   async of(runtime: Runs, view: View, batch: Inputs, training: boolean): Promise<HostTensor | undefined> {
     const { config } = runtime.weights.spec;
-    if (!config.encoderDecoder || !this.#isConstant(this.#request(runtime, view, batch, training)))
+    if (
+      !config.encoderDecoder ||
+      !isText(batch) ||
+      !this.#isConstant(this.#request(runtime, view, batch, training))
+    )
       return undefined;
     const [rows, seq] = batch.inputIds.shape;
     const keys = Array.from({ length: rows }, (_, row) => keyOf(batch, row));
@@ -68,7 +72,7 @@ export class EncoderStates {
       view,
       training,
       write: (trace) => ({ outputs: { states: writeEncoderStates(spec, trace) } }),
-      feeds: forwardFeeds(spec, { ...batch, decoderInputIds: batch.inputIds }, { input: 0, cache: 0 }),
+      feeds: encoderFeeds(spec, batch),
     };
   }
 
@@ -89,7 +93,7 @@ export class EncoderStates {
   async #encode(
     runtime: Runs,
     view: View,
-    batch: Inputs,
+    batch: TextBatch,
     missing: readonly number[],
     keys: readonly string[],
     training: boolean,
@@ -116,22 +120,27 @@ export class EncoderStates {
   }
 }
 
-function maskOf({ attentionMask }: Inputs, row: number): Int32Array {
+/** Only states of text are kept, by its tokens. */
+function isText(batch: Inputs): batch is TextBatch {
+  return batch.inputIds !== undefined;
+}
+
+function maskOf({ attentionMask }: TextBatch, row: number): Int32Array {
   const [, seq] = attentionMask.shape;
   return attentionMask.data.subarray(row * seq, (row + 1) * seq);
 }
 
-function firstOf(batch: Inputs, row: number): number {
+function firstOf(batch: TextBatch, row: number): number {
   return Math.max(0, maskOf(batch, row).indexOf(1));
 }
 
 /** From the first real token to the last. */
-function lengthOf(batch: Inputs, row: number): number {
+function lengthOf(batch: TextBatch, row: number): number {
   return Math.max(0, maskOf(batch, row).lastIndexOf(1) + 1 - firstOf(batch, row));
 }
 
 /** What an encoder sees of a row: where it begins, its tokens, and which of them count. */
-function keyOf(batch: Inputs, row: number): string {
+function keyOf(batch: TextBatch, row: number): string {
   const [, seq] = batch.inputIds.shape;
   const first = firstOf(batch, row);
   const end = first + lengthOf(batch, row);
@@ -139,8 +148,8 @@ function keyOf(batch: Inputs, row: number): string {
   return `${first}:${ids}:${maskOf(batch, row).subarray(first, end)}`;
 }
 
-function rowsOf(batch: Inputs, rows: readonly number[]): Inputs {
-  const pick = ({ data, shape: [, columns] }: Inputs["inputIds"]): Inputs["inputIds"] => ({
+function rowsOf(batch: TextBatch, rows: readonly number[]): TextBatch {
+  const pick = ({ data, shape: [, columns] }: TextBatch["inputIds"]): TextBatch["inputIds"] => ({
     data: Int32Array.from(rows.flatMap((row) => [...data.subarray(row * columns, (row + 1) * columns)])),
     shape: [rows.length, columns],
   });
@@ -148,5 +157,5 @@ function rowsOf(batch: Inputs, rows: readonly number[]): Inputs {
     task: batch.task,
     inputIds: pick(batch.inputIds),
     attentionMask: pick(batch.attentionMask),
-  } as Inputs;
+  } as TextBatch;
 }

@@ -1,9 +1,22 @@
 import type { View } from "../adapters/view.js";
-import type { HostTensor } from "../engine/messages.js";
+import type { Feed, HostTensor } from "../engine/messages.js";
 import { internal } from "../errors.js";
 import type { Stepper } from "../generate/stepper.js";
+import type { CacheShape } from "../graph/module.js";
+import type { Column } from "../models/inputs.js";
+import { counting, filled } from "../models/inputs.js";
+import { textInputs } from "../models/text_inputs.js";
 import { virtualOf } from "../plan/requests.js";
-import { counting, filled, ids } from "../trace/feeds.js";
+import type { Named } from "../trace/inputs.js";
+import {
+  beamOrder,
+  cacheNames,
+  declareCore,
+  encodedRows,
+  feedInput,
+  prefixRows,
+  writerInputs,
+} from "../trace/inputs.js";
 import { prefixCache } from "../trace/prefix.js";
 import { writeEncode, writeStep } from "../trace/write.js";
 import type { Runtime } from "./runtime.js";
@@ -108,29 +121,23 @@ class CachedStepper implements Stepper {
     counted = 0,
   ): Promise<Float32Array> {
     const { spec } = this.#runtime.weights;
-    const { layers } = spec.config.cache;
+    const { cache, encoderDecoder } = spec.config;
     const length = rows[0]!.length;
     if (counted === 0) for (const row of this.#mask) for (let i = 0; i < length; i++) row.push(1);
     const total = this.#past + virtual + length;
-    const names = spec.config.encoderDecoder
-      ? ["decoderInputIds", "decoderAttentionMask", "decoderPositionIds"]
-      : ["inputIds", "attentionMask", "positionIds"];
-    const feeds: Record<string, HostTensor | { held: string }> = {
-      tokenTypeIds: ids(filled(rows.length, virtual + length, 0).data, [rows.length, virtual + length]),
-      [names[0]!]: ids(Int32Array.from(rows.flat()), [rows.length, length]),
-      [names[1]!]: ids(Int32Array.from(this.#mask.flat()), [rows.length, total]),
-      [names[2]!]: this.#positions(virtual, length),
+    const { ids, mask, positions } = writerInputs(spec);
+    const feeds: Record<string, Feed> = {
+      ...feedInput(ids, Int32Array.from(rows.flat()), [rows.length, length]),
+      ...feedInput(mask, Int32Array.from(this.#mask.flat()), [rows.length, total]),
+      ...this.#positions(positions, virtual, length),
+      ...(encoderDecoder ? this.#encoderMask() : noTypes(rows.length, virtual + length)),
+      ...(order === undefined ? {} : feedInput(beamOrder, order, [order.length])),
     };
-    const keep: Record<string, string> = {};
-    for (let i = 0; i < layers; i++)
-      for (const part of ["k", "v"]) {
-        feeds[`past.${i}.${part}`] = { held: this.#hold(`past.${i}.${part}`) };
-        keep[`present.${i}.${part}`] = this.#hold(`past.${i}.${part}`);
-        if (spec.config.encoderDecoder)
-          feeds[`cross.${i}.${part}`] = { held: this.#hold(`cross.${i}.${part}`) };
-      }
-    if (spec.config.encoderDecoder) feeds["attentionMask"] = this.#encoderMask();
-    if (order !== undefined) feeds["order"] = ids(order, [order.length]);
+    for (const name of namesIn("past", cache)) feeds[name] = { held: this.#hold(name) };
+    for (const name of encoderDecoder ? namesIn("cross", cache) : [])
+      feeds[name] = { held: this.#hold(name) };
+    const stored = namesIn("past", cache).map((name) => this.#hold(name));
+    const keep = Object.fromEntries(namesIn("present", cache).map((name, i) => [name, stored[i]!]));
     const { outputs } = await this.#runtime.run({
       kind: order === undefined ? "step" : "step in order",
       view: this.#view,
@@ -146,10 +153,9 @@ class CachedStepper implements Stepper {
   /**
    * Positions count real tokens (and a prefix). Where a prompt stood before the input they count everything, padding included.
    */
-  #positions(virtual: number, length: number): HostTensor {
-    const all = virtualOf(this.#view).input > 0 && !this.#runtime.weights.spec.config.encoderDecoder;
-    if (all || this.#runtime.weights.spec.config.encoderDecoder)
-      return counting(this.#rows, this.#past, virtual + length);
+  #positions(input: Named, virtual: number, length: number): Record<string, HostTensor> {
+    const all = virtualOf(this.#view).input > 0 || this.#runtime.weights.spec.config.encoderDecoder;
+    if (all) return feedColumn(input, counting(this.#rows, this.#past, virtual + length));
     const out = new Int32Array(this.#rows * length);
     for (const [i, row] of this.#mask.entries()) {
       let position = row.slice(0, row.length - length).reduce((a, b) => a + b, 0);
@@ -158,76 +164,83 @@ class CachedStepper implements Stepper {
         position += row[row.length - length + j]!;
       }
     }
-    return ids(out, [this.#rows, length]);
+    return feedInput(input, out, [this.#rows, length]);
   }
 
   /** The cache before the first token: empty, or a prefix. */
   async #fillCache(prefix: number): Promise<void> {
     const { config } = this.#runtime.weights.spec;
-    const { layers, kvHeads, headDim } = config.cache;
+    const { kvHeads, headDim } = config.cache;
+    const names = namesIn("past", config.cache);
     if (prefix === 0) {
-      const empty: HostTensor = {
-        dtype: "f32",
-        shape: [this.#rows, kvHeads, 0, headDim],
-        data: new Float32Array(0),
-      };
-      const names = Array.from({ length: layers }, (_, i) => [`past.${i}.k`, `past.${i}.v`]).flat();
+      const shape = [this.#rows, kvHeads, 0, headDim];
+      const empty: HostTensor = { dtype: "f32", shape, data: new Float32Array(0) };
       await this.#runtime.put(Object.fromEntries(names.map((name) => [this.#hold(name), empty])));
       return;
     }
-    const keep: Record<string, string> = {};
-    for (let i = 0; i < layers; i++)
-      for (const part of ["k", "v"]) keep[`past.${i}.${part}`] = this.#hold(`past.${i}.${part}`);
     await this.#runtime.run({
       kind: "prefix",
       view: this.#view,
       write: (trace) => {
-        const rows = trace.g.input("prefixRows", ["batch"], "i64");
+        const rows = declareCore(trace.g, prefixRows);
         const cache = prefixCache(trace, config, rows) ?? internal("no prefix");
-        const named = cache.flatMap(({ k, v }, i) => [
-          [`past.${i}.k`, k] as const,
-          [`past.${i}.v`, v] as const,
-        ]);
-        return { outputs: Object.fromEntries(named) };
+        const tensors = cache.flatMap(({ k, v }) => [k, v]);
+        return { outputs: Object.fromEntries(names.map((name, i) => [name, tensors[i]!])) };
       },
-      feeds: { prefixRows: ids(new Int32Array(this.#rows), [this.#rows]) },
-      keep,
+      feeds: feedInput(prefixRows, new Int32Array(this.#rows), [this.#rows]),
+      keep: this.#holdAll(names),
     });
   }
 
-  #encoderMask(): HostTensor {
-    const virtual = virtualOf(this.#view).input;
-    const rows = this.#repeat(this.#prompt.mask).map((row) => [
-      ...new Array<number>(virtual).fill(1),
-      ...row,
-    ]);
-    return ids(Int32Array.from(rows.flat()), [this.#rows, rows[0]!.length]);
+  #holdAll(names: readonly string[]): Record<string, string> {
+    return Object.fromEntries(names.map((name) => [name, this.#hold(name)]));
+  }
+
+  #encoderMask(): Record<string, HostTensor> {
+    const rows = withVirtual(this.#repeat(this.#prompt.mask), virtualOf(this.#view).input);
+    return feedInput(textInputs.mask, Int32Array.from(rows.flat()), [this.#rows, rows[0]!.length]);
   }
 
   async #encode(virtual: number): Promise<void> {
     const { spec } = this.#runtime.weights;
     const { ids: prompts, mask } = this.#prompt;
+    const rows = prompts.length;
     const width = prompts[0]!.length;
-    const masks = mask.map((row) => [...new Array<number>(virtual).fill(1), ...row]);
     const source = Array.from({ length: this.#rows }, (_, i) => Math.floor(i / this.#expand));
-    const keep: Record<string, string> = {};
-    for (let i = 0; i < spec.config.cache.layers; i++)
-      for (const part of ["k", "v"]) keep[`cross.${i}.${part}`] = this.#hold(`cross.${i}.${part}`);
     const once = { ...this.#view, gates: this.#view.gates.map((gate) => everyNth(gate, this.#expand)) };
+    const masks = Int32Array.from(withVirtual(mask, virtual).flat());
     await this.#runtime.run({
       kind: "encode",
       view: once,
       write: (trace) => ({ outputs: writeEncode(spec, trace) }),
       feeds: {
-        inputIds: ids(Int32Array.from(prompts.flat()), [prompts.length, width]),
-        attentionMask: ids(Int32Array.from(masks.flat()), [prompts.length, virtual + width]),
-        positionIds: counting(prompts.length, 0, virtual + width),
-        tokenTypeIds: ids(filled(prompts.length, virtual + width, 0).data, [prompts.length, virtual + width]),
-        rows: ids(Int32Array.from(source), [this.#rows]),
+        ...feedInput(textInputs.ids, Int32Array.from(prompts.flat()), [rows, width]),
+        ...feedInput(textInputs.mask, masks, [rows, virtual + width]),
+        ...feedColumn(textInputs.positions, counting(rows, 0, virtual + width)),
+        ...noTypes(rows, virtual + width),
+        ...feedInput(encodedRows, Int32Array.from(source), [this.#rows]),
       },
-      keep,
+      keep: this.#holdAll(namesIn("cross", spec.config.cache)),
     });
   }
+}
+
+/** Token types of what is generated: all of the first. */
+function noTypes(rows: number, length: number): Record<string, HostTensor> {
+  return feedColumn(textInputs.typeIds, filled([rows, length], 0));
+}
+
+function feedColumn(input: Named, { data, shape }: Column): Record<string, HostTensor> {
+  return feedInput(input, data, shape);
+}
+
+/** Masks with virtual tokens before them. */
+function withVirtual(masks: readonly (readonly number[])[], virtual: number): number[][] {
+  return masks.map((row) => [...new Array<number>(virtual).fill(1), ...row]);
+}
+
+function namesIn(kind: "past" | "present" | "cross", cache: CacheShape): string[] {
+  return cacheNames(kind, cache).flatMap(({ k, v }) => [k, v]);
 }
 
 function everyNth(gate: number | Float32Array, n: number): number | Float32Array {

@@ -1,19 +1,39 @@
 import { expectArgument } from "../arguments.js";
-import type { Batch, TaskType as BatchTask, Floats, Ids } from "../data/batch.js";
+import type { Batch, BatchColumn, TaskType as BatchTask, Floats, Ids } from "../data/batch.js";
 import type { HostTensor } from "../engine/messages.js";
 import { PeftError } from "../errors.js";
+import type { Shape } from "../graph/dims.js";
+import type { Column, Input, InputSet, Lengths } from "../models/inputs.js";
+import type { ModelConfig } from "../models/model.js";
+import { decoderInputs } from "../models/text_inputs.js";
 import { mix } from "../random.js";
 import { taskOf } from "../tasks/registry.js";
+import { inputOf, inputsOf } from "./inputs.js";
 import type { Places } from "./packing.js";
 import { placesOf } from "./packing.js";
 import type { Inventory } from "./trace.js";
 import type { ModelSpec } from "./write.js";
 
-/** A batch without labels too, for a forward pass; encoder-decoders may name the decoder's input themselves. */
-export type Inputs<T extends BatchTask = BatchTask> = Pick<Batch<T>, "task" | "inputIds" | "attentionMask"> &
-  Partial<Omit<Batch<T>, "task" | "inputIds" | "attentionMask">> & {
-    readonly decoderInputIds?: Ids;
-  };
+/** A batch of text, without labels too, for a forward pass; encoder-decoders may name the decoder's input themselves. */
+export type TextBatch<T extends BatchTask = BatchTask> = Pick<
+  Batch<T>,
+  "task" | "inputIds" | "attentionMask"
+> &
+  Partial<Omit<Batch<T>, "task" | "inputIds" | "attentionMask">> & { readonly decoderInputIds?: Ids };
+
+/** A batch of a model that reads no text: what it reads instead is among the `columns`, by the names of its inputs. */
+export interface ColumnBatch<T extends BatchTask = BatchTask> {
+  readonly task: T;
+  readonly columns: Readonly<Record<string, BatchColumn>>;
+  readonly labels?: Ids | Floats;
+  /** Each sample's place in its data set, [batch]. Default: its place in the batch. */
+  readonly rows?: Int32Array;
+  readonly inputIds?: undefined;
+  readonly attentionMask?: undefined;
+}
+
+/** What a model runs on. */
+export type Inputs<T extends BatchTask = BatchTask> = TextBatch<T> | ColumnBatch<T>;
 
 /** Virtual tokens of the active prompt method: before the input, or in the cache. */
 export interface Virtual {
@@ -25,75 +45,141 @@ export function ids(data: Int32Array, shape: readonly number[]): HostTensor {
   return { dtype: "i64", shape, data };
 }
 
-/** [rows, columns] with `before` columns of `value` in front. */
-function padFront({ data, shape: [rows, columns] }: Ids, before: number, value: number): HostTensor {
-  if (before === 0) return ids(data, [rows, columns]);
-  const out = new Int32Array(rows * (before + columns)).fill(value);
-  for (let i = 0; i < rows; i++)
-    out.set(data.subarray(i * columns, (i + 1) * columns), i * (before + columns) + before);
-  return ids(out, [rows, before + columns]);
-}
-
-/** first, first + 1, ... in every row */
-export function counting(rows: number, first: number, length: number): HostTensor {
-  const data = new Int32Array(rows * length);
-  for (let i = 0; i < data.length; i++) data[i] = first + (i % length);
-  return ids(data, [rows, length]);
-}
-
-export function filled(rows: number, columns: number, value: number): Ids {
-  return { data: new Int32Array(rows * columns).fill(value), shape: [rows, columns] };
-}
-
 /** Rows of a batch. Throws "option" where it is none: an encoding, a promise of a batch. */
-export function rowsOf(batch: Pick<Inputs, "inputIds">): number {
-  const ids = batch?.inputIds as Partial<Ids> | readonly (readonly number[])[] | undefined;
+export function rowsOf(batch: {
+  readonly inputIds?: BatchColumn | undefined;
+  readonly columns?: Readonly<Record<string, BatchColumn>> | undefined;
+}): number {
+  const first: Partial<BatchColumn> | undefined = batch?.inputIds ?? Object.values(batch?.columns ?? {})[0];
+  const rows = first?.shape?.[0];
   expectArgument("the model", batch, {
-    is: ids !== undefined && "data" in ids && ids.shape?.length === 2,
+    is: rows !== undefined && first?.data !== undefined && (batch.inputIds?.shape.length ?? 2) === 2,
     wants: "a batch",
     fix: "make batches of rows: for await (const batch of batches(rows, { tokenizer, model })) ...; generate() takes encodings.",
   });
-  return batch.inputIds.shape[0];
+  return rows ?? 0;
 }
 
-/** Throws "batch" for what cannot be run, all of it at once: another task's batch, ids or labels that do not exist, wrong shapes. */
+/** A column of a batch: one of its own fields (labels), or of its `columns`. */
+export function columnOf(batch: Inputs, name: string): BatchColumn | undefined {
+  return batch.columns?.[name] ?? (batch as unknown as Record<string, BatchColumn | undefined>)[name];
+}
+
+/** Lengths of what a model's stack (or encoder) reads of a batch, and of what its decoder does. */
+export interface BatchLengths {
+  readonly stack: Lengths<number>;
+  readonly decoder: Lengths<number> | undefined;
+}
+
+export function lengthsOf(spec: ModelSpec, batch: Inputs, virtual: Virtual): BatchLengths {
+  const { config } = spec;
+  const rows = rowsOf(batch);
+  const lengthIn = (inputs: InputSet): number => {
+    const tokens = inputOf(inputs, "tokens");
+    return (tokens && ownOf(tokens, batch, config)?.shape[1]) ?? 0;
+  };
+  const past = config.encoderDecoder ? 0 : virtual.cache;
+  const stack = { batch: rows, length: lengthIn(inputsOf(spec)), virtual: virtual.input, past };
+  if (!config.encoderDecoder) return { stack, decoder: undefined };
+  const length = lengthIn(decoderInputs);
+  return { stack, decoder: { batch: rows, length, virtual: 0, past: virtual.cache } };
+}
+
+function ownOf(input: Input, batch: Inputs, config: ModelConfig): Column | undefined {
+  const column = (name: string): Column | undefined => columnOf(batch, name);
+  return input.read === undefined ? column(input.name) : input.read(column, config);
+}
+
+/**
+ * Throws "batch" for what cannot be run, all of it at once: another task's batch, ids or labels that do not exist, wrong shapes. Returns the
+ * lengths of all dimensions that inputs name.
+ */
 export function checkBatch(
   { spec, inventory }: { readonly spec: ModelSpec; readonly inventory: Inventory },
   batch: Inputs,
   virtual: Virtual,
   hasTaskLabels = true,
-): void {
-  const { vocabSize, modelType } = spec.config;
-  rowsOf(batch);
-  const { inputIds, attentionMask, decoderInputIds } = batch;
+): Map<string, number> {
+  const { stack, decoder } = lengthsOf(spec, batch, virtual);
+  const sizes = new Map([["batch", stack.batch]]);
+  if (stack.length > 0) sizes.set("seq", stack.length);
+  if (decoder !== undefined && decoder.length > 0) sizes.set("target", decoder.length);
   const faults: string[] = [];
   if (batch.task !== spec.task) faults.push(`it is a batch for ${batch.task}, the model is for ${spec.task}`);
-  for (const ids of [inputIds, decoderInputIds ?? inputIds]) {
-    const beyond = ids.data.find((id) => id < 0 || id >= vocabSize);
-    if (beyond !== undefined) faults.push(`token id ${beyond} is beyond the vocabulary of ${vocabSize}`);
-  }
-  const mask = (attentionMask as Ids | undefined)?.shape; // untyped callers may lack it
-  if (mask === undefined) faults.push("it has no attentionMask (1 where there is a token)");
-  else if (`${inputIds.shape}` !== `${mask}`)
-    faults.push(`inputIds are [${inputIds.shape}], attentionMask [${mask}]`);
-  if (inputIds.data.length === 0) faults.push("it is empty");
-  const length = inputIds.shape[1] + virtual.input + virtual.cache;
+  for (const input of Object.values(inputsOf(spec)))
+    faults.push(...inputFaults(input, spec.config, batch, stack, sizes));
+  for (const input of decoder === undefined ? [] : Object.values(decoderInputs))
+    faults.push(...inputFaults(input, spec.config, batch, decoder!, sizes));
+  if (stack.batch === 0 || batch.inputIds?.data.length === 0) faults.push("it is empty");
+  const length = stack.length + virtual.input + virtual.cache;
   if (inventory.positions !== undefined && length > inventory.positions)
     faults.push(`it is ${length} tokens long (virtual ones included) of ${inventory.positions} positions`);
-  if (batch.task === spec.task && hasTaskLabels) faults.push(...labelFaults(spec, batch));
-  if (faults.length === 0) return;
+  if (batch.task === spec.task && hasTaskLabels) faults.push(...labelFaults(spec, batch, stack));
+  if (faults.length === 0) return sizes;
   throw new PeftError("batch", {
     what: `This batch cannot be run: ${[...new Set(faults)].join("; ")}.`,
-    why: `the model is a ${modelType} for ${spec.task}.`,
-    fix: "make batches with this model's own tokenizer: batches(rows, { tokenizer, model }).",
+    why: `the model is a ${spec.config.modelType} for ${spec.task}.`,
+    fix:
+      inputOf(inputsOf(spec), "tokens") === undefined
+        ? `give what it reads: columns: { ${Object.values(inputsOf(spec)).map(({ name }) => `${name}: { data, shape }`)} }.`
+        : "make batches with this model's own tokenizer: batches(rows, { tokenizer, model }).",
   });
 }
 
-function labelFaults({ task, config }: ModelSpec, batch: Inputs): string[] {
+function inputFaults(
+  input: Input,
+  config: ModelConfig,
+  batch: Inputs,
+  at: Lengths<number>,
+  sizes: Map<string, number>,
+): string[] {
+  const { name, role, dtype, means } = input;
+  const none = { ...at, virtual: 0, past: 0 };
+  const own = ownOf(input, batch, config);
+  if (own === undefined)
+    return input.feed(undefined, none) === undefined
+      ? [`it has no ${name}${means ? ` (${means})` : ""}`]
+      : [];
+  const fault = formFault("the model reads", name, { dtype, shape: input.shape(none) }, own, sizes);
+  const { vocabSize } = config;
+  const ids = role === "tokens" ? columnOf(batch, name)?.data : undefined;
+  const beyond = ids?.find((id) => id < 0 || id >= vocabSize);
+  return [
+    ...(fault === undefined ? [] : [fault]),
+    ...(beyond === undefined ? [] : [`token id ${beyond} is beyond the vocabulary of ${vocabSize}`]),
+  ];
+}
+
+/** What is wrong with a column, by what `who` says of it; names of dimensions that are new take their length from it. */
+export function formFault(
+  who: "the model reads" | "the loss declares",
+  name: string,
+  { dtype, shape: needed }: { readonly dtype: "f32" | "i64"; readonly shape: Shape },
+  { data, shape }: BatchColumn,
+  sizes: Map<string, number>,
+): string | undefined {
+  const isFloat = data instanceof Float32Array;
+  if (!isFloat && !(data instanceof Int32Array))
+    return `${name} is not { data: Float32Array or Int32Array, shape }`;
+  if (isFloat !== (dtype === "f32"))
+    return `${name} holds ${isFloat ? "floats" : "whole numbers"}, ${who} ${dtype}`;
+  if (!Array.isArray(shape) || shape.reduce((a, b) => a * b, 1) !== data.length)
+    return `${name} holds ${data.length} numbers, its shape is [${shape}]`;
+  const whole = needed.length === 1 && shape.length === 2 && shape[1] === 1 ? [shape[0]!] : shape;
+  const lengths = needed.map((d, i) => {
+    if (typeof d === "string" && !sizes.has(d)) sizes.set(d, whole[i] ?? 0);
+    return typeof d === "number" ? d : sizes.get(d);
+  });
+  if (`${lengths}` === `${whole}`) return undefined;
+  const named = needed.some((d) => typeof d === "string") ? ` as [${needed}]` : "";
+  return `${name} [${shape}] is not [${lengths}], which ${who}${named}`;
+}
+
+function labelFaults({ task, config }: ModelSpec, batch: Inputs, at: Lengths<number>): string[] {
   const { labels } = batch as { labels?: Ids | Floats };
   const { labels: place, labelForm, head } = taskOf(task);
   if (labels === undefined || place === "none") return [];
-  const [rows, seq] = batch.inputIds.shape;
+  const { batch: rows, length: seq } = at;
   const perToken = place === "token" || place === "next token";
   const isFloat = labels.data instanceof Float32Array;
   const columns = perToken ? seq : isFloat ? head.outputs(config) : labels.shape[1];
@@ -111,47 +197,30 @@ function labelFaults({ task, config }: ModelSpec, batch: Inputs): string[] {
 
 /** Feeds of a pass over whole sequences. */
 export function forwardFeeds(spec: ModelSpec, batch: Inputs, virtual: Virtual): Record<string, HostTensor> {
-  const [rows, seq] = batch.inputIds.shape;
-  const { encoderDecoder } = spec.config;
-  const cacheHere = encoderDecoder ? 0 : virtual.cache;
-  const types = "tokenTypeIds" in batch && batch.tokenTypeIds ? batch.tokenTypeIds : filled(rows, seq, 0);
-  const feeds: Record<string, HostTensor> = {
-    inputIds: ids(batch.inputIds.data, [rows, seq]),
-    attentionMask: padFront(batch.attentionMask, virtual.input + cacheHere, 1),
-    positionIds: counting(rows, cacheHere, virtual.input + seq),
-    tokenTypeIds: padFront(types, virtual.input, 0),
-  };
-  if (!encoderDecoder) return feeds;
-  const decoder = decoderInput(spec, batch);
-  const target = decoder.shape[1];
+  const { stack, decoder } = lengthsOf(spec, batch, virtual);
   return {
-    ...feeds,
-    decoderInputIds: ids(decoder.data, decoder.shape),
-    decoderAttentionMask: ids(filled(rows, virtual.cache + target, 1).data, [rows, virtual.cache + target]),
-    decoderPositionIds: counting(rows, virtual.cache, target),
+    ...feedsOf(inputsOf(spec), spec, batch, stack),
+    ...(decoder === undefined ? {} : feedsOf(decoderInputs, spec, batch, decoder)),
   };
 }
 
-/** Labels moved right by one, after the start token; ignored ones become padding. */
-function decoderInput({ config }: ModelSpec, batch: Inputs): Ids {
-  if (batch.decoderInputIds !== undefined) return batch.decoderInputIds;
-  const labels = "labels" in batch ? (batch.labels as Ids | undefined) : undefined;
-  if (labels === undefined)
-    throw new PeftError("batch", {
-      what: "This batch has neither labels nor decoderInputIds.",
-      why: "an encoder-decoder needs to know what its decoder reads.",
-      fix: "give labels, or decoderInputIds; to answer freely, call generate().",
-    });
-  const [rows, columns] = labels.shape;
-  const out = filled(rows, columns, config.padTokenId ?? 0);
-  for (let i = 0; i < rows; i++) {
-    out.data[i * columns] = config.decoderStartTokenId ?? config.padTokenId ?? 0;
-    for (let j = 1; j < columns; j++) {
-      const label = labels.data[i * columns + j - 1]!;
-      if (label >= 0) out.data[i * columns + j] = label;
-    }
-  }
-  return out;
+/** Feeds of an encoder alone. */
+export function encoderFeeds(spec: ModelSpec, batch: Inputs): Record<string, HostTensor> {
+  const { stack } = lengthsOf(spec, batch, { input: 0, cache: 0 });
+  return feedsOf(inputsOf(spec), spec, batch, stack);
+}
+
+function feedsOf(
+  inputs: InputSet,
+  { config }: ModelSpec,
+  batch: Inputs,
+  at: Lengths<number>,
+): Record<string, HostTensor> {
+  const feeds = Object.values(inputs).flatMap((input) => {
+    const column = input.feed(ownOf(input, batch, config), at);
+    return column === undefined ? [] : [[input.name, { dtype: input.dtype, ...column }] as const];
+  });
+  return Object.fromEntries(feeds);
 }
 
 /** Which places of a batch are computed where padding is left out: of the input, and of an encoder-decoder's decoder. */
@@ -165,13 +234,15 @@ export interface BatchPlaces {
  * counts for the loss; `wholeDecoder` keeps it for its logits.
  */
 export function batchPlaces(
-  { task, config }: ModelSpec,
+  spec: ModelSpec,
   batch: Inputs,
   virtual: Virtual,
   wholeDecoder: boolean,
 ): BatchPlaces {
-  const [rows, seq] = batch.inputIds.shape;
-  const mask = batch.attentionMask.data;
+  const { task } = spec;
+  const { stack, decoder } = lengthsOf(spec, batch, virtual);
+  const { batch: rows, length: seq } = stack;
+  const mask = maskOf(spec, batch)?.data;
   const labels = "labels" in batch ? (batch.labels as Ids | Floats | undefined) : undefined;
   const place = taskOf(task).labels;
   const isRead = (row: number, at: number): boolean =>
@@ -183,11 +254,11 @@ export function batchPlaces(
         labels.data[row * seq + at + 1]! >= 0;
   const keep = (row: number, j: number): boolean => {
     const at = j - virtual.input;
-    return at < 0 || mask[row * seq + at] === 1 || isRead(row, at);
+    return at < 0 || mask?.[row * seq + at] !== 0 || isRead(row, at);
   };
   const input = placesOf(keep, rows, virtual.input + seq);
-  if (!config.encoderDecoder) return { input, decoder: undefined };
-  const columns = (batch.decoderInputIds ?? labels)?.shape[1] ?? 0;
+  if (decoder === undefined) return { input, decoder };
+  const columns = decoder.length;
   const last = (row: number): number => {
     let j = columns - 1;
     while (!wholeDecoder && j > 0 && labels !== undefined && labels.data[row * columns + j]! < 0) j--;
@@ -195,6 +266,12 @@ export function batchPlaces(
   };
   const ends = Array.from({ length: rows }, (_, row) => last(row));
   return { input, decoder: placesOf((row, j) => j <= ends[row]!, rows, columns) };
+}
+
+/** Which tokens of a batch are no padding, 1 or 0, [batch, length]; undefined: the model reads none, or all of them are. */
+export function maskOf(spec: ModelSpec, batch: Inputs): BatchColumn | undefined {
+  const mask = inputOf(inputsOf(spec), "mask");
+  return mask && columnOf(batch, mask.name);
 }
 
 /** Keys of the random numbers of a step: one per sample, whatever batch it is in. */

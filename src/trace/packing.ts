@@ -3,7 +3,10 @@ import type { Dim } from "../graph/dims.js";
 import { mulDims } from "../graph/dims.js";
 import type { Graph } from "../graph/graph.js";
 import type { Tensor } from "../graph/ops.js";
+import type { Input } from "../models/inputs.js";
 import { mix } from "../random.js";
+import type { CoreInput } from "./inputs.js";
+import { declareCore, feedInput } from "./inputs.js";
 
 /**
  * Sequences of one length whose padding is left out: places [batch * length] <-> tokens. Linear layers, norms and activations see
@@ -20,16 +23,29 @@ export interface Packing {
   readonly key: Tensor;
 }
 
-/** Declares the inputs of a packing; `name` is their prefix. */
-export function declarePacking(g: Graph, name: string, length: Dim): Packing {
+/** Inputs of a packing of the sequences of an input, [batch, length]. */
+function packingInputs(
+  { name }: Pick<Input, "name">,
+  length: Dim,
+): Record<"pack" | "unpack" | "keys", CoreInput> {
   const tokens = `${name}Tokens`;
-  const inverse = g.input(`${name}Unpack`, ["batch", length], "i64");
   return {
-    tokens,
+    unpack: { name: `${name}Unpack`, dtype: "i64", shape: ["batch", length] },
+    pack: { name: `${name}Pack`, dtype: "i64", shape: [tokens] },
+    keys: { name: `${name}Keys`, dtype: "i32", shape: [tokens] },
+  };
+}
+
+/** Declares the inputs of a packing. */
+export function declarePacking(g: Graph, of: Pick<Input, "name">, length: Dim): Packing {
+  const { pack, unpack, keys } = packingInputs(of, length);
+  const inverse = declareCore(g, unpack);
+  return {
+    tokens: `${of.name}Tokens`,
     length,
-    index: g.input(`${name}Pack`, [tokens], "i64"),
+    index: declareCore(g, pack),
     inverse: g.reshape(inverse, [mulDims("batch", length)]),
-    key: g.input(`${name}Keys`, [tokens], "i32"),
+    key: declareCore(g, keys),
   };
 }
 
@@ -66,23 +82,18 @@ export function placesOf(keep: (row: number, at: number) => boolean, rows: numbe
 
 /** Feeds of a packing. `rowKeys` are the samples' random keys: a token's key follows from its sample's and its position. */
 export function packingFeeds(
-  name: string,
-  places: Places,
+  of: Pick<Input, "name">,
+  { kept, tokenAt, shape }: Places,
   rowKeys: Int32Array | undefined,
 ): Record<string, HostTensor> {
-  const { kept, tokenAt, shape } = places;
+  const { pack, unpack, keys } = packingInputs(of, shape[1]);
   const keyOf = (place: number): number => {
     const row = Math.floor(place / shape[1]);
     return mix(rowKeys![row]! ^ mix((place % shape[1]) + 1)) | 0;
   };
-  const keys = rowKeys === undefined ? {} : { [`${name}Keys`]: keyTensor(kept.map(keyOf)) };
   return {
-    [`${name}Pack`]: { dtype: "i64", shape: [kept.length], data: kept },
-    [`${name}Unpack`]: { dtype: "i64", shape, data: tokenAt },
-    ...keys,
+    ...feedInput(pack, kept, [kept.length]),
+    ...feedInput(unpack, tokenAt, shape),
+    ...(rowKeys === undefined ? {} : feedInput(keys, kept.map(keyOf), [kept.length])),
   };
-}
-
-function keyTensor(data: Int32Array): HostTensor {
-  return { dtype: "i32", shape: [data.length], data };
 }

@@ -15,8 +15,10 @@ import type {
 } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import type { Below, Place } from "../methods/method.js";
+import type { Input } from "../models/inputs.js";
 import type { AdapterInput } from "./adapter_inputs.js";
 import { adapterInputName } from "./adapter_inputs.js";
+import { declareCore, randomKey } from "./inputs.js";
 import type { Packing } from "./packing.js";
 import { declarePacking, packRows, unpackRows } from "./packing.js";
 
@@ -77,7 +79,7 @@ export class ModelTrace implements Trace {
 
   constructor(options: TraceOptions) {
     this.options = options;
-    this.randomKey = options.training ? this.g.input("randomKey", ["batch"], "i32") : undefined;
+    this.randomKey = options.training ? declareCore(this.g, randomKey) : undefined;
   }
 
   /**
@@ -213,9 +215,9 @@ export class ModelTrace implements Trace {
     return this.g.dropout(x, p, this.g.slice(this.randomKey, 0, 0, 1), site);
   }
 
-  /** Declares that sequences of this length can be packed. */
-  addPacking(name: string, length: Dim): void {
-    if (this.options.packed) this.#packings.push(declarePacking(this.g, name, length));
+  /** Declares that the sequences of an input can be packed, which are of this length here. */
+  addPacking(of: Pick<Input, "name">, length: Dim): void {
+    if (this.options.packed) this.#packings.push(declarePacking(this.g, of, length));
   }
 
   pack(x: Tensor): Tensor {

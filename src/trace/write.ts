@@ -2,13 +2,27 @@ import { PeftError } from "../errors.js";
 import type { Dim } from "../graph/dims.js";
 import { addDims } from "../graph/dims.js";
 import { exactly } from "../graph/graph.js";
-import type { KeyValue } from "../graph/module.js";
+import type { CacheShape, KeyValue } from "../graph/module.js";
 import { Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import type { Loss } from "../losses/loss.js";
+import type { InputSet, Lengths } from "../models/inputs.js";
 import type { Architecture, ModelConfig, TaskType, TextInputs } from "../models/model.js";
+import { decoderInputs, textInputs } from "../models/text_inputs.js";
 import type { Head } from "../tasks/head.js";
 import { headsOf, taskOf, tasks } from "../tasks/registry.js";
+import {
+  beamOrder,
+  cacheNames,
+  declare,
+  declareCached,
+  declareCore,
+  encodedRows,
+  encoderStates,
+  inputOf,
+  inputsOf,
+  labelPositions,
+} from "./inputs.js";
 import { prefixCache } from "./prefix.js";
 import type { Inventory } from "./trace.js";
 import { ModelTrace } from "./trace.js";
@@ -46,38 +60,39 @@ function bareModel({ task, architecture }: ModelSpec, trace: ModelTrace): Module
   return new Module(trace).at(taskOf(task).head.isBare ? "" : architecture.prefix);
 }
 
-/** The inputs of a stack, by their names in a batch. `past` counts cached tokens, `virtual` those before the input. */
-function stackInputs(
-  trace: ModelTrace,
-  names: { ids: string; mask: string; positions: string },
-  sizes: { length: string; virtual: Dim; past: Dim },
-  past: readonly KeyValue[] | undefined,
-): TextInputs {
-  const { g } = trace;
-  const length = addDims(sizes.virtual, sizes.length);
-  trace.addPacking(names.ids, length);
-  return {
-    ids: g.input(names.ids, ["batch", sizes.length], "i64"),
-    mask: g.input(names.mask, ["batch", addDims(sizes.past, length)], "i64"),
-    positions: g.input(names.positions, ["batch", length], "i64"),
-    typeIds: g.input("tokenTypeIds", ["batch", length], "i64"),
-    past,
-  };
+type Tensors<I extends InputSet> = { readonly [K in keyof I]: Tensor };
+
+/** Declares what a stack reads, and its packing where it reads tokens. */
+function declareInputs<I extends InputSet>(trace: ModelTrace, inputs: I, at: Lengths): Tensors<I> {
+  const tokens = inputOf(inputs, "tokens");
+  if (tokens !== undefined) trace.addPacking(tokens, addDims(at.virtual, at.length));
+  const declared = Object.entries(inputs).map(([key, input]) => [key, declare(trace.g, input, at)]);
+  return Object.fromEntries(declared) as Tensors<I>;
 }
 
-const INPUT = { ids: "inputIds", mask: "attentionMask", positions: "positionIds" };
-const DECODER = { ids: "decoderInputIds", mask: "decoderAttentionMask", positions: "decoderPositionIds" };
+/** What a stack reads, as its architecture's function has it: of text, where the architecture declares nothing else. */
+function stackInputs(
+  spec: ModelSpec,
+  trace: ModelTrace,
+  at: Lengths,
+  past?: readonly KeyValue[],
+): TextInputs {
+  return { ...declareInputs(trace, inputsOf(spec), at), past } as unknown as TextInputs;
+}
 
-function realMask(trace: ModelTrace, x: TextInputs, past: Dim): Tensor {
-  return trace.g.slice(x.mask, 1, past, x.mask.shape[1]!);
+/** The mask of the places of `hidden`, without the past; without a mask among the inputs all of them count. */
+function maskOf(trace: ModelTrace, mask: Tensor | undefined, past: Dim, hidden: Tensor): Tensor {
+  const { g } = trace;
+  if (mask !== undefined) return g.slice(mask, 1, past, mask.shape[1]!);
+  return g.expand(g.scalar(1, "i64"), hidden.shape.slice(0, -1));
 }
 
 /** The encoder of an encoder-decoder. */
 function writeEncoder(spec: ModelSpec, trace: ModelTrace): { encoded: Tensor; mask: Tensor } {
-  const { encoder } = spec.architecture;
-  const sizes = { length: "seq", virtual: trace.virtualTokens("input"), past: 0 };
-  const x = stackInputs(trace, INPUT, sizes, undefined);
-  return { encoded: encoder!(bareModel(spec, trace), spec.config, x), mask: x.mask };
+  const virtual = trace.virtualTokens("input");
+  const x = stackInputs(spec, trace, { batch: "batch", length: "seq", virtual, past: 0 });
+  const encoded = spec.architecture.encoder!(bareModel(spec, trace), spec.config, x);
+  return { encoded, mask: maskOf(trace, x.mask, 0, encoded) };
 }
 
 /** An encoder's output, [batch, seq, hidden]. */
@@ -86,11 +101,10 @@ export function writeEncoderStates(spec: ModelSpec, trace: ModelTrace): Tensor {
 }
 
 /** The same, given from outside. */
-function givenStates({ config }: ModelSpec, trace: ModelTrace): { encoded: Tensor; mask: Tensor } {
-  const sizes = { length: "seq", virtual: 0, past: 0 };
-  const { mask } = stackInputs(trace, INPUT, sizes, undefined);
-  const states = trace.g.input("encoderStates", ["batch", "seq", config.hiddenSize]);
-  return { encoded: trace.pack(states), mask };
+function givenStates(spec: ModelSpec, trace: ModelTrace): { encoded: Tensor; mask: Tensor } {
+  const { mask } = stackInputs(spec, trace, { batch: "batch", length: "seq", virtual: 0, past: 0 });
+  const states = declareCore(trace.g, encoderStates(spec.config.hiddenSize));
+  return { encoded: trace.pack(states), mask: maskOf(trace, mask, 0, states) };
 }
 
 /** The whole model up to its last hidden states, over whole sequences. */
@@ -100,14 +114,18 @@ function writeHidden(spec: ModelSpec, trace: ModelTrace, fromStates = false): Wr
   const past = prefixCache(trace, config);
   const pastLength = trace.virtualTokens("cache");
   if (a.stack !== undefined) {
-    const sizes = { length: "seq", virtual: trace.virtualTokens("input"), past: pastLength };
-    const x = stackInputs(trace, INPUT, sizes, past);
-    return { ...a.stack(w, config, x), mask: realMask(trace, x, pastLength) };
+    const virtual = trace.virtualTokens("input");
+    const at = { batch: "batch", length: "seq", virtual, past: pastLength };
+    const x = stackInputs(spec, trace, at, past);
+    const out = a.stack(w, config, x);
+    return { ...out, mask: maskOf(trace, x.mask, pastLength, out.hidden) };
   }
   const { encoded, mask: encoderMask } = fromStates ? givenStates(spec, trace) : writeEncoder(spec, trace);
-  const x = stackInputs(trace, DECODER, { length: "target", virtual: 0, past: pastLength }, past);
+  const at = { batch: "batch", length: "target", virtual: 0, past: pastLength };
+  const x = { ...declareInputs(trace, decoderInputs, at), typeIds: undefined, past };
   const inputs = { ...x, encoderMask, cross: (_: number, project: () => KeyValue) => project() };
-  return { ...a.decoder!(w, config, inputs, encoded), mask: realMask(trace, x, pastLength) };
+  const out = a.decoder!(w, config, inputs, encoded);
+  return { ...out, mask: maskOf(trace, x.mask, pastLength, out.hidden) };
 }
 
 /** A head of the spec's task over hidden states. Throws "unknown-task" where the architecture has none. */
@@ -145,7 +163,7 @@ export function writeLoss(spec: ModelSpec, trace: ModelTrace, loss: Loss, fromSt
   const logits = (name?: string): Tensor =>
     writeHead(spec, trace, headNamed(spec.task, name), trace.unpack(hidden), mask);
   const labelled = (name?: string): Tensor => {
-    const positions = g.input("labelPositions", LABELLED, "i64");
+    const positions = declareCore(g, labelPositions);
     const head = headNamed(spec.task, name);
     return trace.options.mixed // scales are per row of the batch there
       ? g.gather(g.rows(logits(name)), positions)
@@ -153,7 +171,7 @@ export function writeLoss(spec: ModelSpec, trace: ModelTrace, loss: Loss, fromSt
   };
   const column = (name: string): Tensor => {
     const found = loss.columns?.[name] ?? undeclared(loss, name);
-    return g.input(name, "per" in found ? LABELLED : found.shape, found.dtype);
+    return g.input(name, "per" in found ? labelPositions.shape : found.shape, found.dtype);
   };
   const first = g.nodes.length;
   const { sum, count } = loss.write({ g, config: spec.config, logits, labelled, column, mask });
@@ -168,8 +186,6 @@ export function writeLoss(spec: ModelSpec, trace: ModelTrace, loss: Loss, fromSt
   const whole = penalty === undefined ? sum : g.add(sum, g.mul(penalty, count));
   return { sum: whole, count, logits, text };
 }
-
-const LABELLED = ["chunks", "chunk"];
 
 /** The task's own head, or the one of this name beside it. */
 function headNamed(task: TaskType, name: string | undefined): Head {
@@ -203,42 +219,39 @@ export interface StepOptions {
 export function writeStep(spec: ModelSpec, trace: ModelTrace, options: StepOptions): Record<string, Tensor> {
   const { g } = trace;
   const { architecture: a, config } = spec;
-  const { layers, kvHeads, headDim } = config.cache;
-  const order = options.reorder ? g.input("order", ["batch"], "i64") : undefined;
-  const cached = (name: string, length: string): Tensor => {
-    const rows = order === undefined ? "batch" : "former";
-    const x = g.input(name, [rows, kvHeads, length, headDim]);
-    return order === undefined ? x : g.gather(x, order, 0);
-  };
-  const past = Array.from({ length: layers }, (_, i) => ({
-    k: cached(`past.${i}.k`, "past"),
-    v: cached(`past.${i}.v`, "past"),
-  }));
+  const cache = config.cache;
+  const order = options.reorder ? declareCore(g, beamOrder) : undefined;
+  const past = cacheNames("past", cache).map((names) => {
+    const { k, v } = declareCached(g, names, cache, [order === undefined ? "batch" : "former", "past"]);
+    return order === undefined ? { k, v } : { k: g.gather(k, order, 0), v: g.gather(v, order, 0) };
+  });
   const w = bareModel(spec, trace);
   const virtual = trace.options.virtual && !config.encoderDecoder ? trace.virtualTokens("input") : 0;
-  const names = config.encoderDecoder ? DECODER : INPUT;
-  const x = stackInputs(trace, names, { length: "seq", virtual, past: "past" }, past);
+  const at = { batch: "batch", length: "seq", virtual, past: "past" };
+  const x = config.encoderDecoder
+    ? { ...declareInputs(trace, decoderInputs, at), typeIds: undefined, past }
+    : stackInputs(spec, trace, at, past);
   const { hidden, present } = config.encoderDecoder
-    ? a.decoder!(w, config, { ...x, ...crossInputs(trace, config) }, undefined)
+    ? a.decoder!(w, config, { ...x, ...crossInputs(trace, cache) }, undefined)
     : a.stack!(w, config, x);
   const logits = writeHead(spec, trace, taskOf(spec.task).head, g.last(hidden, 1), x.mask);
   const outputs: Record<string, Tensor> = { logits: g.squeeze(logits, 1) };
-  for (const [i, { k, v }] of present.entries()) {
-    outputs[`present.${i}.k`] = k;
-    outputs[`present.${i}.v`] = v;
-  }
+  for (const [i, { k, v }] of cacheNames("present", cache).entries())
+    Object.assign(outputs, { [k]: present[i]!.k, [v]: present[i]!.v });
   return outputs;
 }
 
 function crossInputs(
   trace: ModelTrace,
-  { cache: { kvHeads, headDim } }: ModelConfig,
+  cache: CacheShape,
 ): { encoderMask: Tensor; cross: (layer: number) => KeyValue } {
   const { g } = trace;
-  const shape = ["batch", kvHeads, "encoded", headDim];
+  const cross = cacheNames("cross", cache).map((names) =>
+    declareCached(g, names, cache, ["batch", "encoded"]),
+  );
   return {
-    encoderMask: g.input("attentionMask", ["batch", "encoded"], "i64"),
-    cross: (layer) => ({ k: g.input(`cross.${layer}.k`, shape), v: g.input(`cross.${layer}.v`, shape) }),
+    encoderMask: declare(g, textInputs.mask, { batch: "batch", length: "encoded", virtual: 0, past: 0 }),
+    cross: (layer) => cross[layer]!,
   };
 }
 
@@ -248,21 +261,17 @@ export function writeEncode(spec: ModelSpec, trace: ModelTrace): Record<string, 
   const { architecture: a, config } = spec;
   const { encoded } = writeEncoder(spec, trace);
   const outputs: Record<string, Tensor> = {};
-  const repeated = g.gather(encoded, g.input("rows", ["repeated"], "i64"), 0);
-  const mask = g.input("encoderMask", ["repeated", encoded.shape[1]!], "i64");
-  const x: TextInputs = {
-    ids: g.input("startIds", ["repeated", "target"], "i64"),
-    mask: g.input("startMask", ["repeated", "target"], "i64"),
-    positions: g.input("startPositions", ["repeated", "target"], "i64"),
-    typeIds: undefined,
-    past: undefined,
-  };
+  const repeated = g.gather(encoded, declareCore(g, encodedRows), 0);
+  // What the decoder reads, and masks, does not reach the cross-attention's keys and values: it is never fed.
+  const at = { batch: "repeated", length: "target", virtual: 0, past: 0 };
+  const x = { ...declareInputs(trace, decoderInputs, at), typeIds: undefined, past: undefined };
+  const encoderMask = declare(g, textInputs.mask, { ...at, length: encoded.shape[1]! });
+  const names = cacheNames("cross", config.cache);
   const cross = (layer: number, project: () => KeyValue): KeyValue => {
     const { k, v } = project();
-    outputs[`cross.${layer}.k`] = k;
-    outputs[`cross.${layer}.v`] = v;
+    Object.assign(outputs, { [names[layer]!.k]: k, [names[layer]!.v]: v });
     return { k, v };
   };
-  a.decoder!(bareModel(spec, trace), config, { ...x, encoderMask: mask, cross }, repeated);
+  a.decoder!(bareModel(spec, trace), config, { ...x, encoderMask, cross }, repeated);
   return outputs;
 }

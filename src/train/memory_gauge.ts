@@ -55,6 +55,7 @@ export class MemoryGauge {
   #advice(): string {
     const { seq, batch: batchSize } = this.#sizes;
     const smaller = batchSize > 1 ? ` or a smaller batch (--batch-size, batchSize; now ${batchSize})` : "";
+    if (seq === undefined) return `less to a row${smaller} would take less`;
     return `shorter rows (--max-length, maxLength; the longest has ${seq} tokens)${smaller} would take less`;
   }
 }

@@ -8,7 +8,7 @@ import type { Loss } from "../../src/losses/loss.js";
 import { LoraConfig } from "../../src/methods/index.js";
 import type { PreTrainedModel } from "../../src/peft/base_model.js";
 import { PeftModel } from "../../src/peft/peft_model.js";
-import type { Inputs } from "../../src/trace/feeds.js";
+import type { TextBatch } from "../../src/trace/feeds.js";
 import { loadBase, sampleBatch, TASKS } from "./kit.js";
 
 // A custom loss declares what it reads of the batch; what it writes is what it is compiled for.
@@ -36,7 +36,10 @@ const tokens: Loss = {
   }),
 };
 
-function weights(batch: Inputs, of: (i: number) => number): { data: Float32Array; shape: readonly number[] } {
+function weights(
+  batch: TextBatch,
+  of: (i: number) => number,
+): { data: Float32Array; shape: readonly number[] } {
   const { data, shape } = (batch as unknown as { labels: { data: Int32Array; shape: readonly number[] } })
     .labels;
   return { data: Float32Array.from(data, (_, i) => of(i)), shape };
@@ -152,7 +155,7 @@ it("the Trainer feeds what rows of a file carry for it", async () => {
 
 it("labels are asked for by those that declare them alone", async () => {
   const model = open("llama");
-  const { labels: _, ...plain } = sampleBatch("llama") as Inputs & { labels: unknown };
+  const { labels: _, ...plain } = sampleBatch("llama") as TextBatch & { labels: unknown };
   const squares: Loss = {
     name: "squares",
     write: ({ g, logits, mask }) => ({
@@ -162,11 +165,11 @@ it("labels are asked for by those that declare them alone", async () => {
   };
   const all = { ...squares, padding: true };
   const [packed, whole] = [
-    await model.forwardBackward(plain as Inputs, { training: false, loss: squares }),
-    await model.forwardBackward(plain as Inputs, { training: false, loss: all }),
+    await model.forwardBackward(plain as TextBatch, { training: false, loss: squares }),
+    await model.forwardBackward(plain as TextBatch, { training: false, loss: all }),
   ];
   expect(packed.loss).toBeCloseTo(whole.loss, 3);
-  await expect(model.lossOf(plain as Inputs, { loss: tokens })).rejects.toThrow(
+  await expect(model.lossOf(plain as TextBatch, { loss: tokens })).rejects.toThrow(
     /\[batch\] The loss "mine" cannot be computed on this batch: it has no labels; it has no weights.*columns:/s,
   );
   await model.unload();

@@ -10,7 +10,7 @@ import type { LoadOptions } from "../../src/peft/base_model.js";
 import { PreTrainedModel } from "../../src/peft/base_model.js";
 import { PeftModel } from "../../src/peft/peft_model.js";
 import type { ForwardResult } from "../../src/run/passes.js";
-import type { Inputs } from "../../src/trace/feeds.js";
+import type { TextBatch } from "../../src/trace/feeds.js";
 
 /** Tolerances of the contracts: absolute or relative, whichever is larger. */
 export const CLOSE = 1e-4;
@@ -32,7 +32,11 @@ export function loadBase<T extends TaskType>(
 }
 
 /** Padded rows of ids with a mask, and labels of the task. */
-export function batchOf<T extends TaskType>(task: T, rows: readonly number[][], labels: unknown): Inputs<T> {
+export function batchOf<T extends TaskType>(
+  task: T,
+  rows: readonly number[][],
+  labels: unknown,
+): TextBatch<T> {
   const seq = Math.max(...rows.map((r) => r.length));
   const pad = (of: (row: number[], i: number) => number): Int32Array =>
     Int32Array.from(rows.flatMap((row) => Array.from({ length: seq }, (_, i) => of(row, i))));
@@ -42,7 +46,7 @@ export function batchOf<T extends TaskType>(task: T, rows: readonly number[][], 
     inputIds: { data: pad((row, i) => row[i] ?? 0), shape },
     attentionMask: { data: pad((row, i) => (i < row.length ? 1 : 0)), shape },
     ...(labels === undefined ? {} : { labels }),
-  } as unknown as Inputs<T>;
+  } as unknown as TextBatch<T>;
 }
 
 export function ids(rows: readonly number[][]): { data: Int32Array; shape: [number, number] } {
@@ -55,7 +59,7 @@ const ROWS = [
 ];
 
 /** A batch of two rows, one padded, for each of the three models. */
-export function sampleBatch(kind: Kind): Inputs {
+export function sampleBatch(kind: Kind): TextBatch {
   const labels = {
     t5: [
       [7, 9, 60, -100],
@@ -71,7 +75,7 @@ export function sampleBatch(kind: Kind): Inputs {
 }
 
 /** The same rows and labels with everything twice as long, in three rows: another shape. */
-export function otherBatch(kind: Kind): Inputs {
+export function otherBatch(kind: Kind): TextBatch {
   const row = Array.from({ length: 11 }, (_, i) => 10 + i);
   const labels = kind === "bert" ? [[0], [1], [2]] : [row, row, row];
   return batchOf(TASKS[kind], [row, row, row], ids(labels));
@@ -132,8 +136,8 @@ export async function adapted(
 }
 
 export async function logitsOf(
-  model: { forward(batch: Inputs): Promise<ForwardResult> },
-  batch: Inputs,
+  model: { forward(batch: TextBatch): Promise<ForwardResult> },
+  batch: TextBatch,
 ): Promise<Float32Array> {
   return (await model.forward(batch)).logits.data;
 }

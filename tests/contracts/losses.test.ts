@@ -3,7 +3,7 @@ import { LoraConfig } from "../../src/methods/index.js";
 import type { TaskType } from "../../src/models/model.js";
 import type { PreTrainedModel } from "../../src/peft/base_model.js";
 import { PeftModel } from "../../src/peft/peft_model.js";
-import type { Inputs } from "../../src/trace/feeds.js";
+import type { TextBatch } from "../../src/trace/feeds.js";
 import { batchOf, ids, loadBase } from "./kit.js";
 
 // A task's loss follows from its labels, as transformers chooses it; here against the same sums by hand.
@@ -35,21 +35,23 @@ describe("SEQ_CLS", () => {
 
   it("rows of numbers are several labels a row, though the config does not say so", async () => {
     const base = await open("SEQ_CLS", "bert");
-    const { loss, logits, count } = await base.forward(batchOf("SEQ_CLS", rows, floats(targets)) as Inputs);
+    const { loss, logits, count } = await base.forward(
+      batchOf("SEQ_CLS", rows, floats(targets)) as TextBatch,
+    );
     expect(loss).toBeCloseTo(byHand(logits.data), 5);
     expect(count).toBe(8);
   });
 
   it("one label is a regression", async () => {
     const base = await open("SEQ_CLS", "bert-regression");
-    const { loss, logits } = await base.forward(batchOf("SEQ_CLS", rows, floats([[0.5], [-2]])) as Inputs);
+    const { loss, logits } = await base.forward(batchOf("SEQ_CLS", rows, floats([[0.5], [-2]])) as TextBatch);
     const [a, b] = logits.data as unknown as [number, number];
     expect(loss).toBeCloseTo(((a - 0.5) ** 2 + (b + 2) ** 2) / 2, 5);
   });
 
   it("the config's problem_type goes before the labels' form", async () => {
     const base = await open("SEQ_CLS", "bert", { problem_type: "regression" });
-    const { loss, logits } = await base.forward(batchOf("SEQ_CLS", rows, floats(targets)) as Inputs);
+    const { loss, logits } = await base.forward(batchOf("SEQ_CLS", rows, floats(targets)) as TextBatch);
     const squares = [...logits.data].map((y, i) => (y - targets.flat()[i]!) ** 2);
     expect(loss).toBeCloseTo(squares.reduce((a, b) => a + b, 0) / 8, 5);
   });
@@ -57,7 +59,7 @@ describe("SEQ_CLS", () => {
   it("labels whose form does not fit the problem are refused", async () => {
     const base = await open("SEQ_CLS", "bert", { problem_type: "regression" });
     const run = (model: PreTrainedModel, labels: unknown): Promise<unknown> =>
-      model.forward(batchOf("SEQ_CLS", rows, labels) as Inputs);
+      model.forward(batchOf("SEQ_CLS", rows, labels) as TextBatch);
     await expect(run(base, ids([[1], [2]]))).rejects.toThrow(/\[batch\].*labels are class numbers/);
     await expect(run(base, floats([[1], [2]]))).rejects.toThrow(/labels are \[2,1\], not \[2,4\]/);
     const single = await open("SEQ_CLS", "bert", { problem_type: "single_label_classification" });
@@ -73,7 +75,7 @@ describe("QUESTION_ANS", () => {
   afterAll(() => base.close());
   const run = (start: number[][], end: number[][]): ReturnType<PreTrainedModel["forward"]> => {
     const batch = batchOf("QUESTION_ANS", rows, undefined);
-    return base.forward({ ...batch, startPositions: ids(start), endPositions: ids(end) } as Inputs);
+    return base.forward({ ...batch, startPositions: ids(start), endPositions: ids(end) } as TextBatch);
   };
 
   it("is the mean over starts and ends; positions beyond the row do not count", async () => {

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { methods } from "../../src/methods/index.js";
 import type { PreTrainedModel } from "../../src/peft/base_model.js";
 import { PeftModel } from "../../src/peft/peft_model.js";
-import type { Inputs } from "../../src/trace/feeds.js";
+import type { TextBatch } from "../../src/trace/feeds.js";
 import type { Kind } from "./kit.js";
 import {
   adapted,
@@ -105,7 +105,7 @@ describe.each(Object.keys(TASKS) as Kind[])("on %s", (kind) => {
     it("serves every batch shape with one compiled graph", async () => {
       const { model } = await adapted(base, configFor(method));
       base.runtime.encoderStates.clear(); // else the encoder may not be asked before the second batch
-      const run = async (b: Inputs): Promise<void> => {
+      const run = async (b: TextBatch): Promise<void> => {
         await model.forward(b);
         await model.forwardBackward(b);
       };

@@ -1,6 +1,6 @@
 import type { Loss } from "../../src/losses/loss.js";
 import type { TaskType } from "../../src/models/model.js";
-import type { Inputs } from "../../src/trace/feeds.js";
+import type { TextBatch } from "../../src/trace/feeds.js";
 import type { Expected, KitTensor, Numbers } from "./tensors.js";
 
 type Ids = { data: Int32Array; shape: [number, number] };
@@ -14,7 +14,7 @@ function floats(t: KitTensor): { data: Float32Array; shape: [number, number] } {
 }
 
 /** The batch under `prefix` ("input.", "second.") as the product's own inputs. */
-export function batchOf(expected: Expected, prefix: string, task: TaskType): Inputs {
+export function batchOf(expected: Expected, prefix: string, task: TaskType): TextBatch {
   const get = (name: string): KitTensor | undefined => expected.get(prefix + name);
   const tokens = get("input_ids");
   if (tokens === undefined) throw new Error(`the kit has no key ${prefix}input_ids`);
@@ -36,7 +36,7 @@ export function batchOf(expected: Expected, prefix: string, task: TaskType): Inp
     const t = get(name);
     if (t !== undefined) batch[key] = ids(t);
   }
-  return batch as unknown as Inputs;
+  return batch as unknown as TextBatch;
 }
 
 /** Rows of ids, as generation takes and gives them. */
@@ -76,7 +76,7 @@ export function kitLogits(task: TaskType, { data, shape }: Numbers): Numbers {
 
 /** Positions where logits count: real tokens and virtual ones. */
 export function countedAt(
-  batch: Inputs,
+  batch: TextBatch,
   { shape, data }: Numbers = { shape: [], data: [] },
 ): ((i: number) => boolean) | undefined {
   if (batch.task === "SEQ_CLS" || batch.task === "SEQ_2_SEQ_LM") return undefined;

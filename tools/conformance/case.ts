@@ -7,7 +7,7 @@ import type { TaskType } from "../../src/models/model.js";
 import type { PreTrainedModel } from "../../src/peft/base_model.js";
 import { specOf } from "../../src/peft/base_model.js";
 import { PeftModel } from "../../src/peft/peft_model.js";
-import type { Inputs } from "../../src/trace/feeds.js";
+import type { TextBatch } from "../../src/trace/feeds.js";
 import { takeInventory } from "../../src/trace/write.js";
 import type { Bases } from "./bases.js";
 import { batchOf, countedAt, kitLogits, lossOption, rowsOf } from "./batches.js";
@@ -61,7 +61,7 @@ export interface Context {
   readonly task: TaskType;
   readonly expected: Expected;
   readonly checks: Check[];
-  readonly batch: Inputs;
+  readonly batch: TextBatch;
 }
 
 /** One folder of cases/; where it is not covered, what to say of it. */

@@ -5,7 +5,7 @@ import { PeftError } from "../../src/errors.js";
 import { openArchive } from "../../src/hub/checkpoint.js";
 import { PreTrainedModel } from "../../src/peft/base_model.js";
 import { PeftModel } from "../../src/peft/peft_model.js";
-import type { Inputs } from "../../src/trace/feeds.js";
+import type { TextBatch } from "../../src/trace/feeds.js";
 import { batchOf } from "./batches.js";
 import { foldersIn, inTemporaryFolder } from "./files.js";
 import type { CaseResult } from "./kit.js";
@@ -42,7 +42,7 @@ export async function runFormat(kit: string, name: string): Promise<CaseResult> 
 async function checkModel(
   folder: string,
   name: string,
-  batch: Inputs,
+  batch: TextBatch,
   expected: Expected,
   resident: "f32" | "stored",
 ): Promise<Check[]> {
@@ -52,7 +52,7 @@ async function checkModel(
     resident === "f32" ? {} : { plan: "streamed" },
   );
   try {
-    const { logits } = await model.forward(batch as Inputs<typeof TASK>);
+    const { logits } = await model.forward(batch as TextBatch<typeof TASK>);
     const key = resident === "f32" ? "formats.logits" : "formats.logits, weights as stored";
     return [compare(key, logits, expected.get(name + suffix), 1e-4)];
   } finally {

@@ -5,7 +5,7 @@ import type { CombinationType } from "../../src/methods/method.js";
 import type { PreTrainedModel } from "../../src/peft/base_model.js";
 import { PeftModel } from "../../src/peft/peft_model.js";
 import type { ForwardResult } from "../../src/run/passes.js";
-import type { Inputs } from "../../src/trace/feeds.js";
+import type { TextBatch } from "../../src/trace/feeds.js";
 import type { Bases } from "./bases.js";
 import { batchOf, countedAt } from "./batches.js";
 import { changedWeights, isEqual, toKit } from "./case.js";
@@ -29,7 +29,7 @@ const WEIGHTED: Readonly<Partial<Record<CombinationType, readonly string[]>>> = 
 
 interface Multi {
   readonly model: PeftModel;
-  readonly batch: Inputs;
+  readonly batch: TextBatch;
   readonly expected: Expected;
   readonly checks: Check[];
 }

@@ -6,7 +6,6 @@ import {
   AdamW,
   getPeftModel,
   IA3Config,
-  type Inputs,
   LoraConfig,
   methods,
   PeftModel,
@@ -15,6 +14,7 @@ import {
   PromptEncoderConfig,
   PromptTuningConfig,
   type TaskType,
+  type TextBatch,
 } from "../../src/index.js";
 import { below, random } from "../../src/random.js";
 import { readTensors } from "../conformance/tensors.js";
@@ -211,7 +211,7 @@ const CASES: readonly Case[] = [
 
 type Json = Record<string, number[] | number[][]>;
 
-function makeBatch(task: TaskType): { ours: Inputs; theirs: Json } {
+function makeBatch(task: TaskType): { ours: TextBatch; theirs: Json } {
   const next = random(5);
   const [rows, seq] = [3, 10];
   const draw = (n: number): number[] => Array.from({ length: n }, () => 4 + below(next, 90));
@@ -232,7 +232,7 @@ function makeBatch(task: TaskType): { ours: Inputs; theirs: Json } {
   const columns = Array.isArray(labels[0]) ? (labels as number[][]) : (labels as number[]).map((l) => [l]);
   const ours = { task, inputIds: flat(inputIds), attentionMask: flat(mask), labels: flat(columns) };
   return {
-    ours: ours as unknown as Inputs,
+    ours: ours as unknown as TextBatch,
     theirs: { input_ids: inputIds, attention_mask: mask, labels: labels as number[][] },
   };
 }

@@ -1,35 +1,43 @@
-import type { Floats, Ids } from "../../data/batch.js";
+import type { BatchColumn, Floats, Ids } from "../../data/batch.js";
+import { PeftError } from "../../errors.js";
+import { dimNames, evalDim } from "../../graph/dims.js";
+import type { Input } from "../../models/inputs.js";
+import { filled } from "../../models/inputs.js";
 import { taskOf } from "../../tasks/registry.js";
 import type { Inputs } from "../../trace/feeds.js";
-import { filled } from "../../trace/feeds.js";
+import { inputsOf } from "../../trace/inputs.js";
 import type { ModelSpec } from "../../trace/write.js";
 
 /** Sizes of a batch: rows, tokens of each, and where tokens have labels, how many of a row. */
 export interface BatchSizes {
   readonly batch: number;
-  readonly seq: number;
+  /** Tokens of the longest row. Default: the model reads none. */
+  readonly seq?: number;
   /** Tokens of all rows, padding apart; default: every row is as long as the longest. */
   readonly tokens?: number;
   /** Target tokens of an encoder-decoder's row; default: seq. */
   readonly target?: number;
   /** Labelled tokens of a row; default: all. */
   readonly labels?: number;
+  /** Lengths of the dimensions that inputs of other kinds name: height and width of pixels. */
+  readonly dims?: Readonly<Record<string, number>>;
 }
 
 /** A batch of these sizes: the most that one can take. */
-export function fakeBatch({ task, config }: ModelSpec, sizes: BatchSizes): Inputs {
-  const { batch, seq, target = seq } = sizes;
-  const common = { inputIds: filled(batch, seq, 1), attentionMask: maskOf(sizes) };
+export function fakeBatch(spec: ModelSpec, sizes: BatchSizes): Inputs {
+  const { task } = spec;
+  const { batch, seq = 0, target = seq } = sizes;
+  const common = { columns: fakeColumns(spec, sizes) };
   switch (taskOf(task).labels) {
     case "token":
     case "next token":
       return { task, ...common, labels: lastOnes(batch, seq, sizes.labels ?? seq) } as Inputs;
     case "target":
-      return { task, ...common, labels: filled(batch, target, 1) } as Inputs;
+      return { task, ...common, labels: filled([batch, target], 1) } as Inputs;
     case "row":
-      return { task, ...common, labels: classes({ task, config }, batch) } as Inputs;
+      return { task, ...common, labels: classes(spec, batch) } as Inputs;
     case "span": {
-      const places = filled(batch, 1, 0);
+      const places = filled([batch, 1], 0);
       return { task, ...common, startPositions: places, endPositions: places } as Inputs;
     }
     case "none":
@@ -37,22 +45,50 @@ export function fakeBatch({ task, config }: ModelSpec, sizes: BatchSizes): Input
   }
 }
 
+/** What a model reads, of these sizes. Throws "option" for a dimension whose length is not among them. */
+function fakeColumns(spec: ModelSpec, sizes: BatchSizes): Record<string, BatchColumn> {
+  const { batch, seq = 0, dims = {} } = sizes;
+  const lengths = new Map(Object.entries(dims));
+  const fake = (input: Input): BatchColumn => {
+    const shape = input.shape({ batch, length: seq, virtual: 0, past: 0 });
+    const missing = shape.flatMap(dimNames).find((name) => !lengths.has(name));
+    if (missing !== undefined) throw missingSize(spec, input, missing);
+    const numbers = shape.map((dim) => evalDim(dim, lengths));
+    if (input.role === "mask") return maskOf(sizes);
+    if (input.dtype === "i64") return filled(numbers, input.role === "tokens" ? 1 : 0);
+    return { data: new Float32Array(filled(numbers, 0).data.length), shape: numbers };
+  };
+  return Object.fromEntries(Object.values(inputsOf(spec)).map((input) => [input.name, fake(input)]));
+}
+
+function missingSize({ config }: ModelSpec, { name }: Input, dim: string): PeftError {
+  return new PeftError("option", {
+    what: `The sizes of a batch do not say its "${dim}".`,
+    why: `a ${config.modelType} model reads ${name}, which differ in it from batch to batch.`,
+    fix: `add it: dims: { ${dim}: 32 }.`,
+  });
+}
+
 /** The first row as long as can be, the others alike, padded on the left. */
-function maskOf({ batch, seq, tokens = batch * seq }: BatchSizes): Ids {
-  const mask = filled(batch, seq, 1);
+function maskOf({ batch, seq = 0, tokens = batch * seq }: BatchSizes): BatchColumn {
+  const mask = filled([batch, seq], 1);
   const others = Math.ceil((tokens - seq) / Math.max(1, batch - 1));
   for (let row = 1; row < batch; row++) mask.data.fill(0, row * seq, (row + 1) * seq - others);
   return mask;
 }
 
 function lastOnes(rows: number, columns: number, labelled: number): Ids {
-  const ids = filled(rows, columns, 0);
-  for (let i = 0; i < ids.data.length; i++) if (i % columns < columns - labelled) ids.data[i] = -100;
-  return ids;
+  const labels = ids(rows, columns);
+  for (let i = 0; i < labels.data.length; i++) if (i % columns < columns - labelled) labels.data[i] = -100;
+  return labels;
 }
 
 function classes({ config, task }: Pick<ModelSpec, "task" | "config">, rows: number): Ids | Floats {
-  if (taskOf(task).labelForm(config) !== "floats") return filled(rows, 1, 0);
+  if (taskOf(task).labelForm(config) !== "floats") return ids(rows, 1);
   const columns = taskOf(task).head.outputs(config);
   return { data: new Float32Array(rows * columns), shape: [rows, columns] };
+}
+
+function ids(rows: number, columns: number): Ids {
+  return { data: new Int32Array(rows * columns), shape: [rows, columns] };
 }

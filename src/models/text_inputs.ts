@@ -1,0 +1,69 @@
+import type { Shape } from "../graph/dims.js";
+import { addDims } from "../graph/dims.js";
+import type { Column, Input, InputsFor, Lengths, SpecialTokens } from "./inputs.js";
+import { counting, filled, padFront, tokenInput, total } from "./inputs.js";
+import type { TextInputs } from "./model.js";
+
+/** Which tokens are real, where a batch says so. Cached and virtual ones are. */
+function maskInput(name: string): Input {
+  return {
+    name,
+    role: "mask",
+    dtype: "i64",
+    means: "1 where there is a token",
+    shape: (at) => [at.batch, total(at)],
+    feed: (own, { past, virtual }) => own && padFront(own, past + virtual, 1),
+  };
+}
+
+/** Where tokens stand: those behind a cache go on counting. */
+function positionsInput(name: string): Input {
+  return {
+    name,
+    role: "token",
+    dtype: "i64",
+    shape: ({ batch, virtual, length }) => [batch, addDims(virtual, length)],
+    feed: (_, { batch, past, virtual, length }) => counting(batch, past, virtual + length),
+  };
+}
+
+function tokensInput(name: string, more: Pick<Input, "read" | "means"> = {}): Input {
+  const shape = ({ batch, length }: Lengths): Shape => [batch, length];
+  return { name, role: "tokens", dtype: "i64", shape, feed: (own) => own, ...more };
+}
+
+/** What a model of text reads. */
+export const textInputs: InputsFor<TextInputs> = {
+  ids: tokensInput("inputIds"),
+  mask: maskInput("attentionMask"),
+  positions: positionsInput("positionIds"),
+  typeIds: tokenInput("tokenTypeIds", "i64", [], 0),
+};
+
+/** What the decoder of an encoder-decoder reads. All of its tokens count: the loss masks padding. */
+export const decoderInputs: InputsFor<Omit<TextInputs, "typeIds">> = {
+  ids: tokensInput("decoderInputIds", {
+    means: "what the decoder reads; labels say it too, and to answer freely there is generate()",
+    read: (column, c) => column("decoderInputIds") ?? shiftedRight(column("labels"), c),
+  }),
+  mask: {
+    ...maskInput("decoderAttentionMask"),
+    feed: (_, at) => filled([at.batch, at.past + at.virtual + at.length], 1),
+  },
+  positions: positionsInput("decoderPositionIds"),
+};
+
+/** Labels moved right by one, after the start token; ignored ones become padding. */
+function shiftedRight(labels: Column | undefined, c: SpecialTokens): Column | undefined {
+  if (labels === undefined) return undefined;
+  const [rows, columns] = labels.shape as readonly [number, number];
+  const out = filled([rows, columns], c.padTokenId ?? 0);
+  for (let i = 0; i < rows; i++) {
+    out.data[i * columns] = c.decoderStartTokenId ?? c.padTokenId ?? 0;
+    for (let j = 1; j < columns; j++) {
+      const label = labels.data[i * columns + j - 1]!;
+      if (label >= 0) out.data[i * columns + j] = label;
+    }
+  }
+  return out;
+}
