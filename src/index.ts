@@ -70,8 +70,9 @@ export { batches } from "./data/batches.js";
 export { collate } from "./data/collate.js";
 export type { EncodedRows, EncodeReport, EncodeRowsOptions } from "./data/encode.js";
 export { describeReport, encodeRows } from "./data/encode.js";
+export type { RowGiver, RowsGiven } from "./data/given.js";
 export { loadDataset, readTextFile } from "./data/load.js";
-export type { LoadDatasetOptions } from "./data/load_options.js";
+export type { LoadDatasetOptions, RowMapping, RowOptions } from "./data/load_options.js";
 export type { PreviewPiece } from "./data/pieces.js";
 export { preview, previewPieces } from "./data/preview.js";
 export type {
@@ -85,6 +86,10 @@ export type {
   TokensRow,
 } from "./data/row.js";
 export { labelNames } from "./data/row.js";
+export type { OpenRows } from "./data/row_stream.js";
+export { RowStream } from "./data/row_stream.js";
+export type { RowsFromOptions } from "./data/rows_from.js";
+export { rowsFrom } from "./data/rows_from.js";
 export { split } from "./data/split.js";
 export { isChat } from "./data/tasks/chat_text.js";
 

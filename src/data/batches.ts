@@ -3,12 +3,20 @@ import { PeftError } from "../errors.js";
 import { option, words } from "../words.js";
 import type { Batch, TaskType } from "./batch.js";
 import { collate } from "./collate.js";
-import { type EncodeReport, type EncodeRowsOptions, encodeRows, encodeRowsNames } from "./encode.js";
+import {
+  type EncodedRows,
+  type EncodeReport,
+  type EncodeRowsOptions,
+  encodeRows,
+  encodeRowsNames,
+} from "./encode.js";
 import type { OrderOptions } from "./order.js";
 import { orderNames, orderOf } from "./order.js";
 import { type CollateOptions, collateNames } from "./padding.js";
 import { expectRows, type Row } from "./row.js";
+import { RowStream } from "./row_stream.js";
 import type { Sample } from "./sample.js";
+import { epochBatches } from "./stream_batches.js";
 import type { TokenizerLike } from "./types.js";
 
 export interface BatchesOptions<T extends TaskType>
@@ -44,11 +52,20 @@ export interface Batches<T extends TaskType> extends AsyncIterable<Batch<T>> {
 
 /**
  * Encodes the rows at once, so that every fault in them is an error before work starts, and gives their batches for all epochs.
- * The same seed and rows give the same batches on every machine. Throws what `encodeRows` throws, and `option`.
+ * The same seed and rows give the same batches on every machine. Throws what `encodeRows` throws, and `option`. Rows that are
+ * streamed are encoded as they come: their batches can be walked, and nothing is known of them beforehand.
  */
-export function batches<T extends TaskType>(rows: readonly Row[], options: BatchesOptions<T>): Batches<T> {
+export function batches<T extends TaskType>(rows: readonly Row[], options: BatchesOptions<T>): Batches<T>;
+export function batches<T extends TaskType>(
+  rows: RowStream,
+  options: BatchesOptions<T>,
+): AsyncIterable<Batch<T>>;
+export function batches<T extends TaskType>(
+  rows: readonly Row[] | RowStream,
+  options: BatchesOptions<T>,
+): Batches<T> | AsyncIterable<Batch<T>> {
   refuseUnknown("batches", options, batchesNames);
-  expectRows("batches", rows);
+  if (!(rows instanceof RowStream)) expectRows("batches", rows);
   expectArgument("batches({ model })", options.model, {
     is: options.model?.config !== undefined && options.model.taskType !== undefined,
     wants: "a model",
@@ -56,14 +73,36 @@ export function batches<T extends TaskType>(rows: readonly Row[], options: Batch
   });
   const { tokenizer, model, paddingSide = tokenizer.paddingSide, padToMultipleOf } = options;
   const { vocabSize, numLabels } = model.config;
-  const { samples, report } = encodeRows(rows, {
-    numLabels,
-    ...pickOptions(options, encodedNames),
-    task: model.taskType,
-    vocabSize,
-  });
+  const encode = (some: readonly Row[]): EncodedRows<T> =>
+    encodeRows(some, {
+      numLabels,
+      ...pickOptions(options, encodedNames),
+      task: model.taskType,
+      vocabSize,
+    });
   const padding = { padTokenId: padTokenOf(tokenizer), paddingSide, padToMultipleOf };
+  if (rows instanceof RowStream) return batchesOfStream(rows, encode, padding, options);
+  const { samples, report } = encode(rows);
   return { ...batchesOf(samples, { ...options, ...padding }), report };
+}
+
+function batchesOfStream<T extends TaskType>(
+  rows: RowStream,
+  encode: (rows: readonly Row[]) => EncodedRows<T>,
+  padding: CollateOptions,
+  options: BatchesOptions<T>,
+): AsyncIterable<Batch<T>> {
+  const { epochs = 1, startAt = 0, batchSize = 8, shuffleWindow = 1, emptyLabels } = options;
+  checkCounts({ epochs, batchSize, shuffleWindow }, 1);
+  checkCounts({ startAt }, 0);
+  async function* walk(): AsyncGenerator<Batch<T>> {
+    const skip = { batches: startAt };
+    const drops = emptyLabels === "drop";
+    for (let epoch = 0; epoch < epochs; epoch++)
+      for await (const { batch } of epochBatches(rows, epoch, { ...options, skip, encode, drops, padding }))
+        yield batch;
+  }
+  return { [Symbol.asyncIterator]: walk };
 }
 
 /** Any id will do where the tokenizer has none for padding: masks come from lengths. */

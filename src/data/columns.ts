@@ -4,7 +4,7 @@ import { option as namedOption, words } from "../words.js";
 import { listNames } from "./faults.js";
 import { columnHint } from "./hints.js";
 import { kinds } from "./kinds/index.js";
-import type { LoadDatasetOptions, SlotSource } from "./load_options.js";
+import { type RowOptions, type SlotSource, slotColumns } from "./load_options.js";
 import type { RowKind } from "./row.js";
 import type { Table } from "./tables/table.js";
 import { print } from "./tables/values.js";
@@ -20,7 +20,7 @@ export interface Resolved {
 }
 
 /** Decides what kind of row a table holds, and which column or template fills which slot. */
-export function resolveColumns(table: Table, options: LoadDatasetOptions): Resolved {
+export function resolveColumns(table: Table, options: RowOptions): Resolved {
   const kind = chooseKind(table, options);
   const named = namedSlots(kind, table, options);
   const slots: Record<string, SlotSource> = { ...named };
@@ -41,7 +41,7 @@ export function resolveColumns(table: Table, options: LoadDatasetOptions): Resol
     slots[slot] = fromColumn(column, optional);
     taken.add(column);
   }
-  if (lacking.length > 0) throw missingSlots(kind, lacking, table, options.columns);
+  if (lacking.length > 0) throw missingSlots(kind, lacking, table, slotColumns(options));
   const label = slots["label"] ?? slots["tags"];
   const used = new Set(Object.values(slots).flatMap((source) => source.columns));
   return {
@@ -52,10 +52,9 @@ export function resolveColumns(table: Table, options: LoadDatasetOptions): Resol
   };
 }
 
-function chooseKind(
-  table: Table,
-  { kind, template, target, taskType, columns = {} }: LoadDatasetOptions,
-): RowKind {
+function chooseKind(table: Table, options: RowOptions): RowKind {
+  const { kind, template, target, taskType } = options;
+  const columns = slotColumns(options);
   if (kind !== undefined) {
     if (kind in kinds) return kind;
     throw unknownName("kind", kind, Object.keys(kinds));
@@ -71,11 +70,11 @@ function chooseKind(
     return task?.templated ?? (target === undefined ? "text" : "prompt");
   const candidates = task?.tables ?? (Object.keys(kinds) as RowKind[]);
   const found = candidates.find((candidate) => {
-    const { slots } = kinds[candidate];
-    if (!Object.keys(columns).every((slot) => slot in slots)) return false;
-    return Object.entries(slots).every(
+    const named = Object.keys(columns).map((name) => slotNamed(candidate, name));
+    if (named.includes(undefined)) return false;
+    return Object.entries(kinds[candidate].slots).every(
       ([slot, { names, optional }]) =>
-        optional || slot in columns || findColumn(names, table.columns) !== undefined,
+        optional || named.includes(slot) || findColumn(names, table.columns) !== undefined,
     );
   });
   const last = candidates.at(-1)!;
@@ -83,17 +82,25 @@ function chooseKind(
   return found ?? last;
 }
 
+/** The slot that a name of a mapping stands for: its own, or one of the usual names of its column. */
+function slotNamed(kind: RowKind, name: string): string | undefined {
+  const { slots } = kinds[kind];
+  if (Object.hasOwn(slots, name)) return name;
+  return Object.keys(slots).find((slot) => slots[slot]?.names.includes(name));
+}
+
 /** The slots that the user filled, by template or by column. All columns that are not there are reported together. */
-function namedSlots(kind: RowKind, table: Table, options: LoadDatasetOptions): Record<string, SlotSource> {
-  const { template, target, columns = {} } = options;
+function namedSlots(kind: RowKind, table: Table, options: RowOptions): Record<string, SlotSource> {
+  const { template, target } = options;
   const slots: Record<string, SlotSource> = {};
   const [first, last] =
     kind === "classify" ? ["text", "label"] : kind === "text" ? ["text", ""] : ["prompt", "target"];
   if (template !== undefined) slots[first!] = fromTemplate("template", template, table);
   if (target !== undefined) slots[last!] = fromTemplate("target", target, table);
-  for (const [slot, column] of Object.entries(columns)) {
-    if (!(slot in kinds[kind].slots))
-      throw unknownName(`columns of kind "${kind}"`, slot, Object.keys(kinds[kind].slots));
+  for (const [name, column] of Object.entries(slotColumns(options))) {
+    const slot = slotNamed(kind, name);
+    if (slot === undefined)
+      throw unknownName(`columns of kind "${kind}"`, name, Object.keys(kinds[kind].slots));
     slots[slot] = fromColumn(column, undefined);
   }
   const needed = new Set(Object.values(slots).flatMap((source) => source.columns));

@@ -14,7 +14,7 @@ export function refuse(faults: readonly Fault[], parts: FaultParts): void {
   if (faults.length > 0) throw faultsError(faults, parts);
 }
 
-interface FaultParts {
+export interface FaultParts {
   what: (count: number) => string;
   why: string | Words;
   fix: string | Words;

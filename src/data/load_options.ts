@@ -5,13 +5,17 @@ import type { DataFormat } from "./tables/formats.js";
 import type { DataRecord } from "./tables/table.js";
 import type { Reader } from "./types.js";
 
-export interface LoadDatasetOptions {
+/** What rows are and what of them is learnt, wherever they come from. */
+export interface RowOptions {
   /** Text with columns in braces: `"Tweet text : {Tweet text} Label : "`. `{{` is a brace. */
   template?: string;
   /** What is learnt after it: `"{Label}"`. */
   target?: string;
-  /** Columns by what they are for, where their names do not say it: `{ text: "Tweet text", label: "Label" }`. */
-  columns?: Readonly<Record<string, string>>;
+  /**
+   * Columns by what they are for, where their names do not say it: `{ text: "Tweet text", label: "Label" }`; or a function that
+   * makes of each row one with the usual names.
+   */
+  columns?: Readonly<Record<string, string>> | RowMapping;
   /** Columns whose numbers a custom loss reads: they go with each row into the batch's `columns`. */
   lossColumns?: readonly string[];
   /** What a row is; without it, it is read off the template, the task and the columns. */
@@ -20,23 +24,29 @@ export interface LoadDatasetOptions {
   /** Class names in the order of their ids, for example those of the training set. */
   labels?: readonly string[];
   problemType?: ProblemType;
-  /** The form of the file where its extension does not say it. */
-  format?: DataFormat;
   /** Join prompt and completion plainly, where the model's chat template would write them. @default false */
   raw?: boolean;
-  /** Of text files: "windows-1252", "utf-16", ... @default "utf-8" */
-  encoding?: string;
-  /** Which list of a JSON file that holds several. */
-  split?: string;
   /** Read no more than this many rows. */
   limit?: number;
-  /** Access to files; Node's own without it. */
-  reader?: Reader;
   /** Hears what is not used, and what may be meant otherwise. @default console.warn */
   warn?: (message: string) => void;
 }
 
-export const loadNames: NamesOf<LoadDatasetOptions> = {
+/** A row as it stands, as one with the usual names. */
+export type RowMapping = (row: Readonly<Record<string, unknown>>) => Readonly<Record<string, unknown>>;
+
+export interface LoadDatasetOptions extends RowOptions {
+  /** The form of the file where its extension does not say it. */
+  format?: DataFormat;
+  /** Of text files: "windows-1252", "utf-16", ... @default "utf-8" */
+  encoding?: string;
+  /** Which list of a JSON file that holds several. */
+  split?: string;
+  /** Access to files; Node's own without it. */
+  reader?: Reader;
+}
+
+export const rowNames: NamesOf<RowOptions> = {
   template: { also: ["prompt"] },
   target: { also: ["completion", "response"] },
   columns: { also: ["text", "label", "pair", "messages", "column_names"] },
@@ -45,14 +55,23 @@ export const loadNames: NamesOf<LoadDatasetOptions> = {
   taskType: { also: ["task"] },
   labels: { also: ["label_names", "class_names"] },
   problemType: {},
-  format: {},
   raw: {},
-  encoding: {},
-  split: {},
   limit: { also: ["max_samples"] },
-  reader: {},
   warn: {},
 };
+
+export const loadNames: NamesOf<LoadDatasetOptions> = {
+  ...rowNames,
+  format: {},
+  encoding: {},
+  split: {},
+  reader: {},
+};
+
+/** The mapping where it is a table; a function has given the columns their usual names. */
+export function slotColumns({ columns }: RowOptions): Readonly<Record<string, string>> {
+  return typeof columns === "object" ? columns : {};
+}
 
 /** How a slot gets its value from a record, and the columns that it needs. */
 export interface SlotSource {

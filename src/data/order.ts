@@ -9,6 +9,8 @@ export interface OrderOptions {
   shuffle?: boolean | undefined;
   /** Batches of similar length, for less padding; as `shuffle` without it. */
   groupByLength?: boolean | undefined;
+  /** Of rows that are streamed: how many are shuffled together. @default 10000 */
+  shuffleWindow?: number | undefined;
   /** Leave out the rows that do not fill the last batch of an epoch. */
   dropLast?: boolean | undefined;
   /** Begin at this batch, counted over all epochs: the batches are those that an unbroken run would see. */
@@ -21,12 +23,13 @@ export const orderNames: NamesOf<OrderOptions> = {
   seed: {},
   shuffle: {},
   groupByLength: {},
+  shuffleWindow: { also: ["buffer_size"] },
   dropLast: { python: "dataloader_drop_last" },
   startAt: {},
 };
 
 // Rows are sorted within this many batches: enough for little padding, few enough that the order stays random.
-const sortedTogether = 50;
+export const sortedTogether = 50;
 
 /** The rows of each batch of one epoch. It depends on nothing but seed, epoch and lengths, so any epoch can be the first. */
 export function orderOf(lengths: readonly number[], epoch: number, options: OrderOptions): number[][] {

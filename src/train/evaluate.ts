@@ -5,6 +5,7 @@ import type { EncodeRowsOptions } from "../data/encode.js";
 import { encodeRows } from "../data/encode.js";
 import type { Row } from "../data/row.js";
 import { expectRows, labelNames } from "../data/row.js";
+import { type RowStream, rowsOf } from "../data/row_stream.js";
 import type { Sample } from "../data/sample.js";
 import type { GenerationConfig } from "../generate/config.js";
 import type { Loss } from "../losses/loss.js";
@@ -79,16 +80,17 @@ export interface Evaluation {
 }
 
 /**
- * Loss, metrics and predictions on rows, without dropout. Throws what `encodeRows` throws, "generation",
+ * Loss, metrics and predictions on rows, without dropout; a stream is read into memory, as its predictions are. Throws what `encodeRows` throws, "generation",
  * "aborted".
  */
 export async function evaluate<T extends TaskType>(
   model: TrainableModel<T>,
-  rows: readonly Row[],
+  given: readonly Row[] | RowStream,
   options: EvaluateOptions,
 ): Promise<Evaluation> {
   refuseUnknown("evaluate", options, evaluateNames);
   expectModel("evaluate", model);
+  const rows = await rowsOf(given);
   expectRows("evaluate", rows);
   const plain = model as unknown as TrainableModel;
   const samples = encodeFor(plain, rows, options);

@@ -2,6 +2,7 @@ import type { TaskType } from "../data/batch.js";
 import type { EncodedRows, EncodeReport } from "../data/encode.js";
 import { describeReport } from "../data/encode.js";
 import type { Row } from "../data/row.js";
+import { RowStream, rowsOf } from "../data/row_stream.js";
 import type { Sample } from "../data/sample.js";
 import { PeftError } from "../errors.js";
 import { taskOf } from "../tasks/registry.js";
@@ -12,12 +13,13 @@ import type { TrainingState } from "./saved_state.js";
 import { learningRate } from "./schedules.js";
 import { scoresOf } from "./scores.js";
 import type { StepSource } from "./step_source.js";
-import { refuseOptions, type Settings } from "./trainer_options.js";
+import { StreamSource } from "./stream_source.js";
+import { type Given, refuseOptions, type Settings } from "./trainer_options.js";
 
 /** What a run will do, known before it starts. */
 export interface Plan {
   readonly source: StepSource;
-  /** The training rows, encoded; of another source none. */
+  /** The training rows, encoded; the first of a stream; of another source none. */
   readonly samples: readonly Sample[];
   readonly validation: readonly Sample[];
   readonly epochs: number;
@@ -26,6 +28,16 @@ export interface Plan {
   readonly warnings: readonly string[];
   /** What must be the same when a run is resumed. */
   readonly identity: Readonly<Record<string, number>>;
+}
+
+/** Opens what is streamed: training rows become a source of steps, validation rows are read into memory. Throws "data", "option". */
+export async function openRows(given: Given): Promise<Settings> {
+  const { train, validation } = given;
+  const known = validation === undefined ? undefined : await rowsOf(validation);
+  if (!(train instanceof RowStream)) return { ...given, train, validation: known };
+  const { first } = await train.open();
+  const settings = { ...given, train: first, validation: known };
+  return { ...settings, source: await StreamSource.open(train, settings) };
 }
 
 /**
@@ -37,19 +49,20 @@ export function planOf(s: Settings): Plan {
   const { train, validation } = encodeBoth(s);
   const samples = train?.samples ?? [];
   const source = s.source ?? new RowSource(s, samples);
+  const head = source instanceof StreamSource ? source : undefined;
   const { stepsPerEpoch } = source;
   const totalSteps = s.maxSteps ?? stepsPerEpoch * s.epochs;
   const warmupSteps = s.warmupSteps ?? Math.ceil((s.warmupRatio ?? 0) * totalSteps);
   const plan: Plan = {
     source,
-    samples,
+    samples: head?.samples ?? samples,
     validation: validation?.samples ?? [],
     epochs: Math.ceil(totalSteps / stepsPerEpoch),
     totalSteps,
     warmupSteps,
     warnings: [
-      ...oneClass(s.train),
-      ...warningsOf("train", train?.report),
+      ...(head === undefined ? oneClass(s.train) : []),
+      ...warningsOf(head === undefined ? "train" : "the first rows of train", train?.report ?? head?.report),
       ...warningsOf("validation", validation?.report),
     ],
     identity: { modelSeed: s.model.base.seed, ...source.identity },

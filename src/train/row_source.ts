@@ -80,8 +80,8 @@ export class RowSource implements StepSource {
 
   async longestBatch(): Promise<Batch | undefined> {
     const { batchSize } = this.#options;
-    const rows = this.#samples.toSorted((a, b) => tokensOf(b) - tokensOf(a)).slice(0, batchSize);
-    if (!rows.some(isLabelled)) return undefined;
+    const rows = longestSamples(this.#samples, batchSize);
+    if (rows.length === 0) return undefined;
     for await (const batch of batchesOf(rows, { ...this.#options, shuffle: false, groupByLength: false }))
       return batch;
     return undefined;
@@ -91,6 +91,12 @@ export class RowSource implements StepSource {
     const at = [...rows].slice(0, 8).map((row) => this.#rows[row]!.at);
     return `in the batch of ${at.join(", ")}${rows.length > 8 ? ", ..." : ""}`;
   }
+}
+
+/** As many of the longest samples as a batch has; none where there is nothing to learn in them. */
+export function longestSamples(samples: readonly Sample[], batchSize: number): readonly Sample[] {
+  const longest = samples.toSorted((a, b) => tokensOf(b) - tokensOf(a)).slice(0, batchSize);
+  return longest.some(isLabelled) ? longest : [];
 }
 
 /** As many of the longest rows as a batch has. */
@@ -129,7 +135,7 @@ function labelsOf(sample: Sample): Int32Array | Float32Array | undefined {
 }
 
 /** FNV-1a over all token ids: tells a changed data set from the same one. */
-function digest(samples: readonly Sample[]): number {
+export function digest(samples: readonly Sample[]): number {
   let h = 0x811c9dc5;
   for (const { inputIds } of samples) {
     h = Math.imul(h ^ inputIds.length, 0x01000193);

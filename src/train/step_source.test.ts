@@ -12,7 +12,7 @@ import { getPeftModel, type PeftModel } from "../peft/peft_model.js";
 import { AutoTokenizer } from "../tokenizers/auto.js";
 import type { Tokenizer } from "../tokenizers/tokenizer.js";
 import type { TrainEvent } from "./events.js";
-import { planOf } from "./plan.js";
+import { openRows, planOf } from "./plan.js";
 import { loadState } from "./saved_state.js";
 import type { StepSource } from "./step_source.js";
 import { Trainer } from "./trainer.js";
@@ -51,7 +51,7 @@ it("rows: the batches of every epoch, also from the middle and after a step that
   for await (const batch of batches(rows, { ...options, epochs: 2, tokenizer, model }))
     expected.push(rowsOf(batch));
   const { source } = planOf(
-    settingsOf({ ...options, model, tokenizer, train: rows, gradientAccumulationSteps: 2 }),
+    await openRows(settingsOf({ ...options, model, tokenizer, train: rows, gradientAccumulationSteps: 2 })),
   );
   expect(source).toMatchObject({ size: 5, epochSize: 3, stepsPerEpoch: 2, epoch: 0, position: 0 });
   expect(source.sizes).toMatchObject({ batch: 2 });

@@ -3,12 +3,12 @@ import { PeftError } from "../errors.js";
 import { answerable } from "./answers.js";
 import { evaluateSamples } from "./evaluate.js";
 import type { EndEvent, EndReason, SampleEvent, StartEvent, TrainEvent } from "./events.js";
-import { type Plan, planMemory, planOf } from "./plan.js";
+import { openRows, type Plan, planMemory, planOf } from "./plan.js";
 import { RunFolder, type RunMode } from "./run_folder.js";
 import { configOf, reportOf } from "./run_report.js";
 import { listCheckpoints } from "./saved_state.js";
 import { scoresOf } from "./scores.js";
-import { type Settings, settingsOf, type TrainerOptions } from "./trainer_options.js";
+import { type Given, type Settings, settingsOf, type TrainerOptions } from "./trainer_options.js";
 import { TrainingRun } from "./training_run.js";
 
 export type { EvaluateOptions, Evaluation, Prediction } from "./evaluate.js";
@@ -21,12 +21,12 @@ export type { EarlyStopping, TrainerOptions } from "./trainer_options.js";
  * Reference: transformers/trainer.py
  */
 export class Trainer<T extends TaskType = TaskType> {
-  readonly #settings: Settings;
-  #plan: Plan | undefined;
+  readonly #given: Given;
+  #planned: Promise<{ settings: Settings; plan: Plan }> | undefined;
 
   /** Throws "option" with all that is wrong. */
   constructor(options: TrainerOptions<T>) {
-    this.#settings = settingsOf(options);
+    this.#given = settingsOf(options);
   }
 
   /**
@@ -34,8 +34,19 @@ export class Trainer<T extends TaskType = TaskType> {
    * Throws "option" where none fits, and "data".
    */
   async planMemory(): Promise<void> {
-    this.#plan ??= planOf(this.#settings);
-    await planMemory(this.#settings, this.#plan);
+    const { settings, plan } = await this.#ready();
+    await planMemory(settings, plan);
+  }
+
+  /** A plan that fails is made anew: the fault may be mended by then. */
+  #ready(): Promise<{ settings: Settings; plan: Plan }> {
+    this.#planned ??= openRows(this.#given)
+      .then((settings) => ({ settings, plan: planOf(settings) }))
+      .catch((error) => {
+        this.#planned = undefined;
+        throw error;
+      });
+    return this.#planned;
   }
 
   /**
@@ -43,10 +54,7 @@ export class Trainer<T extends TaskType = TaskType> {
    * the step is named, and the newest checkpoint is from before it.
    */
   async *run(): AsyncGenerator<TrainEvent, void, undefined> {
-    const run = await openRun(this.#settings, () => {
-      this.#plan ??= planOf(this.#settings);
-      return this.#plan;
-    });
+    const run = await openRun(this.#given, () => this.#ready());
     const { folder } = run;
     try {
       for await (const event of eventsOf(run)) {
@@ -62,11 +70,14 @@ export class Trainer<T extends TaskType = TaskType> {
 }
 
 /** All checks, and then the folder. */
-async function openRun(s: Settings, planned: () => Plan): Promise<TrainingRun> {
-  const folder = s.outputDir === undefined ? undefined : new RunFolder(s.outputDir, s.now);
-  const mode = s.overwrite ? "overwrite" : s.resume === false ? "new" : "resume";
+async function openRun(
+  { outputDir, overwrite, resume, now }: Given,
+  planned: () => Promise<{ settings: Settings; plan: Plan }>,
+): Promise<TrainingRun> {
+  const folder = outputDir === undefined ? undefined : new RunFolder(outputDir, now);
+  const mode = overwrite ? "overwrite" : resume === false ? "new" : "resume";
   await folder?.check(mode);
-  const plan = planned();
+  const { settings: s, plan } = await planned();
   await planMemory(s, plan);
   const checkpoint = await checkpointOf(s, folder);
   await folder?.open(TrainingRun.bytesOf(s.model.getNbTrainableParameters().trainable, s), mode);

@@ -1,6 +1,7 @@
 import { expectArgument, type NamesOf, refuseUnknown } from "../arguments.js";
 import type { TaskType } from "../data/batch.js";
 import { expectRows, type Row } from "../data/row.js";
+import { RowStream } from "../data/row_stream.js";
 import { PeftError } from "../errors.js";
 import type { GenerationConfig } from "../generate/config.js";
 import type { Loss } from "../losses/loss.js";
@@ -31,10 +32,10 @@ export interface TrainerOptions<T extends TaskType = TaskType> extends PlainTrai
   model: TrainableModel<T>;
   /** The model's own. */
   tokenizer: Tokenizer;
-  /** The rows to learn, as loadDataset reads them; or a source of steps of your own (pairs, rollouts). */
-  train: readonly Row[] | StepSource;
-  /** Rows to evaluate on while training. @default none */
-  validation?: readonly Row[] | undefined;
+  /** The rows to learn, as loadDataset or rowsFrom gives them; or a source of steps of your own (pairs, rollouts). */
+  train: readonly Row[] | RowStream | StepSource;
+  /** Rows to evaluate on while training; a stream is read into memory. @default none */
+  validation?: readonly Row[] | RowStream | undefined;
   /**
    * Gets the adapter (or the whole model), metrics.jsonl, report.html, training_config.json, checkpoints/.
    * @default nothing is written
@@ -89,9 +90,12 @@ const trainerNames: NamesOf<TrainerOptions> = {
 };
 
 /** Options with their defaults. */
-export interface Settings extends Omit<TrainerOptions, keyof TrainerValues | "train">, TrainerValues {
-  /** None where `source` gives the steps. */
+export interface Settings
+  extends Omit<TrainerOptions, keyof TrainerValues | "train" | "validation">,
+    TrainerValues {
+  /** None where `source` gives the steps, the first ones of a stream. */
   readonly train: readonly Row[];
+  readonly validation: readonly Row[] | undefined;
   readonly source: StepSource | undefined;
   readonly model: TrainableModel;
   readonly lr: number;
@@ -107,8 +111,14 @@ export interface Settings extends Omit<TrainerOptions, keyof TrainerValues | "tr
   readonly generate: boolean | number;
 }
 
+/** Options of which streams are not opened yet. */
+export interface Given extends Omit<Settings, "train" | "validation"> {
+  readonly train: readonly Row[] | RowStream;
+  readonly validation: readonly Row[] | RowStream | undefined;
+}
+
 /** Throws "option" with everything that is wrong or contradicts itself. */
-export function settingsOf<T extends TaskType>(given: TrainerOptions<T>): Settings {
+export function settingsOf<T extends TaskType>(given: TrainerOptions<T>): Given {
   const options = given as unknown as TrainerOptions;
   refuseUnknown("new Trainer", options, trainerNames);
   checkArguments(options);
@@ -119,8 +129,9 @@ export function settingsOf<T extends TaskType>(given: TrainerOptions<T>): Settin
   const bestMetric = options.bestMetric ?? earlyStopping?.metric ?? "loss";
   const scores = scoresOf(model);
   const answers = scores.from === "text" && bestMetric in scores.metrics;
-  const settings: Settings = {
+  const settings: Given = {
     ...filled,
+    validation: options.validation,
     model,
     train: isSource(train) ? [] : train,
     source: isSource(train) ? train : undefined,
@@ -145,8 +156,9 @@ function checkArguments({ model, tokenizer, train, validation }: TrainerOptions)
     wants: "a tokenizer",
     fix: "load it: await AutoTokenizer.fromPretrained(name).",
   });
-  if (!isSource(train)) expectRows("new Trainer({ train })", train);
-  if (validation !== undefined) expectRows("new Trainer({ validation })", validation);
+  if (!isSource(train) && !(train instanceof RowStream)) expectRows("new Trainer({ train })", train);
+  if (validation !== undefined && !(validation instanceof RowStream))
+    expectRows("new Trainer({ validation })", validation);
 }
 
 function isSource(train: TrainerOptions["train"]): train is StepSource {
@@ -184,7 +196,7 @@ function shown(value: unknown): string {
   return JSON.stringify(value) ?? String(value);
 }
 
-function contradictions(s: Settings, given: TrainerOptions): Words[] {
+function contradictions(s: Given, given: TrainerOptions): Words[] {
   const faults: Words[] = [];
   const { model, earlyStopping } = s;
   if (given.warmupSteps !== undefined && given.warmupRatio !== undefined)

@@ -139,6 +139,14 @@ export const trainerTable: { readonly [K in keyof TrainerValues]: OptionRow } = 
     otherwise: "as shuffle",
     means: "put rows of similar length into one batch, for less padding",
   },
+  shuffleWindow: {
+    kind: "whole",
+    min: 1,
+    byDefault: 10_000,
+    unit: "rows",
+    also: ["buffer_size", "shuffle_buffer"],
+    means: "of rows that are streamed: how many are shuffled together",
+  },
   evaluateEvery: {
     kind: "whole",
     min: 1,

@@ -51,6 +51,8 @@ export interface PlainTrainerOptions {
   shuffle?: boolean | undefined;
   /** Put rows of similar length into one batch, for less padding. @default as shuffle */
   groupByLength?: boolean | undefined;
+  /** Of rows that are streamed: how many are shuffled together. A whole number, at least 1, in rows. @default 10000 */
+  shuffleWindow?: number | undefined;
   /** Steps between evaluations on the validation rows; the last step is always one. A whole number, at least 1, or one of "epoch", in steps. @default "epoch" */
   evaluateEvery?: number | "epoch" | undefined;
   /** Evaluate before the first step as well. @default false */

@@ -3,7 +3,7 @@ import type { ProblemType } from "../batch.js";
 import type { Fault } from "../faults.js";
 import type { ClassifyRow } from "../row.js";
 import { isScalar, print, show } from "../tables/values.js";
-import { asText, type Entry, type Kind, type KindOptions } from "./kind.js";
+import { asText, type Entry, type Kind, type KindOptions, type LabelSlot } from "./kind.js";
 import { asId, isMissing, nameIds, namesOf } from "./labels.js";
 
 /**
@@ -17,57 +17,65 @@ export const classify: Kind<ClassifyRow> = {
     pair: { names: ["text_pair", "sentence2", "hypothesis", "question2"], optional: true },
     label: { names: ["label", "labels", "category", "class", "score"] },
   },
+  labels: { slot: "label", parts: (value) => [value], settle },
   convert(entries, faults, options) {
-    const problemType = options.problemType ?? problemOf(entries);
-    const { names, read } = readers[problemType](entries, options);
+    const settled = settle(
+      entries.map((entry) => entry.values["label"]),
+      options,
+    );
+    const { problemType, labels: labelNames = [] } = settled;
+    if (problemType === "multi_label_classification" && entries.length * labelNames.length > mostMarks)
+      throw tooManyMarks(entries.length, labelNames.length);
+    const read = readers[problemType](labelNames, settled);
     return entries.flatMap((entry) => {
       const text = asText(entry, "text", faults);
       const pair = "pair" in entry.values ? asText(entry, "pair", faults) : undefined;
-      const labels = read(entry, faults);
-      if (text === undefined || labels === undefined) return [];
-      const row = { kind: "classify" as const, at: entry.at, text, problemType, labels, labelNames: names };
+      const ids = read(entry, faults);
+      if (text === undefined || ids === undefined) return [];
+      const row = { kind: "classify" as const, at: entry.at, text, problemType, labels: ids, labelNames };
       return [pair === undefined ? row : { ...row, pair }];
     });
   },
 };
 
-interface LabelReader {
-  names: readonly string[];
-  read(entry: Entry, faults: Fault[]): number[] | undefined;
+function settle(
+  values: Parameters<LabelSlot["settle"]>[0],
+  options: KindOptions,
+): KindOptions & { problemType: ProblemType } {
+  const problemType = options.problemType ?? problemOf(values);
+  if (problemType === "regression") return { ...options, problemType, labels: [] };
+  if (problemType === "single_label_classification")
+    return { ...options, problemType, labels: namesOf(values, options.labels) };
+  const lists = values.map(listOf);
+  const marks = options.marks ?? areMarks(lists);
+  const ids = (list: readonly unknown[] = []): string[] => list.map((_, i) => String(i));
+  const labels = options.labels ?? (marks ? ids(lists[0]) : namesOf(lists.flat(), undefined));
+  return { ...options, problemType, marks, labels };
 }
 
-const readers: { [P in ProblemType]: (entries: readonly Entry[], options: KindOptions) => LabelReader } = {
-  single_label_classification: (entries, { labels }) => {
-    const names = namesOf(
-      entries.map((entry) => entry.values["label"]),
-      labels,
-    );
+/** Reads the label of one row; what is wrong with it goes to the faults. */
+type LabelReader = (entry: Entry, faults: Fault[]) => number[] | undefined;
+
+const readers: {
+  [P in ProblemType]: (names: readonly string[], options: KindOptions) => LabelReader;
+} = {
+  single_label_classification: (names) => {
     const read = nameIds(names);
-    return {
-      names,
-      read: (entry, faults) => {
-        const id = read(entry.values["label"], entry.at, faults);
-        return id === undefined ? undefined : [id];
-      },
+    return (entry, faults) => {
+      const id = read(entry.values["label"], entry.at, faults);
+      return id === undefined ? undefined : [id];
     };
   },
-  multi_label_classification: (entries, { labels }) => {
-    const lists = entries.map((entry) => listOf(entry.values["label"]));
-    const hot = areHot(lists);
-    const names = labels ?? (hot ? lists[0]!.map((_, i) => String(i)) : namesOf(lists.flat(), undefined));
-    if (entries.length * names.length > mostMarks) throw tooManyMarks(entries.length, names.length);
+  multi_label_classification: (names, { marks }) => {
     const read = nameIds(names);
-    return { names, read: (entry, faults) => (hot ? readHot : readSet)(entry, names.length, read, faults) };
+    return (entry, faults) => (marks ? readMarks : readSet)(entry, names.length, read, faults);
   },
-  regression: () => ({
-    names: [],
-    read: (entry, faults) => {
-      const value = entry.values["label"];
-      if (isNumber(value)) return [Number(value)];
-      faults.push({ at: entry.at, says: `the label ${show(value)} is not a number` });
-      return undefined;
-    },
-  }),
+  regression: () => (entry, faults) => {
+    const value = entry.values["label"];
+    if (isNumber(value)) return [Number(value)];
+    faults.push({ at: entry.at, says: `the label ${show(value)} is not a number` });
+    return undefined;
+  },
 };
 
 /** Each row has a number for each class. */
@@ -81,8 +89,8 @@ function tooManyMarks(rows: number, classes: number): PeftError {
   });
 }
 
-function problemOf(entries: readonly Entry[]): ProblemType {
-  const values = entries.map((entry) => entry.values["label"]).filter((value) => !isMissing(value));
+function problemOf(labels: readonly unknown[]): ProblemType {
+  const values = labels.filter((value) => !isMissing(value));
   if (values.some(Array.isArray)) return "multi_label_classification";
   const numbers = values.length > 0 && values.every(isNumber);
   return numbers && values.some((v) => !Number.isInteger(Number(v)))
@@ -103,7 +111,7 @@ function listOf(value: unknown): readonly unknown[] {
 }
 
 /** Whether all rows are as long as each other and hold nothing but 0 and 1: then they are a mark per class, not ids. */
-function areHot(lists: readonly (readonly unknown[])[]): boolean {
+function areMarks(lists: readonly (readonly unknown[])[]): boolean {
   const width = lists[0]?.length ?? 0;
   const isMark = (v: unknown): boolean => asId(v) === 0 || asId(v) === 1;
   return width > 1 && lists.every((list) => list.length === width && list.every(isMark));
@@ -111,7 +119,7 @@ function areHot(lists: readonly (readonly unknown[])[]): boolean {
 
 type ReadId = ReturnType<typeof nameIds>;
 
-function readHot(entry: Entry, width: number, _read: ReadId, faults: Fault[]): number[] | undefined {
+function readMarks(entry: Entry, width: number, _read: ReadId, faults: Fault[]): number[] | undefined {
   const marks = listOf(entry.values["label"]).map(Number);
   if (marks.length === width) return marks;
   faults.push({ at: entry.at, says: `${marks.length} marks for ${width} classes` });

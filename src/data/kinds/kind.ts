@@ -21,14 +21,26 @@ export interface KindOptions {
   /** Class names in the order of their ids; without them they are derived from the rows, sorted. */
   labels?: readonly string[] | undefined;
   problemType?: ProblemType | undefined;
+  /** Whether lists of labels are a mark (0 or 1) for each class; read off all of them without it. */
+  marks?: boolean | undefined;
   /** Prompts are learnt as they are written, without a chat template. */
   literal?: boolean | undefined;
+}
+
+/** What the labels of all rows decide together. Rows that are streamed have it settled before the first of them is read. */
+export interface LabelSlot {
+  readonly slot: string;
+  /** What a row's label says by itself: a list of tags says each of them. */
+  parts(value: unknown): readonly unknown[];
+  /** The same options with what these values decide; what is given stays. */
+  settle(values: readonly unknown[], options: KindOptions): KindOptions;
 }
 
 /** How one kind of row is found among columns and read. Rows that are wrong are left out and named in `faults`. */
 export interface Kind<R> {
   readonly kind: RowKind;
   readonly slots: Readonly<Record<string, Slot>>;
+  readonly labels?: LabelSlot;
   convert(entries: readonly Entry[], faults: Fault[], options: KindOptions): R[];
 }
 
@@ -64,8 +76,13 @@ export function asText(entry: Entry, slot: string, faults: Fault[]): string | un
 /** A list as it is, or a text of words split at white space. */
 export function asList(entry: Entry, slot: string, faults: Fault[]): readonly unknown[] | undefined {
   const value = entry.values[slot];
-  if (Array.isArray(value)) return value;
-  if (typeof value === "string") return value.split(/\s+/).filter((word) => word !== "");
+  const list = listOrWords(value);
+  if (list !== undefined) return list;
   faults.push({ at: entry.at, says: `${slot} is ${show(value)}, not a list` });
   return undefined;
+}
+
+export function listOrWords(value: unknown): readonly unknown[] | undefined {
+  if (Array.isArray(value)) return value;
+  return typeof value === "string" ? value.split(/\s+/).filter((word) => word !== "") : undefined;
 }

@@ -1,7 +1,13 @@
 import type { TokensRow } from "../row.js";
 import { isScalar, print, show } from "../tables/values.js";
-import { asList, type Kind } from "./kind.js";
+import { asList, type Kind, type LabelSlot, listOrWords } from "./kind.js";
 import { nameIds, namesOf } from "./labels.js";
+
+const labels: LabelSlot = {
+  slot: "tags",
+  parts: (value) => listOrWords(value) ?? [],
+  settle: (tags, options) => ({ ...options, labels: namesOf(tags, options.labels) }),
+};
 
 /** Words with a tag each (name or id; -100 is not learnt), as lists or as texts split at white space. */
 export const tokens: Kind<TokensRow> = {
@@ -10,6 +16,7 @@ export const tokens: Kind<TokensRow> = {
     words: { names: ["tokens", "words"] },
     tags: { names: ["ner_tags", "tags", "pos_tags", "labels"] },
   },
+  labels,
   convert(entries, faults, options) {
     const tagged = entries.flatMap((entry) => {
       const words = asList(entry, "words", faults);

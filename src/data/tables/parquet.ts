@@ -4,7 +4,7 @@ import { refuseStandIn, STAND_IN_BYTES } from "../../hub/stand_in.js";
 import { option, words } from "../../words.js";
 import type { Reader } from "../types.js";
 import type { Table, TableOptions } from "./table.js";
-import { asFloat, asInteger, isRecord } from "./values.js";
+import { asFloat, asInteger, isRecord, printDate } from "./values.js";
 
 /**
  * Apache Parquet, with any of its compressions. Class names that Hugging Face's `datasets` left in the file are kept. What a file
@@ -107,11 +107,7 @@ function readerOf({ element, children }: SchemaTree): (value: unknown) => unknow
   const read = (value: unknown): unknown => {
     if (typeof value === "bigint") return asInteger(value);
     if (typeof value === "number") return isFloat ? asFloat(value) : value;
-    if (value instanceof Date)
-      return value
-        .toISOString()
-        .replace("T", " ")
-        .replace(/(\.000)?Z$/, "");
+    if (value instanceof Date) return printDate(value);
     if (ArrayBuffer.isView(value) && !(value instanceof DataView))
       return Array.from(value as Int32Array, read);
     if (Array.isArray(value)) return value.map(item ?? read);

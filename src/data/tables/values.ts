@@ -24,6 +24,23 @@ export function asInteger(value: bigint): number | bigint {
   return value >= Number.MIN_SAFE_INTEGER && value <= Number.MAX_SAFE_INTEGER ? Number(value) : value;
 }
 
+/** A point in time as Python prints it: `2026-11-28 12:00:00`. */
+export function printDate(date: Date): string {
+  if (Number.isNaN(date.getTime())) return "NaT";
+  return date
+    .toISOString()
+    .replace("T", " ")
+    .replace(/(\.000)?Z$/, "");
+}
+
+/** A value that code gives: dates as text, bigints as numbers where they fit, what says its JSON (decimals, ids, ORM rows) as that. */
+export function asValue(value: unknown): unknown {
+  if (typeof value === "bigint") return asInteger(value);
+  if (value instanceof Date) return printDate(value);
+  if (typeof value !== "object" || value === null || !("toJSON" in value)) return value;
+  return typeof value.toJSON === "function" ? value.toJSON() : value;
+}
+
 /** JSON as Python reads it: NaN and Infinity are numbers too. Throws SyntaxError, or `file-format` naming `path`. */
 export function parseJson(text: string, path: string): unknown {
   return isPlain(text) ? JSON.parse(text) : scanJson(text, path, readNumber).value;
