@@ -1,6 +1,6 @@
 import { expectArgument } from "../arguments.js";
 import { PeftError } from "../errors.js";
-import { count, type Fault } from "./faults.js";
+import { count, type Fault, type FaultParts } from "./faults.js";
 import type { RecordSource } from "./record_source.js";
 import type { DataRecord } from "./tables/table.js";
 import { asValue, isRecord, show } from "./tables/values.js";
@@ -25,8 +25,8 @@ const mostKeptText = 2 ** 26;
 
 const from = "what was given";
 
-export const malformed: RecordSource["malformed"] = {
-  what: (n) => `${count(n, "item")} that cannot be a row`,
+export const malformed: FaultParts = {
+  what: (n: number): string => `${count(n, "item")} that cannot be a row`,
   why: "each row is an object with the columns as keys.",
   fix: "give objects, such as { text: ..., label: ... }.",
 };
