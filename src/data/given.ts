@@ -41,7 +41,7 @@ export async function openGiven(given: RowsGiven): Promise<RecordSource> {
 }
 
 /** All items of an iterable that gives them at once, as records. Throws "data" where it does not end soon. */
-export function readGiven(given: Iterable<unknown>, limit = Infinity): (DataRecord | Fault)[] {
+export function readGiven(given: Iterable<unknown>, limit: number = Infinity): (DataRecord | Fault)[] {
   const items: (DataRecord | Fault)[] = [];
   const isList = Array.isArray(given);
   try {
