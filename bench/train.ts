@@ -172,7 +172,7 @@ function setStart(model: PeftModel): void {
     if (e.key.includes("lora_A"))
       for (let i = 0; i < e.data.length; i++)
         e.data[i] = Math.fround(Math.sin(i * 1.7)) / Math.sqrt(e.shape[1]!);
-  model.activeAdapter.touch();
+  model.activeAdapter.state.touch();
 }
 
 async function trainSteps(

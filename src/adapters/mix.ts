@@ -54,7 +54,7 @@ export function mixtureOf(
         data.set(made[key] ?? []);
       }
     }
-    into.touch();
+    into.state.touch();
   };
   return { config, fill };
 }

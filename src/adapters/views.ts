@@ -47,7 +47,7 @@ export function choose(
       why: "adapters are those of all rows, adapterNames has one for each row.",
       fix: "leave one of them out.",
     });
-  const versionOf = (a: Adapter): number | undefined => (state.isUnready(a) ? undefined : a.version);
+  const versionOf = (a: Adapter): number | undefined => (state.isUnready(a) ? undefined : a.state.version);
   const of = (adapters: readonly Adapter[], rest: Pick<Chosen, "rows" | "isOn" | "isNamed">): Chosen => {
     return { adapters, versions: adapters.map(versionOf), ...rest };
   };

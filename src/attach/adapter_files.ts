@@ -1,4 +1,5 @@
-import type { Adapter, Entry } from "../adapters/adapter.js";
+import type { Adapter } from "../adapters/adapter.js";
+import type { Entry } from "../adapters/entry.js";
 import { internal, namingFile, PeftError } from "../errors.js";
 import { nodeFiles } from "../hub/files.js";
 import { formatJson, parseJsonWithFloats } from "../hub/json.js";
@@ -112,19 +113,22 @@ async function newestCheckpoint(folder: string): Promise<{ step: number; path: s
 }
 
 /** adapter_config.json as Python writes it. */
-export function formatAdapterConfig(adapter: Adapter): string {
+export function formatAdapterConfig(
+  adapter: Pick<Adapter, "method" | "config" | "json" | "loaded" | "state">,
+): string {
   const { fields, options, floats } = (adapter.method ?? internal("an adapter without a method")).config;
   const config = adapter.config as unknown as Readonly<Record<string, unknown>>;
+  const { state, loaded } = adapter;
   const json: Record<string, unknown> = {};
   for (const [field, fallback] of Object.entries(fields)) {
     const own = config[optionKey(field, options) ?? field];
-    const loaded = adapter.loadedJson;
-    json[field] = loaded && field in loaded ? loaded[field] : (adapter.json.get(field) ?? own ?? fallback);
+    const settled = state.json.get(field) ?? adapter.json.get(field) ?? own ?? fallback;
+    json[field] = loaded && field in loaded.json ? loaded.json[field] : settled;
   }
   json["inference_mode"] = true;
-  const ranks = adapter.allocator?.pattern;
+  const ranks = state.allocator?.pattern;
   if (ranks !== undefined) json["rank_pattern"] = Object.fromEntries(ranks);
-  return formatJson(json, new Set([...floats, ...adapter.loadedFloats]));
+  return formatJson(json, new Set([...floats, ...(loaded?.floats ?? [])]));
 }
 
 /** Whether a folder has the prompt encoder's own tensors. */
@@ -194,7 +198,7 @@ async function savedTensors(adapter: Adapter, runtime: Runtime): Promise<Map<str
 }
 
 /** Without what went to zero where ranks were taken away. */
-function savedForm({ allocator }: Adapter, entry: Entry): SavedTensor {
+function savedForm({ state: { allocator } }: Adapter, entry: Entry): SavedTensor {
   return allocator === undefined ? entry : allocator.shrink(entry);
 }
 

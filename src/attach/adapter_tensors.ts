@@ -1,5 +1,5 @@
 import type { Adapter } from "../adapters/adapter.js";
-import { PeftError } from "../errors.js";
+import { internal, PeftError } from "../errors.js";
 import type { Checkpoint } from "../hub/checkpoint.js";
 import { openAdapterWeights } from "../hub/checkpoint.js";
 import { toF32 } from "../hub/dtypes.js";
@@ -10,7 +10,9 @@ import type { Runtime } from "../run/runtime.js";
 import { tieOf } from "../weights/tie.js";
 import { toCode, type Words, words } from "../words.js";
 import { ENCODER_FILE } from "./adapter_files.js";
+import type { ReadKeys } from "./adapter_keys.js";
 import { readKeys } from "./adapter_keys.js";
+import type { StoredBase } from "./attach.js";
 import { foreignKeys } from "./foreign_adapters.js";
 import { hasValues } from "./same_values.js";
 
@@ -37,6 +39,39 @@ export async function loadAdapterTensors(
 ): Promise<LoadedTensors> {
   const file = await openAdapterWeights(folder);
   await loadEncoder(adapter, folder);
+  const { wanted, base, read, others } = readNames(adapter, file, runtime);
+  const [unexpected, unused] = bySites(adapter, read.unknown);
+  const fit: Fit = { wrong: [], missing: [], unexpected };
+  for (const [key, entry] of wanted) {
+    const stored = read.stored.get(key);
+    const { shape, isCopy } = adapter.entry(entry);
+    if (stored !== undefined) checkShape(file, stored, shape, fit);
+    else if (!isCopy) fit.missing.push(key);
+  }
+  for (const [key, stored] of others) checkShape(file, stored, base.get(baseName(key))?.shape ?? [], fit);
+  if (fit.wrong.length > 0 || (strict && fit.missing.length + fit.unexpected.length > 0))
+    throw mismatch(adapter, fit, file, runtime);
+  for (const [key, entry] of wanted) {
+    const stored = read.stored.get(key);
+    if (stored !== undefined) adapter.entry(entry).data.set(await file.readF32(stored));
+  }
+  adapter.state.touch();
+  const notes = unused.length === 0 ? read.notes : [...read.notes, `${some(unused)} are not used`];
+  const warnings = notes.map((note) => `The file of adapter "${adapter.name}": ${note}.`);
+  return { keys: { missing: fit.missing, unexpected: fit.unexpected }, warnings };
+}
+
+interface ReadNames {
+  /** Key in the file -> key of the entry it fills. */
+  readonly wanted: ReadonlyMap<string, string>;
+  readonly base: ReadonlyMap<string, { readonly name: string; readonly shape: readonly number[] }>;
+  readonly read: ReadKeys;
+  /** The base's own weights: their keys, and their names in the file. */
+  readonly others: readonly (readonly [key: string, stored: string])[];
+}
+
+/** What the names in an adapter's file mean. */
+function readNames(adapter: Adapter, file: Checkpoint, runtime: Runtime): ReadNames {
   const wanted = wantedKeys(adapter);
   const base = baseWeights(runtime);
   const read = readKeys(
@@ -48,44 +83,42 @@ export async function loadAdapterTensors(
     },
     adapter.name,
   );
-  const [unexpected, unused] = bySites(adapter, read.unknown);
-  const fit: Fit = { wrong: [], missing: [], unexpected };
-  for (const [key, entry] of wanted) {
-    const stored = read.stored.get(key);
-    const { shape, isCopy } = adapter.entry(entry);
-    if (stored !== undefined) checkShape(file, stored, shape, fit);
-    else if (!isCopy) fit.missing.push(key);
-  }
   const others = [...read.stored].filter(([key]) => !wanted.has(key) && base.has(baseName(key)));
-  for (const [key, stored] of others) checkShape(file, stored, base.get(baseName(key))?.shape ?? [], fit);
-  if (fit.wrong.length > 0 || (strict && fit.missing.length + fit.unexpected.length > 0))
-    throw mismatch(adapter, fit, file, runtime);
-  for (const [key, entry] of wanted) {
-    const stored = read.stored.get(key);
-    if (stored !== undefined) adapter.entry(entry).data.set(await file.readF32(stored));
-  }
+  return { wanted, base, read, others };
+}
+
+/**
+ * Weights of the base that an adapter's file holds with other values than this base has: attached with them, the adapter does what it
+ * did where it was trained. Those of other shapes are left to `loadAdapterTensors`, which refuses them.
+ */
+export async function storedBase(
+  adapter: Adapter,
+  folder: string,
+  runtime: Runtime,
+): Promise<readonly StoredBase[]> {
+  const file = await openAdapterWeights(folder);
+  const { base, others } = readNames(adapter, file, runtime);
   const tie = tieOf(runtime.weights.inventory);
-  for (const [key, stored] of others) {
-    const { name, shape } = base.get(baseName(key)) ?? { name: "", shape: [] };
-    const names = tie !== undefined && name === tie.embedding.weight ? [name, tie.own] : [name];
-    const [first, ...rest] = names.filter((n) => !adapter.replaced.has(n));
-    if (first === undefined || (await hasValues(runtime, name, file, stored))) continue;
-    for (const n of [first, ...rest]) adapter.replaced.set(n, first);
-    // frozen: the base's own weight, as it was where the adapter was trained
-    adapter.add({ key: first, savedKey: key, shape, data: await file.readF32(stored), frozen: true });
+  const found: StoredBase[] = [];
+  const taken = new Set(adapter.replaced.keys());
+  for (const [savedKey, stored] of others) {
+    const { name, shape } = base.get(baseName(savedKey)) ?? internal(`no weight ${savedKey}`);
+    const own = tie !== undefined && name === tie.embedding.weight ? [name, tie.own] : [name];
+    const [first, ...rest] = own.filter((n) => !taken.has(n));
+    const isFit = `${file.tensors.get(stored)?.shape}` === `${shape}`;
+    if (first === undefined || !isFit || (await hasValues(runtime, name, file, stored))) continue;
+    for (const n of [first, ...rest]) taken.add(n);
+    found.push({ savedKey, names: [first, ...rest], shape });
   }
-  adapter.touch();
-  const notes = unused.length === 0 ? read.notes : [...read.notes, `${some(unused)} are not used`];
-  const warnings = notes.map((note) => `The file of adapter "${adapter.name}": ${note}.`);
-  return { keys: { missing: fit.missing, unexpected: fit.unexpected }, warnings };
+  return found;
 }
 
 /** Names that mean nothing here: tensors of the method for other layers, and what models and wrappers keep (buffers). */
 function bySites({ sites }: Adapter, names: readonly string[]): [theMethods: string[], others: string[]] {
-  const saved = sites.flatMap(({ specs }) => specs.filter(isSaved));
+  const saved = [...sites.values()].flatMap(({ specs }) => specs.filter(isSaved));
   const keys = saved.map(({ key }) => key.split(".")[0] ?? key);
   const isMethods = (name: string): boolean =>
-    sites.length === 0 || name.split(".").some((part) => keys.includes(part));
+    sites.size === 0 || name.split(".").some((part) => keys.includes(part));
   return [names.filter(isMethods), names.filter((name) => !isMethods(name))];
 }
 

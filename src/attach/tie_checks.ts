@@ -1,4 +1,4 @@
-import type { Adapter } from "../adapters/adapter.js";
+import type { AdapterParts } from "../adapters/adapter.js";
 import { PeftError } from "../errors.js";
 import type { AdapterConfig } from "../methods/method.js";
 import { taskOf } from "../tasks/registry.js";
@@ -16,7 +16,7 @@ type Fault = readonly [what: string | Words, why: string | Words, fix: string | 
  * warnings. Throws "adapter-config".
  */
 export function checkTies<C extends AdapterConfig>(
-  adapter: Adapter<C>,
+  adapter: AdapterParts<C>,
   spec: ModelSpec,
   inventory: Inventory,
   fromFile: boolean,
@@ -35,7 +35,7 @@ export function checkTies<C extends AdapterConfig>(
 
 /** transformers reads the embedding of an encoder-decoder through other modules: what stands on it is never computed. */
 function storageFault<C extends AdapterConfig>(
-  adapter: Adapter<C>,
+  adapter: AdapterParts<C>,
   { architecture, config }: ModelSpec,
   { embeddings }: Inventory,
 ): Fault | undefined {
@@ -57,7 +57,7 @@ function storageFault<C extends AdapterConfig>(
 
 /** Rows of a table that is trained otherwise too, and those that Python would write into a head of other weights. */
 function rowsFault<C extends AdapterConfig>(
-  adapter: Adapter<C>,
+  adapter: AdapterParts<C>,
   { architecture, config, task }: ModelSpec,
   { linears }: Inventory,
   tie: Tie | undefined,
@@ -94,7 +94,7 @@ function rowsFault<C extends AdapterConfig>(
 }
 
 function tiedFault<C extends AdapterConfig>(
-  adapter: Adapter<C>,
+  adapter: AdapterParts<C>,
   { embedding, head, own }: Tie,
   fromFile: boolean,
 ): Fault | undefined {
@@ -129,7 +129,10 @@ function tiedFault<C extends AdapterConfig>(
   ];
 }
 
-function tyingWarnings<C extends AdapterConfig>({ config, method, tokens }: Adapter<C>, tie?: Tie): Words[] {
+function tyingWarnings<C extends AdapterConfig>(
+  { config, method, tokens }: AdapterParts<C>,
+  tie?: Tie,
+): Words[] {
   if (config.ensureWeightTying !== true) return [];
   if (tie === undefined)
     return [

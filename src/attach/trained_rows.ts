@@ -1,4 +1,4 @@
-import type { Adapter } from "../adapters/adapter.js";
+import type { AdapterDraft } from "../adapters/draft.js";
 import { PeftError } from "../errors.js";
 import type { AdapterConfig, LayerMethod } from "../methods/method.js";
 import type { Inventory } from "../trace/trace.js";
@@ -27,7 +27,7 @@ function tablesOf({ embeddings, linears }: Inventory, vocabulary: number): Table
  * Reference: peft/utils/other.py, set_additional_trainable_modules; peft/tuners/trainable_tokens/model.py
  */
 export function addTrainedRows<C extends AdapterConfig>(
-  adapter: Adapter<C>,
+  draft: AdapterDraft<C>,
   layers: LayerMethod<C>,
   spec: ModelSpec,
   inventory: Inventory,
@@ -39,7 +39,7 @@ export function addTrainedRows<C extends AdapterConfig>(
   const tables = tablesOf(inventory, spec.config.vocabSize);
   const tie = tieOf(inventory);
   const chosen = new Map<Table, readonly number[]>();
-  for (const [module, ids] of layers.tokens?.(adapter.config) ?? [])
+  for (const [module, ids] of layers.tokens?.(draft.config) ?? [])
     chosen.set(tableOf(tables, module, ids), ids);
   const source = [...chosen.keys()].find(({ path }) => path === tie?.embedding.path);
   const head = tables.find(({ path }) => path === tie?.head.path);
@@ -47,18 +47,18 @@ export function addTrainedRows<C extends AdapterConfig>(
   if (follows) chosen.delete(head);
   for (const [{ path, dim }, ids] of chosen) {
     const key = `${path}.${ending}`;
-    adapter.tokens.set(path, { ids, entry: key });
-    adapter.add({ key, savedKey: `base_model.model.${key}`, shape: [ids.length, dim] });
+    draft.tokens.set(path, { ids, entry: key });
+    draft.add({ key, savedKey: `base_model.model.${key}`, shape: [ids.length, dim] });
   }
   if (source === undefined) return;
-  const rows = adapter.tokens.get(source.path)!;
-  if (follows) adapter.tokens.set(head.path, rows);
+  const rows = draft.tokens.get(source.path)!;
+  if (follows) draft.tokens.set(head.path, rows);
   if (!copies) return;
   const beside = source.path.slice(0, source.path.lastIndexOf(".") + 1);
   const readers = (spec.architecture.embeddingReaders ?? []).map((name) => beside + name);
   const tied = [...(follows ? [head.path] : []), ...readers];
   for (const path of tied)
-    adapter.addCopy(`${path}.${ending}`, `base_model.model.${path}.${ending}`, rows.entry);
+    draft.addCopy(`${path}.${ending}`, `base_model.model.${path}.${ending}`, rows.entry);
 }
 
 function sameIds(chosen: ReadonlyMap<Table, readonly number[]>, source: Table, head: Table): boolean {

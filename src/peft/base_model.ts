@@ -1,4 +1,5 @@
-import { Adapter } from "../adapters/adapter.js";
+import type { Adapter } from "../adapters/adapter.js";
+import { AdapterDraft } from "../adapters/draft.js";
 import type { View } from "../adapters/view.js";
 import { NO_ADAPTERS } from "../adapters/view.js";
 import { expectName, type NamesOf, pickOptions, refuseUnknown } from "../arguments.js";
@@ -231,7 +232,7 @@ export class PreTrainedModel<T extends TaskType = TaskType> implements Trainable
    * run, or by `ready()`.
    */
   trainableParameters(): Parameters {
-    return this.#trainable().parameters;
+    return this.#trainable().state.parameters;
   }
 
   /** Waits for the values of `trainableParameters()`. Throws what went wrong in reading them. */
@@ -267,7 +268,7 @@ export class PreTrainedModel<T extends TaskType = TaskType> implements Trainable
     refuseUnknown("forwardBackward", options, trainNames);
     if (this.#disabled.isInside) throw nothingTrains();
     const whole = this.#trainable();
-    const { parameters, changing } = whole;
+    const { parameters, changing } = whole.state;
     const run = this.#turn("alone", whole, changing, async () => {
       const settings = { ...options, seed: this.seed, step: parameters.step };
       return await backwardPass(this.runtime, wholeView(whole), parameters, batch as Inputs, settings);
@@ -285,7 +286,7 @@ export class PreTrainedModel<T extends TaskType = TaskType> implements Trainable
   #viewed<R>(work: (view: View) => Promise<R>): Promise<R> {
     const whole = this.#disabled.isInside ? undefined : this.#whole;
     const view = whole === undefined ? NO_ADAPTERS : wholeView(whole);
-    const changes = whole?.changing ?? [];
+    const changes = whole?.state.changing ?? [];
     return this.#turn("beside", whole, changes, () =>
       work(changes.length > 0 && whole !== undefined ? wholeView(whole) : view),
     );
@@ -304,7 +305,7 @@ export class PreTrainedModel<T extends TaskType = TaskType> implements Trainable
       await Promise.all(changes);
       return await work();
     });
-    whole?.useFor(run);
+    whole?.state.useFor(run);
     return run;
   }
 
@@ -313,7 +314,9 @@ export class PreTrainedModel<T extends TaskType = TaskType> implements Trainable
     refuseUnknown("savePretrained", options, savedNames);
     const whole = this.#whole;
     const changed = new Map([...(whole?.entries.values() ?? [])].map((e) => [e.key, () => e.data]));
-    await this.#turn("beside", whole, whole?.changing ?? [], () => saveModel(this, changed, folder, options));
+    await this.#turn("beside", whole, whole?.state.changing ?? [], () =>
+      saveModel(this, changed, folder, options),
+    );
   }
 
   async close(): Promise<void> {
@@ -323,19 +326,20 @@ export class PreTrainedModel<T extends TaskType = TaskType> implements Trainable
   /** The whole model as an adapter that has a tensor of its own in place of every weight. */
   #trainable(): Adapter {
     if (this.#whole !== undefined) return this.#whole;
-    const whole = new Adapter("whole", undefined, { peftType: "FULL" });
+    const draft = new AdapterDraft("whole", undefined, { peftType: "FULL" });
     const { inventory } = this.runtime.weights;
     for (const [name, shape] of inventory.weights) {
-      whole.replaced.set(name, name);
-      whole.add({ key: name, savedKey: undefined, shape });
+      draft.replaced.set(name, name);
+      draft.add({ key: name, savedKey: undefined, shape });
     }
     const tie = tieOf(inventory);
-    if (tie !== undefined) whole.replaced.set(tie.own, tie.embedding.weight);
+    if (tie !== undefined) draft.replaced.set(tie.own, tie.embedding.weight);
+    const whole = draft.freeze();
     this.#whole = whole;
     this.#filled = this.runtime.turns.alone(async () => {
       for (const { key, data } of whole.entries.values()) data.set(await this.runtime.weight(key));
     });
-    whole.useFor(this.#filled);
+    whole.state.useFor(this.#filled);
     this.#filled.catch(() => {
       this.#whole = undefined;
     });
@@ -344,7 +348,7 @@ export class PreTrainedModel<T extends TaskType = TaskType> implements Trainable
 }
 
 function wholeView(whole: Adapter): View {
-  return { adapters: [whole], gates: [1], versions: [whole.version] };
+  return { adapters: [whole], gates: [1], versions: [whole.state.version] };
 }
 
 /** Where the weights are in the format that was asked for. */

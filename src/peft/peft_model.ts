@@ -21,8 +21,8 @@ import {
   readAdapterConfig,
   saveAdapter,
 } from "../attach/adapter_files.js";
-import { type LoadedKeys, loadAdapterTensors } from "../attach/adapter_tensors.js";
-import type { Attached, AttachOptions } from "../attach/attach.js";
+import { type LoadedKeys, loadAdapterTensors, storedBase } from "../attach/adapter_tensors.js";
+import type { Attached, AttachOptions, StoredBase } from "../attach/attach.js";
 import { attach } from "../attach/attach.js";
 import { BaseChanges } from "../attach/base_changes.js";
 import { checked } from "../attach/merge.js";
@@ -172,16 +172,26 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
     });
   }
 
-  #add(name: string, config: AdapterConfig, options: AttachOptions): Attached {
+  #add(name: string, config: AdapterConfig, options: AttachOptions): void {
+    this.#register(this.#attach(name, config, options));
+  }
+
+  /** A method bound to this model's places. The model does not know it yet. */
+  #attach(name: string, config: AdapterConfig, options: AttachOptions): Attached {
     checkName(name, this.adapters);
     const { spec, runtime } = this.base;
     checkTask(config, spec.task);
     const named = { ...config, baseModelNameOrPath: config.baseModelNameOrPath ?? this.base.name };
     Object.setPrototypeOf(named, Object.getPrototypeOf(config));
-    const attached = attach(name, methodOf(config.peftType), named, spec, runtime.weights.inventory, options);
-    checkBias(attached.adapter, [...this.adapters.values()]);
-    for (const warning of attached.warnings) this.#warn(words`${warning}`);
-    const { adapter } = attached;
+    return attach(name, methodOf(config.peftType), named, spec, runtime.weights.inventory, options);
+  }
+
+  #register(attached: Attached): void {
+    const { adapter, warnings } = attached;
+    const { name } = adapter;
+    checkName(name, this.adapters);
+    checkBias(adapter, [...this.adapters.values()]);
+    for (const warning of warnings) this.#warn(words`${warning}`);
     this.adapters.set(name, adapter);
     if (this.#active.length === 0) this.#active = [name];
     this.#after(
@@ -192,7 +202,6 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
         this.#drop(adapter);
       },
     );
-    return attached;
   }
 
   /** Starting values that come from the base, and what they leave of it. */
@@ -229,7 +238,7 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
 
   /** A call's work when its turn has come; the adapters that it was called for do not train meanwhile. */
   #turn<R>(kind: "beside" | "alone", adapters: readonly Adapter[], work: () => Promise<R>): Promise<R> {
-    const changes = adapters.flatMap((adapter) => adapter.changing);
+    const changes = adapters.flatMap((adapter) => adapter.state.changing);
     const run = this.base.runtime.turns[kind](async () => {
       await Promise.all(changes);
       this.#throwFault();
@@ -237,7 +246,7 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
       if (gone !== undefined) throw unloaded(gone);
       return await work();
     });
-    for (const adapter of adapters) adapter.useFor(run);
+    for (const adapter of adapters) adapter.state.useFor(run);
     return run;
   }
 
@@ -282,14 +291,17 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
     for (const warning of file.warnings) this.#warn(words`${warning}`);
     await checkHead(folder, this.base as unknown as PreTrainedModel);
     const storedPrompt = !(await hasEncoder(folder));
-    const stored = { seed: this.base.seed, tokenize: () => [], storedPrompt, fromFile: true };
-    const { adapter } = namingFile(
-      configPath(folder),
-      () => this.#addLoaded(name, file.config, stored),
-      inFile,
-    );
-    adapter.loadedJson = file.json;
-    adapter.loadedFloats = file.floats;
+    const stored = { seed: this.base.seed, tokenize: () => [], storedPrompt };
+    const attachWith = (base: readonly StoredBase[]): Attached => {
+      const { json, floats } = file;
+      const options = { ...stored, file: { json, floats, base } };
+      return namingFile(configPath(folder), () => this.#attachLoaded(name, file.config, options), inFile);
+    };
+    const plain = attachWith([]);
+    const base = await storedBase(plain.adapter, folder, this.base.runtime);
+    const attached = base.length === 0 ? plain : attachWith(base);
+    const { adapter } = attached;
+    this.#register(attached);
     try {
       const loaded = await this.#change(adapter, async () => {
         this.#throwFault();
@@ -305,9 +317,9 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
   }
 
   /** Layers that a stored adapter names and this base lacks mean another base. */
-  #addLoaded(name: string, config: AdapterConfig, options: AttachOptions): Attached {
+  #attachLoaded(name: string, config: AdapterConfig, options: AttachOptions): Attached {
     try {
-      return this.#add(name, config, options);
+      return this.#attach(name, config, options);
     } catch (error) {
       if (!(error instanceof PeftError) || error.code !== "adapter-targets") throw error;
       throw new PeftError("adapter-mismatch", {
@@ -395,7 +407,7 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
   }
 
   #parametersOf(adapters: readonly Adapter[]): Parameters {
-    if (adapters.length === 1) return adapters[0]!.parameters;
+    if (adapters.length === 1) return adapters[0]!.state.parameters;
     const key = adapters.map((a) => a.uid).join();
     const parameters = this.#together.get(key) ?? parametersOf(adapters);
     this.#together.set(key, parameters);
@@ -410,7 +422,7 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
     const adapters = this.#activeAdapters();
     const parameters = this.#parametersOf(adapters);
     for (const [slot, adapter] of adapters.entries())
-      adapter.allocate(globalStep, parameters, (key) => parameterName(adapters, slot, key));
+      adapter.state.allocate(globalStep, parameters, (key) => parameterName(adapters, slot, key));
   }
 
   /** Lets the base choose how steps with batches of these sizes run within its `maxMemory`. Throws "option" where nothing fits. */
@@ -421,14 +433,14 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
 
   /** Says how many steps a training takes, to methods that take ranks away over all of it. The Trainer calls it by itself. */
   planSteps(totalSteps: number): void {
-    for (const adapter of this.#trained()) adapter.planSteps(totalSteps);
+    for (const adapter of this.#trained()) adapter.state.planSteps(totalSteps);
   }
 
   /** What `updateAndAllocate` remembers. */
   allocationState(): readonly Parameter[] {
     const adapters = this.#trained();
     return adapters.flatMap((adapter, slot) =>
-      (adapter.allocator?.state() ?? []).map(({ name, data }) => {
+      (adapter.state.allocator?.state() ?? []).map(({ name, data }) => {
         return { name: parameterName(adapters, slot, name), shape: [data.length], data };
       }),
     );
@@ -446,7 +458,7 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
 
   getNbTrainableParameters(): { trainable: number; total: number } {
     const sizes = [...this.adapters.values()].map((a) => a.addedSize);
-    const trainable = this.#active.reduce((n, name) => n + this.#adapter(name).parameters.size, 0);
+    const trainable = this.#active.reduce((n, name) => n + this.#adapter(name).state.parameters.size, 0);
     return { trainable, total: this.base.numParameters() + sizes.reduce((a, b) => a + b, 0) };
   }
 
@@ -514,7 +526,7 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
       active: this.#trained(),
       isDisabled: this.#disabled.isInside,
       adapterOf: (name: string) => this.#adapter(name),
-      isUnready: (adapter: Adapter) => this.#unready.includes(adapter) || adapter.changing.length > 0,
+      isUnready: (adapter: Adapter) => this.#unready.includes(adapter) || adapter.state.changing.length > 0,
     };
     return choose(state, options, rows);
   }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { Adapter } from "../adapters/adapter.js";
+import { AdapterDraft } from "../adapters/draft.js";
 import type { HostTensor } from "../engine/messages.js";
 import type { AdapterInput } from "../trace/adapter_inputs.js";
 import { adapterInputName } from "../trace/adapter_inputs.js";
@@ -14,10 +14,11 @@ const inputs = new Map(INPUTS.map((input) => [adapterInputName(input), input]));
 
 /** An adapter of two tensors, of which b replaces the base's weight "w", and an engine that notes what it is sent. */
 function setUp() {
-  const adapter = new Adapter("one", undefined, { peftType: "TEST" });
+  const draft = new AdapterDraft("one", undefined, { peftType: "TEST" });
   for (const key of ["a", "b"])
-    adapter.add({ key, savedKey: undefined, shape: [2], data: Float32Array.of(1, 2) });
-  adapter.replaced.set("w", "b");
+    draft.add({ key, savedKey: undefined, shape: [2], data: Float32Array.of(1, 2) });
+  draft.replaced.set("w", "b");
+  const adapter = draft.freeze();
   const sent: (readonly [string, number[]])[][] = [];
   const engine = {
     put: async (tensors: Readonly<Record<string, HostTensor>>) => {
@@ -40,7 +41,7 @@ describe("AdapterFeeds", () => {
     expect(first["0/gate"]).toEqual({ dtype: "f32", shape: [], data: Float32Array.of(1) });
     await run(1);
     expect(sent).toEqual([all]);
-    adapter.touch();
+    adapter.state.touch();
     await run(1);
     expect(sent).toEqual([all, all]);
   });
@@ -67,8 +68,8 @@ describe("AdapterFeeds", () => {
 
   it("refuses tensors that changed since the run was called", async () => {
     const { adapter, run } = setUp();
-    const called = adapter.version;
-    adapter.touch();
+    const called = adapter.state.version;
+    adapter.state.touch();
     await expect(run(1, called)).rejects.toThrow(/\[training\] The tensors of the adapter "one" changed/);
   });
 

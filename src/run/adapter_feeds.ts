@@ -30,7 +30,7 @@ export class AdapterFeeds {
       }
       const base = gate === 0 ? replacedBy(adapter, input.key) : undefined;
       const stored = base === undefined ? tensorName(adapter, input.key) : baseName(base);
-      const version = base === undefined ? adapter.version : 0;
+      const version = base === undefined ? adapter.state.version : 0;
       const called = view.versions?.[input.slot];
       if (base === undefined && called !== undefined && called !== version) throw changedTensors(adapter);
       feeds[name] = { held: stored };

@@ -151,7 +151,7 @@ it("is not merged in place, but into a full-precision copy on the disk", async (
   const { entries } = model.activeAdapter;
   for (const entry of entries.values())
     entry.data.forEach((_, i) => void (entry.data[i] = 0.01 * (1 + (i % 5))));
-  model.activeAdapter.touch();
+  model.activeAdapter.state.touch();
   await expect(model.mergeAdapter()).rejects.toMatchObject({ code: "adapter-config" });
   await expect(model.mergeAndUnload()).rejects.toMatchObject({ code: "adapter-config" });
   const merged = path.join(folder, "merged");

@@ -254,7 +254,7 @@ describe("several at once", () => {
     const parameters = model.trainableParameters();
     expect(model.trainableParameters()).toBe(parameters);
     const { loss } = await model.forwardBackward(batch, { training: false });
-    const size = (name: string): number => model.adapters.get(name)!.parameters.size;
+    const size = (name: string): number => model.adapters.get(name)!.state.parameters.size;
     expect(parameters.size).toBe(size("one") + size("two"));
     for (const [i, p] of parameters.list.entries()) {
       const gradient = parameters.gradientOf(i);

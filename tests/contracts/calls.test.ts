@@ -207,7 +207,7 @@ describe("a call uses what was active when it was called", () => {
       /\[batch\]/,
     );
     await model.forwardBackward(batch, { adapters: ["b"] });
-    const counts = ["a", "b"].map((name) => model.adapters.get(name)!.parameters.count);
+    const counts = ["a", "b"].map((name) => model.adapters.get(name)!.state.parameters.count);
     expect(counts).toEqual([0, 9]);
     await model.mergeAdapter();
     await expect(model.forward(batch, { adapters: ["b"] })).rejects.toThrow(/\[batch\].*a are merged/s);

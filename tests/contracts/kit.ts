@@ -110,7 +110,7 @@ export function disturb(adapter: Adapter, factor = 1): void {
       entry.data[i] = x + factor * 0.2 * Math.sin(1.3 * i + h);
     });
   }
-  adapter.touch();
+  adapter.state.touch();
 }
 
 export interface Warned {

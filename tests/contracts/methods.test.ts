@@ -151,10 +151,10 @@ describe.each(Object.keys(TASKS) as Kind[])("on %s", (kind) => {
       const good = await logitsOf(model, batch);
       const value = entry.data[0]!;
       entry.data[0] = Number.NaN;
-      adapter.touch();
+      adapter.state.touch();
       await expect(model.mergeAdapter({ safe: true })).rejects.toThrow(/\[adapter-config\].*NaN/);
       entry.data[0] = value;
-      adapter.touch();
+      adapter.state.touch();
       expect(await logitsOf(model, batch)).toEqual(good);
     });
   });

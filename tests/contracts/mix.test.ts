@@ -39,7 +39,7 @@ it.each(["cat", "svd"] as const)("%s is exact, whatever the ranks and targets", 
     const adapter = model.adapters.get(name)!;
     for (const { key, data } of adapter.entries.values())
       if (key.endsWith("lora_B.weight")) data.forEach((x, i) => void (data[i] = weight * x));
-    adapter.touch();
+    adapter.state.touch();
   }
   model.setAdapter(["a", "b"]);
   const expected = await logitsOf(model, batch);

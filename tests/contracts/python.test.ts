@@ -63,7 +63,7 @@ function fill(adapter: Adapter): void {
       entry.data[i] = 0.2 * Math.sin(1.3 * i + h);
     });
   }
-  adapter.touch();
+  adapter.state.touch();
 }
 
 const nameOf = (entry: { key: string; savedKey: string | undefined }): string =>

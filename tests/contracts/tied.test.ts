@@ -69,7 +69,7 @@ function fill(adapter: Adapter): void {
       entry.data[i] = 0.2 * Math.sin(1.3 * i + h);
     });
   }
-  adapter.touch();
+  adapter.state.touch();
 }
 
 function digest(x: ArrayLike<number>): Digest {

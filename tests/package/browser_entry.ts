@@ -40,7 +40,7 @@ function trainingStep(spec: ModelSpec) {
   for (const { op } of trace.g.nodes) ops[op] = (ops[op] ?? 0) + 1;
   return {
     all: [...inventory.weights.values()].reduce((n, shape) => n + shape.reduce((a, b) => a * b, 1), 0),
-    trained: adapter.parameters.size,
+    trained: adapter.state.parameters.size,
     started: [...adapter.entries.values()].map((e) => [e.key, e.shape, [...e.data.slice(0, 4)]]),
     gradients: by.map((x) => x?.shape),
     ops,

@@ -111,15 +111,15 @@ function whyNot(modelType: string, file: CaseFile): string | undefined {
 async function checkCounts(c: Context): Promise<void> {
   const spec = specOf(json(c.kit, c.file.model, "config.json"), c.task);
   const inventory = takeInventory(spec);
-  const { method, config } = await readAdapterConfig(c.folder);
-  const { adapter } = attach("default", method, config, spec, inventory, { seed: 0, fromFile: true });
+  const file = await readAdapterConfig(c.folder);
+  const { adapter } = attach("default", file.method, file.config, spec, inventory, { seed: 0, file });
   const base = [...inventory.weights.values()].reduce((n, s) => n + s.reduce((a, b) => a * b, 1), 0);
   c.checks.push(
-    equal("counts.trainable", adapter.parameters.size, c.file.trainable),
+    equal("counts.trainable", adapter.state.parameters.size, c.file.trainable),
     equal("counts.total", base + adapter.addedSize, c.file.total),
     equal(
       "counts.config",
-      [method.config.peftType, config.taskType],
+      [file.method.config.peftType, file.config.taskType],
       [c.file.peft_type, c.file.task ?? undefined],
     ),
     equal("generate.settings", c.file.generation, GENERATION),
@@ -178,7 +178,7 @@ async function loadForTraining(c: Context, base: PreTrainedModel): Promise<PeftM
     if (own?.data.length === data.length) data.set(own.data);
     else c.checks.push(exact(`encoder.${name}`, false, "the kit has no such tensor, or of another shape"));
   }
-  model.activeAdapter.touch();
+  model.activeAdapter.state.touch();
   const rows = await model.promptEmbeddings("default");
   const saved = await readTensors(join(c.folder, "adapter_model.safetensors"));
   c.checks.push(compare("encoder.rows", rows!, saved.get("prompt_embeddings"), 1e-5));
@@ -192,7 +192,7 @@ function giveEncoder(model: PeftModel): void {
   const { inventory } = runtime.weights;
   const { adapter } = attach("default", stored.method!, stored.config, spec, inventory, {
     seed: 0,
-    fromFile: true,
+    ...(stored.loaded && { file: stored.loaded }),
   });
   for (const { key, data } of stored.entries.values())
     if (adapter.entries.has(key)) adapter.entry(key).data.set(data);

@@ -55,11 +55,8 @@ function isSame(again: KitTensor, t: KitTensor, within: number): boolean {
 /** The config as it would be written for an adapter that was made here, not loaded. */
 function newJson(model: PeftModel, name: string): unknown {
   const adapter = model.adapters.get(name)!;
-  const { loadedJson } = adapter;
-  adapter.loadedJson = undefined;
-  const text = formatAdapterConfig(adapter);
-  adapter.loadedJson = loadedJson;
-  return settings(JSON.parse(text));
+  const { method, config, json, state } = adapter;
+  return settings(JSON.parse(formatAdapterConfig({ method, config, json, state, loaded: undefined })));
 }
 
 /** A config without what says where and by whom it was made; where Python knew no task, it names its class instead. */

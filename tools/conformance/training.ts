@@ -49,14 +49,14 @@ const OPTIMIZERS: Readonly<Record<"train" | "firm", { steps: number; options: Op
  * is as it was.
  */
 export async function checkTraining(c: Context, model: PeftModel): Promise<void> {
-  if (model.activeAdapter.allocator !== undefined) return checkAllocation(c, model);
+  if (model.activeAdapter.state.allocator !== undefined) return checkAllocation(c, model);
   const entries = [...model.activeAdapter.entries.values()];
   const start = entries.map((e) => e.data.slice());
   for (const label of ["train", "firm"] as const) {
     await train(c, model, label);
     if (label === "firm") checkTrained(c, model.activeAdapter);
     for (const [i, e] of entries.entries()) e.data.set(start[i]!);
-    model.activeAdapter.touch();
+    model.activeAdapter.state.touch();
   }
 }
 
@@ -65,7 +65,7 @@ async function checkAllocation(c: Context, model: PeftModel): Promise<void> {
   const { activeAdapter: adapter } = model;
   const optimizer = new AdamW(model.trainableParameters(), { lr: 1e-2, eps: 1e-3, weightDecay: 0 });
   const entries = [...adapter.entries.values()];
-  const start = [...entries, ...adapter.allocator!.state()].map(({ data }) => data.slice());
+  const start = [...entries, ...adapter.state.allocator!.state()].map(({ data }) => data.slice());
   const [losses, ranks]: [number[], number[]] = [[], []];
   for (let step = 1; step <= 6; step++) {
     losses.push((await model.forwardBackward(c.batch, lossOption(c.task))).loss);
@@ -78,8 +78,9 @@ async function checkAllocation(c: Context, model: PeftModel): Promise<void> {
   c.checks.push(compare("adalora.losses", numbers, c.expected.get("adalora.losses"), 1e-4));
   c.checks.push(equal("adalora.ranks", ranks, [...(c.expected.get("adalora.ranks")?.data ?? [])]));
   checkTrained(c, adapter);
-  for (const [i, { data }] of [...entries, ...adapter.allocator!.state()].entries()) data.set(start[i]!);
-  adapter.touch();
+  for (const [i, { data }] of [...entries, ...adapter.state.allocator!.state()].entries())
+    data.set(start[i]!);
+  adapter.state.touch();
 }
 
 async function train(c: Context, model: PeftModel, label: "train" | "firm"): Promise<void> {

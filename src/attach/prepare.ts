@@ -1,0 +1,71 @@
+import type { Adapter } from "../adapters/adapter.js";
+import { random } from "../random.js";
+import type { Runtime } from "../run/runtime.js";
+
+interface PrepareOptions {
+  readonly seed: number;
+  /** Turns a prompt's text into ids (prompt tuning's TEXT). */
+  readonly tokenize?: ((text: string) => readonly number[]) | undefined;
+}
+
+/** Everything that starts from the base's weights: copies of modules and biases, token rows, decompositions. */
+export async function prepare(
+  adapter: Adapter,
+  runtime: Runtime,
+  options: PrepareOptions,
+): Promise<ReadonlyMap<string, Float32Array>> {
+  const next = random(options.seed, 0x9e4);
+  await copyFromBase(adapter, runtime);
+  const residuals = await prepareSites(adapter, runtime, next);
+  await startPrompt(adapter, runtime, options, next);
+  adapter.state.touch();
+  return residuals;
+}
+
+async function copyFromBase(adapter: Adapter, runtime: Runtime): Promise<void> {
+  for (const [name, key] of adapter.replaced) adapter.entry(key).data.set(await runtime.weight(name));
+  for (const [path, { ids, entry }] of adapter.tokens) {
+    const table = await runtime.weight(`${path}.weight`);
+    const { data: rows, shape } = adapter.entry(entry);
+    const dim = shape[1]!;
+    for (const [i, id] of ids.entries()) rows.set(table.subarray(id * dim, (id + 1) * dim), i * dim);
+  }
+}
+
+async function prepareSites(
+  adapter: Adapter,
+  runtime: Runtime,
+  next: () => number,
+): Promise<Map<string, Float32Array>> {
+  const residuals = new Map<string, Float32Array>();
+  for (const { path, weight, prepare } of adapter.sites.values()) {
+    if (prepare === undefined || weight === undefined) continue;
+    const prepared = prepare(await runtime.weight(weight), next);
+    for (const [key, data] of Object.entries(prepared?.parameters ?? {}))
+      adapter.entry(`${path}.${key}`).data.set(data);
+    if (prepared?.weight !== undefined) residuals.set(weight, prepared.weight);
+  }
+  return residuals;
+}
+
+/** Prompt tuning from rows of the vocabulary or from a text. */
+async function startPrompt(
+  adapter: Adapter,
+  runtime: Runtime,
+  { tokenize }: PrepareOptions,
+  next: () => number,
+): Promise<void> {
+  const { method, config } = adapter;
+  const table = method?.prompt?.table(config);
+  const embedding = [...runtime.weights.inventory.embeddings.values()][0];
+  if (method?.prompt?.initialTokens === undefined || table === undefined || embedding === undefined) return;
+  const ids = method.prompt.initialTokens(config, embedding.vocab, next, tokenize);
+  if (ids === undefined) return;
+  const rows = adapter.entry(`prompt_encoder.${table}`).data;
+  const { dim } = embedding;
+  const all = await runtime.weight(embedding.weight);
+  for (let i = 0; i * dim < rows.length; i++) {
+    const id = ids[i % ids.length]!;
+    rows.set(all.subarray(id * dim, (id + 1) * dim), i * dim);
+  }
+}
