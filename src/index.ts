@@ -20,6 +20,7 @@ export {
   AutoModelForSeq2SeqLM,
   AutoModelForSequenceClassification,
   AutoModelForTokenClassification,
+  autoModelFor,
 } from "./peft/auto.js";
 export type { ConfigOptions, PretrainedConfig } from "./peft/auto_config.js";
 export { AutoConfig } from "./peft/auto_config.js";
@@ -30,8 +31,7 @@ export { inspect } from "./peft/inspect.js";
 export { prepareModelForKbitTraining } from "./peft/kbit.js";
 export type { PassOptions } from "./plan/requests.js";
 export type { ForwardResult } from "./run/passes.js";
-export { isTaskType, registerTask, taskOf, tasks } from "./tasks/registry.js";
-export type { Task } from "./tasks/task.js";
+export { isTaskType, taskOf, tasks } from "./tasks/registry.js";
 export type { ColumnBatch, Inputs, TextBatch } from "./trace/feeds.js";
 export type { QuantizeEvent } from "./weights/quantized.js";
 
@@ -64,7 +64,7 @@ export type { ChatEncoding, DecodeOptions, Tokenizer } from "./tokenizers/tokeni
 // ## Data
 // Files to rows, rows to samples, samples to padded batches.
 
-export type { Batch, BatchColumn } from "./data/batch.js";
+export type { Batch, BatchColumn, BatchInputs, CustomBatch, Floats, Ids } from "./data/batch.js";
 export type { Batches, BatchesOptions } from "./data/batches.js";
 export { batches } from "./data/batches.js";
 export { collate } from "./data/collate.js";
@@ -150,8 +150,12 @@ export type { PushOptions, PushResult } from "./hub/upload.js";
 export { pushFolder } from "./hub/upload.js";
 
 // ## Extending
-// Losses, methods and architectures from outside the package: see docs/losses.md and docs/extending.md.
+// Losses, tasks, methods and architectures from outside the package: see docs/losses.md and docs/extending.md.
 
+export { column, pad, stack } from "./data/padding.js";
+export type { CustomSample, Sample } from "./data/sample.js";
+export type { BatchLabels, DataTask, EncodeContext, Encoded } from "./data/tasks/task.js";
+export { encodeText } from "./data/tasks/task.js";
 export type { Graph, Operand } from "./graph/graph.js";
 export type {
   AttentionSite,
@@ -167,6 +171,8 @@ export type {
 } from "./graph/module.js";
 export type { DType, Tensor } from "./graph/ops.js";
 export type { Loss, LossColumn, LossContext } from "./losses/loss.js";
+export { countOf } from "./losses/loss.js";
+export { lossNamed, registerLoss } from "./losses/registry.js";
 export type { ConfigDefinition } from "./methods/config.js";
 export { configClass } from "./methods/config.js";
 export type { DeltaParts } from "./methods/delta.js";
@@ -216,12 +222,22 @@ export type {
   DecoderInputs,
   Heads,
   LayerRoles,
+  PooledHead,
   StackOutput,
   TextInputs,
 } from "./models/model.js";
+export { firstToken, lastToken } from "./models/pooling.js";
 export { registerArchitecture } from "./models/registry.js";
 export { textInputs } from "./models/text_inputs.js";
 export type { OptionRow } from "./options.js";
+export { classScores, manyLabelScores, numberScores, tokenScores } from "./tasks/class_scores.js";
+export type { Head } from "./tasks/head.js";
+export { rowLabels, tokenLabels } from "./tasks/head.js";
+export { registerTask } from "./tasks/registry.js";
+export type { LabelledBatch, Scored, Scores } from "./tasks/scores.js";
+export { noScores } from "./tasks/scores.js";
+export type { Task } from "./tasks/task.js";
+export { answerScores, spanScores } from "./tasks/text_scores.js";
 
 // ## Errors
 // Every error says what, why, and what to type.

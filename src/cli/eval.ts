@@ -4,7 +4,7 @@ import { adapterOption, engineGroup, knownLabels, modelGroup, openModel } from "
 import type { Settings, Verb } from "./options.js";
 import { asTrained, dataFiles, dataGroup, readRows } from "./rows.js";
 import type { Terminal } from "./terminal.js";
-import { lengthOptions } from "./training_options.js";
+import { lengthOptions, lossOption } from "./training_options.js";
 
 /** `peft eval` */
 export const evaluation: Verb = {
@@ -28,6 +28,7 @@ export const evaluation: Verb = {
           byDefault: true,
           help: "loss only: do not let the model answer",
         },
+        lossOption,
         { key: "predictions", kind: "text", value: "FILE", help: "write every prediction there, as JSONL" },
         { key: "json", kind: "flag", help: "print one line of JSON" },
       ],
@@ -58,7 +59,7 @@ async function run(given: Settings, terminal: Terminal): Promise<number> {
           emptyLabels: "drop",
           generation: generationSettings(settings, answerFields),
           warn: (message) => terminal.note(`warning: ${message.shown(settings.show)}`),
-          ...settings.pick(["batchSize", "maxLength", "maxTargetLength", "generate"]),
+          ...settings.pick(["batchSize", "maxLength", "maxTargetLength", "generate", "loss"]),
           ...(names.length === 0 ? {} : { labels: names }),
         });
         const { loss, metrics, predictions } = result;

@@ -15,7 +15,10 @@ const part = (key: keyof typeof trainerParts, kind: Option["kind"]): Option => {
   return { ...option, kind };
 };
 
-const training: readonly Option[] = [...options(plain), part("scheduleOptions", "map")];
+/** For every command that computes a loss. */
+export const lossOption: Option = part("loss", "text");
+
+const training: readonly Option[] = [...options(plain), lossOption, part("scheduleOptions", "map")];
 const watching: readonly Option[] = [
   ...options({ evaluateEvery, evaluateOnStart }),
   part("generate", "value"),

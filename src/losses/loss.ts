@@ -3,12 +3,18 @@ import type { Tensor } from "../graph/ops.js";
 import type { ModelConfig } from "../models/model.js";
 
 /**
- * A column of the batch that a loss reads. `shape`: of numbers and names, where "batch" are the batch's rows, "seq" its tokens and
- * "target" those of a decoder. `per` "label": one number for each label, as [batch, labels] in the batch; the loss sees those of the
- * labelled tokens, [chunks, chunk], zeros (labels: -100) where a chunk is not full.
+ * A column of the batch that a loss reads. `shape`: of numbers and names, where "batch" are the batch's rows, "seq" its tokens,
+ * "target" those of a decoder, and "outputs" the numbers that the task's head says at a place. `isPlace`: its numbers are places of
+ * tokens, and those beyond the sequence become -100: they are not learnt. `per` "label": one number for each label, as
+ * [batch, labels] in the batch; the loss sees those of the labelled tokens, [chunks, chunk], zeros (labels: -100) where a chunk is
+ * not full.
  */
 export type LossColumn =
-  | { readonly dtype: "f32" | "i64"; readonly shape: readonly (number | string)[] }
+  | {
+      readonly dtype: "f32" | "i64";
+      readonly shape: readonly (number | string)[];
+      readonly isPlace?: boolean;
+    }
   | { readonly dtype: "f32" | "i64"; readonly per: "label" };
 
 /** What a loss function sees. */
@@ -30,7 +36,8 @@ export interface LossContext {
 
 /**
  * A loss is a function in the graph: the sum over what it counts, and the number that sum is divided by, so that accumulated
- * batches weigh by what they count. A custom one is written down with each call, and compiled where it writes something new.
+ * batches weigh by what they count. One that is registered writes the same for a model each time; another one is written down with each
+ * call, and compiled where it writes something new.
  * @example
  * const weighted: Loss = {
  *   name: "weighted",

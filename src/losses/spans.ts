@@ -6,8 +6,8 @@ import { countOf } from "./loss.js";
 export const spans: Loss = {
   name: "spans",
   columns: {
-    startPositions: { dtype: "i64", shape: ["batch"] },
-    endPositions: { dtype: "i64", shape: ["batch"] },
+    startPositions: { dtype: "i64", shape: ["batch"], isPlace: true },
+    endPositions: { dtype: "i64", shape: ["batch"], isPlace: true },
   },
   padding: true,
   write: ({ g, logits, column }) => {

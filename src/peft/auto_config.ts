@@ -3,7 +3,7 @@ import { readJsonObject } from "../hub/json.js";
 import type { ResolveOptions } from "../hub/resolve.js";
 import { resolveFolder, resolveNames } from "../hub/resolve.js";
 import type { TaskType } from "../models/model.js";
-import { taskOfClass } from "../tasks/registry.js";
+import { taskOfClass, tasks } from "../tasks/registry.js";
 
 /** A model's config.json, and what it says of the model's use. */
 export interface PretrainedConfig {
@@ -48,7 +48,8 @@ export const AutoConfig: {
 function taskIn(json: Readonly<Record<string, unknown>>): TaskType | undefined {
   const name = [json["architectures"]].flat()[0];
   const byClass = typeof name === "string" ? taskOfClass(name) : undefined;
-  return byClass ?? (json["is_encoder_decoder"] === true ? "SEQ_2_SEQ_LM" : undefined);
+  if (byClass !== undefined || json["is_encoder_decoder"] !== true) return byClass;
+  return tasks.all.find(({ labels }) => labels === "target")?.name;
 }
 
 function labelsIn(json: Readonly<Record<string, unknown>>): readonly string[] | undefined {

@@ -24,6 +24,7 @@ export function lossFeeds(
   sizes: Map<string, number>,
   places?: BatchPlaces,
 ): Record<string, HostTensor> {
+  sizes.set("outputs", taskOf(spec.task).head.outputs(spec.config));
   const faults: string[] = [];
   const found = Object.entries(loss.columns ?? {}).flatMap(([name, column]) => {
     const given = asDeclared(columnOf(batch, name), column);
@@ -42,7 +43,7 @@ export function lossFeeds(
   const feeds: Record<string, HostTensor> = {};
   const positions = (sizes.get("seq") ?? 0) + virtual.input;
   for (const { name, column, given } of found)
-    if ("shape" in column) feeds[name] = rowColumn(name, column, given, spec, positions);
+    if ("shape" in column) feeds[name] = rowColumn(column, given, positions);
   checkSome(loss, feeds);
   if (perLabel.length === 0 || labels === undefined) return feeds;
   const layout = labelLayout(spec, labels, positions, virtual, places);
@@ -72,28 +73,26 @@ function columnFault(
   );
 }
 
-/** A column with its first axis the rows; places of spans that lie beyond the sequence are not learnt, as transformers has it. */
+/** A column with its first axis the rows; places that lie beyond the sequence are not learnt, as transformers has it. */
 function rowColumn(
-  name: string,
-  { dtype, shape }: Extract<LossColumn, { shape: unknown }>,
+  { dtype, shape, isPlace = false }: Extract<LossColumn, { shape: unknown }>,
   { data, shape: given }: BatchColumn,
-  { task }: ModelSpec,
   positions: number,
 ): HostTensor {
   const whole = given.slice(0, shape.length);
   if (dtype === "f32") return { dtype, shape: whole, data };
-  const isSpan = taskOf(task).labels === "span" && (name === "startPositions" || name === "endPositions");
-  const values = isSpan ? data.map((p) => (p < positions ? p : -100)) : data;
+  const values = isPlace ? data.map((p) => (p < positions ? p : -100)) : data;
   return ids(values as Int32Array, whole);
 }
 
 /** Labels of which none counts teach nothing. */
 function checkSome({ columns = {} }: Loss, feeds: Readonly<Record<string, HostTensor>>): void {
-  const names = ["labels", "startPositions", "endPositions"].filter(
-    (name) => columns[name]?.dtype === "i64" && feeds[name] !== undefined,
-  );
-  if (names.length > 0 && names.every((name) => feeds[name]?.data.every((label) => label < 0)))
-    throw allMasked();
+  const labels = Object.entries(columns).flatMap(([name, column]) => {
+    const isLabel = name === "labels" || ("shape" in column && column.isPlace === true);
+    const feed = column.dtype === "i64" && isLabel ? feeds[name] : undefined;
+    return feed === undefined ? [] : [feed];
+  });
+  if (labels.length > 0 && labels.every(({ data }) => data.every((label) => label < 0))) throw allMasked();
 }
 
 /** Where the model predicts a labelled token, as rows of the flattened (or packed) hidden states, in chunks of bounded size. */

@@ -4,6 +4,7 @@ import type { Floats, Ids } from "../data/batch.js";
 import type { HostTensor } from "../engine/messages.js";
 import { PeftError } from "../errors.js";
 import type { Loss } from "../losses/loss.js";
+import { losses, lossNamed } from "../losses/registry.js";
 import type { TaskType } from "../models/model.js";
 import { decoderInputs } from "../models/text_inputs.js";
 import { taskOf } from "../tasks/registry.js";
@@ -21,8 +22,8 @@ import type { RunRequest } from "./plan.js";
 import { traceOf } from "./plan.js";
 
 export interface PassOptions {
-  /** In place of the task's own loss. */
-  readonly loss?: Loss;
+  /** In place of the task's own loss: a loss, or the name of one that is registered. */
+  readonly loss?: Loss | string;
 }
 
 export interface BackwardOptions extends PassOptions {
@@ -59,11 +60,12 @@ export function prepare(
   weights: Pick<BoundWeights, "spec" | "inventory">,
   view: View,
   batch: Inputs,
-  loss: Loss | undefined,
+  given: Loss | string | undefined,
   more: { logits?: boolean; keys?: HostTensor } = {},
 ): Prepared {
   const { keys } = more;
   const { spec } = weights;
+  const loss = given === undefined ? undefined : lossNamed(given);
   const virtual = virtualOf(view);
   const sizes = checkBatch(weights, batch, virtual, loss === undefined);
   const used = loss ?? (hasLabels(batch) ? lossOf(spec, batch) : undefined);
@@ -131,15 +133,20 @@ export function backwardRequest(
   });
 }
 
-/** A run with a custom loss is named by what that writes: losses of one name may differ, and one may change from call to call. */
-export function withCustomLoss(loss: Loss | undefined, spec: ModelSpec, request: RunRequest): RunRequest {
-  if (loss === undefined) return request;
-  const text = writeLoss(
-    spec,
-    traceOf(request),
-    loss,
-    encoderStates(spec.config.hiddenSize).name in request.feeds,
-  ).text();
+/**
+ * A run with a loss that is given. One that is registered is known by its name; any other by what it writes: losses of one name may
+ * differ, and one may change from call to call.
+ */
+export function withCustomLoss(
+  given: Loss | string | undefined,
+  spec: ModelSpec,
+  request: RunRequest,
+): RunRequest {
+  if (given === undefined) return request;
+  const loss = lossNamed(given);
+  if (losses.all.includes(loss)) return { ...request, isCustom: true };
+  const fromStates = encoderStates(spec.config.hiddenSize).name in request.feeds;
+  const text = writeLoss(spec, traceOf(request), loss, fromStates).text();
   return { ...request, kind: `${request.kind}\n${text}`, isCustom: true };
 }
 

@@ -33,8 +33,8 @@ export const seqCls: Task<"SEQ_CLS"> = {
   loss(config, labels) {
     const byForm = labels === "floats" ? "multi_label_classification" : "single_label_classification";
     const problem = problemOf(config) ?? byForm;
-    if (problem === "regression") return regression(config.numLabels);
-    return problem === "multi_label_classification" ? multiLabel(config.numLabels) : classes;
+    if (problem === "regression") return regression;
+    return problem === "multi_label_classification" ? multiLabel : classes;
   },
   scores: (config, problem) => scores[problemOf(config) ?? problem ?? "single_label_classification"],
   packs: true,

@@ -1,6 +1,8 @@
 import { expect, it } from "vitest";
+import { dataTaskOf } from "../data/tasks/registry.js";
+import { taskTypes } from "../task.js";
 import { classScores, manyLabelScores, numberScores } from "./class_scores.js";
-import { isTaskType, taskOfClass } from "./registry.js";
+import { isTaskType, taskOfClass, tasks } from "./registry.js";
 import { problemOf, seqCls } from "./seq_cls.js";
 
 it.each([
@@ -14,6 +16,11 @@ it.each([
   ["BertForMaskedLM", undefined],
 ])("%s is for %s", (name, task) => {
   expect(taskOfClass(name)).toBe(task);
+});
+
+it("each name has its row, here and in what data asks", () => {
+  expect(tasks.all.map(({ name }) => name).toSorted()).toEqual([...taskTypes].sort());
+  for (const { name, ...task } of tasks.all) expect(task).toMatchObject({ encode: dataTaskOf(name).encode });
 });
 
 it("knows its names", () => {

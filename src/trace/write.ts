@@ -171,7 +171,13 @@ export function writeLoss(spec: ModelSpec, trace: ModelTrace, loss: Loss, fromSt
   };
   const column = (name: string): Tensor => {
     const found = loss.columns?.[name] ?? undeclared(loss, name);
-    return g.input(name, "per" in found ? labelPositions.shape : found.shape, found.dtype);
+    const outputs = taskOf(spec.task).head.outputs(spec.config);
+    const shape = "per" in found ? labelPositions.shape : found.shape;
+    return g.input(
+      name,
+      shape.map((d) => (d === "outputs" ? outputs : d)),
+      found.dtype,
+    );
   };
   const first = g.nodes.length;
   const { sum, count } = loss.write({ g, config: spec.config, logits, labelled, column, mask });

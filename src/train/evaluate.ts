@@ -24,8 +24,8 @@ export interface EvaluateOptions
   > {
   tokenizer: Tokenizer;
   batchSize?: number | undefined;
-  /** In place of the task's own loss. */
-  loss?: Loss | undefined;
+  /** In place of the task's own loss: a loss, or the name of one that is registered. */
+  loss?: Loss | string | undefined;
   /**
    * Let models for CAUSAL_LM and SEQ_2_SEQ_LM answer, for accuracy, exactMatch and f1; default true. A
    * number: that many rows.

@@ -5,6 +5,7 @@ import { RowStream } from "../data/row_stream.js";
 import { PeftError } from "../errors.js";
 import type { GenerationConfig } from "../generate/config.js";
 import type { Loss } from "../losses/loss.js";
+import { lossNamed } from "../losses/registry.js";
 import { defaultsIn, faultOf, type OptionRow } from "../options.js";
 import type { TrainableModel } from "../peft/trainable.js";
 import { taskOf } from "../tasks/registry.js";
@@ -54,8 +55,8 @@ export interface TrainerOptions<T extends TaskType = TaskType> extends PlainTrai
   resume?: boolean | string | undefined;
   /** Removes the run that is in outputDir, when nothing of the new one can fail any more. @default false */
   overwrite?: boolean | undefined;
-  /** A loss of your own. @default the task's */
-  loss?: Loss | undefined;
+  /** A loss of your own, or the name of one that is registered. @default the task's */
+  loss?: Loss | string | undefined;
   /**
    * Let the model answer in evaluations (a number: that many rows). @default true where `generation` or a metric of
    * answers is given
@@ -82,7 +83,6 @@ const trainerNames: NamesOf<TrainerOptions> = {
   labels: { also: ["label_names"] },
   resume: { python: "resume_from_checkpoint" },
   overwrite: { python: "overwrite_output_dir" },
-  loss: { python: "compute_loss_func", also: ["criterion"] },
   generation: { python: "generation_config" },
   signal: {},
   config: {},
@@ -91,12 +91,13 @@ const trainerNames: NamesOf<TrainerOptions> = {
 
 /** Options with their defaults. */
 export interface Settings
-  extends Omit<TrainerOptions, keyof TrainerValues | "train" | "validation">,
+  extends Omit<TrainerOptions, keyof TrainerValues | "train" | "validation" | "loss">,
     TrainerValues {
   /** None where `source` gives the steps, the first ones of a stream. */
   readonly train: readonly Row[];
   readonly validation: readonly Row[] | undefined;
   readonly source: StepSource | undefined;
+  readonly loss: Loss | undefined;
   readonly model: TrainableModel;
   readonly lr: number;
   readonly groupByLength: boolean;
@@ -133,6 +134,7 @@ export function settingsOf<T extends TaskType>(given: TrainerOptions<T>): Given 
     ...filled,
     validation: options.validation,
     model,
+    loss: options.loss === undefined ? undefined : lossNamed(options.loss),
     train: isSource(train) ? [] : train,
     source: isSource(train) ? train : undefined,
     lr: options.lr ?? (model.adapterConfig === undefined ? 5e-5 : 1e-3),

@@ -200,7 +200,9 @@ export const trainerTable: { readonly [K in keyof TrainerValues]: OptionRow } = 
 };
 
 /** Options of the Trainer that are values of a form of their own; TrainerOptions has their types. */
-export const trainerParts: Readonly<Record<"scheduleOptions" | "earlyStopping" | "generate", OptionRow>> = {
+export const trainerParts: Readonly<
+  Record<"scheduleOptions" | "earlyStopping" | "generate" | "loss", OptionRow>
+> = {
   scheduleOptions: {
     kind: "json",
     form: "NAME=N,NAME=N",
@@ -221,5 +223,13 @@ export const trainerParts: Readonly<Record<"scheduleOptions" | "earlyStopping" |
     python: "predict_with_generate",
     otherwise: "where bestMetric needs it",
     means: "let the model answer in evaluations, on all rows or on so many",
+  },
+  loss: {
+    kind: "text",
+    form: "NAME",
+    python: "compute_loss_func",
+    also: ["criterion"],
+    otherwise: "the task's",
+    means: "a registered loss by its name: tokens, classes, multiLabel, regression, spans",
   },
 };
