@@ -5,7 +5,7 @@ import { PreTrainedModel } from "../src/peft/base_model.js";
 import type { PeftModel } from "../src/peft/peft_model.js";
 import { getPeftModel } from "../src/peft/peft_model.js";
 import { budgetFor } from "../src/plan/choose_plan.js";
-import { TrainingMemory } from "../src/plan/memory/estimate.js";
+import { RunMemory } from "../src/plan/memory/estimate.js";
 import { storedIn } from "../src/plan/memory/table.js";
 import { PLAN_NAMES } from "../src/plan/plan.js";
 import type { Random } from "../src/random.js";
@@ -110,7 +110,7 @@ async function leastBudget(o: Soak, folder: string, load: LoadOptions): Promise<
   const base = await PreTrainedModel.load(task, folder, { ...load, config: NO_DROPOUT });
   const model = getPeftModel(base, new LoraConfig({ r: 8 }));
   const { weights } = base.runtime;
-  const memory = new TrainingMemory(weights, { adapters: [model.activeAdapter], ...sizesOf(o, task) });
+  const memory = RunMemory.ofStep(weights, { adapters: [model.activeAdapter], ...sizesOf(o, task) });
   const plan = load.plan as (typeof PLAN_NAMES)[number];
   const { bytes } = memory.estimate({
     plan,

@@ -6,7 +6,7 @@ import type { TaskType } from "../src/models/model.js";
 import type { LoadOptions } from "../src/peft/base_model.js";
 import { PreTrainedModel } from "../src/peft/base_model.js";
 import { getPeftModel } from "../src/peft/peft_model.js";
-import { TrainingMemory } from "../src/plan/memory/estimate.js";
+import { RunMemory } from "../src/plan/memory/estimate.js";
 import { storedIn } from "../src/plan/memory/table.js";
 import type { PlanName } from "../src/plan/plan.js";
 import { below, random } from "../src/random.js";
@@ -129,7 +129,7 @@ function estimated(base: PreTrainedModel, adapter: Adapter, plan: PlanName, o: S
   const stored = storedIn(base.configJson);
   const more = o.load.recompute === undefined ? {} : { recompute: o.load.recompute };
   const choice = { plan, format: o.load.load ?? "f32", stored, ...more };
-  return new TrainingMemory(base.runtime.weights, sizes).estimate(choice).bytes;
+  return RunMemory.ofStep(base.runtime.weights, sizes).estimate(choice).bytes;
 }
 
 /** By its config.json. */

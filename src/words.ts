@@ -36,6 +36,11 @@ export class Words {
     return this.shown(inCode);
   }
 
+  /** Events that hold words are logged as JSON. */
+  toJSON(): string {
+    return this.toString();
+  }
+
   static of(values: readonly unknown[]): Words {
     return new Words(values.flatMap((value) => (value instanceof Words ? value.#pieces : [String(value)])));
   }

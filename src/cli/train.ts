@@ -16,6 +16,7 @@ import {
   Trainer,
   type TrainerOptions,
   taskOf,
+  words,
 } from "../index.js";
 import { commandLine } from "./flags.js";
 import { methodConfig, methodGroups, methodKeys, withMethod } from "./method_options.js";
@@ -190,14 +191,15 @@ interface Outcome {
 
 /** Draws what happens, and keeps what is shown at the end. */
 async function follow(job: Job, events: AsyncIterable<TrainEvent>): Promise<Outcome> {
-  const { terminal, progress, output, record } = job;
+  const { settings, terminal, progress, output, record } = job;
   const samples = new Map<string, SampleEvent[]>();
   let end: Outcome["end"];
   try {
     for await (const event of events) {
       if (event.type === "start") await writeRecord(output, record, terminal);
       if (event.type === "end") end = event;
-      if (event.type !== "sample") progress.draw(event);
+      if (event.type === "warning") progress.note(`warning: ${words`${event.message}`.shown(settings.show)}`);
+      else if (event.type !== "sample") progress.draw(event);
       else samples.set(event.prompt, [...(samples.get(event.prompt) ?? []), event]);
     }
   } finally {

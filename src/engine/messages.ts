@@ -27,8 +27,8 @@ export interface WeightSource {
   readonly parts: Readonly<Record<string, FilePlace | PartData>>;
 }
 
-/** A feed: a tensor sent along, or one that the worker holds (`put`, or kept from an earlier run). */
-export type Feed = HostTensor | { readonly held: string };
+/** A feed: a tensor sent along, or one that the worker holds (`put`, or kept from an earlier run), its shape where memory is counted. */
+export type Feed = HostTensor | { readonly held: string; readonly shape?: readonly number[] };
 
 /** How a weight that is fed is stored: part of what a program is compiled for. */
 export interface WeightType {

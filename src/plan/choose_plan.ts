@@ -1,6 +1,6 @@
 import { internal, PeftError } from "../errors.js";
 import { option, words } from "../words.js";
-import type { MemoryChoice, MemoryEstimate, TrainingMemory } from "./memory/estimate.js";
+import type { MemoryChoice, MemoryEstimate, RunMemory } from "./memory/estimate.js";
 import { sizeText } from "./memory/sizes.js";
 import type { Plan, PlanName } from "./plan.js";
 
@@ -41,7 +41,7 @@ const ALL = Number.POSITIVE_INFINITY;
  * The fastest way to run a step within a budget: in one piece; block by block with everything kept; with weights read ahead of their use;
  * with more and more blocks computed again; with as little as can be. Throws "option", which names the smallest budget that would do.
  */
-export function choosePlan(memory: TrainingMemory, question: PlanQuestion): ChosenPlan {
+export function choosePlan(memory: RunMemory, question: PlanQuestion): ChosenPlan {
   const limit = usable(question.budget);
   const of = (name: PlanName, recompute: number, keep: number): ChosenPlan => ({
     plan: { name, recompute, keep },
@@ -85,19 +85,18 @@ function tooLarge(least: ChosenPlan, { budget, strict, plan }: PlanQuestion): Ch
   });
 }
 
-/** What an engine said that had too little memory, and what would do. `smallest`: bytes of a budget for a step of the batch. */
-export function scarceMemory({ what, cause }: PeftError, smallest: number | undefined): PeftError {
-  const fewer = "take fewer or shorter rows to a batch";
+/**
+ * What an engine said that had too little memory, and what would do.
+ * @param smallest - bytes of a budget for a run of the batch
+ * @param isStep - of training, whose plan a budget decides; other runs take a plan as it is
+ */
+export function scarceMemory({ what, cause }: PeftError, smallest: number, isStep: boolean): PeftError {
+  const size = sizeText(smallest);
+  const load = isStep ? words`${option("maxMemory", size)}` : words`${option("plan", "streamed")}`;
   return new PeftError("engine", {
     what,
-    why:
-      smallest === undefined
-        ? "there was not enough memory for this batch."
-        : `there was not enough memory: a step of this batch takes at least ${sizeText(smallest)}, with weights read block by block.`,
-    fix:
-      smallest === undefined
-        ? words`${fewer}, or load the model with ${option("plan", "streamed")}.`
-        : words`load the model with ${option("maxMemory", sizeText(smallest))} where that much is free, or ${fewer}.`,
+    why: `there was not enough memory: ${isStep ? "a step of this batch" : "this run"} takes at least ${size}, with weights read block by block.`,
+    fix: words`load the model with ${load} where that much is free, or take fewer or shorter rows to a batch.`,
     cause,
   });
 }

@@ -9,7 +9,7 @@ import type { ChosenPlan } from "./choose_plan.js";
 import { budgetFor, choosePlan, scarceMemory, usable } from "./choose_plan.js";
 import type { BatchSizes } from "./memory/batch.js";
 import type { MemoryEstimate } from "./memory/estimate.js";
-import { readAhead, TrainingMemory } from "./memory/estimate.js";
+import { RunMemory, readAhead } from "./memory/estimate.js";
 import { freeMemory, parseBytes } from "./memory/sizes.js";
 import type { Plan, PlanName, RunRequest } from "./plan.js";
 
@@ -92,7 +92,10 @@ export class PlanChooser {
     const isAnother = known === undefined && this.#sizes.size > 0;
     const largest = known === undefined ? sizes : larger(known, sizes);
     this.#sizes.set(what, largest);
-    const memory = new TrainingMemory(this.#weights, { adapters, ...largest, run: custom });
+    const memory =
+      custom === undefined
+        ? RunMemory.ofStep(this.#weights, { adapters, ...largest })
+        : new RunMemory(this.#weights, custom);
     const { maxMemory, recompute, load } = this.#settings;
     const held = { format: load ?? "f32", stored: this.#stored() };
     if (isAnother) {
@@ -105,15 +108,16 @@ export class PlanChooser {
     );
   }
 
-  /** An engine's want of memory in a run, told with the smallest budget that a step of its batch does with. */
+  /** An engine's want of memory in a run, told with the smallest budget that a run of its batch does with. */
   outOfMemory(error: PeftError, request: RunRequest): PeftError {
-    const { view, sizes, isCustom } = request;
-    const { adapters } = view;
-    if (sizes === undefined || adapters.length === 0) return scarceMemory(error, undefined);
-    const shape = { adapters, ...sizes, run: isCustom ? request : undefined };
     const held = { format: this.#settings.load ?? "f32", stored: this.#stored() };
-    const least = new TrainingMemory(this.#weights, shape).estimate({ ...held, plan: "streamed", keep: 0 });
-    return scarceMemory(error, budgetFor(least.bytes));
+    const isStep = request.sizes !== undefined;
+    const least = new RunMemory(this.#weights, request).estimate({
+      ...held,
+      plan: "streamed",
+      ...(isStep ? { keep: 0 } : {}),
+    });
+    return scarceMemory(error, budgetFor(least.bytes), isStep);
   }
 
   #forget(structure: string): void {

@@ -60,6 +60,8 @@ class CachedStepper implements Stepper {
   /** Mask of everything seen so far, row by row: virtual tokens, prompt and new tokens. */
   #mask: number[][] = [];
   #past = 0;
+  /** Tokens that the encoder has seen, virtual ones included. */
+  #encoded = 0;
 
   constructor(runtime: Runtime, view: View, prompt: PromptInput, expand: number) {
     this.#runtime = runtime;
@@ -122,6 +124,7 @@ class CachedStepper implements Stepper {
   ): Promise<Float32Array> {
     const { spec } = this.#runtime.weights;
     const { cache, encoderDecoder } = spec.config;
+    const { kvHeads, headDim } = cache;
     const length = rows[0]!.length;
     if (counted === 0) for (const row of this.#mask) for (let i = 0; i < length; i++) row.push(1);
     const total = this.#past + virtual + length;
@@ -133,9 +136,11 @@ class CachedStepper implements Stepper {
       ...(encoderDecoder ? this.#encoderMask() : noTypes(rows.length, virtual + length)),
       ...(order === undefined ? {} : feedInput(beamOrder, order, [order.length])),
     };
-    for (const name of namesIn("past", cache)) feeds[name] = { held: this.#hold(name) };
-    for (const name of encoderDecoder ? namesIn("cross", cache) : [])
-      feeds[name] = { held: this.#hold(name) };
+    const cached = (name: string, tokens: number): void => {
+      feeds[name] = { held: this.#hold(name), shape: [rows.length, kvHeads, tokens, headDim] };
+    };
+    for (const name of namesIn("past", cache)) cached(name, this.#past);
+    for (const name of encoderDecoder ? namesIn("cross", cache) : []) cached(name, this.#encoded);
     const stored = namesIn("past", cache).map((name) => this.#hold(name));
     const keep = Object.fromEntries(namesIn("present", cache).map((name, i) => [name, stored[i]!]));
     const { outputs } = await this.#runtime.run({
@@ -206,6 +211,7 @@ class CachedStepper implements Stepper {
     const { ids: prompts, mask } = this.#prompt;
     const rows = prompts.length;
     const width = prompts[0]!.length;
+    this.#encoded = virtual + width;
     const source = Array.from({ length: this.#rows }, (_, i) => Math.floor(i / this.#expand));
     const once = { ...this.#view, gates: this.#view.gates.map((gate) => everyNth(gate, this.#expand)) };
     const masks = Int32Array.from(withVirtual(mask, virtual).flat());

@@ -1,3 +1,5 @@
+import type { Words } from "../words.js";
+
 /** What a training run says. `step` counts optimizer steps from 1; losses are means per labelled token. */
 export type TrainEvent =
   | StartEvent
@@ -63,7 +65,8 @@ export interface SampleEvent {
 
 export interface WarningEvent {
   readonly type: "warning";
-  readonly message: string;
+  /** Where it names options, as words: `${message}` names them as code does. */
+  readonly message: string | Words;
 }
 
 /** Why a run ended: all steps done, the metric stopped improving, or the caller's AbortSignal. */

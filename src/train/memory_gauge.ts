@@ -2,6 +2,7 @@ import type { TrainableModel } from "../peft/trainable.js";
 import type { BatchSizes } from "../plan/memory/batch.js";
 import { sizeText } from "../plan/memory/sizes.js";
 import { anonymousMemory, memoryUse } from "../run/memory_use.js";
+import { option, type Words, words } from "../words.js";
 
 /** Share of a limit that is worth a word. */
 const NEAR = 0.95;
@@ -38,24 +39,24 @@ export class MemoryGauge {
   }
 
   /** Said once, when a limit is nearly reached. */
-  warning(): string | undefined {
+  warning(): Words | undefined {
     const { limit } = this;
     if (this.#hasWarned || limit === undefined || this.now < NEAR * limit) return undefined;
     this.#hasWarned = true;
-    return `memory is at ${sizeText(this.now)} of the ${sizeText(limit)} that it may take (maxMemory); ${this.#advice()}`;
+    return words`memory is at ${sizeText(this.now)} of the ${sizeText(limit)} that it may take (${option("maxMemory")}); ${this.#advice()}`;
   }
 
   /** Before the run: more is expected than there is. */
-  expectation(): string | undefined {
+  expectation(): Words | undefined {
     const { memoryEstimate, memoryFree } = this.#runtime;
     if (memoryEstimate === undefined || memoryEstimate.bytes <= memoryFree) return undefined;
-    return `${sizeText(memoryEstimate.bytes)} of memory are expected for the longest batch, and ${sizeText(memoryFree)} are free; ${this.#advice()}`;
+    return words`${sizeText(memoryEstimate.bytes)} of memory are expected for the longest batch, and ${sizeText(memoryFree)} are free; ${this.#advice()}`;
   }
 
-  #advice(): string {
-    const { seq, batch: batchSize } = this.#sizes;
-    const smaller = batchSize > 1 ? ` or a smaller batch (--batch-size, batchSize; now ${batchSize})` : "";
-    if (seq === undefined) return `less to a row${smaller} would take less`;
-    return `shorter rows (--max-length, maxLength; the longest has ${seq} tokens)${smaller} would take less`;
+  #advice(): Words {
+    const { seq, batch } = this.#sizes;
+    const smaller = batch > 1 ? words` or a smaller batch (${option("batchSize")}; now ${batch})` : "";
+    if (seq === undefined) return words`less to a row${smaller} would take less`;
+    return words`shorter rows (${option("maxLength")}; the longest has ${seq} tokens)${smaller} would take less`;
   }
 }

@@ -4,6 +4,7 @@ import { Engine } from "../../src/engine/engine.js";
 import { OUT_OF_MEMORY } from "../../src/engine/out_of_memory.js";
 import { PeftError } from "../../src/errors.js";
 import { LoraConfig } from "../../src/methods/index.js";
+import type { PreTrainedModel } from "../../src/peft/base_model.js";
 import { PeftModel } from "../../src/peft/peft_model.js";
 import { loadBase, sampleBatch } from "./kit.js";
 
@@ -19,10 +20,9 @@ vi.mock("../../src/engine/spawn.js", async (original) => {
     },
   };
 });
-const batch = sampleBatch("llama") as never;
 
-async function open(): Promise<PeftModel<"CAUSAL_LM">> {
-  const base = await loadBase("CAUSAL_LM", "llama");
+async function open<T extends "CAUSAL_LM" | "SEQ_2_SEQ_LM">(task: T, name: string): Promise<PeftModel<T>> {
+  const base = (await loadBase(task, name)) as PreTrainedModel<T>;
   onTestFinished(() => base.close());
   const model = new PeftModel(base);
   model.addAdapter("default", new LoraConfig({ r: 2 }));
@@ -30,7 +30,8 @@ async function open(): Promise<PeftModel<"CAUSAL_LM">> {
 }
 
 it("every call is refused after the worker was killed, and nothing waits", async () => {
-  const model = await open();
+  const batch = sampleBatch("llama") as never;
+  const model = await open("CAUSAL_LM", "llama");
   await model.forward(batch);
   await workers.at(-1)!.terminate();
   const calls = [
@@ -46,8 +47,12 @@ it("every call is refused after the worker was killed, and nothing waits", async
   );
 });
 
-it("want of memory names the smallest budget that a step would do with", async () => {
-  const model = await open();
+it.each([
+  ["CAUSAL_LM", "llama"],
+  ["SEQ_2_SEQ_LM", "t5"],
+] as const)("want of memory names the smallest budget that a run would do with: %s", async (task, name) => {
+  const batch = sampleBatch(name) as never;
+  const model = await open(task, name);
   await model.forwardBackward(batch);
   const cause = OUT_OF_MEMORY;
   const error = new PeftError("engine", {
@@ -61,5 +66,7 @@ it("want of memory names the smallest budget that a step would do with", async (
   await expect(model.forwardBackward(batch)).rejects.toThrow(
     /\[engine\].*bad_alloc.*at least \d+MB.*maxMemory: "\d+MB"/s,
   );
-  await expect(model.forward(batch)).rejects.toThrow(/\[engine\].*bad_alloc.*plan: "streamed"/s);
+  const least = /\[engine\].*bad_alloc.*this run takes at least \d+MB.*plan: "streamed"/s;
+  await expect(model.forward(batch)).rejects.toThrow(least);
+  await expect(model.generate({ inputIds: [[5]] })).rejects.toThrow(least);
 });

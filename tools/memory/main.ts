@@ -13,7 +13,7 @@ import { attach } from "../../src/attach/attach.js";
 import { LoraConfig } from "../../src/methods/index.js";
 import { specOf } from "../../src/peft/base_model.js";
 import type { MemoryEstimate } from "../../src/plan/memory/estimate.js";
-import { TrainingMemory } from "../../src/plan/memory/estimate.js";
+import { RunMemory } from "../../src/plan/memory/estimate.js";
 import { storedIn } from "../../src/plan/memory/table.js";
 import { takeInventory } from "../../src/trace/write.js";
 import type { Combination } from "./combinations.js";
@@ -60,7 +60,7 @@ function estimate(c: Combination): MemoryEstimate {
   const config = new LoraConfig({ r: 8, loraAlpha: 32 });
   const { adapter } = attach("default", methodOf("LORA"), config, spec, inventory, { seed: 0 });
   const { batch, seq, target } = c;
-  const memory = new TrainingMemory(
+  const memory = RunMemory.ofStep(
     { spec, inventory },
     { adapters: [adapter], batch, seq, target, labels: target },
   );

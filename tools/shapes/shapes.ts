@@ -128,8 +128,8 @@ export const shapes: Readonly<Record<string, Shape>> = {
   }),
   "llama-tiny": llamaShape({
     vocab_size: 4000,
-    hidden_size: 256,
-    intermediate_size: 768,
+    hidden_size: 128,
+    intermediate_size: 384,
     num_hidden_layers: 2,
     num_attention_heads: 4,
     num_key_value_heads: 4,

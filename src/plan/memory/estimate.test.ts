@@ -6,7 +6,7 @@ import { specOf } from "../../peft/base_model.js";
 import { takeInventory } from "../../trace/write.js";
 import { budgetFor } from "../choose_plan.js";
 import type { Countable, MemoryChoice, TrainingShape } from "./estimate.js";
-import { TrainingMemory } from "./estimate.js";
+import { RunMemory } from "./estimate.js";
 import { memoryTable, smallestBudget, storedIn } from "./table.js";
 
 const HIDDEN = 256;
@@ -37,20 +37,20 @@ function modelOf(): { model: Countable; adapter: TrainingShape["adapters"][numbe
 
 const { model, adapter } = modelOf();
 const bytes = (sizes: { batch: number; seq: number }, choice: Partial<MemoryChoice> = {}): number =>
-  new TrainingMemory(model, { adapters: [adapter], ...sizes }).estimate({
+  RunMemory.ofStep(model, { adapters: [adapter], ...sizes }).estimate({
     plan: "fused",
     format: "f32",
     ...choice,
   }).bytes;
 
-describe("TrainingMemory", () => {
+describe("RunMemory", () => {
   it.each(["fused", "checkpointed", "streamed"] as const)("grows with batch and length: %s", (plan) => {
     expect(bytes({ batch: 4, seq: 128 }, { plan })).toBeGreaterThan(bytes({ batch: 2, seq: 128 }, { plan }));
     expect(bytes({ batch: 4, seq: 256 }, { plan })).toBeGreaterThan(bytes({ batch: 4, seq: 128 }, { plan }));
   });
 
   it("counts weights to the byte", () => {
-    const memory = new TrainingMemory(model, { adapters: [adapter], batch: 2, seq: 64 });
+    const memory = RunMemory.ofStep(model, { adapters: [adapter], batch: 2, seq: 64 });
     const norms = 2 * HIDDEN;
     const parts = (choice: MemoryChoice) => memory.estimate(choice).parts;
     const all = LAYERS * (BLOCK + norms) + HIDDEN + VOCAB * HIDDEN;
@@ -69,13 +69,13 @@ describe("TrainingMemory", () => {
 
   it("counts all adapters that are active", () => {
     const trained = (adapters: TrainingShape["adapters"]) =>
-      new TrainingMemory(model, { adapters, batch: 2, seq: 64 }).estimate({ plan: "fused", format: "f32" })
+      RunMemory.ofStep(model, { adapters, batch: 2, seq: 64 }).estimate({ plan: "fused", format: "f32" })
         .parts.trained;
     expect(trained([adapter, adapter])).toBe(2 * trained([adapter]));
   });
 
   it("keeps what it is told to", () => {
-    const memory = new TrainingMemory(model, { adapters: [adapter], batch: 2, seq: 64 });
+    const memory = RunMemory.ofStep(model, { adapters: [adapter], batch: 2, seq: 64 });
     const blocks = (keep: number): number =>
       memory.estimate({ plan: "streamed", format: "f32", keep }).parts.blocks;
     expect(blocks(3 * 4 * (BLOCK + 2 * HIDDEN))).toBe(3 * 4 * (BLOCK + 2 * HIDDEN));

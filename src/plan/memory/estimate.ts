@@ -24,8 +24,6 @@ export type Countable = Pick<BoundWeights, "spec" | "inventory">;
 export interface TrainingShape extends BatchSizes {
   /** All that are active. */
   readonly adapters: readonly Adapter[];
-  /** A run that is counted as it is, for a custom loss; default: a step of these sizes. */
-  readonly run?: RunRequest | undefined;
 }
 
 /** How weights are held and steps run. */
@@ -74,13 +72,13 @@ const PER_STEP_NODE = 1024;
 const MOST_GARBAGE = 64 << 20;
 const GARBAGE_STEPS = 1.5;
 const ALL = Number.POSITIVE_INFINITY;
-/** Copies of each trained number: values twice, gradient three times (summed, packed, as results), two moments. */
+/** Copies of each number of an adapter: values twice; in training also its gradient three times (summed, packed, as results), two moments. */
+const COPIES = 2;
 const TRAINED_COPIES = 7;
 
-/** Schedules of a training step, which formats and budgets do not change. */
-export class TrainingMemory {
+/** Schedules of a run, which formats and budgets do not change. */
+export class RunMemory {
   readonly #model: Countable;
-  readonly #shape: TrainingShape;
   readonly #request: RunRequest;
   #written: WrittenRun | undefined;
   readonly #schedules: Map<string, Schedule> = new Map();
@@ -89,12 +87,15 @@ export class TrainingMemory {
   /** Weights that formats of 8 and 4 bits are for. */
   readonly #quantized: ReadonlyMap<string, Quantizable>;
 
-  /** Throws "batch" for sizes that the model cannot be run with. */
-  constructor(model: Countable, shape: TrainingShape) {
+  constructor(model: Countable, request: RunRequest) {
     this.#model = model;
-    this.#shape = shape;
-    this.#request = shape.run ?? fakeRun(model, shape);
+    this.#request = request;
     this.#quantized = quantizable(model.inventory);
+  }
+
+  /** Of a training step with a batch of these sizes. Throws "batch" for sizes that the model cannot be run with. */
+  static ofStep(model: Countable, shape: TrainingShape): RunMemory {
+    return new RunMemory(model, fakeRun(model, shape));
   }
 
   /** How many blocks the model has. */
@@ -116,7 +117,7 @@ export class TrainingMemory {
     };
     const schedule = this.#schedule(kind, { name: plan, recompute, keep: 0 });
     const options = { weight, feeds: this.#feeds(), keep, arenas };
-    const parts = partsOf(estimateSchedule(schedule, options), this.#shape);
+    const parts = partsOf(estimateSchedule(schedule, options), this.#request);
     return { bytes: Object.values(parts).reduce((a, b) => a + b, 0), parts };
   }
 
@@ -168,8 +169,8 @@ export class TrainingMemory {
 
   #feeds(): ReadonlyMap<string, readonly number[]> {
     const feeds = new Map<string, readonly number[]>();
-    for (const [name, feed] of Object.entries(this.#request.feeds))
-      if ("shape" in feed) feeds.set(name, feed.shape);
+    for (const [name, { shape }] of Object.entries(this.#request.feeds))
+      if (shape !== undefined) feeds.set(name, shape);
     for (const [name, input] of this.#written?.adapterInputs ?? [])
       if (input.kind === "tensor")
         feeds.set(name, this.#request.view.adapters[input.slot]!.entry(input.key).shape);
@@ -199,15 +200,22 @@ function isPacked(format: FormatName): boolean {
   return formats[format].pack !== undefined;
 }
 
-function partsOf(step: ScheduleBytes, { adapters }: TrainingShape): MemoryParts {
+function partsOf(step: ScheduleBytes, { view, sizes, feeds }: RunRequest): MemoryParts {
+  const copies = sizes === undefined ? COPIES : TRAINED_COPIES;
   return {
     process: Math.round(PROCESS + PER_NODE * step.nodes + PER_STEP_NODE * step.stepNodes),
     weights: step.held,
     blocks: step.blocks,
     mapped: step.mapped,
     activations: step.arenas,
-    boundaries: step.between,
+    boundaries: step.between + storedBytes(feeds),
     garbage: Math.min(MOST_GARBAGE, Math.round(GARBAGE_STEPS * step.copied)),
-    trained: 4 * TRAINED_COPIES * adapters.reduce((n, { size }) => n + size, 0),
+    trained: 4 * copies * view.adapters.reduce((n, { size }) => n + size, 0),
   };
+}
+
+/** Of tensors that stay in the engine between runs: caches of generation. */
+function storedBytes(feeds: RunRequest["feeds"]): number {
+  const shapes = Object.values(feeds).flatMap((feed) => ("held" in feed && feed.shape ? [feed.shape] : []));
+  return shapes.reduce((n, shape) => n + 4 * elements(shape), 0);
 }

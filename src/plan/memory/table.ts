@@ -5,7 +5,7 @@ import { budgetFor, choosePlan, usable } from "../choose_plan.js";
 import type { PlanName } from "../plan.js";
 import { PLAN_NAMES } from "../plan.js";
 import type { Countable, MemoryEstimate, TrainingShape } from "./estimate.js";
-import { TrainingMemory } from "./estimate.js";
+import { RunMemory } from "./estimate.js";
 
 type Stored = "f32" | "f16" | "bf16";
 
@@ -39,7 +39,7 @@ export function storedIn(json: Readonly<Record<string, unknown>>): Stored {
 
 /** What a training step takes in each weight format and plan, counted from config.json alone. Throws "batch". */
 export function memoryTable(model: Countable, shape: TrainingShape, question: TableQuestion): TableRow[] {
-  const memory = new TrainingMemory(model, shape);
+  const memory = RunMemory.ofStep(model, shape);
   const fits = ({ bytes }: MemoryEstimate): boolean => bytes <= usable(question.budget);
   return shownFormats(question.stored).map((format) => {
     const cell = (plan: PlanName): TableCell => {
