@@ -1,4 +1,4 @@
-import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -78,7 +78,7 @@ describe("a file that is at fault is named, with the field", () => {
   beforeAll(() => {
     writeFileSync(chats, `${chat}\n`);
     writeFileSync(lists, '{"dev": [{"text": "a"}], "eval": [{"text": "b"}]}');
-    mkdirSync(adapter);
+    cpSync("tests/kit/cases/llama--lora", adapter, { recursive: true });
   });
   const config = { peft_type: "LORA", task_type: "SEQ_2_SEQ_LM", base_model_name_or_path: "google/t5" };
   const merge = ["merge", ...kit("llama"), "--adapter", adapter, "--output", join(folder, "merged")];

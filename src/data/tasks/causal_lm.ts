@@ -1,7 +1,7 @@
 import { ignoreIndex } from "../batch.js";
 import { runs } from "../pieces.js";
 import type { Conversation, PromptRow, Row } from "../row.js";
-import { isWithin } from "./chat_spans.js";
+import { withinSpans } from "./chat_spans.js";
 import { chatOf, writeChat } from "./chat_text.js";
 import { type DataTask, type EncodeContext, type Encoded, inputsOf, learntOf, padLabels } from "./task.js";
 
@@ -84,7 +84,7 @@ function markChat(chat: Conversation, context: EncodeContext): Marked | string {
   const offsets = encoded.offsets?.[0];
   if (offsets === undefined)
     return "a chat, but the tokenizer gives no offsets to find the assistant's turns by";
-  const marks = offsets.map((range) => written.spans.some((span) => isWithin(written.text, range, span)));
+  const marks = withinSpans(written.text, offsets, written.spans);
   return { ids: encoded.inputIds[0]!, learn: marks, isChat: true };
 }
 
