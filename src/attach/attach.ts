@@ -17,6 +17,7 @@ import type {
 import { random } from "../random.js";
 import type { Runtime } from "../run/runtime.js";
 import { headModules, taskOf, tasks } from "../tasks/registry.js";
+import { inputOf, inputsOf } from "../trace/inputs.js";
 import type { Inventory } from "../trace/trace.js";
 import type { ModelSpec } from "../trace/write.js";
 import { tieOf } from "../weights/tie.js";
@@ -135,10 +136,16 @@ function recordJson<C extends AdapterConfig>(
 
 /** `submodules`: stacks that get a prompt each. A config that says its task means a decoder only where one writes the answer. */
 function promptShape(
-  { config, task }: ModelSpec,
+  { config, task, architecture }: ModelSpec,
   { taskType }: AdapterConfig,
 ): Parameters<PromptMethod<AdapterConfig>["resolve"]>[1] {
-  const { hiddenSize: hidden, layers, cache, encoderDecoder } = config;
+  const { hiddenSize: hidden, layers, cache, encoderDecoder, modelType } = config;
+  if (inputOf(inputsOf({ architecture }), "tokens") === undefined)
+    throw new PeftError("adapter-config", {
+      what: "This method adds virtual tokens.",
+      why: `a ${modelType} model reads no tokens that they could stand before.`,
+      fix: "use a method on layers: new LoraConfig().",
+    });
   const isTwice = taskType === undefined ? encoderDecoder : taskOf(task).labels === "target";
   return { hidden, heads: cache.kvHeads, layers, submodules: isTwice ? 2 : 1, cache };
 }

@@ -1,6 +1,6 @@
 import { Registry } from "../registry.js";
 import { architectures as shipped } from "./index.js";
-import type { Architecture, ModelConfig } from "./model.js";
+import type { Architecture, ModelConfig, TextInputs } from "./model.js";
 
 /** Architectures by the `model_type`s that they read. */
 export const architectures: Registry<Architecture> = new Registry("model type", shipped, namesOf);
@@ -15,6 +15,8 @@ function namesOf({ modelTypes }: Architecture): readonly unknown[] {
  * registerArchitecture(myDecoder); // an Architecture: see docs/extending.md
  * const base = await AutoModelForCausalLM.fromPretrained("folder"); // its config.json says "model_type": "my_decoder"
  */
-export function registerArchitecture<C extends ModelConfig>(architecture: Architecture<C>): void {
+export function registerArchitecture<C extends ModelConfig, X = TextInputs>(
+  architecture: Architecture<C, X>,
+): void {
   architectures.register(architecture as unknown as Architecture);
 }
