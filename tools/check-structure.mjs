@@ -87,6 +87,7 @@ const EVERYWHERE = [
   "pattern.ts",
   "platform.ts",
   "platform_browser.ts",
+  "present.ts",
   "printable.ts",
   "random.ts",
   "registry.ts",

@@ -1,6 +1,7 @@
 import { internal } from "../errors.js";
+import { lengthAt } from "../graph/dims.js";
 import type { Graph } from "../graph/graph.js";
-import type { Tensor } from "../graph/ops.js";
+import type { Tensor, UnaryOp } from "../graph/ops.js";
 import { unary, unbroadcast, type Vjp } from "./vjp.js";
 
 // Each line below is one pass over a tensor of [batch, seq, hidden], except where its comment says [..., 1]:
@@ -28,23 +29,25 @@ function geluTanh(g: Graph, dy: Tensor, x: Tensor, y: Tensor): Tensor {
 }
 
 export const gelu: Vjp<"gelu"> = (g, y, dy, [x]) => [
-  y.attrs.approximate === "none" ? geluErf(g, dy, x!) : geluTanh(g, dy, x!, y),
+  y.attrs.approximate === "none" ? geluErf(g, dy, x) : geluTanh(g, dy, x, y),
 ];
 
 /** y = x s, s = sigmoid x: dx = dy (s + y - y s) */
-export const silu: Vjp = unary((g, dy, x, y) => {
+export const silu: Vjp<UnaryOp> = unary((g, dy, x, y) => {
   const s = g.sigmoid(x);
   return g.mul(dy, g.add(s, g.sub(y, g.mul(y, s))));
 });
 
 /** t = dy y: dx = t - y sum t */
-export const softmax: Vjp = unary((g, dy, _x, y) => {
+export const softmax: Vjp<UnaryOp> = unary((g, dy, _x, y) => {
   const t = g.mul(dy, y);
   return g.sub(t, g.mul(y, g.sum(t, -1, true)));
 });
 
 /** dx = dy - exp(y) sum dy */
-export const logSoftmax: Vjp = unary((g, dy, _x, y) => g.sub(dy, g.mul(g.exp(y), g.sum(dy, -1, true))));
+export const logSoftmax: Vjp<UnaryOp> = unary((g, dy, _x, y) =>
+  g.sub(dy, g.mul(g.exp(y), g.sum(dy, -1, true))),
+);
 
 /**
  * v = 1 / deviation, c = x - mean, y = c v scale + bias, d = dy scale:
@@ -52,17 +55,17 @@ export const logSoftmax: Vjp = unary((g, dy, _x, y) => g.sub(dy, g.mul(g.exp(y),
  */
 export const layerNorm: Vjp<"layerNorm"> = (g, y, dy, [x, scale, bias], wants) => {
   const v = g.aux(y, 2); // [..., 1]
-  const c = g.sub(x!, g.aux(y, 1));
+  const c = g.sub(x, g.aux(y, 1));
   const byX = (): Tensor => {
-    const d = g.mul(dy, scale!);
+    const d = g.mul(dy, scale);
     const slope = g.mul(g.mul(v, g.mul(v, v)), g.mean(g.mul(d, c), -1, true)); // [..., 1]
     const shift = g.mul(v, g.mean(d, -1, true)); // [..., 1]
     return g.sub(g.sub(g.mul(d, v), g.mul(c, slope)), shift);
   };
   return [
     wants[0] ? byX() : undefined,
-    wants[1] ? unbroadcast(g, g.mul(dy, g.mul(c, v)), scale!.shape) : undefined,
-    wants[2] ? unbroadcast(g, dy, bias!.shape) : undefined,
+    wants[1] ? unbroadcast(g, g.mul(dy, g.mul(c, v)), scale.shape) : undefined,
+    wants[2] ? unbroadcast(g, dy, bias.shape) : undefined,
   ];
 };
 
@@ -70,13 +73,13 @@ export const layerNorm: Vjp<"layerNorm"> = (g, y, dy, [x, scale, bias], wants) =
 export const rmsNorm: Vjp<"rmsNorm"> = (g, y, dy, [x, scale], wants) => {
   const v = g.aux(y, 1); // [..., 1]
   const byX = (): Tensor => {
-    const d = g.mul(dy, scale!);
-    const slope = g.mul(g.mul(v, g.mul(v, v)), g.mean(g.mul(d, x!), -1, true)); // [..., 1]
-    return g.sub(g.mul(d, v), g.mul(x!, slope));
+    const d = g.mul(dy, scale);
+    const slope = g.mul(g.mul(v, g.mul(v, v)), g.mean(g.mul(d, x), -1, true)); // [..., 1]
+    return g.sub(g.mul(d, v), g.mul(x, slope));
   };
   return [
     wants[0] ? byX() : undefined,
-    wants[1] ? unbroadcast(g, g.mul(dy, g.mul(x!, v)), scale!.shape) : undefined,
+    wants[1] ? unbroadcast(g, g.mul(dy, g.mul(x, v)), scale.shape) : undefined,
   ];
 };
 
@@ -88,12 +91,12 @@ export const crossEntropy: Vjp<"crossEntropy"> = (g, y, dy, _inputs, wants) => {
 
 /** Turned back: dx = rotary(dy, cos, -sin). The tables' own: sums over heads of dy x, and of dy x turned by a right angle. */
 export const rotary: Vjp<"rotary"> = (g, _, dy, [x, cos, sin], wants) => {
-  const half = (x!.shape.at(-1) as number) / 2;
-  const halves = (y: Tensor): [Tensor, Tensor] => g.split(y, -1, [half, half]) as [Tensor, Tensor];
+  const half = lengthAt(x.shape, -1) / 2;
+  const halves = (y: Tensor): [Tensor, Tensor] => [g.slice(y, -1, 0, half), g.slice(y, -1, half, 2 * half)];
   const table = (of: (d: [Tensor, Tensor], x: [Tensor, Tensor]) => Tensor): Tensor =>
-    g.sum(of(halves(dy), halves(x!)), 1);
+    g.sum(of(halves(dy), halves(x)), 1);
   return [
-    wants[0] ? g.rotary(dy, cos!, g.neg(sin!)) : undefined,
+    wants[0] ? g.rotary(dy, cos, g.neg(sin)) : undefined,
     wants[1] ? table(([d, e], [a, b]) => g.add(g.mul(d, a), g.mul(e, b))) : undefined,
     wants[2] ? table(([d, e], [a, b]) => g.sub(g.mul(e, a), g.mul(d, b))) : undefined,
   ];

@@ -125,7 +125,7 @@ describe("gradients", () => {
   test("walk a chain of 20000 nodes once: three nodes and a few reads for each", () => {
     const g = new Graph();
     const x = g.input("x", ["batch", 4]);
-    let y = x;
+    let y: Tensor = x;
     for (let i = 0; i < 20_000; i++) y = g.sin(y);
     const loss = g.sum(y);
     const before = g.nodes.length;

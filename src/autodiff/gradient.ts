@@ -2,6 +2,7 @@ import { internal } from "../errors.js";
 import { sameShape } from "../graph/dims.js";
 import type { Graph } from "../graph/graph.js";
 import type { OpName, Tensor } from "../graph/ops.js";
+import { at } from "../present.js";
 import { joinSlices } from "./join_slices.js";
 import { rules } from "./rules.js";
 import { noGradient } from "./vjp.js";
@@ -36,12 +37,12 @@ export function vjp(
     if (known === undefined) parts.set(x.id, [dx]);
     else known.push(dx);
   };
-  for (const [i, y] of ys.entries()) contribute(y, dys[i]!);
+  for (const [i, y] of ys.entries()) contribute(y, at(dys, i));
   for (let id = last; id >= 0; id--) {
     const own = parts.get(id);
     if (own === undefined || !leads[id]) continue;
     parts.delete(id);
-    const y = g.nodes[id]!;
+    const y = at(g.nodes, id);
     const dy = joinSlices(g, own).reduce((total, part) => g.add(total, part));
     totals.set(id, dy);
     const wants = y.inputs.map((x) => leads[x.id] === true);
@@ -69,7 +70,7 @@ export function leadsTo(g: Graph, by: readonly Tensor[], last: number): boolean[
   const ids = new Set(by.map((x) => x.id));
   const leads: boolean[] = [];
   for (let id = 0; id <= last; id++) {
-    const y = g.nodes[id]!;
+    const y = at(g.nodes, id);
     const flows = y.dtype === "f32" && rules[y.op] !== noGradient && y.inputs.some((x) => leads[x.id]);
     leads.push(flows || ids.has(id));
   }

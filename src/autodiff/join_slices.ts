@@ -1,4 +1,4 @@
-import { addDims, type Dim, subDims } from "../graph/dims.js";
+import { addDims, type Dim, dimAt, subDims } from "../graph/dims.js";
 import type { Graph } from "../graph/graph.js";
 import { isOp, type Tensor } from "../graph/ops.js";
 
@@ -17,7 +17,8 @@ interface Span {
  * and another to add them.
  */
 export function joinSlices(g: Graph, parts: readonly Tensor[]): Tensor[] {
-  if (parts.length === 1) return [...parts];
+  const [first] = parts;
+  if (first === undefined || parts.length === 1) return [...parts];
   const rest: Tensor[] = [];
   const spans: Span[] = [];
   for (const part of parts) {
@@ -26,8 +27,8 @@ export function joinSlices(g: Graph, parts: readonly Tensor[]): Tensor[] {
       continue;
     }
     const { axis, before: start } = part.attrs;
-    const piece = part.inputs[0]!;
-    const end = addDims(start, piece.shape[axis]!);
+    const piece = part.inputs[0];
+    const end = addDims(start, dimAt(piece.shape, axis));
     const left = take(spans, (span) => span.axis === axis && span.end === start);
     const right = take(spans, (span) => span.axis === axis && span.start === end);
     spans.push({
@@ -37,9 +38,8 @@ export function joinSlices(g: Graph, parts: readonly Tensor[]): Tensor[] {
       pieces: [...(left?.pieces ?? []), piece, ...(right?.pieces ?? [])],
     });
   }
-  const whole = parts[0]!.shape;
   for (const { axis, start, end, pieces } of spans)
-    rest.push(g.pad(g.concat(pieces, axis), axis, start, subDims(whole[axis]!, end)));
+    rest.push(g.pad(g.concat(pieces, axis), axis, start, subDims(dimAt(first.shape, axis), end)));
   return rest;
 }
 

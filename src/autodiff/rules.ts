@@ -1,5 +1,5 @@
 import { internal } from "../errors.js";
-import { addDims, subDims } from "../graph/dims.js";
+import { addDims, dimAt, subDims } from "../graph/dims.js";
 import type { Graph } from "../graph/graph.js";
 import type { OpName, Ops, Table, Tensor } from "../graph/ops.js";
 import { isOp } from "../graph/ops.js";
@@ -30,18 +30,18 @@ const matmul: Vjp<"matmul"> = (g, y, dy, [a, b], wants) => {
   const { transA, transB } = y.attrs;
   const byA = (): Tensor =>
     transA
-      ? g.matmul(b!, dy, { transA: transB, transB: true }) // Y = A^T B: dA = B dY^T
-      : g.matmul(dy, b!, { transB: !transB }); // Y = A B: dA = dY B^T
+      ? g.matmul(b, dy, { transA: transB, transB: true }) // Y = A^T B: dA = B dY^T
+      : g.matmul(dy, b, { transB: !transB }); // Y = A B: dA = dY B^T
   const byB = (): Tensor => {
-    const merge = b!.shape.length === 2 && !transA; // one product, not one per batch entry
-    const [left, right] = merge ? [g.rows(a!), g.rows(dy)] : [a!, dy];
+    const merge = b.shape.length === 2 && !transA; // one product, not one per batch entry
+    const [left, right] = merge ? [g.rows(a), g.rows(dy)] : [a, dy];
     return transB
       ? g.matmul(right, left, { transA: true, transB: transA }) // Y = A B^T: dB = dY^T A
       : g.matmul(left, right, { transA: !transA }); // Y = A B: dB = A^T dY
   };
   return [
-    wants[0] ? unbroadcast(g, byA(), a!.shape) : undefined,
-    wants[1] ? unbroadcast(g, byB(), b!.shape) : undefined,
+    wants[0] ? unbroadcast(g, byA(), a.shape) : undefined,
+    wants[1] ? unbroadcast(g, byB(), b.shape) : undefined,
   ];
 };
 
@@ -49,10 +49,10 @@ const linear: Vjp<"linear"> = (g, y, dy, [x, w], wants) => {
   const { transposed } = y.attrs;
   const byW = (): Tensor =>
     transposed
-      ? g.matmul(g.rows(x!), g.rows(dy), { transA: true }) // y = x W: dW = x^T dy
-      : g.matmul(g.rows(dy), g.rows(x!), { transA: true }); // y = x W^T: dW = dy^T x
+      ? g.matmul(g.rows(x), g.rows(dy), { transA: true }) // y = x W: dW = x^T dy
+      : g.matmul(g.rows(dy), g.rows(x), { transA: true }); // y = x W^T: dW = dy^T x
   return [
-    wants[0] ? g.linear(dy, w!, !transposed) : undefined, // y = x W^T: dx = dy W
+    wants[0] ? g.linear(dy, w, !transposed) : undefined, // y = x W^T: dx = dy W
     wants[1] ? byW() : undefined,
   ];
 };
@@ -62,7 +62,7 @@ const concat: Vjp<"concat"> = (g, y, dy, inputs, wants) => {
   let start: Ops["slice"]["start"] = 0;
   return inputs.map((x, i) => {
     const from = start;
-    start = addDims(from, x.shape[axis]!);
+    start = addDims(from, dimAt(x.shape, axis));
     return wants[i] ? g.slice(dy, axis, from, start) : undefined;
   });
 };
@@ -75,14 +75,14 @@ const cumsum: Vjp<"cumsum"> = (g, y, dy) => {
 
 const amax: Vjp<"amax"> = (g, y, dy, [x]) => {
   const { axes } = y.attrs;
-  const hit = g.cast(g.equal(x!, keepDims(g, y, x!, axes)), "f32");
+  const hit = g.cast(g.equal(x, keepDims(g, y, x, axes)), "f32");
   // dx = dy / (number of maxima) at each maximum
-  return [g.mul(hit, g.div(keepDims(g, dy, x!, axes), g.sum(hit, axes, true)))];
+  return [g.mul(hit, g.div(keepDims(g, dy, x, axes), g.sum(hit, axes, true)))];
 };
 
 /** x: how many elements a mean's result averages, as a product over its axes. */
 function meanOf(g: Graph, dy: Tensor, x: Tensor, axes: readonly number[]): Tensor {
-  return axes.reduce((d, axis) => g.div(d, g.size(x.shape[axis]!)), dy);
+  return axes.reduce((d, axis) => g.div(d, g.size(dimAt(x.shape, axis))), dy);
 }
 
 /** The gradient rule of each primitive. Above a rule, or beside it, the maths that it is. */
@@ -130,8 +130,8 @@ export const rules: Table<{ [K in OpName]: Vjp<K> }> = {
   ),
   // z = x - y: dx = dz, dy = -dz
   sub: (g, _z, dz, [x, y], wants) => [
-    wants[0] ? unbroadcast(g, dz, x!.shape) : undefined,
-    wants[1] ? g.neg(unbroadcast(g, dz, y!.shape)) : undefined,
+    wants[0] ? unbroadcast(g, dz, x.shape) : undefined,
+    wants[1] ? g.neg(unbroadcast(g, dz, y.shape)) : undefined,
   ],
   // z = x y: dx = dz y, dy = dz x
   mul: binary(
@@ -160,16 +160,14 @@ export const rules: Table<{ [K in OpName]: Vjp<K> }> = {
   // dx = dz where c, dy = dz where not c
   where: (g, _z, dz, [c, x, y], wants) => [
     undefined,
-    wants[1] ? unbroadcast(g, g.where(c!, dz, 0), x!.shape) : undefined,
-    wants[2] ? unbroadcast(g, g.where(c!, 0, dz), y!.shape) : undefined,
+    wants[1] ? unbroadcast(g, g.where(c, dz, 0), x.shape) : undefined,
+    wants[2] ? unbroadcast(g, g.where(c, 0, dz), y.shape) : undefined,
   ],
 
   // dx = dy, to each summand
-  sum: (g, y, dy, [x]) => [g.expand(keepDims(g, dy, x!, y.attrs.axes), x!.shape)],
+  sum: (g, y, dy, [x]) => [g.expand(keepDims(g, dy, x, y.attrs.axes), x.shape)],
   // dx = dy / n, to each
-  mean: (g, y, dy, [x]) => [
-    g.expand(keepDims(g, meanOf(g, dy, x!, y.attrs.axes), x!, y.attrs.axes), x!.shape),
-  ],
+  mean: (g, y, dy, [x]) => [g.expand(keepDims(g, meanOf(g, dy, x, y.attrs.axes), x, y.attrs.axes), x.shape)],
   amax,
   cumsum,
 
@@ -184,20 +182,20 @@ export const rules: Table<{ [K in OpName]: Vjp<K> }> = {
   // zeroes where the slice did not reach
   slice: (g, y, dy, [x]) => {
     const { axis, start, end } = y.attrs;
-    return [g.pad(dy, axis, start, subDims(x!.shape[axis]!, end))];
+    return [g.pad(dy, axis, start, subDims(dimAt(x.shape, axis), end))];
   },
   concat,
   pad: (g, y, dy, [x]) => {
     const { axis, before } = y.attrs;
-    return [g.slice(dy, axis, before, addDims(before, x!.shape[axis]!))];
+    return [g.slice(dy, axis, before, addDims(before, dimAt(x.shape, axis)))];
   },
 
   // y = x[ids]: dx[i] = sum of dy where ids = i, and the other way round
-  gather: (g, y, dy, [x, ids]) => [g.scatterAdd(dy, ids!, y.attrs.axis, x!.shape[y.attrs.axis]!)],
-  scatterAdd: (g, y, dy, [_, ids]) => [g.gather(dy, ids!, y.attrs.axis)],
-  moveRows: (g, _y, dy, [_, index, inverse]) => [g.moveRows(dy, inverse!, index!, true)],
-  gatherLast: (g, _y, dy, [x, ids]) => [g.scatterLast(dy, ids!, x!.shape.at(-1)!)],
-  scatterLast: (g, _y, dy, [_, ids]) => [g.gatherLast(dy, ids!)],
+  gather: (g, y, dy, [x, ids]) => [g.scatterAdd(dy, ids, y.attrs.axis, dimAt(x.shape, y.attrs.axis))],
+  scatterAdd: (g, y, dy, [_, ids]) => [g.gather(dy, ids, y.attrs.axis)],
+  moveRows: (g, _y, dy, [_, index, inverse]) => [g.moveRows(dy, inverse, index, true)],
+  gatherLast: (g, _y, dy, [x, ids]) => [g.scatterLast(dy, ids, dimAt(x.shape, -1))],
+  scatterLast: (g, _y, dy, [_, ids]) => [g.gatherLast(dy, ids)],
 
   matmul,
   linear,
@@ -209,5 +207,5 @@ export const rules: Table<{ [K in OpName]: Vjp<K> }> = {
   rotary,
   crossEntropy,
   aux: (_, y) =>
-    internal(`no second derivatives: result ${y.attrs.index} of ${y.inputs[0]!.op} was differentiated`),
+    internal(`no second derivatives: result ${y.attrs.index} of ${y.inputs[0].op} was differentiated`),
 };

@@ -1,7 +1,7 @@
 import type { Shape } from "../graph/dims.js";
 import { sameShape } from "../graph/dims.js";
 import type { Graph } from "../graph/graph.js";
-import type { OpName, Tensor } from "../graph/ops.js";
+import type { BinaryOp, Inputs, OpName, Tensor, UnaryOp } from "../graph/ops.js";
 
 /**
  * The gradient rule of a primitive y = op(inputs): from dy (shaped like y) the gradient of each input,
@@ -12,7 +12,7 @@ export type Vjp<K extends OpName = OpName> = (
   g: Graph,
   y: Tensor<K>,
   dy: Tensor,
-  inputs: readonly Tensor[],
+  inputs: Inputs<Tensor>[K],
   wants: readonly boolean[],
 ) => readonly (Tensor | undefined)[];
 
@@ -23,18 +23,18 @@ type Unary = (g: Graph, dy: Tensor, x: Tensor, y: Tensor) => Tensor;
 type Binary = (g: Graph, dz: Tensor, x: Tensor, y: Tensor, z: Tensor) => Tensor;
 
 /** A rule for y = op(x): one line gives dx. */
-export function unary(dx: Unary): Vjp {
-  return (g, y, dy, [x]) => [dx(g, dy, x!, y)];
+export function unary(dx: Unary): Vjp<UnaryOp> {
+  return (g, y, dy, [x]) => [dx(g, dy, x, y)];
 }
 
 /**
  * A rule for z = op(x, y) with broadcasting: one line per operand, before it is summed down to the operand's
  * shape.
  */
-export function binary(dx: Binary, dy: Binary): Vjp {
+export function binary(dx: Binary, dy: Binary): Vjp<BinaryOp> {
   return (g, z, dz, [x, y], [wantsX, wantsY]) => [
-    wantsX ? unbroadcast(g, dx(g, dz, x!, y!, z), x!.shape) : undefined,
-    wantsY ? unbroadcast(g, dy(g, dz, x!, y!, z), y!.shape) : undefined,
+    wantsX ? unbroadcast(g, dx(g, dz, x, y, z), x.shape) : undefined,
+    wantsY ? unbroadcast(g, dy(g, dz, x, y, z), y.shape) : undefined,
   ];
 }
 

@@ -1,5 +1,6 @@
 import { expectArgument, type NamesOf, pickOptions, refuseUnknown } from "../arguments.js";
 import { PeftError } from "../errors.js";
+import { at } from "../present.js";
 import { option, words } from "../words.js";
 import type { Batch, TaskType } from "./batch.js";
 import { collate } from "./collate.js";
@@ -128,7 +129,7 @@ export function batchesOf<T extends TaskType>(
       const first = Math.max(0, startAt - epoch * whole);
       for (const rows of order.slice(first)) {
         yield collate(
-          rows.map((row) => samples[row]!),
+          rows.map((row) => at(samples, row)),
           padding,
         );
       }

@@ -1,5 +1,6 @@
 import { PeftError } from "../errors.js";
 import { nearest } from "../nearest.js";
+import { at } from "../present.js";
 import { option as namedOption, words } from "../words.js";
 import { listNames } from "./faults.js";
 import { columnHint } from "./hints.js";
@@ -77,7 +78,7 @@ function chooseKind(table: Table, options: RowOptions): RowKind {
         optional || named.includes(slot) || findColumn(names, table.columns) !== undefined,
     );
   });
-  const last = candidates.at(-1)!;
+  const last = at(candidates, -1);
   if (found === undefined && taskType === undefined) throw unknownKind(table, columns);
   return found ?? last;
 }
@@ -167,7 +168,9 @@ function missingSlots(
   table: Table,
   named?: Readonly<Record<string, string>>,
 ): PeftError {
-  const usual = lacking.map((slot) => `${slot} (usually ${kinds[kind].slots[slot]!.names.join(", ")})`);
+  const usual = lacking.map(
+    (slot) => `${slot} (usually ${(kinds[kind].slots[slot]?.names ?? []).join(", ")})`,
+  );
   const given = Object.fromEntries(lacking.map((slot) => [slot, table.columns[0]]));
   return new PeftError("data", {
     what: `No column is known to be ${usual.join(" or ")}.`,

@@ -1,3 +1,4 @@
+import { entry } from "../present.js";
 import { option, type Words, words } from "../words.js";
 import type { Table } from "./tables/table.js";
 
@@ -38,5 +39,5 @@ function fewest({ records }: Table, columns: readonly string[], text: string): s
 
 function sorted(columns: readonly string[], by: (column: string) => number): string[] {
   const keys = new Map(columns.map((column) => [column, by(column)]));
-  return [...columns].sort((a, b) => keys.get(a)! - keys.get(b)!);
+  return [...columns].sort((a, b) => entry(keys, a) - entry(keys, b));
 }

@@ -1,5 +1,6 @@
 import { expectArgument, refuseUnknown } from "../arguments.js";
 import { nodeFiles } from "../hub/files.js";
+import { at } from "../present.js";
 import { checkLimit, tableRows } from "./convert.js";
 import type { LoadDatasetOptions } from "./load_options.js";
 import { loadNames } from "./load_options.js";
@@ -34,7 +35,7 @@ async function readTables(files: readonly string[], options: LoadDatasetOptions)
   let left = limit;
   for (const [i, file] of files.entries()) {
     if (left === 0) break;
-    const table = await readers[i]!(file, { reader, limit: left, split, encoding });
+    const table = await at(readers, i)(file, { reader, limit: left, split, encoding });
     tables.push(table);
     if (left !== undefined) left -= table.records.length;
   }

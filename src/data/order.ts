@@ -1,4 +1,5 @@
 import type { NamesOf } from "../arguments.js";
+import { at } from "../present.js";
 import { random, shuffled } from "../random.js";
 
 export interface OrderOptions {
@@ -40,7 +41,7 @@ export function orderOf(lengths: readonly number[], epoch: number, options: Orde
   if (dropLast) rows = rows.slice(0, rows.length - (rows.length % batchSize));
   if (groupByLength) {
     rows = chunks(rows, batchSize * sortedTogether).flatMap((part) =>
-      part.sort((a, b) => lengths[b]! - lengths[a]!),
+      part.sort((a, b) => at(lengths, b) - at(lengths, a)),
     );
   }
   const order = chunks(rows, batchSize);

@@ -1,6 +1,7 @@
 import { internal } from "../errors.js";
 import type { Shape } from "../graph/dims.js";
 import { evalDim } from "../graph/dims.js";
+import { at } from "../present.js";
 import { LARGE } from "./buffers.js";
 import { createSession, ort } from "./devices/ort.js";
 import { arenaBytes } from "./estimate/program.js";
@@ -50,7 +51,7 @@ export class CompiledProgram {
     this.#copies = this.#laidOut ? store.bytesOf(weights) : 0;
     this.held = weights.filter((name) => !store.isMapped(name, this.#byRows.has(name)));
     this.#results = program.outputs.flatMap(({ name, node }) => {
-      const { dtype, shape } = program.nodes[node]!;
+      const { dtype, shape } = at(program.nodes, node);
       return pooled && (dtype === "f32" || dtype === "bool") ? [{ name, shape, dtype }] : [];
     });
   }

@@ -49,7 +49,7 @@ function doubled(): Program {
 function long(products: number): Program {
   return program((g) => {
     const x = g.input("x", ["n", "n"]);
-    let y = x;
+    let y: Tensor = x;
     for (let i = 0; i < products; i++) y = g.tanh(g.matmul(y, x));
     return { y: g.sum(y) };
   });
@@ -275,7 +275,7 @@ describe("weights in files", () => {
         await other.compile("chain", () =>
           program((g) => {
             const x = g.input("x", ["batch", 2048]);
-            return { y: used.reduce((y, n) => g.linear(y, g.weight(n, [2048, 2048])), x) };
+            return { y: used.reduce<Tensor>((y, n) => g.linear(y, g.weight(n, [2048, 2048])), x) };
           }),
         );
         await other.run("chain", { x: f32([1, 2048]) });

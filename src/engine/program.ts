@@ -1,13 +1,15 @@
 import type { DimSource, Shape } from "../graph/dims.js";
 import { findDims } from "../graph/dims.js";
 import { storedInput } from "../graph/op_rows.js";
-import type { DType, OpName, Ops, Tensor } from "../graph/ops.js";
+import type { DType, Inputs, OpName, Ops, Tensor } from "../graph/ops.js";
+import { mapInputs } from "../graph/ops.js";
+import { at, entry } from "../present.js";
 
 /** One operation of a program; inputs are indices of earlier ones. */
 export interface ProgramNode<K extends OpName = OpName> {
   readonly op: K;
   readonly attrs: Ops[K];
-  readonly inputs: readonly number[];
+  readonly inputs: Inputs<number>[K];
   readonly shape: Shape;
   readonly dtype: DType;
 }
@@ -21,8 +23,7 @@ export interface Program {
 export function toProgram(outputs: Readonly<Record<string, Tensor>>): Program {
   const reached = new Map<number, Tensor>();
   const open = Object.values(outputs);
-  while (open.length > 0) {
-    const tensor = open.pop()!;
+  for (let tensor = open.pop(); tensor !== undefined; tensor = open.pop()) {
     if (reached.has(tensor.id)) continue;
     reached.set(tensor.id, tensor);
     open.push(...tensor.inputs);
@@ -33,11 +34,11 @@ export function toProgram(outputs: Readonly<Record<string, Tensor>>): Program {
     nodes: ordered.map(({ op, attrs, inputs, shape, dtype }) => ({
       op,
       attrs,
-      inputs: inputs.map((x) => index.get(x.id)!),
+      inputs: mapInputs(inputs, (x) => entry(index, x.id)),
       shape,
       dtype,
     })),
-    outputs: Object.entries(outputs).map(([name, x]) => ({ name, node: index.get(x.id)! })),
+    outputs: Object.entries(outputs).map(([name, x]) => ({ name, node: entry(index, x.id) })),
   };
 }
 
@@ -71,8 +72,8 @@ export function readByRows({ nodes, outputs }: Program): ReadonlyMap<number, rea
   for (const node of nodes) {
     const stored = storedInput(node.op, node.attrs);
     for (const [k, from] of node.inputs.entries()) {
-      if (!isNode(nodes[from]!, "weight")) continue;
-      const ids = stored?.as === "rows" && stored.input === k ? node.inputs[stored.ids]! : undefined;
+      if (!isNode(at(nodes, from), "weight")) continue;
+      const ids = stored?.as === "rows" && stored.input === k ? at(node.inputs, stored.ids) : undefined;
       if (ids !== undefined) found.set(from, [...(found.get(from) ?? []), ids]);
       else whole.add(from);
     }
@@ -99,7 +100,7 @@ export function furtherResults({ nodes }: Program): Map<number, Map<number, Prog
   const found = new Map<number, Map<number, ProgramNode>>();
   for (const node of nodes)
     if (isNode(node, "aux")) {
-      const of = node.inputs[0]!;
+      const [of] = node.inputs;
       found.set(of, (found.get(of) ?? new Map()).set(node.attrs.index, node));
     }
   return found;

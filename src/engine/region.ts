@@ -1,3 +1,4 @@
+import { entry } from "../present.js";
 import type { OnnxGraph } from "./onnx/onnx.js";
 import { ELEMENT } from "./onnx/onnx.js";
 
@@ -93,13 +94,13 @@ function requestOf(region: number): number {
 }
 
 function isWithin(dims: Dims, largest: Dims): boolean {
-  return [...dims].every(([name, size]) => size <= largest.get(name)!);
+  return [...dims].every(([name, size]) => size <= entry(largest, name));
 }
 
 /** The larger of both, and what grew by so much more. */
 function grown(before: Dims, now: Dims, times: number): Dims {
   const size = (name: string, n: number): number => {
-    const known = before.get(name)!;
+    const known = entry(before, name);
     return n <= known ? known : Math.ceil(times * n);
   };
   return new Map([...now].map(([name, n]) => [name, size(name, n)]));

@@ -2,6 +2,7 @@ import { internal } from "../errors.js";
 import type { DimSource } from "../graph/dims.js";
 import { solveDim } from "../graph/dims.js";
 import type { DType } from "../graph/ops.js";
+import { at } from "../present.js";
 import { Buffers } from "./buffers.js";
 import { CompiledProgram } from "./compiled.js";
 import { ort } from "./devices/ort.js";
@@ -132,7 +133,7 @@ export class Sessions {
       values.get(results[name] ?? "") ?? internal(`no result "${name}"`);
     try {
       for (const [i, step] of steps.entries()) {
-        await this.#step(step, steps[i + 1] ?? steps[0]!, values, makeRoom);
+        await this.#step(step, at(steps, (i + 1) % steps.length), values, makeRoom);
         for (const name of step.free) {
           const tensor = values.get(name);
           values.delete(name);
@@ -223,7 +224,7 @@ export class Sessions {
       if (kept !== undefined) this.#keep(kept, result(name));
       else if (!packedNames.has(name)) outputs[name] = fromOrt(result(name));
     }
-    const parts = pack.map((name) => result(name).data as Float32Array);
+    const parts = pack.map((name) => floatsOf(result(name)));
     const packed = new Float32Array(parts.reduce((n, p) => n + p.length, 0));
     let at = 0;
     for (const part of parts) {
@@ -242,6 +243,10 @@ export class Sessions {
     if (!("held" in feed)) return toOrt(feed);
     return this.#held.get(feed.held) ?? internal(`nothing is held as "${feed.held}"`);
   }
+}
+
+function floatsOf({ data, type }: ort.Tensor): Float32Array {
+  return data instanceof Float32Array ? data : internal(`a value of type ${type}, not f32`);
 }
 
 function bufferOf(tensor: ort.Tensor): ArrayBuffer {
@@ -273,7 +278,7 @@ function numberOf(name: string): ort.Tensor {
 }
 
 function addTo(total: ort.Tensor, part: ort.Tensor): void {
-  const [a, b] = [total.data as Float32Array, part.data as Float32Array];
+  const [a, b] = [floatsOf(total), floatsOf(part)];
   for (let i = 0; i < a.length; i++) a[i]! += b[i]!;
 }
 
@@ -282,17 +287,20 @@ const PART_TYPE = { f32: "float32", f16: "uint16", bf16: "uint16", i8: "int8", u
 const ORT_TYPE = { f32: "float32", i64: "int64", i32: "int32", bool: "bool" } as const;
 
 function toOrt({ dtype, shape, data }: HostTensor): ort.Tensor {
-  if (dtype === "i64") return new ort.Tensor("int64", widened(data as Int32Array), shape);
+  if (dtype === "i64") return new ort.Tensor("int64", widened(data), shape);
   if (dtype === "bool") return new ort.Tensor("bool", Uint8Array.from(data), shape);
-  return new ort.Tensor(ORT_TYPE[dtype], data as Float32Array, shape);
+  return data instanceof Float32Array
+    ? new ort.Tensor("float32", data, shape)
+    : new ort.Tensor("int32", data, shape);
 }
 
 /** i32 to i64, both halves of each at once. */
-function widened(data: Int32Array): BigInt64Array {
+function widened(data: Int32Array | Float32Array): BigInt64Array {
   const halves = new Int32Array(2 * data.length);
   for (let i = 0; i < data.length; i++) {
-    halves[2 * i] = data[i]!;
-    halves[2 * i + 1] = data[i]! >> 31;
+    const value = data[i]!;
+    halves[2 * i] = value;
+    halves[2 * i + 1] = value >> 31;
   }
   return new BigInt64Array(halves.buffer);
 }

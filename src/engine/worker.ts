@@ -7,13 +7,14 @@ import { isOutOfMemory, messageOf } from "./out_of_memory.js";
 import { Sessions } from "./sessions.js";
 
 const gate = workerData as Gate;
+const port = parentPort ?? internal("this file runs in a worker");
 let sessions: Sessions | undefined;
 let queue: Promise<void> = Promise.resolve();
 
-parentPort!.on("messageerror", (error: Error) => {
+port.on("messageerror", (error: Error) => {
   throw error; // whoever waits for an answer learns that the worker ended
 });
-parentPort!.on("message", ({ id, request }: { id: number; request: Request }) => {
+port.on("message", ({ id, request }: { id: number; request: Request }) => {
   queue = queue.then(async () => {
     let reply: Reply;
     try {
@@ -21,7 +22,7 @@ parentPort!.on("message", ({ id, request }: { id: number; request: Request }) =>
     } catch (error) {
       reply = { id, ok: false, fault: faultOf(error) };
     }
-    parentPort!.postMessage(reply, transferable(reply));
+    port.postMessage(reply, transferable(reply));
   });
 });
 
@@ -32,7 +33,7 @@ async function handle(request: Request): Promise<unknown> {
     if (request.kind === "devices") return await workingDevices();
     if (request.kind === "largest int8") return await largestInt8();
     if (request.kind === "device") return await checkDevice(request.device);
-    if (request.kind !== "open") return await sessions!.handle(request);
+    if (request.kind !== "open") return await (sessions ?? internal("no engine was opened")).handle(request);
     sessions = await Sessions.open(request.options, request.weights);
     return undefined;
   } finally {

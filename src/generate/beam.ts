@@ -1,3 +1,4 @@
+import { at } from "../present.js";
 import { applyRules } from "./processors.js";
 import { checkAbort, type Generated, type Run } from "./run.js";
 import { sampleDistinct } from "./sample.js";
@@ -56,7 +57,7 @@ export async function decodeBeams(run: Run): Promise<Generated> {
     const full = earlyStopping === true && groups.every((group) => allFinished(group));
     if (full || stopped.every(Boolean) || !groups.some((group) => group.open)) break;
     const running = groups.flatMap((group) => group.running);
-    const tokens = Int32Array.from(running, (beam) => beam.ids.at(-1)!);
+    const tokens = Int32Array.from(running, (beam) => at(beam.ids, -1));
     scores = await stepper.next(
       tokens,
       Int32Array.from(running, (beam) => beam.row),
@@ -69,8 +70,8 @@ export async function decodeBeams(run: Run): Promise<Generated> {
 function firstGroup(run: Run, index: number): Group {
   const { numBeams } = run.decoding;
   const rows = Array.from({ length: numBeams }, (_, i) => index * numBeams + i);
-  const running = rows.map((row, i) => ({ ids: run.prompts[row]!, score: i === 0 ? 0 : OUT, row }));
-  const answers = rows.map((row) => ({ ids: run.prompts[row]!, score: OUT, finished: false }));
+  const running = rows.map((row, i) => ({ ids: at(run.prompts, row), score: i === 0 ? 0 : OUT, row }));
+  const answers = rows.map((row) => ({ ids: at(run.prompts, row), score: OUT, finished: false }));
   return { index, running, answers, open: true };
 }
 
@@ -78,14 +79,18 @@ function firstGroup(run: Run, index: number): Group {
 function advance(run: Run, group: Group, scores: Float32Array, length: number): boolean {
   const candidates = findCandidates(run, group, scores, length);
   const before = group.running;
-  const extend = ({ beam, token }: Candidate) => withToken(before[beam]!.ids, token);
+  const extend = ({ beam, token }: Candidate) => withToken(at(before, beam).ids, token);
   finish(run, group, candidates, extend, length);
 
   const running = candidates.map((c) => Math.fround(c.score + (c.stopped ? OUT : 0)));
   const best = topK(running, run.decoding.numBeams);
   group.running = Array.from(best.indices, (i) => {
-    const candidate = candidates[i]!;
-    return { ids: extend(candidate), score: running[i]!, row: group.index * before.length + candidate.beam };
+    const candidate = at(candidates, i);
+    return {
+      ids: extend(candidate),
+      score: at(running, i),
+      row: group.index * before.length + candidate.beam,
+    };
   });
   return candidates.every((candidate) => candidate.stopped);
 }
@@ -106,8 +111,8 @@ function findCandidates(run: Run, group: Group, scores: Float32Array, length: nu
   group.running.forEach((beam, i) => {
     const own = all.subarray(i * vocab, (i + 1) * vocab);
     logSoftmax(own);
-    applyRules(run.rules, beam.ids, own, padding[group.index * numBeams + i]!);
-    for (let token = 0; token < vocab; token++) own[token] = own[token]! + beam.score;
+    applyRules(run.rules, beam.ids, own, at(padding, group.index * numBeams + i));
+    for (let token = 0; token < vocab; token++) own[token] = at(own, token) + beam.score;
   });
   const wanted = Math.max(2, 1 + eos.length) * numBeams;
   const places = decoding.doSample
@@ -116,13 +121,13 @@ function findCandidates(run: Run, group: Group, scores: Float32Array, length: nu
   return places.map((place) => {
     const beam = Math.floor(place / vocab);
     const token = place % vocab;
-    return { beam, token, score: all[place]!, stopped: run.stops(group.running[beam]!.ids, token) };
+    return { beam, token, score: at(all, place), stopped: run.stops(at(group.running, beam).ids, token) };
   });
 }
 
 function bestPlaces(scores: Float32Array, wanted: number): number[] {
   const top = makeTop(Math.min(wanted, scores.length));
-  for (let i = 0; i < scores.length; i++) offer(top, scores[i]!, i);
+  for (let i = 0; i < scores.length; i++) offer(top, at(scores, i), i);
   return [...top.indices];
 }
 
@@ -149,8 +154,8 @@ function finish(
     numBeams,
   );
   group.answers = Array.from(best.indices, (i) => {
-    if (i < numBeams) return group.answers[i]!;
-    return { ...entries[i - numBeams]!, ids: extend(candidates[i - numBeams]!) };
+    if (i < numBeams) return at(group.answers, i);
+    return { ...at(entries, i - numBeams), ids: extend(at(candidates, i - numBeams)) };
   });
 }
 
@@ -158,7 +163,9 @@ function finish(
 function mayImprove(run: Run, group: Group, length: number): boolean {
   const { earlyStopping, lengthPenalty, maxLength, promptLength } = run.decoding;
   const longest = earlyStopping === "never" && lengthPenalty > 0 ? maxLength : length;
-  const best = Math.fround(group.running[0]!.score / Math.fround((longest - promptLength) ** lengthPenalty));
+  const best = Math.fround(
+    at(group.running, 0).score / Math.fround((longest - promptLength) ** lengthPenalty),
+  );
   const worst = Math.min(...group.answers.map((answer) => answer.score));
   return group.answers.some((answer) => best > (answer.finished ? worst : OUT));
 }

@@ -1,4 +1,5 @@
 import { PeftError } from "../errors.js";
+import { at } from "../present.js";
 import { option, words } from "../words.js";
 import { decodeBeams } from "./beam.js";
 import type { GenerationConfig, GenerationSource } from "./config.js";
@@ -103,7 +104,7 @@ function repeat({ ids, mask, isEncoderDecoder }: Prompt, expand: number): Pick<R
   const rows = Array.from({ length: ids.length * expand }, (_, row) => Math.floor(row / expand));
   const leading = (row: number) => (isEncoderDecoder ? 0 : (mask?.[row]?.findIndex((m) => m !== 0) ?? 0));
   return {
-    prompts: rows.map((row) => Int32Array.from(ids[row]!)),
+    prompts: rows.map((row) => Int32Array.from(at(ids, row))),
     padding: rows.map((row) => Math.max(0, leading(row))),
   };
 }

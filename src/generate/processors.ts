@@ -1,3 +1,4 @@
+import { at } from "../present.js";
 import type { Decoding } from "./resolve.js";
 import type { Rule } from "./rule.js";
 import { minP, temperature, topK, topP, typicalP } from "./warpers.js";
@@ -13,7 +14,7 @@ export function repetitionPenalty(penalty: number): Rule {
   return (ids, scores, padding) => {
     for (const id of new Set(ids.subarray(padding))) {
       if (id < 0 || id >= scores.length) continue;
-      const score = scores[id]!;
+      const score = at(scores, id);
       scores[id] = score < 0 ? score * factor : score / factor;
     }
   };
@@ -26,7 +27,7 @@ export function noRepeatNgram(size: number): Rule {
     for (let start = 0; start + size <= ids.length; start++) {
       let same = 0;
       while (same < size - 1 && ids[start + same] === ids[suffix + same]) same++;
-      const next = ids[start + size - 1]!;
+      const next = at(ids, start + size - 1);
       if (same === size - 1 && next < scores.length) scores[next] = NEVER;
     }
   };
@@ -34,13 +35,13 @@ export function noRepeatNgram(size: number): Rule {
 
 /** Bans the last id of each list where the ids before it have just come. One that is only an end token may come. */
 export function badWords(words: readonly (readonly number[])[], eos: readonly number[]): Rule {
-  const banned = words.filter((word) => word.length > 1 || !eos.includes(word[0]!));
+  const banned = words.filter((word) => word.length > 1 || !eos.includes(at(word, 0)));
   return (ids, scores) => {
     for (const word of banned) {
       const before = ids.length - (word.length - 1);
       if (before < 0) continue;
       const prefix = word.slice(0, -1);
-      if (prefix.every((id, i) => ids[before + i] === id)) scores[word.at(-1)!] = NEVER;
+      if (prefix.every((id, i) => ids[before + i] === id)) scores[at(word, -1)] = NEVER;
     }
   };
 }

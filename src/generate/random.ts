@@ -1,3 +1,5 @@
+import { at } from "../present.js";
+
 /**
  * Philox4x32-10: a counter-based generator; the same key and counter give the same four words, in any order.
  * Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3 (2011).
@@ -34,5 +36,5 @@ function multiplyHigh(a: number, b: number): number {
 export function uniform(seed: number, row: number, step: number, draw = 0): number {
   const key = [seed | 0, Math.floor(seed / 2 ** 32) | 0] as const;
   const words = philox(key, [row, step, draw, 0x67656e]); // "gen": no other use of the seed draws here
-  return ((words[0]! >>> 5) * 2 ** 26 + (words[1]! >>> 6)) / 2 ** 53;
+  return ((at(words, 0) >>> 5) * 2 ** 26 + (at(words, 1) >>> 6)) / 2 ** 53;
 }

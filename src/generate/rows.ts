@@ -1,3 +1,4 @@
+import { at } from "../present.js";
 import { applyRules } from "./processors.js";
 import { checkAbort, type Generated, type Run } from "./run.js";
 import { chooseToken } from "./sample.js";
@@ -16,8 +17,8 @@ export async function decodeRows(run: Run): Promise<Generated> {
     checkAbort(run, length);
     const tokens = nextTokens(run, rows, ended, length, scores);
     rows.forEach((ids, row) => {
-      ended[row] ||= run.stops(ids.subarray(0, length), tokens[row]!);
-      ids[length] = tokens[row]!;
+      ended[row] ||= run.stops(ids.subarray(0, length), at(tokens, row));
+      ids[length] = at(tokens, row);
     });
     length++;
     run.streamer?.put(tokens);
@@ -40,7 +41,7 @@ function nextTokens(
   return Int32Array.from(rows, (ids, row) => {
     if (ended[row] && pads) return decoding.pad!;
     const own = scores.subarray(row * stepper.vocabSize, (row + 1) * stepper.vocabSize);
-    applyRules(rules, ids.subarray(0, length), own, padding[row]!);
+    applyRules(rules, ids.subarray(0, length), own, at(padding, row));
     return chooseToken(own, decoding, seed, row, length - decoding.promptLength);
   });
 }

@@ -1,3 +1,4 @@
+import { at, entry } from "../present.js";
 import type { Graph } from "./graph.js";
 import { opRows } from "./op_rows.js";
 import type { Tensor } from "./ops.js";
@@ -25,17 +26,17 @@ export function cut(g: Graph, results: readonly Tensor[]): Segment[] {
   const wanted = g.blocks.map(() => new Set<Tensor>());
   const between = new Map<Tensor, number>(); // tensor made outside of blocks -> the first block that reads it
   const want = (tensors: Iterable<Tensor>): void => {
-    for (const x of tensors) wanted[madeBy.get(x.id)!]!.add(x);
+    for (const x of tensors) at(wanted, entry(madeBy, x.id)).add(x);
   };
   const isMade = (x: Tensor): boolean => madeBy.has(x.id);
   want(reach(results, isMade));
-  for (let i = g.blocks.length - 1; i >= 0; i--) {
-    if (wanted[i]!.size === 0) continue;
-    const { inputs, shared } = g.blocks[i]!;
+  for (const [i, { inputs, shared }] of [...g.blocks.entries()].reverse()) {
+    const own = at(wanted, i);
+    if (own.size === 0) continue;
     const given = new Set([...Object.values(inputs), ...Object.values(shared)].map((x) => x.id));
-    const reads = reach(wanted[i]!, (x) => given.has(x.id) || (isMade(x) && madeBy.get(x.id) !== i));
+    const reads = reach(own, (x) => given.has(x.id) || (isMade(x) && madeBy.get(x.id) !== i));
     for (const x of reads) {
-      if (isMade(x)) wanted[madeBy.get(x.id)!]!.add(x);
+      if (isMade(x)) want([x]);
       else {
         between.set(x, i);
         want(reach([x], isMade));
@@ -60,10 +61,11 @@ function assemble(
     for (const id of own) made.add(id);
   };
   for (const [i, block] of g.blocks.entries()) {
-    if (wanted[i]!.size === 0) continue;
+    const outputs = at(wanted, i);
+    if (outputs.size === 0) continue;
     const before = [...between].flatMap(([x, first]) => (first === i ? [x] : []));
     if (before.length > 0) add(undefined, before);
-    add(block.name, [...wanted[i]!]);
+    add(block.name, [...outputs]);
   }
   const rest = new Set(results.filter((y) => !made.has(y.id)));
   if (rest.size > 0) add(undefined, [...rest]);
@@ -75,8 +77,7 @@ function reach(from: Iterable<Tensor>, stop: (x: Tensor) => boolean): Tensor[] {
   const ends: Tensor[] = [];
   const seen = new Set<number>();
   const open = [...from];
-  while (open.length > 0) {
-    const x = open.pop()!;
+  for (let x = open.pop(); x !== undefined; x = open.pop()) {
     if (seen.has(x.id) || opRows[x.op].isSource) continue;
     seen.add(x.id);
     if (stop(x)) ends.push(x);

@@ -63,8 +63,37 @@ function formatDim(terms: Map<string, number>): Dim {
   return constant === 0 ? text : `${text}${constant < 0 ? "-" : "+"}${Math.abs(constant)}`;
 }
 
-export function addDims(...dims: Dim[]): Dim {
-  if (dims.every((d) => typeof d === "number")) return dims.reduce((a: number, b) => a + (b as number), 0);
+/** The length of an axis; a negative axis counts from the end. */
+export function dimAt(shape: Shape, axis: number): Dim {
+  return shape.at(axis) ?? internal(`no axis ${axis} of [${shape}]`);
+}
+
+/** The same where a length is a number, as widths are. */
+export function lengthAt(shape: Shape, axis: number): number {
+  const dim = dimAt(shape, axis);
+  return typeof dim === "number" ? dim : internal(`axis ${axis} of [${shape}] has no fixed length`);
+}
+
+interface Axes<D> {
+  1: readonly [D];
+  2: readonly [D, D];
+  3: readonly [D, D, D];
+  4: readonly [D, D, D, D];
+}
+
+/** The lengths of a shape that has so many axes. */
+export function axes<D extends Dim, N extends keyof Axes<D>>(shape: readonly D[], count: N): Axes<D>[N] {
+  if (shape.length !== count) internal(`[${shape}] does not have ${count} axes`);
+  return shape as unknown as Axes<D>[N];
+}
+
+/** Whether no length has a name. */
+export function isFixedShape(shape: Shape): shape is readonly number[] {
+  return shape.every((dim) => typeof dim === "number");
+}
+
+export function addDims(...dims: readonly Dim[]): Dim {
+  if (isFixedShape(dims)) return dims.reduce((a, b) => a + b, 0);
   const terms = new Map<string, number>();
   for (const dim of dims)
     for (const [monomial, c] of parseDim(dim)) terms.set(monomial, (terms.get(monomial) ?? 0) + c);
@@ -75,8 +104,8 @@ export function subDims(a: Dim, b: Dim): Dim {
   return addDims(a, mulDims(b, -1));
 }
 
-export function mulDims(...dims: Dim[]): Dim {
-  if (dims.every((d) => typeof d === "number")) return dims.reduce((a: number, b) => a * (b as number), 1);
+export function mulDims(...dims: readonly Dim[]): Dim {
+  if (isFixedShape(dims)) return dims.reduce((a, b) => a * b, 1);
   return remembered(products, dims.join(" "), () => product(dims));
 }
 
@@ -130,10 +159,10 @@ export function findDims<V>(values: readonly { shape: Shape; value: V }[]): Map<
   for (let before = -1; before < found.size; ) {
     before = found.size;
     for (const { terms, axis, value } of axes) {
-      const open = [...terms.keys()].flatMap(namesOf).filter((name) => !found.has(name));
-      if (open.length !== 1 || terms.get(open[0]!) !== 1) continue;
-      const others = [...terms].filter(([m]) => m !== open[0]);
-      found.set(open[0]!, { value, axis, less: others.map(([m, c]) => (m === "" ? c : `${c}*${m}`)) });
+      const [name, ...more] = [...terms.keys()].flatMap(namesOf).filter((name) => !found.has(name));
+      if (name === undefined || more.length > 0 || terms.get(name) !== 1) continue;
+      const others = [...terms].filter(([m]) => m !== name);
+      found.set(name, { value, axis, less: others.map(([m, c]) => (m === "" ? c : `${c}*${m}`)) });
     }
   }
   return found;

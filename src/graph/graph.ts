@@ -1,9 +1,12 @@
 import { internal } from "../errors.js";
 import type { Dim, Shape } from "./dims.js";
-import { addDims, mulDims, sameShape, subDims } from "./dims.js";
-import type { DType, OpName, Ops, Tensor } from "./ops.js";
+import { addDims, dimAt, mulDims, sameShape, subDims } from "./dims.js";
+import type { DType, Inputs, OpName, Ops, Tensor } from "./ops.js";
 import { isOp } from "./ops.js";
 import { shapes } from "./shapes.js";
+
+/** One tensor for each size. */
+type Pieces<S> = { -readonly [I in keyof S]: Tensor };
 
 /** A number stands for a scalar of the other operand's dtype. */
 export type Operand = Tensor | number;
@@ -29,7 +32,7 @@ export class Graph {
   readonly blocks: Block[] = [];
   #known: Map<string, Tensor> = new Map();
 
-  add_<K extends OpName>(op: K, attrs: Ops[K], inputs: readonly Tensor[]): Tensor<K> {
+  add_<K extends OpName>(op: K, attrs: Ops[K], inputs: Inputs<Tensor>[K]): Tensor<K> {
     const key = `${op}(${inputs.map((x) => x.id).join()})${JSON.stringify(attrs, exactly)}`;
     const known = this.#known.get(key);
     if (known !== undefined) return known as Tensor<K>;
@@ -54,7 +57,7 @@ export class Graph {
   }
 
   // ---- sources
-  input(name: string, shape: Shape, dtype: DType = "f32"): Tensor {
+  input(name: string, shape: Shape, dtype: DType = "f32"): Tensor<"input"> {
     return this.add_("input", { name, shape, dtype }, []);
   }
   weight(name: string, shape: readonly number[]): Tensor {
@@ -201,17 +204,21 @@ export class Graph {
     return start === 0 && end === x.shape[at] ? x : this.add_("slice", { axis: at, start, end }, [x]);
   }
   concat(inputs: readonly Tensor[], axis: number): Tensor {
-    return inputs.length === 1 ? inputs[0]! : this.add_("concat", { axis: axisOf(inputs[0]!, axis) }, inputs);
+    const [first, ...others] = inputs;
+    if (first === undefined) return internal("a concatenation of nothing");
+    if (others.length === 0) return first;
+    return this.add_("concat", { axis: axisOf(first, axis) }, [first, ...others]);
   }
-  /** Cuts along an axis into pieces of the sizes given. */
-  split(x: Tensor, axis: number, sizes: readonly Dim[]): Tensor[] {
+  /** Cuts along an axis into pieces of these sizes. */
+  split<const S extends readonly Dim[]>(x: Tensor, axis: number, sizes: S): Pieces<S> {
     let start: Dim = 0;
-    return sizes.map((size) => {
+    const pieces = sizes.map((size) => {
       const end = addDims(start, size);
       const piece = this.slice(x, axis, start, end);
       start = end;
       return piece;
     });
+    return pieces as Pieces<S>;
   }
   pad(x: Tensor, axis: number, before: Dim, after: Dim): Tensor {
     return before === 0 && after === 0 ? x : this.add_("pad", { axis: axisOf(x, axis), before, after }, [x]);
@@ -226,11 +233,11 @@ export class Graph {
   }
   /** Merges all axes but the last: [..., n] -> [rows, n]. */
   rows(x: Tensor): Tensor {
-    return this.reshape(x, [mulDims(...x.shape.slice(0, -1)), x.shape.at(-1)!]);
+    return this.reshape(x, [mulDims(...x.shape.slice(0, -1)), dimAt(x.shape, -1)]);
   }
   /** The last entry along an axis, which stays with length 1. */
   last(x: Tensor, axis: number): Tensor {
-    const dim = x.shape[axisOf(x, axis)]!;
+    const dim = dimAt(x.shape, axis);
     return this.slice(x, axis, subDims(dim, 1), dim);
   }
 
@@ -285,7 +292,7 @@ export class Graph {
    */
   crossEntropy(logits: Tensor, labels: Tensor): Tensor {
     const head = isOp(logits, "linear") ? logits : undefined;
-    const frozen = head !== undefined && isOp(head.inputs[1]!, "weight") && !head.attrs.transposed;
+    const frozen = head !== undefined && isOp(head.inputs[1], "weight") && !head.attrs.transposed;
     if (frozen && logits.shape.length === 3) return this.add_("crossEntropy", {}, [...head.inputs, labels]);
     const known = this.lessEqual(0, labels);
     const safe = this.where(known, labels, this.scalar(0, "i64"));

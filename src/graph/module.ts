@@ -1,3 +1,4 @@
+import { lengthAt } from "./dims.js";
 import type { Graph } from "./graph.js";
 import type { Tensor } from "./ops.js";
 
@@ -132,7 +133,7 @@ export class Module {
     return this.trace.linear(
       {
         path,
-        inDim: x.shape.at(-1) as number,
+        inDim: lengthAt(x.shape, -1),
         outDim,
         weight: options.tied ?? `${path}.weight`,
         bias: (options.bias ?? true) ? `${path}.bias` : undefined,
@@ -150,13 +151,13 @@ export class Module {
 
   layerNorm(name: string, x: Tensor, eps: number): Tensor {
     const at = this.at(name);
-    const dim = x.shape.at(-1) as number;
+    const dim = lengthAt(x.shape, -1);
     return at.output(this.g.layerNorm(x, at.get("weight", [dim]), at.get("bias", [dim]), eps));
   }
 
   rmsNorm(name: string, x: Tensor, eps: number): Tensor {
     const at = this.at(name);
-    return at.output(this.g.rmsNorm(x, at.get("weight", [x.shape.at(-1) as number]), eps));
+    return at.output(this.g.rmsNorm(x, at.get("weight", [lengthAt(x.shape, -1)]), eps));
   }
 
   /** Names the output of this module, so that a method can stand there. */

@@ -119,6 +119,88 @@ export interface Ops {
 
 export type OpName = keyof Ops;
 
+/** What each primitive reads, in this order. X: a tensor, or what stands for one (a node's number, the name of a value). */
+export interface Inputs<X> {
+  input: readonly [];
+  weight: readonly [];
+  constant: readonly [];
+  size: readonly [];
+  iota: readonly [];
+  random: readonly [key: X, site: X];
+
+  neg: readonly [x: X];
+  exp: readonly [x: X];
+  log: readonly [x: X];
+  sqrt: readonly [x: X];
+  abs: readonly [x: X];
+  tanh: readonly [x: X];
+  sigmoid: readonly [x: X];
+  relu: readonly [x: X];
+  erf: readonly [x: X];
+  sin: readonly [x: X];
+  cos: readonly [x: X];
+  gelu: readonly [x: X];
+  silu: readonly [x: X];
+  not: readonly [x: X];
+  cast: readonly [x: X];
+  detach: readonly [x: X];
+
+  add: readonly [x: X, y: X];
+  sub: readonly [x: X, y: X];
+  mul: readonly [x: X, y: X];
+  div: readonly [x: X, y: X];
+  max: readonly [x: X, y: X];
+  min: readonly [x: X, y: X];
+  pow: readonly [x: X, y: X];
+  equal: readonly [x: X, y: X];
+  less: readonly [x: X, y: X];
+  and: readonly [x: X, y: X];
+  or: readonly [x: X, y: X];
+  where: readonly [condition: X, x: X, y: X];
+
+  sum: readonly [x: X];
+  mean: readonly [x: X];
+  amax: readonly [x: X];
+  cumsum: readonly [x: X];
+
+  reshape: readonly [x: X];
+  transpose: readonly [x: X];
+  expand: readonly [x: X];
+  slice: readonly [x: X];
+  concat: readonly [first: X, ...others: X[]];
+  pad: readonly [x: X];
+
+  gather: readonly [x: X, ids: X];
+  scatterAdd: readonly [dy: X, ids: X];
+  moveRows: readonly [x: X, index: X, inverse: X];
+  gatherLast: readonly [x: X, ids: X];
+  scatterLast: readonly [dy: X, ids: X];
+
+  matmul: readonly [a: X, b: X];
+  linear: readonly [x: X, w: X];
+
+  softmax: readonly [x: X];
+  logSoftmax: readonly [x: X];
+  layerNorm: readonly [x: X, scale: X, bias: X];
+  rmsNorm: readonly [x: X, scale: X];
+  rotary: readonly [x: X, cos: X, sin: X];
+  crossEntropy: readonly [x: X, w: X, labels: X];
+  aux: readonly [node: X];
+}
+
+/** The primitives that read one thing, or two. */
+export type UnaryOp = OpsThatRead<readonly [0]>;
+export type BinaryOp = OpsThatRead<readonly [0, 0]>;
+type OpsThatRead<List> = { [K in OpName]: Inputs<0>[K] extends List ? K : never }[OpName];
+
+/** What a primitive reads, each replaced by what stands for it elsewhere. */
+export function mapInputs<K extends OpName, X, Y>(
+  inputs: Inputs<X>[K],
+  map: (x: X, index: number) => Y,
+): Inputs<Y>[K] {
+  return (inputs as readonly X[]).map(map) as unknown as Inputs<Y>[K];
+}
+
 /** A table with one row per primitive. */
 export type Table<Row extends { [K in OpName]: unknown }> = { readonly [K in OpName]: Row[K] };
 
@@ -126,7 +208,7 @@ export interface Tensor<K extends OpName = OpName> {
   readonly id: number;
   readonly op: K;
   readonly attrs: Ops[K];
-  readonly inputs: readonly Tensor[];
+  readonly inputs: Inputs<Tensor>[K];
   readonly shape: readonly Dim[];
   readonly dtype: DType;
 }

@@ -1,4 +1,5 @@
 import { internal } from "../errors.js";
+import { at } from "../present.js";
 
 /** One trainable tensor, f32. `data` is written in place by optimizers. */
 export interface Parameter {
@@ -72,8 +73,8 @@ export class Parameters implements Iterable<Parameter> {
 
   /** The part of a flat gradient (default: the gathered one) that belongs to parameter `i`, as a view. */
   gradientOf(i: number, gradient: Float32Array = this.gradient): Float32Array {
-    const start = this.offsets[i]!;
-    return gradient.subarray(start, start + this.list[i]!.data.length);
+    const start = at(this.offsets, i);
+    return gradient.subarray(start, start + at(this.list, i).data.length);
   }
 
   /** From now on, the gradient of each step is kept until the next one. */

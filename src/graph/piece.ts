@@ -1,11 +1,12 @@
 import { internal } from "../errors.js";
+import { at } from "../present.js";
 import type { Segment } from "./cut.js";
 import type { Dim } from "./dims.js";
 import { dimNames, isLocalDim, renameDim } from "./dims.js";
 import { Graph } from "./graph.js";
 import { opRows } from "./op_rows.js";
 import type { OpName, Ops, Tensor } from "./ops.js";
-import { isOp } from "./ops.js";
+import { isOp, mapInputs } from "./ops.js";
 
 /** A segment as a graph of its own. Its names are its own where it is a block, so that blocks of one kind are one graph. */
 export interface Piece {
@@ -36,18 +37,19 @@ export function pieceOf(segment: Segment): Piece {
   const dims = new Map<string, string>();
   const ownDim = (name: string): string => {
     if (!isLocalDim(name)) return name;
-    if (!dims.has(name)) dims.set(name, isBlock ? `rank${dims.size}` : name);
-    return dims.get(name)!;
+    const piecesName = dims.get(name) ?? (isBlock ? `rank${dims.size}` : name);
+    dims.set(name, piecesName);
+    return piecesName;
   };
   const source = (x: Tensor): Tensor | undefined => {
     if (boundary.has(x.id)) {
-      const input = g.input(`x${given.size}`, x.shape.map(own), x.dtype) as Tensor<"input">;
+      const input = g.input(`x${given.size}`, x.shape.map(own), x.dtype);
       given.set(x, input);
       return input;
     }
     if (isOp(x, "input")) {
       const name = isBlock ? `p${inputs.size}` : x.attrs.name;
-      const input = g.input(name, x.shape.map(own), x.dtype) as Tensor<"input">;
+      const input = g.input(name, x.shape.map(own), x.dtype);
       inputs.set(x.attrs.name, input);
       return input;
     }
@@ -58,7 +60,7 @@ export function pieceOf(segment: Segment): Piece {
   };
   const own = (dim: Dim): Dim => renameDim(dim, ownDim);
   const site = (x: Tensor): Tensor => {
-    const value = isOp(x, "constant") ? x.attrs.values[0]! : internal("a site that is no constant");
+    const value = isOp(x, "constant") ? at(x.attrs.values, 0) : internal("a site that is no constant");
     const name = `n${numbers.size}`;
     numbers.set(name, value);
     return g.input(name, [], "i32");
@@ -71,7 +73,7 @@ export function pieceOf(segment: Segment): Piece {
     return made;
   };
   const node = (x: Tensor): Tensor => {
-    const from = x.inputs.map((y, i) => (isBlock && i === opRows[x.op].site ? site(y) : copy(y)));
+    const from = mapInputs(x.inputs, (y, i) => (isBlock && i === opRows[x.op].site ? site(y) : copy(y)));
     return g.add_(x.op, ownAttrs(x, own), from);
   };
   const outputs = segment.outputs.map(copy);

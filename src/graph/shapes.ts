@@ -1,30 +1,35 @@
 import { internal } from "../errors.js";
+import { at } from "../present.js";
 import type { Dim, Shape } from "./dims.js";
-import { addDims, broadcast, mulDims, sameShape, subDims } from "./dims.js";
+import { addDims, broadcast, dimAt, lengthAt, mulDims, sameShape, subDims } from "./dims.js";
 import { opRows } from "./op_rows.js";
-import type { DType, OpName, Ops, Table, Tensor } from "./ops.js";
+import type { BinaryOp, DType, Inputs, OpName, Ops, Table, Tensor } from "./ops.js";
 
 /** Shape and dtype of a primitive's result. */
 export interface Type {
   readonly shape: Shape;
   readonly dtype: DType;
 }
-type ShapeRule<Attrs> = (attrs: Attrs, inputs: readonly Tensor[]) => Type;
+type ShapeRule<Attrs, Read> = (attrs: Attrs, inputs: Read) => Type;
+type Read<K extends OpName> = Inputs<Tensor>[K];
 
-const same: ShapeRule<unknown> = (_, [x]) => ({ shape: x!.shape, dtype: x!.dtype });
-const arithmetic: ShapeRule<unknown> = (_, [x, y]) => {
-  if (x!.dtype !== y!.dtype) internal(`operands are ${x!.dtype} and ${y!.dtype}`);
-  return { shape: broadcast(x!.shape, y!.shape), dtype: x!.dtype };
+const same: ShapeRule<unknown, readonly [Tensor, ...Tensor[]]> = (_, [x]) => ({
+  shape: x.shape,
+  dtype: x.dtype,
+});
+const arithmetic: ShapeRule<unknown, Read<BinaryOp>> = (_, [x, y]) => {
+  if (x.dtype !== y.dtype) internal(`operands are ${x.dtype} and ${y.dtype}`);
+  return { shape: broadcast(x.shape, y.shape), dtype: x.dtype };
 };
-const comparison: ShapeRule<unknown> = (_, [x, y]) => ({
-  shape: broadcast(x!.shape, y!.shape),
+const comparison: ShapeRule<unknown, Read<BinaryOp>> = (_, [x, y]) => ({
+  shape: broadcast(x.shape, y.shape),
   dtype: "bool",
 });
-const reduction: ShapeRule<Ops["sum"]> = ({ axes, keepDims }, [x]) => ({
+const reduction: ShapeRule<Ops["sum"], Read<"sum">> = ({ axes, keepDims }, [x]) => ({
   shape: keepDims
-    ? x!.shape.map((d, i) => (axes.includes(i) ? 1 : d))
-    : x!.shape.filter((_, i) => !axes.includes(i)),
-  dtype: x!.dtype,
+    ? x.shape.map((d, i) => (axes.includes(i) ? 1 : d))
+    : x.shape.filter((_, i) => !axes.includes(i)),
+  dtype: x.dtype,
 });
 function withAxis(shape: Shape, axis: number, dim: Dim): Dim[] {
   return shape.map((d, i) => (i === axis ? dim : d));
@@ -33,40 +38,45 @@ function expectEqual(what: string, a: Dim | undefined, b: Dim | undefined): void
   if (a !== b) internal(`${what}: ${a} is not ${b}`);
 }
 
-function matmul({ transA, transB }: Ops["matmul"], [a, b]: readonly Tensor[]): Type {
-  const [m, k1] = transA ? [a!.shape.at(-1), a!.shape.at(-2)] : [a!.shape.at(-2), a!.shape.at(-1)];
-  const [k2, n] = transB ? [b!.shape.at(-1), b!.shape.at(-2)] : [b!.shape.at(-2), b!.shape.at(-1)];
-  if (m === undefined || n === undefined) internal(`matmul of [${a!.shape}] and [${b!.shape}]`);
-  expectEqual(`matmul of [${a!.shape}] and [${b!.shape}]`, k1, k2);
-  return { shape: [...broadcast(a!.shape.slice(0, -2), b!.shape.slice(0, -2)), m, n], dtype: "f32" };
+/** The lengths of a matrix, or of each in a batch, as it is or turned. */
+function lastTwo({ shape }: Tensor, turned: boolean): [Dim, Dim] {
+  const [rows, columns] = [dimAt(shape, -2), dimAt(shape, -1)];
+  return turned ? [columns, rows] : [rows, columns];
 }
 
-function linear({ transposed }: Ops["linear"], [x, w]: readonly Tensor[]): Type {
-  const [out, inner] = transposed ? [w!.shape[1], w!.shape[0]] : [w!.shape[0], w!.shape[1]];
+function matmul({ transA, transB }: Ops["matmul"], [a, b]: Read<"matmul">): Type {
+  const [m, k1] = lastTwo(a, transA);
+  const [k2, n] = lastTwo(b, transB);
+  expectEqual(`matmul of [${a.shape}] and [${b.shape}]`, k1, k2);
+  return { shape: [...broadcast(a.shape.slice(0, -2), b.shape.slice(0, -2)), m, n], dtype: "f32" };
+}
+
+function linear({ transposed }: Ops["linear"], [x, w]: Read<"linear">): Type {
+  const [out, inner] = lastTwo(w, transposed);
   expectEqual(
-    `linear of [${x!.shape}] with ${transposed ? "transposed " : ""}[${w!.shape}]`,
-    x!.shape.at(-1),
+    `linear of [${x.shape}] with ${transposed ? "transposed " : ""}[${w.shape}]`,
+    x.shape.at(-1),
     inner,
   );
-  return { shape: [...x!.shape.slice(0, -1), out!], dtype: "f32" };
+  return { shape: [...x.shape.slice(0, -1), out], dtype: "f32" };
 }
 
-function aux({ index }: Ops["aux"], [node]: readonly Tensor[]): Type {
-  const { shape } = node!.inputs[0]!;
-  const further = opRows[node!.op].further[index - 1];
+function aux({ index }: Ops["aux"], [node]: Read<"aux">): Type {
+  const { shape } = at(node.inputs, 0);
+  const further = opRows[node.op].further[index - 1];
   if (further !== undefined)
     return { shape: further === "row" ? [...shape.slice(0, -1), 1] : shape, dtype: "f32" };
-  return internal(`${node!.op} has no result ${index}`);
+  return internal(`${node.op} has no result ${index}`);
 }
 
-export const shapes: Table<{ [K in OpName]: ShapeRule<Ops[K]> }> = {
+export const shapes: Table<{ [K in OpName]: ShapeRule<Ops[K], Read<K>> }> = {
   input: ({ shape, dtype }) => ({ shape, dtype }),
   weight: ({ shape }) => ({ shape, dtype: "f32" }),
   constant: ({ shape, dtype }) => ({ shape, dtype }),
   size: ({ dtype }) => ({ shape: [], dtype }),
   iota: ({ dim }) => ({ shape: [dim], dtype: "i64" }),
   random: ({ shape }, [key]) => {
-    expectEqual("random's rows", key!.shape[0], shape[0]);
+    expectEqual("random's rows", key.shape[0], shape[0]);
     return { shape, dtype: "f32" };
   },
   neg: same,
@@ -84,7 +94,7 @@ export const shapes: Table<{ [K in OpName]: ShapeRule<Ops[K]> }> = {
   silu: same,
   not: same,
   detach: same,
-  cast: ({ to }, [x]) => ({ shape: x!.shape, dtype: to }),
+  cast: ({ to }, [x]) => ({ shape: x.shape, dtype: to }),
   add: arithmetic,
   sub: arithmetic,
   mul: arithmetic,
@@ -97,51 +107,51 @@ export const shapes: Table<{ [K in OpName]: ShapeRule<Ops[K]> }> = {
   and: comparison,
   or: comparison,
   where: (_, [c, x, y]) => ({
-    shape: broadcast(c!.shape, broadcast(x!.shape, y!.shape)),
-    dtype: x!.dtype,
+    shape: broadcast(c.shape, broadcast(x.shape, y.shape)),
+    dtype: x.dtype,
   }),
   sum: reduction,
   mean: reduction,
   amax: reduction,
   cumsum: same,
   reshape: ({ shape }, [x]) => {
-    expectEqual(`reshape of [${x!.shape}] to [${shape}]`, mulDims(...x!.shape), mulDims(...shape));
-    return { shape, dtype: x!.dtype };
+    expectEqual(`reshape of [${x.shape}] to [${shape}]`, mulDims(...x.shape), mulDims(...shape));
+    return { shape, dtype: x.dtype };
   },
-  transpose: ({ perm }, [x]) => ({ shape: perm.map((i) => x!.shape[i]!), dtype: x!.dtype }),
+  transpose: ({ perm }, [x]) => ({ shape: perm.map((i) => dimAt(x.shape, i)), dtype: x.dtype }),
   expand: ({ shape }, [x]) => {
-    if (!sameShape(broadcast(x!.shape, shape), shape)) internal(`expand of [${x!.shape}] to [${shape}]`);
-    return { shape, dtype: x!.dtype };
+    if (!sameShape(broadcast(x.shape, shape), shape)) internal(`expand of [${x.shape}] to [${shape}]`);
+    return { shape, dtype: x.dtype };
   },
   slice: ({ axis, start, end }, [x]) => ({
-    shape: withAxis(x!.shape, axis, subDims(end, start)),
-    dtype: x!.dtype,
+    shape: withAxis(x.shape, axis, subDims(end, start)),
+    dtype: x.dtype,
   }),
   concat: ({ axis }, inputs) => {
     const [first] = inputs;
     for (const x of inputs)
-      first!.shape.forEach((d, i) => {
+      first.shape.forEach((d, i) => {
         if (i !== axis)
-          expectEqual(`concat along ${axis} of [${first!.shape}] and [${x.shape}]`, x.shape[i], d);
+          expectEqual(`concat along ${axis} of [${first.shape}] and [${x.shape}]`, x.shape[i], d);
       });
-    const total = addDims(...inputs.map((x) => x.shape[axis]!));
-    return { shape: withAxis(first!.shape, axis, total), dtype: first!.dtype };
+    const total = addDims(...inputs.map((x) => dimAt(x.shape, axis)));
+    return { shape: withAxis(first.shape, axis, total), dtype: first.dtype };
   },
   pad: ({ axis, before, after }, [x]) => ({
-    shape: withAxis(x!.shape, axis, addDims(before, x!.shape[axis]!, after)),
-    dtype: x!.dtype,
+    shape: withAxis(x.shape, axis, addDims(before, dimAt(x.shape, axis), after)),
+    dtype: x.dtype,
   }),
   gather: ({ axis }, [x, ids]) => ({
-    shape: [...x!.shape.slice(0, axis), ...ids!.shape, ...x!.shape.slice(axis + 1)],
-    dtype: x!.dtype,
+    shape: [...x.shape.slice(0, axis), ...ids.shape, ...x.shape.slice(axis + 1)],
+    dtype: x.dtype,
   }),
   scatterAdd: ({ axis, size }, [dy, ids]) => ({
-    shape: [...dy!.shape.slice(0, axis), size, ...dy!.shape.slice(axis + ids!.shape.length)],
-    dtype: dy!.dtype,
+    shape: [...dy.shape.slice(0, axis), size, ...dy.shape.slice(axis + ids.shape.length)],
+    dtype: dy.dtype,
   }),
-  moveRows: (_, [x, index]) => ({ shape: [index!.shape[0]!, x!.shape[1]!], dtype: x!.dtype }),
-  gatherLast: (_, [x, ids]) => ({ shape: ids!.shape, dtype: x!.dtype }),
-  scatterLast: ({ size }, [dy]) => ({ shape: [...dy!.shape.slice(0, -1), size], dtype: dy!.dtype }),
+  moveRows: (_, [x, index]) => ({ shape: [dimAt(index.shape, 0), dimAt(x.shape, 1)], dtype: x.dtype }),
+  gatherLast: (_, [x, ids]) => ({ shape: ids.shape, dtype: x.dtype }),
+  scatterLast: ({ size }, [dy]) => ({ shape: [...dy.shape.slice(0, -1), size], dtype: dy.dtype }),
   matmul,
   linear,
   softmax: same,
@@ -149,11 +159,11 @@ export const shapes: Table<{ [K in OpName]: ShapeRule<Ops[K]> }> = {
   layerNorm: same,
   rmsNorm: same,
   rotary: (_, [x, cos, sin]) => {
-    const [batch, , seq, dim] = x!.shape;
-    for (const table of [cos!, sin!])
-      expectEqual("rotary's tables", `${table.shape}`, `${[batch, seq, (dim as number) / 2]}`);
-    return { shape: x!.shape, dtype: "f32" };
+    const [batch, , seq] = x.shape;
+    for (const table of [cos, sin])
+      expectEqual("rotary's tables", `${table.shape}`, `${[batch, seq, lengthAt(x.shape, -1) / 2]}`);
+    return { shape: x.shape, dtype: "f32" };
   },
-  crossEntropy: (_, [, , labels]) => ({ shape: labels!.shape, dtype: "f32" }),
+  crossEntropy: (_, [, , labels]) => ({ shape: labels.shape, dtype: "f32" }),
   aux,
 };

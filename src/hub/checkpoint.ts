@@ -1,4 +1,5 @@
 import { PeftError } from "../errors.js";
+import { at, entry } from "../present.js";
 import type { Archive, StoredTensor } from "./archive.js";
 import { toF32 } from "./dtypes.js";
 import type { Files } from "./files.js";
@@ -66,7 +67,7 @@ export async function readWeightMap(index: string, files: Files = nodeFiles): Pr
     what: `"${index}" does not say which file holds which tensor.`,
     why:
       bad.length > 0
-        ? `its weight_map sends ${JSON.stringify(bad[0]![0])} to ${JSON.stringify(bad[0]![1])}.`
+        ? `its weight_map sends ${JSON.stringify(at(bad, 0)[0])} to ${JSON.stringify(at(bad, 0)[1])}.`
         : "it has no weight_map.",
     fix: "download the file again.",
   });
@@ -132,7 +133,7 @@ function checkpoint(path: string, archive: Archive, files: Files): Checkpoint {
   };
   const readF32 = async (name: string): Promise<Float32Array> => {
     const bytes = await read(name);
-    return toF32(bytes, tensors.get(name)!.dtype, name);
+    return toF32(bytes, entry(tensors, name).dtype, name);
   };
   return { path, tensors, metadata, read, readF32 };
 }

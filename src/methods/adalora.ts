@@ -1,3 +1,4 @@
+import { lengthAt } from "../graph/dims.js";
 import type { Graph } from "../graph/graph.js";
 import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
@@ -165,7 +166,7 @@ function penalty(
   const norms = layers.flatMap((p) => {
     const [a, b] = [p("lora_A"), p("lora_B")];
     return [g.matmul(a, a, { transB: true }), g.matmul(b, b, { transA: true })].map((product) => {
-      const r = product.shape[0] as number;
+      const r = lengthAt(product.shape, 0);
       const identity = Array.from({ length: r * r }, (_, i) => (i % (r + 1) === 0 ? 1 : 0));
       return g.sqrt(g.sum(g.square(g.sub(product, g.constant(identity, [r, r])))));
     });

@@ -1,5 +1,5 @@
 import { PeftError } from "../errors.js";
-import { mulDims } from "../graph/dims.js";
+import { axes, lengthAt, mulDims } from "../graph/dims.js";
 import type { Tensor } from "../graph/ops.js";
 import { option, words } from "../words.js";
 import { configClass } from "./config.js";
@@ -54,13 +54,8 @@ function given(value: number | undefined, name: string, why: string): number {
 /** gate softmax(q k^T / sqrt(d)) v, of keys and values of the prompt. */
 function forward({ g, project, p, gate }: AttentionPlace, q: Tensor): Tensor {
   const { k, v } = project(p("adaption_prompt"));
-  const [batch, heads, queries, headDim] = q.shape as [
-    Tensor["shape"][0],
-    number,
-    Tensor["shape"][0],
-    number,
-  ];
-  const kvHeads = k.shape[1] as number;
+  const [batch, , queries] = axes(q.shape, 4);
+  const [heads, kvHeads, headDim] = [lengthAt(q.shape, 1), lengthAt(k.shape, 1), lengthAt(q.shape, -1)];
   const grouped = g.reshape(q, [batch, kvHeads, mulDims(heads / kvHeads, queries), headDim]);
   const scores = g.mul(g.matmul(grouped, k, { transB: true }), headDim ** -0.5);
   const mixed = g.matmul(g.mul(g.softmax(scores), p("adaption_gate")), v);

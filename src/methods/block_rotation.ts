@@ -1,3 +1,4 @@
+import { dimAt, lengthAt } from "../graph/dims.js";
 import type { Graph } from "../graph/graph.js";
 import type { Tensor } from "../graph/ops.js";
 import { option, words } from "../words.js";
@@ -10,13 +11,13 @@ import type { SayFault } from "./method.js";
 
 /** Rows x [..., inDim] times the blocks D [blocks, size, size]; one block stands for all. */
 export function timesBlocks(g: Graph, x: Tensor, d: Tensor): Tensor {
-  const [blocks, size] = d.shape as [number, number, number];
+  const [blocks, size] = [lengthAt(d.shape, 0), lengthAt(d.shape, 1)];
   if (blocks === 1) {
-    const pieces = [...x.shape.slice(0, -1), (x.shape.at(-1) as number) / size, size];
+    const pieces = [...x.shape.slice(0, -1), lengthAt(x.shape, -1) / size, size];
     return g.reshape(g.linear(g.reshape(x, pieces), g.squeeze(d, 0), true), x.shape);
   }
   const rows = g.rows(x); // [rows, inDim] -> [blocks, rows, size]
-  const cut = g.transpose(g.reshape(rows, [rows.shape[0]!, blocks, size]), [1, 0, 2]);
+  const cut = g.transpose(g.reshape(rows, [dimAt(rows.shape, 0), blocks, size]), [1, 0, 2]);
   return g.reshape(g.transpose(g.matmul(cut, d), [1, 0, 2]), x.shape);
 }
 
@@ -27,7 +28,7 @@ export function flipped(g: Graph, d: Tensor): Tensor {
 
 /** D = (I - Q) (I + Q)^-1 - I = -2 Q (I + Q)^-1 of skew-symmetric Q [blocks, size, size]. */
 export function cayley(g: Graph, q: Tensor): Tensor {
-  const size = q.shape.at(-1) as number;
+  const size = lengthAt(q.shape, -1);
   const identity = g.constant(
     Array.from({ length: size * size }, (_, i) => (i % (size + 1) === 0 ? 1 : 0)),
     [size, size],
@@ -44,7 +45,7 @@ export function cayley(g: Graph, q: Tensor): Tensor {
  * order needs no choice, as the symmetric part of I + Q is I: every pivot is at least 1.
  */
 function inverse(g: Graph, a: Tensor): Tensor {
-  const size = a.shape.at(-1) as number;
+  const size = lengthAt(a.shape, -1);
   let x = a;
   for (let k = 0; k < size; k++) {
     const e = Array.from({ length: size }, (_, i) => (i === k ? 1 : 0));

@@ -1,3 +1,4 @@
+import { lengthAt } from "../graph/dims.js";
 import type { Graph } from "../graph/graph.js";
 import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
@@ -55,7 +56,11 @@ function initialOf({ initWeights: init }: C3AConfig, { inDim, outDim }: LinearSi
  * The kernel over and over, in lines of s = b + 1 or 2 b - 1 numbers: line u starts at u s = sign u (mod b).
  */
 function circulant(g: Graph, kernel: Tensor, sign: 1 | -1): Tensor {
-  const [rows, columns, b] = kernel.shape as readonly [number, number, number];
+  const [rows, columns, b] = [
+    lengthAt(kernel.shape, 0),
+    lengthAt(kernel.shape, 1),
+    lengthAt(kernel.shape, 2),
+  ];
   const s = sign === 1 ? b + 1 : 2 * b - 1;
   const repeated = g.expand(g.unsqueeze(kernel, 2), [rows, columns, s, b]);
   const blocks = g.slice(g.reshape(repeated, [rows, columns, b, s]), 3, 0, b); // [rows, columns, u, t]

@@ -1,4 +1,5 @@
 import { EigenvalueDecomposition, Matrix, QrDecomposition, SingularValueDecomposition } from "ml-matrix";
+import { at } from "../present.js";
 import { random, uniform } from "../random.js";
 
 /** Row-major [rows, cols]. */
@@ -19,7 +20,7 @@ export interface TruncatedSvd {
 
 function toMatrix({ rows, cols, data }: Dense): Matrix {
   const out = new Matrix(rows, cols);
-  for (let i = 0; i < rows; i++) for (let j = 0; j < cols; j++) out.set(i, j, data[i * cols + j]!);
+  for (const [at, x] of data.entries()) out.set(Math.floor(at / cols), at % cols, x);
   return out;
 }
 
@@ -45,23 +46,19 @@ export function svd(w: Dense, r: number): TruncatedSvd {
 
 /** W x */
 function apply({ rows, cols, data }: Dense, x: Float64Array): Float64Array {
-  const y = new Float64Array(rows);
-  for (let i = 0; i < rows; i++) {
-    let sum = 0;
-    for (let j = 0, at = i * cols; j < cols; j++, at++) sum += data[at]! * x[j]!;
-    y[i] = sum;
-  }
-  return y;
+  return Float64Array.from({ length: rows }, (_, i) => dot(x, data.subarray(i * cols, (i + 1) * cols)));
 }
 
 /** W^T x */
-function applyTransposed({ rows, cols, data }: Dense, x: Float64Array): Float64Array {
+function applyTransposed({ cols, data }: Dense, x: Float64Array): Float64Array {
   const y = new Float64Array(cols);
-  for (let i = 0; i < rows; i++) {
-    const factor = x[i]!;
-    for (let j = 0, at = i * cols; j < cols; j++, at++) y[j] = y[j]! + factor * data[at]!;
-  }
+  for (const [i, factor] of x.entries()) addTimes(y, factor, data.subarray(i * cols, (i + 1) * cols));
   return y;
+}
+
+/** y + factor x, in y's place. */
+export function addTimes(y: Float64Array, factor: number, x: Float64Array | Float32Array): void {
+  for (let i = 0; i < y.length; i++) y[i]! += factor * x[i]!;
 }
 
 function dot(x: Float64Array, y: Float64Array): number {
@@ -77,12 +74,11 @@ function dot(x: Float64Array, y: Float64Array): number {
 function orthonormalize(x: Float64Array, basis: readonly Float64Array[]): number {
   for (let pass = 0; pass < 2; pass++) {
     for (const b of basis) {
-      const along = dot(x, b);
-      for (let i = 0; i < x.length; i++) x[i] = x[i]! - along * b[i]!;
+      addTimes(x, -dot(x, b), b);
     }
   }
   const length = Math.sqrt(dot(x, x));
-  if (length > 0) for (let i = 0; i < x.length; i++) x[i] = x[i]! / length;
+  if (length > 0) for (const [i, value] of x.entries()) x[i] = value / length;
   return length;
 }
 
@@ -104,7 +100,8 @@ function grow(w: Dense, { u, v, alpha, beta }: Bidiagonal, draw: () => number): 
     while (orthonormalize(x, basis) < 1e-8);
     return 0;
   };
-  const right = u.length === 0 ? new Float64Array(w.cols) : applyTransposed(w, u.at(-1)!);
+  const last = u.at(-1);
+  const right = last === undefined ? new Float64Array(w.cols) : applyTransposed(w, last);
   const above = next(right, v);
   if (u.length > 0) beta.push(above);
   v.push(right);
@@ -115,12 +112,12 @@ function grow(w: Dense, { u, v, alpha, beta }: Bidiagonal, draw: () => number): 
 
 /** Columns of a basis combined: [length, r]. */
 function combine(basis: readonly Float64Array[], factors: Dense, r: number): Dense {
-  const rows = basis[0]!.length;
+  const rows = at(basis, 0).length;
   const data = new Float64Array(rows * r);
   basis.forEach((column, k) => {
     for (let j = 0; j < r; j++) {
-      const factor = factors.data[k * r + j]!;
-      for (let i = 0; i < rows; i++) data[i * r + j] = data[i * r + j]! + factor * column[i]!;
+      const factor = at(factors.data, k * r + j);
+      for (const [i, x] of column.entries()) data[i * r + j]! += factor * x;
     }
   });
   return { rows, cols: r, data };
@@ -130,24 +127,25 @@ function combine(basis: readonly Float64Array[], factors: Dense, r: number): Den
 function innerSvd({ alpha, beta }: Bidiagonal, r: number): TruncatedSvd {
   const size = alpha.length;
   const square = Matrix.zeros(size, size);
-  for (let i = 0; i < size; i++) {
-    square.set(i, i, alpha[i]! ** 2 + (beta[i] ?? 0) ** 2);
+  for (const [i, x] of alpha.entries()) {
+    square.set(i, i, x ** 2 + (beta[i] ?? 0) ** 2);
     if (i + 1 === size) continue;
-    square.set(i, i + 1, alpha[i + 1]! * beta[i]!);
-    square.set(i + 1, i, alpha[i + 1]! * beta[i]!);
+    const beside = at(alpha, i + 1) * at(beta, i);
+    square.set(i, i + 1, beside);
+    square.set(i + 1, i, beside);
   }
   const eigen = new EigenvalueDecomposition(square, { assumeSymmetric: true });
   const s = Float64Array.from({ length: r }, (_, k) =>
-    Math.sqrt(Math.max(0, eigen.realEigenvalues[size - 1 - k]!)),
+    Math.sqrt(Math.max(0, at(eigen.realEigenvalues, size - 1 - k))),
   );
   const u = new Float64Array(size * r);
   const v = new Float64Array(size * r);
-  for (let k = 0; k < r; k++) {
-    const at = (i: number): number => eigen.eigenvectorMatrix.get(i, size - 1 - k);
-    for (let i = 0; i < size; i++) {
-      u[i * r + k] = at(i);
-      const back = alpha[i]! * at(i) + (i === 0 ? 0 : beta[i - 1]! * at(i - 1)); // B^T u = s v
-      v[i * r + k] = s[k]! === 0 ? 0 : back / s[k]!;
+  for (const [k, value] of s.entries()) {
+    const left = (i: number): number => eigen.eigenvectorMatrix.get(i, size - 1 - k);
+    for (const [i, x] of alpha.entries()) {
+      u[i * r + k] = left(i);
+      const back = x * left(i) + (i === 0 ? 0 : at(beta, i - 1) * left(i - 1)); // B^T u = s v
+      v[i * r + k] = value === 0 ? 0 : back / value;
     }
   }
   return { u: { rows: size, cols: r, data: u }, s, v: { rows: size, cols: r, data: v } };
@@ -166,10 +164,10 @@ function lanczos(w: Dense, r: number): TruncatedSvd {
   for (let size = Math.min(limit, 2 * r + 32); ; size = Math.min(limit, Math.ceil(size * 1.5))) {
     while (found.u.length < size) grow(w, found, () => uniform(next));
     const inner = innerSvd(found, r);
-    const leaving = orthonormalize(applyTransposed(w, found.u.at(-1)!), found.v);
+    const leaving = orthonormalize(applyTransposed(w, at(found.u, -1)), found.v);
     const last = inner.u.data.subarray((size - 1) * r);
     const error = leaving * Math.max(...last.map(Math.abs));
-    if (size === limit || error < 1e-8 * inner.s[0]!) {
+    if (size === limit || error < 1e-8 * at(inner.s, 0)) {
       return { u: combine(found.u, inner.u, r), s: inner.s, v: combine(found.v, inner.v, r) };
     }
   }
@@ -182,11 +180,11 @@ function lanczos(w: Dense, r: number): TruncatedSvd {
  */
 export function qr(w: Dense, r: number): { q: Dense; r: Dense } {
   const first = new Matrix(w.rows, r);
-  for (let i = 0; i < w.rows; i++) for (let j = 0; j < r; j++) first.set(i, j, w.data[i * w.cols + j]!);
+  for (let i = 0; i < w.rows; i++) for (let j = 0; j < r; j++) first.set(i, j, at(w.data, i * w.cols + j));
   const q = fromMatrix(new QrDecomposition(first).orthogonalMatrix, r);
   const upper = new Float64Array(r * w.cols);
   for (let k = 0; k < r; k++) {
-    const column = Float64Array.from({ length: w.rows }, (_, i) => q.data[i * r + k]!);
+    const column = Float64Array.from({ length: w.rows }, (_, i) => at(q.data, i * r + k));
     upper.set(applyTransposed(w, column), k * w.cols);
   }
   return { q, r: { rows: r, cols: w.cols, data: upper } };

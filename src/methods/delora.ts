@@ -1,6 +1,7 @@
 import type { Graph } from "../graph/graph.js";
 import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
+import { at } from "../present.js";
 import { configClass } from "./config.js";
 import type { DeloraOptions, DeloraValues } from "./config_types.js";
 import type { DeltaParts } from "./delta.js";
@@ -77,7 +78,7 @@ function prepare(_: DeloraConfig, { inDim, outDim, transposed }: LinearSite, wei
   const [perIn, perOut] = transposed ? [outDim, 1] : [1, inDim];
   const norm = Float32Array.from({ length: inDim }, (_, i) => {
     let sum = 0;
-    for (let o = 0; o < outDim; o++) sum += weight[i * perIn + o * perOut]! ** 2;
+    for (let o = 0; o < outDim; o++) sum += at(weight, i * perIn + o * perOut) ** 2;
     return Math.sqrt(sum);
   });
   return { parameters: { delora_w_norm: norm } };

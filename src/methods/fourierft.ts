@@ -74,7 +74,7 @@ function parameters(c: FourierFTConfig, { path, inDim, outDim }: LinearSite): Pa
 function delta({ g, site, p }: DeltaParts, c: FourierFTConfig): Tensor {
   const { inDim, outDim } = site;
   const spectrum = p("fourierft_spectrum");
-  const [u, v] = g.split(g.cast(p("indices"), "i64"), 0, [1, 1]) as [Tensor, Tensor];
+  const [u, v] = g.split(g.cast(p("indices"), "i64"), 0, [1, 1]);
   const rows = waves(g, u, outDim);
   const columns = waves(g, v, inDim);
   const scaled = g.mul(spectrum, c.scaling / (inDim * outDim));

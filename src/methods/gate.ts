@@ -1,3 +1,4 @@
+import { dimAt } from "../graph/dims.js";
 import type { Graph } from "../graph/graph.js";
 import type { Tensor } from "../graph/ops.js";
 
@@ -10,6 +11,6 @@ export function perRow(g: Graph, gate: Tensor, x: Tensor): Tensor {
   if (gate.shape.length === 0 || gate.shape.length === rank) return gate;
   return g.reshape(
     gate,
-    x.shape.map((_, i) => (i === 0 ? gate.shape[0]! : 1)),
+    x.shape.map((_, i) => (i === 0 ? dimAt(gate.shape, 0) : 1)),
   );
 }

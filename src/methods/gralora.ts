@@ -1,3 +1,4 @@
+import { dimAt } from "../graph/dims.js";
 import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import { option, words } from "../words.js";
@@ -104,7 +105,7 @@ function delta({ g, p, site }: DeltaParts, c: GraloraConfig): Tensor {
 function change({ g, p, site }: Adapted<LinearSite>, x: Tensor, c: GraloraConfig): Tensor {
   const { graloraK: k, r } = c;
   const rows = g.rows(x);
-  const n = rows.shape[0]!;
+  const n = dimAt(rows.shape, 0);
   const parts = g.transpose(g.reshape(rows, [n, k, site.inDim / k]), [1, 0, 2]); // [from, rows, in / k]
   const low = g.reshape(g.matmul(parts, p("gralora_A")), [k, n, k, r / k]); // [from, rows, to, s]
   const mixed = g.reshape(g.transpose(low, [2, 1, 0, 3]), [k, n, r]); // [to, rows, r]

@@ -1,3 +1,4 @@
+import { lengthAt } from "../graph/dims.js";
 import type { Graph } from "../graph/graph.js";
 import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
@@ -77,7 +78,7 @@ function reflections({ g, p }: Pick<Adapted<LinearSite>, "g" | "p">, c: HRAConfi
  * pairs of neighbours of a length at a time. `products` is V^T V.
  */
 function accumulated(g: Graph, products: Tensor, single: Tensor): Tensor {
-  const r = products.shape[0] as number;
+  const r = lengthAt(products.shape, 0);
   let t = single;
   for (let n = 1; n < r; n *= 2) {
     const isPair = (i: number, j: number): boolean =>

@@ -116,11 +116,10 @@ function parameters(c: LoKrConfig, site: LinearSite): ParameterSpec[] {
 
 /** D = W1 (x) W2, Kronecker's product; each factor may itself be a product A B. */
 function delta({ g, p, site }: DeltaParts, c: LoKrConfig): Tensor {
-  const factors = factorsOf(c, site);
-  const [w1, w2] = factors.map(({ name, whole }) =>
-    whole ? p(name) : g.matmul(p(`${name}_a`), p(`${name}_b`)),
-  ) as [Tensor, Tensor];
-  const [left, right] = factors;
+  const [left, right] = factorsOf(c, site);
+  const matrix = ({ name, whole }: Factor): Tensor =>
+    whole ? p(name) : g.matmul(p(`${name}_a`), p(`${name}_b`));
+  const [w1, w2] = [matrix(left), matrix(right)];
   const blocks = g.mul(
     g.reshape(w1, [left.rows, 1, left.columns, 1]),
     g.reshape(w2, [1, right.rows, 1, right.columns]),

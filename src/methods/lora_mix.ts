@@ -1,8 +1,9 @@
 import { PeftError } from "../errors.js";
+import { at, entry } from "../present.js";
 import { random, uniform } from "../random.js";
 import { withFields } from "./config.js";
 import type { Dense } from "./decomposition.js";
-import { svd } from "./decomposition.js";
+import { addTimes, svd } from "./decomposition.js";
 import type { LoraConfig } from "./lora_config.js";
 import type { MixedConfig, Mixing, MixOptions, MixPart } from "./method.js";
 
@@ -29,13 +30,12 @@ function config(all: readonly MixedConfig<LoraConfig>[], options: MixOptions): L
   const r = type === "cat" ? ranks.reduce((n, rank) => n + rank) : svdRank;
   const targets = all.map(({ targetModules }) => targetModules);
   const texts = targets.filter((t) => typeof t === "string");
-  if (texts.length > 0 && texts.length < targets.length)
+  const lists = targets.filter((t) => typeof t !== "string");
+  if (texts.length > 0 && lists.length > 0)
     throw cannot("a pattern and a list of targets", "cannot be joined");
   const targetModules =
-    texts.length > 0
-      ? texts.map((pattern) => `(${pattern})`).join("|")
-      : [...new Set((targets as readonly (readonly string[])[]).flat())];
-  return withFields(configs[0]!, {
+    texts.length > 0 ? texts.map((pattern) => `(${pattern})`).join("|") : [...new Set(lists.flat())];
+  return withFields(at(configs, 0), {
     ...{ r, loraAlpha: r, rankPattern: {}, alphaPattern: {}, targetModules, initLoraWeights: true },
     useRslora: false, // Python keeps it, and with it a scale of sqrt(r)
   });
@@ -51,29 +51,30 @@ function cannot(what: string, why: string): PeftError {
 
 /** The mixture's tensors at one layer. */
 function site(parts: readonly MixPart[], r: number, options: MixOptions): Record<string, Float32Array> {
-  const isLinear = parts[0]!.tensors.has("lora_A.weight");
-  const keys = isLinear ? ["lora_A.weight", "lora_B.weight"] : ["lora_embedding_A", "lora_embedding_B"];
+  const isLinear = at(parts, 0).tensors.has("lora_A.weight");
+  const [keyA, keyB] = isLinear
+    ? ["lora_A.weight", "lora_B.weight"]
+    : ["lora_embedding_A", "lora_embedding_B"];
   const pairs = parts.map(({ tensors, weight, scale }): Pair => {
-    const [a, b] = keys.map((key) => dense(tensors.get(key)!)) as [Dense, Dense];
-    return { a, b, weight, scale };
+    return { a: dense(entry(tensors, keyA)), b: dense(entry(tensors, keyB)), weight, scale };
   });
   const { combinationType: type } = options;
-  const made =
+  const mixture =
     type === "cat"
       ? joined(pairs, r)
       : isByFactors(type)
         ? byFactors(pairs, options)
         : byProduct(pairs, r, options);
-  return { [keys[0]!]: Float32Array.from(made.a), [keys[1]!]: Float32Array.from(made.b) };
+  return { [keyA]: Float32Array.from(mixture.a), [keyB]: Float32Array.from(mixture.b) };
 }
 
 function dense({ shape, data }: { shape: readonly number[]; data: Float32Array }): Dense {
-  return { rows: shape[0]!, cols: shape[1]!, data: Float64Array.from(data) };
+  return { rows: at(shape, 0), cols: at(shape, 1), data: Float64Array.from(data) };
 }
 
 /** All ranks side by side. */
 function joined(pairs: readonly Pair[], r: number): { a: Float64Array; b: Float64Array } {
-  const [inDim, outDim] = [pairs[0]!.a.cols, pairs[0]!.b.rows];
+  const [inDim, outDim] = [at(pairs, 0).a.cols, at(pairs, 0).b.rows];
   const [a, b] = [new Float64Array(r * inDim), new Float64Array(outDim * r)];
   let first = 0;
   for (const pair of pairs) {
@@ -88,8 +89,9 @@ function joined(pairs: readonly Pair[], r: number): { a: Float64Array; b: Float6
 
 /** A and B apart, each by the root of weight times scale; A has its sign. */
 function byFactors(pairs: readonly Pair[], options: MixOptions): { a: Float64Array; b: Float64Array } {
-  const roots = pairs.map(({ weight, scale }) => Math.sqrt(Math.abs(weight * scale)));
-  const signed = pairs.map(({ weight, scale }, i) => (weight * scale >= 0 ? roots[i]! : -roots[i]!));
+  const factors = pairs.map(({ weight, scale }) => weight * scale);
+  const roots = factors.map((factor) => Math.sqrt(Math.abs(factor)));
+  const signed = factors.map((factor) => Math.sqrt(Math.abs(factor)) * (factor >= 0 ? 1 : -1));
   return {
     a: combined(
       pairs.map(({ a }) => a.data),
@@ -110,14 +112,14 @@ function byProduct(
   r: number,
   options: MixOptions,
 ): { a: Float64Array; b: Float64Array } {
-  const [rows, cols] = [pairs[0]!.b.rows, pairs[0]!.a.cols];
+  const [rows, cols] = [at(pairs, 0).b.rows, at(pairs, 0).a.cols];
   const weights = pairs.map(({ weight }) => weight);
   const data = combined(pairs.map(product), weights, options);
   const { u, s, v } = svd({ rows, cols, data }, Math.min(r, rows, cols));
   const [a, b] = [new Float64Array(r * cols), new Float64Array(rows * r)];
-  for (let k = 0; k < s.length; k++) {
-    for (let i = 0; i < rows; i++) b[i * r + k] = u.data[i * u.cols + k]! * s[k]!;
-    for (let j = 0; j < cols; j++) a[k * cols + j] = v.data[j * v.cols + k]!;
+  for (const [k, value] of s.entries()) {
+    for (let i = 0; i < rows; i++) b[i * r + k] = at(u.data, i * u.cols + k) * value;
+    for (let j = 0; j < cols; j++) a[k * cols + j] = at(v.data, j * v.cols + k);
   }
   if (options.svdClamp !== undefined) clamp([a, b], options.svdClamp);
   return { a, b };
@@ -127,11 +129,11 @@ function byProduct(
 function product({ a, b, scale }: Pair): Float64Array {
   const [out, r, inner] = [b.rows, a.rows, a.cols];
   const y = new Float64Array(out * inner);
-  for (let i = 0; i < out; i++)
-    for (let k = 0; k < r; k++) {
-      const factor = scale * b.data[i * r + k]!;
-      for (let j = 0; j < inner; j++) y[i * inner + j]! += factor * a.data[k * inner + j]!;
-    }
+  for (let i = 0; i < out; i++) {
+    const row = y.subarray(i * inner, (i + 1) * inner);
+    for (let k = 0; k < r; k++)
+      addTimes(row, scale * at(b.data, i * r + k), a.data.subarray(k * inner, (k + 1) * inner));
+  }
   return y;
 }
 
@@ -139,7 +141,7 @@ function product({ a, b, scale }: Pair): Float64Array {
 function clamp(all: readonly Float64Array[], quantile: number): void {
   const sorted = Float64Array.from(all.flatMap((x) => [...x])).sort();
   const place = quantile * (sorted.length - 1);
-  const [low, high] = [sorted[Math.floor(place)]!, sorted[Math.ceil(place)]!];
+  const [low, high] = [at(sorted, Math.floor(place)), at(sorted, Math.ceil(place))];
   const most = low + (high - low) * (place % 1);
   for (const data of all) for (const [i, x] of data.entries()) data[i] = Math.max(-most, Math.min(most, x));
 }
@@ -151,7 +153,7 @@ function combined(
   options: MixOptions,
 ): Float64Array {
   const { combinationType: type, density = 1, seed = 0 } = options;
-  const next = random(seed, tensors[0]!.length);
+  const next = random(seed, at(tensors, 0).length);
   const pruned = tensors.map((x) => {
     if (/^(ties|magnitude_prune)/.test(type)) return largest(x, density);
     return type.startsWith("dare") ? someOf(x, density, next) : x;
@@ -160,15 +162,15 @@ function combined(
 }
 
 function sum(tensors: readonly Float64Array[], weights: readonly number[]): Float64Array {
-  return tensors[0]!.map((_, i) => tensors.reduce((total, x, k) => total + weights[k]! * x[i]!, 0));
+  return at(tensors, 0).map((_, i) => tensors.reduce((total, x, k) => total + at(weights, k) * at(x, i), 0));
 }
 
 /** The largest share of the numbers; zeros for the others (2306.01708). */
 function largest(x: Float64Array, density: number): Float64Array {
   if (density >= 1) return x;
-  const order = Array.from(x.keys()).sort((i, j) => Math.abs(x[j]!) - Math.abs(x[i]!));
+  const order = Array.from(x.entries()).sort(([, v], [, w]) => Math.abs(w) - Math.abs(v));
   const y = new Float64Array(x.length);
-  for (const i of order.slice(0, Math.trunc(density * x.length))) y[i] = x[i]!;
+  for (const [i, v] of order.slice(0, Math.trunc(density * x.length))) y[i] = v;
   return y;
 }
 
@@ -184,12 +186,12 @@ function elected(
   { majoritySignMethod = "total" }: MixOptions,
 ): Float64Array {
   const vote = majoritySignMethod === "total" ? (v: number): number => v : Math.sign;
-  return tensors[0]!.map((_, i) => {
-    const sign = tensors.reduce((total, x) => total + vote(x[i]!), 0) >= 0 ? 1 : -1;
+  return at(tensors, 0).map((_, i) => {
+    const sign = tensors.reduce((total, x) => total + vote(at(x, i)), 0) >= 0 ? 1 : -1;
     let [total, count] = [0, 0];
     for (const [k, x] of tensors.entries())
-      if (Math.sign(x[i]!) === sign) {
-        total += weights[k]! * x[i]!;
+      if (Math.sign(at(x, i)) === sign) {
+        total += at(weights, k) * at(x, i);
         count++;
       }
     return total / Math.max(count, 1);

@@ -1,7 +1,8 @@
+import { at } from "../present.js";
 import type { Random } from "../random.js";
 import { normal, uniform } from "../random.js";
 import type { Dense } from "./decomposition.js";
-import { qr, svd } from "./decomposition.js";
+import { addTimes, qr, svd } from "./decomposition.js";
 import type { Prepared } from "./method.js";
 
 /** A layer as an initialization sees it: W is [out, in], or [in, out] where `transposed`. */
@@ -25,11 +26,8 @@ export interface Pair {
 /** The weight as [out, in] in f64. */
 function dense({ weight, inDim, outDim, transposed }: Start): Dense {
   const data = Float64Array.from(weight);
-  if (transposed) {
-    for (let o = 0; o < outDim; o++) {
-      for (let i = 0; i < inDim; i++) data[o * inDim + i] = weight[i * outDim + o]!;
-    }
-  }
+  if (transposed)
+    for (const [at, w] of weight.entries()) data[(at % outDim) * inDim + Math.floor(at / outDim)] = w;
   return { rows: outDim, cols: inDim, data };
 }
 
@@ -40,9 +38,9 @@ export function pissa(start: Start): Pair {
   const roots = s.map((x) => Math.sqrt(x / scale));
   const a = new Float32Array(r * inDim);
   const b = new Float32Array(outDim * r);
-  for (let k = 0; k < r; k++) {
-    for (let i = 0; i < inDim; i++) a[k * inDim + i] = roots[k]! * v.data[i * r + k]!;
-    for (let o = 0; o < outDim; o++) b[o * r + k] = roots[k]! * u.data[o * r + k]!;
+  for (const [k, root] of roots.entries()) {
+    for (let i = 0; i < inDim; i++) a[k * inDim + i] = root * at(v.data, i * r + k);
+    for (let o = 0; o < outDim; o++) b[o * r + k] = root * at(u.data, o * r + k);
   }
   return { a, b };
 }
@@ -64,15 +62,14 @@ export function orthogonal({ r, inDim, outDim, random }: Start): Pair {
   const mix = (parity: 0 | 1): Float64Array => {
     const out = new Float64Array(r); // one random combination of every other row
     for (let h = 0; h < r / 2; h++) {
-      const factor = normal(random) / 10;
-      for (let k = 0; k < r; k++) out[k] = out[k]! + factor * q[(2 * h + parity) * r + k]!;
+      const row = 2 * h + parity;
+      addTimes(out, normal(random) / 10, q.subarray(row * r, (row + 1) * r));
     }
     return out;
   };
   const a = new Float32Array(r * inDim);
   for (let i = 0; i < inDim; i++) {
-    const column = mix(0);
-    for (let k = 0; k < r; k++) a[k * inDim + i] = column[k]!;
+    for (const [k, x] of mix(0).entries()) a[k * inDim + i] = x;
   }
   const b = new Float32Array(outDim * r);
   for (let o = 0; o < outDim; o++) b.set(mix(1), o * r);
@@ -97,13 +94,11 @@ export function residual(
   const row = new Float64Array(inDim);
   for (let o = 0; o < outDim; o++) {
     row.fill(0);
-    for (let k = 0; k < r; k++) {
-      const factor = scale * b[o * r + k]!;
-      for (let i = 0; i < inDim; i++) row[i] = row[i]! + factor * a[k * inDim + i]!;
-    }
-    for (let i = 0; i < inDim; i++) {
-      const at = transposed ? i * outDim + o : o * inDim + i;
-      out[at] = weight[at]! - row[i]!;
+    for (let k = 0; k < r; k++)
+      addTimes(row, scale * at(b, o * r + k), a.subarray(k * inDim, (k + 1) * inDim));
+    for (const [i, x] of row.entries()) {
+      const place = transposed ? i * outDim + o : o * inDim + i;
+      out[place] = at(weight, place) - x;
     }
   }
   return out;
@@ -115,7 +110,7 @@ export function magnitude(start: Start, pair?: Pair): Float32Array {
   const weight = pair === undefined ? start.weight : residual({ ...start, scale: -start.scale }, pair);
   return Float32Array.from({ length: outDim }, (_, o) => {
     let sum = 0;
-    for (let i = 0; i < inDim; i++) sum += weight[transposed ? i * outDim + o : o * inDim + i]! ** 2;
+    for (let i = 0; i < inDim; i++) sum += at(weight, transposed ? i * outDim + o : o * inDim + i) ** 2;
     return Math.sqrt(sum);
   });
 }

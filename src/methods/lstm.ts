@@ -1,3 +1,4 @@
+import { lengthAt } from "../graph/dims.js";
 import type { Graph } from "../graph/graph.js";
 import type { Tensor } from "../graph/ops.js";
 import type { ParameterSpec } from "./method.js";
@@ -52,7 +53,7 @@ function run(
   x: Tensor,
   { hidden, back }: { hidden: number; back: boolean },
 ): Tensor[] {
-  const steps = x.shape[0] as number;
+  const steps = lengthAt(x.shape, 0);
   const bias = g.add(p("bias_ih"), p("bias_hh"));
   const fromInput = g.add(g.linear(x, p("weight_ih")), bias); // [steps, 4 hidden]
   const states: Tensor[] = [];
@@ -62,12 +63,7 @@ function run(
     const at = back ? steps - 1 - step : step;
     const row = g.slice(fromInput, 0, at, at + 1); // [1, 4 hidden]
     const gates = h === undefined ? row : g.add(row, g.linear(h, p("weight_hh")));
-    const [i, f, cell, o] = g.split(gates, 1, [hidden, hidden, hidden, hidden]) as [
-      Tensor,
-      Tensor,
-      Tensor,
-      Tensor,
-    ];
+    const [i, f, cell, o] = g.split(gates, 1, [hidden, hidden, hidden, hidden]);
     const fresh = g.mul(g.sigmoid(i), g.tanh(cell));
     c = c === undefined ? fresh : g.add(g.mul(g.sigmoid(f), c), fresh);
     h = g.mul(g.sigmoid(o), g.tanh(c));
@@ -89,13 +85,13 @@ export function lstm(
   for (let layer = 0; layer < sizes.layers; layer++) {
     const input = layer === 0 || drop === undefined ? y : drop(y, dropout);
     const directions = all.filter((cell) => cell.layer === layer);
-    const [forth, back] = directions.map(({ suffix, back }) =>
+    const states = directions.map(({ suffix, back }) =>
       g.concat(
         run(g, (kind) => p(`${name}.${kind}_${suffix}`), input, { hidden: sizes.hidden, back }),
         0,
       ),
     );
-    y = g.concat([forth!, back!], 1);
+    y = g.concat(states, 1);
   }
   return y;
 }

@@ -1,4 +1,5 @@
 import { PeftError } from "../errors.js";
+import { lengthAt } from "../graph/dims.js";
 import type { Graph } from "../graph/graph.js";
 import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
@@ -70,7 +71,7 @@ function parameters({ r, miniR, initWeights }: MissConfig, site: LinearSite): Pa
 
 /** x along its last axis over and over. [..., n] -> [..., times n] */
 function repeated(g: Graph, x: Tensor, times: number): Tensor {
-  const [before, n] = [x.shape.slice(0, -1), x.shape.at(-1) as number];
+  const [before, n] = [x.shape.slice(0, -1), lengthAt(x.shape, -1)];
   return g.reshape(g.expand(g.unsqueeze(x, -2), [...before, times, n]), [...before, times * n]);
 }
 

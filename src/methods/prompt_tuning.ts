@@ -1,4 +1,5 @@
 import { PeftError } from "../errors.js";
+import { at } from "../present.js";
 import { below } from "../random.js";
 import { option, words } from "../words.js";
 import { configClass, withFields } from "./config.js";
@@ -74,7 +75,7 @@ function initialTokens(
   if (c.promptTuningInit === "SAMPLE_VOCAB")
     return Array.from({ length: rows }, () => below(random, vocabSize));
   const ids = tokenize?.(c.promptTuningInitText ?? "") ?? [];
-  if (ids.length > 0) return Array.from({ length: rows }, (_, i) => ids[i % ids.length]!);
+  if (ids.length > 0) return Array.from({ length: rows }, (_, i) => at(ids, i % ids.length));
   throw new PeftError("tokenizer", {
     what: words`${option("promptTuningInitText")} ${JSON.stringify(c.promptTuningInitText)} has no tokens.`,
     why:

@@ -1,4 +1,6 @@
 import { PeftError } from "../errors.js";
+import { axes } from "../graph/dims.js";
+import { at, entry } from "../present.js";
 import { option, words } from "../words.js";
 import type { Allocator, Graded, NamedTensor } from "./method.js";
 
@@ -96,7 +98,7 @@ export class RankAllocator implements Allocator {
   shrink({ key, shape, data }: NamedTensor): NamedTensor {
     const kept = this.#kept.get(layerOf(key));
     if (kept === undefined || !/\.lora_[AEB]$/.test(key)) return { key, shape, data };
-    const [rows, columns] = shape as [number, number];
+    const [rows, columns] = axes(shape, 2);
     const byColumn = key.endsWith(LEFT);
     const left = data.filter((_, i) => kept[byColumn ? i % columns : Math.floor(i / columns)] === 1);
     const rank = kept.reduce((n, stays) => n + stays, 0);
@@ -106,13 +108,13 @@ export class RankAllocator implements Allocator {
   #observe(tensors: readonly Graded[]): void {
     const [beta1, beta2] = [this.#c.beta1, this.#c.beta2];
     for (const { key, data, gradient } of tensors) {
-      const sensitivity = this.#sensitivity.get(key)!;
-      const uncertainty = this.#uncertainty.get(key)!;
-      for (let i = 0; i < data.length; i++) {
-        const now = Math.abs(f32(data[i]! * gradient[i]!));
-        sensitivity[i] = f32(beta1 * sensitivity[i]!) + f32((1 - beta1) * now);
-        uncertainty[i] =
-          f32(beta2 * uncertainty[i]!) + f32((1 - beta2) * Math.abs(f32(now - sensitivity[i]!)));
+      const sensitivity = entry(this.#sensitivity, key);
+      const uncertainty = entry(this.#uncertainty, key);
+      for (const [i, slope] of gradient.entries()) {
+        const now = Math.abs(f32(at(data, i) * slope));
+        const mean = f32(f32(beta1 * at(sensitivity, i)) + f32((1 - beta1) * now));
+        sensitivity[i] = mean;
+        uncertainty[i] = f32(beta2 * at(uncertainty, i)) + f32((1 - beta2) * Math.abs(f32(now - mean)));
       }
     }
   }
@@ -135,24 +137,24 @@ export class RankAllocator implements Allocator {
       const own = this.#scores(tensor);
       const all = scores.get(layer);
       if (all === undefined) scores.set(layer, own);
-      else for (const [i, score] of own.entries()) all[i] = all[i]! + score;
+      else for (const [i, score] of own.entries()) all[i]! += score;
     }
     const ordered = Float32Array.from([...scores.values()].flatMap((s) => [...s])).sort();
     const threshold = ordered[ordered.length - budget - 1] ?? Number.NEGATIVE_INFINITY;
     for (const [layer, own] of scores) {
-      const kept = this.#kept.get(layer)!;
+      const kept = entry(this.#kept, layer);
       for (const [i, score] of own.entries()) kept[i] = score > threshold ? 1 : 0;
     }
   }
 
   /** Of each singular value, [r]: means over A's rows and B's columns. */
   #scores({ key, shape }: Graded): Float32Array {
-    const [sensitivity, uncertainty] = [this.#sensitivity.get(key)!, this.#uncertainty.get(key)!];
-    const [rows, columns] = shape as [number, number];
+    const [sensitivity, uncertainty] = [entry(this.#sensitivity, key), entry(this.#uncertainty, key)];
+    const [rows, columns] = axes(shape, 2);
     const byColumn = key.endsWith(LEFT);
     const scores = new Float64Array(byColumn ? columns : rows);
-    for (let i = 0; i < sensitivity.length; i++)
-      scores[byColumn ? i % columns : Math.floor(i / columns)]! += f32(sensitivity[i]! * uncertainty[i]!);
+    for (const [i, s] of sensitivity.entries())
+      scores[byColumn ? i % columns : Math.floor(i / columns)]! += f32(s * at(uncertainty, i));
     return Float32Array.from(scores, (s) => s / (byColumn ? rows : columns));
   }
 }

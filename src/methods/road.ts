@@ -1,3 +1,4 @@
+import { lengthAt } from "../graph/dims.js";
 import type { Graph } from "../graph/graph.js";
 import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
@@ -95,8 +96,8 @@ function factors(
 function quarterTurn(g: Graph, y: Tensor, groupSize: number): Tensor {
   const before = y.shape.slice(0, -1);
   const half = groupSize / 2;
-  const halves = g.reshape(y, [...before, (y.shape.at(-1) as number) / groupSize, 2, half]);
-  const [first, second] = g.split(halves, -2, [1, 1]) as [Tensor, Tensor];
+  const halves = g.reshape(y, [...before, lengthAt(y.shape, -1) / groupSize, 2, half]);
+  const [first, second] = g.split(halves, -2, [1, 1]);
   return g.reshape(g.concat([g.neg(second), first], -2), y.shape);
 }
 

@@ -1,6 +1,7 @@
 import { PeftError } from "../errors.js";
 import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
+import { at } from "../present.js";
 import { option, words } from "../words.js";
 import { configClass } from "./config.js";
 import type { ShiraOptions, ShiraValues } from "./config_types.js";
@@ -52,7 +53,7 @@ function parameters(c: ShiraConfig, { path, inDim, outDim }: LinearSite): Parame
       fix: words`${option("r", Math.floor(all / (inDim + outDim)))}, or less.`,
     });
   const places = (data: Float32Array): void => {
-    const seed = c.randomSeed ?? crypto.getRandomValues(new Uint32Array(1))[0]!;
+    const seed = c.randomSeed ?? at(crypto.getRandomValues(new Uint32Array(1)), 0);
     writePlaces(data, new TorchRandom(seed).permutation(all, count).sort(), inDim);
   };
   return [
@@ -63,7 +64,7 @@ function parameters(c: ShiraConfig, { path, inDim, outDim }: LinearSite): Parame
 
 /** The trained numbers at their places, [out, in]. */
 function delta({ g, site: { inDim, outDim }, p }: DeltaParts): Tensor {
-  const [row, column] = g.split(g.cast(p("shira_indices"), "i64"), 0, [1, 1]) as [Tensor, Tensor];
+  const [row, column] = g.split(g.cast(p("shira_indices"), "i64"), 0, [1, 1]);
   const at = g.add(g.mul(row, g.scalar(inDim, "i64")), column);
   const flat = g.scatterLast(g.unsqueeze(p("shira_weight"), 0), at, inDim * outDim);
   return g.reshape(flat, [outDim, inDim]);

@@ -1,3 +1,5 @@
+import { at } from "../present.js";
+
 /**
  * torch's own random numbers on a CPU, for what Python makes of a seed and does not save.
  * Reference: aten/src/ATen/core/MT19937RNGEngine.h (the Mersenne twister of Matsumoto and Nishimura, 1998)
@@ -9,7 +11,10 @@ export class TorchRandom {
   constructor(seed: number) {
     const s = this.#state;
     s[0] = seed;
-    for (let i = 1; i < SIZE; i++) s[i] = Math.imul(1812433253, s[i - 1]! ^ (s[i - 1]! >>> 30)) + i;
+    for (let i = 1; i < SIZE; i++) {
+      const last = at(s, i - 1);
+      s[i] = Math.imul(1812433253, last ^ (last >>> 30)) + i;
+    }
   }
 
   /** 32 bits. */
@@ -34,7 +39,7 @@ export class TorchRandom {
     const all = Float64Array.from({ length: n }, (_, i) => i);
     for (let i = 0; i < Math.min(count, n - 1); i++) {
       const other = i + (this.bits() % (n - i));
-      [all[i], all[other]] = [all[other]!, all[i]!];
+      [all[i], all[other]] = [at(all, other), at(all, i)];
     }
     return all.slice(0, count);
   }

@@ -72,7 +72,7 @@ function shared(c: VBLoRAConfig): ParameterSpec[] {
 }
 
 function parameters(c: VBLoRAConfig, { path, inDim, outDim }: LinearSite): ParameterSpec[] {
-  const pieces = [inDim, outDim].map((dim) => dim / c.vectorLength) as [number, number];
+  const pieces = [inDim / c.vectorLength, outDim / c.vectorLength] as const;
   if (!pieces.every(Number.isInteger))
     throw new PeftError("adapter-config", {
       what: words`${option("vectorLength")} is ${c.vectorLength} at ${path}.`,

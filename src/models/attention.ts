@@ -1,5 +1,5 @@
 import type { Dim } from "../graph/dims.js";
-import { mulDims } from "../graph/dims.js";
+import { axes, dimAt, lengthAt, mulDims } from "../graph/dims.js";
 import type { Graph } from "../graph/graph.js";
 import type { KeyValue, Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
@@ -11,20 +11,19 @@ export const MASKED = -1e9;
 export function splitHeads(w: Module, x: Tensor, heads: number, headDim: number): Tensor {
   const g = w.g;
   const whole = w.trace.unpack(x);
-  const [batch, seq] = whole.shape as [Dim, Dim];
+  const [batch, seq] = axes(whole.shape, 3);
   return g.transpose(g.reshape(whole, [batch, seq, heads, headDim]), [0, 2, 1, 3]);
 }
 
 /** x [batch, seq, heads * (q, k, v) * headDim], packed or not: q, k, v of one head side by side. */
 export function splitFused(w: Module, x: Tensor, heads: number, headDim: number): KeyValue & { q: Tensor } {
-  const one = [headDim, headDim, headDim];
-  const [q, k, v] = w.g.split(splitHeads(w, x, heads, 3 * headDim), -1, one) as [Tensor, Tensor, Tensor];
+  const [q, k, v] = w.g.split(splitHeads(w, x, heads, 3 * headDim), -1, [headDim, headDim, headDim]);
   return { q, k, v };
 }
 
 /** x [batch, heads, seq, headDim] -> [batch, seq, heads * headDim] */
 export function mergeHeads(g: Graph, x: Tensor): Tensor {
-  const [batch, heads, seq, headDim] = x.shape as [Dim, Dim, Dim, Dim];
+  const [batch, heads, seq, headDim] = axes(x.shape, 4);
   return g.reshape(g.transpose(x, [0, 2, 1, 3]), [batch, seq, mulDims(heads, headDim)]);
 }
 
@@ -36,7 +35,7 @@ export function withPast(g: Graph, now: KeyValue, past: KeyValue | undefined): K
 
 /** mask [batch, keys] (i64) -> what is added to scores, [batch, 1, 1, keys]. */
 export function paddingBias(g: Graph, mask: Tensor): Tensor {
-  const [batch, keys] = mask.shape as [Dim, Dim];
+  const [batch, keys] = axes(mask.shape, 2);
   const padded = g.equal(mask, g.scalar(0, "i64"));
   return g.reshape(g.where(padded, g.scalar(MASKED), 0), [batch, 1, 1, keys]);
 }
@@ -46,7 +45,7 @@ export function paddingBias(g: Graph, mask: Tensor): Tensor {
  * only the last `window` where one is given.
  */
 export function causalBias(g: Graph, mask: Tensor, queries: Dim, window?: number): Tensor {
-  const [batch, keys] = mask.shape as [Dim, Dim];
+  const [batch, keys] = axes(mask.shape, 2);
   const past = g.sub(g.size(keys, "i64"), g.size(queries, "i64"));
   const at = g.unsqueeze(g.add(g.iota(queries), past), 1); // [queries, 1]
   const key = g.unsqueeze(g.iota(keys), 0); // [1, keys]
@@ -80,8 +79,9 @@ export function attend(
   },
 ): Tensor {
   const g = w.g;
-  const [batch, heads, queries, headDim] = q.shape as [Dim, number, Dim, number];
-  const [, kvHeads, keys] = k.shape as [Dim, number, Dim];
+  const [batch, , queries, headDim] = axes(q.shape, 4);
+  const keys = dimAt(k.shape, 2);
+  const [heads, kvHeads] = [lengthAt(q.shape, 1), lengthAt(k.shape, 1)];
   const grouped = [batch, kvHeads, mulDims(heads / kvHeads, queries)];
   const flat = kvHeads === heads ? q : g.reshape(q, [...grouped, headDim]);
   const raw = g.matmul(options.scale === 1 ? flat : g.mul(flat, options.scale), k, { transB: true });

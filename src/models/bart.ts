@@ -1,5 +1,5 @@
 import { internal } from "../errors.js";
-import type { Dim } from "../graph/dims.js";
+import { dimAt } from "../graph/dims.js";
 import type { KeyValue, Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import type { Activation } from "./activations.js";
@@ -107,7 +107,7 @@ function decode(w: Module, c: BartConfig, x: DecoderInputs, encoded: Tensor | un
   const at = w.at("decoder");
   const words = embedWords(w, c, x.ids);
   const shared: DecoderShared = {
-    bias: causalBias(w.g, x.mask, words.shape[1] as Dim),
+    bias: causalBias(w.g, x.mask, dimAt(words.shape, 1)),
     crossBias: paddingBias(w.g, x.encoderMask),
     ...(encoded === undefined ? {} : { encoded }),
   };

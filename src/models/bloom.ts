@@ -1,4 +1,4 @@
-import type { Dim } from "../graph/dims.js";
+import { axes, dimAt } from "../graph/dims.js";
 import type { Graph } from "../graph/graph.js";
 import type { KeyValue, Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
@@ -42,7 +42,7 @@ function read(f: Fields): BloomConfig {
 function stack(w: Module, c: BloomConfig, x: TextInputs): StackOutput {
   const { g } = w;
   const words = w.trace.prepend(w.embedding("word_embeddings", x.ids, c.vocabSize, c.hiddenSize));
-  const bias = g.add(causalBias(g, x.mask, words.shape[1] as Dim), alibi(g, x.mask, c.heads));
+  const bias = g.add(causalBias(g, x.mask, dimAt(words.shape, 1)), alibi(g, x.mask, c.heads));
   const { hidden, present } = repeat(
     w.at("h"),
     c.layers,
@@ -67,7 +67,7 @@ function stack(w: Module, c: BloomConfig, x: TextInputs): StackOutput {
  * [batch, heads, 1, keys]. A query's own number falls out of the softmax.
  */
 function alibi(g: Graph, mask: Tensor, heads: number): Tensor {
-  const [batch, keys] = mask.shape as [Dim, Dim];
+  const [batch, keys] = axes(mask.shape, 2);
   const at = g.reshape(g.cast(realPositions(g, mask, keys), "f32"), [batch, 1, 1, keys]);
   return g.mul(at, g.constant(slopes(heads), [1, heads, 1, 1]));
 }

@@ -1,4 +1,4 @@
-import type { Dim } from "../graph/dims.js";
+import { dimAt } from "../graph/dims.js";
 import type { KeyValue, Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import type { Activation } from "./activations.js";
@@ -54,7 +54,7 @@ function stack(w: Module, c: ClipTextConfig, x: TextInputs): StackOutput {
     c.layers,
     w.trace.pack(g.add(words, positions)),
     x.past,
-    { bias: causalBias(g, x.mask, words.shape[1] as Dim) },
+    { bias: causalBias(g, x.mask, dimAt(words.shape, 1)) },
     (w, x, { bias }, past) => {
       const attended = attention(w.at("self_attn"), c, w.layerNorm("layer_norm1", x, c.eps), bias, past);
       const h = meet(w, "attention", attended.x, x);

@@ -1,5 +1,5 @@
 import type { Dim } from "../graph/dims.js";
-import { mulDims, subDims } from "../graph/dims.js";
+import { axes, dimAt, mulDims, subDims } from "../graph/dims.js";
 import type { Graph } from "../graph/graph.js";
 import type { KeyValue, Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
@@ -81,10 +81,10 @@ function stack(w: Module, c: DebertaConfig, x: TextInputs): StackOutput {
   const { g } = w;
   const encoder = w.at("encoder");
   const embedded = embed(w.at("embeddings"), c, x);
-  const queries = x.positions.shape[1]!;
+  const queries = dimAt(x.positions.shape, 1);
   const shared: Shared = {
     bias: pairBias(g, x.mask, queries),
-    ...(c.relative === undefined ? {} : relatives(encoder, c, c.relative, queries, x.mask.shape[1]!)),
+    ...(c.relative === undefined ? {} : relatives(encoder, c, c.relative, queries, dimAt(x.mask.shape, 1))),
   };
   return repeat(encoder.at("layer"), c.layers, embedded, x.past, shared, (w, x, s, past) => {
     const attended = attention(w.at("attention"), c, x, s, past);
@@ -108,14 +108,14 @@ function embed(w: Module, c: DebertaConfig, x: TextInputs): Tensor {
   const wide =
     c.embeddingDim === c.hiddenSize ? sum : w.linear("embed_proj", sum, c.hiddenSize, { bias: false });
   const normed = w.layerNorm("LayerNorm", wide, c.eps);
-  const [length, total] = [sum.shape[1]!, x.mask.shape[1]!];
+  const [length, total] = [dimAt(sum.shape, 1), dimAt(x.mask.shape, 1)];
   const real = g.cast(g.slice(x.mask, 1, subDims(total, length), total), "f32");
   return w.dropout("dropout", w.trace.pack(g.mul(normed, g.unsqueeze(real, -1))), c.dropout);
 }
 
 /** [batch, 1, queries, keys]: padding sees as little as it is seen. */
 function pairBias(g: Graph, mask: Tensor, queries: Dim): Tensor {
-  const keys = mask.shape[1]!;
+  const keys = dimAt(mask.shape, 1);
   const real = g.less(0, mask);
   const query = g.slice(real, 1, subDims(keys, queries), keys);
   const both = g.and(g.unsqueeze(query, -1), g.unsqueeze(real, 1)); // [batch, queries, keys]
@@ -201,7 +201,7 @@ function distanceScores(
   /** x [batch, heads, n, headDim], found [queries, keys] among [n * 2 span] */
   const meet = (x: Tensor, name: string, found: Tensor): Tensor => {
     const scores = g.matmul(x, project(name, distances), { transB: true }); // [batch, heads, n, 2 span]
-    const [batch, heads, n, count] = scores.shape as [Dim, Dim, Dim, Dim];
+    const [batch, heads, n, count] = axes(scores.shape, 4);
     return g.gather(g.reshape(scores, [batch, heads, mulDims(n, count)]), found, -1);
   };
   const parts = [

@@ -1,4 +1,4 @@
-import type { Dim } from "../graph/dims.js";
+import { axes, dimAt } from "../graph/dims.js";
 import type { KeyValue, Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import type { Activation } from "./activations.js";
@@ -68,7 +68,7 @@ function read(f: Fields): FalconConfig {
 function stack(w: Module, c: FalconConfig, x: TextInputs): StackOutput {
   const { g } = w;
   const words = w.trace.prepend(w.embedding("word_embeddings", x.ids, c.vocabSize, c.hiddenSize));
-  const shared = causalRotary(g, x, words.shape[1] as Dim, c.rope, c.headDim);
+  const shared = causalRotary(g, x, dimAt(words.shape, 1), c.rope, c.headDim);
   const { hidden, present } = repeat(
     w.at("h"),
     c.layers,
@@ -124,12 +124,8 @@ function splitGroups(w: Module, c: FalconConfig, x: Tensor): KeyValue & { q: Ten
   const width = (group + 2) * c.headDim;
   const fused = w.linear("query_key_value", x, c.kvHeads * width, { bias: c.bias });
   const parts = splitHeads(w, fused, c.kvHeads, width); // [batch, kvHeads, seq, (group + 2) * headDim]
-  const [queries, k, v] = g.split(parts, -1, [group * c.headDim, c.headDim, c.headDim]) as [
-    Tensor,
-    Tensor,
-    Tensor,
-  ];
-  const [batch, , seq] = parts.shape as [Dim, number, Dim];
+  const [queries, k, v] = g.split(parts, -1, [group * c.headDim, c.headDim, c.headDim]);
+  const [batch, , seq] = axes(parts.shape, 4);
   const apart = g.reshape(queries, [batch, c.kvHeads, seq, group, c.headDim]);
   const q = g.reshape(g.transpose(apart, [0, 1, 3, 2, 4]), [batch, c.heads, seq, c.headDim]);
   return { q, k, v };

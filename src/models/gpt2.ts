@@ -1,6 +1,7 @@
-import type { Dim } from "../graph/dims.js";
+import { dimAt } from "../graph/dims.js";
 import type { KeyValue, Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
+import { at } from "../present.js";
 import type { Activation } from "./activations.js";
 import { activate, activationNames } from "./activations.js";
 import { attend, causalBias, splitHeads, withPast } from "./attention.js";
@@ -62,9 +63,9 @@ function stack(w: Module, c: Gpt2Config, x: TextInputs): StackOutput {
     c.layers,
     w.dropout("drop", w.trace.pack(g.add(words, positions)), c.embeddingDropout),
     x.past,
-    { bias: causalBias(g, x.mask, words.shape[1] as Dim) },
+    { bias: causalBias(g, x.mask, dimAt(words.shape, 1)) },
     (w, x, { bias }, past, i) => {
-      const options = { scale: c.scales[i]!, bias, dropout: c.attentionDropout };
+      const options = { scale: at(c.scales, i), bias, dropout: c.attentionDropout };
       const attended = attention(w.at("attn"), c, w.layerNorm("ln_1", x, c.eps), options, past);
       const h = meet(w, "attention", attended.x, x);
       const y = feedForward(w.at("mlp"), c, w.layerNorm("ln_2", h, c.eps));
@@ -82,9 +83,10 @@ function attention(
   past: KeyValue | undefined,
 ): { x: Tensor; present: KeyValue } {
   const size = c.hiddenSize;
-  const [q, k, v] = w.g
-    .split(w.linear("c_attn", x, 3 * size, CONV1D), -1, [size, size, size])
-    .map((part) => splitHeads(w, part, c.heads, c.headDim)) as [Tensor, Tensor, Tensor];
+  const fused = w.linear("c_attn", x, 3 * size, CONV1D);
+  const [queries, keys, values] = w.g.split(fused, -1, [size, size, size]);
+  const heads = (part: Tensor): Tensor => splitHeads(w, part, c.heads, c.headDim);
+  const [q, k, v] = [heads(queries), heads(keys), heads(values)];
   const present = withPast(w.g, { k, v }, past);
   const y = w.linear("c_proj", attend(w, q, present, options), size, CONV1D);
   return { x: w.output(w.dropout("resid_dropout", y, c.residualDropout)), present };

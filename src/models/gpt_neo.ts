@@ -1,6 +1,7 @@
-import type { Dim } from "../graph/dims.js";
+import { dimAt } from "../graph/dims.js";
 import type { KeyValue, Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
+import { at } from "../present.js";
 import type { Activation } from "./activations.js";
 import { activate, activationNames } from "./activations.js";
 import { attend, causalBias, splitHeads, withPast } from "./attention.js";
@@ -41,7 +42,7 @@ function withLayers(json: Record<string, unknown>): Record<string, unknown> {
 }
 
 const alternating = (layers: number): (typeof kinds)[number][] =>
-  Array.from({ length: layers }, (_, i) => kinds[i % 2]!);
+  Array.from({ length: layers }, (_, i) => at(kinds, i % 2));
 
 function read(f: Fields): GptNeoConfig {
   const sizes = stackSizes(f, {
@@ -72,7 +73,7 @@ function stack(w: Module, c: GptNeoConfig, x: TextInputs): StackOutput {
   const { g } = w;
   const words = w.trace.prepend(w.embedding("wte", x.ids, c.vocabSize, c.hiddenSize));
   const positions = w.embedding("wpe", x.positions, c.maxPositions, c.hiddenSize, c.maxPositions);
-  const length = words.shape[1] as Dim;
+  const length = dimAt(words.shape, 1);
   const shared = { full: causalBias(g, x.mask, length), near: causalBias(g, x.mask, length, c.window) };
   const { hidden, present } = repeat(
     w.at("h"),

@@ -1,4 +1,4 @@
-import type { Dim } from "../graph/dims.js";
+import { dimAt } from "../graph/dims.js";
 import type { KeyValue, Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import type { Activation } from "./activations.js";
@@ -57,7 +57,7 @@ function read(f: Fields): GptNeoxConfig {
 function stack(w: Module, c: GptNeoxConfig, x: TextInputs): StackOutput {
   const { g } = w;
   const words = w.trace.prepend(w.embedding("embed_in", x.ids, c.vocabSize, c.hiddenSize));
-  const shared = causalRotary(g, x, words.shape[1] as Dim, c.rope, c.turned);
+  const shared = causalRotary(g, x, dimAt(words.shape, 1), c.rope, c.turned);
   const { hidden, present } = repeat(
     w.at("layers"),
     c.layers,

@@ -1,4 +1,4 @@
-import type { Dim } from "../graph/dims.js";
+import { axes, dimAt, lengthAt } from "../graph/dims.js";
 import type { Graph } from "../graph/graph.js";
 import type { KeyValue, Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
@@ -53,7 +53,7 @@ function read(f: Fields): GptjConfig {
 function stack(w: Module, c: GptjConfig, x: TextInputs): StackOutput {
   const { g } = w;
   const words = w.trace.prepend(w.embedding("wte", x.ids, c.vocabSize, c.hiddenSize));
-  const shared = causalRotary(g, x, words.shape[1] as Dim, ROPE, c.turned);
+  const shared = causalRotary(g, x, dimAt(words.shape, 1), ROPE, c.turned);
   const { hidden, present } = repeat(
     w.at("h"),
     c.layers,
@@ -90,14 +90,14 @@ function attention(
 
 /** x [batch, heads, seq, headDim]: of the first `turned` channels, each pair (x[2i], x[2i + 1]) turned by its angle. */
 function rotateNeighbours(g: Graph, x: Tensor, turned: number, tables: RotaryTables): Tensor {
-  const [batch, heads, seq, headDim] = x.shape as [Dim, Dim, Dim, number];
+  const [batch, heads, seq, headDim] = axes(x.shape, 4);
   const swap = (x: Tensor, rows: number, columns: number): Tensor => {
     const apart = g.reshape(x, [batch, heads, seq, rows, columns]);
     return g.reshape(g.transpose(apart, [0, 1, 2, 4, 3]), [batch, heads, seq, turned]);
   };
   const turn = (x: Tensor): Tensor => swap(rotate(g, swap(x, turned / 2, 2), tables), 2, turned / 2);
   if (turned === headDim) return turn(x);
-  const [first, rest] = g.split(x, -1, [turned, headDim - turned]) as [Tensor, Tensor];
+  const [first, rest] = g.split(x, -1, [turned, lengthAt(x.shape, -1) - turned]);
   return g.concat([turn(first), rest], -1);
 }
 

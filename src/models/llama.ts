@@ -1,4 +1,4 @@
-import type { Dim } from "../graph/dims.js";
+import { dimAt, lengthAt } from "../graph/dims.js";
 import type { Graph } from "../graph/graph.js";
 import type { KeyValue, Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
@@ -96,7 +96,7 @@ export function llamaStack(layer: (c: LlamaConfig) => Layer<LlamaShared>) {
     const { g } = w;
     const words = w.embedding("embed_tokens", x.ids, c.vocabSize, c.hiddenSize);
     const embedded = w.trace.prepend(c.embeddingScale === 1 ? words : g.mul(words, c.embeddingScale));
-    const length = embedded.shape[1] as Dim;
+    const length = dimAt(embedded.shape, 1);
     const full = causalBias(g, x.mask, length);
     const shared = {
       full,
@@ -128,7 +128,7 @@ const plainLayer =
 export function llamaNorm(w: Module, c: LlamaConfig, name: string, x: Tensor): Tensor {
   if (!c.unitNorm) return w.rmsNorm(name, x, c.eps);
   const at = w.at(name);
-  const scale = w.g.add(at.get("weight", [x.shape.at(-1) as number]), 1);
+  const scale = w.g.add(at.get("weight", [lengthAt(x.shape, -1)]), 1);
   return at.output(w.g.rmsNorm(x, scale, c.eps));
 }
 

@@ -1,4 +1,4 @@
-import type { Dim } from "../graph/dims.js";
+import { dimAt } from "../graph/dims.js";
 import type { KeyValue, Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import type { Activation } from "./activations.js";
@@ -65,7 +65,7 @@ function stack(w: Module, c: OptConfig, x: TextInputs): StackOutput {
   const { g } = w;
   const at = w.at("decoder");
   const words = w.trace.prepend(at.embedding("embed_tokens", x.ids, c.vocabSize, c.embeddingDim));
-  const length = words.shape[1] as Dim;
+  const length = dimAt(words.shape, 1);
   const projects = c.embeddingDim !== c.hiddenSize;
   const packed = w.trace.pack(words);
   const embedded = projects ? at.linear("project_in", packed, c.hiddenSize, { bias: false }) : packed;

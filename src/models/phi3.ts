@@ -47,12 +47,11 @@ function attention(
   index: number,
 ): { x: Tensor; present: KeyValue } {
   const { g } = w;
-  const counts = [c.heads, c.kvHeads, c.kvHeads];
-  const widths = counts.map((heads) => heads * c.headDim);
+  const [width, kvWidth] = [c.heads * c.headDim, c.kvHeads * c.headDim];
   const fused = w.linear("qkv_proj", x, (c.heads + 2 * c.kvHeads) * c.headDim, { bias: false });
-  const [q, k, v] = g
-    .split(fused, -1, widths)
-    .map((part, i) => splitHeads(w, part, counts[i]!, c.headDim)) as [Tensor, Tensor, Tensor];
+  const [queries, keys, values] = g.split(fused, -1, [width, kvWidth, kvWidth]);
+  const heads = (part: Tensor, count: number): Tensor => splitHeads(w, part, count, c.headDim);
+  const [q, k, v] = [heads(queries, c.heads), heads(keys, c.kvHeads), heads(values, c.kvHeads)];
   const present = withPast(g, { k: rotate(g, k, tables), v }, past);
   const mixed = attend(w, rotate(g, q, tables), present, {
     scale: c.scoreScale,
@@ -65,7 +64,7 @@ function attention(
 /** The gate and what it lets through side by side in one layer. */
 function feedForward(w: Module, c: LlamaConfig, x: Tensor): Tensor {
   const both = w.linear("gate_up_proj", x, 2 * c.inter, { bias: false });
-  const [gate, up] = w.g.split(both, -1, [c.inter, c.inter]) as [Tensor, Tensor];
+  const [gate, up] = w.g.split(both, -1, [c.inter, c.inter]);
   const inner = w.g.mul(up, activate(w.g, c.activation, gate));
   return w.output(w.linear("down_proj", inner, c.hiddenSize, { bias: false }));
 }

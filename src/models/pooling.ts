@@ -1,5 +1,4 @@
-import type { Dim } from "../graph/dims.js";
-import { mulDims } from "../graph/dims.js";
+import { axes, dimAt, mulDims } from "../graph/dims.js";
 import type { Graph } from "../graph/graph.js";
 import type { Tensor } from "../graph/ops.js";
 
@@ -8,8 +7,8 @@ import type { Tensor } from "../graph/ops.js";
  * hidden [batch, length, hidden], mask [batch, past + length] (i64) -> [batch, hidden].
  */
 export function lastToken(g: Graph, hidden: Tensor, mask: Tensor): Tensor {
-  const [batch, length, size] = hidden.shape as [Dim, Dim, Dim];
-  const total = mask.shape[1] as Dim;
+  const [batch, length, size] = axes(hidden.shape, 3);
+  const total = dimAt(mask.shape, 1);
   const past = g.sub(g.size(total, "i64"), g.size(length, "i64"));
   const last = g.sub(g.amax(g.mul(g.iota(total), mask), 1), past); // [batch]
   const row = g.add(g.mul(g.iota(batch), g.size(length, "i64")), g.max(last, 0));

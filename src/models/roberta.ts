@@ -1,4 +1,4 @@
-import { subDims } from "../graph/dims.js";
+import { dimAt, subDims } from "../graph/dims.js";
 import type { Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import type { BertConfig } from "./bert.js";
@@ -11,12 +11,12 @@ import { realPositions } from "./positions.js";
 /** Rows of the table of positions: they count tokens that are not the padding token, from its id on; behind a prompt, all. */
 function positions({ g }: Module, c: BertConfig, x: TextInputs): Tensor {
   const first = g.scalar(c.firstPosition, "i64");
-  const [, length] = x.positions.shape;
+  const length = dimAt(x.positions.shape, 1);
   if (length !== x.ids.shape[1]) return g.add(x.positions, first);
   const padding = g.scalar(c.firstPosition - 1, "i64");
   const real = g.cast(g.not(g.equal(x.ids, padding)), "i64");
-  const past = g.mul(g.size(subDims(x.mask.shape[1]!, length!), "i64"), real);
-  return g.add(g.add(realPositions(g, real, length!), past), first);
+  const past = g.mul(g.size(subDims(dimAt(x.mask.shape, 1), length), "i64"), real);
+  return g.add(g.add(realPositions(g, real, length), past), first);
 }
 
 /** classifier.out_proj(dropout(tanh(classifier.dense(dropout(first position))))) */

@@ -1,4 +1,5 @@
 import type { Dim } from "../graph/dims.js";
+import { axes, lengthAt } from "../graph/dims.js";
 import type { Graph } from "../graph/graph.js";
 import type { Tensor } from "../graph/ops.js";
 import { causalBias } from "./attention.js";
@@ -127,7 +128,7 @@ export type RotaryTables = { cos: Tensor; sin: Tensor };
 
 /** positions [batch, seq] (i64) -> tables */
 export function rotaryTables(g: Graph, positions: Tensor, rope: Rope, dim: number): RotaryTables {
-  const [batch, seq] = positions.shape as [Dim, Dim];
+  const [batch, seq] = axes(positions.shape, 2);
   const at = g.reshape(g.cast(positions, "f32"), [batch, seq, 1]);
   const angle = g.mul(at, speedsOf(g, at, rope, dim));
   const [cos, sin] = [g.cos(angle), g.sin(angle)];
@@ -183,10 +184,9 @@ export function pairs(f: Fields, turned: number, width: number): number {
  */
 export function rotate(g: Graph, x: Tensor, tables: RotaryTables): Tensor {
   const { cos, sin } = tables;
-  const [half, headDim] = [cos, x].map((y) => y.shape.at(-1)) as [number, number];
-  const dim = 2 * half;
+  const [dim, headDim] = [2 * lengthAt(cos.shape, -1), lengthAt(x.shape, -1)];
   if (dim < headDim) {
-    const [first, rest] = g.split(x, -1, [dim, headDim - dim]) as [Tensor, Tensor];
+    const [first, rest] = g.split(x, -1, [dim, headDim - dim]);
     return g.concat([rotate(g, first, tables), rest], -1);
   }
   return g.rotary(x, cos, sin);

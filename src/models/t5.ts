@@ -1,5 +1,6 @@
 import { internal } from "../errors.js";
 import type { Dim } from "../graph/dims.js";
+import { dimAt } from "../graph/dims.js";
 import type { KeyValue, Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import type { Activation } from "./activations.js";
@@ -59,7 +60,7 @@ function readFeedForward(f: Fields): { activation: Activation; gated: boolean } 
   const forms = activationNames.flatMap((name) => [name, `gated-${name}`] as const);
   const form = f.choice("feed_forward_proj", forms, "relu");
   const gated = form.startsWith("gated-");
-  const plain = form.replace("gated-", "") as Activation;
+  const plain = activationNames.find((name) => form === name || form === `gated-${name}`) ?? "relu";
   const activation = form === "gated-gelu" ? "gelu_new" : plain;
   return { activation: f.choice("dense_act_fn", activationNames, activation), gated };
 }
@@ -69,7 +70,7 @@ export function encode(w: Module, c: T5Config, x: TextInputs): Tensor {
   const { g } = w;
   const at = w.at("encoder");
   const embedded = w.trace.prepend(w.embedding("shared", x.ids, c.vocabSize, c.hiddenSize));
-  const length = embedded.shape[1]!;
+  const length = dimAt(embedded.shape, 1);
   const bias = g.add(relativeBias(at, c, length, length, true), paddingBias(g, x.mask));
   const { hidden } = repeat(
     at.at("block"),
@@ -90,8 +91,8 @@ export function decode(w: Module, c: T5Config, x: DecoderInputs, encoded: Tensor
   const { g } = w;
   const at = w.at("decoder");
   const embedded = w.embedding("shared", x.ids, c.vocabSize, c.hiddenSize);
-  const queries = embedded.shape[1]!;
-  const relative = relativeBias(at, c, queries, x.mask.shape[1]!, false);
+  const queries = dimAt(embedded.shape, 1);
+  const relative = relativeBias(at, c, queries, dimAt(x.mask.shape, 1), false);
   const shared: DecoderShared = {
     bias: g.add(relative, causalBias(g, x.mask, queries)),
     crossBias: paddingBias(g, x.encoderMask),

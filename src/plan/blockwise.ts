@@ -1,6 +1,6 @@
 import { gradients, leadsTo, vjp } from "../autodiff/gradient.js";
 import type { NamedProgram, Step } from "../engine/messages.js";
-import type { Program } from "../engine/program.js";
+import type { Program, ProgramNode } from "../engine/program.js";
 import { inputsOf, toProgram, weightsOf } from "../engine/program.js";
 import { internal } from "../errors.js";
 import type { Segment } from "../graph/cut.js";
@@ -241,10 +241,15 @@ function withDims(program: Program, local: ReadonlySet<string>): Program {
   const names = new Set(program.nodes.flatMap((n) => n.shape.flatMap(dimNames)));
   const inputs = [...names]
     .filter((name) => !local.has(name))
-    .map((name) => {
+    .map((name): ProgramNode<"input"> => {
       const shape = [name, 0];
-      const attrs = { name: `${DIM}${name}`, shape, dtype: "f32" as const };
-      return { op: "input" as const, attrs, inputs: [], shape, dtype: "f32" as const };
+      return {
+        op: "input",
+        attrs: { name: `${DIM}${name}`, shape, dtype: "f32" },
+        inputs: [],
+        shape,
+        dtype: "f32",
+      };
     });
   return { ...program, nodes: [...program.nodes, ...inputs] };
 }

@@ -1,6 +1,6 @@
 import { Graph } from "../graph/graph.js";
 import type { Tensor } from "../graph/ops.js";
-import { isOp } from "../graph/ops.js";
+import { isOp, mapInputs } from "../graph/ops.js";
 
 /** Products over an inner dimension up to this one (an adapter's rank) are cheap. */
 const NARROW = 16;
@@ -38,7 +38,7 @@ function split(outputs: Readonly<Record<string, Tensor>>, isResidual: (x: Tensor
   const copy = (x: Tensor): Tensor => {
     const known = copies.get(x.id);
     if (known !== undefined) return known;
-    const made = isResidual(x) ? residual(x) : g.add_(x.op, x.attrs, x.inputs.map(copy));
+    const made = isResidual(x) ? residual(x) : g.add_(x.op, x.attrs, mapInputs(x.inputs, copy));
     copies.set(x.id, made);
     return made;
   };

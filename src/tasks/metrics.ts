@@ -1,4 +1,5 @@
 import { PeftError } from "../errors.js";
+import { at } from "../present.js";
 
 /** A class: its id or its name. */
 export type Label = number | string;
@@ -30,7 +31,7 @@ export function exactMatch(
   checkPairs(predictions, references);
   const form = normalize ? normalizeAnswer : (text: string): string => text;
   const hits = predictions.map((text, i) =>
-    answers(references[i]!).some((answer) => form(answer) === form(text)),
+    answers(at(references, i)).some((answer) => form(answer) === form(text)),
   );
   return mean(hits.map(Number));
 }
@@ -60,7 +61,7 @@ export function tokenF1(
   const words = (text: string): string[] =>
     (normalize ? normalizeAnswer(text) : text).split(/\s+/).filter(Boolean);
   const best = predictions.map((text, i) =>
-    Math.max(0, ...answers(references[i]!).map((answer) => wordF1(words(text), words(answer)))),
+    Math.max(0, ...answers(at(references, i)).map((answer) => wordF1(words(text), words(answer)))),
   );
   return mean(best);
 }
@@ -82,7 +83,7 @@ export function pearson(predictions: readonly number[], labels: readonly number[
   checkPairs(predictions, labels);
   const dx = centred(predictions);
   const dy = centred(labels);
-  const product = sum(dx.map((x, i) => x * dy[i]!));
+  const product = sum(dx.map((x, i) => x * at(dy, i)));
   return product / Math.sqrt(sum(dx.map((x) => x * x)) * sum(dy.map((y) => y * y)));
 }
 
@@ -94,7 +95,7 @@ export function spearman(predictions: readonly number[], labels: readonly number
 
 export function meanSquaredError(predictions: readonly number[], labels: readonly number[]): number {
   checkPairs(predictions, labels);
-  return mean(predictions.map((prediction, i) => (prediction - labels[i]!) ** 2));
+  return mean(predictions.map((prediction, i) => (prediction - at(labels, i)) ** 2));
 }
 
 /** e^loss, of a mean cross-entropy per token in nats. */
@@ -127,7 +128,7 @@ function countClasses(predictions: readonly Label[], labels: readonly Label[]): 
   };
   for (const [i, prediction] of predictions.entries()) {
     of(prediction).predicted += 1;
-    of(labels[i]!).actual += 1;
+    of(at(labels, i)).actual += 1;
     if (prediction === labels[i]) of(prediction).hits += 1;
   }
   return counts;
@@ -150,11 +151,11 @@ function wordF1(words: readonly string[], answer: readonly string[]): number {
 }
 
 function ranks(values: readonly number[]): number[] {
-  const order = values.map((_, i) => i).sort((a, b) => values[a]! - values[b]!);
+  const order = values.map((_, i) => i).sort((a, b) => at(values, a) - at(values, b));
   const result = new Array<number>(values.length);
   for (let start = 0, end = 0; start < order.length; start = end) {
-    while (end < order.length && values[order[end]!] === values[order[start]!]) end += 1;
-    for (let i = start; i < end; i++) result[order[i]!] = (start + end + 1) / 2;
+    while (end < order.length && values[at(order, end)] === values[at(order, start)]) end += 1;
+    for (let i = start; i < end; i++) result[at(order, i)] = (start + end + 1) / 2;
   }
   return result;
 }

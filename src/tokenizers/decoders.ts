@@ -1,3 +1,4 @@
+import { at } from "../present.js";
 import { align, checkGrowth, grown, replaceMatches } from "./aligned.js";
 import { decodeUtf8, tokenBytes } from "./bytes.js";
 import type { Json } from "./json.js";
@@ -93,7 +94,7 @@ function byteFallback(tokens: readonly string[]): string[] {
   };
   for (const token of tokens) {
     const byte = /^<0x([0-9A-Fa-f]{2})>$/.exec(token);
-    if (byte) run.push(Number.parseInt(byte[1]!, 16));
+    if (byte) run.push(Number.parseInt(at(byte, 1), 16));
     else {
       flush();
       out.push(token);

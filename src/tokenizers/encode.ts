@@ -1,5 +1,6 @@
 import type { NamesOf } from "../arguments.js";
 import { PeftError } from "../errors.js";
+import { at } from "../present.js";
 import { option, words } from "../words.js";
 import type { Pipeline } from "./pipeline.js";
 import type { Token } from "./post_processors.js";
@@ -85,7 +86,7 @@ export function encodeRow(
           limit!.strategy,
         );
   const kept = texts.map((tokens, i) => keep(tokens, lengths?.[i] ?? tokens.length, limit?.side ?? "right"));
-  const truncated = kept.some((tokens, i) => tokens.length < texts[i]!.length);
+  const truncated = kept.some((tokens, i) => tokens.length < at(texts, i).length);
   return { tokens: pipeline.post.run(kept, addSpecial).flat(), truncated };
 }
 
@@ -120,7 +121,7 @@ export function keptLengths(
     });
   }
   const target = strategy === "only_first" ? 0 : 1;
-  const left = lengths[target]! - (total - room);
+  const left = at(lengths, target) - (total - room);
   if (left > 0) return lengths.map((length, i) => (i === target ? left : length));
   throw new PeftError("option", {
     what: `truncation ${JSON.stringify(strategy)} cannot make the pair fit.`,

@@ -1,3 +1,4 @@
+import { entry } from "../present.js";
 import { fallbackTokens } from "./bytes.js";
 import type { Json } from "./json.js";
 import {
@@ -166,7 +167,7 @@ function readWordPiece(config: Json, where: string): VocabModel {
     return pieces.map((piece, i) => {
       const from = at;
       at += piece.length - (i === 0 ? 0 : prefix.length);
-      return { id: vocab.get(piece)!, from, to: at };
+      return { id: entry(vocab, piece), from, to: at };
     });
   };
   return { type: "WordPiece", vocab, tokenize };

@@ -1,5 +1,6 @@
 import { expectArgument, type NamesOf, refuseUnknown } from "../arguments.js";
 import { PeftError } from "../errors.js";
+import { at } from "../present.js";
 import { toCode } from "../words.js";
 import type { AddedToken } from "./added_tokens.js";
 import type { ChatMessage, ChatOptions, ChatTemplates } from "./chat.js";
@@ -158,7 +159,7 @@ function textMembers(
     modelMaxLength: parts.modelMaxLength,
     paddingSide: parts.paddingSide,
     truncationSide: parts.truncationSide,
-    encode: (text: string, options: EncodeOptions = {}) => call(text, options).inputIds[0]!,
+    encode: (text: string, options: EncodeOptions = {}) => at(call(text, options).inputIds, 0),
     decode,
     batchDecode: (rows: Iterable<Iterable<number | bigint>>, options: DecodeOptions = {}) =>
       Array.from(rows, (ids) => decode(ids, options)),

@@ -5,6 +5,7 @@ import type { Question } from "../data/tasks/task.js";
 import { PeftError } from "../errors.js";
 import type { GenerationConfig } from "../generate/config.js";
 import type { TrainableModel } from "../peft/trainable.js";
+import { at, entry } from "../present.js";
 import type { Tokenizer } from "../tokenizers/tokenizer.js";
 import type { Words } from "../words.js";
 
@@ -60,7 +61,7 @@ export async function answersOf(
     answers.push(...(await answerBatch(model, questions, settings, { ...options, warn })));
   }
   const place = new Map(questions.map(({ row }, i) => [row, i]));
-  return answers.sort((a, b) => place.get(a.row)! - place.get(b.row)!);
+  return answers.sort((a, b) => entry(place, a.row) - entry(place, b.row));
 }
 
 async function answerBatch(
@@ -90,7 +91,7 @@ async function answerBatch(
   return questions.map(({ row, ids, expected }, i) => ({
     row,
     prompt: text(ids),
-    output: text(rows[i * each]!.slice(isDecoder ? width : 1)),
+    output: text(at(rows, i * each).slice(isDecoder ? width : 1)),
     expected: text(expected),
   }));
 }

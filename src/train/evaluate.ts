@@ -10,6 +10,7 @@ import type { Sample } from "../data/sample.js";
 import type { GenerationConfig } from "../generate/config.js";
 import type { Loss } from "../losses/loss.js";
 import type { TrainableModel } from "../peft/trainable.js";
+import { at, entry } from "../present.js";
 import type { Scored, Scores, Vocabulary } from "../tasks/scores.js";
 import type { Tokenizer } from "../tokenizers/tokenizer.js";
 import type { Words } from "../words.js";
@@ -131,7 +132,9 @@ export async function evaluateSamples(
   const loss = sum / count;
   if (scores.from === "logits") {
     const ids = new Map(samples.map((sample) => [sample.row, sample.inputIds]));
-    const predictions = scored.map((s) => inWords(model, scores, rows[s.row]!, s, ids.get(s.row)!, options));
+    const predictions = scored.map((s) =>
+      inWords(model, scores, at(rows, s.row), s, entry(ids, s.row), options),
+    );
     const metrics = scores.measure(scored, predictions);
     return { loss, count, rows: samples.length, metrics: finite(metrics), predictions };
   }
@@ -139,7 +142,7 @@ export async function evaluateSamples(
     generate === false ? [] : answerable(samples).slice(0, generate === true ? undefined : generate);
   const answers = await answersOf(model, asked, { ...options, batchSize });
   const predictions = answers.map((answer) => {
-    const row = rows[answer.row]!;
+    const row = at(rows, answer.row);
     return row.kind === "prompt" ? { ...answer, prompt: row.prompt } : answer; // decoding may lose spaces
   });
   return { loss, count, rows: samples.length, metrics: scores.measure([], predictions), predictions };

@@ -1,5 +1,6 @@
 import { PeftError } from "../errors.js";
 import type { Parameter, Parameters } from "../graph/parameters.js";
+import { entry } from "../present.js";
 
 /**
  * Copies a checkpoint's tensors into those of the same name. Throws `checkpoint`, with every name or
@@ -16,7 +17,7 @@ export function restoreTensors(into: readonly Parameter[], saved: readonly Param
   });
   for (const { name } of saved) if (!known.has(name)) faults.push(`${name} is not in the model`);
   if (faults.length > 0) throw misfit(faults);
-  for (const { name, data } of into) data.set(given.get(name)!.data);
+  for (const { name, data } of into) data.set(entry(given, name).data);
 }
 
 /** The same for what a model trains: the next run of the model computes with the restored values. */

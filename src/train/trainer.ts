@@ -1,5 +1,6 @@
 import type { TaskType } from "../data/batch.js";
 import { PeftError } from "../errors.js";
+import { at } from "../present.js";
 import { answerable } from "./answers.js";
 import { evaluateSamples } from "./evaluate.js";
 import type { EndEvent, EndReason, SampleEvent, StartEvent, TrainEvent } from "./events.js";
@@ -202,7 +203,7 @@ async function* samplesOf(run: TrainingRun, isEnd = false): AsyncGenerator<Sampl
   const [rows, all] = s.validation ? [s.validation, plan.validation] : [s.train, plan.samples];
   const usable = scores.from === "text" ? answerable(all) : all;
   const count = Math.min(s.samples, usable.length);
-  const chosen = Array.from({ length: count }, (_, i) => usable[Math.floor((i * usable.length) / count)]!);
+  const chosen = Array.from({ length: count }, (_, i) => at(usable, Math.floor((i * usable.length) / count)));
   if (count === 0) return;
   const signal = isEnd ? undefined : s.signal; // a run that has finished is not stopped any more
   const { predictions } = await evaluateSamples(s.model, rows, chosen, { ...s, generate: true, signal });

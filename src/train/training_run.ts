@@ -1,6 +1,7 @@
 import type { Batch } from "../data/batch.js";
 import type { Parameter, Parameters } from "../graph/parameters.js";
 import { nodeFiles } from "../hub/files.js";
+import { at } from "../present.js";
 import { taskOf } from "../tasks/registry.js";
 import { AdamW } from "./adamw.js";
 import { BestSoFar } from "./best.js";
@@ -207,7 +208,7 @@ export class TrainingRun {
     const { best } = this.best;
     if (best === undefined || best.step === this.step) return true;
     if (this.#bestWeights !== undefined) {
-      for (const [i, { data }] of this.#learnt.entries()) data.set(this.#bestWeights[i]!);
+      for (const [i, { data }] of this.#learnt.entries()) data.set(at(this.#bestWeights, i));
       this.#parameters.version++;
       return true;
     }
@@ -265,7 +266,7 @@ export class TrainingRun {
 /** x - x is 0 but for NaN and infinity; a plain loop, as a whole model has many. */
 function areFinite(data: Float32Array): boolean {
   let sum = 0;
-  for (let i = 0; i < data.length; i++) sum += data[i]! - data[i]!;
+  for (let i = 0; i < data.length; i++) sum += at(data, i) - at(data, i);
   return sum === 0;
 }
 

@@ -5,6 +5,7 @@ import type { WeightSource } from "../engine/messages.js";
 import { resolved } from "../engine/weights/files.js";
 import { nodeFiles } from "../hub/files.js";
 import { alone } from "../hub/lock.js";
+import { entry } from "../present.js";
 import { random, uniform } from "../random.js";
 import type { Exact } from "./packed/packing.js";
 import { HEAD_FORMAT, quantizable } from "./quantizable.js";
@@ -42,7 +43,7 @@ export async function quantizedSources(
   const changed = chosen(weights, format);
   if (changed.size === 0) return weights.sources;
   const origins = [...changed].map(
-    ([name, { from }]) => [name, resolved(weights.sources.get(from)!)] as const,
+    ([name, { from }]) => [name, resolved(entry(weights.sources, from))] as const,
   );
   const state = await stateOf(origins);
   const targets = new Map([...changed].map(([name, { target }]) => [name, target]));
@@ -50,7 +51,7 @@ export async function quantizedSources(
   const file = nodeFiles.join(options.folder, `${format ?? "unpacked"}-${key.slice(0, 24)}.safetensors`);
   const cache = { file, key, weights: targets };
   const partsOf: PartsOf = async (name, { format, shape, transposed }) => {
-    const { from } = changed.get(name)!;
+    const { from } = entry(changed, name);
     return (
       exact(weights, from, format, options)?.parts() ??
       packWeight(await weights.readF32(from), shape, transposed, format, options)
@@ -88,7 +89,7 @@ interface Change {
 function chosen(weights: QuantizableWeights, format: FormatName | undefined): Map<string, Change> {
   const found = format === undefined ? new Map<string, Change>() : inFormat(weights, format);
   for (const [name, { exact }] of weights.packed) {
-    const { shape, transposed } = weights.sources.get(name)!;
+    const { shape, transposed } = entry(weights.sources, name);
     const held = exact?.format === "nf4" && format === undefined ? "nf4" : "f32";
     if (!found.has(name))
       found.set(name, { target: { format: held, shape, transposed, parts: {} }, from: name });
@@ -117,7 +118,7 @@ function quantized(
 ): Map<string, Change> {
   const found = new Map<string, Change>();
   for (const [name, { from, transposed, isHead }] of quantizable(inventory)) {
-    const { shape } = sources.get(from)!;
+    const { shape } = entry(sources, from);
     const own = isHead ? HEAD_FORMAT : format;
     if (fresh.includes(from) || !(formats[own].fits?.(shape, transposed) ?? true)) continue;
     found.set(name, { target: { format: own, shape, transposed, parts: {} }, from });
@@ -159,7 +160,7 @@ async function keyOf(
 ): Promise<string> {
   const places: unknown[] = [];
   for (const [name, { format: stored, shape, parts }] of origins) {
-    const { format, transposed } = targets.get(name)!;
+    const { format, transposed } = entry(targets, name);
     places.push([name, stored, shape, format, transposed]);
     for (const part of Object.values(parts)) places.push("offset" in part ? part : await sha256(part));
   }

@@ -5,6 +5,7 @@ import type { Checkpoint, StoredTensor } from "../hub/checkpoint.js";
 import { isReal, storedTypes } from "../hub/dtypes.js";
 import { nodeFiles } from "../hub/files.js";
 import type { Architecture } from "../models/model.js";
+import { entry } from "../present.js";
 import { normal, random } from "../random.js";
 import { headModules } from "../tasks/registry.js";
 import type { Inventory } from "../trace/trace.js";
@@ -84,7 +85,7 @@ export async function bindWeights(
     unused: [...checkpoint.tensors.keys()].filter((name) => !used.has(name)),
     readF32: async (name) => {
       const tensor = found.tensors.get(name);
-      if (tensor === undefined) return sources.get(name)!.parts["data"] as Float32Array;
+      if (tensor === undefined) return entry(sources, name).parts["data"] as Float32Array;
       if (!isPacked(tensor)) return await checkpoint.readF32(tensor.name);
       const values = await tensor.values();
       return turned.has(name) ? transposed(values, ...tensor.shape) : values;

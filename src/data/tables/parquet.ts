@@ -1,6 +1,7 @@
 import type { AsyncBuffer, Compressors, FileMetaData, SchemaTree } from "hyparquet";
 import { PeftError } from "../../errors.js";
 import { refuseStandIn, STAND_IN_BYTES } from "../../hub/stand_in.js";
+import { at } from "../../present.js";
 import { option, words } from "../../words.js";
 import type { Reader } from "../types.js";
 import type { Table, TableOptions } from "./table.js";
@@ -103,7 +104,7 @@ function readerOf({ element, children }: SchemaTree): (value: unknown) => unknow
   const isFloat = element.type === "FLOAT" || element.type === "DOUBLE";
   const named = Object.fromEntries(children.map((child) => [child.element.name, readerOf(child)]));
   const [inner] = element.converted_type === "LIST" ? children : [];
-  const item = inner && readerOf(inner.children.length === 1 ? inner.children[0]! : inner);
+  const item = inner && readerOf(inner.children.length === 1 ? at(inner.children, 0) : inner);
   const read = (value: unknown): unknown => {
     if (typeof value === "bigint") return asInteger(value);
     if (typeof value === "number") return isFloat ? asFloat(value) : value;

@@ -1,3 +1,4 @@
+import { at } from "../../present.js";
 import { ignoreIndex } from "../batch.js";
 import { runs } from "../pieces.js";
 import type { Conversation, PromptRow, Row } from "../row.js";
@@ -43,15 +44,15 @@ function mark(row: Row, context: EncodeContext): Marked | string {
     return markPrompt(row, context);
   }
   if (row.kind !== "text") return `a row of kind "${row.kind}"`;
-  const ids = withEnd(context.tokenizer(row.text).inputIds[0]!, context);
+  const ids = withEnd(at(context.tokenizer(row.text).inputIds, 0), context);
   return { ids, learn: ids.map(() => row.text !== "") };
 }
 
 /** Prompt and target are tokenized each on its own, as Python's recipes do; the tokenizer's own start stays, no end between. */
 function markPrompt({ prompt, target }: PromptRow, context: EncodeContext): Marked {
   const { tokenizer } = context;
-  const bare = (text: string): number[] => tokenizer(text, { addSpecialTokens: false }).inputIds[0]!;
-  const whole = tokenizer(prompt).inputIds[0]!;
+  const bare = (text: string): number[] => at(tokenizer(text, { addSpecialTokens: false }).inputIds, 0);
+  const whole = at(tokenizer(prompt).inputIds, 0);
   const added = countAtEnd(whole, tokenizer.eosTokenId) - countAtEnd(bare(prompt), tokenizer.eosTokenId);
   const start = whole.slice(0, whole.length - added);
   const rest = withEnd(bare(target), context);
@@ -75,8 +76,8 @@ function markChat(chat: Conversation, context: EncodeContext): Marked | string {
     const options = { returnAssistantMask: true as const, ...(tools === undefined ? {} : { tools }) };
     const marked = tokenizer.applyChatTemplate!(written.messages, options);
     return {
-      ids: marked.inputIds[0]!,
-      learn: marked.assistantMask![0]!.map((mark) => mark === 1),
+      ids: at(marked.inputIds, 0),
+      learn: at(marked.assistantMask!, 0).map((mark) => mark === 1),
       isChat: true,
     };
   }
@@ -85,7 +86,7 @@ function markChat(chat: Conversation, context: EncodeContext): Marked | string {
   if (offsets === undefined)
     return "a chat, but the tokenizer gives no offsets to find the assistant's turns by";
   const marks = withinSpans(written.text, offsets, written.spans);
-  return { ids: encoded.inputIds[0]!, learn: marks, isChat: true };
+  return { ids: at(encoded.inputIds, 0), learn: marks, isChat: true };
 }
 
 function countAtEnd(ids: readonly number[], id: number | undefined): number {

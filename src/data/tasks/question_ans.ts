@@ -1,3 +1,4 @@
+import { at } from "../../present.js";
 import { column } from "../padding.js";
 import { runs } from "../pieces.js";
 import type { QuestionRow } from "../row.js";
@@ -17,7 +18,8 @@ export const questionAns: DataTask<"QUESTION_ANS"> = {
     return typeof pair === "string" ? pair : place(row, pair);
   },
   collate(samples, { inputIds, lengths }, { paddingSide }) {
-    const shift = (row: number): number => (paddingSide === "left" ? inputIds.shape[1] - lengths[row]! : 0);
+    const shift = (row: number): number =>
+      paddingSide === "left" ? inputIds.shape[1] - at(lengths, row) : 0;
     return {
       startPositions: column(samples.map((sample, row) => sample.start + shift(row))),
       endPositions: column(samples.map((sample, row) => sample.end + shift(row))),
@@ -45,7 +47,7 @@ function place(row: QuestionRow, pair: Pair): Encoded<"QUESTION_ANS"> {
   }
   const first = offsets.findIndex(([, end]) => end > answer.start);
   const last = offsets.findLastIndex(([start]) => start < answer.end);
-  const whole = last >= 0 && offsets[last]![1] >= answer.end;
+  const whole = last >= 0 && at(offsets, last)[1] >= answer.end;
   if (first < 0 || !whole) {
     return { fields: { ...inputs, start: 0, end: 0 }, truncated, labelsCut: true, learnt: 0 };
   }
@@ -63,14 +65,14 @@ function encodePair(
   { tokenizer, maxLength }: EncodeContext,
 ): Pair | string {
   const alone = tokenizer(context, { addSpecialTokens: false, returnOffsets: true });
-  const contextIds = alone.inputIds[0]!;
+  const contextIds = at(alone.inputIds, 0);
   const offsets = alone.offsets?.[0];
   if (offsets === undefined)
     return "an answer in a context, but the tokenizer gives no offsets to find it by";
-  const questionLength = tokenizer(question, { addSpecialTokens: false }).inputIds[0]!.length;
+  const questionLength = at(tokenizer(question, { addSpecialTokens: false }).inputIds, 0).length;
   const whole = tokenizer(question, { textPair: context });
-  const ids = [...whole.inputIds[0]!];
-  const types = whole.tokenTypeIds && [...whole.tokenTypeIds[0]!];
+  const ids = [...at(whole.inputIds, 0)];
+  const types = whole.tokenTypeIds && [...at(whole.tokenTypeIds, 0)];
   const begin = findRun(ids, contextIds, questionLength);
   if (begin < 0) return "a context that the tokenizer writes otherwise beside a question than alone";
   const excess = Math.max(0, ids.length - maxLength);

@@ -1,3 +1,4 @@
+import { at } from "../../present.js";
 import { count } from "../faults.js";
 import { nameIds } from "../kinds/labels.js";
 import { column, stack } from "../padding.js";
@@ -17,7 +18,7 @@ export const seqCls: DataTask<"SEQ_CLS"> = {
       }
       const faults: { at: string; says: string }[] = [];
       const id = nameIds(context.labels)(row.target, row.at, faults);
-      if (id === undefined) return faults[0]!.says;
+      if (id === undefined) return at(faults, 0).says;
       const { inputs, truncated } = encodeText(context, row.prompt, context.maxLength);
       const problemType = "single_label_classification" as const;
       const fields = { ...inputs, problemType, labels: Float32Array.of(id) };
@@ -33,13 +34,13 @@ export const seqCls: DataTask<"SEQ_CLS"> = {
     const problemType = samples[0]?.problemType ?? "single_label_classification";
     const labels = samples.map((sample) => sample.labels);
     if (problemType !== "single_label_classification") return { problemType, labels: stack(labels) };
-    return { problemType, labels: column(labels.map((label) => label[0]!)) };
+    return { problemType, labels: column(labels.map((label) => at(label, 0))) };
   },
   preview({ inputIds, labels, problemType }, { tokenizer, name }) {
     const values = [...labels];
     const names = {
-      regression: () => String(Number(values[0]!.toPrecision(7))), // as the file has it, not as f32 does
-      single_label_classification: () => name(values[0]!),
+      regression: () => String(Number(at(values, 0).toPrecision(7))), // as the file has it, not as f32 does
+      single_label_classification: () => name(at(values, 0)),
       multi_label_classification: () => values.flatMap((v, id) => (v > 0 ? [name(id)] : [])).join(", "),
     };
     return [read(`${whole(inputIds, tokenizer)} -> `), learnt(names[problemType]())];

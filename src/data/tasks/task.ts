@@ -1,3 +1,4 @@
+import { at } from "../../present.js";
 import { type Batch, type BatchInputs, type Ids, ignoreIndex, type TaskType } from "../batch.js";
 import { type CollateOptions, pad } from "../padding.js";
 import type { Paint, PreviewPiece } from "../pieces.js";
@@ -79,9 +80,9 @@ export function encodeText(
 ): { inputs: Omit<SampleInputs, "row" | "at">; truncated: boolean } {
   const options = pair === undefined ? {} : { textPair: pair };
   let encoded = tokenizer(text, options);
-  const truncated = encoded.inputIds[0]!.length > maxLength;
+  const truncated = at(encoded.inputIds, 0).length > maxLength;
   if (truncated) encoded = tokenizer(text, { ...options, truncation: true, maxLength });
-  return { inputs: inputsOf(encoded.inputIds[0]!, encoded.tokenTypeIds?.[0]), truncated };
+  return { inputs: inputsOf(at(encoded.inputIds, 0), encoded.tokenTypeIds?.[0]), truncated };
 }
 
 export function inputsOf(

@@ -1,3 +1,4 @@
+import { at } from "../../present.js";
 import { ignoreIndex } from "../batch.js";
 import { learnt, read } from "../pieces.js";
 import { classFault, type DataTask, inputsOf, padLabels } from "./task.js";
@@ -14,14 +15,14 @@ export const tokenCls: DataTask<"TOKEN_CLS"> = {
     if (row.kind !== "tokens") return `a row of kind "${row.kind}"`;
     const text = row.words.join(" ");
     const whole = tokenizer(text, { returnOffsets: true });
-    const truncated = whole.inputIds[0]!.length > maxLength;
+    const truncated = at(whole.inputIds, 0).length > maxLength;
     const kept = truncated ? tokenizer(text, { returnOffsets: true, truncation: true, maxLength }) : whole;
     const offsets = kept.offsets?.[0];
     if (offsets === undefined)
       return "tags on words, but the tokenizer gives no offsets to find the words by";
     const labels = Int32Array.from(tagTokens(row.words, row.tags, offsets));
     return {
-      fields: { ...inputsOf(kept.inputIds[0]!, kept.tokenTypeIds?.[0]), labels },
+      fields: { ...inputsOf(at(kept.inputIds, 0), kept.tokenTypeIds?.[0]), labels },
       truncated,
       labelsCut: truncated,
       learnt: labels.filter((label) => label !== ignoreIndex).length,
@@ -31,7 +32,7 @@ export const tokenCls: DataTask<"TOKEN_CLS"> = {
   preview: ({ inputIds, labels }, { tokenizer, name }) =>
     [...inputIds].flatMap((id, i) => {
       const text = `${i === 0 ? "" : " "}${tokenizer.decode([id], { skipSpecialTokens: false }).trim()}`;
-      return labels[i] === ignoreIndex ? [read(text)] : [read(text), learnt(name(labels[i]!))];
+      return labels[i] === ignoreIndex ? [read(text)] : [read(text), learnt(name(at(labels, i)))];
     }),
   labelFault: ({ labels }, numLabels) => classFault(labels, numLabels),
 };
@@ -43,13 +44,13 @@ function tagTokens(
   offsets: readonly (readonly [number, number])[],
 ): number[] {
   let word = 0;
-  let wordEnd = words[0]!.length;
+  let wordEnd = at(words, 0).length;
   let begun = -1;
   return offsets.map(([start, end]) => {
     if (start === end) return ignoreIndex;
-    while (start >= wordEnd && word < words.length - 1) wordEnd += 1 + words[++word]!.length;
+    while (start >= wordEnd && word < words.length - 1) wordEnd += 1 + at(words, ++word).length;
     if (begun === word) return ignoreIndex;
     begun = word;
-    return tags[word]!;
+    return at(tags, word);
   });
 }

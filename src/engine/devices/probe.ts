@@ -1,4 +1,4 @@
-import { PeftError } from "../../errors.js";
+import { internal, PeftError } from "../../errors.js";
 import { OnnxGraph } from "../onnx/onnx.js";
 import { createSession, ort } from "./ort.js";
 
@@ -18,7 +18,8 @@ export async function largestInt8(): Promise<127 | 63> {
     w: new ort.Tensor("int8", new Int8Array(inner * columns).fill(127), [inner, columns]),
   });
   await session.release();
-  return (y!.data as Int32Array).every((sum) => sum === inner * 255 * 127) ? 127 : 63;
+  if (!(y?.data instanceof Int32Array)) return internal("a product of bytes is no i32");
+  return y.data.every((sum) => sum === inner * 255 * 127) ? 127 : 63;
 }
 
 /** Devices that this build of ONNX Runtime knows and that a session can be made on. */

@@ -1,3 +1,5 @@
+import { at } from "../../present.js";
+
 /** Sizes of ONNX Runtime's arena, as its own defaults are. Reference: onnxruntime/core/framework/bfc_arena.cc */
 const GRAIN = 256;
 const MOST_UNUSED = 1 << 27;
@@ -24,7 +26,7 @@ export class Arena {
 
   take(bytes: number): Chunk {
     const size = Math.max(GRAIN, Math.ceil(bytes / GRAIN) * GRAIN);
-    const chunk = this.#free.splice(this.#place(size), 1)[0]!;
+    const chunk = at(this.#free.splice(this.#place(size), 1), 0);
     chunk.free = false;
     if (chunk.size >= 2 * size || chunk.size - size >= MOST_UNUSED) this.#split(chunk, size);
     this.touched = Math.max(this.touched, chunk.start + bytes);
@@ -61,7 +63,7 @@ export class Arena {
     let [low, high] = [0, this.#free.length];
     while (low < high) {
       const middle = (low + high) >> 1;
-      if (this.#free[middle]!.size < size) low = middle + 1;
+      if (at(this.#free, middle).size < size) low = middle + 1;
       else high = middle;
     }
     return low;

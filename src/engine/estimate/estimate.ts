@@ -1,5 +1,6 @@
 import { internal } from "../../errors.js";
 import { evalDim, solveDim } from "../../graph/dims.js";
+import { at } from "../../present.js";
 import { LARGE } from "../buffers.js";
 import { elements } from "../formats/format.js";
 import type { FormatName } from "../formats/index.js";
@@ -77,7 +78,7 @@ export function estimateSchedule(schedule: Schedule, options: EstimateOptions): 
     const results = resultsOf(program, step, dims, shapes, Object.keys(schedule.dims).length > 0);
     if (!arenas.has(program.name)) arenas.set(program.name, arenaOf(program, step, dims, results, options));
     values.run(step, results);
-    fed.run(step, steps[i + 1] ?? steps[0]!);
+    fed.run(step, at(steps, (i + 1) % steps.length));
     if (program.fed === undefined) named.read(program, dims);
     stepNodes += program.program.nodes.length;
     copied += results.reduce((n, { bytes }) => n + bytes, 0);
@@ -118,7 +119,7 @@ function resultsOf(
 ): StepResult[] {
   return program.outputs.flatMap(({ name, node }) => {
     const value = step.outputs[name];
-    const { dtype, shape } = program.nodes[node]!;
+    const { dtype, shape } = at(program.nodes, node);
     if (value === undefined) return [];
     const size = shape.map((d) => evalDim(d, dims));
     shapes.set(value, size);
@@ -174,7 +175,7 @@ class NamedWeights {
       const { name, bytes, held } = this.#options.weight(read);
       if (held !== undefined && !rows.has(i)) this.#held.set(name, held.bytes);
       else {
-        const row = Math.ceil(bytes / shape[0]! / AROUND) * AROUND;
+        const row = Math.ceil(bytes / at(shape, 0) / AROUND) * AROUND;
         const touched = Math.min(bytes, (rows.get(i) ?? Number.POSITIVE_INFINITY) * row);
         this.#mapped.set(name, Math.max(this.#mapped.get(name) ?? 0, touched));
       }
@@ -184,7 +185,7 @@ class NamedWeights {
 
 /** Weights of which some rows only are read -> how many, at most. */
 function rowsRead(program: Program, dims: Dims): Map<number, number> {
-  const count = (ids: number): number => elements(program.nodes[ids]!.shape.map((d) => evalDim(d, dims)));
+  const count = (ids: number): number => elements(at(program.nodes, ids).shape.map((d) => evalDim(d, dims)));
   const found = [...readByRows(program)];
   return new Map(found.map(([node, ids]) => [node, ids.reduce((n, y) => n + count(y), 0)]));
 }

@@ -1,4 +1,5 @@
 import type { Dim, Shape } from "../../graph/dims.js";
+import { dimAt } from "../../graph/dims.js";
 import type { DType, OpName, Ops, Table } from "../../graph/ops.js";
 import type { ProgramNode } from "../program.js";
 
@@ -96,8 +97,8 @@ const costs: Table<{ [K in OpName]: Rule<K> }> = {
   rotary: own,
   // a chunk's logits and their exponentials, or the logits before them
   crossEntropy: (_, s) => {
-    const [chunk, hidden] = s.input(0).slice(1).map(s.dim) as [number, number];
-    const logits = 4 * chunk * s.dim(s.input(1)[0]!);
+    const [chunk, hidden] = [s.dim(dimAt(s.input(0), 1)), s.dim(dimAt(s.input(0), 2))];
+    const logits = 4 * chunk * s.dim(dimAt(s.input(1), 0));
     const rows = 4 * chunk * hidden;
     return s.wanted.has(1) ? beside(logits, logits, rows, rows) : beside(logits, logits);
   },

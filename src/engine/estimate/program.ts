@@ -1,7 +1,8 @@
 import type { Shape } from "../../graph/dims.js";
-import { evalDim } from "../../graph/dims.js";
+import { dimAt, evalDim } from "../../graph/dims.js";
 import type { StoredInput } from "../../graph/op_rows.js";
 import { storedInput } from "../../graph/op_rows.js";
+import { at, entry } from "../../present.js";
 import type { Temporary } from "../formats/costs.js";
 import { elements } from "../formats/format.js";
 import type { FormatName } from "../formats/index.js";
@@ -97,10 +98,15 @@ class Kernels {
     const known = new Map<Shape[number], number>();
     this.#dim = (dim) => {
       if (typeof dim === "number") return dim;
-      if (!known.has(dim)) known.set(dim, evalDim(dim, dims));
-      return known.get(dim)!;
+      const length = known.get(dim) ?? evalDim(dim, dims);
+      known.set(dim, length);
+      return length;
     };
     this.#elements = (shape) => elements(shape.map(this.#dim));
+  }
+
+  #node(index: number): ProgramNode {
+    return at(this.#program.nodes, index);
   }
 
   build(given: ReadonlySet<string>): Kernel[] {
@@ -113,13 +119,14 @@ class Kernels {
 
   #add(i: number, node: ProgramNode, wanted: ReadonlyMap<number, ReadonlyMap<number, ProgramNode>>): Value {
     const more = wanted.get(i) ?? NONE;
-    const input = (k: number): Shape => this.#program.nodes[node.inputs[k]!]!.shape;
+    const input = (k: number): Shape => this.#node(at(node.inputs, k)).shape;
     const cost = costOf(node, { elements: this.#elements, dim: this.#dim, input, wanted: more });
     if (cost.result === "outside") return OUTSIDE;
-    if (isNode(node, "aux")) return this.#extra.get(node.inputs[0]!)![node.attrs.index]!;
+    if (isNode(node, "aux")) return at(entry(this.#extra, node.inputs[0]), node.attrs.index);
     const { reads, scratch: ofFormat } = this.#inputs(node);
     const scratch = [...cost.scratch, ...ofFormat];
-    if (cost.result === "alias") return { kernel: this.#kernel(reads, [], scratch), piece: reads[0]!.piece };
+    if (cost.result === "alias")
+      return { kernel: this.#kernel(reads, [], scratch), piece: at(reads, 0).piece };
     const results = [node, ...more.values()].map((y) => piece(BYTES_OF[y.dtype] * this.#elements(y.shape)));
     const kernel = this.#kernel(reads, results, scratch);
     const extra: Value[] = [];
@@ -144,13 +151,12 @@ class Kernels {
   /** What a node reads; of a weight that is read as it is stored, what its format makes of it, and takes meanwhile. */
   #inputs(node: ProgramNode): Reads {
     const stored = storedInput(node.op, node.attrs);
-    const source = stored && this.#program.nodes[node.inputs[stored.input]!]!;
+    const source = stored && this.#node(at(node.inputs, stored.input));
     if (stored === undefined || source === undefined || !isNode(source, "weight"))
       return { reads: node.inputs.map((from) => this.#read(from)), scratch: [] };
     if (stored.as === "linear") return this.#product(node, stored, source);
     const { costs } = formats[this.#useOf(source.attrs.name).format];
-    const [vocab] = source.attrs.shape;
-    const logits = (): number => this.#elements([node.shape.at(-1)!, vocab!]); // of a chunk
+    const logits = (): number => this.#elements([dimAt(node.shape, -1), dimAt(source.attrs.shape, 0)]); // of a chunk
     const head = stored.as === "head" ? costs.head?.(elements(source.attrs.shape), logits()) : undefined;
     const own = (from: number): Value => {
       if (stored.as === "rows") return this.#oneByOne(costs.rows(this.#elements(node.shape)));
@@ -165,11 +171,11 @@ class Kernels {
     { x, input, transposed }: Extract<StoredInput, { as: "linear" }>,
     { attrs }: ProgramNode<"weight">,
   ): Reads {
-    const [from, w] = [inputs[x]!, inputs[input]!];
+    const [from, w] = [at(inputs, x), at(inputs, input)];
     const use = this.#useOf(attrs.name);
     const forward = transposed === use.transposed;
     const { perInput, perWeight, scratch } = formats[use.format].costs.linear({
-      x: this.#elements(this.#program.nodes[from]!.shape),
+      x: this.#elements(this.#node(from).shape),
       weight: elements(attrs.shape),
       y: this.#elements(shape),
       forward,
@@ -198,8 +204,8 @@ class Kernels {
   }
 
   #read(from: number): Value {
-    const node = this.#program.nodes[from]!;
-    return isNode(node, "weight") ? this.#inF32(from, node) : this.#values[from]!;
+    const node = this.#node(from);
+    return isNode(node, "weight") ? this.#inF32(from, node) : at(this.#values, from);
   }
 
   /** A weight of another type in f32: a copy that lives from its first use to its last. */
@@ -213,8 +219,8 @@ class Kernels {
 
   /** A result of the program; one that is a view is copied out. */
   #output(node: number, given: boolean): void {
-    const value = this.#values[node]!;
-    const { dtype, shape } = this.#program.nodes[node]!;
+    const value = at(this.#values, node);
+    const { dtype, shape } = this.#node(node);
     const { kernel, piece: own } = value;
     const bytes = BYTES_OF[dtype] * this.#elements(shape);
     if (kernel === undefined || own === undefined || !kernel.makes.includes(own)) {
@@ -239,8 +245,8 @@ function inOrder(kernels: readonly Kernel[]): Kernel[] {
   const open: { readonly kernel: Kernel; readonly leave: boolean }[] = kernels
     .filter((k) => k.readers === 0)
     .map((kernel) => ({ kernel, leave: false }));
-  while (open.length > 0) {
-    const { kernel, leave } = open.pop()!;
+  for (let next = open.pop(); next !== undefined; next = open.pop()) {
+    const { kernel, leave } = next;
     if (leave) {
       ordered.push(kernel);
       continue;

@@ -1,3 +1,4 @@
+import { internal } from "../../errors.js";
 import type { Element, OnnxGraph } from "../onnx/onnx.js";
 import type { FormatCosts } from "./costs.js";
 
@@ -81,6 +82,11 @@ export interface PartTensor extends PartType {
 export interface PackOptions {
   /** Largest int8 weight: 127, or 63 where this processor's kernels saturate beyond (engine/devices/probe.ts). */
   readonly largest: 127 | 63;
+}
+
+/** The value of one of a weight's parts. */
+export function partOf({ parts }: StoredWeight, name: string): string {
+  return parts[name] ?? internal(`a weight without "${name}"`);
 }
 
 export function elements(shape: readonly number[]): number {

@@ -1,7 +1,8 @@
+import { axes } from "../../graph/dims.js";
 import type { OnnxGraph } from "../onnx/onnx.js";
 import { dequantized } from "./costs.js";
 import type { StoredWeight, WeightFormat } from "./format.js";
-import { linearF32 } from "./format.js";
+import { linearF32, partOf } from "./format.js";
 import { reshapedAfter } from "./layout.js";
 
 /** A format of two bytes, brought to f32 where it is used: by each product anew, when its other operand is there, lest all are held. */
@@ -11,13 +12,13 @@ export function half(name: "f16" | "bf16"): WeightFormat {
   return {
     name,
     parts: (shape) => ({ data: { element: name, shape } }),
-    weight: (o, w) => toF32(o, w.parts["data"]!, w),
+    weight: (o, w) => toF32(o, partOf(w, "data"), w),
     linear: (o, x, w, transposed) => {
-      const [a, b] = w.shape as [number, number];
-      const data = reshapedAfter(o, x, w.parts["data"]!, [a, b], transposed ? 0 : 1);
+      const [a, b] = axes(w.shape, 2);
+      const data = reshapedAfter(o, x, partOf(w, "data"), [a, b], transposed ? 0 : 1);
       return linearF32(o, x, toF32(o, data, w), transposed);
     },
-    rows: (o, w, ids) => toF32(o, o.node("Gather", [w.parts["data"]!, ids], { axis: 0 }), w),
+    rows: (o, w, ids) => toF32(o, o.node("Gather", [partOf(w, "data"), ids], { axis: 0 }), w),
     costs: {
       ...dequantized,
       // a copy in the order of its product, its bits, and f32 of them

@@ -1,6 +1,7 @@
 import type { OnnxGraph } from "../onnx/onnx.js";
 import { dequantized } from "./costs.js";
 import type { StoredWeight, WeightFormat } from "./format.js";
+import { partOf } from "./format.js";
 import { inAndOut, reshapedAfter } from "./layout.js";
 
 /**
@@ -55,16 +56,16 @@ function blocks(name: string, size: number): WeightFormat {
 /** Rows of W [out, in] in f32. */
 function rowsOf(o: OnnxGraph, w: StoredWeight, ids: string, size: number): string {
   const [inDim, outDim] = inAndOut(w.shape, w.transposed);
-  const bytes = o.node("Reshape", [w.parts["data"]!, o.ints([outDim, inDim / 2])]);
+  const bytes = o.node("Reshape", [partOf(w, "data"), o.ints([outDim, inDim / 2])]);
   const attributes = { gather_axis: 0, quantize_axis: 1, block_size: size, bits: 4 };
-  return o.contrib("GatherBlockQuantized", [bytes, ids, w.parts["scale"]!], attributes);
+  return o.contrib("GatherBlockQuantized", [bytes, ids, partOf(w, "scale")], attributes);
 }
 
 /** y = x W^T where W is laid out anew. accuracy_level 4: x in 8 bits, with a scale for each block too. */
 function laidOut(o: OnnxGraph, x: string, w: StoredWeight, size: number): string {
   const [inDim, outDim] = inAndOut(w.shape, w.transposed);
   const attributes = { K: inDim, N: outDim, bits: 4, block_size: size, accuracy_level: 4 };
-  return o.contrib("MatMulNBits", [x, w.parts["data"]!, w.parts["scale"]!], attributes);
+  return o.contrib("MatMulNBits", [x, partOf(w, "data"), partOf(w, "scale")], attributes);
 }
 
 /** y = x W^T, from x's even and odd columns. */
@@ -92,10 +93,10 @@ function backward(o: OnnxGraph, dy: string, w: StoredWeight, size: number): stri
 /** Even and odd columns of W in f32, each [out, in / 2], from the low and the high halves of its bytes; not before x is there. */
 function halves(o: OnnxGraph, x: string, w: StoredWeight, size: number): [even: string, odd: string] {
   const [inDim, outDim] = inAndOut(w.shape, w.transposed);
-  const bytes = reshapedAfter(o, x, w.parts["data"]!, [outDim, inDim / 2]);
+  const bytes = reshapedAfter(o, x, partOf(w, "data"), [outDim, inDim / 2]);
   const zero = o.once("Expand", [o.constant("u8", [ZERO_POINT], []), o.ints([outDim, inDim / size])]);
   const inF32 = (half: string): string =>
-    o.node("DequantizeLinear", [half, w.parts["scale"]!, zero], { axis: 1, block_size: size / 2 });
+    o.node("DequantizeLinear", [half, partOf(w, "scale"), zero], { axis: 1, block_size: size / 2 });
   return [
     inF32(o.node("BitwiseAnd", [bytes, o.constant("u8", [15], [])])),
     inF32(o.node("BitShift", [bytes, o.constant("u8", [4], [])], { direction: "RIGHT" })),
@@ -114,17 +115,17 @@ function pack(
   const [row, column] = transposed ? [1, outDim] : [inDim, 1];
   for (let b = 0; b < scale.length; b++) {
     const first = b * size;
-    const at = Math.floor(first / inDim) * row + (first % inDim) * column;
+    const start = Math.floor(first / inDim) * row + (first % inDim) * column;
     let farthest = 0;
     for (let k = 0; k < size; k++) {
-      const v = data[at + k * column]!;
+      const v = data[start + k * column]!;
       if (Math.abs(v) > Math.abs(farthest)) farthest = v;
     }
     scale[b] = farthest / -ZERO_POINT;
     const inverse = farthest === 0 ? 0 : -ZERO_POINT / farthest;
     for (let k = 0; k < size; k += 2) {
-      const low = level(data[at + k * column]! * inverse);
-      bytes[(first + k) / 2] = low | (level(data[at + (k + 1) * column]! * inverse) << 4);
+      const low = level(data[start + k * column]! * inverse);
+      bytes[(first + k) / 2] = low | (level(data[start + (k + 1) * column]! * inverse) << 4);
     }
   }
   return { data: bytes, scale };

@@ -1,6 +1,9 @@
+import { internal } from "../../errors.js";
+import { at } from "../../present.js";
 import type { OnnxGraph } from "../onnx/onnx.js";
 import { dequantized } from "./costs.js";
 import type { WeightFormat } from "./format.js";
+import { partOf } from "./format.js";
 import { packInt8 } from "./int8_pack.js";
 import { inAndOut, reshapedAfter } from "./layout.js";
 
@@ -35,11 +38,11 @@ export const int8: WeightFormat = {
     };
   },
   weight: (o, w) => {
-    const whole = o.node("Mul", [o.node("Cast", [w.parts["data"]!], { to: 1 }), w.parts["scale"]!]);
+    const whole = o.node("Mul", [o.node("Cast", [partOf(w, "data")], { to: 1 }), partOf(w, "scale")]);
     return w.transposed ? whole : o.node("Transpose", [whole], { perm: [1, 0] });
   },
   linear: (o, x, w, transposed) => {
-    const [bytes, outScale] = [w.parts["data"]!, w.parts["scale"]!];
+    const [bytes, outScale] = [partOf(w, "data"), partOf(w, "scale")];
     const [inDim, outDim] = inAndOut(w.shape, w.transposed);
     if (transposed === w.transposed)
       return product(o, x, { bytes, size: [inDim, outDim], outScale, outliers: OUTLIERS, as: SIGNED });
@@ -48,7 +51,7 @@ export const int8: WeightFormat = {
     return product(o, x, { bytes: flipped, size: [outDim, inDim], inScale: outScale, outliers, as: SIGNED });
   },
   head: (o, x, w) => {
-    const [bytes, scale] = [w.parts["data"]!, w.parts["scale"]!];
+    const [bytes, scale] = [partOf(w, "data"), partOf(w, "scale")];
     const [inDim, outDim] = inAndOut(w.shape, w.transposed);
     const ordered = reshapedAfter(o, x, bytes, [inDim, outDim], 0);
     const flipped = (): string => o.once("Transpose", [ordered], { perm: [1, 0] });
@@ -72,10 +75,10 @@ export const int8: WeightFormat = {
     const [inDim] = inAndOut(w.shape, w.transposed);
     if (w.transposed) return o.node("Gather", [int8.weight(o, w), ids], { axis: 0 });
     const flat = o.node("Reshape", [ids, o.ints([-1])]);
-    const columns = o.node("Gather", [w.parts["data"]!, flat], { axis: 1 });
+    const columns = o.node("Gather", [partOf(w, "data"), flat], { axis: 1 });
     const scaled = o.node("Mul", [
       o.node("Cast", [columns], { to: 1 }),
-      o.node("Gather", [w.parts["scale"]!, flat], { axis: 0 }),
+      o.node("Gather", [partOf(w, "scale"), flat], { axis: 0 }),
     ]);
     const shape = o.node("Concat", [o.node("Shape", [ids]), o.ints([inDim])], { axis: 0 });
     return o.node("Reshape", [o.node("Transpose", [scaled], { perm: [1, 0] }), shape], { allowzero: 1 });
@@ -133,7 +136,8 @@ function byteProduct(o: OnnxGraph, rows: string, { bytes, outScale, as }: ByteMa
 /** The columns with most of the squares: a few features of a trained model are so large that one scale for all leaves the rest nothing. */
 function largestColumns(o: OnnxGraph, rows: string, { outliers }: ByteMatrix): string {
   const squares = o.once("ReduceSum", [o.once("Mul", [rows, rows]), o.ints([0])], { keepdims: 0 });
-  return o.onceNodes("TopK", [squares, o.ints([outliers])], { sorted: 0 }, 2)[1]!;
+  const both = o.onceNodes("TopK", [squares, o.ints([outliers])], { sorted: 0 }, 2);
+  return at(both, 1);
 }
 
 /** 0 at these columns, 1 elsewhere. */
@@ -147,7 +151,10 @@ function addOutliers(o: OnnxGraph, y: string, rows: string, columns: string, m: 
   const few = o.once("Gather", [rows, columns], { axis: 1 });
   const matrix =
     m.inScale === undefined
-      ? o.node("Mul", [bytesAt(o, m.bytes, columns), m.outScale!])
+      ? o.node("Mul", [
+          bytesAt(o, m.bytes, columns),
+          m.outScale ?? internal("a matrix of bytes without a scale"),
+        ])
       : rowsOf(o, m.bytes, m.inScale, columns);
   return o.node("Gemm", [few, matrix, y]);
 }

@@ -1,8 +1,9 @@
+import { axes } from "../../graph/dims.js";
 import type { OnnxGraph } from "../onnx/onnx.js";
 
 /** Sizes of a linear layer's matrix, [out, in] or, where `transposed`, [in, out]. */
 export function inAndOut(shape: readonly number[], transposed: boolean): [inDim: number, outDim: number] {
-  const [a, b] = shape as [number, number];
+  const [a, b] = axes(shape, 2);
   return transposed ? [a, b] : [b, a];
 }
 

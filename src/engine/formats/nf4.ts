@@ -1,6 +1,7 @@
 import type { OnnxGraph } from "../onnx/onnx.js";
 import { dequantized } from "./costs.js";
 import type { StoredWeight, WeightFormat } from "./format.js";
+import { elements, partOf } from "./format.js";
 import { inAndOut, reshapedAfter } from "./layout.js";
 import { DYNAMIC, GROUP, packNf4, SIZE } from "./nf4_pack.js";
 
@@ -11,8 +12,8 @@ import { DYNAMIC, GROUP, packNf4, SIZE } from "./nf4_pack.js";
  */
 export const nf4: WeightFormat = {
   name: "nf4",
-  parts: ([a, b]) => {
-    const count = a! * b!;
+  parts: (shape) => {
+    const count = elements(shape);
     const blocks = Math.ceil(count / SIZE);
     return {
       data: { element: "u8", shape: [Math.ceil(count / 2)] },
@@ -56,7 +57,7 @@ function product(
   [k, n]: readonly [k: number, n: number],
 ): string {
   const attributes = { K: k, N: n, block_size: SIZE, quant_type: 1, transB: 1 };
-  return o.contrib("MatMulBnb4", [x, w.parts["data"]!, largest], attributes);
+  return o.contrib("MatMulBnb4", [x, partOf(w, "data"), largest], attributes);
 }
 
 /**
@@ -81,16 +82,16 @@ function identity(o: OnnxGraph, size: number): string {
 
 /** The largest of each block, [blocks]; not before x is there. */
 function absmax(o: OnnxGraph, w: StoredWeight, x?: string): string {
-  const blocks = Math.ceil((w.shape[0]! * w.shape[1]!) / SIZE);
+  const blocks = Math.ceil(elements(w.shape) / SIZE);
   const groups = Math.ceil(blocks / GROUP);
-  const codes = padded(o, w.parts["absmax"]!, groups * GROUP - blocks);
+  const codes = padded(o, partOf(w, "absmax"), groups * GROUP - blocks);
   const shape = [groups, GROUP];
   const grouped =
     x === undefined ? o.node("Reshape", [codes, o.ints(shape)]) : reshapedAfter(o, x, codes, [groups, GROUP]);
   const ids = o.node("Cast", [grouped], { to: 6 });
   const values = o.node("Gather", [o.constant("f32", DYNAMIC, [GROUP]), ids], { axis: 0 });
-  const scaled = o.node("Mul", [values, o.node("Reshape", [w.parts["nested"]!, o.ints([groups, 1])])]);
-  const flat = o.node("Reshape", [o.node("Add", [scaled, w.parts["offset"]!]), o.ints([-1])]);
+  const scaled = o.node("Mul", [values, o.node("Reshape", [partOf(w, "nested"), o.ints([groups, 1])])]);
+  const flat = o.node("Reshape", [o.node("Add", [scaled, partOf(w, "offset")]), o.ints([-1])]);
   return groups * GROUP === blocks ? flat : o.node("Slice", [flat, o.ints([0]), o.ints([blocks])]);
 }
 

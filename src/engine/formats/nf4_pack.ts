@@ -1,3 +1,5 @@
+import { at } from "../../present.js";
+
 /** Weights that share one largest value, and blocks that share one of those. */
 export const SIZE = 64;
 export const GROUP = 256;
@@ -49,10 +51,12 @@ export function packNf4(
     const block = values.subarray(b * SIZE, (b + 1) * SIZE);
     const m = largestOf(block);
     const isWhole = block.length === SIZE;
-    largest[b] = isWhole ? m : Math.max(m, TINY);
+    const scale = isWhole ? m : Math.max(m, TINY);
+    largest[b] = scale;
     const inverse = Math.fround(1 / Math.max(m, TINY));
     for (let k = 0; k < block.length; k++) {
-      const v = isWhole ? Math.fround(block[k]! * inverse) : Math.fround(block[k]! / largest[b]!);
+      const value = block[k]!;
+      const v = Math.fround(isWhole ? value * inverse : value / scale);
       const at = b * SIZE + k;
       data[at >> 1]! |= codeOf(v) << (at % 2 === 0 ? 4 : 0);
     }
@@ -73,7 +77,7 @@ function largestOf(values: Float32Array): number {
 }
 
 const middles = (codes: readonly number[]): Float32Array =>
-  Float32Array.from(codes.slice(1), (code, i) => Math.fround(code + codes[i]!) / 2);
+  Float32Array.from(codes.slice(1), (code, i) => Math.fround(code + at(codes, i)) / 2);
 
 const NF4_MIDDLES: Float32Array = middles(NF4);
 
@@ -131,13 +135,18 @@ function meanAsTorch(x: Float32Array): number {
   const lanes = 4 * wide;
   const rows = Math.floor(x.length / lanes);
   const sums = cascade(x, rows, lanes);
-  let at = rows * lanes;
-  for (; at + wide <= x.length; at += wide) for (let k = 0; k < wide; k++) sums[k]! += x[at + k]!;
-  for (let k = wide; k < lanes; k++) sums[k % wide]! += sums[k]!;
+  let next = rows * lanes;
+  for (; next + wide <= x.length; next += wide) addTo(sums, x, next, wide);
+  for (let lane = wide; lane < lanes; lane += wide) addTo(sums, sums, lane, wide);
   let total = 0;
-  for (; at < x.length; at++) total = Math.fround(total + x[at]!);
-  for (let k = 0; k < wide; k++) total = Math.fround(total + sums[k]!);
+  for (const value of x.subarray(next)) total = Math.fround(total + value);
+  for (const value of sums.subarray(0, wide)) total = Math.fround(total + value);
   return Math.fround(total / x.length);
+}
+
+/** The first `count` totals, each with one of x from `start` on. */
+function addTo(totals: Float32Array, x: Float32Array, start: number, count: number): void {
+  for (let k = 0; k < count; k++) totals[k]! += x[start + k]!;
 }
 
 const LEVELS = 4;
@@ -147,20 +156,18 @@ function cascade(x: Float32Array, rows: number, lanes: number): Float32Array {
   const power = Math.max(4, Math.floor(Math.ceil(Math.log2(Math.max(1, rows))) / LEVELS));
   const step = 2 ** power;
   const levels = Array.from({ length: LEVELS }, () => new Float32Array(lanes));
-  const add = (level: number): void => {
-    for (let k = 0; k < lanes; k++) levels[level]![k]! += levels[level - 1]![k]!;
-  };
+  const sums = at(levels, 0);
   for (let i = 0; i < rows; ) {
     const end = Math.min(rows, i + step);
-    for (; i < end; i++) for (let k = 0; k < lanes; k++) levels[0]![k]! += x[i * lanes + k]!;
+    for (; i < end; i++) addTo(sums, x, i * lanes, lanes);
     if (end % step !== 0) break;
     for (let level = 1; level < LEVELS; level++) {
-      add(level);
-      levels[level - 1]!.fill(0);
+      const below = at(levels, level - 1);
+      addTo(at(levels, level), below, 0, lanes);
+      below.fill(0);
       if (Math.floor(i / step ** level) % step !== 0) break;
     }
   }
-  for (let level = 1; level < LEVELS; level++)
-    for (let k = 0; k < lanes; k++) levels[0]![k]! += levels[level]![k]!;
-  return levels[0]!;
+  for (const level of levels.slice(1)) addTo(sums, level, 0, lanes);
+  return sums;
 }

@@ -1,8 +1,10 @@
 import { internal, PeftError } from "../../errors.js";
 import type { Dim, DimSource, Shape } from "../../graph/dims.js";
-import { findDims, parseDim } from "../../graph/dims.js";
+import { dimAt, findDims, isFixedShape, lengthAt, parseDim } from "../../graph/dims.js";
 import { opRows, storedInput } from "../../graph/op_rows.js";
-import type { DType, OpName, Ops, Table } from "../../graph/ops.js";
+import type { DType, Inputs, OpName, Ops, Table, UnaryOp } from "../../graph/ops.js";
+import { mapInputs } from "../../graph/ops.js";
+import { at } from "../../present.js";
 import type { BoundWeight } from "../formats/format.js";
 import type { Program, ProgramNode } from "../program.js";
 import { furtherResults, isNode } from "../program.js";
@@ -30,35 +32,31 @@ export interface Lowering {
   readonly memo: Map<string, string>;
 }
 
-interface Context<Attrs> {
+interface Context<K extends OpName> {
   readonly l: Lowering;
   readonly o: OnnxGraph;
-  readonly node: Omit<ProgramNode, "op" | "attrs"> & { readonly attrs: Attrs };
+  readonly node: ProgramNode<K>;
   readonly index: number;
-  readonly inputs: readonly string[];
+  readonly inputs: Inputs<string>[K];
 }
 
 /** A rule's answer where the device has no kernels for its primitive. */
 const UNSUPPORTED: unique symbol = Symbol("unsupported");
 
 /** Names of a primitive's results, the first one first. */
-type LoweringRule<Attrs> = (c: Context<Attrs>) => string | string[] | typeof UNSUPPORTED;
+type LoweringRule<K extends OpName> = (c: Context<K>) => string | string[] | typeof UNSUPPORTED;
 
 /** int64 [1] holding a dimension's value. */
 function dimValue(l: Lowering, dim: Dim): string {
   if (typeof dim === "number") return l.o.ints([dim]);
   return memo(l, `dim ${dim}`, () => {
-    let total: string | undefined;
-    for (const [monomial, coefficient] of parseDim(dim)) {
-      let term: string | undefined =
-        coefficient === 1 && monomial !== "" ? undefined : l.o.ints([coefficient]);
-      for (const name of monomial === "" ? [] : monomial.split("*")) {
-        const value = nameValue(l, name);
-        term = term === undefined ? value : l.o.node("Mul", [term, value]);
-      }
-      total = total === undefined ? term! : l.o.node("Add", [total, term!]);
-    }
-    return total!;
+    const terms = [...parseDim(dim)].map(([monomial, coefficient]) => {
+      const names = monomial === "" ? [] : monomial.split("*");
+      const scale = coefficient === 1 && monomial !== "" ? [] : [l.o.ints([coefficient])];
+      const factors = [...scale, ...names.map((name) => nameValue(l, name))];
+      return factors.reduce((product, factor) => l.o.node("Mul", [product, factor]));
+    });
+    return terms.reduce((sum, term) => l.o.node("Add", [sum, term]));
   });
 }
 
@@ -72,10 +70,10 @@ function nameValue(l: Lowering, name: string): string {
 
 /** int64 [rank] holding a shape. */
 function shapeValue(l: Lowering, shape: Shape): string {
-  if (shape.every((d) => typeof d === "number")) return l.o.ints(shape as number[]);
+  if (isFixedShape(shape)) return l.o.ints(shape);
   return memo(l, `shape ${shape}`, () =>
     shape.length === 1
-      ? dimValue(l, shape[0]!)
+      ? dimValue(l, dimAt(shape, 0))
       : l.o.node(
           "Concat",
           shape.map((d) => dimValue(l, d)),
@@ -97,28 +95,28 @@ function zeros(l: Lowering, shape: Shape, dtype: DType): string {
 }
 
 const unary =
-  (op: string, domain = ""): ((c: Context<unknown>) => string) =>
+  (op: string, domain = ""): ((c: Context<UnaryOp>) => string) =>
   ({ o, inputs }) =>
-    o.node(op, [inputs[0]!], {}, domain);
+    o.node(op, inputs, {}, domain);
 const nary =
-  (op: string): ((c: Context<unknown>) => string) =>
+  (op: string): ((c: Context<OpName>) => string) =>
   ({ o, inputs }) =>
     o.node(op, inputs);
 const reduce =
-  (op: string): ((c: Context<Ops["sum"]>) => string) =>
+  (op: string): ((c: Context<"sum" | "mean" | "amax">) => string) =>
   ({ o, node, inputs }) =>
     node.attrs.axes.length === 0
-      ? inputs[0]!
-      : o.node(op, [inputs[0]!, o.ints(node.attrs.axes)], { keepdims: node.attrs.keepDims ? 1 : 0 });
+      ? inputs[0]
+      : o.node(op, [inputs[0], o.ints(node.attrs.axes)], { keepdims: node.attrs.keepDims ? 1 : 0 });
 
-function reshape({ l, o, node, inputs }: Context<Ops["reshape"]>): string {
+function reshape({ l, o, node, inputs }: Context<"reshape">): string {
   const from = inputShape(l, node, 0);
   const copies = node.attrs.shape.every((d, i) => typeof d === "number" || from[i] === d);
   if (copies && node.attrs.shape.every((d) => d !== 0)) {
     const target = node.attrs.shape.map((d) => (typeof d === "number" ? d : 0));
-    return o.node("Reshape", [inputs[0]!, o.ints(target)]);
+    return o.node("Reshape", [inputs[0], o.ints(target)]);
   }
-  return o.node("Reshape", [inputs[0]!, shapeValue(l, node.attrs.shape)], { allowzero: 1 });
+  return o.node("Reshape", [inputs[0], shapeValue(l, node.attrs.shape)], { allowzero: 1 });
 }
 
 function inputOf(o: OnnxGraph, { attrs }: { readonly attrs: Ops["input"] }): string {
@@ -134,21 +132,21 @@ function declared(shape: Shape): Shape | undefined {
 }
 
 function inputShape(l: Lowering, node: { readonly inputs: readonly number[] }, i: number): Shape {
-  return l.program.nodes[node.inputs[i]!]!.shape;
+  return at(l.program.nodes, at(node.inputs, i)).shape;
 }
 
 /** Brings the axes that ids replaced to the front, adds rows up by id, and takes the axis back to its place. */
-function scatterAdd({ l, o, node, inputs }: Context<Ops["scatterAdd"]>): string {
+function scatterAdd({ l, o, node, inputs }: Context<"scatterAdd">): string {
   const { axis, size } = node.attrs;
   const dyShape = inputShape(l, node, 0);
   const idsRank = inputShape(l, node, 1).length;
   const order = dyShape.map((_, i) => i);
   const front = order.slice(axis, axis + idsRank);
   const rest = [...order.slice(0, axis), ...order.slice(axis + idsRank)];
-  const restShape = rest.map((i) => dyShape[i]!);
-  const moved = axis === 0 ? inputs[0]! : o.node("Transpose", [inputs[0]!], { perm: [...front, ...rest] });
+  const restShape = rest.map((i) => dimAt(dyShape, i));
+  const moved = axis === 0 ? inputs[0] : o.node("Transpose", [inputs[0]], { perm: [...front, ...rest] });
   const flat = shapeFrom(l, -1, restShape, moved);
-  const ids = o.node("Reshape", [inputs[1]!, o.ints([-1, 1])]);
+  const ids = o.node("Reshape", [inputs[1], o.ints([-1, 1])]);
   const sums = o.node("ScatterND", [zeros(l, [size, ...restShape], "f32"), ids, flat], { reduction: "add" });
   if (axis === 0) return sums;
   const back = rest.map((_, i) => i + 1);
@@ -160,19 +158,19 @@ function shapeFrom(l: Lowering, first: number, rest: Shape, value: string): stri
   return l.o.node("Reshape", [value, target]);
 }
 
-function matmul({ o, node, inputs }: Context<Ops["matmul"]>): string {
+function matmul({ o, node, inputs }: Context<"matmul">): string {
   const { transA, transB } = node.attrs;
   if (!transA && !transB) return o.node("MatMul", inputs);
   return o.contrib("FusedMatMul", inputs, { transA: transA ? 1 : 0, transB: transB ? 1 : 0 });
 }
 
-function linear({ l, o, node, inputs }: Context<Ops["linear"]>): string {
-  const w = l.weights.get(node.inputs[1]!);
+function linear({ l, o, node, inputs }: Context<"linear">): string {
+  const w = l.weights.get(node.inputs[1]);
   if (w?.format.pack !== undefined) {
-    const { x, back } = asMatrix(l, inputs[0]!, inputShape(l, node, 0), node.shape);
+    const { x, back } = asMatrix(l, inputs[0], inputShape(l, node, 0), node.shape);
     return back(w.format.linear(o, x, w, node.attrs.transposed));
   }
-  if (w !== undefined) return w.format.linear(o, inputs[0]!, w, node.attrs.transposed);
+  if (w !== undefined) return w.format.linear(o, inputs[0], w, node.attrs.transposed);
   if (node.attrs.transposed) return o.node("MatMul", inputs);
   return o.contrib("FusedMatMul", inputs, { transB: 1 });
 }
@@ -196,19 +194,19 @@ function asMatrix(
 }
 
 function withResults(
-  c: Context<unknown>,
+  c: Context<"layerNorm" | "rmsNorm">,
   op: string,
   attributes: Record<string, number | { float: number }>,
 ): string[] {
   const wanted = c.l.wanted.get(c.index);
-  const { further } = opRows[c.l.program.nodes[c.index]!.op];
+  const { further } = opRows[c.node.op];
   const outputs = [0, ...further].map((_, i) => (i === 0 || wanted?.has(i) ? c.o.fresh() : ""));
   while (outputs.at(-1) === "") outputs.pop();
   c.o.nodes(op, c.inputs, attributes, outputs);
   return outputs;
 }
 
-export const lowering: Table<{ [K in OpName]: LoweringRule<Ops[K]> }> = {
+export const lowering: Table<{ [K in OpName]: LoweringRule<K> }> = {
   input: ({ o, node }) => inputOf(o, node),
   weight: ({ l, o, index, node }) => {
     l.weights.set(index, l.bind(o, node.attrs.name, node.attrs.shape));
@@ -224,7 +222,7 @@ export const lowering: Table<{ [K in OpName]: LoweringRule<Ops[K]> }> = {
     return o.node("Range", [o.constant("i64", [0], []), end, o.constant("i64", [1], [])]);
   },
   random: ({ l, o, node, inputs }) =>
-    lowerRandom(o, inputs[0]!, inputs[1]!, node.attrs.shape, (shape) => shapeValue(l, shape)),
+    lowerRandom(o, inputs[0], inputs[1], node.attrs.shape, (shape) => shapeValue(l, shape)),
 
   neg: unary("Neg"),
   exp: unary("Exp"),
@@ -240,7 +238,7 @@ export const lowering: Table<{ [K in OpName]: LoweringRule<Ops[K]> }> = {
   gelu: ({ o, node, inputs }) => o.node("Gelu", inputs, { approximate: node.attrs.approximate }),
   silu: ({ o, inputs }) => o.contrib("QuickGelu", inputs, { alpha: { float: 1 } }),
   not: unary("Not"),
-  detach: ({ inputs }) => inputs[0]!,
+  detach: ({ inputs }) => inputs[0],
   cast: ({ o, node, inputs }) =>
     o.node("Cast", inputs, { to: { f32: 1, i64: 7, i32: 6, bool: 9 }[node.attrs.to] }),
 
@@ -260,14 +258,14 @@ export const lowering: Table<{ [K in OpName]: LoweringRule<Ops[K]> }> = {
   sum: reduce("ReduceSum"),
   mean: reduce("ReduceMean"),
   amax: reduce("ReduceMax"),
-  cumsum: ({ o, node, inputs }) => o.node("CumSum", [inputs[0]!, o.constant("i64", [node.attrs.axis], [])]),
+  cumsum: ({ o, node, inputs }) => o.node("CumSum", [inputs[0], o.constant("i64", [node.attrs.axis], [])]),
 
   reshape,
   transpose: ({ o, node, inputs }) => o.node("Transpose", inputs, { perm: node.attrs.perm }),
-  expand: ({ l, o, node, inputs }) => o.node("Expand", [inputs[0]!, shapeValue(l, node.attrs.shape)]),
+  expand: ({ l, o, node, inputs }) => o.node("Expand", [inputs[0], shapeValue(l, node.attrs.shape)]),
   slice: ({ l, o, node, inputs }) =>
     o.node("Slice", [
-      inputs[0]!,
+      inputs[0],
       dimValue(l, node.attrs.start),
       dimValue(l, node.attrs.end),
       o.ints([node.attrs.axis]),
@@ -275,26 +273,26 @@ export const lowering: Table<{ [K in OpName]: LoweringRule<Ops[K]> }> = {
   concat: ({ o, node, inputs }) => o.node("Concat", inputs, { axis: node.attrs.axis }),
   pad: ({ l, o, node, inputs }) => {
     const pads = shapeValue(l, [node.attrs.before, node.attrs.after]);
-    return o.node("Pad", [inputs[0]!, pads, o.constant(node.dtype, [0], []), o.ints([node.attrs.axis])]);
+    return o.node("Pad", [inputs[0], pads, o.constant(node.dtype, [0], []), o.ints([node.attrs.axis])]);
   },
 
   gather: ({ l, o, node, inputs }) => {
     const stored = storedInput("gather", node.attrs);
-    const w = stored && l.weights.get(node.inputs[stored.input]!);
-    if (w !== undefined) return w.format.rows(o, w, inputs[1]!);
+    const w = l.weights.get(node.inputs[0]);
+    if (stored !== undefined && w !== undefined) return w.format.rows(o, w, inputs[1]);
     return o.node("Gather", inputs, { axis: node.attrs.axis });
   },
   scatterAdd,
   moveRows: ({ o, node, inputs }) => {
     const zero = o.constant("i64", [0], []);
-    const rows = o.node("Gather", [inputs[0]!, o.node("Max", [inputs[1]!, zero])], { axis: 0 });
+    const rows = o.node("Gather", [inputs[0], o.node("Max", [inputs[1], zero])], { axis: 0 });
     if (!node.attrs.fill) return rows;
-    const known = o.node("Unsqueeze", [o.node("GreaterOrEqual", [inputs[1]!, zero]), o.ints([1])]);
+    const known = o.node("Unsqueeze", [o.node("GreaterOrEqual", [inputs[1], zero]), o.ints([1])]);
     return o.node("Mul", [rows, o.node("Cast", [known], { to: 1 })]);
   },
   gatherLast: ({ o, inputs }) => o.node("GatherElements", inputs, { axis: -1 }),
   scatterLast: ({ l, o, node, inputs }) =>
-    o.node("ScatterElements", [zeros(l, node.shape, "f32"), inputs[1]!, inputs[0]!], {
+    o.node("ScatterElements", [zeros(l, node.shape, "f32"), inputs[1], inputs[0]], {
       axis: -1,
       reduction: "add",
     }),
@@ -307,24 +305,23 @@ export const lowering: Table<{ [K in OpName]: LoweringRule<Ops[K]> }> = {
   rmsNorm: (c) =>
     withResults(c, "SimplifiedLayerNormalization", { axis: -1, epsilon: { float: c.node.attrs.eps } }),
   rotary: ({ o, node, inputs }) => {
-    const [x, cos, sin] = inputs as [string, string, string];
-    const half = (node.shape.at(-1) as number) / 2;
+    const [x, cos, sin] = inputs;
+    const half = lengthAt(node.shape, -1) / 2;
     const table = (y: string): string => o.once("Reshape", [y, o.ints([-1, half])]);
     return o.contrib("RotaryEmbedding", [x, rowNumbers(o, cos), table(cos), table(sin)]);
   },
   crossEntropy: ({ l, o, node, index, inputs }) => {
-    const w = l.weights.get(node.inputs[1]!) ?? internal("crossEntropy's head is no weight");
-    return crossEntropyScan(o, inputs[0]!, w, inputs[2]!, l.wanted.get(index)?.has(1) ?? false);
+    const w = l.weights.get(node.inputs[1]) ?? internal("crossEntropy's head is no weight");
+    return crossEntropyScan(o, inputs[0], w, inputs[2], l.wanted.get(index)?.has(1) ?? false);
   },
-  aux: ({ l, node }) =>
-    l.values[node.inputs[0]!]![node.attrs.index] ?? internal("a result that was not made"),
+  aux: ({ l, node }) => at(at(l.values, node.inputs[0]), node.attrs.index),
 };
 
 /** 0, 1, 2, ... in the shape of a table's rows: [batch, seq], for y [batch, seq, n]. */
 function rowNumbers(o: OnnxGraph, y: string): string {
   const shape = o.once("Shape", [y], { end: 2 });
   const count = o.once("ReduceProd", [shape], { keepdims: 0 });
-  const [zero, one] = [0, 1].map((n) => o.constant("i64", [n], [])) as [string, string];
+  const [zero, one] = [o.constant("i64", [0], []), o.constant("i64", [1], [])];
   return o.once("Reshape", [o.once("Range", [zero, count, one]), shape]);
 }
 
@@ -341,14 +338,14 @@ export function lower(program: Program, bind: BindWeight, { device, asks }: Targ
   const o = new OnnxGraph();
   const values = program.nodes.map((n) => (isNode(n, "input") ? [inputOf(o, n)] : []));
   const inputs = program.nodes.flatMap((n, i) =>
-    isNode(n, "input") ? [{ shape: n.shape, value: values[i]![0]! }] : [],
+    isNode(n, "input") ? [{ shape: n.shape, value: firstOf(values, i) }] : [],
   );
   const dims = findDims(inputs);
   const l: Lowering = { o, program, device, values, bind, weights: new Map(), wanted, dims, memo: new Map() };
   for (const [i, n] of program.nodes.entries())
     if (!isNode(n, "input")) l.values[i] = [lowerNode(l, n, i)].flat();
   for (const { name, node } of program.outputs) {
-    const { shape, dtype } = program.nodes[node]!;
+    const { shape, dtype } = at(program.nodes, node);
     o.outputOf(firstResult(l, node), name, dtype, declared(shape));
   }
   if (asks) addRequest(o);
@@ -356,11 +353,11 @@ export function lower(program: Program, bind: BindWeight, { device, asks }: Targ
 }
 
 function lowerNode<K extends OpName>(l: Lowering, node: ProgramNode<K>, index: number): string | string[] {
-  const rule: LoweringRule<Ops[K]> = lowering[node.op];
+  const rule: LoweringRule<K> = lowering[node.op];
   const stored = storedInput(node.op, node.attrs)?.input;
   const value = (input: number, i: number): string =>
     i === stored && l.weights.has(input) ? "" : firstResult(l, input);
-  const results = rule({ l, o: l.o, node, index, inputs: node.inputs.map(value) });
+  const results = rule({ l, o: l.o, node, index, inputs: mapInputs(node.inputs, value) });
   if (results !== UNSUPPORTED) return results;
   throw new PeftError("engine", {
     what: `This program cannot run on the device "${l.device}".`,
@@ -372,6 +369,8 @@ function lowerNode<K extends OpName>(l: Lowering, node: ProgramNode<K>, index: n
 /** A node's first result; a weight is brought to f32 where that is asked for. */
 function firstResult(l: Lowering, index: number): string {
   const w = l.weights.get(index);
-  if (w !== undefined && l.values[index]!.length === 0) l.values[index] = [w.format.weight(l.o, w)];
-  return l.values[index]![0]!;
+  if (w !== undefined && at(l.values, index).length === 0) l.values[index] = [w.format.weight(l.o, w)];
+  return firstOf(l.values, index);
 }
+
+const firstOf = (values: readonly (readonly string[])[], index: number): string => at(at(values, index), 0);

@@ -1,3 +1,4 @@
+import { at } from "../../present.js";
 import { ProtoWriter } from "./protobuf.js";
 
 /** Element types of ONNX, by their numbers in TensorProto. */
@@ -91,7 +92,7 @@ export class OnnxGraph {
     attributes: Readonly<Record<string, Attribute>> = {},
     domain = "",
   ): string {
-    return this.onceNodes(op, inputs, attributes, 1, domain)[0]!;
+    return at(this.onceNodes(op, inputs, attributes, 1, domain), 0);
   }
 
   /** The same for a node of several results. */

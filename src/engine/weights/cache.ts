@@ -1,4 +1,5 @@
 import { internal } from "../../errors.js";
+import { entry } from "../../present.js";
 import { Buffers, LARGE } from "../buffers.js";
 import type { PartData, PartTensor, PartType } from "../formats/format.js";
 import { bytesOf, elements, partBytes } from "../formats/format.js";
@@ -36,7 +37,7 @@ export class WeightCache {
     this.#residents = new Residents(capacity, {
       enter: (name) => this.#start(name),
       leave: (name) => this.#leave(name),
-      mayLeave: (name) => this.#entries.get(name)!.done,
+      mayLeave: (name) => entry(this.#entries, name).done,
     });
   }
 
@@ -73,7 +74,7 @@ export class WeightCache {
   };
 
   #leave(name: string): void {
-    for (const buffer of this.#entries.get(name)!.own) this.#buffers.give(buffer);
+    for (const buffer of entry(this.#entries, name).own) this.#buffers.give(buffer);
     this.#entries.delete(name);
   }
 

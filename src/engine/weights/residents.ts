@@ -1,3 +1,5 @@
+import { entry } from "../../present.js";
+
 /** What the owner of weights does when one comes or goes. */
 export interface Moves {
   readonly enter: (name: string, bytes: number) => void;
@@ -24,7 +26,7 @@ export class Residents {
   use(names: readonly string[], sizeOf: (name: string) => number): void {
     this.#admit(names, sizeOf, new Set(names), true);
     for (const name of names) {
-      const bytes = this.#sizes.get(name)!;
+      const bytes = entry(this.#sizes, name);
       this.#sizes.delete(name);
       this.#sizes.set(name, bytes);
     }

@@ -1,5 +1,6 @@
 import { internal } from "../../errors.js";
 import { expandToF32, isHalf } from "../../halves.js";
+import { at } from "../../present.js";
 import type { WeightUse } from "../estimate/program.js";
 import { f32 } from "../formats/f32.js";
 import type { BoundWeight, PartData, PartTensor, PartType } from "../formats/format.js";
@@ -119,7 +120,7 @@ export class WeightStore {
     const feeds: Tensors = {};
     const loaded = await this.#cache.get(Object.values(weights));
     for (const [i, own] of Object.keys(weights).entries())
-      for (const [part, tensor] of Object.entries(loaded[i]!)) feeds[inputName(own, part)] = tensor;
+      for (const [part, tensor] of Object.entries(at(loaded, i))) feeds[inputName(own, part)] = tensor;
     return feeds;
   }
 
