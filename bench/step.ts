@@ -5,7 +5,7 @@ import { LoraConfig } from "../src/methods/index.js";
 import type { TaskType } from "../src/models/model.js";
 import type { LoadOptions } from "../src/peft/base_model.js";
 import { PreTrainedModel } from "../src/peft/base_model.js";
-import { getPeftModel } from "../src/peft/peft_model.js";
+import { getPeftModel } from "../src/peft/get_peft_model.js";
 import { RunMemory } from "../src/plan/memory/estimate.js";
 import { storedIn } from "../src/plan/memory/table.js";
 import type { PlanName } from "../src/plan/plan.js";

@@ -13,6 +13,7 @@ export { probeDevices } from "./engine/engine.js";
 export type { FormatName } from "./engine/formats/index.js";
 export { formats } from "./engine/formats/index.js";
 export type { ModelConfig, TaskType } from "./models/model.js";
+export type { AutoModelFor } from "./peft/auto.js";
 export {
   AutoModel,
   AutoModelForCausalLM,
@@ -29,8 +30,9 @@ export { PreTrainedModel } from "./peft/base_model.js";
 export type { InspectedAdapter, InspectedLayer, Inspection, InspectOptions } from "./peft/inspect.js";
 export { inspect } from "./peft/inspect.js";
 export { prepareModelForKbitTraining } from "./peft/kbit.js";
+export type { SaveModelOptions } from "./peft/save_model.js";
 export type { PassOptions } from "./plan/requests.js";
-export type { ForwardResult } from "./run/passes.js";
+export type { ForwardResult, Result as ForwardTensor } from "./run/passes.js";
 export { isTaskType, taskOf, tasks } from "./tasks/registry.js";
 export type { ColumnBatch, Inputs, TextBatch } from "./trace/feeds.js";
 export type { QuantizeEvent } from "./weights/quantized.js";
@@ -40,11 +42,19 @@ export type { QuantizeEvent } from "./weights/quantized.js";
 
 export type { Adapter } from "./adapters/adapter.js";
 export type { WeightedOptions } from "./adapters/mix.js";
+export type { LoadedKeys } from "./attach/adapter_tensors.js";
 export type { CombinationType } from "./methods/method.js";
+export type {
+  AdapterOptions,
+  LoadAdapterOptions,
+  MergeOptions,
+  PeftModelOptions,
+  SaveAdapterOptions,
+} from "./peft/adapter_options.js";
+export { getPeftModel } from "./peft/get_peft_model.js";
 export type { AdapterInspection, InspectAdapterOptions } from "./peft/inspect.js";
 export { inspectAdapter } from "./peft/inspect.js";
-export type { AdapterOptions, LoadAdapterOptions } from "./peft/peft_model.js";
-export { getPeftModel, PeftModel } from "./peft/peft_model.js";
+export { PeftModel } from "./peft/peft_model.js";
 
 // ## Methods
 // One config class for each peft_type, with Python's names in camelCase: see docs/methods.md.
@@ -58,7 +68,7 @@ export type { AdapterConfig } from "./methods/method.js";
 export type { TokenizerOptions } from "./tokenizers/auto.js";
 export { AutoTokenizer } from "./tokenizers/auto.js";
 export type { ChatMessage, ChatOptions } from "./tokenizers/chat.js";
-export type { EncodeOptions, Encoding } from "./tokenizers/encode.js";
+export type { EncodeOptions, Encoding, Side, TruncationStrategy } from "./tokenizers/encode.js";
 export type { ChatEncoding, DecodeOptions, Tokenizer } from "./tokenizers/tokenizer.js";
 
 // ## Data
@@ -73,7 +83,9 @@ export { describeReport, encodeRows } from "./data/encode.js";
 export type { RowGiver, RowsGiven } from "./data/given.js";
 export { loadDataset, readTextFile } from "./data/load.js";
 export type { LoadDatasetOptions, RowMapping, RowOptions } from "./data/load_options.js";
+export type { CollateOptions } from "./data/padding.js";
 export type { PreviewPiece } from "./data/pieces.js";
+export type { PreviewOptions } from "./data/preview.js";
 export { preview, previewPieces } from "./data/preview.js";
 export type {
   ChatRow,
@@ -82,6 +94,7 @@ export type {
   PromptRow,
   QuestionRow,
   Row,
+  RowKind,
   TextRow,
   TokensRow,
 } from "./data/row.js";
@@ -90,8 +103,11 @@ export type { OpenRows } from "./data/row_stream.js";
 export { RowStream } from "./data/row_stream.js";
 export type { RowsFromOptions } from "./data/rows_from.js";
 export { rowsFrom } from "./data/rows_from.js";
+export type { SplitOptions } from "./data/split.js";
 export { split } from "./data/split.js";
+export type { DataFormat } from "./data/tables/formats.js";
 export { isChat } from "./data/tasks/chat_text.js";
+export type { Message, Reader, TokenizerLike } from "./data/types.js";
 
 // ## Training
 // The Trainer and its events; or a loop of one's own from an optimizer, a schedule and checkpoints.
@@ -99,18 +115,26 @@ export { isChat } from "./data/tasks/chat_text.js";
 export type { Parameter } from "./graph/parameters.js";
 export { Parameters } from "./graph/parameters.js";
 export type { StepResult, TrainableBase, TrainableModel, TrainOptions } from "./peft/trainable.js";
-export type { AdamWOptions, AdamWState, StepOptions } from "./train/adamw.js";
+export type { BatchSizes } from "./plan/memory/batch.js";
+export type { BackwardOptions } from "./plan/requests.js";
+export type { AdamWOptions, AdamWState, StepOptions, StepResult as OptimizerStep } from "./train/adamw.js";
 export { AdamW } from "./train/adamw.js";
 export type { EvaluateOptions, Evaluation, Prediction } from "./train/evaluate.js";
 export { evaluate } from "./train/evaluate.js";
 export * from "./train/events.js";
-export type { Progress, ProgressOptions } from "./train/progress.js";
+export type { Progress, ProgressOptions, ProgressStream } from "./train/progress.js";
 export { createProgress, formatBytes, formatDuration } from "./train/progress.js";
 export { restoreParameters } from "./train/restore.js";
 export type { RunMode } from "./train/run_folder.js";
-export type { TrainingState } from "./train/saved_state.js";
+export type { Checkpoint, SaveOptions, TrainingState } from "./train/saved_state.js";
 export { listCheckpoints, loadState, saveState } from "./train/saved_state.js";
-export type { ScheduleExtras, ScheduleName, ScheduleOptions } from "./train/schedules.js";
+export type {
+  DecayShape,
+  ScheduleExtras,
+  ScheduleName,
+  ScheduleOptions,
+  ScheduleSteps,
+} from "./train/schedules.js";
 export { learningRate, SCHEDULE_NAMES } from "./train/schedules.js";
 export type { StepSource } from "./train/step_source.js";
 export { checkOutputDir, Trainer } from "./train/trainer.js";
@@ -125,6 +149,7 @@ export type { GenerationConfig } from "./generate/config.js";
 export { GENERATION_DEFAULTS } from "./generate/config.js";
 export { generationTable } from "./generate/generation_table.js";
 export type { GenerationValues } from "./generate/generation_types.js";
+export type { TokenDecoder } from "./generate/stepper.js";
 export type { TextStreamerOptions, TokenStreamer } from "./generate/streamer.js";
 export { streamText, TextStreamer } from "./generate/streamer.js";
 export type { GenerateInput, GenerateSettings } from "./peft/generate.js";
@@ -156,6 +181,7 @@ export { column, pad, stack } from "./data/padding.js";
 export type { CustomSample, Sample } from "./data/sample.js";
 export type { BatchLabels, DataTask, EncodeContext, Encoded } from "./data/tasks/task.js";
 export { encodeText } from "./data/tasks/task.js";
+export type { Dim } from "./graph/dims.js";
 export type { Graph, Operand } from "./graph/graph.js";
 export type {
   AttentionSite,
@@ -169,7 +195,7 @@ export type {
   SublayerSite,
   Trace,
 } from "./graph/module.js";
-export type { DType, Tensor } from "./graph/ops.js";
+export type { DType, OpName, Tensor } from "./graph/ops.js";
 export type { Loss, LossColumn, LossContext } from "./losses/loss.js";
 export { countOf } from "./losses/loss.js";
 export { lossNamed, registerLoss } from "./losses/registry.js";
@@ -185,12 +211,14 @@ export type {
   Below,
   ConfigClass,
   Initial,
+  Json,
   LayerMethod,
   LayerPlace,
   Merging,
   Method,
   MethodRow,
   MethodTable,
+  Mixing,
   OutputMethod,
   ParameterSpec,
   Place,
@@ -225,11 +253,12 @@ export type {
   PooledHead,
   StackOutput,
   TextInputs,
+  TokenHead,
 } from "./models/model.js";
 export { firstToken, lastToken } from "./models/pooling.js";
 export { registerArchitecture } from "./models/registry.js";
 export { textInputs } from "./models/text_inputs.js";
-export type { OptionRow } from "./options.js";
+export type { OptionKind, OptionRow } from "./options.js";
 export { classScores, manyLabelScores, numberScores, tokenScores } from "./tasks/class_scores.js";
 export type { Head } from "./tasks/head.js";
 export { rowLabels, tokenLabels } from "./tasks/head.js";

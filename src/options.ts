@@ -56,6 +56,7 @@ interface Kind {
   readonly read: (text: string) => unknown;
 }
 
+/** What values an option takes. */
 export type OptionKind =
   | "text"
   | "number"

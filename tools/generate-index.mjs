@@ -70,6 +70,7 @@ function formatsIndex() {
   return `${header}${found.map((d) => `import { ${d.names.join(", ")} } from ${from(d.file)};`).join("\n")}
 import type { WeightFormat } from "./format.js";
 
+/** Formats that weights are held in; int4 and nf4 have 4 bits a weight. */
 export type FormatName = ${names.map((n) => JSON.stringify(n)).join(" | ")};
 
 /** Every weight format, by name. */

@@ -3,8 +3,9 @@ import { PeftError } from "../errors.js";
 import type { AdapterConfig, CombinationType, MixOptions, MixPart } from "../methods/method.js";
 import type { Adapter } from "./adapter.js";
 
+/** How several adapters become one. */
 export interface WeightedOptions extends Partial<MixOptions> {
-  /** Default "svd", as in Python. */
+  /** The way of mixing. @default "svd" */
   readonly combinationType?: CombinationType;
 }
 

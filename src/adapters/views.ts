@@ -6,12 +6,13 @@ import { NO_ADAPTERS } from "./view.js";
 
 /** Which adapters a call uses. */
 export interface ViewOptions {
-  /** Names of adapters for all rows, in place of the active ones; none: the base. */
+  /** Names of adapters for all rows; an empty list: the base. @default the active ones */
   readonly adapters?: readonly string[];
 }
 
 /** Rows of a batch with an adapter each, by name; "__base__": none. */
 export interface RowAdapters extends ViewOptions {
+  /** One name for each row of the batch. */
   readonly adapterNames?: readonly string[];
 }
 

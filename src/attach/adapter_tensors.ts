@@ -16,6 +16,7 @@ import type { StoredBase } from "./attach.js";
 import { foreignKeys } from "./foreign_adapters.js";
 import { hasValues } from "./same_values.js";
 
+/** Where an adapter's file and the model differ: keys of tensors. */
 export interface LoadedKeys {
   readonly missing: readonly string[];
   readonly unexpected: readonly string[];

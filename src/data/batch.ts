@@ -4,16 +4,19 @@ import type { ShippedTask, TaskType } from "../task.js";
 
 export type { TaskType } from "../task.js";
 
+/** What a sequence classifier learns: one class of several, any number of classes, or numbers. */
 export type ProblemType = "single_label_classification" | "multi_label_classification" | "regression";
 
 /** Labels with this value are not learnt. */
 export const ignoreIndex = -100;
 
+/** Whole numbers of a batch: token ids, masks, labels. */
 export interface Ids {
   readonly data: Int32Array;
   readonly shape: readonly [rows: number, columns: number];
 }
 
+/** Numbers of a batch: labels that are no classes. */
 export interface Floats {
   readonly data: Float32Array;
   readonly shape: readonly [rows: number, columns: number];
@@ -21,7 +24,9 @@ export interface Floats {
 
 /** Numbers of a batch for a custom loss: the first axis is the rows. */
 export interface BatchColumn {
+  /** Row-major. */
   readonly data: Float32Array | Int32Array;
+  /** [batch, ...] */
   readonly shape: readonly number[];
 }
 

@@ -20,16 +20,20 @@ import type { Sample } from "./sample.js";
 import { epochBatches } from "./stream_batches.js";
 import type { TokenizerLike } from "./types.js";
 
+/** How rows become batches. */
 export interface BatchesOptions<T extends TaskType>
   extends OrderOptions,
     Omit<EncodeRowsOptions<T>, "task" | "vocabSize" | "tokenizer"> {
+  /** The model's own. */
   tokenizer: TokenizerLike;
+  /** The model that the batches are for: a PreTrainedModel, a PeftModel. */
   model: {
     readonly taskType: T;
     readonly config: { readonly vocabSize: number; readonly numLabels?: number | undefined };
   };
-  /** The tokenizer's own side without it. */
+  /** Where padding stands. @default the tokenizer's own side */
   paddingSide?: "left" | "right" | undefined;
+  /** Lengths of batches are multiples of this, in tokens. @default 1 */
   padToMultipleOf?: number | undefined;
 }
 
@@ -44,17 +48,29 @@ const batchesNames: NamesOf<BatchesOptions<TaskType>> = {
 
 /** Batches in the order of training, and what is known about them beforehand. It can be walked more than once. */
 export interface Batches<T extends TaskType> extends AsyncIterable<Batch<T>> {
+  /** The rows as they were encoded. */
   readonly samples: readonly Sample<T>[];
   readonly batchesPerEpoch: number;
-  /** Over all epochs. */
+  /** Batches of all epochs. */
   readonly total: number;
+  /** What encoding did to the rows. */
   readonly report: EncodeReport;
 }
 
 /**
  * Encodes the rows at once, so that every fault in them is an error before work starts, and gives their batches for all epochs.
- * The same seed and rows give the same batches on every machine. Throws what `encodeRows` throws, and `option`. Rows that are
+ * The same seed and rows give the same batches on every machine. Rows that are
  * streamed are encoded as they come: their batches can be walked, and nothing is known of them beforehand.
+ * @throws "data" as `encodeRows` does, "option"
+ * @example
+ * ```ts
+ * import { batches, loadDataset } from "peft.js";
+ *
+ * const rows = await loadDataset("tweets.csv", { template: "Tweet text : {text} Label : ", target: "{label}" });
+ * for await (const batch of batches(rows, { tokenizer, model, batchSize: 8, epochs: 3, seed: 0 })) {
+ *   console.log((await model.forward(batch)).loss);
+ * }
+ * ```
  */
 export function batches<T extends TaskType>(rows: readonly Row[], options: BatchesOptions<T>): Batches<T>;
 export function batches<T extends TaskType>(

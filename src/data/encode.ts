@@ -10,12 +10,15 @@ import { dataTaskOf } from "./tasks/registry.js";
 import type { EncodeContext, Outcome } from "./tasks/task.js";
 import type { TokenizerLike } from "./types.js";
 
+/** How rows become token ids. */
 export interface EncodeRowsOptions<T extends TaskType> {
+  /** The model's own. */
   tokenizer: TokenizerLike;
+  /** What the model is for. */
   task: T;
-  /** Longest sample in tokens; the tokenizer's own limit without it. */
+  /** Longest sample, in tokens. @default the tokenizer's own limit */
   maxLength?: number | undefined;
-  /** Longest target of an encoder-decoder; `maxLength` without it. */
+  /** Longest target of an encoder-decoder, in tokens. @default `maxLength` */
   maxTargetLength?: number | undefined;
   /** Ids from here on do not exist in the model. */
   vocabSize?: number | undefined;
@@ -23,9 +26,9 @@ export interface EncodeRowsOptions<T extends TaskType> {
   numLabels?: number | undefined;
   /** Class names, for rows that carry their label as text. */
   labels?: readonly string[] | undefined;
-  /** What becomes of a row with nothing to learn in it. */
+  /** What becomes of a row with nothing to learn in it. @default "error" */
   emptyLabels?: "error" | "drop" | undefined;
-  /** Which end of a sample that is too long goes (causal models). */
+  /** Which end of a sample that is too long is cut (causal models). @default "right" */
   truncationSide?: "left" | "right" | undefined;
 }
 
@@ -41,16 +44,24 @@ export const encodeRowsNames: NamesOf<EncodeRowsOptions<TaskType>> = {
   truncationSide: {},
 };
 
-/** What encoding did to the rows. `labelsCut` of the `truncated` ones lost something learnt; `emptyLabels` have nothing left. */
+/** What encoding did to the rows. */
 export interface EncodeReport {
   readonly rows: number;
+  /** Rows that became samples. */
   readonly samples: number;
+  /** The limit that held, in tokens. */
   readonly maxLength: number;
+  /** Rows that were cut at it. */
   readonly truncated: number;
+  /** Those of them that lost something learnt. */
   readonly labelsCut: number;
+  /** Rows with nothing left to learn, which were dropped. */
   readonly emptyLabels: number;
+  /** Tokens of the longest sample. */
   readonly longest: number;
+  /** Tokens of all samples. */
   readonly tokens: number;
+  /** Tokens that are learnt. */
   readonly learntTokens: number;
   /** Rows that the model's chat template wrote. */
   readonly chats: number;
@@ -58,14 +69,23 @@ export interface EncodeReport {
   readonly notes: readonly string[];
 }
 
+/** Samples, and what became of the rows that they were made of. */
 export interface EncodedRows<T extends TaskType> {
   readonly samples: Sample<T>[];
   readonly report: EncodeReport;
 }
 
 /**
- * Rows as token ids with labels for one task. Throws `data`: rows of a kind that the task cannot use, rows with nothing to learn
- * (unless dropped), token ids beyond `vocabSize`, classes beyond `numLabels`; all rows of a fault at once.
+ * Rows as token ids with labels for one task.
+ * @throws "data" for rows of a kind that the task cannot use, rows with nothing to learn (unless dropped), token ids beyond
+ * `vocabSize`, classes beyond `numLabels`: all rows of a fault at once
+ * @example
+ * ```ts
+ * import { describeReport, encodeRows, preview } from "peft.js";
+ *
+ * const { samples, report } = encodeRows(rows, { tokenizer, task: "SEQ_2_SEQ_LM", maxLength: 512 });
+ * console.log(describeReport(report), preview(samples, tokenizer, 3));
+ * ```
  */
 export function encodeRows<T extends TaskType>(
   rows: readonly Row[],

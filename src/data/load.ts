@@ -10,8 +10,18 @@ import type { Table } from "./tables/table.js";
 import { readText } from "./tables/text.js";
 
 /**
- * Reads one or more files as rows of one kind. Throws `data`: malformed lines, missing columns, values of a wrong form (all of a
- * kind at once, with file and line), an empty file, an unknown extension.
+ * Reads one or more files as rows of one kind: see docs/data.md for the columns that are understood.
+ * @throws "data" for malformed lines, missing columns, values of a wrong form (all of a kind at once, with file and line), an empty
+ * file, an unknown extension
+ * @example
+ * ```ts
+ * import { loadDataset } from "peft.js";
+ *
+ * const prompts = await loadDataset("tweets.csv", { template: "Tweet text : {Tweet text} Label : ", target: "{Label}" });
+ * const chats = await loadDataset("chats.jsonl"); // the column "messages" says what it is
+ * const classes = await loadDataset(["a.parquet", "b.parquet"], { columns: { text: "body", label: "topic" } });
+ * console.log(prompts.length, chats.length, classes.length);
+ * ```
  */
 export async function loadDataset(
   file: string | readonly string[],
@@ -46,7 +56,7 @@ async function readTables(files: readonly string[], options: LoadDatasetOptions)
   };
 }
 
-/** A file of text as data files are read: UTF-8, or the encoding that is named. Throws "data". */
+/** A file of text as data files are read: UTF-8, or the encoding that is named. @throws "data" for bytes that are no text of it */
 export function readTextFile(file: string, encoding?: string): Promise<string> {
   return readText(file, { reader: nodeFiles, encoding });
 }

@@ -18,15 +18,17 @@ export interface RowOptions {
   columns?: Readonly<Record<string, string>> | RowMapping;
   /** Columns whose numbers a custom loss reads: they go with each row into the batch's `columns`. */
   lossColumns?: readonly string[];
-  /** What a row is; without it, it is read off the template, the task and the columns. */
+  /** What a row is. @default read off the template, the task and the columns */
   kind?: RowKind;
+  /** What the model is for, where columns could mean several things. */
   taskType?: TaskType;
   /** Class names in the order of their ids, for example those of the training set. */
   labels?: readonly string[];
+  /** What labels are. @default read off them */
   problemType?: ProblemType;
   /** Join prompt and completion plainly, where the model's chat template would write them. @default false */
   raw?: boolean;
-  /** Read no more than this many rows. */
+  /** Read no more than this many rows. @default all */
   limit?: number;
   /** Hears what is not used, and what may be meant otherwise. @default console.warn */
   warn?: (message: string) => void;
@@ -35,14 +37,15 @@ export interface RowOptions {
 /** A row as it stands, as one with the usual names. */
 export type RowMapping = (row: Readonly<Record<string, unknown>>) => Readonly<Record<string, unknown>>;
 
+/** What the columns of a file mean, and how it is read. */
 export interface LoadDatasetOptions extends RowOptions {
-  /** The form of the file where its extension does not say it. */
+  /** The form of the file. @default by its extension */
   format?: DataFormat;
   /** Of text files: "windows-1252", "utf-16", ... @default "utf-8" */
   encoding?: string;
   /** Which list of a JSON file that holds several. */
   split?: string;
-  /** Access to files; Node's own without it. */
+  /** Access to files. @default Node's own */
   reader?: Reader;
 }
 

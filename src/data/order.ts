@@ -2,19 +2,23 @@ import type { NamesOf } from "../arguments.js";
 import { at } from "../present.js";
 import { random, shuffled } from "../random.js";
 
+/** In which order rows come. */
 export interface OrderOptions {
+  /** Rows of a batch. @default 8 */
   batchSize?: number | undefined;
+  /** Times that all rows come. @default 1 */
   epochs?: number | undefined;
+  /** Seed of the order. @default 0 */
   seed?: number | undefined;
-  /** Another order in every epoch; false keeps the rows' own. */
+  /** Another order in every epoch; false keeps the rows' own. @default true */
   shuffle?: boolean | undefined;
-  /** Batches of similar length, for less padding; as `shuffle` without it. */
+  /** Batches of similar length, for less padding. @default as `shuffle` */
   groupByLength?: boolean | undefined;
   /** Of rows that are streamed: how many are shuffled together. @default 10000 */
   shuffleWindow?: number | undefined;
-  /** Leave out the rows that do not fill the last batch of an epoch. */
+  /** Leave out the rows that do not fill the last batch of an epoch. @default false */
   dropLast?: boolean | undefined;
-  /** Begin at this batch, counted over all epochs: the batches are those that an unbroken run would see. */
+  /** Begin at this batch, counted over all epochs: the batches are those that an unbroken run would see. @default 0 */
   startAt?: number | undefined;
 }
 

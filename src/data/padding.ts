@@ -1,7 +1,9 @@
 import type { NamesOf } from "../arguments.js";
 import type { Floats, Ids } from "./batch.js";
 
+/** How samples of different lengths become one batch. */
 export interface CollateOptions {
+  /** Stands where a sample is shorter; masks leave it out. */
   padTokenId: number;
   /** Where padding goes. Targets of encoder-decoders are padded at their end whatever this says. */
   paddingSide?: "left" | "right" | undefined;

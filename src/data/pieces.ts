@@ -3,6 +3,7 @@ import type { TokenizerLike } from "./types.js";
 /** A part of a sample's text, and whether it is learnt. */
 export interface PreviewPiece {
   readonly text: string;
+  /** Whether the loss reads it. */
   readonly learnt: boolean;
 }
 

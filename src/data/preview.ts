@@ -5,6 +5,7 @@ import type { Sample } from "./sample.js";
 import { dataTaskOf } from "./tasks/registry.js";
 import type { TokenizerLike } from "./types.js";
 
+/** How samples are shown. */
 export interface PreviewOptions {
   /** How learnt tokens are marked: in brackets, or green on a terminal. @default "brackets" */
   style?: "brackets" | "ansi";

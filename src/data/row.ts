@@ -4,6 +4,7 @@ import type { Message } from "./types.js";
 
 /** What is said in turns, and what of it is learnt. */
 export interface Conversation {
+  /** The turns, in their order. */
   readonly messages: readonly Message[];
   /** Whether a message is learnt, one for each; what the assistant says, without it. */
   readonly learn?: readonly boolean[];
@@ -30,22 +31,26 @@ export interface PromptRow extends RowBase {
   readonly chat?: Conversation;
 }
 
+/** A chat to learn. */
 export interface ChatRow extends Conversation, RowBase {
   readonly kind: "chat";
 }
 
+/** A text that is learnt as a whole. */
 export interface TextRow extends RowBase {
   readonly kind: "text";
   readonly text: string;
 }
 
-/** `labels`: one class id, or one number (regression), or a 0 or 1 per class. `labelNames` is one list for the whole set. */
+/** A text, or a pair of texts, with what it is to be told as. */
 export interface ClassifyRow extends RowBase {
   readonly kind: "classify";
   readonly text: string;
   readonly pair?: string;
   readonly problemType: ProblemType;
+  /** One class id, or one number (regression), or a 0 or 1 for each class. */
   readonly labels: readonly number[];
+  /** Names of the classes: one list for the whole set. */
   readonly labelNames: readonly string[];
 }
 
@@ -65,7 +70,9 @@ export interface QuestionRow extends RowBase {
   readonly answer?: { readonly start: number; readonly end: number };
 }
 
+/** A row of a data set after its columns were understood; `kind` tells which it is. */
 export type Row = PromptRow | ChatRow | TextRow | ClassifyRow | TokensRow | QuestionRow;
+/** What a row can be. */
 export type RowKind = Row["kind"];
 
 /** Class names of a classification or tagging data set, in the order of their ids; empty for other kinds. */

@@ -2,13 +2,24 @@ import { refuseUnknown } from "../arguments.js";
 import { PeftError } from "../errors.js";
 import { random, shuffled } from "../random.js";
 
+/** How many rows go where. */
 export interface SplitOptions {
-  /** A part of the rows (0.1), or a number of them (100). */
+  /** A part of the rows (0.1), or a number of them (100). @default 0.1 */
   validation?: number;
+  /** Seed of the draw. @default 0 */
   seed?: number;
 }
 
-/** Rows apart for training and for validation, drawn at random; both keep the rows' order. */
+/**
+ * Rows apart for training and for validation, drawn at random; both keep the rows' order.
+ * @throws "option" where nothing would stay for one of them
+ * @example
+ * ```ts
+ * import { split } from "peft.js";
+ *
+ * const { train, validation } = split(rows, { validation: 0.1, seed: 0 });
+ * ```
+ */
 export function split<Item>(
   rows: readonly Item[],
   options: SplitOptions = {},

@@ -30,6 +30,7 @@ export interface EncodedChat {
   assistantMask?: number[][];
 }
 
+/** What data ask of a tokenizer; a `Tokenizer` has it. */
 export interface TokenizerLike {
   (text: string | string[], options?: EncodeTextOptions): EncodedText;
   decode(ids: number[], options?: { skipSpecialTokens?: boolean }): string;

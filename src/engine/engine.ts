@@ -20,12 +20,15 @@ import type { Program } from "./program.js";
 import { fused } from "./schedule.js";
 import { spawnWorker } from "./spawn.js";
 
+/** How ONNX Runtime computes. */
 export interface EngineSettings {
-  /** Threads of one session; default: the machine's. */
+  /** Threads of one session. @default the machine's */
   readonly threads?: number;
-  /** An execution provider of ONNX Runtime: "cpu", "webgpu", "cuda", ... */
+  /** An execution provider of ONNX Runtime: "cpu", "webgpu", "cuda", ...; `probeDevices` says which work. @default "cpu" */
   readonly device?: string;
+  /** @internal */
   readonly resident?: EngineOptions["resident"];
+  /** @internal */
   readonly keep?: EngineOptions["keep"];
 }
 

@@ -2,6 +2,7 @@
 
 import type { SettledOptions } from "../options.js";
 
+/** Options of the Generation as its table has them. */
 export interface PlainGenerationOptions {
   /** Longest whole sequence, prompt included; a number of new tokens decides over it. A whole number, from 1 to 1048576, in tokens. @default 20 new tokens */
   maxLength?: number | undefined;
@@ -57,6 +58,7 @@ export interface PlainGenerationOptions {
   badWordsIds?: readonly (readonly number[])[] | undefined;
 }
 
+/** The same with their defaults filled in. */
 export type GenerationValues = SettledOptions<
   PlainGenerationOptions,
   | "maxLength"

@@ -11,9 +11,11 @@ export interface TokenStreamer {
   end(): void;
 }
 
+/** What of an answer is text. */
 export interface TextStreamerOptions {
+  /** Whether special tokens are left out. @default true */
   skipSpecialTokens?: boolean;
-  /** Whether a stop string that ends the answer is part of the text. */
+  /** Whether a stop string that ends the answer is part of the text. @default false */
   keepStop?: boolean;
 }
 
@@ -24,9 +26,12 @@ const BROKEN = "\ufffd";
 /**
  * The text of an answer while it is made: an async iterator of pieces whose sum is the whole text.
  * A piece never ends within a character, and never holds the beginning of a stop string that then completes.
+ * @example
  * ```ts
+ * import { TextStreamer } from "peft.js";
+ *
  * const stream = new TextStreamer(tokenizer);
- * const answer = model.generate(prompt, { streamer: stream });
+ * const answer = model.generate(tokenizer("Once upon a time"), { streamer: stream });
  * for await (const piece of stream) process.stdout.write(piece);
  * await answer;
  * ```

@@ -117,6 +117,7 @@ export interface Ops {
   aux: { index: number };
 }
 
+/** A primitive's name. */
 export type OpName = keyof Ops;
 
 /** What each primitive reads, in this order. X: a tensor, or what stands for one (a node's number, the name of a value). */
@@ -204,11 +205,13 @@ export function mapInputs<K extends OpName, X, Y>(
 /** A table with one row per primitive. */
 export type Table<Row extends { [K in OpName]: unknown }> = { readonly [K in OpName]: Row[K] };
 
+/** A node of a graph: what a primitive gives. Whoever writes a model, a method or a loss passes it on to the next. */
 export interface Tensor<K extends OpName = OpName> {
   readonly id: number;
   readonly op: K;
   readonly attrs: Ops[K];
   readonly inputs: Inputs<Tensor>[K];
+  /** Numbers, or names of dimensions that each run knows: ["batch", "seq", 768]. */
   readonly shape: readonly Dim[];
   readonly dtype: DType;
 }

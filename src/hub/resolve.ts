@@ -12,10 +12,11 @@ import { badAnswer, noAnswer, Unreachable } from "./requests.js";
 import type { HubOptions, HubSettings } from "./settings.js";
 import { hubNames, hubSettings } from "./settings.js";
 
+/** Which files of a repository, and of which revision. */
 export interface ResolveOptions extends HubOptions {
-  /** A branch, tag or commit. */
+  /** A branch, tag or commit. @default "main" */
   readonly revision?: string | undefined;
-  /** Only these files ("*" stands for any text); the default is all that a model or adapter needs. */
+  /** Only these files ("*" stands for any text). @default all that a model or adapter needs */
   readonly files?: readonly string[] | undefined;
 }
 

@@ -22,19 +22,23 @@ export type HubEvent =
  * huggingface_hub.
  */
 export interface HubOptions {
-  /** Default: HF_TOKEN, else the token that `hf auth login` stored. */
+  /** Who asks. @default HF_TOKEN, else the token that `hf auth login` stored */
   readonly token?: string | undefined;
-  /** Default: HF_ENDPOINT, else https://huggingface.co. */
+  /** The Hub's address. @default HF_ENDPOINT, else https://huggingface.co */
   readonly endpoint?: string | undefined;
-  /** Default: whether HF_HUB_OFFLINE (or TRANSFORMERS_OFFLINE) is set. */
+  /** Only the cache is read. @default whether HF_HUB_OFFLINE (or TRANSFORMERS_OFFLINE) is set */
   readonly offline?: boolean | undefined;
-  /** Default: HF_HUB_CACHE, else HF_HOME/hub, else ~/.cache/huggingface/hub. */
+  /** The cache, which Python's huggingface_hub shares. @default HF_HUB_CACHE, else HF_HOME/hub, else ~/.cache/huggingface/hub */
   readonly cacheDir?: string | undefined;
+  /** How requests are made. @default the runtime's fetch */
   readonly fetch?: typeof fetch | undefined;
-  /** How to let time pass between two tries; the default is a timer. */
+  /** How to let time pass between two tries. @default a timer */
   readonly wait?: ((milliseconds: number) => Promise<void>) | undefined;
+  /** Variables that the defaults above are read from. @default the process's environment */
   readonly env?: Readonly<Record<string, string | undefined>> | undefined;
+  /** Hears what is downloaded. @default nobody */
   readonly progress?: ((event: HubEvent) => void) | undefined;
+  /** Ends the work: the call throws "aborted". */
   readonly signal?: AbortSignal | undefined;
 }
 

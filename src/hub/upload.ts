@@ -8,11 +8,13 @@ import { Unreachable } from "./requests.js";
 import type { HubOptions } from "./settings.js";
 import { hubNames, hubSettings } from "./settings.js";
 
+/** How a folder goes to the Hub. */
 export interface PushOptions extends HubOptions {
-  /** For a repository that does not exist yet; the default is what the account's settings say. */
+  /** Whether a repository that does not exist yet is made private. @default what the account's settings say */
   readonly private?: boolean | undefined;
+  /** The commit's message. @default says that peft.js uploaded it */
   readonly message?: string | undefined;
-  /** The branch; the default is main. */
+  /** The branch. @default "main" */
   readonly revision?: string | undefined;
 }
 
@@ -23,9 +25,13 @@ export const pushNames: NamesOf<PushOptions> = {
   revision: { also: ["branch"] },
 };
 
+/** What was uploaded. */
 export interface PushResult {
+  /** The repository's page. */
   readonly url: string;
+  /** The commit's hash. */
   readonly commit: string;
+  /** What was sent. */
   readonly files: readonly string[];
   /** What lies in the folder and is no part of a model or adapter. */
   readonly leftBehind: readonly string[];

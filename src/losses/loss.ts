@@ -39,6 +39,9 @@ export interface LossContext {
  * batches weigh by what they count. One that is registered writes the same for a model each time; another one is written down with each
  * call, and compiled where it writes something new.
  * @example
+ * ```ts
+ * import type { Loss } from "peft.js";
+ *
  * const weighted: Loss = {
  *   name: "weighted",
  *   columns: { labels: { dtype: "i64", per: "label" }, weights: { dtype: "f32", per: "label" } },
@@ -47,7 +50,9 @@ export interface LossContext {
  *     count: g.sum(column("weights")),
  *   }),
  * };
+ * const weights = { data: new Float32Array([1, 2]), shape: [2, 1] };
  * await model.forwardBackward({ ...batch, columns: { weights } }, { loss: weighted });
+ * ```
  */
 export interface Loss {
   readonly name: string;

@@ -88,7 +88,16 @@ const options: MethodTable = {
 
 export type { AdaLoraOptions };
 export type AdaLoraConfig = AdaLoraValues;
-/** Config of AdaLoRA (arXiv 2303.10512). Throws "adapter-config". Reference: peft/tuners/adalora/config.py */
+/**
+ * Config of AdaLoRA (arXiv 2303.10512). Reference: peft/tuners/adalora/config.py
+ * @throws "adapter-config"
+ * @example
+ * ```ts
+ * import { getPeftModel, AdaLoraConfig } from "peft.js";
+ *
+ * const adapted = getPeftModel(base, new AdaLoraConfig({ initR: 12, targetR: 8, totalStep: 1000 }));
+ * ```
+ */
 export const AdaLoraConfig: ConfigClass<AdaLoraValues, AdaLoraOptions> = configClass(
   "ADALORA",
   "AdaLoraConfig",

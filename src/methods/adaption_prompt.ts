@@ -33,7 +33,16 @@ const options: MethodTable = {
 
 export type { AdaptionPromptOptions };
 export type AdaptionPromptConfig = AdaptionPromptValues;
-/** Config of adaption prompts (arXiv 2303.16199). Throws "adapter-config". Reference: peft/tuners/adaption_prompt/config.py */
+/**
+ * Config of adaption prompts (arXiv 2303.16199). Reference: peft/tuners/adaption_prompt/config.py
+ * @throws "adapter-config"
+ * @example
+ * ```ts
+ * import { getPeftModel, AdaptionPromptConfig } from "peft.js";
+ *
+ * const adapted = getPeftModel(base, new AdaptionPromptConfig({ adapterLen: 10, adapterLayers: 2 }));
+ * ```
+ */
 export const AdaptionPromptConfig: ConfigClass<AdaptionPromptValues, AdaptionPromptOptions> = configClass(
   "ADAPTION_PROMPT",
   "AdaptionPromptConfig",

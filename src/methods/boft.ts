@@ -51,7 +51,16 @@ const options: MethodTable = {
 
 export type { BOFTOptions };
 export type BOFTConfig = BOFTValues;
-/** Config of BOFT (arXiv 2311.06243). Throws "adapter-config". Reference: peft/tuners/boft/config.py */
+/**
+ * Config of BOFT (arXiv 2311.06243). Reference: peft/tuners/boft/config.py
+ * @throws "adapter-config"
+ * @example
+ * ```ts
+ * import { getPeftModel, BOFTConfig } from "peft.js";
+ *
+ * const adapted = getPeftModel(base, new BOFTConfig({ boftBlockSize: 4 }));
+ * ```
+ */
 export const BOFTConfig: ConfigClass<BOFTValues, BOFTOptions> = configClass("BOFT", "BOFTConfig", {
   options,
   unbuilt: { boft_dropout: 0 },

@@ -39,7 +39,16 @@ const options: MethodTable = {
 
 export type { C3AOptions };
 export type C3AConfig = C3AValues;
-/** Config of C3A (arXiv 2407.19342). Throws "adapter-config". Reference: peft/tuners/c3a/config.py */
+/**
+ * Config of C3A (arXiv 2407.19342). Reference: peft/tuners/c3a/config.py
+ * @throws "adapter-config"
+ * @example
+ * ```ts
+ * import { getPeftModel, C3AConfig } from "peft.js";
+ *
+ * const adapted = getPeftModel(base, new C3AConfig({ blockSize: 64 }));
+ * ```
+ */
 export const C3AConfig: ConfigClass<C3AValues, C3AOptions> = configClass("C3A", "C3AConfig", {
   options,
 });

@@ -9,6 +9,7 @@ import { checkBlocks } from "./shared_options.js";
 
 /** What a method's config is made of. */
 export interface ConfigDefinition<V> {
+  /** Every option, by its name in camelCase. */
   readonly options: MethodTable;
   /** Fields of Python's that are not built, with their defaults: refused where they say something. */
   readonly unbuilt?: Readonly<Record<string, Json>>;
@@ -20,6 +21,11 @@ export interface ConfigDefinition<V> {
   readonly check?: (c: V, fault: SayFault) => void;
 }
 
+/**
+ * A config class with a method's options: `new MyConfig({ r: 8 })` checks them and fills in their defaults.
+ * @param peftType as adapter_config.json says it
+ * @param name the class's, which errors name
+ */
 export function configClass<V extends object, O>(
   peftType: string,
   name: string,

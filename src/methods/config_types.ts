@@ -2,11 +2,13 @@
 
 import type { ValuesOf } from "./method.js";
 
+/** What most methods are saved and trained with. */
 export interface SavingOptions extends CommonOptions {
   /** Modules that train as a whole and are saved with the adapter. @default the task's head */
   modulesToSave?: readonly string[] | undefined;
 }
 
+/** What every method has. */
 export interface CommonOptions {
   /** What the model is for; decides which head is trained along. */
   taskType?:
@@ -25,6 +27,7 @@ export interface CommonOptions {
   inferenceMode?: boolean | undefined;
 }
 
+/** Which layers a method adapts, by name. */
 export interface TargetOptions {
   /** Layers that are adapted: by name or the end of a path, by a regular expression that matches the whole path, or all of them. @default the model's */
   targetModules?: string | readonly string[] | undefined;
@@ -32,6 +35,7 @@ export interface TargetOptions {
   excludeModules?: string | readonly string[] | undefined;
 }
 
+/** Which blocks a method adapts, by number. */
 export interface BlockOptions {
   /** Numbers of the blocks that are adapted; not with a regular expression. @default all */
   layersToTransform?: number | readonly number[] | undefined;
@@ -39,6 +43,7 @@ export interface BlockOptions {
   layersPattern?: string | readonly string[] | undefined;
 }
 
+/** Sizes of methods with virtual tokens. */
 export interface PromptOptions {
   /** Number of virtual tokens. A whole number, at least 1. @default 20 */
   numVirtualTokens?: number | undefined;
@@ -52,6 +57,7 @@ export interface PromptOptions {
   numLayers?: number | undefined;
 }
 
+/** Options of new AdaLoraConfig(). */
 export interface AdaLoraOptions extends SavingOptions, TargetOptions, BlockOptions {
   /** Steps of the whole training. A whole number, at least 1. @default as many as the Trainer takes */
   totalStep?: number | undefined;
@@ -84,6 +90,7 @@ export interface AdaLoraOptions extends SavingOptions, TargetOptions, BlockOptio
   /** Which singular values stayed, by a layer's path and .lora_E, as a finished training says. @default none */
   rankPattern?: Readonly<Record<string, readonly boolean[]>> | undefined;
 }
+/** A AdaLoraConfig with its defaults filled in. */
 export type AdaLoraValues = ValuesOf<
   AdaLoraOptions,
   | "taskType"
@@ -99,6 +106,7 @@ export type AdaLoraValues = ValuesOf<
   "ADALORA"
 >;
 
+/** Options of new AdaptionPromptConfig(). */
 export interface AdaptionPromptOptions extends CommonOptions {
   /** Name of the attention modules. @default the model's */
   targetModules?: string | undefined;
@@ -107,12 +115,14 @@ export interface AdaptionPromptOptions extends CommonOptions {
   /** How many layers have a prompt, from the top; the paper has 30. A whole number, at least 1. @default must be given */
   adapterLayers?: number | undefined;
 }
+/** A AdaptionPromptConfig with its defaults filled in. */
 export type AdaptionPromptValues = ValuesOf<
   AdaptionPromptOptions,
   "taskType" | "baseModelNameOrPath" | "revision" | "targetModules" | "adapterLen" | "adapterLayers",
   "ADAPTION_PROMPT"
 >;
 
+/** Options of new BOFTConfig(). */
 export interface BOFTOptions extends SavingOptions, TargetOptions, BlockOptions {
   /** Size of a block, which divides the inputs of all targets; 0: as boftBlockNum gives. A whole number, at least 0. @default 4 */
   boftBlockSize?: number | undefined;
@@ -127,6 +137,7 @@ export interface BOFTOptions extends SavingOptions, TargetOptions, BlockOptions 
   /** Start without effect; off: at random. @default true */
   initWeights?: boolean | undefined;
 }
+/** A BOFTConfig with its defaults filled in. */
 export type BOFTValues = ValuesOf<
   BOFTOptions,
   | "taskType"
@@ -140,6 +151,7 @@ export type BOFTValues = ValuesOf<
   "BOFT"
 >;
 
+/** Options of new C3AConfig(). */
 export interface C3AOptions extends SavingOptions, BlockOptions {
   /** Layers that are adapted: by name or the end of a path, by a regular expression that matches the whole path, or all of them. @default the model's */
   targetModules?: string | readonly string[] | undefined;
@@ -152,6 +164,7 @@ export interface C3AOptions extends SavingOptions, BlockOptions {
   /** True: start without effect; false: the same as xavier_uniform. @default "xavier_uniform" */
   initWeights?: boolean | "gaussian" | "kaiming_uniform" | "xavier_uniform" | undefined;
 }
+/** A C3AConfig with its defaults filled in. */
 export type C3AValues = ValuesOf<
   C3AOptions,
   | "taskType"
@@ -164,6 +177,7 @@ export type C3AValues = ValuesOf<
   "C3A"
 >;
 
+/** Options of new DeloraConfig(). */
 export interface DeloraOptions extends SavingOptions, TargetOptions, BlockOptions {
   /** The rank: A is [r, in], B is [out, r]. A whole number, at least 1. @default 8 */
   r?: number | undefined;
@@ -180,6 +194,7 @@ export interface DeloraOptions extends SavingOptions, TargetOptions, BlockOption
   /** Bounds by layer name or pattern where they differ from deloraLambda. @default {} */
   lambdaPattern?: Readonly<Record<string, number>> | undefined;
 }
+/** A DeloraConfig with its defaults filled in. */
 export type DeloraValues = ValuesOf<
   DeloraOptions,
   | "taskType"
@@ -193,6 +208,7 @@ export type DeloraValues = ValuesOf<
   "DELORA"
 >;
 
+/** Options of new FourierFTConfig(). */
 export interface FourierFTOptions extends SavingOptions, TargetOptions, BlockOptions {
   /** How many frequencies of a layer's change are trained. A whole number, at least 1. @default 1000 */
   nFrequency?: number | undefined;
@@ -209,6 +225,7 @@ export interface FourierFTOptions extends SavingOptions, TargetOptions, BlockOpt
   /** Start without effect; off: at random. @default false */
   initWeights?: boolean | undefined;
 }
+/** A FourierFTConfig with its defaults filled in. */
 export type FourierFTValues = ValuesOf<
   FourierFTOptions,
   | "taskType"
@@ -222,6 +239,7 @@ export type FourierFTValues = ValuesOf<
   "FOURIERFT"
 >;
 
+/** Options of new GraloraConfig(). */
 export interface GraloraOptions extends SavingOptions, BlockOptions {
   /** Layers that are adapted: by name or the end of a path, by a regular expression that matches the whole path, or all of them. @default the model's */
   targetModules?: string | readonly string[] | undefined;
@@ -242,6 +260,7 @@ export interface GraloraOptions extends SavingOptions, BlockOptions {
   /** Start without effect; off: at random. @default true */
   initWeights?: boolean | undefined;
 }
+/** A GraloraConfig with its defaults filled in. */
 export type GraloraValues = ValuesOf<
   GraloraOptions,
   | "taskType"
@@ -254,6 +273,7 @@ export type GraloraValues = ValuesOf<
   "GRALORA"
 >;
 
+/** Options of new HiraConfig(). */
 export interface HiraOptions extends SavingOptions, TargetOptions, BlockOptions {
   /** The rank: A is [r, in], B is [out, r]. A whole number, at least 1. @default 32 */
   r?: number | undefined;
@@ -266,6 +286,7 @@ export interface HiraOptions extends SavingOptions, TargetOptions, BlockOptions 
   /** Refused: Python gives every layer the rank r all the same. @default {} */
   rankPattern?: Readonly<Record<string, number>> | undefined;
 }
+/** A HiraConfig with its defaults filled in. */
 export type HiraValues = ValuesOf<
   HiraOptions,
   | "taskType"
@@ -279,6 +300,7 @@ export type HiraValues = ValuesOf<
   "HIRA"
 >;
 
+/** Options of new HRAConfig(). */
 export interface HRAOptions extends SavingOptions, TargetOptions, BlockOptions {
   /** How many reflections, the rank; an even number starts without effect. A whole number, at least 1. @default 8 */
   r?: number | undefined;
@@ -289,6 +311,7 @@ export interface HRAOptions extends SavingOptions, TargetOptions, BlockOptions {
   /** Start in pairs that cancel, where r is even; off: at random. @default true */
   initWeights?: boolean | undefined;
 }
+/** A HRAConfig with its defaults filled in. */
 export type HRAValues = ValuesOf<
   HRAOptions,
   | "taskType"
@@ -302,6 +325,7 @@ export type HRAValues = ValuesOf<
   "HRA"
 >;
 
+/** Options of new IA3Config(). */
 export interface IA3Options extends SavingOptions, TargetOptions {
   /** Targets that are scaled at their input instead of their output: by endings of names among targetModules, or a pattern. @default the model's */
   feedforwardModules?: string | readonly string[] | undefined;
@@ -310,6 +334,7 @@ export interface IA3Options extends SavingOptions, TargetOptions {
   /** Start at ones, without effect; off: at random. @default true */
   initIa3Weights?: boolean | undefined;
 }
+/** A IA3Config with its defaults filled in. */
 export type IA3Values = ValuesOf<
   IA3Options,
   | "taskType"
@@ -322,13 +347,16 @@ export type IA3Values = ValuesOf<
   "IA3"
 >;
 
+/** Options of new LNTuningConfig(). */
 export interface LNTuningOptions extends SavingOptions, TargetOptions {}
+/** A LNTuningConfig with its defaults filled in. */
 export type LNTuningValues = ValuesOf<
   LNTuningOptions,
   "taskType" | "baseModelNameOrPath" | "revision" | "modulesToSave" | "targetModules" | "excludeModules",
   "LN_TUNING"
 >;
 
+/** Options of new LoHaConfig(). */
 export interface LoHaOptions extends SavingOptions, TargetOptions, BlockOptions {
   /** The rank of each of the two factors. A whole number, at least 1. @default 8 */
   r?: number | undefined;
@@ -341,6 +369,7 @@ export interface LoHaOptions extends SavingOptions, TargetOptions, BlockOptions 
   /** Alphas by layer name or pattern where they differ from alpha. @default {} */
   alphaPattern?: Readonly<Record<string, number>> | undefined;
 }
+/** A LoHaConfig with its defaults filled in. */
 export type LoHaValues = ValuesOf<
   LoHaOptions,
   | "taskType"
@@ -354,6 +383,7 @@ export type LoHaValues = ValuesOf<
   "LOHA"
 >;
 
+/** Options of new LoKrConfig(). */
 export interface LoKrOptions extends SavingOptions, TargetOptions, BlockOptions {
   /** The rank of the factors that are cut into two. A whole number, at least 1. @default 8 */
   r?: number | undefined;
@@ -372,6 +402,7 @@ export interface LoKrOptions extends SavingOptions, TargetOptions, BlockOptions 
   /** Of dropout of ranks, which is not built; only recorded. @default false */
   rankDropoutScale?: boolean | undefined;
 }
+/** A LoKrConfig with its defaults filled in. */
 export type LoKrValues = ValuesOf<
   LoKrOptions,
   | "taskType"
@@ -385,6 +416,7 @@ export type LoKrValues = ValuesOf<
   "LOKR"
 >;
 
+/** Options of new LoraConfig(). */
 export interface LoraOptions extends SavingOptions, TargetOptions, BlockOptions {
   /** The rank: A is [r, in], B is [out, r]. A whole number, at least 1. @default 8 */
   r?: number | undefined;
@@ -420,6 +452,7 @@ export interface LoraOptions extends SavingOptions, TargetOptions, BlockOptions 
   /** ModulesToSave keep an embedding and the head that is tied to it one tensor. @default false */
   ensureWeightTying?: boolean | undefined;
 }
+/** A LoraConfig with its defaults filled in. */
 export type LoraValues = ValuesOf<
   LoraOptions,
   | "taskType"
@@ -434,6 +467,7 @@ export type LoraValues = ValuesOf<
   "LORA"
 >;
 
+/** Options of new MissConfig(). */
 export interface MissOptions extends SavingOptions, TargetOptions, BlockOptions {
   /** Every r-th input shares its weights; with initWeights bat, the size of blocks. A whole number, at least 1. @default 64 */
   r?: number | undefined;
@@ -446,6 +480,7 @@ export interface MissOptions extends SavingOptions, TargetOptions, BlockOptions 
   /** Biases of the base that train too; MiSS_only: those of adapted layers. @default "none" */
   bias?: "none" | "all" | "MiSS_only" | undefined;
 }
+/** A MissConfig with its defaults filled in. */
 export type MissValues = ValuesOf<
   MissOptions,
   | "taskType"
@@ -459,6 +494,7 @@ export type MissValues = ValuesOf<
   "MISS"
 >;
 
+/** Options of new OFTConfig(). */
 export interface OFTOptions extends SavingOptions, TargetOptions, BlockOptions {
   /** How many blocks the input is cut into, with oftBlockSize 0; 0: as many as the size gives. A whole number, at least 0. @default 0 */
   r?: number | undefined;
@@ -479,6 +515,7 @@ export interface OFTOptions extends SavingOptions, TargetOptions, BlockOptions {
   /** Terms of that series. @default 5 */
   numCayleyNeumannTerms?: number | undefined;
 }
+/** A OFTConfig with its defaults filled in. */
 export type OFTValues = ValuesOf<
   OFTOptions,
   | "taskType"
@@ -492,6 +529,7 @@ export type OFTValues = ValuesOf<
   "OFT"
 >;
 
+/** Options of new PromptEncoderConfig(). */
 export interface PromptEncoderOptions extends SavingOptions, PromptOptions {
   /** What makes the rows from a table: three linear layers, or an LSTM and two. @default "MLP" */
   encoderReparameterizationType?: "MLP" | "LSTM" | undefined;
@@ -502,6 +540,7 @@ export interface PromptEncoderOptions extends SavingOptions, PromptOptions {
   /** Share dropped between the LSTM's layers; an MLP has none, as in Python. A number, at least 0 and below 1. @default 0 */
   encoderDropout?: number | undefined;
 }
+/** A PromptEncoderConfig with its defaults filled in. */
 export type PromptEncoderValues = ValuesOf<
   PromptEncoderOptions,
   | "taskType"
@@ -516,6 +555,7 @@ export type PromptEncoderValues = ValuesOf<
   "P_TUNING"
 >;
 
+/** Options of new PrefixTuningConfig(). */
 export interface PrefixTuningOptions extends SavingOptions, PromptOptions {
   /** How keys and values start. @default at random */
   initWeights?: "zero" | undefined;
@@ -524,6 +564,7 @@ export interface PrefixTuningOptions extends SavingOptions, PromptOptions {
   /** Make keys and values from a smaller table by two layers. @default false */
   prefixProjection?: boolean | undefined;
 }
+/** A PrefixTuningConfig with its defaults filled in. */
 export type PrefixTuningValues = ValuesOf<
   PrefixTuningOptions,
   | "taskType"
@@ -539,6 +580,7 @@ export type PrefixTuningValues = ValuesOf<
   "PREFIX_TUNING"
 >;
 
+/** Options of new PromptTuningConfig(). */
 export interface PromptTuningOptions extends SavingOptions, PromptOptions {
   /** How the rows start: at random, as random tokens of the vocabulary, or as a text's tokens. @default "RANDOM" */
   promptTuningInit?: "RANDOM" | "SAMPLE_VOCAB" | "TEXT" | undefined;
@@ -549,6 +591,7 @@ export interface PromptTuningOptions extends SavingOptions, PromptOptions {
   /** Options of that tokenizer, as Python's AutoTokenizer takes them. @default none */
   tokenizerKwargs?: Readonly<Record<string, unknown>> | undefined;
 }
+/** A PromptTuningConfig with its defaults filled in. */
 export type PromptTuningValues = ValuesOf<
   PromptTuningOptions,
   | "taskType"
@@ -565,6 +608,7 @@ export type PromptTuningValues = ValuesOf<
   "PROMPT_TUNING"
 >;
 
+/** Options of new RandLoraConfig(). */
 export interface RandLoraOptions extends SavingOptions, BlockOptions {
   /** Layers that are adapted: by name or the end of a path, by a regular expression that matches the whole path, or all of them. @default the model's */
   targetModules?: string | readonly string[] | undefined;
@@ -589,6 +633,7 @@ export interface RandLoraOptions extends SavingOptions, BlockOptions {
   /** Start without effect; off: at random. @default true */
   initWeights?: boolean | undefined;
 }
+/** A RandLoraConfig with its defaults filled in. */
 export type RandLoraValues = ValuesOf<
   RandLoraOptions,
   | "taskType"
@@ -601,6 +646,7 @@ export type RandLoraValues = ValuesOf<
   "RANDLORA"
 >;
 
+/** Options of new RoadConfig(). */
 export interface RoadOptions extends SavingOptions {
   /** Layers that are adapted: by name or the end of a path, by a regular expression that matches the whole path, or all of them. @default the model's */
   targetModules?: string | readonly string[] | undefined;
@@ -611,12 +657,14 @@ export interface RoadOptions extends SavingOptions {
   /** Start without effect; off: at random. @default true */
   initWeights?: boolean | undefined;
 }
+/** A RoadConfig with its defaults filled in. */
 export type RoadValues = ValuesOf<
   RoadOptions,
   "taskType" | "baseModelNameOrPath" | "revision" | "modulesToSave" | "targetModules",
   "ROAD"
 >;
 
+/** Options of new ShiraConfig(). */
 export interface ShiraOptions extends SavingOptions {
   /** Layers that are adapted: by name or the end of a path, by a regular expression that matches the whole path, or all of them. @default the model's */
   targetModules?: string | readonly string[] | undefined;
@@ -631,12 +679,14 @@ export interface ShiraOptions extends SavingOptions {
   /** Start without effect; off: at random. @default true */
   initWeights?: boolean | undefined;
 }
+/** A ShiraConfig with its defaults filled in. */
 export type ShiraValues = ValuesOf<
   ShiraOptions,
   "taskType" | "baseModelNameOrPath" | "revision" | "modulesToSave" | "targetModules" | "randomSeed",
   "SHIRA"
 >;
 
+/** Options of new TrainableTokensConfig(). */
 export interface TrainableTokensOptions extends CommonOptions {
   /** Ids of the tokens whose rows train. @default [] */
   tokenIndices?: readonly number[] | undefined;
@@ -645,12 +695,14 @@ export interface TrainableTokensOptions extends CommonOptions {
   /** Start from the base's rows; Python's off, random rows, is not built. @default true */
   initWeights?: boolean | undefined;
 }
+/** A TrainableTokensConfig with its defaults filled in. */
 export type TrainableTokensValues = ValuesOf<
   TrainableTokensOptions,
   "taskType" | "baseModelNameOrPath" | "revision" | "targetModules",
   "TRAINABLE_TOKENS"
 >;
 
+/** Options of new VBLoRAConfig(). */
 export interface VBLoRAOptions extends SavingOptions, TargetOptions, BlockOptions {
   /** The rank. A whole number, at least 1. @default 4 */
   r?: number | undefined;
@@ -671,6 +723,7 @@ export interface VBLoRAOptions extends SavingOptions, TargetOptions, BlockOption
   /** Standard deviation of the logits at the start. A number, at least 0. @default 0.1 */
   initLogitsStd?: number | undefined;
 }
+/** A VBLoRAConfig with its defaults filled in. */
 export type VBLoRAValues = ValuesOf<
   VBLoRAOptions,
   | "taskType"
@@ -684,6 +737,7 @@ export type VBLoRAValues = ValuesOf<
   "VBLORA"
 >;
 
+/** Options of new VeraConfig(). */
 export interface VeraOptions extends SavingOptions, BlockOptions {
   /** Layers that are adapted: by name or the end of a path, by a regular expression that matches the whole path, or all of them. @default the model's */
   targetModules?: string | readonly string[] | undefined;
@@ -704,6 +758,7 @@ export interface VeraOptions extends SavingOptions, BlockOptions {
   /** Start without effect; off: at random. @default true */
   initWeights?: boolean | undefined;
 }
+/** A VeraConfig with its defaults filled in. */
 export type VeraValues = ValuesOf<
   VeraOptions,
   | "taskType"

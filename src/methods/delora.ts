@@ -53,7 +53,16 @@ const options: MethodTable = {
 
 export type { DeloraOptions };
 export type DeloraConfig = DeloraValues;
-/** Config of DeLoRA (arXiv 2503.18225). Throws "adapter-config". Reference: peft/tuners/delora/config.py */
+/**
+ * Config of DeLoRA (arXiv 2503.18225). Reference: peft/tuners/delora/config.py
+ * @throws "adapter-config"
+ * @example
+ * ```ts
+ * import { getPeftModel, DeloraConfig } from "peft.js";
+ *
+ * const adapted = getPeftModel(base, new DeloraConfig({ r: 8 }));
+ * ```
+ */
 export const DeloraConfig: ConfigClass<DeloraValues, DeloraOptions> = configClass("DELORA", "DeloraConfig", {
   options,
 });

@@ -36,7 +36,16 @@ const options: MethodTable = {
 
 export type { FourierFTOptions };
 export type FourierFTConfig = FourierFTValues;
-/** Config of FourierFT (arXiv 2405.03003). Throws "adapter-config". Reference: peft/tuners/fourierft/config.py */
+/**
+ * Config of FourierFT (arXiv 2405.03003). Reference: peft/tuners/fourierft/config.py
+ * @throws "adapter-config"
+ * @example
+ * ```ts
+ * import { getPeftModel, FourierFTConfig } from "peft.js";
+ *
+ * const adapted = getPeftModel(base, new FourierFTConfig({ nFrequency: 1000 }));
+ * ```
+ */
 export const FourierFTConfig: ConfigClass<FourierFTValues, FourierFTOptions> = configClass(
   "FOURIERFT",
   "FourierFTConfig",

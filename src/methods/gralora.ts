@@ -52,7 +52,16 @@ const options: MethodTable = {
 
 export type { GraloraOptions };
 export type GraloraConfig = GraloraValues;
-/** Config of GraLoRA (arXiv 2505.20355). Throws "adapter-config". Reference: peft/tuners/gralora/config.py */
+/**
+ * Config of GraLoRA (arXiv 2505.20355). Reference: peft/tuners/gralora/config.py
+ * @throws "adapter-config"
+ * @example
+ * ```ts
+ * import { getPeftModel, GraloraConfig } from "peft.js";
+ *
+ * const adapted = getPeftModel(base, new GraloraConfig({ r: 32 }));
+ * ```
+ */
 export const GraloraConfig: ConfigClass<GraloraValues, GraloraOptions> = configClass(
   "GRALORA",
   "GraloraConfig",

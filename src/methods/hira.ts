@@ -37,7 +37,16 @@ const options: MethodTable = {
 
 export type { HiraOptions };
 export type HiraConfig = HiraValues;
-/** Config of HiRA (openreview TwJrTz9cRS). Throws "adapter-config". Reference: peft/tuners/hira/config.py */
+/**
+ * Config of HiRA (openreview TwJrTz9cRS). Reference: peft/tuners/hira/config.py
+ * @throws "adapter-config"
+ * @example
+ * ```ts
+ * import { getPeftModel, HiraConfig } from "peft.js";
+ *
+ * const adapted = getPeftModel(base, new HiraConfig({ r: 32 }));
+ * ```
+ */
 export const HiraConfig: ConfigClass<HiraValues, HiraOptions> = configClass("HIRA", "HiraConfig", {
   options,
   check: ({ rankPattern: ranks }, fault) => {

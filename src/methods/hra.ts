@@ -39,7 +39,16 @@ const options: MethodTable = {
 
 export type { HRAOptions };
 export type HRAConfig = HRAValues;
-/** Config of HRA (arXiv 2405.17484). Throws "adapter-config". Reference: peft/tuners/hra/config.py */
+/**
+ * Config of HRA (arXiv 2405.17484). Reference: peft/tuners/hra/config.py
+ * @throws "adapter-config"
+ * @example
+ * ```ts
+ * import { getPeftModel, HRAConfig } from "peft.js";
+ *
+ * const adapted = getPeftModel(base, new HRAConfig({ r: 8 }));
+ * ```
+ */
 export const HRAConfig: ConfigClass<HRAValues, HRAOptions> = configClass("HRA", "HRAConfig", {
   options,
 });

@@ -34,7 +34,16 @@ const options: MethodTable = {
 
 export type { IA3Options };
 export type IA3Config = IA3Values;
-/** Config of IA3 (arXiv 2205.05638). Throws "adapter-config". Reference: peft/tuners/ia3/config.py */
+/**
+ * Config of IA3 (arXiv 2205.05638). Reference: peft/tuners/ia3/config.py
+ * @throws "adapter-config"
+ * @example
+ * ```ts
+ * import { getPeftModel, IA3Config } from "peft.js";
+ *
+ * const adapted = getPeftModel(base, new IA3Config({ taskType: "SEQ_2_SEQ_LM" }));
+ * ```
+ */
 export const IA3Config: ConfigClass<IA3Values, IA3Options> = configClass("IA3", "IA3Config", {
   options,
   check: checkFeedforward,

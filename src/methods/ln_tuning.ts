@@ -10,7 +10,16 @@ const options: MethodTable = {
 
 export type { LNTuningOptions };
 export type LNTuningConfig = LNTuningValues;
-/** Config of LN tuning (arXiv 2312.11420). Throws "adapter-config". Reference: peft/tuners/ln_tuning/config.py */
+/**
+ * Config of LN tuning (arXiv 2312.11420). Reference: peft/tuners/ln_tuning/config.py
+ * @throws "adapter-config"
+ * @example
+ * ```ts
+ * import { getPeftModel, LNTuningConfig } from "peft.js";
+ *
+ * const adapted = getPeftModel(base, new LNTuningConfig());
+ * ```
+ */
 export const LNTuningConfig: ConfigClass<LNTuningValues, LNTuningOptions> = configClass(
   "LN_TUNING",
   "LNTuningConfig",

@@ -28,7 +28,16 @@ const options: MethodTable = {
 
 export type { LoHaOptions };
 export type LoHaConfig = LoHaValues;
-/** Config of LoHa (arXiv 2108.06098). Throws "adapter-config". Reference: peft/tuners/loha/config.py */
+/**
+ * Config of LoHa (arXiv 2108.06098). Reference: peft/tuners/loha/config.py
+ * @throws "adapter-config"
+ * @example
+ * ```ts
+ * import { getPeftModel, LoHaConfig } from "peft.js";
+ *
+ * const adapted = getPeftModel(base, new LoHaConfig({ r: 8, alpha: 8 }));
+ * ```
+ */
 export const LoHaConfig: ConfigClass<LoHaValues, LoHaOptions> = configClass("LOHA", "LoHaConfig", {
   options,
   unbuilt: { rank_dropout: 0, module_dropout: 0 },

@@ -50,7 +50,16 @@ const options: MethodTable = {
 
 export type { LoKrOptions };
 export type LoKrConfig = LoKrValues;
-/** Config of LoKr (arXiv 2309.14859). Throws "adapter-config". Reference: peft/tuners/lokr/config.py */
+/**
+ * Config of LoKr (arXiv 2309.14859). Reference: peft/tuners/lokr/config.py
+ * @throws "adapter-config"
+ * @example
+ * ```ts
+ * import { getPeftModel, LoKrConfig } from "peft.js";
+ *
+ * const adapted = getPeftModel(base, new LoKrConfig({ r: 8, alpha: 8 }));
+ * ```
+ */
 export const LoKrConfig: ConfigClass<LoKrValues, LoKrOptions> = configClass("LOKR", "LoKrConfig", {
   options,
   unbuilt: { rank_dropout: 0, module_dropout: 0 },

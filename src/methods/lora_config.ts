@@ -75,7 +75,16 @@ const options: MethodTable = {
 
 export type { LoraOptions };
 export type LoraConfig = LoraValues;
-/** Config of LoRA (arXiv 2106.09685). Throws "adapter-config". Reference: peft/tuners/lora/config.py */
+/**
+ * Config of LoRA (arXiv 2106.09685). Reference: peft/tuners/lora/config.py
+ * @throws "adapter-config"
+ * @example
+ * ```ts
+ * import { getPeftModel, LoraConfig } from "peft.js";
+ *
+ * const adapted = getPeftModel(base, new LoraConfig({ taskType: "SEQ_2_SEQ_LM", r: 8, loraAlpha: 32, loraDropout: 0.1 }));
+ * ```
+ */
 export const LoraConfig: ConfigClass<LoraValues, LoraOptions> = configClass("LORA", "LoraConfig", {
   options,
   unbuilt: unbuiltLora,

@@ -14,6 +14,7 @@ import type { Tensor } from "../graph/ops.js";
 import type { OptionRow } from "../options.js";
 import type { Words } from "../words.js";
 
+/** A value of adapter_config.json. */
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 
 /** What every adapter's config has; names are Python's, in camelCase. */
@@ -39,6 +40,7 @@ export interface MethodRow extends OptionRow {
   readonly code?: ErrorCode;
 }
 
+/** Every option of a method, by its name. */
 export type MethodTable = Readonly<Record<string, MethodRow>>;
 
 /** Says a fault; all of a config's are thrown at once. */
@@ -85,10 +87,12 @@ export type Initial =
   /** In a way of the method's own. */
   | { readonly kind: "made"; readonly make: (data: Float32Array, random: () => number) => void };
 
+/** A tensor that a method has at a layer, or one that all layers share. */
 export interface ParameterSpec {
   /** What follows the layer's path in the file: "lora_A.weight". */
   readonly key: string;
   readonly shape: readonly number[];
+  /** How it starts. */
   readonly initial: Initial;
   /** Axes whose length is free (a rank): it is not part of a compiled graph, so adapters that differ in it share one. */
   readonly free?: readonly number[];
@@ -99,6 +103,7 @@ export interface ParameterSpec {
   readonly frozen?: "saved" | "saved i32" | "derived" | "counted";
 }
 
+/** A layer that a method can stand on. */
 export type Site = LinearSite | EmbeddingSite;
 
 /** What every place gives a method that stands there, while it is traced. */
@@ -250,7 +255,9 @@ export interface Mixing<C> {
   ) => Readonly<Record<string, Float32Array>>;
 }
 
+/** A method that stands on layers of the model. */
 export interface LayerMethod<C> {
+  /** Which layers the config names. */
   readonly select: (c: C) => Selection;
   /** Names of default targets, out of the model's own lists of roles. */
   readonly defaults: (roles: LayerLists) => readonly string[] | undefined;

@@ -43,7 +43,16 @@ const options: MethodTable = {
 
 export type { MissOptions };
 export type MissConfig = MissValues;
-/** Config of MiSS (arXiv 2409.15371). Throws "adapter-config". Reference: peft/tuners/miss/config.py */
+/**
+ * Config of MiSS (arXiv 2409.15371). Reference: peft/tuners/miss/config.py
+ * @throws "adapter-config"
+ * @example
+ * ```ts
+ * import { getPeftModel, MissConfig } from "peft.js";
+ *
+ * const adapted = getPeftModel(base, new MissConfig({ r: 64 }));
+ * ```
+ */
 export const MissConfig: ConfigClass<MissValues, MissOptions> = configClass("MISS", "MissConfig", {
   options,
 });

@@ -47,7 +47,16 @@ const options: MethodTable = {
 
 export type { OFTOptions };
 export type OFTConfig = OFTValues;
-/** Config of OFT (arXiv 2306.07280). Throws "adapter-config". Reference: peft/tuners/oft/config.py */
+/**
+ * Config of OFT (arXiv 2306.07280). Reference: peft/tuners/oft/config.py
+ * @throws "adapter-config"
+ * @example
+ * ```ts
+ * import { getPeftModel, OFTConfig } from "peft.js";
+ *
+ * const adapted = getPeftModel(base, new OFTConfig({ oftBlockSize: 32 }));
+ * ```
+ */
 export const OFTConfig: ConfigClass<OFTValues, OFTOptions> = configClass("OFT", "OFTConfig", {
   options,
   unbuilt: { module_dropout: 0, coft: false },

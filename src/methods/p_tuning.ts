@@ -42,7 +42,16 @@ const options: MethodTable = {
 
 export type { PromptEncoderOptions };
 export type PromptEncoderConfig = PromptEncoderValues;
-/** Config of P-tuning (arXiv 2103.10385). Throws "adapter-config". Reference: peft/tuners/p_tuning/config.py */
+/**
+ * Config of P-tuning (arXiv 2103.10385). Reference: peft/tuners/p_tuning/config.py
+ * @throws "adapter-config"
+ * @example
+ * ```ts
+ * import { getPeftModel, PromptEncoderConfig } from "peft.js";
+ *
+ * const adapted = getPeftModel(base, new PromptEncoderConfig({ numVirtualTokens: 20, encoderHiddenSize: 128 }));
+ * ```
+ */
 export const PromptEncoderConfig: ConfigClass<PromptEncoderValues, PromptEncoderOptions> = configClass(
   "P_TUNING",
   "PromptEncoderConfig",

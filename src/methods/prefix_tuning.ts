@@ -35,7 +35,16 @@ const options: MethodTable = {
 
 export type { PrefixTuningOptions };
 export type PrefixTuningConfig = PrefixTuningValues;
-/** Config of prefix tuning (arXiv 2101.00190). Throws "adapter-config". Reference: peft/tuners/prefix_tuning/config.py */
+/**
+ * Config of prefix tuning (arXiv 2101.00190). Reference: peft/tuners/prefix_tuning/config.py
+ * @throws "adapter-config"
+ * @example
+ * ```ts
+ * import { getPeftModel, PrefixTuningConfig } from "peft.js";
+ *
+ * const adapted = getPeftModel(base, new PrefixTuningConfig({ numVirtualTokens: 20 }));
+ * ```
+ */
 export const PrefixTuningConfig: ConfigClass<PrefixTuningValues, PrefixTuningOptions> = configClass(
   "PREFIX_TUNING",
   "PrefixTuningConfig",

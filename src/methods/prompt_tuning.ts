@@ -33,7 +33,16 @@ const options: MethodTable = {
 
 export type { PromptTuningOptions };
 export type PromptTuningConfig = PromptTuningValues;
-/** Config of prompt tuning (arXiv 2104.08691). Throws "adapter-config". Reference: peft/tuners/prompt_tuning/config.py */
+/**
+ * Config of prompt tuning (arXiv 2104.08691). Reference: peft/tuners/prompt_tuning/config.py
+ * @throws "adapter-config"
+ * @example
+ * ```ts
+ * import { getPeftModel, PromptTuningConfig } from "peft.js";
+ *
+ * const adapted = getPeftModel(base, new PromptTuningConfig({ numVirtualTokens: 20 }));
+ * ```
+ */
 export const PromptTuningConfig: ConfigClass<PromptTuningValues, PromptTuningOptions> = configClass(
   "PROMPT_TUNING",
   "PromptTuningConfig",

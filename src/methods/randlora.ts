@@ -48,7 +48,16 @@ const options: MethodTable = {
 
 export type { RandLoraOptions };
 export type RandLoraConfig = RandLoraValues;
-/** Config of RandLoRA (arXiv 2502.00987). Throws "adapter-config". Reference: peft/tuners/randlora/config.py */
+/**
+ * Config of RandLoRA (arXiv 2502.00987). Reference: peft/tuners/randlora/config.py
+ * @throws "adapter-config"
+ * @example
+ * ```ts
+ * import { getPeftModel, RandLoraConfig } from "peft.js";
+ *
+ * const adapted = getPeftModel(base, new RandLoraConfig({ r: 32 }));
+ * ```
+ */
 export const RandLoraConfig: ConfigClass<RandLoraValues, RandLoraOptions> = configClass(
   "RANDLORA",
   "RandLoraConfig",

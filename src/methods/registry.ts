@@ -10,11 +10,15 @@ function namesOf({ name, config }: Method): readonly unknown[] {
 }
 
 /**
- * Adds a method: its configs go on models, and its adapters load, from then on. Throws "registered" where its `peft_type` or name
- * is known.
+ * Adds a method: its configs go on models, and its adapters load, from then on.
+ * @throws "registered" where its `peft_type` or name is known
  * @example
- * registerMethod(myMethod); // a Method: see docs/extending.md
- * const model = getPeftModel(base, new MyConfig({ targetModules: ["q_proj"] }));
+ * ```ts
+ * import { type Method, registerMethod } from "peft.js";
+ *
+ * declare const myMethod: Method; // see docs/extending.md
+ * registerMethod(myMethod);
+ * ```
  */
 export function registerMethod<C extends AdapterConfig>(method: Method<C>): void {
   methods.register(method as unknown as Method);

@@ -42,7 +42,16 @@ const options: MethodTable = {
 
 export type { RoadOptions };
 export type RoadConfig = RoadValues;
-/** Config of RoAd (arXiv 2409.00119). Throws "adapter-config". Reference: peft/tuners/road/config.py */
+/**
+ * Config of RoAd (arXiv 2409.00119). Reference: peft/tuners/road/config.py
+ * @throws "adapter-config"
+ * @example
+ * ```ts
+ * import { getPeftModel, RoadConfig } from "peft.js";
+ *
+ * const adapted = getPeftModel(base, new RoadConfig({ variant: "road_1" }));
+ * ```
+ */
 export const RoadConfig: ConfigClass<RoadValues, RoadOptions> = configClass("ROAD", "RoadConfig", {
   options,
   check: ({ groupSize }, fault) => {

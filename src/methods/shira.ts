@@ -38,7 +38,16 @@ const options: MethodTable = {
 
 export type { ShiraOptions };
 export type ShiraConfig = ShiraValues;
-/** Config of SHiRA (arXiv 2406.13175). Throws "adapter-config". Reference: peft/tuners/shira/config.py */
+/**
+ * Config of SHiRA (arXiv 2406.13175). Reference: peft/tuners/shira/config.py
+ * @throws "adapter-config"
+ * @example
+ * ```ts
+ * import { getPeftModel, ShiraConfig } from "peft.js";
+ *
+ * const adapted = getPeftModel(base, new ShiraConfig({ r: 32 }));
+ * ```
+ */
 export const ShiraConfig: ConfigClass<ShiraValues, ShiraOptions> = configClass("SHIRA", "ShiraConfig", {
   options,
 });

@@ -26,7 +26,16 @@ const options: MethodTable = {
 
 export type { TrainableTokensOptions };
 export type TrainableTokensConfig = TrainableTokensValues;
-/** Config of trainable tokens. Throws "adapter-config". Reference: peft/tuners/trainable_tokens/config.py */
+/**
+ * Config of trainable tokens. Reference: peft/tuners/trainable_tokens/config.py
+ * @throws "adapter-config"
+ * @example
+ * ```ts
+ * import { getPeftModel, TrainableTokensConfig } from "peft.js";
+ *
+ * const adapted = getPeftModel(base, new TrainableTokensConfig({ tokenIndices: [32000, 32001] }));
+ * ```
+ */
 export const TrainableTokensConfig: ConfigClass<TrainableTokensValues, TrainableTokensOptions> = configClass(
   "TRAINABLE_TOKENS",
   "TrainableTokensConfig",

@@ -52,7 +52,16 @@ const options: MethodTable = {
 
 export type { VBLoRAOptions };
 export type VBLoRAConfig = VBLoRAValues;
-/** Config of VB-LoRA (arXiv 2405.15179). Throws "adapter-config". Reference: peft/tuners/vblora/config.py */
+/**
+ * Config of VB-LoRA (arXiv 2405.15179). Reference: peft/tuners/vblora/config.py
+ * @throws "adapter-config"
+ * @example
+ * ```ts
+ * import { getPeftModel, VBLoRAConfig } from "peft.js";
+ *
+ * const adapted = getPeftModel(base, new VBLoRAConfig({ r: 4, numVectors: 256, vectorLength: 64 }));
+ * ```
+ */
 export const VBLoRAConfig: ConfigClass<VBLoRAValues, VBLoRAOptions> = configClass("VBLORA", "VBLoRAConfig", {
   options,
   unbuilt: { save_only_topk_weights: false },

@@ -53,7 +53,16 @@ const options: MethodTable = {
 
 export type { VeraOptions };
 export type VeraConfig = VeraValues;
-/** Config of VeRA (arXiv 2310.11454). Throws "adapter-config". Reference: peft/tuners/vera/config.py */
+/**
+ * Config of VeRA (arXiv 2310.11454). Reference: peft/tuners/vera/config.py
+ * @throws "adapter-config"
+ * @example
+ * ```ts
+ * import { getPeftModel, VeraConfig } from "peft.js";
+ *
+ * const adapted = getPeftModel(base, new VeraConfig({ r: 256 }));
+ * ```
+ */
 export const VeraConfig: ConfigClass<VeraValues, VeraOptions> = configClass("VERA", "VeraConfig", {
   options,
 });

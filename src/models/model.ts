@@ -57,6 +57,7 @@ export interface DecoderInputs extends TextInputs {
   readonly cross: (layer: number, project: () => KeyValue) => KeyValue;
 }
 
+/** What a stack of blocks gives. */
 export interface StackOutput {
   /** [batch, virtual + seq, hidden]; of a stack without a sequence [batch, hidden]. */
   readonly hidden: Tensor;

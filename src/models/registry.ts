@@ -10,10 +10,16 @@ function namesOf({ modelTypes }: Architecture): readonly unknown[] {
 }
 
 /**
- * Adds an architecture: checkpoints of its `model_type`s load from then on. Throws "registered" where one of them is known.
+ * Adds an architecture: checkpoints of its `model_type`s load from then on.
+ * @throws "registered" where one of them is known
  * @example
- * registerArchitecture(myDecoder); // an Architecture: see docs/extending.md
- * const base = await AutoModelForCausalLM.fromPretrained("folder"); // its config.json says "model_type": "my_decoder"
+ * ```ts
+ * import { type Architecture, AutoModelForCausalLM, registerArchitecture } from "peft.js";
+ *
+ * declare const myDecoder: Architecture; // see docs/extending.md
+ * registerArchitecture(myDecoder);
+ * const mine = await AutoModelForCausalLM.fromPretrained("folder"); // its config.json says "model_type": "my_decoder"
+ * ```
  */
 export function registerArchitecture<C extends ModelConfig, X = TextInputs>(
   architecture: Architecture<C, X>,

@@ -2,8 +2,22 @@ import type { TaskType } from "../models/model.js";
 import type { LoadOptions } from "./base_model.js";
 import { PreTrainedModel } from "./base_model.js";
 
+/** Loads models for one task. */
 export interface AutoModelFor<T extends TaskType> {
-  /** Loads a Hub repository or a folder. Throws "unknown-model", "unknown-task", "checkpoint", "file-format", "hub". */
+  /**
+   * Loads a Hub repository or a folder. Weights are mapped from the checkpoint; the engine starts with the first run.
+   * Reference: transformers/models/auto/modeling_auto.py
+   * @throws "unknown-model", "unknown-task", "checkpoint", "file-format", "hub", "option", "engine"
+   * @example
+   * ```ts
+   * import { AutoModelForSequenceClassification } from "peft.js";
+   *
+   * await using base = await AutoModelForSequenceClassification.fromPretrained("bert-base-uncased", {
+   *   config: { num_labels: 3 },
+   *   maxMemory: "4GB",
+   * });
+   * ```
+   */
   fromPretrained(nameOrFolder: string, options?: LoadOptions): Promise<PreTrainedModel<T>>;
 }
 
@@ -17,9 +31,15 @@ export function autoModelFor<T extends TaskType>(task: T): AutoModelFor<T> {
   return { fromPretrained: (nameOrFolder, options) => PreTrainedModel.load(task, nameOrFolder, options) };
 }
 
+/** Models that read a text and write another (T5, BART): SEQ_2_SEQ_LM. */
 export const AutoModelForSeq2SeqLM: AutoModelFor<"SEQ_2_SEQ_LM"> = autoModelFor("SEQ_2_SEQ_LM");
+/** Models that continue a text (Llama, GPT-2, Qwen): CAUSAL_LM. */
 export const AutoModelForCausalLM: AutoModelFor<"CAUSAL_LM"> = autoModelFor("CAUSAL_LM");
+/** Models that label a text, or a pair of them, or give it a number: SEQ_CLS. */
 export const AutoModelForSequenceClassification: AutoModelFor<"SEQ_CLS"> = autoModelFor("SEQ_CLS");
+/** Models that label each word of a text: TOKEN_CLS. */
 export const AutoModelForTokenClassification: AutoModelFor<"TOKEN_CLS"> = autoModelFor("TOKEN_CLS");
+/** Models that mark the answer in a text: QUESTION_ANS. */
 export const AutoModelForQuestionAnswering: AutoModelFor<"QUESTION_ANS"> = autoModelFor("QUESTION_ANS");
+/** Models without a head: hidden states, FEATURE_EXTRACTION. */
 export const AutoModel: AutoModelFor<"FEATURE_EXTRACTION"> = autoModelFor("FEATURE_EXTRACTION");

@@ -46,13 +46,15 @@ import {
   trainNames,
 } from "./trainable.js";
 
+/** How a model is loaded, held and run. Those of the Hub are left out for local folders. */
 export interface LoadOptions extends RuntimeSettings, Omit<ResolveOptions, "files"> {
   /** Fields of config.json that are set here, by their names there: { num_labels: 77, dropout_rate: 0 }. */
   readonly config?: Readonly<Record<string, unknown>>;
-  /** Of what is made new: heads that the checkpoint lacks, adapters. */
+  /** Seed of what the checkpoint lacks: new heads, adapters. @default 0 */
   readonly seed?: number;
-  /** Where quantized weights are kept. Default: PEFT_QUANTIZED_CACHE, else beside the Hub's cache. */
+  /** The folder of quantized weights. @default PEFT_QUANTIZED_CACHE, else a folder beside the Hub's cache */
   readonly quantizedCache?: string | undefined;
+  /** Hears how quantizing goes on, which happens once for a checkpoint and a format. @default nobody */
   readonly quantizing?: ((event: QuantizeEvent) => void) | undefined;
   /** Hears what to know of a model, and of adapters on it, that load all the same. @default console.warn */
   readonly warn?: ((message: Words) => void) | undefined;
@@ -99,18 +101,25 @@ export function specOf(
 }
 
 /**
- * A pretrained model for one task. Its weights are mapped from the checkpoint; the engine starts with the first run.
- * Without adapters all of it can be trained: see `trainableParameters`.
+ * A pretrained model for one task, as AutoModelForCausalLM and the like load it. Its weights are mapped from the checkpoint; the
+ * engine starts with the first run. Without adapters all of it can be trained: see `trainableParameters`.
+ * Reference: transformers/modeling_utils.py
  */
 export class PreTrainedModel<T extends TaskType = TaskType> implements TrainableModel<T> {
   readonly taskType: T;
+  /** config.json as the model's architecture reads it. */
   readonly config: ModelConfig;
   /** config.json as it was read, with the options' own fields. */
   readonly configJson: Readonly<Record<string, unknown>>;
+  /** The Hub id or folder that it was loaded from. */
   readonly name: string;
+  /** Where its checkpoint lies. */
   readonly folder: string;
+  /** @internal */
   readonly runtime: Runtime;
+  /** Settings of generation_config.json, which `generate` follows where a call says nothing. */
   readonly generationConfig: GenerationConfig;
+  /** Seed of dropout, of new heads and of adapters. */
   readonly seed: number;
   /** Hears what to know of this model and of adapters on it. */
   readonly warn: (message: Words) => void;
@@ -123,6 +132,7 @@ export class PreTrainedModel<T extends TaskType = TaskType> implements Trainable
   /** Calls within disableAdapter(). */
   readonly #disabled: CallScope = new CallScope();
 
+  /** @internal Users load models: AutoModelForCausalLM.fromPretrained. */
   constructor(parts: {
     task: T;
     name: string;
@@ -180,6 +190,7 @@ export class PreTrainedModel<T extends TaskType = TaskType> implements Trainable
     });
   }
 
+  /** @internal */
   get spec(): ModelSpec {
     return this.runtime.weights.spec;
   }
@@ -189,7 +200,7 @@ export class PreTrainedModel<T extends TaskType = TaskType> implements Trainable
     return this.runtime.memoryEstimate;
   }
 
-  /** Number of parameters; tied ones count once. */
+  /** Number of parameters; tied ones count once. Reference: transformers/modeling_utils.py, num_parameters */
   numParameters(): number {
     return [...this.runtime.weights.inventory.weights.values()].reduce(
       (n, s) => n + s.reduce((a, b) => a * b, 1),
@@ -197,13 +208,16 @@ export class PreTrainedModel<T extends TaskType = TaskType> implements Trainable
     );
   }
 
-  /** Logits, and the loss where the batch has labels. Dropout is off. */
+  /**
+   * Logits, and the loss where the batch has labels. Dropout is off.
+   * @throws "batch" for a batch of another task, or ids that the model does not have; "engine"
+   */
   async forward(batch: Inputs<T>, options: PassOptions = {}): Promise<ForwardResult> {
     refuseUnknown("forward", options, passNames);
     return this.#viewed((view) => forwardPass(this.runtime, view, batch as Inputs, options));
   }
 
-  /** The loss alone, without dropout: no logits are held, however large the vocabulary. */
+  /** The loss alone, without dropout: logits over a large vocabulary are never whole in memory. @throws "batch", "engine" */
   async lossOf(batch: Inputs<T>, options: PassOptions = {}): Promise<StepResult> {
     refuseUnknown("lossOf", options, passNames);
     return this.#viewed(async (view) => {
@@ -217,10 +231,12 @@ export class PreTrainedModel<T extends TaskType = TaskType> implements Trainable
     return this;
   }
 
+  /** A base has no adapter: all weights train. */
   get adapterConfig(): undefined {
     return undefined;
   }
 
+  /** Tokens that a sample may have; Infinity: the model has no table of positions. */
   get maxPositions(): number {
     const positions = this.runtime.weights.inventory.positions ?? this.configJson["max_position_embeddings"];
     if (typeof positions !== "number" || this.config.encoderDecoder) return Number.POSITIVE_INFINITY;
@@ -240,6 +256,7 @@ export class PreTrainedModel<T extends TaskType = TaskType> implements Trainable
     await this.#filled;
   }
 
+  /** Parameters that train, and all: the same number, for a base trains as a whole. */
   getNbTrainableParameters(): { trainable: number; total: number } {
     const total = this.numParameters();
     return { trainable: total, total };
@@ -263,7 +280,11 @@ export class PreTrainedModel<T extends TaskType = TaskType> implements Trainable
     return await this.#disabled.run(run);
   }
 
-  /** Adds the gradient of the loss to `trainableParameters()`, until an optimizer's step takes it. */
+  /**
+   * Adds the gradient of the loss to `trainableParameters()`, until an optimizer's step takes it. Batches weigh by what they have
+   * of labelled tokens (or rows), as if they were one.
+   * @throws "batch", "training" within `disableAdapter`, "engine"
+   */
   async forwardBackward(batch: Inputs<T>, options: TrainOptions = {}): Promise<StepResult> {
     refuseUnknown("forwardBackward", options, trainNames);
     if (this.#disabled.isInside) throw nothingTrains();
@@ -277,7 +298,16 @@ export class PreTrainedModel<T extends TaskType = TaskType> implements Trainable
     return { loss: sum / count, count };
   }
 
-  /** Continues prompts: [rows, tokens], prompt (or start token) included, as transformers returns them. */
+  /**
+   * Continues prompts: [rows, tokens], prompt (or start token) included, as transformers returns them.
+   * Reference: transformers/generation/utils.py
+   * @throws "generation" for settings that contradict each other, "batch", "aborted"
+   * @example
+   * ```ts
+   * const ids = await base.generate(tokenizer("Translate to German: a house"), { maxNewTokens: 20, numBeams: 4 });
+   * console.log(tokenizer.batchDecode(ids, { skipSpecialTokens: true }));
+   * ```
+   */
   async generate(input: GenerateInput, settings: GenerateSettings = {}): Promise<number[][]> {
     return this.#viewed((view) => generateWith(this, this.runtime, view, input, settings));
   }
@@ -309,7 +339,7 @@ export class PreTrainedModel<T extends TaskType = TaskType> implements Trainable
     return run;
   }
 
-  /** Writes config.json and model.safetensors as transformers reads them. */
+  /** Writes config.json and model.safetensors as transformers reads them. @throws "output" */
   async savePretrained(folder: string, options: SaveModelOptions = {}): Promise<void> {
     refuseUnknown("savePretrained", options, savedNames);
     const whole = this.#whole;
@@ -319,8 +349,14 @@ export class PreTrainedModel<T extends TaskType = TaskType> implements Trainable
     );
   }
 
+  /** Ends the engine, after the run in progress, and lets go of the weights. A closed model cannot be run. */
   async close(): Promise<void> {
     await this.runtime.close();
+  }
+
+  /** Closes the model at the end of a block: `await using base = await AutoModelForCausalLM.fromPretrained(name)`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
   }
 
   /** The whole model as an adapter that has a tensor of its own in place of every weight. */

@@ -17,19 +17,23 @@ import { option, toCode, words } from "../words.js";
 
 /** Encoded prompts, as a tokenizer returns them: rows of one length, padded on the left for decoders. */
 export interface GenerateInput {
+  /** [rows, tokens] */
   readonly inputIds: readonly (readonly number[])[];
+  /** 1 for tokens, 0 for padding. @default no padding */
   readonly attentionMask?: readonly (readonly number[])[] | undefined;
 }
 
+/** Settings of a call of generate(). */
 export interface GenerateSettings extends GenerationConfig {
   /** Gets tokens as they come (one row, no beams). */
   streamer?: TokenStreamer | undefined;
+  /** Ends the call at the next token: it throws "aborted". */
   signal?: AbortSignal | undefined;
   /** Gets what is said in vain, such as a temperature without sampling. @default console.warn */
   warn?: ((message: Words) => void) | undefined;
   /** For stop strings. */
   tokenizer?: TokenDecoder | undefined;
-  /** Of sampling. */
+  /** Seed of sampling. @default 0 */
   seed?: number | undefined;
 }
 

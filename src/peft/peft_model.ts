@@ -12,7 +12,7 @@ import {
   type ViewOptions,
   viewOf,
 } from "../adapters/views.js";
-import { expectArgument, expectName, type NamesOf, pickOptions, refuseUnknown } from "../arguments.js";
+import { expectArgument, expectName, pickOptions, refuseUnknown } from "../arguments.js";
 import {
   configPath,
   hasEncoder,
@@ -29,67 +29,47 @@ import { checked } from "../attach/merge.js";
 import { namingFile, PeftError } from "../errors.js";
 import type { Parameter, Parameters } from "../graph/parameters.js";
 import { nodeFiles } from "../hub/files.js";
-import type { ResolveOptions } from "../hub/resolve.js";
-import { resolveFolder, resolveNames } from "../hub/resolve.js";
+import { resolveFolder } from "../hub/resolve.js";
 import { hubSettings } from "../hub/settings.js";
 import type { PushOptions } from "../hub/upload.js";
 import { pushFolder, pushNames } from "../hub/upload.js";
 import type { AdapterConfig } from "../methods/method.js";
 import type { ModelConfig, TaskType } from "../models/model.js";
 import type { BatchSizes } from "../plan/memory/batch.js";
-import { type PassOptions, passNames } from "../plan/requests.js";
+import type { PassOptions } from "../plan/requests.js";
 import { CallScope } from "../run/call_scope.js";
 import type { ForwardResult } from "../run/passes.js";
 import { backwardPass, forwardPass, lossPass } from "../run/passes.js";
 import { type Inputs, rowsOf } from "../trace/feeds.js";
 import { type Words, words } from "../words.js";
+import {
+  type AdapterOptions,
+  adapterNames,
+  backwardNames,
+  hubNames,
+  type LoadAdapterOptions,
+  loadNames,
+  type MergeOptions,
+  mergeNames,
+  rowNames,
+  type SaveAdapterOptions,
+  savedNames,
+} from "./adapter_options.js";
 import { PreTrainedModel } from "./base_model.js";
 import type { GenerateInput, GenerateSettings } from "./generate.js";
 import { checkPrompt, generateWith } from "./generate.js";
 import { checkHead } from "./head_size.js";
 import { type SaveModelOptions, saveModel, savedNames as wholeNames } from "./save_model.js";
-import {
-  nothingTrains,
-  type StepResult,
-  type TrainableModel,
-  type TrainOptions,
-  trainNames,
-} from "./trainable.js";
-
-export interface AdapterOptions {
-  /** Of new parameters; default: the base's. */
-  readonly seed?: number;
-  /** Turns a prompt's text into ids, for prompt tuning that starts from a text. */
-  readonly tokenizer?: ((text: string) => { inputIds: readonly (readonly number[])[] }) | undefined;
-}
-
-export interface LoadAdapterOptions extends Omit<ResolveOptions, "files"> {
-  readonly adapterName?: string;
-  /** Whether it will be trained further. */
-  readonly isTrainable?: boolean;
-  /** Missing and unexpected tensors are errors (default), or only returned. */
-  readonly strict?: boolean;
-}
-
-const { files: _, ...hubNames } = resolveNames;
-const adapterNames: NamesOf<AdapterOptions> = { seed: {}, tokenizer: {} };
-const loadNames: NamesOf<LoadAdapterOptions> = {
-  ...hubNames,
-  adapterName: {},
-  isTrainable: {},
-  strict: {},
-};
-const rowNames: NamesOf<PassOptions & RowAdapters> = { ...passNames, adapters: {}, adapterNames: {} };
-const backwardNames: NamesOf<TrainOptions & ViewOptions> = { ...trainNames, adapters: {} };
-const mergeNames = { adapterNames: {}, safe: { python: "safe_merge" } };
-const savedNames = { selectedAdapters: { also: ["adapters"] } };
+import { nothingTrains, type StepResult, type TrainableModel, type TrainOptions } from "./trainable.js";
 
 /**
  * A base model with adapters on it: one or more active at a time, switched, disabled and mixed without another copy of the base.
  * Reference: peft/peft_model.py
  */
 export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<T> {
+  /** The model under the adapters. */
   readonly base: PreTrainedModel<T>;
+  /** The adapters by their names. */
   readonly adapters: Map<string, Adapter> = new Map();
   readonly #warn: (message: Words) => void;
   #active: string[] = [];
@@ -108,13 +88,24 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
   /** Parameters of several adapters that train together, by their ids. */
   readonly #together: Map<string, Parameters> = new Map();
 
+  /** @param warn hears what to know of adapters, where it is not what hears the base */
   constructor(base: PreTrainedModel<T>, warn: (message: Words) => void = base.warn) {
     this.base = base;
     this.#warn = warn;
     this.#changes = new BaseChanges(base.runtime);
   }
 
-  /** Loads an adapter from a folder or the Hub onto a base. Throws "adapter-mismatch", "unknown-method", "file-format", "hub". */
+  /**
+   * Loads an adapter from a folder or the Hub onto a base, and activates it. Reference: peft/peft_model.py, from_pretrained
+   * @throws "adapter-mismatch" where it was made for another base, "unknown-method", "adapter-config", "file-format", "hub"
+   * @example
+   * ```ts
+   * import { AutoModelForSeq2SeqLM, PeftModel } from "peft.js";
+   *
+   * const base = await AutoModelForSeq2SeqLM.fromPretrained("google/flan-t5-base");
+   * await using model = await PeftModel.fromPretrained(base, "out");
+   * ```
+   */
   static async fromPretrained<T extends TaskType>(
     base: PreTrainedModel<T>,
     nameOrFolder: string,
@@ -128,12 +119,15 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
     return model;
   }
 
+  /** What the model is for. */
   get taskType(): T {
     return this.base.taskType;
   }
+  /** The base's config.json as its architecture reads it. */
   get config(): ModelConfig {
     return this.base.config;
   }
+  /** Names of the adapters that calls use where they say nothing. */
   get activeAdapters(): readonly string[] {
     return this.#active;
   }
@@ -143,6 +137,7 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
     return this.#activeAdapters()[0]!;
   }
 
+  /** The config of the adapter that trains, the first one of several. */
   get adapterConfig(): AdapterConfig | undefined {
     return this.#trained()[0]?.config;
   }
@@ -157,7 +152,17 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
     return this.#active.map((name) => this.#adapter(name));
   }
 
-  /** Adds a new adapter; the first one becomes active. Throws "adapter-name", "adapter-targets", "adapter-config". */
+  /**
+   * Adds a new adapter; the first one becomes active. Reference: peft/peft_model.py, add_adapter
+   * @throws "adapter-name" for one that is taken, "adapter-targets" where no layer matches, "adapter-config"
+   * @example
+   * ```ts
+   * import { LoraConfig } from "peft.js";
+   *
+   * model.addAdapter("second", new LoraConfig({ r: 4, targetModules: ["q", "v"] }));
+   * model.setAdapter("second");
+   * ```
+   */
   addAdapter(name: string, config: AdapterConfig, options: AdapterOptions = {}): void {
     refuseUnknown("addAdapter", options, adapterNames);
     expectArgument("addAdapter", config, {
@@ -260,8 +265,13 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
   }
 
   /**
-   * Adds an adapter that stands for several LoRA adapters, each with its weight; does not activate it. Throws "adapter-name",
-   * "adapter-config".
+   * Adds an adapter that stands for several LoRA adapters, each with its weight; does not activate it.
+   * Reference: peft/tuners/lora/model.py, add_weighted_adapter
+   * @throws "adapter-name", "adapter-config"
+   * @example
+   * ```ts
+   * await model.addWeightedAdapter(["polite", "brief"], [0.7, 0.3], "both", { combinationType: "ties", density: 0.5 });
+   * ```
    */
   async addWeightedAdapter(
     names: readonly string[],
@@ -278,7 +288,17 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
     await this.ready();
   }
 
-  /** Loads an adapter beside those that are there; does not activate it. */
+  /**
+   * Loads an adapter beside those that are there; does not activate it.
+   * @param name the name that it gets here
+   * @returns keys of tensors that the file lacks, and that it has too many: none, unless `strict` is false
+   * @throws "adapter-name", "adapter-mismatch", "unknown-method", "adapter-config", "file-format", "hub"
+   * @example
+   * ```ts
+   * await model.loadAdapter("you/polite-lora", "polite");
+   * model.setAdapter(["default", "polite"]); // both at once
+   * ```
+   */
   async loadAdapter(
     nameOrFolder: string,
     name: string,
@@ -330,7 +350,10 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
     }
   }
 
-  /** Makes one adapter, or several together, the active ones. Throws "adapter-name", "adapter-config" (not together). */
+  /**
+   * Makes one adapter, or several together, the active ones. Nothing is compiled for it, and no weight is copied.
+   * @throws "adapter-name", "adapter-config" for those that cannot work together
+   */
   setAdapter(names: string | readonly string[]): void {
     const list = [...new Set(typeof names === "string" ? [names] : names)];
     checkTogether(list.map((name) => this.#adapter(name)));
@@ -343,7 +366,7 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
     this.#active = list;
   }
 
-  /** Removes an adapter; what it changed of the base's weights is taken back. Throws "adapter-name". */
+  /** Removes an adapter; what it changed of the base's weights is restored. @throws "adapter-name" */
   deleteAdapter(name: string): void {
     const adapter = this.#adapter(name);
     const { residuals } = this.#changes;
@@ -380,7 +403,11 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
 
   /**
    * Runs something on the plain base; where an adapter keeps a part of it (PiSSA, OLoRA), on what is left, as in Python. It reaches what
-   * `run` calls, and nothing that runs beside it. Merged adapters are unmerged, and stay so.
+   * `run` calls, and nothing that runs beside it. Merged adapters are unmerged, and stay so. Reference: peft/peft_model.py, disable_adapter
+   * @example
+   * ```ts
+   * const { logits } = await model.disableAdapter(() => model.forward(batch));
+   * ```
    */
   async disableAdapter<R>(run: () => Promise<R>): Promise<R> {
     return await this.#disabled.run(run);
@@ -397,6 +424,7 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
     }
   }
 
+  /** The model under the adapters, as `base` is; Python's name for it. */
   getBaseModel(): PreTrainedModel<T> {
     return this.base;
   }
@@ -456,6 +484,7 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
     return names.map((name) => this.#adapter(name));
   }
 
+  /** Parameters of the active adapters that train, and all of the base and its adapters. */
   getNbTrainableParameters(): { trainable: number; total: number } {
     const sizes = [...this.adapters.values()].map((a) => a.addedSize);
     const trainable = this.#active.reduce((n, name) => n + this.#adapter(name).state.parameters.size, 0);
@@ -468,6 +497,7 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
     return `trainable params: ${trainable} || all params: ${total} || trainable%: ${(100 * trainable) / total}`;
   }
 
+  /** Prints "trainable params: 2359296 || all params: 1231940608 || trainable%: 0.19", as Python does. */
   printTrainableParameters(print: (line: string) => void = console.log): void {
     print(this.trainableParametersLine());
   }
@@ -491,7 +521,16 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
 
   /**
    * Adds the gradient of the loss to `trainableParameters()`, until an optimizer's step takes it; with `adapters`, to those of the
-   * adapters named.
+   * adapters named. Batches weigh by what they have of labelled tokens (or rows), as if they were one.
+   * @throws "batch", "training" where nothing trains, "adapter-name", "engine"
+   * @example
+   * ```ts
+   * import { AdamW } from "peft.js";
+   *
+   * const optimizer = new AdamW(model.trainableParameters(), { lr: 1e-3 });
+   * const { loss } = await model.forwardBackward(batch);
+   * await optimizer.step();
+   * ```
    */
   async forwardBackward(batch: Inputs<T>, options: TrainOptions & ViewOptions = {}): Promise<StepResult> {
     refuseUnknown("forwardBackward", options, backwardNames);
@@ -508,7 +547,16 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
     });
   }
 
-  /** Continues prompts: [rows, tokens], prompt (or start token) included, as transformers returns them. */
+  /**
+   * Continues prompts: [rows, tokens], prompt (or start token) included, as transformers returns them.
+   * Reference: transformers/generation/utils.py
+   * @throws "generation" for settings that contradict each other, "batch", "adapter-name", "aborted"
+   * @example
+   * ```ts
+   * const ids = await model.generate(tokenizer("Tweet text : ... Label :"), { maxNewTokens: 10 });
+   * console.log(tokenizer.batchDecode(ids, { skipSpecialTokens: true }));
+   * ```
+   */
   async generate(input: GenerateInput, settings: GenerateSettings & RowAdapters = {}): Promise<number[][]> {
     const { adapters, adapterNames, ...options } = settings;
     checkPrompt(input);
@@ -547,8 +595,11 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
     });
   }
 
-  /** Merges the active adapters (or those named) into the base's weights; `safe` refuses NaN and leaves all as it was. */
-  async mergeAdapter(options: { adapterNames?: readonly string[]; safe?: boolean } = {}): Promise<void> {
+  /**
+   * Merges the active adapters (or those named) into the base's weights; `safe` refuses NaN and leaves all as it was.
+   * @throws "adapter-config" for methods that cannot be merged, "adapter-name"
+   */
+  async mergeAdapter(options: MergeOptions = {}): Promise<void> {
     refuseUnknown("mergeAdapter", options, mergeNames);
     const named = (options.adapterNames ?? this.#active).map((n) => this.#adapter(n));
     this.#merging.push(...named);
@@ -571,10 +622,17 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
     });
   }
 
-  /** The base with the adapters merged into it, as a plain model: save it, and transformers loads it. */
-  async mergeAndUnload(
-    options: { adapterNames?: readonly string[]; safe?: boolean } = {},
-  ): Promise<PreTrainedModel<T>> {
+  /**
+   * The base with the adapters merged into it, as a plain model: save it, and transformers loads it. The PeftModel has no adapters
+   * then. Reference: peft/tuners/tuners_utils.py, merge_and_unload
+   * @throws "adapter-config" for methods that cannot be merged, "adapter-name"
+   * @example
+   * ```ts
+   * const merged = await model.mergeAndUnload();
+   * await merged.savePretrained("merged");
+   * ```
+   */
+  async mergeAndUnload(options: MergeOptions = {}): Promise<PreTrainedModel<T>> {
     refuseUnknown("mergeAndUnload", options, mergeNames);
     const changes = this.#changes;
     const named = (options.adapterNames ?? this.#active).map((n) => this.#adapter(n));
@@ -595,10 +653,7 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
    * Writes the base with adapters merged into it as a plain Hub folder, weight by weight from the checkpoint in full precision: for bases
    * that are larger than memory, or held in 8 or 4 bits. The model itself stays as it is.
    */
-  async saveMerged(
-    folder: string,
-    options: SaveModelOptions & { adapterNames?: readonly string[]; safe?: boolean } = {},
-  ): Promise<void> {
+  async saveMerged(folder: string, options: SaveModelOptions & MergeOptions = {}): Promise<void> {
     refuseUnknown("saveMerged", options, { ...mergeNames, ...wholeNames });
     const adapters = (options.adapterNames ?? this.#active).map((n) => this.#adapter(n));
     await this.#turn("alone", adapters, async () => {
@@ -627,11 +682,16 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
     }
   }
 
-  /** Writes adapters as PEFT does: "default" into the folder itself, others into folders of their names. */
-  async savePretrained(
-    folder: string,
-    options: { selectedAdapters?: readonly string[] } = {},
-  ): Promise<void> {
+  /**
+   * Writes adapters as PEFT does: "default" into the folder itself, others into folders of their names. Each is adapter_config.json,
+   * adapter_model.safetensors and README.md: all of them, or none where one fails.
+   * @throws "output", "adapter-name"
+   * @example
+   * ```ts
+   * await model.savePretrained("out"); // Python: PeftModel.from_pretrained(base, "out")
+   * ```
+   */
+  async savePretrained(folder: string, options: SaveAdapterOptions = {}): Promise<void> {
     refuseUnknown("savePretrained", options, savedNames);
     const names = options.selectedAdapters ?? [...this.adapters.keys()];
     const adapters = names.map((name) => this.#adapter(name));
@@ -645,11 +705,12 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
 
   /**
    * Uploads adapters to a repository on the Hub, which is made where it does not exist, as savePretrained writes them.
-   * Throws "hub", "aborted".
+   * @param repo "you/name"
+   * @throws "hub", "aborted"
    */
   async pushToHub(
     repo: string,
-    options: PushOptions & { selectedAdapters?: readonly string[] } = {},
+    options: PushOptions & SaveAdapterOptions = {},
   ): Promise<{ url: string; commit: string }> {
     refuseUnknown("pushToHub", options, { ...pushNames, ...savedNames });
     const { selectedAdapters, ...push } = options;
@@ -689,8 +750,14 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
     return { shape, data: data as Float32Array };
   }
 
+  /** Closes the base: see there. */
   async close(): Promise<void> {
     await this.base.close();
+  }
+
+  /** Closes the base at the end of a block: `await using model = await PeftModel.fromPretrained(base, "out")`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
   }
 
   #adapter(name: string): Adapter {
@@ -717,21 +784,8 @@ function namesOf(adapters: readonly Adapter[]): string {
   return adapters.map((a) => a.name).join(", ");
 }
 
-/** Puts a new adapter on a base model. Throws "adapter-targets", "adapter-config". Reference: peft/mapping_func.py */
-export function getPeftModel<T extends TaskType>(
-  base: PreTrainedModel<T>,
-  config: AdapterConfig,
-  options: AdapterOptions & { adapterName?: string } = {},
-): PeftModel<T> {
-  refuseUnknown("getPeftModel", options, { ...adapterNames, adapterName: {} });
-  expectBase("getPeftModel", base);
-  const { adapterName = "default", ...others } = options;
-  const model = new PeftModel(base);
-  model.addAdapter(adapterName, config, others);
-  return model;
-}
-
-function expectBase(call: string, base: unknown): void {
+/** Throws "option" where an argument is no base model: a PeftModel, a promise of one. */
+export function expectBase(call: string, base: unknown): void {
   expectArgument(call, base, {
     is: base instanceof PreTrainedModel,
     wants: "a base model",

@@ -22,6 +22,7 @@ const DTYPE_NAMES = { f32: "float32", f16: "float16", bf16: "bfloat16" } as cons
 const COMPANIONS =
   /^(tokenizer.*|vocab\..*|merges\.txt|special_tokens_map\.json|added_tokens\.json|spiece\.model|generation_config\.json|chat_template\..*)$/;
 
+/** How a whole model is written. */
 export interface SaveModelOptions {
   /** How weights are stored. @default "f32" */
   readonly dtype?: "f32" | "f16" | "bf16";

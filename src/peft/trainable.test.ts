@@ -8,7 +8,7 @@ import { LoraConfig } from "../methods/lora.js";
 import { PromptTuningConfig } from "../methods/prompt_tuning.js";
 import { AutoModelForCausalLM } from "./auto.js";
 import type { PreTrainedModel } from "./base_model.js";
-import { getPeftModel } from "./peft_model.js";
+import { getPeftModel } from "./get_peft_model.js";
 import type { TrainableModel } from "./trainable.js";
 
 type Model = TrainableModel<"CAUSAL_LM">;

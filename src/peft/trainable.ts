@@ -19,25 +19,32 @@ export interface StepResult {
   readonly count: number;
 }
 
+/** Options of a forward and backward pass. */
 export type TrainOptions = Omit<BackwardOptions, "seed" | "step">;
 export const trainNames: NamesOf<TrainOptions> = { ...passNames, training: { also: ["train"] } };
 
 /** What a base model is known by, and what it says of memory. */
 export interface TrainableBase {
+  /** The Hub id or folder that it was loaded from. */
   readonly name: string;
   /** Where its checkpoint and tokenizer lie. */
   readonly folder: string;
   /** config.json */
   readonly configJson: Readonly<Record<string, unknown>>;
+  /** Seed of dropout. */
   readonly seed: number;
+  /** Settings of generation_config.json. */
   readonly generationConfig: GenerationConfig;
+  /** @internal */
   readonly runtime: Pick<Runtime, "memoryEstimate" | "memoryLimit" | "memoryFree">;
 }
 
 /** What training asks of a model. A PreTrainedModel trains all of its weights, a PeftModel its active adapters on a frozen base. */
 export interface TrainableModel<T extends TaskType = TaskType> {
   readonly taskType: T;
+  /** config.json as the architecture reads it. */
   readonly config: ModelConfig;
+  /** The model under the adapters; itself, where it has none. */
   readonly base: TrainableBase;
   /** Of the adapter that trains, the first one of several; undefined: all weights train. */
   readonly adapterConfig: AdapterConfig | undefined;
@@ -45,7 +52,9 @@ export interface TrainableModel<T extends TaskType = TaskType> {
   readonly maxPositions: number;
   /** The tensors that train, with their gradient. Their starting values are there after `ready()`. */
   trainableParameters(): Parameters;
+  /** Waits until starting values are there. Throws what went wrong in reading them. */
   ready(): Promise<void>;
+  /** Parameters that train, and all. */
   getNbTrainableParameters(): { trainable: number; total: number };
   /** Chooses how steps with batches of these sizes run within the budget. Throws "option" where nothing fits. */
   planMemory(sizes: BatchSizes): Promise<void>;
@@ -59,10 +68,15 @@ export interface TrainableModel<T extends TaskType = TaskType> {
   saveInCheckpoint(folder: string): Promise<void>;
   /** Runs something on the model without what is trained: a reference for losses that compare with it. */
   disableAdapter<R>(run: () => Promise<R>): Promise<R>;
+  /** Logits, and the loss where the batch has labels. Dropout is off. */
   forward(batch: Inputs<T>, options?: PassOptions): Promise<ForwardResult>;
+  /** The loss alone, without dropout. */
   lossOf(batch: Inputs<T>, options?: PassOptions): Promise<StepResult>;
+  /** Adds the gradient of the loss to `trainableParameters()`. */
   forwardBackward(batch: Inputs<T>, options?: TrainOptions): Promise<StepResult>;
+  /** Continues prompts: [rows, tokens]. */
   generate(input: GenerateInput, settings?: GenerateSettings): Promise<number[][]>;
+  /** Writes what was trained, as Python's libraries read it. */
   savePretrained(folder: string): Promise<void>;
 }
 

@@ -15,6 +15,7 @@ export interface PlanQuestion extends Pick<MemoryChoice, "format" | "stored"> {
   readonly strict: boolean;
 }
 
+/** A plan, and what a step is expected to take by it. */
 export interface ChosenPlan {
   readonly plan: Plan;
   readonly estimate: MemoryEstimate;

@@ -19,8 +19,10 @@ export interface Written {
 
 /** How a step runs: in one piece, block by block, or block by block with weights read ahead of their use. */
 export const PLAN_NAMES = ["fused", "checkpointed", "streamed"] as const;
+/** Ways to run a step: in one piece, block by block, or with weights that are streamed. */
 export type PlanName = (typeof PLAN_NAMES)[number];
 
+/** How a step runs. */
 export interface Plan {
   readonly name: PlanName;
   /** How many blocks, from the first, are computed again on the way back; the rest keep their products. */

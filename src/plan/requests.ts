@@ -21,13 +21,15 @@ import type { BatchSizes } from "./memory/batch.js";
 import type { RunRequest } from "./plan.js";
 import { traceOf } from "./plan.js";
 
+/** Options of a pass over a batch. */
 export interface PassOptions {
-  /** In place of the task's own loss: a loss, or the name of one that is registered. */
+  /** A loss, or the name of one that is registered. @default the task's own */
   readonly loss?: Loss | string;
 }
 
+/** Options of a pass that goes back. */
 export interface BackwardOptions extends PassOptions {
-  /** Dropout, the base's and the adapter's; default true. */
+  /** Whether dropout is on, the base's and the adapter's. @default true */
   readonly training?: boolean;
   readonly seed: number;
   readonly step: number;

@@ -12,16 +12,18 @@ import { writeLogits, writeLoss } from "../trace/write.js";
 import type { RunOutcome, Runtime } from "./runtime.js";
 /** A tensor of results. */
 export interface Result {
+  /** Row-major, f32. */
   readonly data: Float32Array;
   readonly shape: readonly number[];
 }
 
+/** What a forward pass gave. */
 export interface ForwardResult {
   /** [batch, total, n] where virtual tokens count, [batch, n] where the task pools; hidden states for FEATURE_EXTRACTION. */
   readonly logits: Result;
   /** The mean loss, where the batch has labels. */
   readonly loss: number | undefined;
-  /** What the loss was divided by. */
+  /** What the loss was divided by: labelled tokens, or rows. */
   readonly count: number | undefined;
 }
 

@@ -34,8 +34,8 @@ interface Compiled {
 
 export interface RuntimeSettings extends PlanSettings, Omit<EngineSettings, "resident" | "keep"> {
   /**
-   * How linear layers of blocks are held (int8, int4, nf4), or all matrices (f16, bf16): made once, into a cache. Default: as the
-   * checkpoint has them, computed in f32.
+   * The format of linear layers of blocks (int8, int4, nf4), or of all matrices (f16, bf16): made once, into a cache.
+   * @default as the checkpoint has them, computed in f32
    */
   readonly load?: FormatName | undefined;
 }

@@ -35,11 +35,15 @@ export function headModules(task: TaskType): readonly string[] {
 }
 
 /**
- * Adds a task: models load for it, rows become its batches, and the `Trainer` and `evaluate` work on it from then on. Throws
- * "registered" where its name is known.
+ * Adds a task: models load for it, rows become its batches, and the `Trainer` and `evaluate` work on it from then on.
+ * @throws "registered" where its name is known
  * @example
- * registerTask(myTask); // a Task: see docs/extending.md
- * const model = await autoModelFor(myTask).fromPretrained("folder");
+ * ```ts
+ * import { registerTask, type Task } from "peft.js";
+ *
+ * declare const myTask: Task; // see docs/extending.md
+ * registerTask(myTask);
+ * ```
  */
 export function registerTask<T extends TaskType>(task: Task<T>): void {
   const plain = task as unknown as Task;
@@ -48,6 +52,7 @@ export function registerTask<T extends TaskType>(task: Task<T>): void {
   taskTypes.push(plain.name);
 }
 
+/** Whether a value is the name of a task that is known. */
 export function isTaskType(name: unknown): name is TaskType {
   return tasks.find(name) !== undefined;
 }

@@ -17,14 +17,21 @@ const tokenizerNames: NamesOf<TokenizerOptions> = { ...whereNames, adapter: {} }
 
 /** Tokenizers by Hub id or folder. */
 export const AutoTokenizer: {
+  /**
+   * The tokenizer of a Hub repository or a local folder, as transformers' AutoTokenizer gives it. It differs in this: tokenizer.json
+   * counts as it stands, where transformers 5 builds parts of it anew for some classes.
+   * Reference: transformers/models/auto/tokenization_auto.py
+   * @throws "tokenizer" where the folder has none that can be read here, "hub" where there is no such folder or repository
+   * @example
+   * ```ts
+   * import { AutoTokenizer } from "peft.js";
+   *
+   * const tokenizer = await AutoTokenizer.fromPretrained("google/flan-t5-base");
+   * const { inputIds, attentionMask } = tokenizer(["a text", "a longer text"], { padding: true });
+   * ```
+   */
   fromPretrained(nameOrFolder: string, options?: TokenizerOptions): Promise<Tokenizer>;
 } = {
-  /**
-   * The tokenizer of a Hub repository or a local folder, as transformers' AutoTokenizer gives it. Throws
-   * `tokenizer` where the folder has none that can be read here, `hub` where there is no such folder or
-   * repository. Reference: transformers/models/auto/tokenization_auto.py. Differs: tokenizer.json counts as
-   * it stands, where transformers 5 builds parts of it anew for some classes.
-   */
   async fromPretrained(nameOrFolder, options = {}) {
     expectName("AutoTokenizer.fromPretrained", nameOrFolder);
     refuseUnknown("AutoTokenizer.fromPretrained", options, tokenizerNames);

@@ -16,12 +16,15 @@ export type ChatMessage = {
 /** Chat templates by name; the one that counts is `default`, or `tool_use` where tools are given. */
 export type ChatTemplates = ReadonlyMap<string, TemplateSource>;
 
+/** How a chat is written and encoded. */
 export type ChatOptions = Omit<EncodeOptions, "textPair" | "addSpecialTokens"> & {
-  /** False gives the text itself. */
+  /** False gives the text itself. @default true */
   tokenize?: boolean;
-  /** End with the header of an assistant's turn, so that the model goes on from there. */
+  /** End with the header of an assistant's turn, so that the model goes on from there. @default false */
   addGenerationPrompt?: boolean;
+  /** Functions that the assistant may call. */
   tools?: readonly unknown[];
+  /** Texts that it may cite. */
   documents?: readonly unknown[];
   /** Mark the tokens that the assistant writes, for training on those alone. */
   returnAssistantMask?: boolean;

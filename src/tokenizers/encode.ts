@@ -5,7 +5,9 @@ import { option, words } from "../words.js";
 import type { Pipeline } from "./pipeline.js";
 import type { Token } from "./post_processors.js";
 
+/** An end of a text. */
 export type Side = "left" | "right";
+/** Which text of a pair is cut. */
 export type TruncationStrategy = "longest_first" | "only_first" | "only_second";
 
 /** How to encode; what is left out is as in Python's `tokenizer(...)`. */
@@ -16,12 +18,19 @@ export type EncodeOptions = {
   padding?: boolean | "longest" | "max_length" | "do_not_pad";
   /** `true` is "longest_first". */
   truncation?: boolean | TruncationStrategy | "do_not_truncate";
+  /** Tokens of a row at most. @default the tokenizer's own limit */
   maxLength?: number;
+  /** Padded lengths are multiples of this. @default 1 */
   padToMultipleOf?: number;
+  /** Whether the model's special tokens are added. @default true */
   addSpecialTokens?: boolean;
+  /** Whether each token's place in the text is told. @default false */
   returnOffsets?: boolean;
+  /** Whether it is told which text of a pair a token is of. @default what the model reads */
   returnTokenTypeIds?: boolean;
+  /** Where padding stands. @default the tokenizer's own side */
   paddingSide?: Side;
+  /** Which end is cut. @default the tokenizer's own side */
   truncationSide?: Side;
 };
 
@@ -40,8 +49,11 @@ export const encodeNames: NamesOf<EncodeOptions> = {
 
 /** Rows of tokens; one text gives one row. Rows have the same length only where padding was asked for. */
 export type Encoding = {
+  /** [rows, tokens] */
   inputIds: number[][];
+  /** 1 for tokens, 0 for padding. */
   attentionMask: number[][];
+  /** 0 for the first text of a pair, 1 for the second. */
   tokenTypeIds?: number[][];
   /**
    * [start, end) of each token in the text as given, in UTF-16 units, as `slice` counts; [0, 0] for added

@@ -52,6 +52,7 @@ export type Tokenizer = SpecialProperties & {
   numSpecialTokensToAdd(pair?: boolean): number;
 };
 
+/** How ids become text. */
 export type DecodeOptions = { skipSpecialTokens?: boolean; cleanUpTokenizationSpaces?: boolean };
 const decodeNames: NamesOf<DecodeOptions> = { skipSpecialTokens: {}, cleanUpTokenizationSpaces: {} };
 

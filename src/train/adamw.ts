@@ -5,14 +5,19 @@ import { nextTurn } from "../platform.js";
 import { joined, option, type Words, words } from "../words.js";
 import { restoreTensors } from "./restore.js";
 
+/** Constants of AdamW. */
 export interface AdamWOptions {
+  /** The learning rate. @default 1e-3 */
   lr?: number;
+  /** How slowly the two moments follow the gradient. @default [0.9, 0.999] */
   betas?: readonly [number, number];
+  /** Keeps the division by small second moments in bounds. @default 1e-8 */
   eps?: number;
+  /** What a parameter loses in a step: lr * weightDecay of itself. @default 0.01 */
   weightDecay?: number;
-  /** Clips the gradient's global norm, as torch.nn.utils.clip_grad_norm_. */
+  /** Clips the gradient's global norm, as torch.nn.utils.clip_grad_norm_. @default no limit */
   maxGradNorm?: number;
-  /** Which parameters decay, by name; all without it. */
+  /** Which parameters decay, by name. @default all */
   decayOnly?: (name: string) => boolean;
 }
 
@@ -25,6 +30,7 @@ const adamwNames: NamesOf<AdamWOptions> = {
   decayOnly: {},
 };
 
+/** Options of an optimizer's step. */
 export interface StepOptions {
   /**
    * Reduces the flat gradient SUM over machines, in place, before it is divided. The count grows with it:
@@ -33,6 +39,7 @@ export interface StepOptions {
   reduce?: (flat: Float32Array, count: number) => Promise<void> | void;
 }
 
+/** What an optimizer's step was taken by. */
 export interface StepResult {
   /** Global norm of the mean gradient, before clipping. */
   gradNorm: number;
@@ -42,7 +49,9 @@ export interface StepResult {
 
 /** Moments by torch's names, `exp_avg.<name>` and `exp_avg_sq.<name>`: views, which the next step changes. */
 export interface AdamWState {
+  /** Steps taken. */
   step: number;
+  /** exp_avg and exp_avg_sq of every parameter. */
   tensors: readonly Parameter[];
 }
 
@@ -70,18 +79,30 @@ const SLICE = 1 << 16;
 const f32 = Math.fround;
 
 /**
- * AdamW, in f32 and in torch's order of operations, over the flat gradient of `Parameters`.
- * Paper: arXiv 1711.05101. Reference: torch/optim/adam.py, _single_tensor_adam with decoupled weight decay.
+ * AdamW, in f32 and in torch's order of operations, over the flat gradient of `Parameters`:
+ * p <- p (1 - lr decay); m <- beta1 m + (1 - beta1) g; v <- beta2 v + (1 - beta2) g g;
+ * p <- p - lr (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps).
+ * Paper: arXiv 1711.05101. Reference: torch/optim/adam.py, _single_tensor_adam with decoupled weight decay
+ * @example
+ * ```ts
+ * import { AdamW } from "peft.js";
+ *
+ * const optimizer = new AdamW(model.trainableParameters(), { lr: 1e-3, maxGradNorm: 1 });
+ * await model.forwardBackward(batch); // once, or for each of several batches that make one step
+ * const { gradNorm } = await optimizer.step();
+ * ```
  */
 export class AdamW {
+  /** The learning rate of the next step: schedules set it. */
   lr: number;
+  /** What it trains. */
   readonly parameters: Parameters;
   readonly #options: Required<Omit<AdamWOptions, "lr" | "maxGradNorm">> & { maxGradNorm: number };
   readonly #moments: readonly Moments[];
   #step = 0;
   #busy = false;
 
-  /** Throws `option` for values outside their range. */
+  /** @throws "option" for values outside their range */
   constructor(parameters: Parameters, options: AdamWOptions = {}) {
     expectArgument("new AdamW", parameters, {
       is: parameters instanceof Parameters,
@@ -109,7 +130,7 @@ export class AdamW {
   /**
    * One step on the gathered gradient, which is zeroed after it. Waits for runs of the model that were called before, and those that
    * are called meanwhile wait for it. Works in slices, so timers keep running.
-   * Throws `training` where there is nothing to average or the gradient is not finite, before any change.
+   * @throws "training" where there is nothing to average or the gradient is not finite, before any change
    */
   async step(options: StepOptions = {}): Promise<StepResult> {
     refuseUnknown("step", options, { reduce: {} });
@@ -136,6 +157,7 @@ export class AdamW {
     return { gradNorm, count };
   }
 
+  /** The moments, for a checkpoint. */
   state(): AdamWState {
     const tensors = this.parameters.list.flatMap(({ name, shape }, i) => {
       const { first, second } = this.#moments[i]!;
@@ -147,7 +169,7 @@ export class AdamW {
     return { step: this.#step, tensors };
   }
 
-  /** Takes the moments of a checkpoint. Throws `checkpoint` with every name or shape that does not fit. */
+  /** Takes the moments of a checkpoint. @throws "checkpoint" with every name or shape that does not fit */
   load(state: AdamWState): void {
     restoreTensors(this.state().tensors, state.tensors);
     this.#step = state.step;

@@ -18,21 +18,24 @@ import { aborted, answerable, answersOf } from "./answers.js";
 import { expectModel } from "./model.js";
 import { scoresOf } from "./scores.js";
 
+/** How a model is evaluated. */
 export interface EvaluateOptions
   extends Pick<
     EncodeRowsOptions<TaskType>,
     "maxLength" | "maxTargetLength" | "labels" | "emptyLabels" | "truncationSide"
   > {
+  /** The model's own. */
   tokenizer: Tokenizer;
+  /** Rows at a time. @default 8 */
   batchSize?: number | undefined;
-  /** In place of the task's own loss: a loss, or the name of one that is registered. */
+  /** A loss, or the name of one that is registered. @default the task's own */
   loss?: Loss | string | undefined;
   /**
-   * Let models for CAUSAL_LM and SEQ_2_SEQ_LM answer, for accuracy, exactMatch and f1; default true. A
-   * number: that many rows.
+   * Let models for CAUSAL_LM and SEQ_2_SEQ_LM answer, for accuracy, exactMatch and f1. A number: that many rows.
+   * @default true
    */
   generate?: boolean | number | undefined;
-  /** How they answer: greedy, a little longer than the longest target, without it. */
+  /** How they answer. @default greedy, a little longer than the longest target */
   generation?: GenerationConfig | undefined;
   /** Throws "aborted" at the next batch. */
   signal?: AbortSignal | undefined;
@@ -64,11 +67,15 @@ const evaluateNames: NamesOf<EvaluateOptions> = {
 export interface Prediction {
   /** The row's place in the data set. */
   readonly row: number;
+  /** What the model read. */
   readonly prompt: string;
+  /** What it said. */
   readonly output: string;
+  /** What the row says. */
   readonly expected: string;
 }
 
+/** How good a model is on rows. */
 export interface Evaluation {
   /** Mean over all that is labelled: tokens, or rows; NaN where the task has no loss. */
   readonly loss: number;
@@ -81,8 +88,16 @@ export interface Evaluation {
 }
 
 /**
- * Loss, metrics and predictions on rows, without dropout; a stream is read into memory, as its predictions are. Throws what `encodeRows` throws, "generation",
- * "aborted".
+ * Loss, metrics and predictions on rows, without dropout; a stream is read into memory, as its predictions are.
+ * @throws "data" as `encodeRows` does, "generation", "option", "aborted"
+ * @example
+ * ```ts
+ * import { evaluate, loadDataset } from "peft.js";
+ *
+ * const test = await loadDataset("test.csv", { template: "Tweet text : {text} Label : ", target: "{label}" });
+ * const { loss, metrics } = await evaluate(model, test, { tokenizer });
+ * console.log(loss, metrics["accuracy"]);
+ * ```
  */
 export async function evaluate<T extends TaskType>(
   model: TrainableModel<T>,

@@ -10,6 +10,7 @@ export type TrainEvent =
   | WarningEvent
   | EndEvent;
 
+/** The run begins, or goes on. */
 export interface StartEvent {
   readonly type: "start";
   /** Steps already done, by the checkpoint that this run resumes; else 0. */
@@ -21,12 +22,14 @@ export interface StartEvent {
   readonly allParameters: number;
 }
 
+/** An optimizer step was taken. */
 export interface StepEvent {
   readonly type: "step";
   readonly step: number;
   readonly totalSteps: number;
   /** With its fraction: 1.5 is the middle of the second epoch. */
   readonly epoch: number;
+  /** The mean loss of this step's batches, per labelled token (or row). */
   readonly loss: number;
   readonly lr: number;
   /** Global norm of the mean gradient, before clipping. */
@@ -34,21 +37,25 @@ export interface StepEvent {
   /** Real tokens, not padding, since the start. */
   readonly tokens: number;
   readonly tokensPerSecond: number;
-  /** What the process takes now: its own memory, and what it has touched of mapped weights. */
+  /** Bytes that the process takes now: its own memory, and what it has touched of mapped weights. */
   readonly memoryBytes: number;
   readonly secondsLeft: number;
 }
 
+/** The validation rows were evaluated. */
 export interface EvaluationEvent {
   readonly type: "evaluation";
   readonly step: number;
   readonly loss: number;
+  /** Those that the task has: accuracy, f1, exactMatch, ... */
   readonly metrics: Readonly<Record<string, number>>;
 }
 
+/** A checkpoint was written. */
 export interface CheckpointEvent {
   readonly type: "checkpoint";
   readonly step: number;
+  /** Its folder. */
   readonly path: string;
   /** The best so far by the chosen metric. */
   readonly best: boolean;
@@ -63,6 +70,7 @@ export interface SampleEvent {
   readonly expected?: string;
 }
 
+/** What to know of this run. */
 export interface WarningEvent {
   readonly type: "warning";
   /** Where it names options, as words: `${message}` names them as code does. */
@@ -72,6 +80,7 @@ export interface WarningEvent {
 /** Why a run ended: all steps done, the metric stopped improving, or the caller's AbortSignal. */
 export type EndReason = "finished" | "stopped-early" | "aborted";
 
+/** The run is over. */
 export interface EndEvent {
   readonly type: "end";
   readonly reason: EndReason;
@@ -89,4 +98,5 @@ export interface EndEvent {
   readonly checkpoint?: string;
 }
 
+/** The event of one type: `TrainEventOf<"step">`. */
 export type TrainEventOf<T extends TrainEvent["type"]> = Extract<TrainEvent, { type: T }>;

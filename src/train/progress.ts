@@ -6,9 +6,11 @@ import type { EndEvent, StartEvent, StepEvent, TrainEvent } from "./events.js";
 /** Where progress is drawn; process.stderr is one. */
 export type ProgressStream = NodeJS.WritableStream & { readonly isTTY?: boolean; readonly columns?: number };
 
+/** Where and how a run is drawn. */
 export interface ProgressOptions {
+  /** Where to: process.stderr. */
   stream: ProgressStream;
-  /** Milliseconds. */
+  /** Gives the time, in milliseconds. @default Date.now */
   clock?: () => number;
   /** Whether to draw a bar, which moves the cursor. @default where the stream is a terminal */
   bar?: boolean;
@@ -16,7 +18,9 @@ export interface ProgressOptions {
   everySeconds?: number;
 }
 
+/** Draws events as they come. */
 export interface Progress {
+  /** Shows an event. */
   draw(event: TrainEvent): void;
   /** A line of one's own, above the bar. */
   note(text: string): void;
@@ -24,7 +28,20 @@ export interface Progress {
   stop(): void;
 }
 
-/** Draws a run as one bar on a terminal, and as a line now and then elsewhere. */
+/**
+ * Draws a run as one bar on a terminal, and as a line now and then elsewhere.
+ * @example
+ * ```ts
+ * import { createProgress, Trainer } from "peft.js";
+ *
+ * const progress = createProgress({ stream: process.stderr });
+ * try {
+ *   for await (const event of new Trainer({ model, tokenizer, train: rows }).run()) progress.draw(event);
+ * } finally {
+ *   progress.stop();
+ * }
+ * ```
+ */
 export function createProgress(options: ProgressOptions): Progress {
   refuseUnknown("createProgress", options, { stream: {}, bar: {}, clock: {}, everySeconds: {} });
   const { stream, bar: hasBar = stream.isTTY === true, clock = Date.now, everySeconds = 10 } = options;

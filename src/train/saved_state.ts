@@ -26,6 +26,7 @@ export interface TrainingState {
   allocation: readonly Parameter[];
 }
 
+/** Where a checkpoint goes, and which stay. */
 export interface SaveOptions {
   /** How many checkpoints stay; the best one stays besides. */
   keep?: number;
@@ -34,6 +35,7 @@ export interface SaveOptions {
   files?: Files;
 }
 
+/** A checkpoint on disk. */
 export interface Checkpoint {
   step: number;
   path: string;
@@ -49,7 +51,8 @@ const replaced = /^\.(checkpoint-\d+)\.old$/;
 /**
  * Writes `folder/checkpoint-<step>`, returns its path, and removes the oldest beyond `keep`. All is written
  * under another name first: a checkpoint that can be seen is whole. Tensors are read while it writes, so
- * await it before the next step. Throws `output` where the disk is full; what was there is still whole.
+ * await it before the next step.
+ * @throws "output" where the disk is full; what was there is still whole
  */
 export async function saveState(
   folder: string,
@@ -75,7 +78,7 @@ export async function saveState(
   return files.join(folder, name);
 }
 
-/** Reads a checkpoint, or the newest of a run's folder. Throws `checkpoint` for none or a foreign one. */
+/** Reads a checkpoint, or the newest of a run's folder. @throws "checkpoint" for none or a foreign one */
 export async function loadState(folder: string, files: Files = nodeFiles): Promise<TrainingState> {
   const path = (await files.exists(files.join(folder, stateFile))) ? folder : await newest(folder, files);
   const json = await readJsonObject(files.join(path, stateFile), files);

@@ -4,10 +4,13 @@ import { joined, option, type Words, words } from "../words.js";
 /** How warmup_stable_decay rises and falls. */
 export type DecayShape = "linear" | "cosine" | "1-sqrt";
 
+/** How long a schedule is, and how high. */
 export interface ScheduleSteps {
   /** The peak. */
   lr: number;
+  /** Steps of the rise. @default 0 */
   warmupSteps?: number;
+  /** Steps of the whole training. */
   totalSteps: number;
 }
 
@@ -32,8 +35,10 @@ export interface ScheduleExtras {
   minLrRatio?: number;
 }
 
+/** Steps of a schedule, and what single schedules read besides. */
 export type ScheduleOptions = ScheduleSteps & ScheduleExtras;
 
+/** Schedules of the learning rate, by their names in transformers. */
 export type ScheduleName =
   | "linear"
   | "cosine"
@@ -102,11 +107,20 @@ export const schedules: { readonly [K in ScheduleName]: Schedule } = {
   },
 };
 
+/** Every schedule's name. */
 export const SCHEDULE_NAMES: readonly ScheduleName[] = Object.keys(schedules) as ScheduleName[];
 
 /**
  * The learning rate of one step, counted from 0; scripts that resume ask again and get the same number.
- * Throws `option` for an unknown name and for options that the schedule does not read or still needs.
+ * Reference: transformers/optimization.py, get_scheduler
+ * @throws "option" for an unknown name and for options that the schedule does not read or still needs
+ * @example
+ * ```ts
+ * import { AdamW, learningRate } from "peft.js";
+ *
+ * const optimizer = new AdamW(model.trainableParameters());
+ * optimizer.lr = learningRate("cosine", { lr: 1e-3, warmupSteps: 10, totalSteps: 100 }, optimizer.steps);
+ * ```
  */
 export function learningRate(name: ScheduleName, options: ScheduleOptions, step: number): number {
   const filled: Filled = { ...options, warmupSteps: options.warmupSteps ?? 0 };

@@ -17,22 +17,28 @@ export { evaluate } from "./evaluate.js";
 export type { EarlyStopping, TrainerOptions } from "./trainer_options.js";
 
 /**
- * Trains a model on rows and says what it does: `for await (const event of new Trainer({ ... }).run())`.
- * What is wrong with options, rows or the output folder is thrown before anything is written or computed.
- * Reference: transformers/trainer.py
+ * Trains a model on rows and says what it does, event by event. What is wrong with options, rows or the output folder is thrown
+ * before anything is written or computed. Reference: transformers/trainer.py
+ * @example
+ * ```ts
+ * import { split, Trainer } from "peft.js";
+ *
+ * const trainer = new Trainer({ model, tokenizer, ...split(rows), outputDir: "run", epochs: 3, lr: 1e-3 });
+ * for await (const event of trainer.run()) if (event.type === "step") console.log(event.step, event.loss);
+ * ```
  */
 export class Trainer<T extends TaskType = TaskType> {
   readonly #given: Given;
   #planned: Promise<{ settings: Settings; plan: Plan }> | undefined;
 
-  /** Throws "option" with all that is wrong. */
+  /** @throws "option" with all that is wrong */
   constructor(options: TrainerOptions<T>) {
     this.#given = settingsOf(options);
   }
 
   /**
    * Plans the memory of steps with the longest rows within the model's `maxMemory`; `run` does it too. Nothing is loaded yet.
-   * Throws "option" where none fits, and "data".
+   * @throws "option" where none fits, "data"
    */
   async planMemory(): Promise<void> {
     const { settings, plan } = await this.#ready();
@@ -51,8 +57,9 @@ export class Trainer<T extends TaskType = TaskType> {
   }
 
   /**
-   * Throws "data", "option", "output", "checkpoint" before work starts; "training" where a loss is no number:
-   * the step is named, and the newest checkpoint is from before it.
+   * Trains, and says what happens. A caller who stops reading stops the run.
+   * @throws "data", "option", "output", "checkpoint" before work starts; "training" where a loss is no number: the step is named,
+   * and the newest checkpoint is from before it
    */
   async *run(): AsyncGenerator<TrainEvent, void, undefined> {
     const run = await openRun(this.#given, () => this.#ready());

@@ -16,7 +16,7 @@ import { nodeFiles } from "../hub/files.js";
 import { LoraConfig } from "../methods/lora.js";
 import { AutoModelForSeq2SeqLM } from "../peft/auto.js";
 import type { PreTrainedModel } from "../peft/base_model.js";
-import { getPeftModel } from "../peft/peft_model.js";
+import { getPeftModel } from "../peft/get_peft_model.js";
 import { AutoTokenizer } from "../tokenizers/auto.js";
 import type { Tokenizer } from "../tokenizers/tokenizer.js";
 import type { TrainEvent } from "./events.js";

@@ -18,6 +18,7 @@ import type { StepSource } from "./step_source.js";
 import { trainerParts, trainerTable } from "./trainer_table.js";
 import type { PlainTrainerOptions, TrainerValues } from "./trainer_types.js";
 
+/** When a run ends because it does not get better. */
 export interface EarlyStopping {
   /** Evaluations in a row without improvement after which the run ends. */
   readonly patience: number;

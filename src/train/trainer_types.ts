@@ -2,6 +2,7 @@
 
 import type { SettledOptions } from "../options.js";
 
+/** Options of the Trainer as its table has them. */
 export interface PlainTrainerOptions {
   /** Passes over the training rows. A whole number, at least 1. @default 3 */
   epochs?: number | undefined;
@@ -67,6 +68,7 @@ export interface PlainTrainerOptions {
   keepCheckpoints?: number | undefined;
 }
 
+/** The same with their defaults filled in. */
 export type TrainerValues = SettledOptions<
   PlainTrainerOptions,
   | "maxSteps"

@@ -10,12 +10,14 @@ import type { TensorToWrite } from "../hub/safetensors.js";
 import { openSafetensors, writeSafetensors } from "../hub/safetensors.js";
 import { toCode, words } from "../words.js";
 
+/** What happens while weights are brought to another format, which is done once. */
 export interface QuantizeEvent {
   readonly kind: "start" | "progress" | "done" | "rebuilt" | "waiting";
   /** Bytes written of all. */
   readonly done: number;
+  /** Bytes of all. */
   readonly total: number;
-  /** The weight, the file, or why a cache is made anew. */
+  /** The weight, the file, or why a cache is rebuilt. */
   readonly message: string;
 }
 

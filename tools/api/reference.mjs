@@ -60,6 +60,7 @@ export async function writeReference(folder) {
     readme: "none",
     disableSources: true,
     excludePrivate: true,
+    excludeInternal: true,
     sort: ["source-order"],
     validation: { notExported: true, invalidLink: true, notDocumented: false },
     logLevel: LogLevel.Warn,
@@ -144,5 +145,6 @@ function anchorsIn(folder, page) {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const { warnings, undocumented } = await writeReference(process.argv[2] ?? join(root, "docs/api"));
   for (const warning of warnings) console.warn(warning);
-  for (const name of undocumented) console.warn(`${name} has no docstring.`);
+  for (const name of undocumented) console.error(`${name} has no docstring.`);
+  process.exitCode = undocumented.length === 0 ? 0 : 1;
 }

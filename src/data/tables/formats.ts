@@ -7,6 +7,7 @@ import { readJsonl } from "./jsonl.js";
 import { readParquet } from "./parquet.js";
 import type { TableReader } from "./table.js";
 
+/** Forms of files that rows are read from. */
 export type DataFormat = "jsonl" | "json" | "csv" | "parquet";
 
 export const formats: { readonly [F in DataFormat]: { extensions: readonly string[]; read: TableReader } } = {

@@ -7,6 +7,7 @@ import { int4, int4x32, int4x128 } from "./int4.js";
 import { int8 } from "./int8.js";
 import { nf4 } from "./nf4.js";
 
+/** Formats that weights are held in; int4 and nf4 have 4 bits a weight. */
 export type FormatName = "bf16" | "f16" | "f32" | "int4" | "int4x32" | "int4x128" | "int8" | "nf4";
 
 /** Every weight format, by name. */

@@ -59,8 +59,11 @@ export interface MemoryParts {
   readonly trained: number;
 }
 
+/** Peak memory of a step, as it is expected: right within 15 %. */
 export interface MemoryEstimate {
+  /** The sum of the parts. */
   readonly bytes: number;
+  /** What it is for. */
   readonly parts: MemoryParts;
 }
 

@@ -4,7 +4,7 @@ import { option, words } from "../../words.js";
 
 const UNITS: Readonly<Record<string, number>> = { B: 1, KB: 2 ** 10, MB: 2 ** 20, GB: 2 ** 30, TB: 2 ** 40 };
 
-/** Bytes of a size as people write it: "4GB", "900 MB", "1.5gb", "2GiB" (all of them by 1024), or bytes, as a number. Throws "option". */
+/** Bytes of a size as people write it: "4GB", "900 MB", "1.5gb", "2GiB" (all of them by 1024), or bytes, as a number. @throws "option" */
 export function parseBytes(text: string | number): number {
   const found = /^\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(I?B)?\s*$/i.exec(`${text}`);
   const hasUnit = typeof text === "number" || /[a-z]/i.test(text);

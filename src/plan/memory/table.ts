@@ -25,6 +25,7 @@ export interface TableCell {
 /** What a step takes with the linear layers in one format. */
 export interface TableRow {
   readonly format: FormatName;
+  /** What the step takes by each plan. */
   readonly plans: Readonly<Record<PlanName, TableCell>>;
   /** What `auto` takes; undefined: nothing fits. */
   readonly auto: ChosenPlan | undefined;
