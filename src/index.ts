@@ -262,6 +262,15 @@ export type { OptionKind, OptionRow } from "./options.js";
 export { classScores, manyLabelScores, numberScores, tokenScores } from "./tasks/class_scores.js";
 export type { Head } from "./tasks/head.js";
 export { rowLabels, tokenLabels } from "./tasks/head.js";
+export type {
+  Entity,
+  LabelScore,
+  Predicted,
+  PredictOptions,
+  Said,
+  SpanAnswer,
+  TextToken,
+} from "./tasks/prediction.js";
 export { registerTask } from "./tasks/registry.js";
 export type { LabelledBatch, Scored, Scores } from "./tasks/scores.js";
 export { noScores } from "./tasks/scores.js";

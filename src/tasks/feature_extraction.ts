@@ -1,5 +1,6 @@
 import { featureExtraction as data } from "../data/tasks/feature_extraction.js";
 import { hiddenStates } from "./head.js";
+import { predictVector } from "./predict_vector.js";
 import { noScores } from "./scores.js";
 import type { Task } from "./task.js";
 
@@ -13,6 +14,7 @@ export const featureExtraction: Task<"FEATURE_EXTRACTION"> = {
   labelForm: () => undefined,
   loss: () => undefined,
   scores: () => noScores,
+  predict: predictVector,
   packs: false,
   generates: false,
 };

@@ -1,6 +1,7 @@
 import { questionAns as data } from "../data/tasks/question_ans.js";
 import { spans } from "../losses/spans.js";
 import { spanEnds } from "./head.js";
+import { predictSpans } from "./predict_spans.js";
 import type { Task } from "./task.js";
 import { spanScores } from "./text_scores.js";
 
@@ -14,6 +15,7 @@ export const questionAns: Task<"QUESTION_ANS"> = {
   labelForm: () => "ids",
   loss: () => spans,
   scores: () => spanScores,
+  predict: predictSpans,
   packs: false,
   generates: false,
 };

@@ -1,16 +1,12 @@
-import type { ProblemType } from "../data/batch.js";
 import { seqCls as data } from "../data/tasks/seq_cls.js";
 import { classes } from "../losses/classes.js";
 import { multiLabel } from "../losses/multi_label.js";
 import { regression } from "../losses/regression.js";
 import { classScores, manyLabelScores, numberScores } from "./class_scores.js";
 import { rowLabels } from "./head.js";
-import type { ModelProblem, Task } from "./task.js";
-
-/** What a classifier of sequences learns, as transformers decides it; undefined: the labels' form says. */
-export function problemOf({ problemType, numLabels }: ModelProblem): ProblemType | undefined {
-  return problemType ?? (numLabels === 1 ? "regression" : undefined);
-}
+import { predictLabels } from "./predict_labels.js";
+import { problemOf } from "./problem.js";
+import type { Task } from "./task.js";
 
 const scores = {
   regression: numberScores,
@@ -37,6 +33,7 @@ export const seqCls: Task<"SEQ_CLS"> = {
     return problem === "multi_label_classification" ? multiLabel : classes;
   },
   scores: (config, problem) => scores[problemOf(config) ?? problem ?? "single_label_classification"],
+  predict: predictLabels,
   packs: true,
   generates: false,
 };

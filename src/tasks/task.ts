@@ -4,6 +4,8 @@ import type { DataTask } from "../data/tasks/task.js";
 import type { Loss } from "../losses/loss.js";
 import type { ModelConfig } from "../models/model.js";
 import type { Head } from "./head.js";
+import type { Predicted, PredictOptions, Said } from "./prediction.js";
+import type { ModelProblem } from "./problem.js";
 import type { Scores } from "./scores.js";
 
 /** What labels say: a token, the token after it, an answer's tokens, a row, the ends of a span; or there are none. */
@@ -28,14 +30,10 @@ export interface Task<T extends TaskType = TaskType> extends DataTask<T> {
   loss(config: ModelConfig, labels: LabelForm): Loss | undefined;
   /** `problem`: what the rows' labels are for, where the config does not say. */
   scores(config: ModelProblem, problem?: ProblemType): Scores;
+  /** What its numbers mean for one text. @default it answers in text: the tokens that it generates are the prediction */
+  predict?(said: Said, options?: PredictOptions): Predicted;
   /** Padding can be left out of everything but attention, where the loss reads none. */
   readonly packs: boolean;
   /** It answers in text. */
   readonly generates: boolean;
-}
-
-/** The fields of a config that say what a classifier of sequences learns. */
-export interface ModelProblem {
-  readonly numLabels: number;
-  readonly problemType?: ModelConfig["problemType"];
 }

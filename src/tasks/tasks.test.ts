@@ -2,8 +2,9 @@ import { expect, it } from "vitest";
 import { dataTaskOf } from "../data/tasks/registry.js";
 import { taskTypes } from "../task.js";
 import { classScores, manyLabelScores, numberScores } from "./class_scores.js";
+import { problemOf } from "./problem.js";
 import { isTaskType, taskOfClass, tasks } from "./registry.js";
-import { problemOf, seqCls } from "./seq_cls.js";
+import { seqCls } from "./seq_cls.js";
 
 it.each([
   ["T5ForConditionalGeneration", "SEQ_2_SEQ_LM"],

@@ -1,8 +1,8 @@
 import type { TaskType } from "../data/batch.js";
 import type { Row } from "../data/row.js";
+import type { ModelProblem } from "../tasks/problem.js";
 import { taskOf } from "../tasks/registry.js";
 import type { Scores } from "../tasks/scores.js";
-import type { ModelProblem } from "../tasks/task.js";
 
 export interface ScoredTask {
   readonly taskType: TaskType;

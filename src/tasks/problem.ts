@@ -1,0 +1,12 @@
+import type { ProblemType } from "../data/batch.js";
+
+/** The fields of a config that say what a classifier of sequences learns. */
+export interface ModelProblem {
+  readonly numLabels: number;
+  readonly problemType?: ProblemType | undefined;
+}
+
+/** What a classifier of sequences learns, as transformers decides it; undefined: the labels' form says. */
+export function problemOf({ problemType, numLabels }: ModelProblem): ProblemType | undefined {
+  return problemType ?? (numLabels === 1 ? "regression" : undefined);
+}
