@@ -53,7 +53,7 @@ export interface Prepared {
   readonly loss: Loss | undefined;
   readonly packed: boolean;
   readonly feeds: Record<string, HostTensor>;
-  /** Lengths of the dimensions that inputs and columns name. */
+  /** Lengths of the dimensions that inputs name. */
   readonly sizes: ReadonlyMap<string, number>;
 }
 
@@ -81,7 +81,7 @@ export function prepare(
   const places = packed
     ? batchPlaces(spec, batch, virtual, loss !== undefined || (more.logits ?? false))
     : undefined;
-  if (used !== undefined) Object.assign(feeds, lossFeeds(used, spec, batch, virtual, sizes, places));
+  if (used !== undefined) Object.assign(feeds, lossFeeds(used, spec, batch, virtual, new Map(sizes), places));
   if (keys !== undefined) feeds[randomKey.name] = keys;
   if (places !== undefined && tokens !== undefined) {
     const rowKeys = keys?.data as Int32Array | undefined;

@@ -29,12 +29,17 @@ export interface PromptInput {
   readonly start: readonly number[] | undefined;
 }
 
+/** What runs the steps: a Runtime. */
+export type StepRuntime = Pick<Runtime, "run" | "put" | "release" | "unique"> & {
+  readonly weights: Pick<Runtime["weights"], "spec">;
+};
+
 /**
  * One running batch on a model with caches of keys and values, which stay in the engine. Prompts of prompt methods stand before
  * the first step's input; a prefix is the cache that generation starts with.
  */
 export async function makeStepper(
-  runtime: Runtime,
+  runtime: StepRuntime,
   view: View,
   prompt: PromptInput,
   expand: number,
@@ -50,7 +55,7 @@ function repeatGates(view: View, expand: number): View {
 
 class CachedStepper implements Stepper {
   readonly vocabSize: number;
-  readonly #runtime: Runtime;
+  readonly #runtime: StepRuntime;
   readonly #view: View;
   readonly #prompt: PromptInput;
   readonly #expand: number;
@@ -63,7 +68,7 @@ class CachedStepper implements Stepper {
   /** Tokens that the encoder has seen, virtual ones included. */
   #encoded = 0;
 
-  constructor(runtime: Runtime, view: View, prompt: PromptInput, expand: number) {
+  constructor(runtime: StepRuntime, view: View, prompt: PromptInput, expand: number) {
     this.#runtime = runtime;
     this.#view = view;
     this.#prompt = prompt;

@@ -12,6 +12,7 @@ import { getPeftModel } from "../peft/get_peft_model.js";
 import type { PeftModel } from "../peft/peft_model.js";
 import { AutoTokenizer } from "../tokenizers/auto.js";
 import type { Tokenizer } from "../tokenizers/tokenizer.js";
+import type { Inputs } from "../trace/feeds.js";
 import type { TrainEvent } from "./events.js";
 import { openRows, planOf } from "./plan.js";
 import { loadState } from "./saved_state.js";
@@ -38,7 +39,7 @@ afterEach(async () => {
   rmSync(root, { recursive: true });
 });
 
-const rowsOf = (batch: Batch): number[] => [...batch.rows];
+const rowsOf = ({ rows = new Int32Array(0) }: Inputs): number[] => [...rows];
 
 async function taken(source: StepSource): Promise<number[][]> {
   const list: number[][] = [];

@@ -1,5 +1,5 @@
-import type { Batch } from "../data/batch.js";
 import type { BatchSizes } from "../plan/memory/batch.js";
+import type { Inputs } from "../trace/feeds.js";
 
 /**
  * Where a run's steps come from: rows in their order, pairs, rollouts. It knows how far the run has come, so that a run which goes on
@@ -23,9 +23,9 @@ export interface StepSource {
   /** Goes to where a checkpoint was. */
   seek(epoch: number, position: number): void;
   /** The batches of the next step. The position moves when all of them were taken. */
-  next(): AsyncIterable<Batch>;
+  next(): AsyncIterable<Inputs>;
   /** The batch that takes the most memory; undefined: there is nothing to learn in it. */
-  longestBatch(): Promise<Batch | undefined>;
+  longestBatch(): Promise<Inputs | undefined>;
   /** Where a batch comes from, for errors: "in the batch of row 1, row 2". */
-  whereIs(batch: Batch): string;
+  whereIs(batch: Inputs): string;
 }

@@ -1,8 +1,8 @@
-import type { Batch } from "../data/batch.js";
 import type { Parameter, Parameters } from "../graph/parameters.js";
 import { nodeFiles } from "../hub/files.js";
 import { at } from "../present.js";
 import { taskOf } from "../tasks/registry.js";
+import type { Inputs } from "../trace/feeds.js";
 import { AdamW } from "./adamw.js";
 import { BestSoFar } from "./best.js";
 import { evaluateSamples } from "./evaluate.js";
@@ -255,7 +255,7 @@ export class TrainingRun {
     };
   }
 
-  #lossNotFinite(loss: number, batch: Batch): Error {
+  #lossNotFinite(loss: number, batch: Inputs): Error {
     this.#parameters.gradient.fill(0);
     this.#parameters.count = 0;
     const where = this.plan.source.whereIs(batch);
@@ -270,10 +270,11 @@ function areFinite(data: Float32Array): boolean {
   return sum === 0;
 }
 
-/** Real tokens of a batch: those read, and those that a decoder writes. */
-function tokensOf(batch: Batch): number {
-  const read = batch.lengths.reduce((a, b) => a + b, 0);
+/** Real tokens of a batch: those read, and those that a decoder writes. Of what is no text none. */
+function tokensOf(batch: Inputs): number {
+  let tokens = 0;
+  for (const one of batch.attentionMask?.data ?? []) tokens += one;
   const labels = "labels" in batch ? batch.labels : undefined;
-  if (labels === undefined || taskOf(batch.task).labels !== "target") return read;
-  return read + [...labels.data].filter((label) => label >= 0).length;
+  if (labels === undefined || taskOf(batch.task).labels !== "target") return tokens;
+  return tokens + [...labels.data].filter((label) => label >= 0).length;
 }
