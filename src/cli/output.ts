@@ -83,9 +83,11 @@ export async function readLabels(
   return record === undefined || record.labels.length === 0 ? undefined : record.labels;
 }
 
-/** The settings of the run of ours that made an adapter. */
+/** The settings of the run of ours that made an adapter, with what its rows were where only their columns told it. */
 export async function readRunSettings(adapter: string, terminal: Terminal): Promise<RunRecord["settings"]> {
-  return (await readRecord(adapter, terminal))?.settings ?? {};
+  const { settings = {}, kind } = (await readRecord(adapter, terminal)) ?? {};
+  const isSaid = kind === undefined || settings["kind"] !== undefined || settings["template"] !== undefined;
+  return isSaid ? settings : { ...settings, kind };
 }
 
 /** Whether an adapter learnt from chats; undefined where no run of ours tells it. */

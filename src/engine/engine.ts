@@ -2,7 +2,7 @@ import { once } from "node:events";
 import * as os from "node:os";
 import type { Worker } from "node:worker_threads";
 import { PeftError } from "../errors.js";
-import { option, words } from "../words.js";
+import { option, toCode, type Words, words } from "../words.js";
 import { type Gate, openGate, shut, waitUntilIdle } from "./gate.js";
 import type {
   EngineOptions,
@@ -93,6 +93,11 @@ export class Engine {
     return engine;
   }
 
+  /** Whether it was closed, or its worker died: what is asked of it fails. */
+  get isClosed(): boolean {
+    return this.#closed !== undefined;
+  }
+
   isCompiled(name: string): boolean {
     return this.#compiled.has(name);
   }
@@ -142,7 +147,7 @@ export class Engine {
     this.#waiting.clear();
     shut(this.#gate);
     const idle = this.#ask({ kind: "close" });
-    this.#closed = closedError("it was closed");
+    this.#closed = closedError("it was closed", "load the model again.");
     for (const { reject } of waiting) reject(this.#closed);
     await idle.catch(() => undefined);
     await this.#worker.terminate();
@@ -172,7 +177,7 @@ export class Engine {
 
   #fail(reason: string, error?: unknown): void {
     process.off("exit", this.#onExit);
-    this.#closed ??= closedError(reason, isOutOfMemory(error));
+    this.#closed ??= closedError(reason, again, isOutOfMemory(error));
     void this.#worker.terminate();
     for (const { reject } of this.#waiting.values()) reject(this.#closed);
     this.#waiting.clear();
@@ -212,7 +217,7 @@ export async function checkEngine({ threads = 1, device }: EngineSettings): Prom
 async function askOnce(request: Request): Promise<Reply> {
   const worker = spawnWorker(openGate());
   const ended = once(worker, "exit").then(([code]) => {
-    throw closedError(`its worker ended with code ${code}`);
+    throw closedError(`its worker ended with code ${code}`, again);
   });
   ended.catch(() => undefined); // it ends in any case, after its answer too
   worker.postMessage({ id: 0, request });
@@ -220,17 +225,20 @@ async function askOnce(request: Request): Promise<Reply> {
     const [reply] = (await Promise.race([once(worker, "message"), ended])) as [Reply];
     return reply;
   } catch (error) {
-    throw error instanceof PeftError ? error : closedError(`its worker failed (${messageOf(error)})`);
+    throw error instanceof PeftError ? error : closedError(`its worker failed (${messageOf(error)})`, again);
   } finally {
     await worker.terminate();
   }
 }
 
-function closedError(reason: string, outOfMemory = false): PeftError {
+/** What helps after a worker died. */
+const again = toCode("call it again: a new engine starts by itself.", "run the same command again.");
+
+function closedError(reason: string, fix: string | Words, outOfMemory = false): PeftError {
   return new PeftError("engine", {
     what: `The engine is not running: ${reason}.`,
     why: outOfMemory ? "there was not enough memory for it." : "nothing can be computed after that.",
-    fix: "load the model again.",
+    fix,
     ...(outOfMemory ? { cause: OUT_OF_MEMORY } : {}),
   });
 }

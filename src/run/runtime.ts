@@ -102,9 +102,11 @@ export class Runtime {
     return this.#tie !== undefined && this.#overrides.has(this.#tie.own);
   }
 
-  /** Throws "engine" where the model was closed. */
+  /** The engine; another one where its worker died. Throws "engine" where the model was closed. */
   async engine(): Promise<Engine> {
     if (this.#isClosed) throw closedModel();
+    const before = this.#engine;
+    if ((await this.#live()) === undefined && this.#engine === before) this.#forgetEngine();
     const sources = new Map([...this.weights.sources, ...this.#overrides]);
     const { name, keep } = this.#chooser.plan;
     const { load } = this.#settings;
@@ -112,6 +114,12 @@ export class Runtime {
     const resident = casts ? "stored" : "f32";
     this.#engine ??= Engine.open(sources, { ...this.#settings, resident, keep });
     return this.#engine;
+  }
+
+  /** The engine, where it was started and has not died. */
+  async #live(): Promise<Engine | undefined> {
+    const engine = await this.#engine?.catch(() => undefined);
+    return engine?.isClosed === false ? engine : undefined;
   }
 
   /** How many programs were compiled so far. */
@@ -182,7 +190,7 @@ export class Runtime {
       sources.set(name, this.#overrides.get(name) ?? this.#bound.sources.get(name));
       this.#adapterFeeds.forgetWeight(name);
     }
-    if (this.#engine !== undefined && sources.size > 0) await (await this.#engine).changeWeights(sources);
+    if (sources.size > 0) await (await this.#live())?.changeWeights(sources);
   }
 
   /** Throws "engine" where the engine fails; where memory was scarce, with the budget that a step of this batch needs. */
@@ -254,7 +262,7 @@ export class Runtime {
   }
 
   async release(names: readonly string[]): Promise<void> {
-    if (this.#engine !== undefined) await (await this.#engine).release(names);
+    await (await this.#live())?.release(names);
   }
 
   async put(tensors: Readonly<Record<string, HostTensor>>): Promise<void> {
@@ -269,7 +277,13 @@ export class Runtime {
 
   /** Ends the engine; the next run starts another one. */
   async #stop(): Promise<void> {
-    if (this.#engine !== undefined) await (await this.#engine).close();
+    const engine = await this.#live();
+    this.#forgetEngine();
+    await engine?.close();
+  }
+
+  /** All that the engine held is gone with it. */
+  #forgetEngine(): void {
     this.#engine = undefined;
     this.#compiled.clear();
     this.#adapterFeeds.clear();

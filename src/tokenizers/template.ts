@@ -4,6 +4,7 @@ import type { Body } from "./jinja/ast.js";
 import { makeBudget } from "./jinja/budget.js";
 import { TemplateFault } from "./jinja/fault.js";
 import { fromJson } from "./jinja/from_json.js";
+import { checkNames } from "./jinja/names.js";
 import { parseTemplate } from "./jinja/parser.js";
 import { render } from "./jinja/render.js";
 import { strftime } from "./strftime.js";
@@ -33,6 +34,7 @@ export function compileTemplate({ text, where }: TemplateSource): ChatTemplate {
   let body: Body;
   try {
     body = parseTemplate(text);
+    checkNames(body);
   } catch (cause) {
     throw broken(asFault(cause), where);
   }

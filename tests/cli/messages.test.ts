@@ -160,3 +160,14 @@ test("prompts of a file are read as data are: UTF-8, or the encoding that is nam
   expect(text).toContain("--encoding latin1");
   expect(await said([...generate, "--encoding", "latin1"])).toBe("");
 });
+
+test("eval reads rows as what they were in training, where only their columns told it", async () => {
+  const adapter = join(folder, "learnt");
+  cpSync("tests/kit/cases/llama--lora", adapter, { recursive: true });
+  const record = { settings: {}, files: {}, labels: [], finished: true, kind: "prompt" };
+  const evaluate = ["eval", ...kit("llama"), "--adapter", adapter, "--data", rows];
+  writeFileSync(join(adapter, "run.json"), JSON.stringify(record));
+  expect(await said(evaluate)).toContain("Rows are read as in training: --kind prompt.");
+  writeFileSync(join(adapter, "run.json"), JSON.stringify({ ...record, settings: { kind: "text" } }));
+  expect(await said(evaluate)).toContain("Rows are read as in training: --kind text.");
+});

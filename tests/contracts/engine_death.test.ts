@@ -29,22 +29,38 @@ async function open<T extends "CAUSAL_LM" | "SEQ_2_SEQ_LM">(task: T, name: strin
   return model;
 }
 
-it("every call is refused after the worker was killed, and nothing waits", async () => {
+it("what runs when the worker is killed is refused, and what is called after it has another: same numbers", async () => {
   const batch = sampleBatch("llama") as never;
   const model = await open("CAUSAL_LM", "llama");
-  await model.forward(batch);
+  const kill = (): Promise<unknown> => workers.at(-1)!.terminate();
+  const first = await model.forward(batch);
+  const answer = await model.generate({ inputIds: [[5]] }, { maxNewTokens: 2 });
+  const under = model.forward(batch);
+  const started = workers.length;
+  await kill();
+  await expect(under).rejects.toThrow(/The engine is not running: its worker ended with code 1/);
+  const [again, more] = await Promise.all([model.forward(batch), model.lossOf(batch)]);
+  expect(again.logits).toEqual(first.logits);
+  expect(more.loss).toBeCloseTo(first.loss!, 6);
+  await kill();
+  expect(await model.generate({ inputIds: [[5]] }, { maxNewTokens: 2 })).toEqual(answer);
+  await kill();
+  await model.forwardBackward(batch);
+  expect(workers.length).toBe(started + 3); // one each, however many call at once
+});
+
+it("weights that merging changed are those of the next engine too", async () => {
+  const batch = sampleBatch("llama") as never;
+  const model = await open("CAUSAL_LM", "llama");
+  for (const { data } of model.activeAdapter.entries.values()) data.fill(0.1);
+  await model.mergeAdapter();
+  const merged = await model.forward(batch);
   await workers.at(-1)!.terminate();
-  const calls = [
-    model.forward(batch),
-    model.generate({ inputIds: [[5]] }),
-    model.forwardBackward(batch),
-    model.mergeAdapter(),
-  ];
-  for (const result of await Promise.allSettled(calls))
-    expect(result).toMatchObject({ status: "rejected", reason: { code: "engine" } });
-  await expect(model.lossOf(batch)).rejects.toThrow(
-    /The engine is not running: its worker ended with code 1/,
-  );
+  expect((await model.forward(batch)).logits).toEqual(merged.logits);
+  await workers.at(-1)!.terminate();
+  await model.unmergeAdapter();
+  const apart = await model.forward(batch);
+  expect(apart.loss).toBeCloseTo(merged.loss!, 4);
 });
 
 it.each([

@@ -243,6 +243,9 @@ export function filterNamed(name: string): Filter {
     : raise("TemplateAssertionError", `No filter named '${name}'.`);
 }
 
+/** Filters of jinja2's that are not here: what they write is random, or made for the eye. */
+export const UNBUILT_FILTERS: readonly string[] = ["random", "pprint", "urlize", "wordwrap"];
+
 export function hasFilter(name: string): boolean {
   return [free, plainFilters, natives].some((filters) => Object.hasOwn(filters, name));
 }

@@ -21,8 +21,13 @@ export function globalNames(run: Run, strftime: (format: string) => string): [st
       freeFunction("raise_exception", ({ positional: [message = null] }) => refuse(message, run)),
     ],
     ["strftime_now", freeFunction("strftime_now", ({ positional: [format] }) => strftime(asText(format)))],
+    ["self", new Thing("TemplateReference", { repr: () => "<TemplateReference None>", attribute: noBlocks })],
     ["lipsum", freeFunction("lipsum", () => raise("NotImplementedError", "lipsum() writes random text"))],
   ];
+}
+
+function noBlocks(name: string): never {
+  return raise("NotImplementedError", `peft.js does not have the template's own blocks: self.${name}`);
 }
 
 function refuse(message: Value, run: Run): never {

@@ -27,6 +27,38 @@ describe("what jinja2 prints", async () => {
   });
 });
 
+describe("names of filters and tests are looked up as the template compiles", () => {
+  // where jinja2 3.1 compiles, and where it does not
+  it.each([
+    "{% if false %}{{ 1|foo }}{% endif %}",
+    "{{ (1|foo) if false else '' }}",
+    "{% if false %}{{ 1 is foo }}{% endif %}",
+    "{% if false %}{% for x in 1|foo %}{% endfor %}{% endif %}",
+    "{% for x in [1] %}{% if false %}{{ x|foo }}{% endif %}{% endfor %}",
+  ])("but not right in an if: %s", (text) => expect(print(text)).toBe(""));
+  it.each([
+    [
+      "{% if false %}{% for x in [1] %}\n{{ x|foo }}{% endfor %}{% endif %}",
+      "No filter named 'foo' (line 2)",
+    ],
+    ["{% macro f() %}{{ 1|foo }}{% endmacro %}", "No filter named 'foo' (line 1)"],
+    ["{% if false %}{% set x|foo %}a{% endset %}{% endif %}", "No filter named 'foo' (line 1)"],
+    ["{% if false %}{% with a=1 %}{{ a|foo }}{% endwith %}{% endif %}", "No filter named 'foo' (line 1)"],
+    ["{% if false %}{% for x in [1] if x|foo %}{% endfor %}{% endif %}", "No filter named 'foo' (line 1)"],
+    ["{% for x in [] %}{{ 1 is foo }}{% endfor %}", "No test named 'foo'"],
+    ["{{ messages|pprint }}", "the filter 'pprint' is one of jinja2's that peft.js does not have"],
+  ])("%s", (text, says) => {
+    expect(() => compileTemplate({ text, where: "t" })).toThrow(`t does not compile: ${says}`);
+  });
+  it.each(["{{ 'a'.encode() }}", "{{ 'a'.translate({}) }}", "{{ self.title() }}", "{{ lipsum() }}"])(
+    "what is not here is named: %s",
+    (text) =>
+      expect(() => print(text)).toThrow(
+        /NotImplementedError.*(str\.encode|str\.translate|self\.title|lipsum)/,
+      ),
+  );
+});
+
 describe("the budget", () => {
   it.each([
     "{% for i in range(100000) %}{% for j in range(100000) %}{% endfor %}{% endfor %}",

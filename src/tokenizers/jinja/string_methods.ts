@@ -134,6 +134,11 @@ export function center(text: string, width: Value | undefined, char: Value | und
   return filler.repeat(left) + text + filler.repeat(room - left);
 }
 
+/** A method of str's that is not here, because it makes bytes or takes a table of characters. */
+function unbuilt(name: string): Native {
+  return ["s a? b?", () => raise("NotImplementedError", `peft.js does not have str.${name}()`)];
+}
+
 function affix(method: "startsWith" | "endsWith"): Native["1"] {
   return ([text, wanted, start, end]) => {
     const [part] = within(asText(text), start, end);
@@ -230,6 +235,7 @@ export const stringMethods: Natives = {
       return BigInt(wanted === "" ? len(part) + 1 : part.split(wanted).length - 1);
     },
   ],
+  encode: unbuilt("encode"),
   endswith: ["s suffix start? end?", affix("endsWith")],
   expandtabs: ["s tabsize?", ([s, size], run) => expandTabs(asText(s), asIndex(size, 8), run.budget)],
   find: ["s sub start? end?", find("indexOf")],
@@ -309,6 +315,7 @@ export const stringMethods: Natives = {
     ([s]) => [...asText(s)].map((c) => (/\p{Lu}/u.test(c) ? c.toLowerCase() : c.toUpperCase())).join(""),
   ],
   title: ["s", ([s]) => title(asText(s))],
+  translate: unbuilt("translate"),
   upper: ["s", ([s]) => asText(s).toUpperCase()],
   zfill: [
     "s width",

@@ -125,3 +125,7 @@ export const plainTests: Natives<boolean> = {
   ">=": ge,
   ge,
 };
+
+export function hasTest(name: string): boolean {
+  return name === "filter" || name === "test" || Object.hasOwn(plainTests, name);
+}
