@@ -23,8 +23,10 @@ export interface ChosenPlan {
 
 /** Share of a budget that an estimate may fill: estimates are right within 15 %. */
 const SAFE = 0.9;
-/** Bytes beside it for evaluation and generation: what malloc keeps of sessions that were released. */
+/** Bytes beside it for evaluation and generation: their sessions, and what malloc keeps of those that were released. */
 const KEPT = 64 << 20;
+/** Of these, for sessions. Where they fit, none is released and made again, which takes seconds and leaves malloc's heaps torn. */
+export const BESIDE: number = KEPT / 2;
 
 /** Of a budget, what the estimate of a step may take. */
 export function usable(budget: number): number {

@@ -6,7 +6,7 @@ import type { PeftError } from "../errors.js";
 import { isHalf } from "../halves.js";
 import type { BoundWeights } from "../weights/weights.js";
 import type { ChosenPlan } from "./choose_plan.js";
-import { budgetFor, choosePlan, scarceMemory, usable } from "./choose_plan.js";
+import { BESIDE, budgetFor, choosePlan, scarceMemory, usable } from "./choose_plan.js";
 import type { BatchSizes } from "./memory/batch.js";
 import type { MemoryEstimate } from "./memory/estimate.js";
 import { RunMemory, readAhead } from "./memory/estimate.js";
@@ -72,9 +72,10 @@ export class PlanChooser {
     return this.estimate === undefined ? ALL : Math.max(0, usable(this.#budget) - this.estimate.bytes);
   }
 
-  /** Bytes that arenas of all sessions may take: those of a step, and half of what is left. */
+  /** Bytes that arenas of all sessions may take: those of a step, some beside it, and half of what is left. */
   get arenas(): number {
-    if (this.estimate !== undefined) return this.estimate.parts.activations + this.unusedBudget / 2;
+    const { estimate } = this;
+    if (estimate !== undefined) return estimate.parts.activations + BESIDE + this.unusedBudget / 2;
     return this.#plan.name === "streamed" ? 0 : ALL;
   }
 
