@@ -82,7 +82,12 @@ export type { EncodedRows, EncodeReport, EncodeRowsOptions } from "./data/encode
 export { describeReport, encodeRows } from "./data/encode.js";
 export type { RowGiver, RowsGiven } from "./data/given.js";
 export { loadDataset, readTextFile } from "./data/load.js";
-export type { LoadDatasetOptions, RowMapping, RowOptions } from "./data/load_options.js";
+export type {
+  LoadDatasetOptions,
+  RowMapping,
+  RowOptions,
+  StreamDatasetOptions,
+} from "./data/load_options.js";
 export type { CollateOptions } from "./data/padding.js";
 export type { PreviewPiece } from "./data/pieces.js";
 export type { PreviewOptions } from "./data/preview.js";

@@ -33,3 +33,6 @@ export function runFor<T>(ms: number, run: () => T): { value: T } | undefined {
   }
   return result;
 }
+
+/** What another program gives to this one. */
+export const standardInput = (): AsyncIterable<Uint8Array> => process.stdin;

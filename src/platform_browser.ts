@@ -11,3 +11,6 @@ export const availableBytes = (): number => 2 ** 32;
 
 /** A page cannot stop its own code: the browser asks its user, and whoever reads files of strangers does it in a Worker. */
 export const runFor = <T>(_ms: number, run: () => T): { value: T } | undefined => ({ value: run() });
+
+/** A page is given nothing by other programs. */
+export async function* standardInput(): AsyncGenerator<Uint8Array> {}

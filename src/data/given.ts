@@ -125,7 +125,9 @@ function recordOf(item: unknown, row: number): DataRecord | Fault {
   return { at, values: Object.fromEntries(Object.entries(values).map(([name, v]) => [name, asValue(v)])) };
 }
 
-async function keepFew(walk: AsyncGenerator<DataRecord | Fault>): Promise<RecordSource> {
+/** Records of what can be read once: kept where they are few, so that they can be read again. */
+export async function keepFew(items: AsyncIterable<DataRecord | Fault>): Promise<RecordSource> {
+  const walk = items[Symbol.asyncIterator]();
   const kept: (DataRecord | Fault)[] = [];
   for (let text = 0; kept.length < mostKept && text < mostKeptText; ) {
     const { done, value } = await walk.next();
@@ -143,7 +145,7 @@ async function keepFew(walk: AsyncGenerator<DataRecord | Fault>): Promise<Record
     if (isTaken) throw readAlready();
     isTaken = true;
     yield* kept.splice(0);
-    yield* walk;
+    yield* { [Symbol.asyncIterator]: () => walk };
   }
   return { from, malformed, isReplayable: false, head: kept.slice(0, 1000), records: once };
 }

@@ -2,15 +2,22 @@ import { expectArgument, refuseUnknown } from "../arguments.js";
 import { nodeFiles } from "../hub/files.js";
 import { at } from "../present.js";
 import { checkLimit, tableRows } from "./convert.js";
-import type { LoadDatasetOptions } from "./load_options.js";
+import { count, type Fault } from "./faults.js";
+import { filesOf } from "./files.js";
+import { keepFew } from "./given.js";
+import type { LoadDatasetOptions, StreamDatasetOptions } from "./load_options.js";
 import { loadNames } from "./load_options.js";
+import type { RecordSource } from "./record_source.js";
 import type { Row } from "./row.js";
+import { RowStream } from "./row_stream.js";
+import { INPUT } from "./tables/bytes.js";
 import { readerOf } from "./tables/formats.js";
-import type { Table } from "./tables/table.js";
+import { type DataRecord, readTable, type Table, type TableOptions } from "./tables/table.js";
 import { readText } from "./tables/text.js";
 
 /**
- * Reads one or more files as rows of one kind: see docs/data.md for the columns that are understood.
+ * Reads files as rows of one kind: paths of files and folders, patterns (`data/*.jsonl`), "-" for standard input; docs/data.md says
+ * which forms and columns are understood. With `streaming` the rows are read when they are needed, and may be more than memory holds.
  * @throws "data" for malformed lines, missing columns, values of a wrong form (all of a kind at once, with file and line), an empty
  * file, an unknown extension
  * @example
@@ -23,29 +30,56 @@ import { readText } from "./tables/text.js";
  * console.log(prompts.length, chats.length, classes.length);
  * ```
  */
+export function loadDataset(
+  file: string | readonly string[],
+  options: StreamDatasetOptions,
+): Promise<RowStream>;
+export function loadDataset(file: string | readonly string[], options?: LoadDatasetOptions): Promise<Row[]>;
 export async function loadDataset(
   file: string | readonly string[],
-  options: LoadDatasetOptions = {},
-): Promise<Row[]> {
+  options: LoadDatasetOptions | StreamDatasetOptions = {},
+): Promise<Row[] | RowStream> {
   refuseUnknown("loadDataset", options, loadNames);
-  const files = typeof file === "string" ? [file] : file;
+  const names = typeof file === "string" ? [file] : file;
   expectArgument("loadDataset", file, {
-    is: Array.isArray(files) && files.length > 0 && files.every((name) => typeof name === "string"),
+    is: Array.isArray(names) && names.length > 0 && names.every((name) => typeof name === "string"),
     wants: "the path of a file, or several",
     fix: 'write loadDataset("rows.jsonl", { ... }).',
   });
   checkLimit(options);
-  return tableRows(await readTables(files, options), options, files.join(", "));
+  const files = options.reader === undefined ? await filesOf(names, nodeFiles) : names;
+  const readers = files.map((name) => readerOf(name, options.format));
+  const open = (i: number, limit?: number): Promise<RecordSource> =>
+    at(readers, i)(at(files, i), { ...tableOptions(options), limit });
+  if (options.streaming !== true)
+    return tableRows(await readTables(files, open, options.limit), options, files.join(", "));
+  const stream = new RowStream(async () => {
+    const sources = await Promise.all(files.map((_, i) => open(i)));
+    const joined = sources.length === 1 ? at(sources, 0) : join(sources, files.join(", "));
+    return files.includes(INPUT) ? { ...(await keepFew(joined.records())), from: joined.from } : joined;
+  }, options);
+  await stream.open();
+  return stream;
 }
 
-async function readTables(files: readonly string[], options: LoadDatasetOptions): Promise<Table> {
-  const { limit, format, reader = nodeFiles, split, encoding } = options;
-  const readers = files.map((file) => readerOf(file, format));
+function tableOptions({
+  reader = nodeFiles,
+  split,
+  encoding,
+}: Pick<LoadDatasetOptions, "reader" | "split" | "encoding">): TableOptions {
+  return { reader, split, encoding };
+}
+
+async function readTables(
+  files: readonly string[],
+  open: (i: number, limit?: number) => Promise<RecordSource>,
+  limit: number | undefined,
+): Promise<Table> {
   const tables: Table[] = [];
   let left = limit;
-  for (const [i, file] of files.entries()) {
+  for (const i of files.keys()) {
     if (left === 0) break;
-    const table = await at(readers, i)(file, { reader, limit: left, split, encoding });
+    const table = await readTable(await open(i, left), left);
     tables.push(table);
     if (left !== undefined) left -= table.records.length;
   }
@@ -53,6 +87,22 @@ async function readTables(files: readonly string[], options: LoadDatasetOptions)
     columns: [...new Set(tables.flatMap((table) => table.columns))],
     records: tables.flatMap((table) => table.records),
     labelNames: Object.assign({}, ...tables.map((table) => table.labelNames)),
+  };
+}
+
+/** Several files as one. */
+function join(sources: readonly RecordSource[], from: string): RecordSource {
+  async function* records(): AsyncGenerator<DataRecord | Fault> {
+    for (const source of sources) yield* source.records();
+  }
+  const known = sources.map(({ columns }) => columns);
+  const columns = known.includes(undefined)
+    ? {}
+    : { columns: [...new Set(known.flatMap((names) => names ?? []))] };
+  const what = (n: number): string => `${count(n, "malformed row")}`;
+  return {
+    ...{ from, isReplayable: true, ...columns, records, malformed: { ...at(sources, 0).malformed, what } },
+    labelNames: Object.assign({}, ...sources.map(({ labelNames }) => labelNames)),
   };
 }
 

@@ -45,8 +45,15 @@ export interface LoadDatasetOptions extends RowOptions {
   encoding?: string;
   /** Which list of a JSON file that holds several. */
   split?: string;
+  /** Read rows when they are needed, as a RowStream, in place of all of them at once. @default false */
+  streaming?: false;
   /** Access to files. @default Node's own */
   reader?: Reader;
+}
+
+/** As LoadDatasetOptions, for rows that are streamed. */
+export interface StreamDatasetOptions extends Omit<LoadDatasetOptions, "streaming"> {
+  streaming: true;
 }
 
 export const rowNames: NamesOf<RowOptions> = {
@@ -63,11 +70,12 @@ export const rowNames: NamesOf<RowOptions> = {
   warn: {},
 };
 
-export const loadNames: NamesOf<LoadDatasetOptions> = {
+export const loadNames: NamesOf<LoadDatasetOptions | StreamDatasetOptions> = {
   ...rowNames,
   format: {},
   encoding: {},
   split: {},
+  streaming: {},
   reader: {},
 };
 

@@ -21,3 +21,26 @@ for codec in ["snappy", "zstd", "gzip", "brotli", "lz4", "none"]:
 
 numbers = pa.schema([("prompt", pa.int64()), ("completion", pa.float64()), ("scores", pa.list_(pa.float32()))])
 pq.write_table(pa.table({"prompt": [2**63 - 1, 7], "completion": [1.0, 2.5], "scores": [[1.0, 0.5], []]}, schema=numbers), out / "numbers.parquet", compression="none")
+
+# The same rows as Arrow: a stream, as the cache of `datasets` is, in batches of three, and a file with a dictionary; numbers with structs.
+table = pa.table(rows, schema=schema)
+with pa.ipc.new_stream(out / "stream.arrow", schema) as writer:
+    writer.write_table(table, max_chunksize=3)
+with pa.ipc.new_file(out / "file.arrow", schema) as writer:
+    writer.write_table(table, max_chunksize=3)
+kinds = pa.table({"text": texts, "label": pa.array(["x", "y", "x", "y"]).dictionary_encode()})
+with pa.ipc.new_file(out / "dictionary.arrow", kinds.schema) as writer:
+    writer.write_table(kinds)
+nested = pa.table({"prompt": [2**63 - 1, 7], "completion": [1.0, 2.5], "scores": pa.array([[1.0, 0.5], []], pa.list_(pa.float32())),
+                   "turn": [{"role": "user", "weight": 1.0}, {"role": "ai", "weight": 0.25}], "when": pa.array([0, 1], pa.timestamp("s"))})
+with pa.ipc.new_stream(out / "numbers.arrow", nested.schema) as writer:
+    writer.write_table(nested)
+with pa.ipc.new_file(out / "compressed.arrow", schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
+    writer.write_table(table)
+
+# Lines packed by pyarrow: two members of gzip one after another, frames of Zstandard.
+lines = [b'{"text": "%d", "label": "%s"}\n' % (i, b"ab"[i % 2:i % 2 + 1]) for i in range(2000)]
+gzip, zstd = pa.Codec("gzip"), pa.Codec("zstd", 19)
+packed = lambda codec, part: codec.compress(b"".join(part), asbytes=True)
+(out / "lines.jsonl.gz").write_bytes(packed(gzip, lines[:900]) + packed(gzip, lines[900:]))
+(out / "lines.jsonl.zst").write_bytes(packed(zstd, lines[:900]) + packed(zstd, lines[900:]))

@@ -1,7 +1,8 @@
 import { type CsvError, parse } from "csv-parse/sync";
 import { PeftError } from "../../errors.js";
-import { count, type Fault, listNames, refuse } from "../faults.js";
-import type { DataRecord, Table, TableOptions } from "./table.js";
+import { count, type Fault, listNames } from "../faults.js";
+import type { RecordSource } from "../record_source.js";
+import type { DataRecord, TableOptions } from "./table.js";
 import { readText } from "./text.js";
 
 interface Line {
@@ -11,32 +12,32 @@ interface Line {
 
 /**
  * Comma-, tab- or semicolon-separated text with a line of column names; which of the three is read off that line.
- * Quotes inside an unquoted field are text, as in Python's csv. Throws `data` with every malformed line.
+ * Quotes inside an unquoted field are text, as in Python's csv.
  */
-export async function readCsv(file: string, options: TableOptions): Promise<Table> {
+export async function readCsv(file: string, options: TableOptions): Promise<RecordSource> {
   const text = await readText(file, options);
   const faults: Fault[] = [];
   const lines = parseLines(text, file, faults, options.limit);
   const header = lines.shift();
-  if (header === undefined && faults.length === 0) return { columns: [], records: [] };
   const columns = header?.record ?? [];
   refuseDoubles(columns, file);
-  let last = header?.info.lines ?? 1;
-  const records: DataRecord[] = [];
-  for (const { info, record } of lines) {
-    const at = `${file} line ${last + 1}`;
-    last = info.lines;
-    if (record.length === columns.length) {
-      records.push({ at, values: Object.fromEntries(columns.map((name, i) => [name, record[i]])) });
-    } else
-      faults.push({ at, says: `${count(record.length, "field")}, but ${count(columns.length, "column")}` });
+  async function* records(): AsyncGenerator<DataRecord | Fault> {
+    yield* faults;
+    let last = header?.info.lines ?? 1;
+    for (const { info, record } of lines) {
+      const at = `${file} line ${last + 1}`;
+      last = info.lines;
+      if (record.length === columns.length)
+        yield { at, values: Object.fromEntries(columns.map((name, i) => [name, record[i]])) };
+      else yield { at, says: `${count(record.length, "field")}, but ${count(columns.length, "column")}` };
+    }
   }
-  refuse(faults, {
-    what: (n) => `${count(n, "malformed line")} in ${file}`,
+  const malformed = {
+    what: (n: number): string => `${count(n, "malformed line")} in ${file}`,
     why: `its first line names ${count(columns.length, "column")}: ${listNames(columns)}.`,
     fix: 'correct these lines; a field with a separator or a line break in it stands in "quotes".',
-  });
-  return { columns, records: records.slice(0, options.limit) };
+  };
+  return { from: file, isReplayable: true, columns, malformed, records };
 }
 
 function parseLines(text: string, file: string, faults: Fault[], limit: number | undefined): Line[] {

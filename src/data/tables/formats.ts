@@ -1,6 +1,8 @@
 import { PeftError } from "../../errors.js";
 import { nearest } from "../../nearest.js";
 import { option, words } from "../../words.js";
+import { readArrow } from "./arrow.js";
+import { INPUT, withoutPacking } from "./bytes.js";
 import { readCsv } from "./csv.js";
 import { readJson } from "./json.js";
 import { readJsonl } from "./jsonl.js";
@@ -8,22 +10,35 @@ import { readParquet } from "./parquet.js";
 import type { TableReader } from "./table.js";
 
 /** Forms of files that rows are read from. */
-export type DataFormat = "jsonl" | "json" | "csv" | "parquet";
+export type DataFormat = "jsonl" | "json" | "csv" | "parquet" | "arrow";
 
 export const formats: { readonly [F in DataFormat]: { extensions: readonly string[]; read: TableReader } } = {
   jsonl: { extensions: [".jsonl", ".ndjson"], read: readJsonl },
   json: { extensions: [".json"], read: readJson },
   csv: { extensions: [".csv", ".tsv"], read: readCsv },
+  arrow: { extensions: [".arrow", ".arrows", ".feather", ".ipc"], read: readArrow },
   parquet: { extensions: [".parquet"], read: readParquet },
 };
+
+function extensionOf(file: string): string {
+  return /\.[^./\\]*$/.exec(withoutPacking(file.toLowerCase()))?.[0] ?? "";
+}
+
+/** The form that a name has by its extension. */
+export function formatOf(file: string): DataFormat | undefined {
+  const extension = extensionOf(file);
+  const names = Object.keys(formats) as DataFormat[];
+  return names.find((name) => formats[name].extensions.includes(extension));
+}
 
 /** The reader of a file, by `format` or by its extension. Throws `data` on an extension that is not known. */
 export function readerOf(file: string, format?: DataFormat): TableReader {
   if (format !== undefined && format in formats) return formats[format].read;
+  if (file === INPUT && format === undefined) return formats.jsonl.read;
   const known = Object.values(formats).flatMap(({ extensions }) => extensions);
-  const extension = /\.[^./\\]*$/.exec(file.toLowerCase())?.[0] ?? "";
-  const found = Object.values(formats).find(({ extensions }) => extensions.includes(extension));
-  if (found && format === undefined) return found.read;
+  const extension = extensionOf(file);
+  const found = formatOf(file);
+  if (found !== undefined && format === undefined) return formats[found].read;
   const close = nearest(extension, known);
   throw new PeftError("data", {
     what: format === undefined ? `${file} is of no known form.` : `Unknown format "${format}".`,

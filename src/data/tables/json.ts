@@ -1,28 +1,29 @@
 import { PeftError } from "../../errors.js";
 import { option, words } from "../../words.js";
-import { count, type Fault, refuse } from "../faults.js";
-import { columnsOf, type DataRecord, type Table, type TableOptions } from "./table.js";
+import { count, type Fault } from "../faults.js";
+import type { RecordSource } from "../record_source.js";
+import type { DataRecord, TableOptions } from "./table.js";
 import { readText } from "./text.js";
 import { isRecord, parseJson, show } from "./values.js";
 
 /** A list of objects, or an object that holds one under `split`, "data", "train", or as its only list. */
-export async function readJson(file: string, options: TableOptions): Promise<Table> {
-  const text = await readText(file, options);
-  if (text.trim() === "") return { columns: [], records: [] };
-  const list = findList(parse(text, file), file, options.split).flatMap(flattenSquad);
-  const faults: Fault[] = [];
-  const records: DataRecord[] = [];
-  for (const [i, values] of list.slice(0, options.limit).entries()) {
-    const at = `${file} row ${i + 1}`;
-    if (isRecord(values)) records.push({ at, values });
-    else faults.push({ at, says: `${show(values)} is not an object` });
+export async function readJson(file: string, options: TableOptions): Promise<RecordSource> {
+  async function* records(): AsyncGenerator<DataRecord | Fault> {
+    const text = await readText(file, options);
+    if (text.trim() === "") return;
+    let row = 0;
+    for (const item of findList(parse(text, file), file, options.split))
+      for (const values of flattenSquad(item)) {
+        const at = `${file} row ${++row}`;
+        yield isRecord(values) ? { at, values } : { at, says: `${show(values)} is not an object` };
+      }
   }
-  refuse(faults, {
-    what: (n) => `${count(n, "malformed row")} in ${file}`,
+  const malformed = {
+    what: (n: number): string => `${count(n, "malformed row")} in ${file}`,
     why: "each row of a JSON data set is an object with the columns as keys.",
     fix: "correct or remove these rows.",
-  });
-  return { columns: columnsOf(records), records };
+  };
+  return { from: file, isReplayable: true, malformed, records };
 }
 
 function parse(text: string, file: string): unknown {

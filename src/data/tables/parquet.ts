@@ -3,17 +3,22 @@ import { PeftError } from "../../errors.js";
 import { refuseStandIn, STAND_IN_BYTES } from "../../hub/stand_in.js";
 import { at } from "../../present.js";
 import { option, words } from "../../words.js";
+import type { FaultParts } from "../faults.js";
+import type { RecordSource } from "../record_source.js";
 import type { Reader } from "../types.js";
-import type { Table, TableOptions } from "./table.js";
+import { classNames } from "./class_names.js";
+import type { DataRecord, TableOptions } from "./table.js";
 import { asFloat, asInteger, isRecord, printDate } from "./values.js";
 
 /**
  * Apache Parquet, with any of its compressions. Class names that Hugging Face's `datasets` left in the file are kept. What a file
  * says of its own size is checked before anything is made of it.
  */
-export async function readParquet(file: string, { reader, limit }: TableOptions): Promise<Table> {
+export async function readParquet(file: string, { reader, limit }: TableOptions): Promise<RecordSource> {
   const size = await reader.size(file);
-  if (size === 0) return { columns: [], records: [] };
+  const source = { from: file, isReplayable: true, malformed };
+  async function* none(): AsyncGenerator<DataRecord> {}
+  if (size === 0) return { ...source, columns: [], records: none };
   refuseStandIn(file, await reader.read(file, 0, Math.min(size, STAND_IN_BYTES)));
   try {
     // loaded when such a file is read, so that a start without it stays quick
@@ -25,29 +30,55 @@ export async function readParquet(file: string, { reader, limit }: TableOptions)
     const schema = parquetSchema(metadata);
     checkColumns(metadata, schema);
     const { children } = schema;
-    const rowEnd = Math.min(limit ?? Infinity, Number(metadata.num_rows));
-    if (rowEnd * children.length > mostValues(size))
-      throw new Error(`it claims ${rowEnd} rows in ${size} bytes`);
-    const rows = await parquetReadObjects({
-      file: buffer,
-      metadata,
-      compressors: within(mostValues(size), compressors),
-      rowEnd,
-    });
+    const end = Math.min(limit ?? Infinity, Number(metadata.num_rows));
+    if (end * children.length > mostValues(size)) throw new Error(`it claims ${end} rows in ${size} bytes`);
     const read = Object.fromEntries(children.map((child) => [child.element.name, readerOf(child)]));
-    const records = rows.map((row, i) => ({
-      at: `${file} row ${i + 1}`,
-      values: Object.fromEntries(Object.entries(row).map(([name, value]) => [name, read[name]?.(value)])),
-    }));
-    return { columns: Object.keys(read), records, labelNames: classNames(metadata) };
+    const valuesOf = (row: Record<string, unknown>): Record<string, unknown> =>
+      Object.fromEntries(Object.entries(row).map(([name, value]) => [name, read[name]?.(value)]));
+    async function* records(): AsyncGenerator<DataRecord> {
+      const guarded = within(mostValues(size), compressors);
+      for (const [rowStart, rowEnd] of groupsOf(metadata, end)) {
+        const options = { file: buffer, metadata, compressors: guarded, rowStart, rowEnd };
+        const rows = await parquetReadObjects(options).catch((cause) => {
+          throw unreadable(file, cause);
+        });
+        for (const [i, row] of rows.entries())
+          yield { at: `${file} row ${rowStart + i + 1}`, values: valuesOf(row) };
+      }
+    }
+    return { ...source, columns: Object.keys(read), labelNames: classNames(featuresOf(metadata)), records };
   } catch (cause) {
-    throw new PeftError("data", {
-      what: `${file} cannot be read as Parquet (${(cause as Error).message}).`,
-      why: "it is damaged, or something else under that name.",
-      fix: words`write it again, or name its form: ${option("format", "jsonl")}.`,
-      cause,
-    });
+    throw unreadable(file, cause);
   }
+}
+
+function featuresOf({ key_value_metadata }: FileMetaData): string | undefined {
+  return key_value_metadata?.find(({ key }) => key === "huggingface")?.value;
+}
+
+/** Rows of each row group: as many as are in memory together. */
+function groupsOf({ row_groups }: FileMetaData, end: number): [start: number, end: number][] {
+  let start = 0;
+  return row_groups.flatMap(({ num_rows }) => {
+    const group: [number, number] = [start, Math.min(end, start + Number(num_rows))];
+    start += Number(num_rows);
+    return group[1] > group[0] ? [group] : [];
+  });
+}
+
+const malformed: FaultParts = {
+  what: (n: number): string => `${n} malformed rows`,
+  why: "each row has the columns of the schema.",
+  fix: "write the file again.",
+};
+
+function unreadable(file: string, cause: unknown): PeftError {
+  return new PeftError("data", {
+    what: `${file} cannot be read as Parquet (${(cause as Error).message}).`,
+    why: "it is damaged, or something else under that name.",
+    fix: words`write it again, or name its form: ${option("format", "jsonl")}.`,
+    cause,
+  });
 }
 
 /** A thousandfold is what compressors reach. */
@@ -118,22 +149,4 @@ function readerOf({ element, children }: SchemaTree): (value: unknown) => unknow
     );
   };
   return read;
-}
-
-/** `datasets` stores its features as JSON: a ClassLabel's names stand under names, a list of them under feature. */
-function classNames(metadata: FileMetaData): Record<string, string[]> {
-  const text = metadata.key_value_metadata?.find(({ key }) => key === "huggingface")?.value;
-  if (text === undefined) return {};
-  const features = dig(JSON.parse(text), "info", "features");
-  if (!isRecord(features)) return {};
-  const found: Record<string, string[]> = {};
-  for (const [column, feature] of Object.entries(features)) {
-    const names = dig(feature, "names") ?? dig(feature, "feature", "names");
-    if (Array.isArray(names)) found[column] = names.map(String);
-  }
-  return found;
-}
-
-function dig(value: unknown, ...path: string[]): unknown {
-  return path.reduce((v, name) => (isRecord(v) ? v[name] : undefined), value);
 }

@@ -30,7 +30,7 @@ describe("files that are not in UTF-8", () => {
     ["UTF-16 with a mark", utf16(`\ufeff${csv}`), /line 1: not UTF-8.*byte order mark.*encoding: "utf-16"/],
     ["UTF-16, big end first", utf16(`\ufeff${csv}`, true), /encoding: "utf-16be"/],
     ["UTF-16 without a mark", utf16(csv), /UTF-16LE without a byte order mark/],
-    ["gzip", Uint8Array.of(0x1f, 0x8b, 8, 0), /compressed with gzip/],
+    ["gzip", Uint8Array.of(0x1f, 0x8b, 8, 0), /begins as gzip does/],
     ["Parquet", latin("PAR1...."), /seems to be Parquet.*format: "parquet"/],
     ["a zip", latin("PK\x03\x04..."), /a zip archive/],
   ])("%s is named", async (_name, bytes, says) => {

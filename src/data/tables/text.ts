@@ -2,61 +2,70 @@ import { PeftError } from "../../errors.js";
 import { refuseStandIn } from "../../hub/stand_in.js";
 import { option, type Words, words } from "../../words.js";
 import { count, type Fault, faultsError } from "../faults.js";
+import { readBytes } from "./bytes.js";
 import type { TableOptions } from "./table.js";
 
 /** Text of files: UTF-8, or the encoding that the user names. Bytes that are none of it are refused, never replaced. */
 
 const mebibyte = 2 ** 20;
 const longestText = 500 * mebibyte;
-const pieceBytes = 4 * mebibyte;
 
 /** A whole file as text, without a byte order mark. */
 export async function readText(file: string, options: TableOptions): Promise<string> {
-  const size = await options.reader.size(file);
-  if (size > longestText) {
-    throw new PeftError("data", {
-      what: `${file} has ${Math.round(size / mebibyte)} MiB.`,
-      why: `a JSON or CSV file is read as one text, of at most ${longestText / mebibyte} MiB.`,
-      fix: "store it as .jsonl or .parquet, which are read in pieces.",
-    });
+  let [text, size] = ["", 0];
+  for await (const piece of readPieces(file, options)) {
+    text += piece;
+    size += piece.length;
+    if (size > longestText) throw tooLong(file);
   }
-  let text = "";
-  for await (const piece of readPieces(file, size, options)) text += piece;
   return text;
+}
+
+function tooLong(file: string): PeftError {
+  return new PeftError("data", {
+    what: `${file} has more than ${longestText / mebibyte} MiB.`,
+    why: `a JSON or CSV file is read as one text, of at most ${longestText / mebibyte} MiB.`,
+    fix: "store it as .jsonl or .parquet, which are read in pieces.",
+  });
 }
 
 /** The lines of a file, read piece by piece; the file itself may be larger than a string can be. */
 export async function* readLines(file: string, options: TableOptions): AsyncGenerator<string> {
   let rest = "";
-  for await (const piece of readPieces(file, await options.reader.size(file), options)) {
+  for await (const piece of readPieces(file, options)) {
     const lines = (rest + piece).split("\n");
     rest = lines.pop()!;
+    if (rest.length > longestText) throw tooLong(file);
     yield* lines;
   }
   if (rest !== "") yield rest;
 }
 
-async function* readPieces(
-  file: string,
-  size: number,
-  { reader, encoding }: TableOptions,
-): AsyncGenerator<string> {
-  const start = await reader.read(file, 0, Math.min(size, 1024));
-  refuseStandIn(file, start);
-  if (encoding === undefined) refuseOtherForms(file, start);
-  const decoder = decoderOf(encoding ?? "utf-8", start);
-  let lines = 0;
-  for (let offset = 0; offset < size || offset === 0; offset += pieceBytes) {
-    const isLast = offset + pieceBytes >= size;
-    const bytes = await reader.read(file, offset, Math.min(pieceBytes, size - offset));
-    let text: string;
-    try {
-      text = decoder.decode(bytes, { stream: !isLast });
-    } catch {
-      throw otherEncoding(file, bytes, lines, encoding);
+async function* readPieces(file: string, options: TableOptions): AsyncGenerator<string> {
+  const { encoding } = options;
+  let decoder: InstanceType<typeof TextDecoder> | undefined;
+  let last: Uint8Array = new Uint8Array();
+  let linesBefore = 0;
+  for await (const bytes of readBytes(file, options)) {
+    if (decoder === undefined) {
+      const start = bytes.subarray(0, 1024);
+      refuseStandIn(file, start);
+      if (encoding === undefined) refuseOtherForms(file, start);
+      decoder = decoderOf(encoding ?? "utf-8", start);
     }
-    lines += newlines(bytes);
-    yield text;
+    linesBefore += newlines(last);
+    last = bytes;
+    yield decoded(decoder, bytes, true);
+  }
+  decoder ??= decoderOf(encoding ?? "utf-8", last);
+  yield decoded(decoder, new Uint8Array(), false);
+
+  function decoded(decoder: InstanceType<typeof TextDecoder>, bytes: Uint8Array, stream: boolean): string {
+    try {
+      return decoder.decode(bytes, { stream });
+    } catch {
+      throw otherEncoding(file, last, linesBefore, encoding);
+    }
   }
 }
 
@@ -97,7 +106,6 @@ const marks: readonly (readonly [bytes: readonly number[], form: string, fix: st
   [[0xff, 0xfe], "UTF-16 (its byte order mark)", readBy("utf-16")],
   [[0xfe, 0xff], "UTF-16 (its byte order mark)", readBy("utf-16be")],
   [[0x50, 0x41, 0x52, 0x31], "Parquet", words`say its form: ${option("format", "parquet")}.`],
-  [[0x1f, 0x8b], "compressed with gzip", "unpack it first."],
   [[0x50, 0x4b, 3, 4], "a zip archive, as .xlsx files are", "unpack it, or save it as CSV."],
 ];
 
