@@ -81,7 +81,7 @@ export { collate } from "./data/collate.js";
 export type { EncodedRows, EncodeReport, EncodeRowsOptions } from "./data/encode.js";
 export { describeReport, encodeRows } from "./data/encode.js";
 export type { RowGiver, RowsGiven } from "./data/given.js";
-export { loadDataset, readTextFile } from "./data/load.js";
+export { listDataFiles, loadDataset, readTextFile } from "./data/load.js";
 export type {
   LoadDatasetOptions,
   RowMapping,

@@ -8,14 +8,15 @@ export function inFlags(options: readonly Option[]): ShowOption {
   return (named) => {
     if (named.line !== undefined) return named.line;
     const found = find(named.name);
-    if (found !== undefined) return flagAndValue(found, named);
+    if (found !== undefined && named.name !== "columns") return flagAndValue(found, named);
     // columns: { text: "a", label: "b" } are flags of their own
     const parts = Object.entries(named.value instanceof Object ? named.value : {});
     const flags = parts.map(([key, value]) => {
       const part = find(key);
       return part === undefined ? undefined : flagAndValue(part, { name: key, value });
     });
-    return flags.length === 0 || flags.includes(undefined) ? inCode(named) : flags.join(" ");
+    if (flags.length > 0 && !flags.includes(undefined)) return flags.join(" ");
+    return found === undefined ? inCode(named) : flagAndValue(found, named);
   };
 }
 

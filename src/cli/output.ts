@@ -1,4 +1,4 @@
-import { checkOutputDir, PeftError, type Row, type RunMode } from "../index.js";
+import { checkOutputDir, listDataFiles, PeftError, type Row, type RunMode } from "../index.js";
 import { option, words } from "../words.js";
 import { waysToUse } from "./next.js";
 import { flagOf, type Settings } from "./options.js";
@@ -97,7 +97,8 @@ export async function wasChat(adapter: string, terminal: Terminal): Promise<bool
 
 /** SHA-256 of the files that the settings name. */
 export async function digests(settings: Settings, terminal: Terminal): Promise<Record<string, string>> {
-  const paths = ["data", "validation", "test"].flatMap((key) => settings.list(key));
+  const names = ["data", "validation", "test"].flatMap((key) => settings.list(key));
+  const paths = (await listDataFiles(names)).filter((path) => path !== "-"); // which is read once
   const entries = paths.map(async (path) => [path, await terminal.digest(path)] as const);
   return Object.fromEntries(await Promise.all(entries));
 }

@@ -23,7 +23,7 @@ export function dataGroup(...more: readonly Option[]): OptionGroup {
     kind: "text",
     value: "FILE",
     many: true,
-    help: "JSONL, JSON, CSV or Parquet; may be given more than once",
+    help: "JSONL, JSON, CSV, TSV, Parquet, Arrow (also .gz, .zst); a folder; a pattern in quotes; - for standard input; may be given more than once",
   };
   return { title: "Data", options: [data, ...more, ...rowOptions] };
 }
@@ -41,6 +41,12 @@ const rowOptions: readonly Option[] = [
   { key: "text", kind: "text", value: "COLUMN", help: "the column of the text that is classified" },
   { key: "pair", kind: "text", value: "COLUMN", help: "the column of a second text" },
   { key: "label", kind: "text", value: "COLUMN", help: "the column of the class" },
+  {
+    key: "columns",
+    kind: "map",
+    value: "NAME=COLUMN,...",
+    help: "any other columns by their usual names: prompt=question,completion=answer",
+  },
   { key: "messages", kind: "text", value: "COLUMN", help: "the column of a chat's messages" },
   {
     key: "labels",
@@ -72,7 +78,7 @@ const rowOptions: readonly Option[] = [
     key: "format",
     kind: "text",
     help: "the form of the files",
-    choices: ["jsonl", "json", "csv", "parquet"],
+    choices: ["jsonl", "json", "csv", "parquet", "arrow"],
     otherwise: "by their extension",
   },
   {
@@ -88,7 +94,18 @@ const rowOptions: readonly Option[] = [
 export const rowKeys: readonly string[] = rowOptions.map((option) => option.key);
 
 /** What a column means: an adapter that learnt from rows of one form is asked in that form. */
-const formKeys = ["template", "target", "text", "pair", "label", "messages", "kind", "problemType", "raw"];
+const formKeys = [
+  "template",
+  "target",
+  "text",
+  "pair",
+  "label",
+  "columns",
+  "messages",
+  "kind",
+  "problemType",
+  "raw",
+];
 
 /** The settings, with the form of the rows that the adapter's run read, where none is given. */
 export async function asTrained(settings: Settings, terminal: Terminal): Promise<Settings> {
@@ -122,7 +139,9 @@ export function readRows(
   warn: (message: string) => void,
   labels?: readonly string[],
 ): Promise<Row[]> {
-  const columns = settings.pick(["text", "pair", "label", "messages"]) as Record<string, string>;
+  const named = settings.pick(["text", "pair", "label", "messages"]);
+  const mapped = { ...Object(settings.get("columns")), ...named };
+  const columns = Object.fromEntries(Object.entries(mapped).map(([name, column]) => [name, String(column)]));
   const task = settings.text("task") as TaskType | undefined;
   const options = settings.pick([
     "template",
@@ -178,6 +197,6 @@ export function dataFiles(settings: Settings): readonly string[] {
   throw new PeftError("option", {
     what: "No data are given.",
     why: "there must be rows to work on.",
-    fix: "add --data FILE (JSONL, JSON, CSV or Parquet).",
+    fix: "add --data FILE (JSONL, JSON, CSV, Parquet or Arrow).",
   });
 }

@@ -7,12 +7,12 @@ import { filesOf } from "./files.js";
 import { keepFew } from "./given.js";
 import type { LoadDatasetOptions, StreamDatasetOptions } from "./load_options.js";
 import { loadNames } from "./load_options.js";
-import type { RecordSource } from "./record_source.js";
+import { type RecordSource, readTable } from "./record_source.js";
 import type { Row } from "./row.js";
 import { RowStream } from "./row_stream.js";
 import { INPUT } from "./tables/bytes.js";
 import { readerOf } from "./tables/formats.js";
-import { type DataRecord, readTable, type Table, type TableOptions } from "./tables/table.js";
+import type { DataRecord, Table, TableOptions } from "./tables/table.js";
 import { readText } from "./tables/text.js";
 
 /**
@@ -88,6 +88,11 @@ async function readTables(
     records: tables.flatMap((table) => table.records),
     labelNames: Object.assign({}, ...tables.map((table) => table.labelNames)),
   };
+}
+
+/** The files that paths, folders and patterns stand for, in the order in which they are read. @throws "data" where there are none */
+export function listDataFiles(names: readonly string[]): Promise<string[]> {
+  return filesOf(names, nodeFiles);
 }
 
 /** Several files as one. */

@@ -1,5 +1,5 @@
-import type { Fault, FaultParts } from "./faults.js";
-import type { DataRecord } from "./tables/table.js";
+import { type Fault, type FaultParts, refuse } from "./faults.js";
+import { columnsOf, type DataRecord, type Table } from "./tables/table.js";
 
 /** Records that are read one after another, so that there may be more of them than memory holds. */
 export interface RecordSource {
@@ -39,4 +39,20 @@ export async function* chunked<Item>(items: AsyncIterable<Item>, size: number): 
     chunk = [];
   }
   if (chunk.length > 0) yield chunk;
+}
+
+/** Records in memory. Throws "data" with every one that is malformed. */
+export async function readTable(
+  source: RecordSource,
+  limit: number = Number.POSITIVE_INFINITY,
+): Promise<Table> {
+  const records: DataRecord[] = [];
+  const faults: Fault[] = [];
+  for await (const item of source.records()) {
+    if (isFault(item)) faults.push(item);
+    else if (records.push(item) >= limit) break;
+  }
+  refuse(faults, source.malformed);
+  const { columns = columnsOf(records), labelNames } = source;
+  return { columns, records, ...(labelNames === undefined ? {} : { labelNames }) };
 }

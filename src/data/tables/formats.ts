@@ -1,13 +1,17 @@
 import { PeftError } from "../../errors.js";
 import { nearest } from "../../nearest.js";
 import { option, words } from "../../words.js";
+import type { RecordSource } from "../record_source.js";
 import { readArrow } from "./arrow.js";
 import { INPUT, withoutPacking } from "./bytes.js";
 import { readCsv } from "./csv.js";
 import { readJson } from "./json.js";
 import { readJsonl } from "./jsonl.js";
 import { readParquet } from "./parquet.js";
-import type { TableReader } from "./table.js";
+import type { TableOptions } from "./table.js";
+
+/** Opens a file. Its records are read when they are walked. Throws "data" where it is no such file. */
+export type TableReader = (file: string, options: TableOptions) => Promise<RecordSource>;
 
 /** Forms of files that rows are read from. */
 export type DataFormat = "jsonl" | "json" | "csv" | "parquet" | "arrow";

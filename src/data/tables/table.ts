@@ -1,5 +1,3 @@
-import { type Fault, refuse } from "../faults.js";
-import { isFault, type RecordSource } from "../record_source.js";
 import type { Reader } from "../types.js";
 
 /** One record of a file as it stood there. */
@@ -23,25 +21,6 @@ export interface TableOptions {
   split?: string | undefined;
   /** Of text files; UTF-8 without it. */
   encoding?: string | undefined;
-}
-
-/** Opens a file. Its records are read when they are walked. Throws "data" where it is no such file. */
-export type TableReader = (file: string, options: TableOptions) => Promise<RecordSource>;
-
-/** Records in memory. Throws "data" with every one that is malformed. */
-export async function readTable(
-  source: RecordSource,
-  limit: number = Number.POSITIVE_INFINITY,
-): Promise<Table> {
-  const records: DataRecord[] = [];
-  const faults: Fault[] = [];
-  for await (const item of source.records()) {
-    if (isFault(item)) faults.push(item);
-    else if (records.push(item) >= limit) break;
-  }
-  refuse(faults, source.malformed);
-  const { columns = columnsOf(records), labelNames } = source;
-  return { columns, records, ...(labelNames === undefined ? {} : { labelNames }) };
 }
 
 /** The names of all records' fields, in the order of their first appearance. */
