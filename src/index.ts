@@ -65,6 +65,7 @@ export type { AdapterConfig } from "./methods/method.js";
 // ## Tokenizers
 // Text to token ids and back, and the chat templates of models.
 
+export type { AddedToken } from "./tokenizers/added_tokens.js";
 export type { TokenizerOptions } from "./tokenizers/auto.js";
 export { AutoTokenizer } from "./tokenizers/auto.js";
 export type { ChatMessage, ChatOptions } from "./tokenizers/chat.js";
@@ -112,7 +113,7 @@ export type { SplitOptions } from "./data/split.js";
 export { split } from "./data/split.js";
 export type { DataFormat } from "./data/tables/formats.js";
 export { isChat } from "./data/tasks/chat_text.js";
-export type { Message, Reader, TokenizerLike } from "./data/types.js";
+export type { EncodeTextOptions, Message, Reader, TokenizerLike } from "./data/types.js";
 
 // ## Training
 // The Trainer and its events; or a loop of one's own from an optimizer, a schedule and checkpoints.
@@ -193,10 +194,12 @@ export type {
   CacheShape,
   EmbeddingSite,
   KeyValue,
+  LinearOptions,
   LinearSite,
   Meeting,
   Module,
   OutputSite,
+  Project,
   SublayerSite,
   Trace,
 } from "./graph/module.js";
@@ -217,18 +220,25 @@ export type {
   ConfigClass,
   Initial,
   Json,
+  LayerLists,
   LayerMethod,
   LayerPlace,
+  Merged,
   Merging,
   Method,
   MethodRow,
   MethodTable,
   Mixing,
+  MixOptions,
+  MixPart,
   OutputMethod,
   ParameterSpec,
   Place,
   PlaceMethod,
+  Prepared,
   PromptMethod,
+  PromptShape,
+  SayFault,
   Selection,
   Site,
   SiteMethod,

@@ -1,5 +1,6 @@
 /** What this folder needs of a tokenizer, as a structure: `src/tokenizers` fits it, and so does a test's own. */
 
+/** What data ask of an encoding. */
 export interface EncodeTextOptions {
   textPair?: string | string[];
   addSpecialTokens?: boolean;

@@ -93,6 +93,7 @@ export interface Trace {
   dropout(path: string, x: Tensor, p: number): Tensor;
 }
 
+/** How a linear layer is written. */
 export interface LinearOptions {
   bias?: boolean;
   transposed?: boolean;

@@ -15,10 +15,16 @@ const shipped: readonly Loss[] = [tokens, classes, multiLabel, regression, spans
 export const losses: Registry<Loss> = new Registry("loss", shipped, ({ name }) => [name]);
 
 /**
- * Adds a loss: `loss: "its name"` finds it wherever a loss is taken, and so does `--loss`. Throws "registered" where its name is known.
+ * Adds a loss: `loss: "its name"` finds it wherever a loss is taken, and so does `--loss`.
+ * @throws "registered" where its name is known
  * @example
- * registerLoss(weighted); // a Loss: see docs/losses.md
- * const trainer = new Trainer({ model, tokenizer, train, loss: "weighted" });
+ * ```ts
+ * import { type Loss, registerLoss, Trainer } from "peft.js";
+ *
+ * declare const weighted: Loss; // see docs/losses.md
+ * registerLoss(weighted);
+ * const trainer = new Trainer({ model, tokenizer, train: rows, loss: "weighted" });
+ * ```
  */
 export function registerLoss(loss: Loss): void {
   losses.register(loss);

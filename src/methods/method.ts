@@ -170,11 +170,13 @@ export interface SiteMethod<C, S extends Site> extends PlaceMethod<C, S, LayerPl
   readonly prepare?: (c: C, site: S, weight: Float32Array, random: () => number) => Prepared | undefined;
 }
 
+/** What a layer's weight and bias become by a merge. */
 export interface Merged {
   readonly weight: Tensor;
   readonly bias?: Tensor;
 }
 
+/** What is made of a layer's own weight before training. */
 export interface Prepared {
   readonly parameters: Readonly<Record<string, Float32Array>>;
   readonly weight?: Float32Array;
@@ -213,6 +215,7 @@ export type CombinationType =
   | "cat"
   | `${"ties" | "dare_ties" | "dare_linear" | "magnitude_prune"}${"" | "_svd"}`;
 
+/** How adapters are mixed. */
 export interface MixOptions {
   /** How. "cat" and "svd" are exact (svd up to its rank); "linear" is a rough approximation. */
   readonly combinationType: CombinationType;

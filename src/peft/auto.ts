@@ -24,8 +24,13 @@ export interface AutoModelFor<T extends TaskType> {
 /**
  * The class that loads models for a task, by its name: also for a task of your own.
  * @example
- * registerTask(twoNumbers); // name: "TWO_NUMBERS"
- * const model = await autoModelFor("TWO_NUMBERS").fromPretrained("folder");
+ * ```ts
+ * import { autoModelFor, registerTask, type Task } from "peft.js";
+ *
+ * declare const twoNumbers: Task<"TWO_NUMBERS">; // its name is "TWO_NUMBERS": see docs/extending.md
+ * registerTask(twoNumbers);
+ * const own = await autoModelFor("TWO_NUMBERS").fromPretrained("folder");
+ * ```
  */
 export function autoModelFor<T extends TaskType>(task: T): AutoModelFor<T> {
   return { fromPretrained: (nameOrFolder, options) => PreTrainedModel.load(task, nameOrFolder, options) };

@@ -6,6 +6,7 @@ import type { Row, RowKind } from "../row.js";
 import type { Sample, SampleInputs } from "../sample.js";
 import type { TokenizerLike } from "../types.js";
 
+/** What encoding a row needs besides the row. */
 export interface EncodeContext {
   readonly tokenizer: TokenizerLike;
   readonly maxLength: number;
