@@ -293,7 +293,7 @@ describe("an adapter's files", () => {
       script,
       `import { LoraConfig } from ${at("../../src/methods/index.ts")};
        import { PreTrainedModel } from ${at("../../src/peft/base_model.ts")};
-       import { getPeftModel } from ${at("../../src/peft/peft_model.ts")};
+       import { getPeftModel } from ${at("../../src/peft/get_peft_model.ts")};
        PreTrainedModel.load("CAUSAL_LM", ${JSON.stringify(folderOf("llama"))})
          .then((base) => getPeftModel(base, new LoraConfig({ r: 32, targetModules: "all-linear" })))
          .then((model) => model.savePretrained(${JSON.stringify(folder)}))
