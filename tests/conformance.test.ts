@@ -6,9 +6,9 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openSafetensors } from "../src/hub/safetensors.js";
 import { keyList } from "../tools/conformance/key_list.js";
-import type { CaseResult } from "../tools/conformance/kit.js";
 import { casesOf, runKit } from "../tools/conformance/kit.js";
 import { linesOf, verdictOf } from "../tools/conformance/report.js";
+import type { CaseResult } from "../tools/conformance/result.js";
 
 const kit = fileURLToPath(new URL("kit", import.meta.url));
 

@@ -1,3 +1,5 @@
+// Over 400 lines: one battery that runs on every architecture.
+
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { PeftError } from "../errors.js";

@@ -1,3 +1,5 @@
+// Over 400 lines: what every base can do, with the docstrings of the API reference.
+
 import type { Adapter } from "../adapters/adapter.js";
 import { AdapterDraft } from "../adapters/draft.js";
 import type { View } from "../adapters/view.js";

@@ -1,3 +1,5 @@
+// Over 400 lines: the whole public class; what it does is to be taken apart into functions beside it.
+
 import type { Adapter } from "../adapters/adapter.js";
 import { parameterName, parametersOf } from "../adapters/adapter.js";
 import { checkBias, checkName, checkTask, checkTogether, checkTrainable } from "../adapters/checks.js";

@@ -1,3 +1,5 @@
+// Over 400 lines: the commands share one folder of models that is made once.
+
 import { spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -12,24 +12,12 @@ import { takeInventory } from "../../src/trace/write.js";
 import type { Bases } from "./bases.js";
 import { batchOf, countedAt, kitLogits, lossOption, rowsOf } from "./batches.js";
 import { json } from "./files.js";
-import type { CaseResult } from "./kit.js";
 import { checkMerged } from "./merged.js";
+import type { CaseFile, CaseResult, Context } from "./result.js";
 import { checkSaved } from "./saved.js";
 import type { Check, Numbers } from "./tensors.js";
-import { compare, Expected, equal, exact, failure, readTensors } from "./tensors.js";
+import { compare, Expected, equal, exact, failure, isEqual, readTensors } from "./tensors.js";
 import { checkGradients, checkTraining } from "./training.js";
-
-interface CaseFile {
-  readonly model: string;
-  readonly task: TaskType | null;
-  readonly method: string;
-  readonly peft_type: string;
-  readonly trainable: number;
-  readonly total: number;
-  readonly parameters_without_gradient: readonly string[];
-  readonly generation: { max_new_tokens: number; min_new_tokens: number; eos_token_id: number[] };
-  readonly tolerance: { readonly grad?: number; readonly firm?: number };
-}
 
 /** The settings of generation that the kit's README names: what case.json must say. */
 const GENERATION = {
@@ -52,17 +40,6 @@ const STRATEGIES: Readonly<Record<string, object>> = {
   },
   "beam-long": { numBeams: 3, lengthPenalty: 2.0, earlyStopping: false },
 };
-
-/** A case on its way: what is expected of it, and the checks so far. */
-export interface Context {
-  readonly folder: string;
-  readonly kit: string;
-  readonly file: CaseFile;
-  readonly task: TaskType;
-  readonly expected: Expected;
-  readonly checks: Check[];
-  readonly batch: TextBatch;
-}
 
 /** One folder of cases/; where it is not covered, what to say of it. */
 export async function openCase(kit: string, name: string): Promise<Context | CaseResult> {
@@ -235,10 +212,6 @@ export function toKit({ shape, data }: Numbers): {
   isInteger: false;
 } {
   return { shape, data: Float64Array.from(data), isInteger: false };
-}
-
-export function isEqual(a: Numbers, b: Numbers): boolean {
-  return a.data.length === b.data.length && Array.from(a.data).every((x, i) => x === b.data[i]);
 }
 
 /** Weights of the base that are not the checkpoint's any more. */

@@ -8,7 +8,7 @@ import { PeftModel } from "../../src/peft/peft_model.js";
 import type { TextBatch } from "../../src/trace/feeds.js";
 import { batchOf } from "./batches.js";
 import { foldersIn, inTemporaryFolder } from "./files.js";
-import type { CaseResult } from "./kit.js";
+import type { CaseResult } from "./result.js";
 import { checkSaved } from "./saved.js";
 import type { Check } from "./tensors.js";
 import { compare, Expected, exact } from "./tensors.js";

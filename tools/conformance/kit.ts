@@ -7,22 +7,10 @@ import { foldersIn } from "./files.js";
 import { formatNames, runFormat } from "./formats.js";
 import { runMulti } from "./multi.js";
 import { runQuantized } from "./quantized.js";
+import type { CaseResult } from "./result.js";
 import { runSchedules, runScores } from "./rules.js";
-import type { Check } from "./tensors.js";
 import { failure } from "./tensors.js";
 import { runText, runTokenizer } from "./text.js";
-
-/** Keys that are not checked, by name, and why. */
-export interface NotCovered {
-  readonly reason: string;
-  readonly keys: readonly string[];
-}
-
-/** A case's checks; those keys that are not covered. */
-export interface CaseResult {
-  readonly checks: readonly Check[];
-  readonly notCovered?: NotCovered;
-}
 
 interface Case {
   readonly name: string;

@@ -2,9 +2,9 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import type { LoadOptions } from "../../src/peft/base_model.js";
-import type { CaseResult } from "./kit.js";
 import { runKit } from "./kit.js";
 import { linesOf, nearLimit, verdictOf } from "./report.js";
+import type { CaseResult } from "./result.js";
 
 /** npm run conformance -- FOLDER [--only REGEX] [--plan NAME] [--recompute BLOCKS] [--load FORMAT] */
 const text = { type: "string" } as const;

@@ -1,8 +1,7 @@
 import type { PeftModel } from "../../src/peft/peft_model.js";
 import { countedAt, kitLogits, lossOption } from "./batches.js";
-import type { Context } from "./case.js";
-import { isEqual } from "./case.js";
-import { compare, exact } from "./tensors.js";
+import type { Context } from "./result.js";
+import { compare, exact, isEqual } from "./tensors.js";
 
 const PREFIX = "merged.weight.";
 

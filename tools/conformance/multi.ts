@@ -8,12 +8,12 @@ import type { ForwardResult } from "../../src/run/passes.js";
 import type { TextBatch } from "../../src/trace/feeds.js";
 import type { Bases } from "./bases.js";
 import { batchOf, countedAt } from "./batches.js";
-import { changedWeights, isEqual, toKit } from "./case.js";
+import { changedWeights, toKit } from "./case.js";
 import { foldersIn, inTemporaryFolder } from "./files.js";
-import type { CaseResult } from "./kit.js";
+import type { CaseResult } from "./result.js";
 import { checkSaved } from "./saved.js";
 import type { Check, Numbers } from "./tensors.js";
-import { compare, Expected, equal, exact } from "./tensors.js";
+import { compare, Expected, equal, exact, isEqual } from "./tensors.js";
 
 const MIXED = ["first", "__base__", "third"];
 /** Mixtures by their names in the kit: of which adapters, with the weights 0.7 and -0.4. */

@@ -1,5 +1,5 @@
 import { keyList } from "./key_list.js";
-import type { CaseResult } from "./kit.js";
+import type { CaseResult } from "./result.js";
 import type { Check } from "./tensors.js";
 import { isBad } from "./tensors.js";
 

@@ -3,7 +3,7 @@ import { minP, temperature, topK, topP, typicalP } from "../../src/generate/warp
 import type { ScheduleName } from "../../src/train/schedules.js";
 import { learningRate, schedules } from "../../src/train/schedules.js";
 import { json } from "./files.js";
-import type { CaseResult } from "./kit.js";
+import type { CaseResult } from "./result.js";
 import type { Check } from "./tensors.js";
 import { compare, Expected, equal, exact } from "./tensors.js";
 import { unknownKeys } from "./text.js";

@@ -162,3 +162,7 @@ export function failure(error: unknown): Check {
     error instanceof Error ? (error.stack ?? error.message) : String(error),
   );
 }
+
+export function isEqual(a: Numbers, b: Numbers): boolean {
+  return a.data.length === b.data.length && Array.from(a.data).every((x, i) => x === b.data[i]);
+}

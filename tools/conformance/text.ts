@@ -2,7 +2,7 @@ import { PreTrainedModel } from "../../src/peft/base_model.js";
 import { AutoTokenizer } from "../../src/tokenizers/auto.js";
 import type { Tokenizer } from "../../src/tokenizers/tokenizer.js";
 import { json } from "./files.js";
-import type { CaseResult } from "./kit.js";
+import type { CaseResult } from "./result.js";
 import type { Check } from "./tensors.js";
 import { equal, exact } from "./tensors.js";
 

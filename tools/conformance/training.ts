@@ -2,7 +2,7 @@ import type { Adapter } from "../../src/adapters/adapter.js";
 import type { PeftModel } from "../../src/peft/peft_model.js";
 import { AdamW } from "../../src/train/adamw.js";
 import { lossOption } from "./batches.js";
-import type { Context } from "./case.js";
+import type { Context } from "./result.js";
 import { compare, compareToLargest, equal, exact } from "./tensors.js";
 
 /** The name a tensor has in the kit: as Python's named_parameters, without the adapter's name. */

@@ -4,19 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { commitId, startHub } from "../../tests/support/hub_server.js";
-import { filesIn, once } from "./kill_chain.js";
-
-/** A command that writes into a folder, and what lies there when nobody kills it. */
-export interface Chain {
-  command(folder: string): readonly string[];
-  env(folder: string): Readonly<Record<string, string>>;
-  readonly wanted: ReadonlyMap<string, Buffer>;
-  /** Files whose contents hold the time, or paths of the folder. */
-  readonly ignores: RegExp;
-  /** What it takes undisturbed. */
-  readonly milliseconds: number;
-  close(): Promise<void>;
-}
+import { type Chain, filesIn, once } from "./kill_chain.js";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const peft = join(root, "bin", "peft.js");

@@ -4,7 +4,18 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { random, uniform } from "../../src/random.js";
-import type { Chain } from "./chains.js";
+
+/** A command that writes into a folder, and what lies there when nobody kills it. */
+export interface Chain {
+  command(folder: string): readonly string[];
+  env(folder: string): Readonly<Record<string, string>>;
+  readonly wanted: ReadonlyMap<string, Buffer>;
+  /** Files whose contents hold the time, or paths of the folder. */
+  readonly ignores: RegExp;
+  /** What it takes undisturbed. */
+  readonly milliseconds: number;
+  close(): Promise<void>;
+}
 
 /** A command whose process is killed again and again, and what came of it. */
 export interface ChainResult {

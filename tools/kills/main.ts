@@ -1,6 +1,6 @@
 import { parseArgs } from "node:util";
-import { type Chain, chains } from "./chains.js";
-import { killChain } from "./kill_chain.js";
+import { chains } from "./chains.js";
+import { type Chain, killChain } from "./kill_chain.js";
 
 /**
  * npm run kills -- COUNT SEED [--only train|merge|quantize|download]: kills commands at random moments (SIGKILL), runs each again until it
