@@ -89,7 +89,10 @@ export const crossEntropy: Vjp<"crossEntropy"> = (g, y, dy, _inputs, wants) => {
   return [g.mul(g.unsqueeze(dy, -1), g.aux(y, 1))];
 };
 
-/** Turned back: dx = rotary(dy, cos, -sin). The tables' own: sums over heads of dy x, and of dy x turned by a right angle. */
+/**
+ * Turned back: dx = rotary(dy, cos, -sin). The tables' own: sums over heads of dy x, and of dy x turned by a
+ * right angle.
+ */
 export const rotary: Vjp<"rotary"> = (g, _, dy, [x, cos, sin], wants) => {
   const half = lengthAt(x.shape, -1) / 2;
   const halves = (y: Tensor): [Tensor, Tensor] => [g.slice(y, -1, 0, half), g.slice(y, -1, half, 2 * half)];

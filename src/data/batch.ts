@@ -1,6 +1,9 @@
 import type { ShippedTask, TaskType } from "../task.js";
 
-/** What a step is fed with: padded ids in flat arrays, one type per task, so that a batch of the wrong task does not compile. */
+/**
+ * What a step is fed with: padded ids in flat arrays, one type per task, so that a batch of the wrong task
+ * does not compile.
+ */
 
 export type { TaskType } from "../task.js";
 

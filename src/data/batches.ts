@@ -46,7 +46,9 @@ const batchesNames: NamesOf<BatchesOptions<TaskType>> = {
   padToMultipleOf: {},
 };
 
-/** Batches in the order of training, and what is known about them beforehand. It can be walked more than once. */
+/**
+ * Batches in the order of training, and what is known about them beforehand. It can be walked more than once.
+ */
 export interface Batches<T extends TaskType> extends AsyncIterable<Batch<T>> {
   /** The rows as they were encoded. */
   readonly samples: readonly Sample<T>[];
@@ -58,8 +60,8 @@ export interface Batches<T extends TaskType> extends AsyncIterable<Batch<T>> {
 }
 
 /**
- * Encodes the rows at once, so that every fault in them is an error before work starts, and gives their batches for all epochs.
- * The same seed and rows give the same batches on every machine. Rows that are
+ * Encodes the rows at once, so that every fault in them is an error before work starts, and gives their
+ * batches for all epochs. The same seed and rows give the same batches on every machine. Rows that are
  * streamed are encoded as they come: their batches can be walked, and nothing is known of them beforehand.
  * @throws "data" as `encodeRows` does, "option"
  * @example

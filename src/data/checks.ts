@@ -7,7 +7,10 @@ import { dataTaskOf } from "./tasks/registry.js";
 import type { Outcome } from "./tasks/task.js";
 import type { TokenizerLike } from "./types.js";
 
-/** What encoded rows must hold to before a model sees them; each check throws `data` with all rows that fail it. */
+/**
+ * What encoded rows must hold to before a model sees them; each check throws `data` with all rows that fail
+ * it.
+ */
 
 export function refuseKinds(rows: readonly Row[], task: TaskType): void {
   const { accepts } = dataTaskOf(task);

@@ -5,7 +5,10 @@ import { type CollateOptions, collateNames, pad } from "./padding.js";
 import type { Sample, SampleInputs } from "./sample.js";
 import { dataTaskOf } from "./tasks/registry.js";
 
-/** Samples of one task, padded to the longest, as a batch. The mask comes from lengths: a padding token may also be a word. */
+/**
+ * Samples of one task, padded to the longest, as a batch. The mask comes from lengths: a padding token may
+ * also be a word.
+ */
 export function collate<T extends TaskType>(
   samples: readonly Sample<T>[],
   options: CollateOptions,
@@ -45,7 +48,10 @@ function inputsOf(samples: readonly SampleInputs[], options: CollateOptions): Ba
   };
 }
 
-/** Numbers for a custom loss by name, [rows] or [rows, n]: names that every row has, with one length. Throws "batch". */
+/**
+ * Numbers for a custom loss by name, [rows] or [rows, n]: names that every row has, with one length. Throws
+ * "batch".
+ */
 function columnsOf(samples: readonly SampleInputs[]): BatchInputs["columns"] {
   const names = Object.keys(samples[0]?.columns ?? {});
   if (names.length === 0) return undefined;

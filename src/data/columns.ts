@@ -29,7 +29,8 @@ export function resolveColumns(table: Table, options: RowOptions): Resolved {
   const taken = new Set(Object.values(named).flatMap((source) => source.columns));
   for (const [slot, { names, optional, ofChats }] of Object.entries(kinds[kind].slots)) {
     if (ofChats && options.raw) continue;
-    // A second text that happens to be there is not asked for where the user wrote the first one as a template.
+    // A second text that happens to be there is not asked for where the user wrote the first one as a
+    // template.
     if (slot in slots || (optional && options.template !== undefined)) continue;
     const column = findColumn(
       names,
@@ -90,7 +91,10 @@ function slotNamed(kind: RowKind, name: string): string | undefined {
   return Object.keys(slots).find((slot) => slots[slot]?.names.includes(name));
 }
 
-/** The slots that the user filled, by template or by column. All columns that are not there are reported together. */
+/**
+ * The slots that the user filled, by template or by column. All columns that are not there are reported
+ * together.
+ */
 function namedSlots(kind: RowKind, table: Table, options: RowOptions): Record<string, SlotSource> {
   const { template, target } = options;
   const slots: Record<string, SlotSource> = {};

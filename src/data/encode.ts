@@ -77,7 +77,8 @@ export interface EncodedRows<T extends TaskType> {
 
 /**
  * Rows as token ids with labels for one task.
- * @throws "data" for rows of a kind that the task cannot use, rows with nothing to learn (unless dropped), token ids beyond
+ * @throws "data" for rows of a kind that the task cannot use, rows with nothing to learn (unless dropped),
+ *   token ids beyond
  * `vocabSize`, classes beyond `numLabels`: all rows of a fault at once
  * @example
  * ```ts

@@ -13,7 +13,9 @@ interface WebStream {
   };
 }
 
-/** Objects one after another: a list, a Set, a generator, a database's cursor, a stream of Node or of the web. */
+/**
+ * Objects one after another: a list, a Set, a generator, a database's cursor, a stream of Node or of the web.
+ */
 export type RowGiver = Iterable<unknown> | AsyncIterable<unknown> | WebStream;
 
 /** What rows are made of: objects, or a function that gives them anew whenever they are read. */

@@ -3,8 +3,9 @@ import { option, type Words, words } from "../words.js";
 import type { Table } from "./tables/table.js";
 
 /**
- * What to say where the columns do not tell what is to be learnt, with this table's own columns: which look like a text and its class,
- * or like a prompt and what follows it. `named` are columns that the user named already.
+ * What to say where the columns do not tell what is to be learnt, with this table's own columns: which look
+ * like a text and its class, or like a prompt and what follows it. `named` are columns that the user named
+ * already.
  */
 export function columnHint(table: Table, named: Readonly<Record<string, string>> = {}): Words {
   const taken = new Set(Object.values(named));

@@ -16,10 +16,11 @@ import type { DataRecord, Table, TableOptions } from "./tables/table.js";
 import { readText } from "./tables/text.js";
 
 /**
- * Reads files as rows of one kind: paths of files and folders, patterns (`data/*.jsonl`), "-" for standard input; docs/data.md says
- * which forms and columns are understood. With `streaming` the rows are read when they are needed, and may be more than memory holds.
- * @throws "data" for malformed lines, missing columns, values of a wrong form (all of a kind at once, with file and line), an empty
- * file, an unknown extension
+ * Reads files as rows of one kind: paths of files and folders, patterns (`data/*.jsonl`), "-" for standard
+ * input; docs/data.md says which forms and columns are understood. With `streaming` the rows are read when
+ * they are needed, and may be more than memory holds.
+ * @throws "data" for malformed lines, missing columns, values of a wrong form (all of a kind at once, with
+ *   file and line), an empty file, an unknown extension
  * @example
  * ```ts
  * import { loadDataset } from "peft.js";
@@ -90,7 +91,10 @@ async function readTables(
   };
 }
 
-/** The files that paths, folders and patterns stand for, in the order in which they are read. @throws "data" where there are none */
+/**
+ * The files that paths, folders and patterns stand for, in the order in which they are read. @throws "data"
+ * where there are none
+ */
 export function listDataFiles(names: readonly string[]): Promise<string[]> {
   return filesOf(names, nodeFiles);
 }
@@ -111,7 +115,10 @@ function join(sources: readonly RecordSource[], from: string): RecordSource {
   };
 }
 
-/** A file of text as data files are read: UTF-8, or the encoding that is named. @throws "data" for bytes that are no text of it */
+/**
+ * A file of text as data files are read: UTF-8, or the encoding that is named. @throws "data" for bytes that
+ * are no text of it
+ */
 export function readTextFile(file: string, encoding?: string): Promise<string> {
   return readText(file, { reader: nodeFiles, encoding });
 }

@@ -12,8 +12,8 @@ export interface RowOptions {
   /** What is learnt after it: `"{Label}"`. */
   target?: string;
   /**
-   * Columns by what they are for, where their names do not say it: `{ text: "Tweet text", label: "Label" }`; or a function that
-   * makes of each row one with the usual names.
+   * Columns by what they are for, where their names do not say it: `{ text: "Tweet text", label: "Label" }`;
+   * or a function that makes of each row one with the usual names.
    */
   columns?: Readonly<Record<string, string>> | RowMapping;
   /** Columns whose numbers a custom loss reads: they go with each row into the batch's `columns`. */

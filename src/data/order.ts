@@ -18,7 +18,10 @@ export interface OrderOptions {
   shuffleWindow?: number | undefined;
   /** Leave out the rows that do not fill the last batch of an epoch. @default false */
   dropLast?: boolean | undefined;
-  /** Begin at this batch, counted over all epochs: the batches are those that an unbroken run would see. @default 0 */
+  /**
+   * Begin at this batch, counted over all epochs: the batches are those that an unbroken run would see.
+   * @default 0
+   */
   startAt?: number | undefined;
 }
 
@@ -33,10 +36,14 @@ export const orderNames: NamesOf<OrderOptions> = {
   startAt: {},
 };
 
-// Rows are sorted within this many batches: enough for little padding, few enough that the order stays random.
+// Rows are sorted within this many batches: enough for little padding, few enough that the order stays
+// random.
 export const sortedTogether = 50;
 
-/** The rows of each batch of one epoch. It depends on nothing but seed, epoch and lengths, so any epoch can be the first. */
+/**
+ * The rows of each batch of one epoch. It depends on nothing but seed, epoch and lengths, so any epoch can be
+ * the first.
+ */
 export function orderOf(lengths: readonly number[], epoch: number, options: OrderOptions): number[][] {
   const { seed = 0, batchSize = 8, shuffle = true, groupByLength = shuffle, dropLast = false } = options;
   const next = random(seed, epoch);

@@ -23,8 +23,8 @@ export function whole(ids: Int32Array, tokenizer: TokenizerLike): string {
 }
 
 /**
- * The text in runs of chosen and other tokens. A decoder drops a leading space, so a run's text is what it adds to the text
- * before it, where decoding is that regular.
+ * The text in runs of chosen and other tokens. A decoder drops a leading space, so a run's text is what it
+ * adds to the text before it, where decoding is that regular.
  */
 export function runs(
   ids: Int32Array,

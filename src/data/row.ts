@@ -21,8 +21,8 @@ interface RowBase {
 }
 
 /**
- * A row of a data set after its columns were understood. `at` says where it stood: `tweets.csv line 4`. `chat` is the same for
- * models with a chat template; without it, the prompt is taken to the letter.
+ * A row of a data set after its columns were understood. `at` says where it stood: `tweets.csv line 4`.
+ * `chat` is the same for models with a chat template; without it, the prompt is taken to the letter.
  */
 export interface PromptRow extends RowBase {
   readonly kind: "prompt";

@@ -36,8 +36,10 @@ export interface OpenRows {
 }
 
 /**
- * Rows that are read when they are needed, and need not all be in memory: `for await (const row of rows)`. What `loadDataset` gives with
- * `streaming`, and `rowsFrom` of what is no list. Labels without names are named after one pass over all rows.
+ * Rows that are read when they are needed, and need not all be in memory: `for await (const row of rows)`.
+ * What `loadDataset` gives with
+ * `streaming`, and `rowsFrom` of what is no list. Labels without names are named after one pass over all
+ * rows.
  */
 export class RowStream implements AsyncIterable<Row> {
   readonly #options: RowOptions;
@@ -55,7 +57,10 @@ export class RowStream implements AsyncIterable<Row> {
     return this.#open();
   }
 
-  /** How many rows there are, which one pass over them tells; undefined where they can be read only once. Throws "data". */
+  /**
+   * How many rows there are, which one pass over them tells; undefined where they can be read only once.
+   * Throws "data".
+   */
   async count(): Promise<number | undefined> {
     const opened = await this.#open();
     if (!opened.isReplayable) return undefined;
@@ -196,7 +201,10 @@ async function survey(opened: Opened): Promise<{ count: number; values: readonly
   return { count, values: [...values.values()] };
 }
 
-/** More different labels than a head has rows. Numbers to be met may be as many: their first ones tell that they are. */
+/**
+ * More different labels than a head has rows. Numbers to be met may be as many: their first ones tell that
+ * they are.
+ */
 const mostLabels = 100_000;
 
 function keep(values: Map<string, unknown>, value: unknown, options: KindOptions): void {

@@ -10,7 +10,9 @@ import type { Row } from "./row.js";
 import { RowStream } from "./row_stream.js";
 import { columnsOf, type DataRecord } from "./tables/table.js";
 
-/** What rows are, and the columns that are named most often by themselves: `{ text: "body", label: "team" }`. */
+/**
+ * What rows are, and the columns that are named most often by themselves: `{ text: "body", label: "team" }`.
+ */
 export interface RowsFromOptions extends RowOptions {
   /** The column of the text that is classified. */
   text?: string;
@@ -32,9 +34,9 @@ const rowsFromNames: NamesOf<RowsFromOptions> = {
 };
 
 /**
- * Rows of one kind from objects: a list or another iterable gives them at once; an async iterable, a stream of Node or of the web, or a
- * function that gives one of these (whenever the rows are read) gives a stream of rows, which may be larger than memory. Throws
- * "data", "option".
+ * Rows of one kind from objects: a list or another iterable gives them at once; an async iterable, a stream
+ * of Node or of the web, or a function that gives one of these (whenever the rows are read) gives a stream of
+ * rows, which may be larger than memory. Throws "data", "option".
  * @example const rows = rowsFrom(tickets, { text: "body", label: "team" });
  */
 export function rowsFrom(given: Iterable<object>, options?: RowsFromOptions): Row[];

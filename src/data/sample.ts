@@ -1,7 +1,9 @@
 import type { ShippedTask, TaskType } from "../task.js";
 import type { ProblemType } from "./batch.js";
 
-/** One row as token ids, before padding. `row` is its place in the data set, `at` where it stood in the file. */
+/**
+ * One row as token ids, before padding. `row` is its place in the data set, `at` where it stood in the file.
+ */
 export interface SampleInputs {
   readonly row: number;
   readonly at: string;

@@ -10,7 +10,9 @@ import type { Sample } from "./sample.js";
 
 /** How the rows of one epoch become batches. */
 export interface EpochOptions<T extends TaskType> extends Omit<OrderOptions, "epochs" | "startAt"> {
-  /** How many batches are passed over before the first that is given; what the epoch has of them is taken off. */
+  /**
+   * How many batches are passed over before the first that is given; what the epoch has of them is taken off.
+   */
   readonly skip: { batches: number };
   readonly encode: (rows: readonly Row[]) => EncodedRows<T>;
   /** Whether rows may be left out in encoding; if not, whole chunks are skipped without it. */
@@ -31,8 +33,8 @@ export interface PlacedBatch<T extends TaskType> {
 }
 
 /**
- * The batches of one epoch, of rows whose number need not be known: no more than a window of them, and those that are sorted by
- * length together, are in memory. The same seed, epoch and rows give the same batches.
+ * The batches of one epoch, of rows whose number need not be known: no more than a window of them, and those
+ * that are sorted by length together, are in memory. The same seed, epoch and rows give the same batches.
  */
 export async function* epochBatches<T extends TaskType>(
   rows: AsyncIterable<Row>,
@@ -90,7 +92,10 @@ async function* placesOf(rows: AsyncIterable<Row>): AsyncGenerator<Placed> {
   for await (const row of rows) yield { row, place: place++ };
 }
 
-/** Each item takes the place of a random one of a window, which goes on: no item comes more than a window too early. */
+/**
+ * Each item takes the place of a random one of a window, which goes on: no item comes more than a window too
+ * early.
+ */
 export async function* shuffledWithin<Item>(
   items: AsyncIterable<Item>,
   window: number,

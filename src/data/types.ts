@@ -1,4 +1,6 @@
-/** What this folder needs of a tokenizer, as a structure: `src/tokenizers` fits it, and so does a test's own. */
+/**
+ * What this folder needs of a tokenizer, as a structure: `src/tokenizers` fits it, and so does a test's own.
+ */
 
 /** What data ask of an encoding. */
 export interface EncodeTextOptions {
@@ -9,7 +11,10 @@ export interface EncodeTextOptions {
   returnOffsets?: boolean;
 }
 
-/** Ids of one or more texts, unpadded. Offsets are [start, end) in UTF-16 units of the text a token comes from. */
+/**
+ * Ids of one or more texts, unpadded. Offsets are [start, end) in UTF-16 units of the text a token comes
+ * from.
+ */
 export interface EncodedText {
   inputIds: number[][];
   attentionMask: number[][];

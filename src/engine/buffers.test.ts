@@ -32,7 +32,10 @@ describe("Buffers", () => {
     expect(buffers.total).toBe(0);
   });
 
-  /** Of a step with rows of so many tokens: three wide results and five narrow ones live at once, given back in turn. */
+  /**
+   * Of a step with rows of so many tokens: three wide results and five narrow ones live at once, given back
+   * in turn.
+   */
   function step(buffers: Buffers<Sized>, tokens: number): void {
     const wide = [0, 1, 2].map(() => buffers.take(400 * tokens));
     const narrow = [0, 1, 2, 3, 4].map(() => buffers.take(100 * tokens));

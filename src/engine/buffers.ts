@@ -7,9 +7,10 @@ export interface Sized {
 }
 
 /**
- * Buffers that serve again: what a step frees, the next one fills. A request is served from any buffer that is large enough, the
- * smallest of these; where there is none, a new one is made and spare ones that are too small are evicted, so that all together
- * take no more than the most that was ever in use at once. Requests whose sizes change thus end with the buffers of the largest.
+ * Buffers that serve again: what a step frees, the next one fills. A request is served from any buffer that
+ * is large enough, the smallest of these; where there is none, a new one is made and spare ones that are too
+ * small are evicted, so that all together take no more than the most that was ever in use at once. Requests
+ * whose sizes change thus end with the buffers of the largest.
  */
 export class Buffers<B extends Sized = ArrayBuffer> {
   readonly #make: (bytes: number) => B;

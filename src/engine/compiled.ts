@@ -15,7 +15,10 @@ import { REQUEST, Region } from "./region.js";
 import type { WeightStore } from "./weights/store.js";
 import { fedWeight } from "./weights/store.js";
 
-/** Passes that would keep a second copy of a weight, in f32; the latter also fails on weights read inside a Scan. */
+/**
+ * Passes that would keep a second copy of a weight, in f32; the latter also fails on weights read inside a
+ * Scan.
+ */
 const NO_COPIES = "ConstantFolding;FuseFp16InitializerToFp32NodeTransformer";
 
 /** A result of a type that may be written to a buffer of ours. */
@@ -71,8 +74,8 @@ export class CompiledProgram {
   }
 
   /**
-   * A session whose arena is large enough for these dimensions, and what is fed for it to be so (see Region). `makeRoom` is asked
-   * for the bytes that a new one takes, and told when one has grown.
+   * A session whose arena is large enough for these dimensions, and what is fed for it to be so (see Region).
+   * `makeRoom` is asked for the bytes that a new one takes, and told when one has grown.
    */
   async sessionFor(
     dims: Dims,
@@ -138,7 +141,8 @@ export class CompiledProgram {
       extra: {
         session: {
           disable_prepacking: this.#laidOut ? "0" : "1",
-          // waiting threads that spin gain 2 % on an idle machine, and lose 20 to 40 % where anything else runs
+          // waiting threads that spin gain 2 % on an idle machine, and lose 20 to 40 % where anything else
+          // runs
           intra_op: { allow_spinning: "0" },
           model_external_initializers_file_folder_path: this.#store.root,
         },

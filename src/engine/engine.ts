@@ -24,7 +24,10 @@ import { spawnWorker } from "./spawn.js";
 export interface EngineSettings {
   /** Threads of one session. @default the machine's */
   readonly threads?: number;
-  /** An execution provider of ONNX Runtime: "cpu", "webgpu", "cuda", ...; `probeDevices` says which work. @default "cpu" */
+  /**
+   * An execution provider of ONNX Runtime: "cpu", "webgpu", "cuda", ...; `probeDevices` says which work.
+   * @default "cpu"
+   */
   readonly device?: string;
   /** @internal */
   readonly resident?: EngineOptions["resident"];
@@ -43,8 +46,8 @@ export interface RunOptions {
 const LONGEST_STEP = 30_000;
 
 /**
- * Runs programs on ONNX Runtime, in a worker: the caller's event loop stays free. Compiled programs are kept by name.
- * Errors: "engine" where the runtime refuses.
+ * Runs programs on ONNX Runtime, in a worker: the caller's event loop stays free. Compiled programs are kept
+ * by name. Errors: "engine" where the runtime refuses.
  */
 export class Engine {
   readonly #gate: Gate = openGate();
@@ -198,8 +201,8 @@ export async function largestInt8Weight(): Promise<127 | 63> {
 }
 
 /**
- * Before work starts. Throws "option" where threads are none, and "engine", which names the devices that work, where this one
- * does not; "cpu" always does.
+ * Before work starts. Throws "option" where threads are none, and "engine", which names the devices that
+ * work, where this one does not; "cpu" always does.
  */
 export async function checkEngine({ threads = 1, device }: EngineSettings): Promise<void> {
   if (!Number.isInteger(threads) || threads < 1)

@@ -1,6 +1,7 @@
 /**
- * Memory that both threads see: whether the worker is inside ONNX Runtime, and whether it is to start nothing more. A thread that
- * is ended inside a run takes the whole process with it (onnxruntime-node throws where nothing can catch), so whoever ends it,
+ * Memory that both threads see: whether the worker is inside ONNX Runtime, and whether it is to start nothing
+ * more. A thread that is ended inside a run takes the whole process with it (onnxruntime-node throws where
+ * nothing can catch), so whoever ends it,
  * `close` or the end of the process, shuts the gate and waits for the run that is under way.
  */
 export type Gate = Int32Array<SharedArrayBuffer>;

@@ -27,7 +27,10 @@ export interface WeightSource {
   readonly parts: Readonly<Record<string, FilePlace | PartData>>;
 }
 
-/** A feed: a tensor sent along, or one that the worker holds (`put`, or kept from an earlier run), its shape where memory is counted. */
+/**
+ * A feed: a tensor sent along, or one that the worker holds (`put`, or kept from an earlier run), its shape
+ * where memory is counted.
+ */
 export type Feed = HostTensor | { readonly held: string; readonly shape?: readonly number[] };
 
 /** How a weight that is fed is stored: part of what a program is compiled for. */
@@ -40,9 +43,15 @@ export interface WeightType {
 export interface NamedProgram {
   readonly name: string;
   readonly program: Program;
-  /** Its weights' types where they are fed, by its own names for them; absent: bound by the model's names, mapped where they can be. */
+  /**
+   * Its weights' types where they are fed, by its own names for them; absent: bound by the model's names,
+   * mapped where they can be.
+   */
   readonly fed: Readonly<Record<string, WeightType>> | undefined;
-  /** It has no gradient: of weights in 8 or 4 bits, its session may lay out copies as its kernels read them fastest. */
+  /**
+   * It has no gradient: of weights in 8 or 4 bits, its session may lay out copies as its kernels read them
+   * fastest.
+   */
   readonly forwardOnly: boolean;
 }
 
@@ -65,7 +74,9 @@ export interface Schedule {
   readonly steps: readonly Step[];
   /** Names of results -> values. */
   readonly results: Readonly<Record<string, string>>;
-  /** Where the run's feeds tell the dimensions that programs ask for, as values "dim:NAME" of shape [NAME, 0]. */
+  /**
+   * Where the run's feeds tell the dimensions that programs ask for, as values "dim:NAME" of shape [NAME, 0].
+   */
   readonly dims: Readonly<Record<string, DimSource<string>>>;
 }
 
@@ -76,7 +87,9 @@ export interface RunRequest {
   readonly keep: Readonly<Record<string, string>>;
   /** Results to be laid one after another into one flat array, in this order. */
   readonly pack: readonly string[];
-  /** Bytes that arenas of all sessions may take: beyond, sessions that other schedules ran on are released. */
+  /**
+   * Bytes that arenas of all sessions may take: beyond, sessions that other schedules ran on are released.
+   */
   readonly arenas: number;
 }
 
@@ -88,9 +101,15 @@ export interface RunResult {
 export interface EngineOptions {
   readonly threads: number;
   readonly device: string;
-  /** f16 and bf16 weights that are not fed block by block: brought to f32 once (faster), or cast in every step (smaller). */
+  /**
+   * f16 and bf16 weights that are not fed block by block: brought to f32 once (faster), or cast in every step
+   * (smaller).
+   */
   readonly resident: "f32" | "stored";
-  /** Bytes of weights fed block by block that stay in memory; the rest is read ahead of its use in every step. Default: all stay. */
+  /**
+   * Bytes of weights fed block by block that stay in memory; the rest is read ahead of its use in every step.
+   * Default: all stay.
+   */
   readonly keep: number | undefined;
 }
 

@@ -12,10 +12,11 @@ const AHEAD = [1.5, 1.25, 1.12, 1.06, 1];
 export type Dims = ReadonlyMap<string, number>;
 
 /**
- * The one region of a session's arena. Left to itself, an arena adds regions of doubling sizes as shapes grow, and each shape leaves
- * results in others of them: memory grows with the number of shapes. So the first run asks for the largest piece that it may need
- * at once, and gives it back: from then on everything is cut from that region, which is whole again after every run, and what was
- * ever written of it is what the largest shape needs.
+ * The one region of a session's arena. Left to itself, an arena adds regions of doubling sizes as shapes
+ * grow, and each shape leaves results in others of them: memory grows with the number of shapes. So the first
+ * run asks for the largest piece that it may need at once, and gives it back: from then on everything is cut
+ * from that region, which is whole again after every run, and what was ever written of it is what the largest
+ * shape needs.
  */
 export class Region {
   readonly #needOf: (dims: Dims) => number;
@@ -67,9 +68,10 @@ export class Region {
 export const REQUEST = "request";
 
 /**
- * Asks the arena for a piece of so many numbers, and gives it back before anything else is made. ONNX Runtime begins with what was
- * added last of what nobody reads; it adds casts last of all, around what has no kernel for 16 bits. Something small is made before,
- * so that the small results meanwhile have a first region of their own (1 MB).
+ * Asks the arena for a piece of so many numbers, and gives it back before anything else is made. ONNX Runtime
+ * begins with what was added last of what nobody reads; it adds casts last of all, around what has no kernel
+ * for 16 bits. Something small is made before, so that the small results meanwhile have a first region of
+ * their own (1 MB).
  */
 export function addRequest(o: OnnxGraph): void {
   const piece = o.node("ConstantOfShape", [o.node("Abs", [o.input(REQUEST, "i64", [1])])]);

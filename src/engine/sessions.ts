@@ -108,7 +108,10 @@ export class Sessions {
     this.#schedules.clear();
   }
 
-  /** Releases sessions that the schedule under way has no use for, where a new one would take arenas beyond what they may. */
+  /**
+   * Releases sessions that the schedule under way has no use for, where a new one would take arenas beyond
+   * what they may.
+   */
   async #makeRoom(bytes: number, allowed: number, used: ReadonlySet<string>): Promise<void> {
     for (const [name, program] of [...this.#programs]) {
       const all = [...this.#programs.values()].reduce((n, { memory }) => n + memory, bytes);

@@ -40,7 +40,8 @@ interface Group {
 const OUT = -1e9;
 
 /**
- * Beam search, and beam sampling. Rules act on log-probabilities; ties go to the earlier beam and the lower token.
+ * Beam search, and beam sampling. Rules act on log-probabilities; ties go to the earlier beam and the lower
+ * token.
  * Reference: generation/utils.py _beam_search
  */
 export async function decodeBeams(run: Run): Promise<Generated> {

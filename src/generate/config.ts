@@ -6,9 +6,10 @@ import type { GenerationValues, PlainGenerationOptions } from "./generation_type
 export type Maybe<T> = T | null | undefined;
 
 /**
- * Settings of generation, named as in transformers, in camelCase. A field left out (undefined) is filled by the
- * next source: options of the call, then the model's own file, then transformers' defaults (GENERATION_DEFAULTS).
- * null in a call's options unsets what the file says (`eosTokenId: null` never stops early).
+ * Settings of generation, named as in transformers, in camelCase. A field left out (undefined) is filled by
+ * the next source: options of the call, then the model's own file, then transformers' defaults
+ * (GENERATION_DEFAULTS). null in a call's options unsets what the file says (`eosTokenId: null` never stops
+ * early).
  * Reference: transformers/generation/configuration_utils.py
  */
 export type GenerationConfig = {
@@ -30,7 +31,9 @@ type GenerationDefaults = {
 /** New tokens where no length is set at all. */
 export const DEFAULT_NEW_TOKENS = 20;
 
-/** A model's own settings: what its file says, and the keys there that change results and are not known here. */
+/**
+ * A model's own settings: what its file says, and the keys there that change results and are not known here.
+ */
 export interface ModelGeneration {
   config: GenerationConfig;
   /** `key: value` of the file that generate() refuses. */
@@ -65,7 +68,10 @@ const UNSUPPORTED: Record<string, unknown[]> = {
 /** Says how a value is wrong ("must be ..."), or null. */
 export type Check = (value: unknown) => string | null;
 
-/** How a setting's value is wrong ("must be ..."), or null. -1 as an end or padding token is how some files say "none". */
+/**
+ * How a setting's value is wrong ("must be ..."), or null. -1 as an end or padding token is how some files
+ * say "none".
+ */
 export function fieldFault(field: GenerationField, value: unknown): string | null {
   const isToken = field === "eosTokenId" || field === "padTokenId";
   if (isToken && [value].flat().every((id) => id === -1)) return null;

@@ -9,7 +9,10 @@ const tokens = (min: number): Pick<OptionRow, "kind" | "min" | "max" | "unit"> =
   ...{ kind: "whole", min, max: MOST_TOKENS, unit: "tokens" },
 });
 
-/** Settings of generation: types, checks, flags and help come from these rows. Defaults are the model's own, then these. */
+/**
+ * Settings of generation: types, checks, flags and help come from these rows. Defaults are the model's own,
+ * then these.
+ */
 export const generationTable: { readonly [K in keyof GenerationValues]: OptionRow } = {
   maxLength: {
     ...tokens(1),

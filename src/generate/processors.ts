@@ -33,7 +33,10 @@ export function noRepeatNgram(size: number): Rule {
   };
 }
 
-/** Bans the last id of each list where the ids before it have just come. One that is only an end token may come. */
+/**
+ * Bans the last id of each list where the ids before it have just come. One that is only an end token may
+ * come.
+ */
 export function badWords(words: readonly (readonly number[])[], eos: readonly number[]): Rule {
   const banned = words.filter((word) => word.length > 1 || !eos.includes(at(word, 0)));
   return (ids, scores) => {

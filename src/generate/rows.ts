@@ -28,7 +28,10 @@ export async function decodeRows(run: Run): Promise<Generated> {
   return { sequences: rows.map((ids) => ids.slice(0, length)) };
 }
 
-/** One token per row; ended rows get padding, where there is an end token (as transformers, which goes on else). */
+/**
+ * One token per row; ended rows get padding, where there is an end token (as transformers, which goes on
+ * else).
+ */
 function nextTokens(
   run: Run,
   rows: readonly Int32Array[],

@@ -32,8 +32,8 @@ export function chooseToken(
 }
 
 /**
- * `k` positions drawn one after another, without putting back, with probability softmax(scores), in the order drawn.
- * Where fewer are possible, the best of the others follow.
+ * `k` positions drawn one after another, without putting back, with probability softmax(scores), in the order
+ * drawn. Where fewer are possible, the best of the others follow.
  */
 export function sampleDistinct(
   scores: Float32Array,

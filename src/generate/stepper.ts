@@ -9,7 +9,9 @@ export interface Stepper {
    * start tokens). Returns the scores of the last position, [rows, vocab].
    */
   start(): Promise<Float32Array>;
-  /** Feeds one token per row; `order` (beams) says which former row each row continues. Returns [rows, vocab]. */
+  /**
+   * Feeds one token per row; `order` (beams) says which former row each row continues. Returns [rows, vocab].
+   */
   next(tokens: Int32Array, order?: Int32Array): Promise<Float32Array>;
   /** Frees the caches. */
   end(): Promise<void>;

@@ -7,7 +7,8 @@ import type { TokenDecoder } from "./stepper.js";
 export type Stops = (before: Int32Array, token: number) => boolean;
 
 /**
- * End token, full length, or a stop string that the last token completed (it and its token stay in the sequence).
+ * End token, full length, or a stop string that the last token completed (it and its token stay in the
+ * sequence).
  * Reference: generation/stopping_criteria.py
  */
 export function makeStops(d: Decoding, tokenizer: TokenDecoder | undefined): Stops {
@@ -19,7 +20,8 @@ export function makeStops(d: Decoding, tokenizer: TokenDecoder | undefined): Sto
 
 /**
  * A stop string counts if the last token completed it; one that stands whole in the text before does not.
- * Only as many tokens are decoded as the longest stop string has bytes, and a few, since a token may be a byte.
+ * Only as many tokens are decoded as the longest stop string has bytes, and a few, since a token may be a
+ * byte.
  */
 function stopStrings(stops: readonly string[], tokenizer: TokenDecoder): Stops {
   const bytes = Math.max(...stops.map((stop) => new TextEncoder().encode(stop).length));

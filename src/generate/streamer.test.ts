@@ -3,7 +3,9 @@ import { collectAll } from "../../tests/golden/hashed_model.js";
 import type { TokenDecoder } from "./stepper.js";
 import { streamText, TextStreamer, type TextStreamerOptions } from "./streamer.js";
 
-/** Every token is a byte of UTF-8; broken ones decode as U+FFFD, as byte-level tokenizers do. 0 is special. */
+/**
+ * Every token is a byte of UTF-8; broken ones decode as U+FFFD, as byte-level tokenizers do. 0 is special.
+ */
 const bytes: TokenDecoder = {
   decode: (ids, { skipSpecialTokens = false } = {}) =>
     new TextDecoder().decode(Uint8Array.from(skipSpecialTokens ? ids.filter((id) => id !== 0) : ids)),

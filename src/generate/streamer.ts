@@ -124,7 +124,8 @@ export class TextStreamer implements TokenStreamer, AsyncIterable<string> {
 }
 
 /**
- * Runs a generation and yields its text; leaving the loop early stops the generation, and its errors are thrown here.
+ * Runs a generation and yields its text; leaving the loop early stops the generation, and its errors are
+ * thrown here.
  * `start` gets the streamer and the signal to hand to generate().
  */
 export async function* streamText(

@@ -23,8 +23,8 @@ export function topK(k: number, keep = 1): Rule {
 
 /**
  * The smallest set of largest tokens whose probability reaches p stays. 1904.09751.
- * Values are sorted, not positions: only what top-k left, with the native sort of numbers. Of equal scores the
- * later positions stay. Reference: TopPLogitsWarper
+ * Values are sorted, not positions: only what top-k left, with the native sort of numbers. Of equal scores
+ * the later positions stay. Reference: TopPLogitsWarper
  */
 export function topP(p: number, keep = 1): Rule {
   const limit = Math.fround(1 - p);
@@ -50,7 +50,10 @@ function withoutBanned(scores: Float32Array): Float32Array {
   return left.subarray(0, count);
 }
 
-/** Takes away what stands among the first `count` of `sorted`; of those equal to the last, the first positions. */
+/**
+ * Takes away what stands among the first `count` of `sorted`; of those equal to the last, the first
+ * positions.
+ */
 function removeLowest(scores: Float32Array, sorted: Float32Array, count: number): void {
   if (count === 0) return;
   const last = sorted[count - 1]!;
@@ -106,7 +109,8 @@ function byDistance(
 ): { distances: Float32Array; order: Uint32Array } {
   const distances = new Float32Array(scores.length);
   const entropy = entropyOf(scores, most + logTotal);
-  // sorts numbers that hold both: the bits of a distance (never negative, so they rank as it does), then the place
+  // sorts numbers that hold both: the bits of a distance (never negative, so they rank as it does), then the
+  // place
   const bits = new Uint32Array(distances.buffer);
   const keys = new Float64Array(scores.length);
   let count = 0;

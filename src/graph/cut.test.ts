@@ -3,7 +3,9 @@ import { cut } from "./cut.js";
 import { Graph } from "./graph.js";
 import type { Tensor } from "./ops.js";
 
-/** x -> block 0 -> block 1 -> y, each block a layer whose bias both read, which is computed outside of them. */
+/**
+ * x -> block 0 -> block 1 -> y, each block a layer whose bias both read, which is computed outside of them.
+ */
 function twoBlocks() {
   const g = new Graph();
   const x = g.input("x", ["batch", 4]);

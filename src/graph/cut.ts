@@ -14,8 +14,9 @@ export interface Segment {
 }
 
 /**
- * Cuts a graph at its blocks into segments, in an order in which they can run; the last one makes the results that no block makes.
- * Only what the results need is in it. What several blocks read (biases, an encoder's output) is made once, before the first of them.
+ * Cuts a graph at its blocks into segments, in an order in which they can run; the last one makes the results
+ * that no block makes. Only what the results need is in it. What several blocks read (biases, an encoder's
+ * output) is made once, before the first of them.
  */
 export function cut(g: Graph, results: readonly Tensor[]): Segment[] {
   const madeBy = new Map<number, number>(); // tensor -> the block that makes it for others
@@ -72,7 +73,10 @@ function assemble(
   return segments;
 }
 
-/** Where a walk back from tensors ends: at those for which `stop` holds, sources left out; in the order of their making. */
+/**
+ * Where a walk back from tensors ends: at those for which `stop` holds, sources left out; in the order of
+ * their making.
+ */
 function reach(from: Iterable<Tensor>, stop: (x: Tensor) => boolean): Tensor[] {
   const ends: Tensor[] = [];
   const seen = new Set<number>();

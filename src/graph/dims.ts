@@ -1,8 +1,8 @@
 import { internal } from "../errors.js";
 
 /**
- * A dimension: a number, or a polynomial over names in canonical form, such as "seq", "past+seq", "batch*seq", "seq+5".
- * Two dimensions are equal exactly when they are `===`.
+ * A dimension: a number, or a polynomial over names in canonical form, such as "seq", "past+seq",
+ * "batch*seq", "seq+5". Two dimensions are equal exactly when they are `===`.
  */
 export type Dim = number | string;
 export type Shape = readonly Dim[];

@@ -24,8 +24,9 @@ export interface Block {
 }
 
 /**
- * Tensors and operations as data. Nothing is computed here: a method adds one primitive (or a short composition) and returns
- * what it would yield. Equal nodes are one node, and node order is a topological order.
+ * Tensors and operations as data. Nothing is computed here: a method adds one primitive (or a short
+ * composition) and returns what it would yield. Equal nodes are one node, and node order is a topological
+ * order.
  */
 export class Graph {
   readonly nodes: Tensor[] = [];
@@ -300,7 +301,10 @@ export class Graph {
     return this.where(known, this.neg(picked), 0);
   }
 
-  /** Zeroes each element with probability p and scales the rest by 1 / (1 - p). `key` [batch]: undefined in evaluation. */
+  /**
+   * Zeroes each element with probability p and scales the rest by 1 / (1 - p). `key` [batch]: undefined in
+   * evaluation.
+   */
   dropout(x: Tensor, p: number, key: Tensor | undefined, site: string): Tensor {
     if (key === undefined || p === 0) return x;
     const keep = this.lessEqual(p, this.random(key, siteNumber(site), x.shape));
@@ -323,7 +327,9 @@ export class Graph {
   }
 }
 
-/** JSON knows neither infinities nor -0: without this, a mask of -Infinity and one of Infinity were one node. */
+/**
+ * JSON knows neither infinities nor -0: without this, a mask of -Infinity and one of Infinity were one node.
+ */
 export function exactly(_: string, value: unknown): unknown {
   return typeof value === "number" && (!Number.isFinite(value) || Object.is(value, -0))
     ? `${Object.is(value, -0) ? "-0" : value}`

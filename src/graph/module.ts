@@ -21,7 +21,10 @@ export interface EmbeddingSite {
   readonly vocab: number;
   readonly dim: number;
   readonly weight: string;
-  /** Where the rows are positions: how many a sequence can take (fewer than rows where the first ones serve padding). */
+  /**
+   * Where the rows are positions: how many a sequence can take (fewer than rows where the first ones serve
+   * padding).
+   */
   readonly positions?: number | undefined;
 }
 
@@ -49,11 +52,17 @@ export interface SublayerSite {
   readonly hidden: number;
 }
 
-/** What is there when a sublayer's result h [batch, seq, hidden] has come: sum(h), normed where the model norms it there. */
+/**
+ * What is there when a sublayer's result h [batch, seq, hidden] has come: sum(h), normed where the model
+ * norms it there.
+ */
 export interface Meeting {
   /** What the sublayer read, before the norm that some models put in front; it is added again. */
   readonly residual: Tensor;
-  /** What the model adds to h: the residual, mostly. Where two sublayers share one residual, it is added after the second. */
+  /**
+   * What the model adds to h: the residual, mostly. Where two sublayers share one residual, it is added after
+   * the second.
+   */
   readonly sum: (h: Tensor) => Tensor;
   /** The norm behind the sum; undefined: none, as in models that norm what a sublayer reads. */
   readonly norm: ((x: Tensor) => Tensor) | undefined;
@@ -63,8 +72,8 @@ export interface Meeting {
 export type Project = (rows: Tensor) => KeyValue;
 
 /**
- * What stands between a model's definition and the graph it writes: the plain model emits each layer as it is, an adapted one
- * emits the adapted layer. Models know nothing but this interface.
+ * What stands between a model's definition and the graph it writes: the plain model emits each layer as it
+ * is, an adapted one emits the adapted layer. Models know nothing but this interface.
  */
 export interface Trace {
   readonly g: Graph;
@@ -77,14 +86,15 @@ export interface Trace {
   /** The result h of a sublayer meets its residual: where bottleneck adapters stand. */
   sublayer(site: SublayerSite, h: Tensor, meeting: Meeting): Tensor;
   /**
-   * What methods add to the heads' results: of queries q [batch, heads, queries, headDim], in their shape. undefined: nothing.
+   * What methods add to the heads' results: of queries q [batch, heads, queries, headDim], in their shape.
+   * undefined: nothing.
    */
   attention(site: AttentionSite, q: Tensor, project: Project): Tensor | undefined;
   /** Virtual tokens of prompt methods go before x [batch, seq, hidden] -> [batch, virtual + seq, hidden]. */
   prepend(x: Tensor): Tensor;
   /**
-   * Leaves padding out: x [batch, length, width] -> [1, tokens, width], where the trace packs sequences of this length; else x.
-   * What works position by position need not know.
+   * Leaves padding out: x [batch, length, width] -> [1, tokens, width], where the trace packs sequences of
+   * this length; else x. What works position by position need not know.
    */
   pack(x: Tensor): Tensor;
   /** Packed x -> [batch, length, width], with any finite numbers at padding; else x. */
@@ -167,8 +177,8 @@ export class Module {
   }
 
   /**
-   * norm(residual + h), of a sublayer's result h [batch, seq, hidden], dropout included. Names the place: `this` is the module that
-   * bottleneck adapters are in, by its name in the library "adapters".
+   * norm(residual + h), of a sublayer's result h [batch, seq, hidden], dropout included. Names the place:
+   * `this` is the module that bottleneck adapters are in, by its name in the library "adapters".
    */
   sublayer(does: SublayerSite["does"], h: Tensor, residual: Tensor, options: Partial<Meeting> = {}): Tensor {
     const { norm, sum = (h) => this.g.add(residual, h) } = options;

@@ -6,7 +6,9 @@ type DimAttribute<Attrs> = {
   [A in keyof Attrs]: Dim extends Attrs[A] ? A : readonly Dim[] extends Attrs[A] ? A : never;
 }[keyof Attrs];
 
-/** An input that is read in the format it is stored in, where it is a weight; other inputs by their index too. */
+/**
+ * An input that is read in the format it is stored in, where it is a weight; other inputs by their index too.
+ */
 export type StoredInput =
   | { readonly as: "linear"; readonly input: number; readonly x: number; readonly transposed: boolean }
   /** The products of a loss's head, chunk by chunk. */

@@ -1,14 +1,18 @@
 import type { Dim } from "./dims.js";
 
-/** Types a tensor may have inside a graph. How a weight is stored (f16, bf16, int8, ...) is the engine's matter. */
+/**
+ * Types a tensor may have inside a graph. How a weight is stored (f16, bf16, int8, ...) is the engine's
+ * matter.
+ */
 export type DType = "f32" | "i64" | "i32" | "bool";
 
 type None = Record<never, never>;
 
 /**
- * The primitives and their attributes. Each has one row in six tables: this one, `op_rows.ts`, `shapes.ts`, `autodiff/rules.ts`,
- * `engine/onnx/lowering.ts` and `engine/estimate/ops.ts`; a missing row does not compile. Axes are never negative here: `Graph`'s
- * methods normalise them.
+ * The primitives and their attributes. Each has one row in six tables: this one, `op_rows.ts`, `shapes.ts`,
+ * `autodiff/rules.ts`,
+ * `engine/onnx/lowering.ts` and `engine/estimate/ops.ts`; a missing row does not compile. Axes are never
+ * negative here: `Graph`'s methods normalise them.
  */
 export interface Ops {
   // ---- sources
@@ -21,7 +25,10 @@ export interface Ops {
   size: { dim: Dim; dtype: DType };
   /** 0, 1, ... dim - 1, i64. */
   iota: { dim: Dim };
-  /** key [batch], site [] (both i32) -> uniform in [0, 1), counter-based: a function of both and the element's index in its row. */
+  /**
+   * key [batch], site [] (both i32) -> uniform in [0, 1), counter-based: a function of both and the element's
+   * index in its row.
+   */
   random: { shape: readonly Dim[] };
 
   // ---- elementwise, one input
@@ -81,8 +88,9 @@ export interface Ops {
   /** dy, ids -> sum of dy's slices by id, `size` along `axis`: the gradient of gather. */
   scatterAdd: { axis: number; size: Dim };
   /**
-   * x [n, width], index [m], inverse [n] (i64) -> x[index] [m, width]: rows that move one to one. `inverse` says where each row of x
-   * went, negative: nowhere; so the gradient moves rows back and needs no sums. Negative indices: zeros with `fill`, else any row.
+   * x [n, width], index [m], inverse [n] (i64) -> x[index] [m, width]: rows that move one to one. `inverse`
+   * says where each row of x went, negative: nowhere; so the gradient moves rows back and needs no sums.
+   * Negative indices: zeros with `fill`, else any row.
    */
   moveRows: { fill: boolean };
   /** x [..., n], ids [..., m] (i64) -> x[..., ids]: one index space per row. */
@@ -92,7 +100,10 @@ export interface Ops {
 
   // ---- products
   matmul: { transA: boolean; transB: boolean };
-  /** x [..., in], W [out, in] -> x W^T [..., out]; `transposed`: W is [in, out] (GPT-2's Conv1D, and the gradient). */
+  /**
+   * x [..., in], W [out, in] -> x W^T [..., out]; `transposed`: W is [in, out] (GPT-2's Conv1D, and the
+   * gradient).
+   */
   linear: { transposed: boolean };
 
   // ---- compounds that kernels have whole
@@ -104,13 +115,14 @@ export interface Ops {
   /** x, scale. aux 1: 1 / root mean square [..., 1]. */
   rmsNorm: { eps: number };
   /**
-   * x [batch, heads, seq, dim], cos and sin [batch, seq, dim / 2]: each pair (x[i], x[i + dim / 2]) turned by its angle,
-   * (a cos - b sin, b cos + a sin).
+   * x [batch, heads, seq, dim], cos and sin [batch, seq, dim / 2]: each pair (x[i], x[i + dim / 2]) turned by
+   * its angle, (a cos - b sin, b cos + a sin).
    */
   rotary: None;
   /**
-   * x [chunks, chunk, hidden], W [vocab, hidden], labels [chunks, chunk] (i64; negative: ignored) -> -log softmax(x W^T)[label],
-   * 0 where ignored, [chunks, chunk], without ever holding more than one chunk's logits. aux 1: its gradient by x.
+   * x [chunks, chunk, hidden], W [vocab, hidden], labels [chunks, chunk] (i64; negative: ignored) -> -log
+   * softmax(x W^T)[label], 0 where ignored, [chunks, chunk], without ever holding more than one chunk's
+   * logits. aux 1: its gradient by x.
    */
   crossEntropy: None;
   /** A further result of the node that is its only input. */
@@ -120,7 +132,10 @@ export interface Ops {
 /** A primitive's name. */
 export type OpName = keyof Ops;
 
-/** What each primitive reads, in this order. X: a tensor, or what stands for one (a node's number, the name of a value). */
+/**
+ * What each primitive reads, in this order. X: a tensor, or what stands for one (a node's number, the name of
+ * a value).
+ */
 export interface Inputs<X> {
   input: readonly [];
   weight: readonly [];
@@ -205,7 +220,10 @@ export function mapInputs<K extends OpName, X, Y>(
 /** A table with one row per primitive. */
 export type Table<Row extends { [K in OpName]: unknown }> = { readonly [K in OpName]: Row[K] };
 
-/** A node of a graph: what a primitive gives. Whoever writes a model, a method or a loss passes it on to the next. */
+/**
+ * A node of a graph: what a primitive gives. Whoever writes a model, a method or a loss passes it on to the
+ * next.
+ */
 export interface Tensor<K extends OpName = OpName> {
   readonly id: number;
   readonly op: K;

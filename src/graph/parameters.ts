@@ -9,10 +9,10 @@ export interface Parameter {
 }
 
 /**
- * The trainable tensors of a model and their gradient, which lies in one flat buffer in the order of the list,
- * so that a hook can reduce it over machines before the optimizer reads it.
- * `gradient` holds the SUM of the loss's gradient over everything since `zero()`; `count` the number it must be divided by
- * (labelled tokens, or rows where the loss is per row).
+ * The trainable tensors of a model and their gradient, which lies in one flat buffer in the order of the
+ * list, so that a hook can reduce it over machines before the optimizer reads it.
+ * `gradient` holds the SUM of the loss's gradient over everything since `zero()`; `count` the number it must
+ * be divided by (labelled tokens, or rows where the loss is per row).
  */
 export class Parameters implements Iterable<Parameter> {
   readonly list: readonly Parameter[];
@@ -23,7 +23,10 @@ export class Parameters implements Iterable<Parameter> {
   version = 0;
   /** The gradient of the mean loss that the last step was taken by, where it is asked for. */
   lastGradient: Float32Array | undefined;
-  /** Optimizer steps taken on these tensors: a part of the keys of dropout's random numbers. Checkpoints hold it. */
+  /**
+   * Optimizer steps taken on these tensors: a part of the keys of dropout's random numbers. Checkpoints hold
+   * it.
+   */
   step = 0;
 
   /** The end of all work that reads these tensors, or adds to their gradient. */
@@ -50,7 +53,10 @@ export class Parameters implements Iterable<Parameter> {
     this.#used = Promise.allSettled([this.#used, work]).then(() => undefined);
   }
 
-  /** Changes the tensors when nothing uses them any more that was called before; what is called from then on waits for the end. */
+  /**
+   * Changes the tensors when nothing uses them any more that was called before; what is called from then on
+   * waits for the end.
+   */
   async change<T>(work: () => Promise<T>): Promise<T> {
     const run = Promise.all([this.#used, this.#changing]).then(work);
     const changing = Promise.allSettled([run]);

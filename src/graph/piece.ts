@@ -8,7 +8,10 @@ import { opRows } from "./op_rows.js";
 import type { OpName, Ops, Tensor } from "./ops.js";
 import { isOp, mapInputs } from "./ops.js";
 
-/** A segment as a graph of its own. Its names are its own where it is a block, so that blocks of one kind are one graph. */
+/**
+ * A segment as a graph of its own. Its names are its own where it is a block, so that blocks of one kind are
+ * one graph.
+ */
 export interface Piece {
   readonly g: Graph;
   /** What it reads of other segments, as inputs of its own; by the tensor of the whole graph. */

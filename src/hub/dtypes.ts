@@ -2,7 +2,10 @@ import { PeftError } from "../errors.js";
 import { expandToF32, roundToHalves } from "../halves.js";
 import { expandFloat8 } from "./float8.js";
 
-/** Number formats of tensors in files, by the names that safetensors has for them. The order is its own: the widest first. */
+/**
+ * Number formats of tensors in files, by the names that safetensors has for them. The order is its own: the
+ * widest first.
+ */
 export const storedTypes = {
   u64: "U64",
   i64: "I64",
@@ -65,7 +68,10 @@ export function elements(shape: readonly number[]): number {
   return shape.reduce((product, dim) => product * dim, 1);
 }
 
-/** Little-endian bytes of the tensor `name` as f32. An aligned f32 input is not copied: the result shares its memory. */
+/**
+ * Little-endian bytes of the tensor `name` as f32. An aligned f32 input is not copied: the result shares its
+ * memory.
+ */
 export function toF32(bytes: Uint8Array, dtype: StoredType, name = ""): Float32Array {
   const { buffer, byteOffset, byteLength } = aligned(bytes, Math.ceil(bytesPer[dtype]));
   const length = byteLength / bytesPer[dtype];

@@ -47,7 +47,10 @@ export interface Files {
   /** A name for this process, and whether the process of such a name still runs on this machine. */
   owner(): string;
   alive(owner: string): boolean;
-  /** A name beside `path` for what is not whole yet. What processes that were killed left under such names of this path goes. */
+  /**
+   * A name beside `path` for what is not whole yet. What processes that were killed left under such names of
+   * this path goes.
+   */
   temporary(path: string): Promise<string>;
 }
 
@@ -124,7 +127,9 @@ async function flushFolder(folder: string): Promise<void> {
   } catch {}
 }
 
-/** Level by level: in Node 20 a recursive mkdir never returns where the system answers ENOENT, as /proc does. */
+/**
+ * Level by level: in Node 20 a recursive mkdir never returns where the system answers ENOENT, as /proc does.
+ */
 async function makeFolder(path: string): Promise<void> {
   if (await nodeFiles.isFolder(path)) return;
   const parent = paths.dirname(path);
@@ -193,13 +198,19 @@ async function temporaryName(path: string): Promise<string> {
   return paths.join(folder, `.${base}.${ownName()}_${crypto.randomUUID().slice(0, 8)}.tmp`);
 }
 
-/** MACHINE_PROCESS, and on Linux the process's start: another process may get the number of one that has ended. */
+/**
+ * MACHINE_PROCESS, and on Linux the process's start: another process may get the number of one that has
+ * ended.
+ */
 function ownName(): string {
   const start = startOf(process.pid);
   return `${machine()}_${process.pid}${start === undefined ? "" : `-${start}`}`;
 }
 
-/** Clock ticks from the machine's start to the process's; undefined where the system does not tell, "ended" of one that only its parent remembers. */
+/**
+ * Clock ticks from the machine's start to the process's; undefined where the system does not tell, "ended" of
+ * one that only its parent remembers.
+ */
 function startOf(id: number): string | undefined {
   try {
     const stat = readFileSync(`/proc/${id}/stat`, "latin1");

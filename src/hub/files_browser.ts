@@ -1,8 +1,8 @@
 import { PeftError } from "../errors.js";
 import type { Files } from "./files.js";
 
-// What a browser has in the place of files.ts (package.json, "browser"): no files. What is read there is fetched,
-// and given as content: `tokenizerFromFiles(read)`, `loadDataset(name, { reader })`.
+// What a browser has in the place of files.ts (package.json, "browser"): no files. What is read there is
+// fetched, and given as content: `tokenizerFromFiles(read)`, `loadDataset(name, { reader })`.
 
 function refuse(path?: string): never {
   throw new PeftError("file-format", {

@@ -20,7 +20,10 @@ const layouts: Readonly<Record<Exclude<Float8, "f8_e8m0">, Layout>> = {
   f8_e5m2fnuz: { fraction: 2, bias: 16, special: () => undefined },
 };
 
-/** The 256 values of a type. References: arXiv 2209.05433, 2206.02915 (fnuz), the OCP's MX specification (e8m0). */
+/**
+ * The 256 values of a type. References: arXiv 2209.05433, 2206.02915 (fnuz), the OCP's MX specification
+ * (e8m0).
+ */
 function valuesOf(type: Float8): Float32Array {
   return Float32Array.from({ length: 256 }, (_, byte) => {
     if (type === "f8_e8m0") return byte === 255 ? Number.NaN : 2 ** (byte - 127);

@@ -36,7 +36,10 @@ export async function repoAt(
   return { commit: sha, names: filePaths };
 }
 
-/** Names, sizes and content ids of all files at a commit. Ids name paths in the cache: they must be what ids look like. */
+/**
+ * Names, sizes and content ids of all files at a commit. Ids name paths in the cache: they must be what ids
+ * look like.
+ */
 export async function listRepo(settings: HubSettings, repo: string, commitId: string): Promise<RepoFile[]> {
   const { listFiles } = await import("@huggingface/hub");
   const found: RepoFile[] = [];

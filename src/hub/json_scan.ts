@@ -57,8 +57,9 @@ export class JsonFields {
 }
 
 /**
- * JSON as Rust's serde_json takes it: 127 levels, no byte order mark, no halves of surrogate pairs, no number beyond f64. Objects are
- * JsonFields; whole numbers of 64 bits from 0 up are bigints, all other numbers are numbers.
+ * JSON as Rust's serde_json takes it: 127 levels, no byte order mark, no halves of surrogate pairs, no number
+ * beyond f64. Objects are JsonFields; whole numbers of 64 bits from 0 up are bigints, all other numbers are
+ * numbers.
  */
 export function scanStrictJson(text: string, path: string): unknown {
   const number = (raw: string): bigint | number | undefined => {

@@ -72,10 +72,16 @@ export function readPickle<T>(
   throw refusedPickle(path, `it takes more than ${MAX_STEPS} steps to read`);
 }
 
-/** Opcodes of one pickle: a tensor takes about 60. Each makes at most as much as its own bytes, so that memory is bounded too. */
+/**
+ * Opcodes of one pickle: a tensor takes about 60. Each makes at most as much as its own bytes, so that memory
+ * is bounded too.
+ */
 const MAX_STEPS = 20_000_000;
 
-/** A value in an error's words. What holds others is not opened: it may hold itself, or one thing twice, 1000 levels deep. */
+/**
+ * A value in an error's words. What holds others is not opened: it may hold itself, or one thing twice, 1000
+ * levels deep.
+ */
 export function describe<T>(value: PickleValue<T> | undefined): string {
   if (typeof value === "string") return JSON.stringify(value.slice(0, 80));
   if (Array.isArray(value)) return "a list";

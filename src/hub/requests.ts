@@ -12,7 +12,10 @@ export interface About {
 export class Unreachable extends Error {}
 
 const tries = 5;
-/** Where the Hub's name cannot be looked up there is no network: the cache, or the error, should not be waited for. */
+/**
+ * Where the Hub's name cannot be looked up there is no network: the cache, or the error, should not be waited
+ * for.
+ */
 const triesWithoutNetwork = 2;
 const longestWait = 300_000;
 
@@ -64,7 +67,10 @@ const LARGEST_REFUSAL = 4096;
 /** Milliseconds that one of them may take. */
 const LONGEST_ANSWER = 300_000;
 
-/** hubFetch for calls whose answers are short texts: they are read here, no further than a limit. JSON that is none is refused. */
+/**
+ * hubFetch for calls whose answers are short texts: they are read here, no further than a limit. JSON that is
+ * none is refused.
+ */
 export function hubJson(settings: HubSettings, about: About, accepted: readonly number[] = []): typeof fetch {
   const call = hubFetch(settings, about, accepted);
   return async (input, init) => {
@@ -92,7 +98,8 @@ async function shortText(answer: Response, most: number): Promise<{ text: string
   for await (const chunk of answer.body ?? []) {
     bytes += chunk.byteLength;
     text += decoder.decode(chunk.subarray(0, chunk.byteLength - Math.max(bytes - most, 0)), { stream: true });
-    if (bytes > most || Date.now() > end) return { text, isWhole: false }; // leaving the loop cancels the body
+    // leaving the loop cancels the body
+    if (bytes > most || Date.now() > end) return { text, isWhole: false };
   }
   return { text: text + decoder.decode(), isWhole: true };
 }

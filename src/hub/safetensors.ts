@@ -57,7 +57,10 @@ interface Header {
   readonly metadata: Record<string, string>;
 }
 
-/** As the reference has it, of two tensors of one name the last counts; any other field that is repeated is a fault. */
+/**
+ * As the reference has it, of two tensors of one name the last counts; any other field that is repeated is a
+ * fault.
+ */
 function parseHeader(path: string, bytes: Uint8Array): Header {
   const fields = jsonOf(path, bytes);
   if (!(fields instanceof JsonFields)) throw refused(path, ["its header is not a JSON object"]);
@@ -177,8 +180,9 @@ function refused(path: string, faults: string[]): PeftError {
 }
 
 /**
- * Writes a safetensors file under a temporary name first: the same bytes that Python's save_file writes, or with `asGiven` the tensors
- * in the order given. Tensors given as functions are made one by one, so a model larger than memory can be written.
+ * Writes a safetensors file under a temporary name first: the same bytes that Python's save_file writes, or
+ * with `asGiven` the tensors in the order given. Tensors given as functions are made one by one, so a model
+ * larger than memory can be written.
  */
 export async function writeSafetensors(
   path: string,

@@ -28,7 +28,10 @@ export interface HubOptions {
   readonly endpoint?: string | undefined;
   /** Only the cache is read. @default whether HF_HUB_OFFLINE (or TRANSFORMERS_OFFLINE) is set */
   readonly offline?: boolean | undefined;
-  /** The cache, which Python's huggingface_hub shares. @default HF_HUB_CACHE, else HF_HOME/hub, else ~/.cache/huggingface/hub */
+  /**
+   * The cache, which Python's huggingface_hub shares. @default HF_HUB_CACHE, else HF_HOME/hub, else
+   * ~/.cache/huggingface/hub
+   */
   readonly cacheDir?: string | undefined;
   /** How requests are made. @default the runtime's fetch */
   readonly fetch?: typeof fetch | undefined;

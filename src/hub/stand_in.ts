@@ -6,8 +6,8 @@ export const STAND_IN_BYTES = 512;
 const LFS = "version https://git-lfs.github.com/spec/";
 
 /**
- * Throws "file-format" where a file's first bytes show that something else lies in its place: the pointer that a clone without Git LFS
- * leaves, or the page with which a server answered in place of the file.
+ * Throws "file-format" where a file's first bytes show that something else lies in its place: the pointer
+ * that a clone without Git LFS leaves, or the page with which a server answered in place of the file.
  */
 export function refuseStandIn(path: string, start: Uint8Array | string): void {
   const text =

@@ -10,7 +10,9 @@ import { hubNames, hubSettings } from "./settings.js";
 
 /** How a folder goes to the Hub. */
 export interface PushOptions extends HubOptions {
-  /** Whether a repository that does not exist yet is made private. @default what the account's settings say */
+  /**
+   * Whether a repository that does not exist yet is made private. @default what the account's settings say
+   */
   readonly private?: boolean | undefined;
   /** The commit's message. @default says that peft.js uploaded it */
   readonly message?: string | undefined;
@@ -37,7 +39,9 @@ export interface PushResult {
   readonly leftBehind: readonly string[];
 }
 
-/** Names of what makes an adapter or a model, of what tells about it, and of no data and no state of a run. */
+/**
+ * Names of what makes an adapter or a model, of what tells about it, and of no data and no state of a run.
+ */
 const published = [
   /^(README\.md|LICENSE|LICENSE\.(md|txt)|NOTICE)$/,
   /^adapter_.*\.(json|safetensors|bin)$/,
@@ -55,8 +59,9 @@ function isPublished(path: string): boolean {
 }
 
 /**
- * Puts the adapters, model and tokenizer of a folder into a Hub repository, which is made where it does not exist, in one
- * commit. Checkpoints, metrics, reports, data and hidden files stay behind. Throws hub, checkpoint (nothing to send), aborted.
+ * Puts the adapters, model and tokenizer of a folder into a Hub repository, which is made where it does not
+ * exist, in one commit. Checkpoints, metrics, reports, data and hidden files stay behind. Throws hub,
+ * checkpoint (nothing to send), aborted.
  */
 export async function pushFolder(
   folder: string,

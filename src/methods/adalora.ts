@@ -184,7 +184,10 @@ function penalty(
   return g.mul(sum, orthRegWeight / norms.length);
 }
 
-/** LoRA whose ranks are taken away where they matter least. arXiv 2303.10512. Reference: peft/tuners/adalora/layer.py */
+/**
+ * LoRA whose ranks are taken away where they matter least. arXiv 2303.10512. Reference:
+ * peft/tuners/adalora/layer.py
+ */
 export const adalora: Method<AdaLoraConfig> = {
   name: "adalora",
   config: AdaLoraConfig,

@@ -72,7 +72,10 @@ function forward({ g, project, p, gate }: AttentionPlace, q: Tensor): Tensor {
   return g.mul(whole, perRow(g, gate, whole));
 }
 
-/** Prompts of their own for upper layers' attention, with gates that start at zero. arXiv 2303.16199. Reference: peft/tuners/adaption_prompt */
+/**
+ * Prompts of their own for upper layers' attention, with gates that start at zero. arXiv 2303.16199.
+ * Reference: peft/tuners/adaption_prompt
+ */
 export const adaptionPrompt: Method<AdaptionPromptConfig> = {
   name: "adaption-prompt",
   config: AdaptionPromptConfig,

@@ -3,8 +3,8 @@ import type { LinearSite } from "../graph/module.js";
 import { option, words } from "../words.js";
 
 /**
- * Throws "adapter-config" where a layer cannot be cut into equal parts: `name` is the option that is `count`, and `sizes` are
- * the layer's sizes that it has to divide.
+ * Throws "adapter-config" where a layer cannot be cut into equal parts: `name` is the option that is `count`,
+ * and `sizes` are the layer's sizes that it has to divide.
  */
 export function checkDivides(
   { path, inDim, outDim }: LinearSite,

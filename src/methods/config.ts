@@ -76,7 +76,10 @@ interface Fault {
   readonly code?: ErrorCode;
 }
 
-/** The values of all options. null counts as not given: Python writes it so. Throws PeftError with all faults at once. */
+/**
+ * The values of all options. null counts as not given: Python writes it so. Throws PeftError with all faults
+ * at once.
+ */
 function readOptions<V>(
   name: string,
   given: Readonly<Record<string, unknown>>,

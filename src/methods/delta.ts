@@ -14,7 +14,10 @@ export interface DeltaParts {
   readonly weight: () => Tensor;
 }
 
-/** Methods that add to a layer's weight: y = (W + s D) x + b. `delta` makes D [out, in] of the layer's parameters. */
+/**
+ * Methods that add to a layer's weight: y = (W + s D) x + b. `delta` makes D [out, in] of the layer's
+ * parameters.
+ */
 export function addsToWeight<C>(
   delta: (parts: DeltaParts, c: C) => Tensor,
 ): Pick<SiteMethod<C, LinearSite>, "forward" | "merge"> {

@@ -77,8 +77,9 @@ function parameters(c: FourierFTConfig, { path, inDim, outDim }: LinearSite): Pa
 }
 
 /**
- * The real part of the inverse Fourier transform of a matrix that is zero but at n places (u, v), [out, in]: of the sums of
- * s cos(2 pi (u i / out + v j / in)) / (out in), by the cosine of a sum as two products of [out, n] and [n, in].
+ * The real part of the inverse Fourier transform of a matrix that is zero but at n places (u, v), [out, in]:
+ * of the sums of s cos(2 pi (u i / out + v j / in)) / (out in), by the cosine of a sum as two products of
+ * [out, n] and [n, in].
  */
 function delta({ g, site, p }: DeltaParts, c: FourierFTConfig): Tensor {
   const { inDim, outDim } = site;
@@ -106,7 +107,9 @@ const linear: SiteMethod<FourierFTConfig, LinearSite> = {
   structure: (c) => `scaling ${c.scaling}`,
 };
 
-/** A change of the weight with few frequencies. arXiv 2405.03003. Reference: peft/tuners/fourierft/layer.py */
+/**
+ * A change of the weight with few frequencies. arXiv 2405.03003. Reference: peft/tuners/fourierft/layer.py
+ */
 export const fourierft: Method<FourierFTConfig> = {
   name: "fourierft",
   config: FourierFTConfig,

@@ -70,7 +70,10 @@ const linear: SiteMethod<LoHaConfig, LinearSite> = {
   structure: () => "",
 };
 
-/** Products of two low-rank matrices, element by element. arXiv 2108.06098. Reference: peft/tuners/loha/layer.py */
+/**
+ * Products of two low-rank matrices, element by element. arXiv 2108.06098. Reference:
+ * peft/tuners/loha/layer.py
+ */
 export const loha: Method<LoHaConfig> = {
   name: "loha",
   config: LoHaConfig,

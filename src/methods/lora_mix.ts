@@ -16,7 +16,10 @@ interface Pair extends Pick<MixPart, "weight" | "scale"> {
 /** Combinations of A with A and B with B, which need one rank; the others go through products B A. */
 const isByFactors = (type: string): boolean => type !== "cat" && !type.endsWith("svd");
 
-/** The mixture's config: alpha is its rank, so that its scale is 1. Reference: peft/tuners/lora/model.py add_weighted_adapter */
+/**
+ * The mixture's config: alpha is its rank, so that its scale is 1. Reference: peft/tuners/lora/model.py
+ * add_weighted_adapter
+ */
 function config(all: readonly MixedConfig<LoraConfig>[], options: MixOptions): LoraConfig {
   const configs = all.map(({ config }) => config);
   const special = configs.find((c) => c.useDora || c.loraBias);
@@ -146,7 +149,10 @@ function clamp(all: readonly Float64Array[], quantile: number): void {
   for (const data of all) for (const [i, x] of data.entries()) data[i] = Math.max(-most, Math.min(most, x));
 }
 
-/** Tensors of one shape as one: pruned, with or without a vote on signs, and added up. Reference: peft/utils/merge_utils.py */
+/**
+ * Tensors of one shape as one: pruned, with or without a vote on signs, and added up. Reference:
+ * peft/utils/merge_utils.py
+ */
 function combined(
   tensors: readonly Float64Array[],
   weights: readonly number[],

@@ -34,7 +34,10 @@ export interface MethodRow extends OptionRow {
   readonly inFile?: Json;
   /** Python writes it as a float: "0.0". */
   readonly float?: true;
-  /** The command line does not have it: said by the model, the task or where an adapter is loaded, or without effect. */
+  /**
+   * The command line does not have it: said by the model, the task or where an adapter is loaded, or without
+   * effect.
+   */
   readonly fileOnly?: true;
   /** Of the error for a wrong value. */
   readonly code?: ErrorCode;
@@ -51,7 +54,10 @@ export type ValuesOf<O, Open extends keyof O, PeftType extends string> = {
   readonly [K in keyof O]-?: K extends Open ? O[K] | undefined : Exclude<O[K], undefined>;
 } & { readonly peftType: PeftType };
 
-/** A config class. `new` checks options, under their names here or in Python, and fills in defaults. Throws "adapter-config". */
+/**
+ * A config class. `new` checks options, under their names here or in Python, and fills in defaults. Throws
+ * "adapter-config".
+ */
 export interface ConfigClass<V, O = never> {
   new (options?: O): V;
   readonly prototype: V;
@@ -68,7 +74,10 @@ export interface ConfigClass<V, O = never> {
 
 /** Which layers a method adapts. */
 export interface Selection {
-  /** A regular expression (full match), exact names or dotted suffixes, "all-linear", or undefined: the default. */
+  /**
+   * A regular expression (full match), exact names or dotted suffixes, "all-linear", or undefined: the
+   * default.
+   */
   readonly targetModules: string | readonly string[] | undefined;
   readonly excludeModules?: string | readonly string[] | undefined;
   readonly layersToTransform?: number | readonly number[] | undefined;
@@ -94,11 +103,14 @@ export interface ParameterSpec {
   readonly shape: readonly number[];
   /** How it starts. */
   readonly initial: Initial;
-  /** Axes whose length is free (a rank): it is not part of a compiled graph, so adapters that differ in it share one. */
+  /**
+   * Axes whose length is free (a rank): it is not part of a compiled graph, so adapters that differ in it
+   * share one.
+   */
   readonly free?: readonly number[];
   /**
-   * Never trained: "saved" with the adapter, as floats or whole numbers, or "derived" anew from the config; "counted": derived, and
-   * among Python's parameters.
+   * Never trained: "saved" with the adapter, as floats or whole numbers, or "derived" anew from the config;
+   * "counted": derived, and among Python's parameters.
    */
   readonly frozen?: "saved" | "saved i32" | "derived" | "counted";
 }
@@ -113,7 +125,10 @@ export interface Place {
   readonly p: (key: string) => Tensor;
   /** A parameter that all layers share. */
   readonly shared: (key: string) => Tensor;
-  /** `scale()` times whether the adapter is on: a scalar, or [batch, 1, 1] where rows have adapters of their own. */
+  /**
+   * `scale()` times whether the adapter is on: a scalar, or [batch, 1, 1] where rows have adapters of their
+   * own.
+   */
   readonly scale: Tensor;
   /** Whether the adapter is on, 1 or 0: a scalar, or [batch, 1, 1]. */
   readonly gate: Tensor;
@@ -151,7 +166,10 @@ export interface Merging<S extends Site> extends MergingPlace {
   readonly site: S;
 }
 
-/** What a method does at one kind of place: `site` names it, `At` is what it gives, and `x` is what goes in there. */
+/**
+ * What a method does at one kind of place: `site` names it, `At` is what it gives, and `x` is what goes in
+ * there.
+ */
 export interface PlaceMethod<C, S, At> {
   readonly parameters: (c: C, site: S) => readonly ParameterSpec[];
   readonly forward: (a: At & { readonly site: S }, x: Tensor, c: C) => Tensor;
@@ -196,9 +214,15 @@ export interface Graded extends NamedTensor {
 
 /** Decides after each step which parts of an adapter stay. */
 export interface Allocator {
-  /** Says how many steps will be taken, where the config does not. Returns how many. Throws "adapter-config" for too few. */
+  /**
+   * Says how many steps will be taken, where the config does not. Returns how many. Throws "adapter-config"
+   * for too few.
+   */
   plan(totalSteps: number): number;
-  /** After the optimizer's step number `step` (from 1): sets what goes to zero, in place. Throws "adapter-config" without a plan. */
+  /**
+   * After the optimizer's step number `step` (from 1): sets what goes to zero, in place. Throws
+   * "adapter-config" without a plan.
+   */
   update(step: number, tensors: readonly Graded[]): void;
   /** What stays: `rank_pattern` of Python's config; undefined: all. */
   readonly pattern: ReadonlyMap<string, readonly boolean[]> | undefined;
@@ -273,7 +297,10 @@ export interface LayerMethod<C> {
   /** Parameters that all adapted layers share; in the file they stand under their keys alone. */
   readonly shared?: (c: C, sites: readonly LinearSite[]) => readonly ParameterSpec[];
   readonly embedding?: SiteMethod<C, EmbeddingSite>;
-  /** Which of the base's biases train too: "none", "all", or those of adapted layers ("lora_only" and the like). */
+  /**
+   * Which of the base's biases train too: "none", "all", or those of adapted layers ("lora_only" and the
+   * like).
+   */
   readonly bias?: (c: C) => "none" | "all" | `${string}_only`;
   /** What it adds to a mean loss, a scalar; `layers`: the parameters of each adapted layer by their keys. */
   readonly penalty?: (g: Graph, layers: readonly ((key: string) => Tensor)[], c: C) => Tensor;
@@ -281,11 +308,13 @@ export interface LayerMethod<C> {
   readonly mixing?: Mixing<C>;
   /** Takes ranks away while it trains. */
   readonly allocator?: (c: C, tensors: readonly NamedTensor[]) => Allocator;
-  /** Rows of embeddings and heads that train: module name (or undefined: the input embedding) -> token ids. */
+  /**
+   * Rows of embeddings and heads that train: module name (or undefined: the input embedding) -> token ids.
+   */
   readonly tokens?: (c: C) => ReadonlyMap<string | undefined, readonly number[]> | undefined;
   /**
-   * How such rows are saved: what follows the module's path, and whether modules that are tied to it have a copy each.
-   * Default: as LoRA has it.
+   * How such rows are saved: what follows the module's path, and whether modules that are tied to it have a
+   * copy each. Default: as LoRA has it.
    */
   readonly tokensSaved?: { readonly key: string; readonly copies: boolean };
 }
@@ -304,7 +333,10 @@ export interface AttentionPlace extends Place {
   readonly project: Project;
 }
 
-/** Methods that add to what attention gives, in its upper layers: forward of its queries, [batch, heads, queries, headDim]. */
+/**
+ * Methods that add to what attention gives, in its upper layers: forward of its queries, [batch, heads,
+ * queries, headDim].
+ */
 export interface AttentionMethod<C> extends PlaceMethod<C, AttentionSite, AttentionPlace> {
   /** Name of the attention modules; undefined: the model's. */
   readonly module: (c: C) => string | undefined;
@@ -312,16 +344,25 @@ export interface AttentionMethod<C> extends PlaceMethod<C, AttentionSite, Attent
   readonly layers: (c: C) => number;
 }
 
-/** What the place gives where a sublayer's result meets its residual. `next` is what the model does with that result. */
+/**
+ * What the place gives where a sublayer's result meets its residual. `next` is what the model does with that
+ * result.
+ */
 export interface SublayerPlace extends Place, Below, Meeting {}
 
-/** Methods that change the result of sublayers (attention, feed-forward) before the model adds the residual: forward of that result. */
+/**
+ * Methods that change the result of sublayers (attention, feed-forward) before the model adds the residual:
+ * forward of that result.
+ */
 export interface SublayerMethod<C> extends PlaceMethod<C, SublayerSite, SublayerPlace> {
   /** On which of the sublayers that the model names it stands. */
   readonly select: (c: C, site: SublayerSite) => boolean;
 }
 
-/** Methods that change the results of modules: forward of the result; `next` is what adapters below make of it. */
+/**
+ * Methods that change the results of modules: forward of the result; `next` is what adapters below make of
+ * it.
+ */
 export interface OutputMethod<C> extends PlaceMethod<C, OutputSite, Place & Below> {
   /** On which of the modules that the model names it stands. */
   readonly select: (c: C, site: OutputSite) => boolean;
@@ -337,7 +378,10 @@ export interface PromptShape {
   readonly cache: CacheShape;
 }
 
-/** Methods that add virtual tokens: as rows before the embeddings, or as a cache of keys and values that is already filled. */
+/**
+ * Methods that add virtual tokens: as rows before the embeddings, or as a cache of keys and values that is
+ * already filled.
+ */
 export interface PromptMethod<C> {
   readonly place: "input" | "cache";
   readonly tokens: (c: C) => number;
@@ -346,8 +390,8 @@ export interface PromptMethod<C> {
   /** The encoder's own parameters; keys as in Python's `prompt_encoder`. */
   readonly parameters: (c: C) => readonly ParameterSpec[];
   /**
-   * [rows, dim]: what Python saves as prompt_embeddings. `dropout` is given in training mode; its mask is one for the whole
-   * batch, where Python draws one per sample.
+   * [rows, dim]: what Python saves as prompt_embeddings. `dropout` is given in training mode; its mask is one
+   * for the whole batch, where Python draws one per sample.
    */
   readonly encode: (
     g: Graph,
@@ -357,11 +401,15 @@ export interface PromptMethod<C> {
   ) => Tensor;
   /** Shape of prompt_embeddings. */
   readonly shape: (c: C) => readonly [rows: number, dim: number];
-  /** The parameter that prompt_embeddings is, where encoding is the identity: such an adapter can go on training. */
+  /**
+   * The parameter that prompt_embeddings is, where encoding is the identity: such an adapter can go on
+   * training.
+   */
   readonly table: (c: C) => string | undefined;
   /**
-   * Token ids whose rows of the base's input embedding fill the table at the start, one per row; undefined: the table starts
-   * by its spec. `random` draws 32-bit integers; `tokenize` encodes as the config's tokenizer does, special tokens included.
+   * Token ids whose rows of the base's input embedding fill the table at the start, one per row; undefined:
+   * the table starts by its spec. `random` draws 32-bit integers; `tokenize` encodes as the config's
+   * tokenizer does, special tokens included.
    */
   readonly initialTokens?: (
     c: C,
@@ -378,13 +426,18 @@ export interface StoredFields {
   readonly notes: readonly string[];
 }
 
-/** One method: one object of plain functions in one file. Shared code asks what it can do, never which one it is. */
+/**
+ * One method: one object of plain functions in one file. Shared code asks what it can do, never which one it
+ * is.
+ */
 export interface Method<C extends AdapterConfig = AdapterConfig> {
   /** The name on the command line: "lora". */
   readonly name: string;
   /** Its options: types, checks, fields of adapter_config.json. */
   readonly config: ConfigClass<C>;
-  /** Fields of a stored adapter without what only mattered when it was made, and what is to be said of them. */
+  /**
+   * Fields of a stored adapter without what only mattered when it was made, and what is to be said of them.
+   */
   readonly fromFile?: (fields: Readonly<Record<string, unknown>>) => StoredFields;
   readonly layers?: LayerMethod<C>;
   readonly prompt?: PromptMethod<C>;

@@ -7,7 +7,8 @@ import { option, words } from "../words.js";
 export type ConfigPattern = Pick<Pattern, "match" | "fullMatch">;
 
 /**
- * Compiles what Python makes of a config's regular expression. Throws "adapter-config" where Python throws re.error.
+ * Compiles what Python makes of a config's regular expression. Throws "adapter-config" where Python throws
+ * re.error.
  * @param written what stands in the config
  * @param compose what Python puts around it
  */

@@ -121,7 +121,10 @@ function parameters(c: RandLoraConfig, site: LinearSite): ParameterSpec[] {
   ];
 }
 
-/** The first matrix x goes through, [r bases, in], and the second, [out, r bases]: the narrower side is the trained one. */
+/**
+ * The first matrix x goes through, [r bases, in], and the second, [out, r bases]: the narrower side is the
+ * trained one.
+ */
 function matrices(
   { g, site, p, shared }: Pick<DeltaParts, "g" | "site" | "p" | "shared">,
   c: RandLoraConfig,
@@ -152,7 +155,10 @@ function merge(m: Merging<LinearSite>, c: RandLoraConfig): { weight: Tensor } {
   return { weight: g.add(m.weight, g.mul(upright(g, site, g.matmul(second, first)), m.scale)) };
 }
 
-/** Sums of random low-rank bases, each with scales of its own. arXiv 2502.00987. Reference: peft/tuners/randlora/layer.py */
+/**
+ * Sums of random low-rank bases, each with scales of its own. arXiv 2502.00987. Reference:
+ * peft/tuners/randlora/layer.py
+ */
 export const randlora: Method<RandLoraConfig> = {
   name: "randlora",
   config: RandLoraConfig,

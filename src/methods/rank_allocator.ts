@@ -21,8 +21,9 @@ export interface RankSchedule {
 const f32 = Math.fround;
 
 /**
- * Which singular values of all layers stay: those that the loss is most sensitive to, by a smoothed |w dL/dw| and its smoothed change
- * (2303.10512, section 3.2). The others become zero. Reference: peft/tuners/adalora/layer.py RankAllocator
+ * Which singular values of all layers stay: those that the loss is most sensitive to, by a smoothed |w dL/dw|
+ * and its smoothed change (2303.10512, section 3.2). The others become zero. Reference:
+ * peft/tuners/adalora/layer.py RankAllocator
  */
 export class RankAllocator implements Allocator {
   readonly #c: RankSchedule;
@@ -161,7 +162,10 @@ export class RankAllocator implements Allocator {
 
 type Tensors = Map<string, Float32Array>;
 
-/** Endings of a layer's tensors: singular values [r, 1], left singular vectors [out, r]; the right ones are [r, in]. */
+/**
+ * Endings of a layer's tensors: singular values [r, 1], left singular vectors [out, r]; the right ones are
+ * [r, in].
+ */
 const VALUES = ".lora_E";
 const LEFT = ".lora_B";
 

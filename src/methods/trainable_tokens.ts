@@ -57,7 +57,9 @@ function tokens(c: TrainableTokensConfig): ReadonlyMap<string | undefined, reado
   return new Map(targets.map((name) => [name, c.tokenIndices] as const));
 }
 
-/** Rows of an embedding, and of a head that is tied to it. Reference: peft/tuners/trainable_tokens/layer.py */
+/**
+ * Rows of an embedding, and of a head that is tied to it. Reference: peft/tuners/trainable_tokens/layer.py
+ */
 export const trainableTokens: Method<TrainableTokensConfig> = {
   name: "trainable-tokens",
   config: TrainableTokensConfig,

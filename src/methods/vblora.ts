@@ -97,7 +97,10 @@ function parameters(c: VBLoRAConfig, { path, inDim, outDim }: LinearSite): Param
 
 type Parts = Pick<DeltaParts, "g" | "site" | "p" | "shared">;
 
-/** Logits [.., vectors] -> mixtures of the `topk` vectors with the largest, [.., length]. Of equal ones, all count. */
+/**
+ * Logits [.., vectors] -> mixtures of the `topk` vectors with the largest, [.., length]. Of equal ones, all
+ * count.
+ */
 function mixed({ g, shared }: Parts, logits: Tensor, { topk }: VBLoRAConfig): Tensor {
   let rest = g.detach(logits);
   for (let k = 1; k < topk; k++) rest = g.where(g.less(rest, g.amax(rest, -1, true)), rest, LOWEST);
@@ -130,7 +133,10 @@ function merge(m: Merging<LinearSite>, c: VBLoRAConfig): { weight: Tensor } {
   return { weight: g.add(m.weight, g.mul(upright(g, site, g.matmul(b, a)), m.scale)) };
 }
 
-/** Low-rank matrices mixed of vectors that all layers share. arXiv 2405.15179. Reference: peft/tuners/vblora/layer.py */
+/**
+ * Low-rank matrices mixed of vectors that all layers share. arXiv 2405.15179. Reference:
+ * peft/tuners/vblora/layer.py
+ */
 export const vblora: Method<VBLoRAConfig> = {
   name: "vblora",
   config: VBLoRAConfig,

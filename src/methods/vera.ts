@@ -127,7 +127,10 @@ const linear: SiteMethod<VeraConfig, LinearSite> = {
   structure: (c) => `dropout ${c.veraDropout}`,
 };
 
-/** Two random matrices that all layers share, with scales that each trains. arXiv 2310.11454. Reference: peft/tuners/vera/layer.py */
+/**
+ * Two random matrices that all layers share, with scales that each trains. arXiv 2310.11454. Reference:
+ * peft/tuners/vera/layer.py
+ */
 export const vera: Method<VeraConfig> = {
   name: "vera",
   config: VeraConfig,

@@ -41,8 +41,8 @@ export function paddingBias(g: Graph, mask: Tensor): Tensor {
 }
 
 /**
- * Bias of causal attention with padding, [batch, 1, queries, keys]: a query at i sees keys up to i + past, and of these
- * only the last `window` where one is given.
+ * Bias of causal attention with padding, [batch, 1, queries, keys]: a query at i sees keys up to i + past,
+ * and of these only the last `window` where one is given.
  */
 export function causalBias(g: Graph, mask: Tensor, queries: Dim, window?: number): Tensor {
   const [batch, keys] = axes(mask.shape, 2);
@@ -61,9 +61,11 @@ export function cap(g: Graph, x: Tensor, limit: number): Tensor {
 }
 
 /**
- * softmax(scale q k^T + bias) v, heads merged: [batch, queries, heads * headDim], packed where the trace packs.
+ * softmax(scale q k^T + bias) v, heads merged: [batch, queries, heads * headDim], packed where the trace
+ * packs.
  * `cap`: scores stay within -cap to cap before the bias.
- * q [batch, heads, queries, headDim], k v [batch, kvHeads, keys, headDim] with heads a multiple of kvHeads, each serving its group.
+ * q [batch, heads, queries, headDim], k v [batch, kvHeads, keys, headDim] with heads a multiple of kvHeads,
+ * each serving its group.
  */
 export function attend(
   w: Module,

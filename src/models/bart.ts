@@ -191,7 +191,10 @@ function feedForward(w: Module, c: BartConfig, s: BartStack, x: Tensor): Tensor 
   return addAndNorm(w, c, "feedForward", x, y);
 }
 
-/** Without `final_logits_bias`: it is no parameter, and zero in every BART. Reference: transformers/models/bart */
+/**
+ * Without `final_logits_bias`: it is no parameter, and zero in every BART. Reference:
+ * transformers/models/bart
+ */
 export const bart: Architecture<BartConfig> = {
   modelTypes: ["bart"],
   defaultTokens: {

@@ -63,8 +63,8 @@ function stack(w: Module, c: BloomConfig, x: TextInputs): StackOutput {
 }
 
 /**
- * What a head's scores gain at each key by its number among the real tokens (2108.12409): mask [batch, keys] ->
- * [batch, heads, 1, keys]. A query's own number falls out of the softmax.
+ * What a head's scores gain at each key by its number among the real tokens (2108.12409): mask [batch, keys]
+ * -> [batch, heads, 1, keys]. A query's own number falls out of the softmax.
  */
 function alibi(g: Graph, mask: Tensor, heads: number): Tensor {
   const [batch, keys] = axes(mask.shape, 2);
@@ -72,7 +72,10 @@ function alibi(g: Graph, mask: Tensor, heads: number): Tensor {
   return g.mul(at, g.constant(slopes(heads), [1, heads, 1, 1]));
 }
 
-/** One slope per head: 2^(-8 i / n) for the n heads up to a power of two, every other one of 2n heads for the rest. */
+/**
+ * One slope per head: 2^(-8 i / n) for the n heads up to a power of two, every other one of 2n heads for the
+ * rest.
+ */
 export function slopes(heads: number): number[] {
   const power = 2 ** Math.floor(Math.log2(heads));
   return Array.from({ length: heads }, (_, i) =>

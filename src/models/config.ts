@@ -212,7 +212,10 @@ function fieldsOf(f: Fields, vocabSize: number): CommonFields {
   };
 }
 
-/** Answers start with a token that there is. Ids of padding may lie beyond the vocabulary: nobody looks them up. */
+/**
+ * Answers start with a token that there is. Ids of padding may lie beyond the vocabulary: nobody looks them
+ * up.
+ */
 function startId(f: Fields): number | undefined {
   const id = f.id("decoder_start_token_id");
   if (id !== undefined && (id < 0 || id >= f.count("vocab_size")))

@@ -28,7 +28,10 @@ interface Relative {
   readonly span: number;
   /** Farther ones are grouped, up to this one, where span is of buckets; undefined: one by one. */
   readonly farthest: number | undefined;
-  /** Content meets position: queries meet the keys of distances; position meets content: keys meet their queries. */
+  /**
+   * Content meets position: queries meet the keys of distances; position meets content: keys meet their
+   * queries.
+   */
   readonly c2p: boolean;
   readonly p2c: boolean;
   /** Distances go through query_proj and key_proj, else through layers of their own. */
@@ -73,7 +76,10 @@ function readRelative(f: Fields, maxPositions: number): Relative {
   };
 }
 
-/** Read by all layers: i64 rows of distances for queries and for keys [queries, keys], and what stands for each distance. */
+/**
+ * Read by all layers: i64 rows of distances for queries and for keys [queries, keys], and what stands for
+ * each distance.
+ */
 type Shared = { bias: Tensor; c2p?: Tensor; p2c?: Tensor; distances?: Tensor };
 
 /** ids -> [batch, virtual + seq, hidden] */
@@ -123,8 +129,9 @@ function pairBias(g: Graph, mask: Tensor, queries: Dim): Tensor {
 }
 
 /**
- * What stands for the distances [1, 2 span, hidden], and where the score of a query with the distance of a key is found among
- * [queries * 2 span], or [keys * 2 span] of a key with the distance of a query. Past keys stand in front.
+ * What stands for the distances [1, 2 span, hidden], and where the score of a query with the distance of a
+ * key is found among [queries * 2 span], or [keys * 2 span] of a key with the distance of a query. Past keys
+ * stand in front.
  */
 function relatives(w: Module, c: DebertaConfig, r: Relative, queries: Dim, keys: Dim): Omit<Shared, "bias"> {
   const { g } = w;
@@ -144,8 +151,9 @@ function relatives(w: Module, c: DebertaConfig, r: Relative, queries: Dim, keys:
 }
 
 /**
- * The row of each distance query - key from -far to far, beyond which it does not change: near ones have rows of their own, those
- * farther than half a span share them by their logarithm, rounded to f32 at each step as torch does.
+ * The row of each distance query - key from -far to far, beyond which it does not change: near ones have rows
+ * of their own, those farther than half a span share them by their logarithm, rounded to f32 at each step as
+ * torch does.
  * Reference: transformers/models/deberta_v2/modeling_deberta_v2.py, make_log_bucket_position
  */
 export function distanceRows(span: number, farthest?: number): number[] {
@@ -217,7 +225,9 @@ function pool(w: Module, c: DebertaConfig, hidden: Tensor): Tensor {
   return w.output(activate(w.g, c.poolerActivation, w.linear("dense", first, c.hiddenSize)));
 }
 
-/** DeBERTa v2 and v3, without the convolution of v2's xlarge forms. Reference: transformers/models/deberta_v2 */
+/**
+ * DeBERTa v2 and v3, without the convolution of v2's xlarge forms. Reference: transformers/models/deberta_v2
+ */
 export const debertaV2: Architecture<DebertaConfig> = {
   modelTypes: ["deberta-v2"],
   prefix: "deberta",

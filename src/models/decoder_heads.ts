@@ -1,7 +1,10 @@
 import type { Heads, ModelConfig } from "./model.js";
 import { lastToken } from "./pooling.js";
 
-/** The heads of a plain decoder: `lm_head`, tied to `embedding` (a weight's name) where the config says so, and `score`. */
+/**
+ * The heads of a plain decoder: `lm_head`, tied to `embedding` (a weight's name) where the config says so,
+ * and `score`.
+ */
 export function decoderHeads<C extends ModelConfig>(embedding: string, bias = false): Heads<C> {
   return {
     vocabulary: (w, c, hidden) => {

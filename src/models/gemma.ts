@@ -24,7 +24,10 @@ export function readGemma(f: Fields, activationKey: "hidden_act" | "hidden_activ
   };
 }
 
-/** Llama whose embeddings are scaled and whose norms' weights count from 1. Reference: transformers/models/gemma */
+/**
+ * Llama whose embeddings are scaled and whose norms' weights count from 1. Reference:
+ * transformers/models/gemma
+ */
 export const gemma: Architecture<LlamaConfig> = {
   ...llama,
   modelTypes: ["gemma"],

@@ -17,7 +17,8 @@ function readCap(f: Fields, key: string, fallback: number | undefined): number |
 const names = ["full_attention", "sliding_attention"] as const;
 
 /**
- * `pattern`: every pattern-th layer has no window where the config does not say. `caps`: defaults of scores and logits.
+ * `pattern`: every pattern-th layer has no window where the config does not say. `caps`: defaults of scores
+ * and logits.
  */
 export function readGemma2(f: Fields, pattern: number, caps?: { score: number; logit: number }): LlamaConfig {
   const c = readGemma(f, "hidden_activation");

@@ -34,7 +34,8 @@ function withLayers(json: Record<string, unknown>): Record<string, unknown> {
   const isRepeated = (item: unknown): item is [unknown[], number] =>
     Array.isArray(item) && Array.isArray(item[0]) && Number.isSafeInteger(item[1]) && item[1] <= MOST.layers;
   if (json["attention_layers"] || types === undefined || types === null) return json;
-  if (!Array.isArray(types) || !types.every(isRepeated)) return { ...json, attention_layers: types }; // a fault there
+  // a fault there
+  if (!Array.isArray(types) || !types.every(isRepeated)) return { ...json, attention_layers: types };
   const layers = types
     .slice(0, MOST.layers)
     .flatMap(([names, times]) => Array.from({ length: times }, () => names).flat());

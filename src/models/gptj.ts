@@ -88,7 +88,10 @@ function attention(
   return { x: w.output(w.dropout("resid_dropout", y, c.residualDropout)), present };
 }
 
-/** x [batch, heads, seq, headDim]: of the first `turned` channels, each pair (x[2i], x[2i + 1]) turned by its angle. */
+/**
+ * x [batch, heads, seq, headDim]: of the first `turned` channels, each pair (x[2i], x[2i + 1]) turned by its
+ * angle.
+ */
 function rotateNeighbours(g: Graph, x: Tensor, turned: number, tables: RotaryTables): Tensor {
   const [batch, heads, seq, headDim] = axes(x.shape, 4);
   const swap = (x: Tensor, rows: number, columns: number): Tensor => {

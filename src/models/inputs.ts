@@ -29,11 +29,14 @@ export interface SpecialTokens {
 
 /**
  * What shared code does with an input.
- * - tokens: ids of what a stack reads, [batch, length]. Their padding is left out of everything but attention, and caches go on
+ * - tokens: ids of what a stack reads, [batch, length]. Their padding is left out of everything but
+ *   attention, and caches go on
  *   behind them.
  * - mask: 1 where there is a token, 0 at padding, [batch, past + virtual + length].
- * - token: numbers beside each token, [batch, virtual + length, ...]: positions, boxes. In generation those of the new tokens.
- * - row: numbers of a row as a whole, [batch, ...]: pixels, sound features, latents, a timestep. Nothing of it is packed or cached.
+ * - token: numbers beside each token, [batch, virtual + length, ...]: positions, boxes. In generation those
+ *   of the new tokens.
+ * - row: numbers of a row as a whole, [batch, ...]: pixels, sound features, latents, a timestep. Nothing of
+ *   it is packed or cached.
  */
 export type Role = "tokens" | "mask" | "token" | "row";
 
@@ -69,14 +72,16 @@ export function rowInput(name: string, dtype: Input["dtype"], shape: Shape): Inp
     role: "row",
     dtype,
     shape: ({ batch }) => [batch, ...shape],
-    feed: (own) => own && { data: own.data, shape: own.shape.slice(0, shape.length + 1) }, // [rows, 1] serves as [rows]
+    // [rows, 1] serves as [rows]
+    feed: (own) => own && { data: own.data, shape: own.shape.slice(0, shape.length + 1) },
   };
 }
 
 /**
  * Numbers beside each token.
  * @param shape - of one token's; [] is one number
- * @param missing - what a batch without them has at every token. Default: a batch must have them. Virtual tokens have zeros
+ * @param missing - what a batch without them has at every token. Default: a batch must have them. Virtual
+ *   tokens have zeros
  * @example tokenInput("boxes", "i64", [4])
  */
 export function tokenInput(

@@ -22,17 +22,25 @@ export interface ModelConfig {
   readonly decoderStartTokenId: number | undefined;
   /** Standard deviation of modules that a checkpoint lacks and that are made new. */
   readonly initializerRange: number;
-  /** As PEFT counts them for prefixes: in an encoder-decoder the encoder's, where the cache has the decoder's. */
+  /**
+   * As PEFT counts them for prefixes: in an encoder-decoder the encoder's, where the cache has the decoder's.
+   */
   readonly layers: number;
-  /** What generation caches, and what a prefix fills: the decoder's self-attention in an encoder-decoder. No layers: nothing. */
+  /**
+   * What generation caches, and what a prefix fills: the decoder's self-attention in an encoder-decoder. No
+   * layers: nothing.
+   */
   readonly cache: CacheShape;
-  /** True where the output head's weight is the embedding's. The loader sets it where the checkpoint says more than the config. */
+  /**
+   * True where the output head's weight is the embedding's. The loader sets it where the checkpoint says more
+   * than the config.
+   */
   readonly tied: boolean;
 }
 
 /**
- * Inputs of a stack that reads text. `total` is past + virtual + seq, where virtual tokens (prompt methods) and past (caches and prefixes)
- * may be none. Everything is fed; models compute no lengths of their own.
+ * Inputs of a stack that reads text. `total` is past + virtual + seq, where virtual tokens (prompt methods)
+ * and past (caches and prefixes) may be none. Everything is fed; models compute no lengths of their own.
  */
 export interface TextInputs {
   /** [batch, seq], i64 */
@@ -51,8 +59,8 @@ export interface DecoderInputs extends TextInputs {
   /** [batch, encoderTotal], i64: the encoder's mask */
   readonly encoderMask: Tensor;
   /**
-   * Keys and values of the encoder's output for cross-attention layer i: given in generation, else computed there and then
-   * by `project`.
+   * Keys and values of the encoder's output for cross-attention layer i: given in generation, else computed
+   * there and then by `project`.
    */
   readonly cross: (layer: number, project: () => KeyValue) => KeyValue;
 }
@@ -84,7 +92,10 @@ export interface Heads<C> {
   readonly hidden?: TokenHead<C>;
 }
 
-/** Names in a checkpoint that differ from transformers' current module names: applied on load, reversed on export. */
+/**
+ * Names in a checkpoint that differ from transformers' current module names: applied on load, reversed on
+ * export.
+ */
 export interface CheckpointRules {
   readonly rename?: readonly (readonly [RegExp, string])[];
 }
@@ -97,7 +108,10 @@ export interface LayerRoles {
   readonly attention?: string | undefined;
   /** LN tuning: the norms that train. */
   readonly norms?: readonly string[] | undefined;
-  /** IA3: the layers whose activations are scaled, and which of them are feed-forward layers scaled at their input. */
+  /**
+   * IA3: the layers whose activations are scaled, and which of them are feed-forward layers scaled at their
+   * input.
+   */
   readonly scaled?:
     | { readonly targets: readonly string[]; readonly feedforward: readonly string[] }
     | undefined;
@@ -113,19 +127,32 @@ export type Architecture<C extends ModelConfig = ModelConfig, X = TextInputs> = 
 interface ArchitectureParts<C extends ModelConfig, X> {
   /** `model_type`s of config.json that this file reads. */
   readonly modelTypes: readonly string[];
-  /** Ids that Python's config class has where config.json names none, under their names there: they end generation, and the like. */
+  /**
+   * Ids that Python's config class has where config.json names none, under their names there: they end
+   * generation, and the like.
+   */
   readonly defaultTokens?: Readonly<Record<string, number>>;
-  /** Where the bare model sits in a model with a head: "model", "bert"; "" where there is no such level (T5). */
+  /**
+   * Where the bare model sits in a model with a head: "model", "bert"; "" where there is no such level (T5).
+   */
   readonly prefix: string;
   readonly roles: LayerRoles;
-  /** config.json, in the forms of transformers 4 and 5, field by field. Throws PeftError "checkpoint" for what it cannot do. */
+  /**
+   * config.json, in the forms of transformers 4 and 5, field by field. Throws PeftError "checkpoint" for what
+   * it cannot do.
+   */
   readonly parse: (json: Record<string, unknown>) => C;
   readonly checkpoint?: CheckpointRules;
   /** Weight names that are one and the same where `config.tied`: [head, embedding]. */
   readonly tie?: readonly [head: string, embedding: string];
-  /** Beside the embedding: modules through which transformers reads it; the embedding itself it does not call. */
+  /**
+   * Beside the embedding: modules through which transformers reads it; the embedding itself it does not call.
+   */
   readonly embeddingReaders?: readonly string[];
-  /** Fields of config.json that hold what `tie_word_embeddings: true` implied, for a model whose head is untied. */
+  /**
+   * Fields of config.json that hold what `tie_word_embeddings: true` implied, for a model whose head is
+   * untied.
+   */
   readonly untied?: Readonly<Record<string, boolean>>;
   /** The layers of a model with one stack. `w` is the place of the bare model. */
   readonly stack?: (w: Module, c: C, x: X) => StackOutput;

@@ -15,7 +15,10 @@ export interface OptConfig extends ModelConfig {
   readonly heads: number;
   readonly headDim: number;
   readonly inter: number;
-  /** Width of the embeddings and of the head; where it is not the hidden size, project_in and project_out stand between. */
+  /**
+   * Width of the embeddings and of the head; where it is not the hidden size, project_in and project_out
+   * stand between.
+   */
   readonly embeddingDim: number;
   readonly activation: Activation;
   readonly bias: boolean;

@@ -69,7 +69,10 @@ function feedForward(w: Module, c: LlamaConfig, x: Tensor): Tensor {
   return w.output(w.linear("down_proj", inner, c.hiddenSize, { bias: false }));
 }
 
-/** Llama with fused layers (Phi 3, Phi 4); PEFT names no default targets for it. Reference: transformers/models/phi3 */
+/**
+ * Llama with fused layers (Phi 3, Phi 4); PEFT names no default targets for it. Reference:
+ * transformers/models/phi3
+ */
 export const phi3: Architecture<LlamaConfig> = {
   ...llama,
   modelTypes: ["phi3"],

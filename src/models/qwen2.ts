@@ -4,7 +4,10 @@ import type { LlamaConfig } from "./llama.js";
 import { llama, readLlama } from "./llama.js";
 import type { Architecture } from "./model.js";
 
-/** Which layers have a sliding window: as `layer_types` says, or all from `max_window_layers` on; none where it is off. */
+/**
+ * Which layers have a sliding window: as `layer_types` says, or all from `max_window_layers` on; none where
+ * it is off.
+ */
 export function readWindow(f: Fields, layers: number): Pick<LlamaConfig, "window" | "windowed"> {
   const off = !f.flag("use_sliding_window", false) || f.json["sliding_window"] === null;
   const window = off ? undefined : f.count("sliding_window", 4096);

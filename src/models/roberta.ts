@@ -8,7 +8,10 @@ import type { Architecture, TextInputs } from "./model.js";
 import { firstToken } from "./pooling.js";
 import { realPositions } from "./positions.js";
 
-/** Rows of the table of positions: they count tokens that are not the padding token, from its id on; behind a prompt, all. */
+/**
+ * Rows of the table of positions: they count tokens that are not the padding token, from its id on; behind a
+ * prompt, all.
+ */
 function positions({ g }: Module, c: BertConfig, x: TextInputs): Tensor {
   const first = g.scalar(c.firstPosition, "i64");
   const length = dimAt(x.positions.shape, 1);

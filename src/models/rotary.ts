@@ -8,7 +8,10 @@ import type { TextInputs } from "./model.js";
 
 const types = ["default", "linear", "dynamic", "yarn", "longrope", "su", "llama3"] as const;
 
-/** Rotary position embeddings (2104.09864) as a config describes them, and how they go beyond the context of pretraining. */
+/**
+ * Rotary position embeddings (2104.09864) as a config describes them, and how they go beyond the context of
+ * pretraining.
+ */
 export type Rope = {
   readonly theta: number;
   /** What cosines and sines are multiplied by. @default 1 */
@@ -24,7 +27,10 @@ export type Rope = {
       readonly factor: number;
       readonly ramp: (dim: number) => readonly [number, number];
     }
-  /** Each pair of channels is stretched by a factor of its own; another where a sequence is longer than `context` (2402.13753). */
+  /**
+   * Each pair of channels is stretched by a factor of its own; another where a sequence is longer than
+   * `context` (2402.13753).
+   */
   | {
       readonly type: "longrope";
       readonly short: readonly number[];
@@ -94,8 +100,8 @@ function yarn(scaling: Fields, theta: number, factor: number, context: number): 
 }
 
 /**
- * Angle per position of each pair of channels, [dim / 2], rounded to f32 at each step as torch does. An odd `dim` takes one channel
- * more, as there. Of ropes that change with a sequence's length: those of short ones.
+ * Angle per position of each pair of channels, [dim / 2], rounded to f32 at each step as torch does. An odd
+ * `dim` takes one channel more, as there. Of ropes that change with a sequence's length: those of short ones.
  * Reference: transformers/modeling_rope_utils.py
  */
 export function frequencies(rope: Rope, dim: number): number[] {
@@ -136,7 +142,10 @@ export function rotaryTables(g: Graph, positions: Tensor, rope: Rope, dim: numbe
   return scale === 1 ? { cos, sin } : { cos: g.mul(cos, scale), sin: g.mul(sin, scale) };
 }
 
-/** Angles per position, [dim / 2] or [1, 1, dim / 2]: of some ropes they depend on the longest sequence. at: positions, [batch, seq, 1] */
+/**
+ * Angles per position, [dim / 2] or [1, 1, dim / 2]: of some ropes they depend on the longest sequence. at:
+ * positions, [batch, seq, 1]
+ */
 function speedsOf(g: Graph, at: Tensor, rope: Rope, dim: number): Tensor {
   const short = frequencies(rope, dim);
   const half = [short.length];
@@ -179,8 +188,8 @@ export function pairs(f: Fields, turned: number, width: number): number {
 }
 
 /**
- * x [batch, heads, seq, headDim]: each pair (x[i], x[i + dim / 2]) turned by its angle. Where the tables are narrower than a
- * head, its first channels are turned, and the others are left as they are.
+ * x [batch, heads, seq, headDim]: each pair (x[i], x[i + dim / 2]) turned by its angle. Where the tables are
+ * narrower than a head, its first channels are turned, and the others are left as they are.
  */
 export function rotate(g: Graph, x: Tensor, tables: RotaryTables): Tensor {
   const { cos, sin } = tables;

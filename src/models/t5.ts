@@ -191,7 +191,8 @@ function relativeBias(w: Module, c: T5Config, queries: Dim, keys: Dim, bidirecti
 
 /**
  * The bucket of each distance key - query from -maxDistance to maxDistance, beyond which it does not change.
- * Logarithms are rounded to f32 at each step as torch does, so that distances on a boundary fall into the same.
+ * Logarithms are rounded to f32 at each step as torch does, so that distances on a boundary fall into the
+ * same.
  * Reference: transformers/models/t5/modeling_t5.py
  */
 export function bucketTable(buckets: number, maxDistance: number, bidirectional: boolean): number[] {

@@ -5,14 +5,19 @@ import { PatternBudget } from "./syntax.js";
 /** Tries to match from a place on: whether all that follows matches too. */
 type Step = (at: number) => boolean;
 
-/** Where a match is, and its groups: [start, end] of each in characters, undefined where it did not take part. */
+/**
+ * Where a match is, and its groups: [start, end] of each in characters, undefined where it did not take part.
+ */
 export interface Found {
   readonly start: number;
   readonly end: number;
   readonly groups: readonly (readonly [start: number, end: number] | undefined)[];
 }
 
-/** Steps that are left, for all patterns that share them; every question adds a few for each character of its text. */
+/**
+ * Steps that are left, for all patterns that share them; every question adds a few for each character of its
+ * text.
+ */
 export interface Budget {
   steps: number;
 }
@@ -41,8 +46,8 @@ export interface Search {
 }
 
 /**
- * Matches as Python's `re` does: the first way in order, by backtracking, within a budget of steps: what one question takes,
- * later ones lack. Throws PatternBudget where nothing is left.
+ * Matches as Python's `re` does: the first way in order, by backtracking, within a budget of steps: what one
+ * question takes, later ones lack. Throws PatternBudget where nothing is left.
  */
 export class Matcher {
   readonly #state: State;

@@ -14,8 +14,8 @@ const MOST_CHARACTERS = 50_000;
 const SIMPLE: Readonly<Record<string, number>> = { a: 7, f: 12, n: 10, r: 13, t: 9, v: 11, "\\": 92 };
 
 /**
- * Reads a regular expression of Python's `re` (3.11), for str patterns. Throws PatternError where Python throws re.error, and for
- * \N{...}, names of characters, which are not known here.
+ * Reads a regular expression of Python's `re` (3.11), for str patterns. Throws PatternError where Python
+ * throws re.error, and for \N{...}, names of characters, which are not known here.
  */
 export function parsePattern(source: string): Syntax {
   return new Parser(source).parse();

@@ -35,8 +35,8 @@ export interface Pattern {
 }
 
 /**
- * Compiles a regular expression of Python's `re` (3.11), with its semantics to the letter. Throws PatternError where Python throws
- * re.error.
+ * Compiles a regular expression of Python's `re` (3.11), with its semantics to the letter. Throws
+ * PatternError where Python throws re.error.
  */
 export function pythonPattern(source: string, budget: Budget = newBudget()): Pattern {
   const syntax = parsePattern(source);

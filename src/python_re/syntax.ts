@@ -27,7 +27,10 @@ export type Node =
   | { readonly kind: "condition"; readonly index: number; readonly yes: Node; readonly no: Node }
   | { readonly kind: "place"; readonly holds: Place };
 
-/** Whether something holds between the characters before and after a place; undefined: the text's start or end. */
+/**
+ * Whether something holds between the characters before and after a place; undefined: the text's start or
+ * end.
+ */
 export type Place = (
   before: number | undefined,
   after: number | undefined,

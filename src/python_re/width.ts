@@ -1,6 +1,9 @@
 import type { Node } from "./syntax.js";
 
-/** How many characters a node takes, where that is one number; undefined: it differs. `groups`: the widths of groups before it. */
+/**
+ * How many characters a node takes, where that is one number; undefined: it differs. `groups`: the widths of
+ * groups before it.
+ */
 export function widthOf(node: Node, groups: ReadonlyMap<number, number | undefined>): number | undefined {
   const widthsOf = (nodes: readonly Node[]): (number | undefined)[] => nodes.map((n) => widthOf(n, groups));
   switch (node.kind) {

@@ -8,7 +8,9 @@ import type { Tokenizer } from "./tokenizer.js";
 
 /** Where to look for a tokenizer; see resolveFolder. */
 export type TokenizerOptions = Omit<ResolveOptions, "files"> & {
-  /** An adapter's folder or Hub id: the tokenizer that lies beside it is taken, or its chat template alone. */
+  /**
+   * An adapter's folder or Hub id: the tokenizer that lies beside it is taken, or its chat template alone.
+   */
   readonly adapter?: string | undefined;
 };
 
@@ -18,10 +20,12 @@ const tokenizerNames: NamesOf<TokenizerOptions> = { ...whereNames, adapter: {} }
 /** Tokenizers by Hub id or folder. */
 export const AutoTokenizer: {
   /**
-   * The tokenizer of a Hub repository or a local folder, as transformers' AutoTokenizer gives it. It differs in this: tokenizer.json
-   * counts as it stands, where transformers 5 builds parts of it anew for some classes.
+   * The tokenizer of a Hub repository or a local folder, as transformers' AutoTokenizer gives it. It differs
+   * in this: tokenizer.json counts as it stands, where transformers 5 builds parts of it anew for some
+   * classes.
    * Reference: transformers/models/auto/tokenization_auto.py
-   * @throws "tokenizer" where the folder has none that can be read here, "hub" where there is no such folder or repository
+   * @throws "tokenizer" where the folder has none that can be read here, "hub" where there is no such folder
+   *   or repository
    * @example
    * ```ts
    * import { AutoTokenizer } from "peft.js";
@@ -59,7 +63,9 @@ interface Folder {
   readonly at: FileName;
 }
 
-/** Files of an adapter's folder over those of its base: a tokenizer is taken whole, so that no two are mixed. */
+/**
+ * Files of an adapter's folder over those of its base: a tokenizer is taken whole, so that no two are mixed.
+ */
 async function beside(own: Folder, base: Folder): Promise<Folder> {
   const has = async (name: string): Promise<boolean> => (await own.read(name)) !== undefined;
   const isWhole = (await Promise.all(["tokenizer.json", "vocab.json", "vocab.txt"].map(has))).some(Boolean);

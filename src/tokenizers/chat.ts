@@ -96,7 +96,10 @@ export function applyTemplate(
 
 const reasoningNames = ["reasoning_content", "thinking", "reasoning"];
 
-/** What a turn's reasoning is called differs between data sets and templates: it gets both names that are read. */
+/**
+ * What a turn's reasoning is called differs between data sets and templates: it gets both names that are
+ * read.
+ */
 function nameReasoning(message: ChatMessage): ChatMessage {
   const name = reasoningNames.find((key) => message[key] !== null && message[key] !== undefined);
   if (name === undefined) return message;

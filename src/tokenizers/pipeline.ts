@@ -23,7 +23,10 @@ export type Pipeline = {
   tokenOf(id: number): string | undefined;
 };
 
-/** Builds the pipeline from tokenizer.json, its model, all added tokens, and the post-processor to use; errors name the `file`. */
+/**
+ * Builds the pipeline from tokenizer.json, its model, all added tokens, and the post-processor to use; errors
+ * name the `file`.
+ */
 export function makePipeline(
   json: Json,
   model: VocabModel,

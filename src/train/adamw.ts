@@ -128,8 +128,8 @@ export class AdamW {
   }
 
   /**
-   * One step on the gathered gradient, which is zeroed after it. Waits for runs of the model that were called before, and those that
-   * are called meanwhile wait for it. Works in slices, so timers keep running.
+   * One step on the gathered gradient, which is zeroed after it. Waits for runs of the model that were called
+   * before, and those that are called meanwhile wait for it. Works in slices, so timers keep running.
    * @throws "training" where there is nothing to average or the gradient is not finite, before any change
    */
   async step(options: StepOptions = {}): Promise<StepResult> {

@@ -31,7 +31,8 @@ export interface EvaluateOptions
   /** A loss, or the name of one that is registered. @default the task's own */
   loss?: Loss | string | undefined;
   /**
-   * Let models for CAUSAL_LM and SEQ_2_SEQ_LM answer, for accuracy, exactMatch and f1. A number: that many rows.
+   * Let models for CAUSAL_LM and SEQ_2_SEQ_LM answer, for accuracy, exactMatch and f1. A number: that many
+   * rows.
    * @default true
    */
   generate?: boolean | number | undefined;
@@ -88,7 +89,8 @@ export interface Evaluation {
 }
 
 /**
- * Loss, metrics and predictions on rows, without dropout; a stream is read into memory, as its predictions are.
+ * Loss, metrics and predictions on rows, without dropout; a stream is read into memory, as its predictions
+ * are.
  * @throws "data" as `encodeRows` does, "generation", "option", "aborted"
  * @example
  * ```ts

@@ -30,7 +30,10 @@ export interface Plan {
   readonly identity: Readonly<Record<string, number>>;
 }
 
-/** Opens what is streamed: training rows become a source of steps, validation rows are read into memory. Throws "data", "option". */
+/**
+ * Opens what is streamed: training rows become a source of steps, validation rows are read into memory.
+ * Throws "data", "option".
+ */
 export async function openRows(given: Given): Promise<Settings> {
   const { train, validation } = given;
   const known = validation === undefined ? undefined : await rowsOf(validation);
@@ -146,7 +149,9 @@ function warningsOf(name: string, report: EncodeReport | undefined): string[] {
   return [`${name}: ${describeReport(report)}`];
 }
 
-/** A file sorted by class and read with a limit gives one class: the loss is then 0, and nothing is learnt. */
+/**
+ * A file sorted by class and read with a limit gives one class: the loss is then 0, and nothing is learnt.
+ */
 function oneClass(rows: readonly Row[]): string[] {
   const [first] = rows;
   if (first?.kind !== "classify" || first.problemType !== "single_label_classification") return [];

@@ -71,7 +71,8 @@ async function draw(
 describe("progress on no terminal", () => {
   it("prints plain lines: a step every ten seconds and the last, and all that happens besides", async () => {
     let now = 0;
-    const text = await draw(false, 80, run, () => (now += 1500)); // the clock is read twice for a printed step
+    // the clock is read twice for a printed step
+    const text = await draw(false, 80, run, () => (now += 1500));
     expect(text.split("\n")).toEqual([
       "Training 2,359,296 of 1,231,940,608 parameters (0.19 %) on 1,032 rows: 2 epochs, 8 steps.",
       "step 1/8 | loss 1.0000 | 1,234 tok/s | 812 MB | 1:02 left",

@@ -20,7 +20,10 @@ const ofRun = [
   /^(tokenizer.*|vocab\..*|merges\.txt|special_tokens_map\.json|added_tokens\.json|spiece\.model)$/,
   /^chat_template\..*$/,
 ];
-/** run.json and training_config.json say that a run is there: they go first, so that a folder without them is never taken for one. */
+/**
+ * run.json and training_config.json say that a run is there: they go first, so that a folder without them is
+ * never taken for one.
+ */
 const records = ["run.json", configFile];
 
 /** How a run takes its folder: it is new, goes on with the run in it, or removes that run first. */
@@ -80,8 +83,8 @@ export class RunFolder {
   }
 
   /**
-   * Makes the folder, takes it for this run, proves that it can be written and holds `bytes`, and removes a former run where it is to be
-   * overwritten. Throws "output"; then nothing is left behind.
+   * Makes the folder, takes it for this run, proves that it can be written and holds `bytes`, and removes a
+   * former run where it is to be overwritten. Throws "output"; then nothing is left behind.
    */
   async open(bytes: number, mode: RunMode): Promise<void> {
     const files = this.#files;
@@ -131,7 +134,8 @@ export class RunFolder {
       if (holder !== undefined || tries === MOST_TRIES) throw isHeld(this.path, holder ?? "unknown");
       await files.remove(path); // of a process that has ended
     }
-    // of two processes that removed an old lock at once, one may have removed the other's: the last one has the folder
+    // of two processes that removed an old lock at once, one may have removed the other's: the last one has
+    // the folder
     const holder = await this.#holder();
     if (holder !== files.owner()) throw isHeld(this.path, holder ?? "unknown");
     this.#isLocked = true;

@@ -9,7 +9,10 @@ export interface ScoredTask {
   readonly config: ModelProblem;
 }
 
-/** Where the config does not say what a classification head is for, the rows' labels do, as they choose its loss. */
+/**
+ * Where the config does not say what a classification head is for, the rows' labels do, as they choose its
+ * loss.
+ */
 export function scoresOf({ taskType, config }: ScoredTask, rows: readonly Row[] = []): Scores {
   const row = rows.find((r) => r.kind === "classify");
   const isMany = row?.problemType === "multi_label_classification";

@@ -2,8 +2,8 @@ import type { BatchSizes } from "../plan/memory/batch.js";
 import type { Inputs } from "../trace/feeds.js";
 
 /**
- * Where a run's steps come from: rows in their order, pairs, rollouts. It knows how far the run has come, so that a run which goes on
- * sees the batches that one without interruption would.
+ * Where a run's steps come from: rows in their order, pairs, rollouts. It knows how far the run has come, so
+ * that a run which goes on sees the batches that one without interruption would.
  */
 export interface StepSource {
   /** What one epoch goes through: rows, pairs, prompts. */

@@ -62,7 +62,10 @@ export class StreamSource implements StepSource {
     };
   }
 
-  /** Reads the first rows, and counts all where `maxSteps` does not say how long the run is. Throws "data", "option". */
+  /**
+   * Reads the first rows, and counts all where `maxSteps` does not say how long the run is. Throws "data",
+   * "option".
+   */
   static async open(rows: RowStream, s: Settings): Promise<StreamSource> {
     const { first, isReplayable } = await rows.open();
     if (!isReplayable && s.maxSteps === undefined) throw unknownLength();

@@ -17,8 +17,8 @@ export { evaluate } from "./evaluate.js";
 export type { EarlyStopping, TrainerOptions } from "./trainer_options.js";
 
 /**
- * Trains a model on rows and says what it does, event by event. What is wrong with options, rows or the output folder is thrown
- * before anything is written or computed. Reference: transformers/trainer.py
+ * Trains a model on rows and says what it does, event by event. What is wrong with options, rows or the
+ * output folder is thrown before anything is written or computed. Reference: transformers/trainer.py
  * @example
  * ```ts
  * import { split, Trainer } from "peft.js";
@@ -37,7 +37,8 @@ export class Trainer<T extends TaskType = TaskType> {
   }
 
   /**
-   * Plans the memory of steps with the longest rows within the model's `maxMemory`; `run` does it too. Nothing is loaded yet.
+   * Plans the memory of steps with the longest rows within the model's `maxMemory`; `run` does it too.
+   * Nothing is loaded yet.
    * @throws "option" where none fits, "data"
    */
   async planMemory(): Promise<void> {
@@ -58,8 +59,8 @@ export class Trainer<T extends TaskType = TaskType> {
 
   /**
    * Trains, and says what happens. A caller who stops reading stops the run.
-   * @throws "data", "option", "output", "checkpoint" before work starts; "training" where a loss is no number: the step is named,
-   * and the newest checkpoint is from before it
+   * @throws "data", "option", "output", "checkpoint" before work starts; "training" where a loss is no
+   *   number: the step is named, and the newest checkpoint is from before it
    */
   async *run(): AsyncGenerator<TrainEvent, void, undefined> {
     const run = await openRun(this.#given, () => this.#ready());

@@ -34,7 +34,10 @@ export interface TrainerOptions<T extends TaskType = TaskType> extends PlainTrai
   model: TrainableModel<T>;
   /** The model's own. */
   tokenizer: Tokenizer;
-  /** The rows to learn, as loadDataset or rowsFrom gives them; or a source of steps of your own (pairs, rollouts). */
+  /**
+   * The rows to learn, as loadDataset or rowsFrom gives them; or a source of steps of your own (pairs,
+   * rollouts).
+   */
   train: readonly Row[] | RowStream | StepSource;
   /** Rows to evaluate on while training; a stream is read into memory. @default none */
   validation?: readonly Row[] | RowStream | undefined;
@@ -59,8 +62,8 @@ export interface TrainerOptions<T extends TaskType = TaskType> extends PlainTrai
   /** A loss of your own, or the name of one that is registered. @default the task's */
   loss?: Loss | string | undefined;
   /**
-   * Let the model answer in evaluations (a number: that many rows). @default true where `generation` or a metric of
-   * answers is given
+   * Let the model answer in evaluations (a number: that many rows). @default true where `generation` or a
+   * metric of answers is given
    */
   generate?: boolean | number | undefined;
   /** How it answers in evaluations. @default greedy, a little longer than the longest target */

@@ -114,8 +114,8 @@ export class TrainingRun {
   }
 
   /**
-   * Where memory is limited: a pass over the longest batch, of which nothing is kept. It takes what the whole run will, so that a limit
-   * which does not hold shows before the first step.
+   * Where memory is limited: a pass over the longest batch, of which nothing is kept. It takes what the whole
+   * run will, so that a limit which does not hold shows before the first step.
    */
   async rehearse(): Promise<void> {
     if (this.memory.limit === undefined) return;

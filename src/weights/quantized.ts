@@ -23,17 +23,20 @@ import type { BoundWeights } from "./weights.js";
 
 export type { QuantizeEvent, QuantizeOptions } from "./quantized_cache.js";
 
-/** Of how a cache is laid out; another number makes all of them anew. What formats make of numbers is in the key by itself. */
+/**
+ * Of how a cache is laid out; another number makes all of them anew. What formats make of numbers is in the
+ * key by itself.
+ */
 const VERSION = "4";
 
 export type QuantizableWeights = Pick<BoundWeights, "inventory" | "sources" | "readF32" | "fresh" | "packed">;
 
 /**
- * A model's weights in another format, made once: one weight after another goes from the checkpoint into a cache file, whose name tells
- * the checkpoint's files, their sizes and times. 8 and 4 bits are for the linear layers of blocks, and 8 for the head; f16 and bf16 for
- * every matrix.
- * Where two processes want the same cache, one makes it and the other waits.
- * Throws "output" where the disk has no room, "checkpoint" where the model's files change meanwhile, "aborted".
+ * A model's weights in another format, made once: one weight after another goes from the checkpoint into a
+ * cache file, whose name tells the checkpoint's files, their sizes and times. 8 and 4 bits are for the linear
+ * layers of blocks, and 8 for the head; f16 and bf16 for every matrix. Where two processes want the same
+ * cache, one makes it and the other waits. Throws "output" where the disk has no room, "checkpoint" where the
+ * model's files change meanwhile, "aborted".
  */
 export async function quantizedSources(
   weights: QuantizableWeights,
@@ -83,8 +86,8 @@ interface Change {
 }
 
 /**
- * The weights that change their format, and those that the checkpoint has packed. A head that is made new stays: it is trained, and no
- * two runs have the same.
+ * The weights that change their format, and those that the checkpoint has packed. A head that is made new
+ * stays: it is trained, and no two runs have the same.
  */
 function chosen(weights: QuantizableWeights, format: FormatName | undefined): Map<string, Change> {
   const found = format === undefined ? new Map<string, Change>() : inFormat(weights, format);
@@ -170,7 +173,10 @@ async function keyOf(
   return sha256(new TextEncoder().encode(JSON.stringify(known)));
 }
 
-/** What becomes of one small matrix: another wherever packing is, so that no cache outlives the code that made it. */
+/**
+ * What becomes of one small matrix: another wherever packing is, so that no cache outlives the code that made
+ * it.
+ */
 async function packingOf(format: FormatName, options: QuantizeOptions): Promise<string[]> {
   const shape = [128, 256];
   const next = random(0, 0);

@@ -45,7 +45,10 @@ export type PartsOf = (name: string, target: WeightSource) => Promise<Readonly<R
 /** Left free on the disk beside a new cache. */
 const SPARE = 64 << 20;
 
-/** A temporary file that nobody wrote to for a day is nobody's: on a shared disk, or where process ids come again. */
+/**
+ * A temporary file that nobody wrote to for a day is nobody's: on a shared disk, or where process ids come
+ * again.
+ */
 const DAY = 24 * 3600 * 1000;
 
 const STORED: Readonly<Record<PartElement, TensorToWrite["dtype"]>> = {
@@ -95,7 +98,10 @@ async function readCache(cache: QuantizedCache): Promise<Map<string, WeightSourc
   return found;
 }
 
-/** Makes a cache file beside its name, and renames it if the checkpoint stayed the same and nobody else made one meanwhile. */
+/**
+ * Makes a cache file beside its name, and renames it if the checkpoint stayed the same and nobody else made
+ * one meanwhile.
+ */
 export async function writeCache(
   cache: QuantizedCache,
   partsOf: PartsOf,
@@ -151,7 +157,9 @@ function tensorsToWrite(
   return tensors;
 }
 
-/** A weight's parts in a format. Throws "checkpoint" where there are not as many numbers as its shape says. */
+/**
+ * A weight's parts in a format. Throws "checkpoint" where there are not as many numbers as its shape says.
+ */
 export function packWeight(
   data: Float32Array,
   shape: readonly number[],

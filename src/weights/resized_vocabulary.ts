@@ -5,7 +5,10 @@ import type { ModelSpec } from "../trace/write.js";
 import { takeInventory } from "../trace/write.js";
 import { moduleNames } from "./weights.js";
 
-/** Weights whose shape a vocabulary's size is in, and where: which these are shows where another size changes a shape. */
+/**
+ * Weights whose shape a vocabulary's size is in, and where: which these are shows where another size changes
+ * a shape.
+ */
 function vocabularyWeights(spec: ModelSpec, other: ModelSpec): Map<string, { axis: number; size: number }> {
   const [own, others] = [takeInventory(spec).weights, takeInventory(other).weights];
   const found = new Map<string, { axis: number; size: number }>();
@@ -21,8 +24,8 @@ function vocabularyWeights(spec: ModelSpec, other: ModelSpec): Map<string, { axi
 }
 
 /**
- * A checkpoint with other rows for a vocabulary: those that both have stay, new ones are the mean of the old (transformers draws
- * them around it). They are held in memory, in f32.
+ * A checkpoint with other rows for a vocabulary: those that both have stay, new ones are the mean of the old
+ * (transformers draws them around it). They are held in memory, in f32.
  * @param before the model as the checkpoint has it
  * @param after the same with another vocab_size
  */

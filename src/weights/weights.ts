@@ -25,7 +25,9 @@ export interface BoundWeights {
   /** Tensors of the checkpoint that the model does not use. */
   readonly unused: readonly string[];
   readonly readF32: (name: string) => Promise<Float32Array>;
-  /** Weights that are stored as codes and scales. Their sources only name their bytes: see `quantizedSources`. */
+  /**
+   * Weights that are stored as codes and scales. Their sources only name their bytes: see `quantizedSources`.
+   */
   readonly packed: ReadonlyMap<string, PackedWeight>;
   readonly quantization: Quantization | undefined;
 }
@@ -36,7 +38,10 @@ type Stored = StoredTensor | PackedWeight;
 const isPacked = (stored: Stored | undefined): stored is PackedWeight =>
   stored !== undefined && "values" in stored;
 
-/** The module names that a checkpoint's tensor may have: current names, with and without the bare model's prefix. */
+/**
+ * The module names that a checkpoint's tensor may have: current names, with and without the bare model's
+ * prefix.
+ */
 export function moduleNames(architecture: Architecture, name: string): string[] {
   let renamed = name;
   for (const [from, to] of architecture.checkpoint?.rename ?? []) renamed = renamed.replace(from, to);
@@ -46,7 +51,10 @@ export function moduleNames(architecture: Architecture, name: string): string[] 
   return renamed.startsWith(start) ? [renamed, renamed.slice(start.length)] : [renamed, start + renamed];
 }
 
-/** Finds every weight of the model in the checkpoint. Throws PeftError "checkpoint" with all that is missing or of wrong shape. */
+/**
+ * Finds every weight of the model in the checkpoint. Throws PeftError "checkpoint" with all that is missing
+ * or of wrong shape.
+ */
 export async function bindWeights(
   spec: ModelSpec,
   checkpoint: Checkpoint,

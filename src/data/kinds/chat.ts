@@ -3,7 +3,9 @@ import { conversation } from "./conversation.js";
 import { type Kind, readEntries, refuseEntry } from "./kind.js";
 import { readTools, readTurns } from "./messages.js";
 
-/** Conversations: `[{ role, content }]`, or ShareGPT's `[{ from, value }]`. What the assistant says is learnt. */
+/**
+ * Conversations: `[{ role, content }]`, or ShareGPT's `[{ from, value }]`. What the assistant says is learnt.
+ */
 export const chat: Kind<ChatRow> = {
   kind: "chat",
   slots: {

@@ -7,8 +7,9 @@ import { asText, type Entry, type Kind, type KindOptions, type LabelSlot } from 
 import { asId, isMissing, nameIds, namesOf } from "./labels.js";
 
 /**
- * A text, or a pair of texts, with a class (name or id), several classes, or a number. What the labels are is read off them:
- * lists are several classes, fractions are numbers to be met (regression), all else is one class.
+ * A text, or a pair of texts, with a class (name or id), several classes, or a number. What the labels are is
+ * read off them: lists are several classes, fractions are numbers to be met (regression), all else is one
+ * class.
  */
 export const classify: Kind<ClassifyRow> = {
   kind: "classify",
@@ -110,7 +111,10 @@ function listOf(value: unknown): readonly unknown[] {
     .filter((part) => part !== "");
 }
 
-/** Whether all rows are as long as each other and hold nothing but 0 and 1: then they are a mark per class, not ids. */
+/**
+ * Whether all rows are as long as each other and hold nothing but 0 and 1: then they are a mark per class,
+ * not ids.
+ */
 function areMarks(lists: readonly (readonly unknown[])[]): boolean {
   const width = lists[0]?.length ?? 0;
   const isMark = (v: unknown): boolean => asId(v) === 0 || asId(v) === 1;

@@ -3,7 +3,10 @@ import type { Fault } from "../faults.js";
 import type { RowKind } from "../row.js";
 import { isScalar, print, show } from "../tables/values.js";
 
-/** A place that a column fills. `names` are the columns taken for it when the user names none, the first that is there. */
+/**
+ * A place that a column fills. `names` are the columns taken for it when the user names none, the first that
+ * is there.
+ */
 export interface Slot {
   readonly names: readonly string[];
   readonly optional?: true;
@@ -27,7 +30,10 @@ export interface KindOptions {
   literal?: boolean | undefined;
 }
 
-/** What the labels of all rows decide together. Rows that are streamed have it settled before the first of them is read. */
+/**
+ * What the labels of all rows decide together. Rows that are streamed have it settled before the first of
+ * them is read.
+ */
 export interface LabelSlot {
   readonly slot: string;
   /** What a row's label says by itself: a list of tags says each of them. */
@@ -36,7 +42,10 @@ export interface LabelSlot {
   settle(values: readonly unknown[], options: KindOptions): KindOptions;
 }
 
-/** How one kind of row is found among columns and read. Rows that are wrong are left out and named in `faults`. */
+/**
+ * How one kind of row is found among columns and read. Rows that are wrong are left out and named in
+ * `faults`.
+ */
 export interface Kind<R> {
   readonly kind: RowKind;
   readonly slots: Readonly<Record<string, Slot>>;

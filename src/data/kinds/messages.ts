@@ -33,7 +33,10 @@ const callRoles = ["function_call", "tool_call"];
 /** Roles that every chat template is asked to write. Others are for templates that name them. */
 export const knownRoles: readonly string[] = ["system", "user", "assistant", "tool"];
 
-/** `[{ role, content }]`, or ShareGPT's `[{ from, value }]`, as a list or as its JSON. Throws what becomes a fault. */
+/**
+ * `[{ role, content }]`, or ShareGPT's `[{ from, value }]`, as a list or as its JSON. Throws what becomes a
+ * fault.
+ */
 export function readTurns(value: unknown, name: string): Turn[] {
   const list = fromJson(value);
   if (!Array.isArray(list) || list.length === 0)
@@ -97,7 +100,10 @@ function readPart(part: unknown, where: string): string {
 
 const weights: readonly string[] = ["weight", "train", "training"];
 
-/** OpenAI's `weight` (0 or 1) of the assistant's turns, Axolotl's `train` of any; else what the assistant says is learnt. */
+/**
+ * OpenAI's `weight` (0 or 1) of the assistant's turns, Axolotl's `train` of any; else what the assistant says
+ * is learnt.
+ */
 function readLearn(fields: Readonly<Record<string, unknown>>, role: string, where: string): boolean {
   const given = weights.filter((name) => fields[name] !== undefined && fields[name] !== null);
   const flags = given.map((name) => {
@@ -113,7 +119,10 @@ function readLearn(fields: Readonly<Record<string, unknown>>, role: string, wher
   return flags.some(({ name, isOn }) => isOn && name !== "weight") && flags.every(({ isOn }) => isOn);
 }
 
-/** OpenAI's calls `{ function: { name, arguments } }`, or `{ name, arguments }`; arguments as JSON text or as what it says. */
+/**
+ * OpenAI's calls `{ function: { name, arguments } }`, or `{ name, arguments }`; arguments as JSON text or as
+ * what it says.
+ */
 function readCalls(value: unknown, where: string): unknown[] {
   if (value === undefined || value === null) return [];
   return callsOf(value) ?? refuseEntry(`${where} has the calls ${show(value)}, without a name`);
@@ -134,7 +143,9 @@ function callsOf(value: unknown): unknown[] | undefined {
   return calls.every((call) => call !== undefined) ? calls : undefined;
 }
 
-/** A call as text, for templates that write no calls: `{"name": "weather", "arguments": {"city": "Rome"}}`. */
+/**
+ * A call as text, for templates that write no calls: `{"name": "weather", "arguments": {"city": "Rome"}}`.
+ */
 export function callText(call: unknown): string {
   const inner = isRecord(call) && isRecord(call["function"]) ? call["function"] : {};
   return toJson({ name: inner["name"], arguments: inner["arguments"] });
@@ -153,7 +164,9 @@ export function readTools(value: unknown): readonly unknown[] | undefined {
   });
 }
 
-/** Text of JSON as what it says, where it is some: CSV has no lists, and many data sets keep theirs as text. */
+/**
+ * Text of JSON as what it says, where it is some: CSV has no lists, and many data sets keep theirs as text.
+ */
 export function fromJson(value: unknown): unknown {
   if (typeof value !== "string" || !/^\s*[[{]/.test(value)) return value;
   try {

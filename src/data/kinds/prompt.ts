@@ -5,8 +5,8 @@ import { type Entry, type Kind, readEntries, refuseEntry } from "./kind.js";
 import { fromJson, readTurns, type Turn } from "./messages.js";
 
 /**
- * A prompt and the text to be learnt after it: two columns, or Alpaca's (`input`, `system`, `history`), Dolly's (`context`), or
- * TRL's, whose prompt and completion may be lists of messages.
+ * A prompt and the text to be learnt after it: two columns, or Alpaca's (`input`, `system`, `history`),
+ * Dolly's (`context`), or TRL's, whose prompt and completion may be lists of messages.
  */
 export const prompt: Kind<PromptRow | ChatRow> = {
   kind: "prompt",

@@ -3,8 +3,9 @@ import { isRecord, isScalar, show } from "../tables/values.js";
 import { asText, type Entry, type Kind } from "./kind.js";
 
 /**
- * A question about a context. The answer is a text in it: SQuAD's `answers: { text: [...], answer_start: [...] }` (the first
- * one counts, an empty list means that there is none), or `answer` with `answer_start`, or `answer` where it occurs once.
+ * A question about a context. The answer is a text in it: SQuAD's `answers: { text: [...], answer_start:
+ * [...] }` (the first one counts, an empty list means that there is none), or `answer` with `answer_start`,
+ * or `answer` where it occurs once.
  */
 export const question: Kind<QuestionRow> = {
   kind: "question",

@@ -11,8 +11,8 @@ interface Line {
 }
 
 /**
- * Comma-, tab- or semicolon-separated text with a line of column names; which of the three is read off that line.
- * Quotes inside an unquoted field are text, as in Python's csv.
+ * Comma-, tab- or semicolon-separated text with a line of column names; which of the three is read off that
+ * line. Quotes inside an unquoted field are text, as in Python's csv.
  */
 export async function readCsv(file: string, options: TableOptions): Promise<RecordSource> {
   const text = await readText(file, options);

@@ -11,8 +11,8 @@ import type { DataRecord, TableOptions } from "./table.js";
 import { asFloat, asInteger, isRecord, printDate } from "./values.js";
 
 /**
- * Apache Parquet, with any of its compressions. Class names that Hugging Face's `datasets` left in the file are kept. What a file
- * says of its own size is checked before anything is made of it.
+ * Apache Parquet, with any of its compressions. Class names that Hugging Face's `datasets` left in the file
+ * are kept. What a file says of its own size is checked before anything is made of it.
  */
 export async function readParquet(file: string, { reader, limit }: TableOptions): Promise<RecordSource> {
   const size = await reader.size(file);
@@ -96,7 +96,10 @@ function checkSchema({ schema }: FileMetaData): void {
   if (open !== 0) throw new Error("its schema is no tree");
 }
 
-/** Throws where a row group does not have the schema's columns, each once: the library would fail where nobody listens. */
+/**
+ * Throws where a row group does not have the schema's columns, each once: the library would fail where nobody
+ * listens.
+ */
 function checkColumns({ row_groups }: FileMetaData, schema: SchemaTree): void {
   const pathsOf = ({ path, children }: SchemaTree): string[] =>
     children.length === 0 ? [JSON.stringify(path)] : children.flatMap(pathsOf);

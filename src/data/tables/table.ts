@@ -6,7 +6,9 @@ export interface DataRecord {
   readonly values: Readonly<Record<string, unknown>>;
 }
 
-/** A file's records; `columns` are all names that occur. `labelNames`: class names that the file itself gives. */
+/**
+ * A file's records; `columns` are all names that occur. `labelNames`: class names that the file itself gives.
+ */
 export interface Table {
   readonly columns: readonly string[];
   readonly records: readonly DataRecord[];

@@ -5,7 +5,10 @@ import { count, type Fault, faultsError } from "../faults.js";
 import { readBytes } from "./bytes.js";
 import type { TableOptions } from "./table.js";
 
-/** Text of files: UTF-8, or the encoding that the user names. Bytes that are none of it are refused, never replaced. */
+/**
+ * Text of files: UTF-8, or the encoding that the user names. Bytes that are none of it are refused, never
+ * replaced.
+ */
 
 const mebibyte = 2 ** 20;
 const longestText = 500 * mebibyte;
@@ -202,7 +205,10 @@ function isIn(encoding: string, line: Uint8Array): boolean {
   }
 }
 
-/** The encoding that a text with these lines seems to have, and what to do. Western texts are mostly plain letters. */
+/**
+ * The encoding that a text with these lines seems to have, and what to do. Western texts are mostly plain
+ * letters.
+ */
 function seemingEncoding(
   text: Uint8Array,
   lines: readonly Uint8Array[],

@@ -4,8 +4,8 @@ import { scanJson } from "../../hub/json_scan.js";
 /** Values of rows as Python reads and prints them: 12345678901234567890 keeps its digits, 1.0 stays 1.0. */
 
 /**
- * A float that Python prints otherwise than JavaScript does: 1.0, 1e+16, nan. It computes as the number it is, and chat templates
- * take a boxed number for a float.
+ * A float that Python prints otherwise than JavaScript does: 1.0, 1e+16, nan. It computes as the number it
+ * is, and chat templates take a boxed number for a float.
  */
 export class Float extends Number {
   override toString(): string {
@@ -33,7 +33,10 @@ export function printDate(date: Date): string {
     .replace(/(\.000)?Z$/, "");
 }
 
-/** A value that code gives: dates as text, bigints as numbers where they fit, what says its JSON (decimals, ids, ORM rows) as that. */
+/**
+ * A value that code gives: dates as text, bigints as numbers where they fit, what says its JSON (decimals,
+ * ids, ORM rows) as that.
+ */
 export function asValue(value: unknown): unknown {
   if (typeof value === "bigint") return asInteger(value);
   if (value instanceof Date) return printDate(value);
@@ -41,7 +44,10 @@ export function asValue(value: unknown): unknown {
   return typeof value.toJSON === "function" ? value.toJSON() : value;
 }
 
-/** JSON as Python reads it: NaN and Infinity are numbers too. Throws SyntaxError, or `file-format` naming `path`. */
+/**
+ * JSON as Python reads it: NaN and Infinity are numbers too. Throws SyntaxError, or `file-format` naming
+ * `path`.
+ */
 export function parseJson(text: string, path: string): unknown {
   return isPlain(text) ? JSON.parse(text) : scanJson(text, path, readNumber).value;
 }
@@ -57,7 +63,10 @@ const mostDigits = 4300;
 
 const deepest = 100;
 
-/** Whether JSON.parse reads a text to what Python would print: all numbers are, and nesting is no deeper than data are. */
+/**
+ * Whether JSON.parse reads a text to what Python would print: all numbers are, and nesting is no deeper than
+ * data are.
+ */
 function isPlain(text: string): boolean {
   let depth = 0;
   for (let i = 0; i < text.length; i++) {

@@ -13,7 +13,9 @@ interface Marked {
   isChat?: boolean;
 }
 
-/** Prompts (the target and the end token are learnt), chats (what the assistant says), plain text (all of it). */
+/**
+ * Prompts (the target and the end token are learnt), chats (what the assistant says), plain text (all of it).
+ */
 export const causalLM: DataTask<"CAUSAL_LM"> = {
   name: "CAUSAL_LM",
   accepts: ["prompt", "chat", "text"],
@@ -48,7 +50,10 @@ function mark(row: Row, context: EncodeContext): Marked | string {
   return { ids, learn: ids.map(() => row.text !== "") };
 }
 
-/** Prompt and target are tokenized each on its own, as Python's recipes do; the tokenizer's own start stays, no end between. */
+/**
+ * Prompt and target are tokenized each on its own, as Python's recipes do; the tokenizer's own start stays,
+ * no end between.
+ */
 function markPrompt({ prompt, target }: PromptRow, context: EncodeContext): Marked {
   const { tokenizer } = context;
   const bare = (text: string): number[] => at(tokenizer(text, { addSpecialTokens: false }).inputIds, 0);
@@ -63,8 +68,9 @@ function markPrompt({ prompt, target }: PromptRow, context: EncodeContext): Mark
 }
 
 /**
- * The chat template writes its own special tokens, so the tokenizer adds none. What is learnt is what the template itself marks
- * ({% generation %}), where all of the assistant's turns are learnt; or else every token that begins in a learnt turn.
+ * The chat template writes its own special tokens, so the tokenizer adds none. What is learnt is what the
+ * template itself marks ({% generation %}), where all of the assistant's turns are learnt; or else every
+ * token that begins in a learnt turn.
  */
 function markChat(chat: Conversation, context: EncodeContext): Marked | string {
   const { tokenizer } = context;

@@ -9,9 +9,10 @@ export interface Span {
 type Render = (messages: readonly Message[]) => string;
 
 /**
- * The whole conversation as the template writes it, and where in it the learnt turns stand, each with its end mark.
- * The turns are found by writing the conversation once more with stand-ins in their places: what stands between these is text that
- * both have. A turn whose place that leaves open is looked at by itself (`findTurn`). Words say why it failed.
+ * The whole conversation as the template writes it, and where in it the learnt turns stand, each with its end
+ * mark. The turns are found by writing the conversation once more with stand-ins in their places: what stands
+ * between these is text that both have. A turn whose place that leaves open is looked at by itself
+ * (`findTurn`). Words say why it failed.
  */
 export function learntSpans(
   messages: readonly Message[],
@@ -44,7 +45,10 @@ export function learntSpans(
   return { text, spans };
 }
 
-/** A conversation as it is written, and what its template writes after a turn that is the last, by the kind of turn. */
+/**
+ * A conversation as it is written, and what its template writes after a turn that is the last, by the kind of
+ * turn.
+ */
 interface Whole {
   readonly text: string;
   readonly messages: readonly Message[];
@@ -60,7 +64,9 @@ function replaced({ role }: Message): Message {
   return { role, content: standIn };
 }
 
-/** What stands before, between and after the turns; undefined: the template does not write each of them once. */
+/**
+ * What stands before, between and after the turns; undefined: the template does not write each of them once.
+ */
 function textBetween(
   messages: readonly Message[],
   turns: readonly number[],
@@ -78,7 +84,10 @@ function textBetween(
   return parts.length === turns.length + 1 ? parts : undefined;
 }
 
-/** Where a turn ends, by the text that comes after it; undefined where that text may be part of the turn itself. */
+/**
+ * Where a turn ends, by the text that comes after it; undefined where that text may be part of the turn
+ * itself.
+ */
 function endOfTurn(
   { text, messages }: Whole,
   i: number,
@@ -108,8 +117,9 @@ interface Turn {
 }
 
 /**
- * A turn by itself: the conversation is written with other words in its place alone, and what then differs is the turn. So it does
- * not matter what the template does to the others (Qwen drops earlier reasoning, Llama trims).
+ * A turn by itself: the conversation is written with other words in its place alone, and what then differs is
+ * the turn. So it does not matter what the template does to the others (Qwen drops earlier reasoning, Llama
+ * trims).
  */
 function findTurn({ text, messages, render }: Whole, i: number): Turn | undefined {
   const other = render(messages.with(i, replaced(messages[i]!)));
@@ -120,7 +130,10 @@ function findTurn({ text, messages, render }: Whole, i: number): Turn | undefine
   return { start, contentEnd: text.length - commonEnd(text.slice(start), after), after };
 }
 
-/** Length of the mark that ends a turn: what is written after it both there and where the conversation ends with it. */
+/**
+ * Length of the mark that ends a turn: what is written after it both there and where the conversation ends
+ * with it.
+ */
 function endMark({ text, messages, render, tails }: Whole, i: number, { contentEnd, after }: Turn): number {
   const kind = [messages[i - 1]?.role, ...Object.keys(messages[i]!), messages[i]!.role].join("\n");
   const write = (): string => {
@@ -147,7 +160,10 @@ export function withinSpans(
   });
 }
 
-/** Whether a token belongs to a span; white space that a tokenizer puts into a turn's first token counts as the turn. */
+/**
+ * Whether a token belongs to a span; white space that a tokenizer puts into a turn's first token counts as
+ * the turn.
+ */
 function isWithin(text: string, [start, end]: readonly [number, number], span: Span): boolean {
   if (start >= span.start) return start < span.end;
   return end > span.start && text.slice(start, span.start).trim() === "";

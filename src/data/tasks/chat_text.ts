@@ -6,7 +6,10 @@ import type { Message } from "../types.js";
 import { learntSpans, type Span, standIn } from "./chat_spans.js";
 import type { EncodeContext } from "./task.js";
 
-/** What a row of prompt and completion is learnt as: nothing where its form was given, or the model has no template. */
+/**
+ * What a row of prompt and completion is learnt as: nothing where its form was given, or the model has no
+ * template.
+ */
 export function chatOf(
   row: PromptRow,
   tokenizer: Pick<EncodeContext["tokenizer"], "chatTemplate">,

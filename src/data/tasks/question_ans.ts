@@ -5,8 +5,8 @@ import type { QuestionRow } from "../row.js";
 import { type DataTask, type EncodeContext, type Encoded, inputsOf } from "./task.js";
 
 /**
- * Question and context as a pair; the answer's first and last token are learnt. Where the pair is too long the context loses its
- * end. A context without an answer points at position 0, as SQuAD 2 does.
+ * Question and context as a pair; the answer's first and last token are learnt. Where the pair is too long
+ * the context loses its end. A context without an answer points at position 0, as SQuAD 2 does.
  */
 export const questionAns: DataTask<"QUESTION_ANS"> = {
   name: "QUESTION_ANS",

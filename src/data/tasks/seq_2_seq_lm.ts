@@ -1,7 +1,10 @@
 import { learnt, read, whole } from "../pieces.js";
 import { type DataTask, encodeText, learntOf, padLabels } from "./task.js";
 
-/** The prompt is the encoder's input; the target, with the special tokens the tokenizer puts around it, is learnt. */
+/**
+ * The prompt is the encoder's input; the target, with the special tokens the tokenizer puts around it, is
+ * learnt.
+ */
 export const seq2SeqLM: DataTask<"SEQ_2_SEQ_LM"> = {
   name: "SEQ_2_SEQ_LM",
   accepts: ["prompt"],

@@ -5,7 +5,10 @@ import { column, stack } from "../padding.js";
 import { learnt, read, whole } from "../pieces.js";
 import { classFault, type DataTask, encodeText } from "./task.js";
 
-/** A text, or a pair of texts, with one label, several, or a number. A prompt's target may be the label's name. */
+/**
+ * A text, or a pair of texts, with one label, several, or a number. A prompt's target may be the label's
+ * name.
+ */
 export const seqCls: DataTask<"SEQ_CLS"> = {
   name: "SEQ_CLS",
   accepts: ["classify", "prompt"],

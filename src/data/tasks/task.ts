@@ -54,7 +54,9 @@ export interface DataTask<T extends TaskType = TaskType> {
   readonly accepts: readonly RowKind[];
   /** Kinds as which a table is read for it, the likelier first. */
   readonly tables: readonly RowKind[];
-  /** What a row is whose text is written as a template. @default "prompt" where a target is given, else "text" */
+  /**
+   * What a row is whose text is written as a template. @default "prompt" where a target is given, else "text"
+   */
   readonly templated?: RowKind;
   /** A row as token ids with labels. It gives words instead where the row is wrong. */
   encode(row: Row, context: EncodeContext): Encoded<T> | string;
@@ -68,7 +70,9 @@ export interface DataTask<T extends TaskType = TaskType> {
   target?(sample: Sample<T>): Int32Array;
   /** How many tokens have a label, where the head is computed only there. @default it is computed for all */
   labelled?(sample: Sample<T>): number;
-  /** A prompt and its answer; undefined for a sample that asks nothing. @default it does not answer in text */
+  /**
+   * A prompt and its answer; undefined for a sample that asks nothing. @default it does not answer in text
+   */
   question?(sample: Sample<T>): Question | undefined;
 }
 

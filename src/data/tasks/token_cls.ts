@@ -4,8 +4,9 @@ import { learnt, read } from "../pieces.js";
 import { classFault, type DataTask, inputsOf, padLabels } from "./task.js";
 
 /**
- * Words with tags: the first token of a word carries its tag, the rest are not learnt. The words are joined by spaces and
- * tokenized as one text, so every tokenizer sees them as it does any text; offsets tell which token begins which word.
+ * Words with tags: the first token of a word carries its tag, the rest are not learnt. The words are joined
+ * by spaces and tokenized as one text, so every tokenizer sees them as it does any text; offsets tell which
+ * token begins which word.
  */
 export const tokenCls: DataTask<"TOKEN_CLS"> = {
   name: "TOKEN_CLS",
@@ -37,7 +38,10 @@ export const tokenCls: DataTask<"TOKEN_CLS"> = {
   labelFault: ({ labels }, numLabels) => classFault(labels, numLabels),
 };
 
-/** A token begins the first word that ends after the token's start: a token of white space alone begins the word behind it. */
+/**
+ * A token begins the first word that ends after the token's start: a token of white space alone begins the
+ * word behind it.
+ */
 function tagTokens(
   words: readonly string[],
   tags: readonly number[],

@@ -3,8 +3,9 @@ import { OnnxGraph } from "../onnx/onnx.js";
 import { createSession, ort } from "./ort.js";
 
 /**
- * The largest int8 weight whose products are right here: kernels without VNNI add pairs of products in 16 bits, where 2 * 255 * 127
- * does not fit and 2 * 255 * 63 does. Nothing tells but a product that would overflow.
+ * The largest int8 weight whose products are right here: kernels without VNNI add pairs of products in 16
+ * bits, where 2 * 255 * 127 does not fit and 2 * 255 * 63 does. Nothing tells but a product that would
+ * overflow.
  */
 export async function largestInt8(): Promise<127 | 63> {
   const [rows, inner, columns] = [16, 256, 64];

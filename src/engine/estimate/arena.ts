@@ -1,6 +1,8 @@
 import { at } from "../../present.js";
 
-/** Sizes of ONNX Runtime's arena, as its own defaults are. Reference: onnxruntime/core/framework/bfc_arena.cc */
+/**
+ * Sizes of ONNX Runtime's arena, as its own defaults are. Reference: onnxruntime/core/framework/bfc_arena.cc
+ */
 const GRAIN = 256;
 const MOST_UNUSED = 1 << 27;
 
@@ -13,8 +15,9 @@ interface Chunk {
 }
 
 /**
- * The arena of a session, allocation by allocation: best fit, split where half would be left, merged when given back. It has one
- * region that is large enough for all (see region.ts), never shrinks, and only what was written takes memory.
+ * The arena of a session, allocation by allocation: best fit, split where half would be left, merged when
+ * given back. It has one region that is large enough for all (see region.ts), never shrinks, and only what
+ * was written takes memory.
  */
 export class Arena {
   /** By size. */

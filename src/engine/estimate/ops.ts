@@ -5,7 +5,10 @@ import type { ProgramNode } from "../program.js";
 
 /** What a primitive takes of an arena while it runs, beside its result. */
 export interface Cost {
-  /** Where its result is: memory of its own, its first input's, a node's further results, or outside of the arena. */
+  /**
+   * Where its result is: memory of its own, its first input's, a node's further results, or outside of the
+   * arena.
+   */
   readonly result: "own" | "alias" | "further" | "outside";
   /** Bytes of each intermediate result; all of them are alive at once. */
   readonly scratch: readonly number[];

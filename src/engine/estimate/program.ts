@@ -55,8 +55,9 @@ interface Value {
 const OUTSIDE: Value = { kernel: undefined, piece: undefined };
 
 /**
- * Bytes that a run of a program takes of its arena: its kernels in the order in which ONNX Runtime runs them, each result taken
- * when it is made and given back after its last reader. `given`: outputs that are written to buffers of the caller.
+ * Bytes that a run of a program takes of its arena: its kernels in the order in which ONNX Runtime runs them,
+ * each result taken when it is made and given back after its last reader. `given`: outputs that are written
+ * to buffers of the caller.
  */
 export function arenaBytes(
   program: Program,
@@ -148,7 +149,10 @@ class Kernels {
     return kernel;
   }
 
-  /** What a node reads; of a weight that is read as it is stored, what its format makes of it, and takes meanwhile. */
+  /**
+   * What a node reads; of a weight that is read as it is stored, what its format makes of it, and takes
+   * meanwhile.
+   */
   #inputs(node: ProgramNode): Reads {
     const stored = storedInput(node.op, node.attrs);
     const source = stored && this.#node(at(node.inputs, stored.input));
@@ -156,7 +160,8 @@ class Kernels {
       return { reads: node.inputs.map((from) => this.#read(from)), scratch: [] };
     if (stored.as === "linear") return this.#product(node, stored, source);
     const { costs } = formats[this.#useOf(source.attrs.name).format];
-    const logits = (): number => this.#elements([dimAt(node.shape, -1), dimAt(source.attrs.shape, 0)]); // of a chunk
+    // of a chunk
+    const logits = (): number => this.#elements([dimAt(node.shape, -1), dimAt(source.attrs.shape, 0)]);
     const head = stored.as === "head" ? costs.head?.(elements(source.attrs.shape), logits()) : undefined;
     const own = (from: number): Value => {
       if (stored.as === "rows") return this.#oneByOne(costs.rows(this.#elements(node.shape)));
@@ -238,7 +243,10 @@ function piece(bytes: number): Piece {
   return { bytes, readers: 0, chunk: undefined };
 }
 
-/** Back from the results, the last one first, each kernel after what it reads: the order of ONNX Runtime's `ReverseDFSFrom`. */
+/**
+ * Back from the results, the last one first, each kernel after what it reads: the order of ONNX Runtime's
+ * `ReverseDFSFrom`.
+ */
 function inOrder(kernels: readonly Kernel[]): Kernel[] {
   const ordered: Kernel[] = [];
   const seen = new Set<Kernel>();

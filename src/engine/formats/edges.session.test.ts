@@ -134,7 +134,8 @@ const packed = (Object.entries(formats) as [FormatName, WeightFormat][]).flatMap
 describe.each(packed)(`$name, $packing.largest (the probe: ${largest})`, (format) => {
   const { name } = format;
   const limit = limitOf(name);
-  // one output, sizes that fit no vector, many blocks; for nf4 also blocks across rows, and an odd count of numbers
+  // one output, sizes that fit no vector, many blocks; for nf4 also blocks across rows, and an odd count of
+  // numbers
   const sizes = (
     [
       [128, 1],
@@ -172,7 +173,8 @@ describe.each(packed)(`$name, $packing.largest (the probe: ${largest})`, (format
     (inDim, outDim) => multiplies(inDim, outDim, [[1], [5], [2, 3], [2, 1, 4]]),
   );
 
-  // int8 gives results of a wrong shape: ONNX Runtime's ReduceMax keeps the last axis of a matrix without rows as it is
+  // int8 gives results of a wrong shape: ONNX Runtime's ReduceMax keeps the last axis of a matrix without
+  // rows as it is
   it("multiplies no rows", () => multiplies(256, 77, [[0], [2, 0]]));
 
   it("gives rows by ids", async () => {

@@ -24,13 +24,16 @@ export interface StoredWeight {
   readonly asBits?: boolean;
   /** The checkpoint holds it [in, out] (GPT-2's Conv1D): tells which product is the forward one. */
   readonly transposed: boolean;
-  /** It is a constant of a session that may lay it out anew for its kernels (prepacking), which is good for few rows. */
+  /**
+   * It is a constant of a session that may lay it out anew for its kernels (prepacking), which is good for
+   * few rows.
+   */
   readonly laidOut?: boolean;
 }
 
 /**
- * One way to hold a frozen weight while it is used. A format is one file: which parts it has, how its products and its values are
- * lowered, what that costs, and how it is made from f32.
+ * One way to hold a frozen weight while it is used. A format is one file: which parts it has, how its
+ * products and its values are lowered, what that costs, and how it is made from f32.
  */
 export interface WeightFormat {
   readonly name: string;
@@ -40,11 +43,13 @@ export interface WeightFormat {
   /** The whole weight in f32, of its shape. */
   readonly weight: (o: OnnxGraph, w: StoredWeight) => string;
   /**
-   * x W^T, or x W where `transposed`: forward where `transposed` is the weight's own, else the gradient by the input. x is [rows, n];
-   * formats without `pack` take any number of axes before the last.
+   * x W^T, or x W where `transposed`: forward where `transposed` is the weight's own, else the gradient by
+   * the input. x is [rows, n]; formats without `pack` take any number of axes before the last.
    */
   readonly linear: (o: OnnxGraph, x: string, w: StoredWeight, transposed: boolean) => string;
-  /** Its products as the head of a loss, where these are not `linear`'s: x is what the loop over chunks reads. */
+  /**
+   * Its products as the head of a loss, where these are not `linear`'s: x is what the loop over chunks reads.
+   */
   readonly head?: (o: OnnxGraph, x: string, w: StoredWeight) => ChunkedHead;
   /** Rows of an embedding by ids (i64). */
   readonly rows: (o: OnnxGraph, w: StoredWeight, ids: string) => string;
@@ -80,7 +85,9 @@ export interface PartTensor extends PartType {
 }
 
 export interface PackOptions {
-  /** Largest int8 weight: 127, or 63 where this processor's kernels saturate beyond (engine/devices/probe.ts). */
+  /**
+   * Largest int8 weight: 127, or 63 where this processor's kernels saturate beyond (engine/devices/probe.ts).
+   */
   readonly largest: 127 | 63;
 }
 

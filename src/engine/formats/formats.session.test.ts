@@ -78,7 +78,10 @@ async function inFiles(name: string, format: WeightFormat, source: WeightSource)
   return { ...source, parts: Object.fromEntries(parts) };
 }
 
-/** Of the weights, and of products: those of int8 round activations too. 7 bits round weights twice as coarsely as 8. */
+/**
+ * Of the weights, and of products: those of int8 round activations too. 7 bits round weights twice as
+ * coarsely as 8.
+ */
 const LIMITS: Readonly<Record<string, { weight: number; product: number; exact: number }>> = {
   "int8, 127": { weight: 0.012, product: 0.02, exact: 0.015 },
   "int8, 63": { weight: 0.024, product: 0.03, exact: 0.015 },

@@ -5,7 +5,10 @@ import type { StoredWeight, WeightFormat } from "./format.js";
 import { linearF32, partOf } from "./format.js";
 import { reshapedAfter } from "./layout.js";
 
-/** A format of two bytes, brought to f32 where it is used: by each product anew, when its other operand is there, lest all are held. */
+/**
+ * A format of two bytes, brought to f32 where it is used: by each product anew, when its other operand is
+ * there, lest all are held.
+ */
 export function half(name: "f16" | "bf16"): WeightFormat {
   const toF32 = (o: OnnxGraph, data: string, w: StoredWeight): string =>
     o.node("Cast", [w.asBits ? o.bitCast(data, name) : data], { to: 1 });

@@ -5,9 +5,10 @@ import { partOf } from "./format.js";
 import { inAndOut, reshapedAfter } from "./layout.js";
 
 /**
- * W [out, in] in 4 bits, in blocks along `in` that have a scale each: w = s (q - 8). The layout is MatMulNBits', which multiplies by it
- * as it is, but brings constants only into the form it needs, and those only where a session lays them out anew; for others it is
- * slow. So there both halves of the bytes are brought to f32, and a product is made of two: for even and for odd columns.
+ * W [out, in] in 4 bits, in blocks along `in` that have a scale each: w = s (q - 8). The layout is
+ * MatMulNBits', which multiplies by it as it is, but brings constants only into the form it needs, and those
+ * only where a session lays them out anew; for others it is slow. So there both halves of the bytes are
+ * brought to f32, and a product is made of two: for even and for odd columns.
  */
 export const int4: WeightFormat = blocks("int4", 64);
 export const int4x32: WeightFormat = blocks("int4x32", 32);
@@ -90,7 +91,10 @@ function backward(o: OnnxGraph, dy: string, w: StoredWeight, size: number): stri
   return o.node("Reshape", [both, o.ints([-1, inDim])]);
 }
 
-/** Even and odd columns of W in f32, each [out, in / 2], from the low and the high halves of its bytes; not before x is there. */
+/**
+ * Even and odd columns of W in f32, each [out, in / 2], from the low and the high halves of its bytes; not
+ * before x is there.
+ */
 function halves(o: OnnxGraph, x: string, w: StoredWeight, size: number): [even: string, odd: string] {
   const [inDim, outDim] = inAndOut(w.shape, w.transposed);
   const bytes = reshapedAfter(o, x, partOf(w, "data"), [outDim, inDim / 2]);
@@ -103,7 +107,10 @@ function halves(o: OnnxGraph, x: string, w: StoredWeight, size: number): [even: 
   ];
 }
 
-/** data [out, in], or [in, out] where `transposed`. A block's scale takes its number farthest from zero to -8: nothing is cut. */
+/**
+ * data [out, in], or [in, out] where `transposed`. A block's scale takes its number farthest from zero to -8:
+ * nothing is cut.
+ */
 function pack(
   data: Float32Array,
   [inDim, outDim]: readonly [inDim: number, outDim: number],

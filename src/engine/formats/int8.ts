@@ -7,7 +7,10 @@ import { partOf } from "./format.js";
 import { packInt8 } from "./int8_pack.js";
 import { inAndOut, reshapedAfter } from "./layout.js";
 
-/** Levels of an activation: one byte around a zero point, so that the largest of a row is 127 from it; or from 0 up. */
+/**
+ * Levels of an activation: one byte around a zero point, so that the largest of a row is 127 from it; or from
+ * 0 up.
+ */
 const SIGNED = { levels: 127, zero: 128 };
 const POSITIVE = { levels: 255, zero: 0 };
 
@@ -20,12 +23,13 @@ const MANY = 8;
 const VOCABULARY = 16384;
 
 /**
- * Vector-wise quantization (LLM.int8(), arXiv 2208.07339, section 3.1): W [in, out] in one byte with a scale per output, activations in
- * one byte with a scale per row, made as they come. Products run on int8 kernels both ways:
+ * Vector-wise quantization (LLM.int8(), arXiv 2208.07339, section 3.1): W [in, out] in one byte with a scale
+ * per output, activations in one byte with a scale per row, made as they come. Products run on int8 kernels
+ * both ways:
  *   y = m/127 (x 127/m) Wq s      with m = max |x| of each row
  *   dx = the same of dy s, with Wq transposed
- * Columns of x with outliers go through f32 (section 3). So do columns of a head's gradient: its rows hold a few large numbers, the
- * likely tokens and the right one, among thousands of small ones that count together.
+ * Columns of x with outliers go through f32 (section 3). So do columns of a head's gradient: its rows hold a
+ * few large numbers, the likely tokens and the right one, among thousands of small ones that count together.
  * Reference: bitsandbytes/autograd/_functions.py
  */
 export const int8: WeightFormat = {
@@ -133,7 +137,10 @@ function byteProduct(o: OnnxGraph, rows: string, { bytes, outScale, as }: ByteMa
   return o.node("Mul", [o.contrib("MatMulIntegerToFloat", [quantized, bytes, step, scale, zero]), largest]);
 }
 
-/** The columns with most of the squares: a few features of a trained model are so large that one scale for all leaves the rest nothing. */
+/**
+ * The columns with most of the squares: a few features of a trained model are so large that one scale for all
+ * leaves the rest nothing.
+ */
 function largestColumns(o: OnnxGraph, rows: string, { outliers }: ByteMatrix): string {
   const squares = o.once("ReduceSum", [o.once("Mul", [rows, rows]), o.ints([0])], { keepdims: 0 });
   const both = o.onceNodes("TopK", [squares, o.ints([outliers])], { sorted: 0 }, 2);

@@ -3,7 +3,10 @@ import { inAndOut } from "./layout.js";
 
 type Packed = { data: Int8Array; scale: Float32Array };
 
-/** W [out, in], or [in, out] where `transposed`, to bytes [in, out] of at most `largest` with a scale per output. */
+/**
+ * W [out, in], or [in, out] where `transposed`, to bytes [in, out] of at most `largest` with a scale per
+ * output.
+ */
 export function packInt8(
   data: Float32Array,
   shape: readonly number[],

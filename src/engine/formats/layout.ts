@@ -8,9 +8,9 @@ export function inAndOut(shape: readonly number[], transposed: boolean): [inDim:
 }
 
 /**
- * A part in another shape, not before x [..., n] is there: what is made of weights alone would be made at the start of a run, and all of
- * it would be held until each is used. `axis`: the one whose size is n, if any; so ONNX Runtime does not see a rank, as in `declared`
- * of engine/onnx/lowering.ts.
+ * A part in another shape, not before x [..., n] is there: what is made of weights alone would be made at the
+ * start of a run, and all of it would be held until each is used. `axis`: the one whose size is n, if any; so
+ * ONNX Runtime does not see a rank, as in `declared` of engine/onnx/lowering.ts.
  */
 export function reshapedAfter(
   o: OnnxGraph,

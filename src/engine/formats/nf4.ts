@@ -6,9 +6,10 @@ import { inAndOut, reshapedAfter } from "./layout.js";
 import { DYNAMIC, GROUP, packNf4, SIZE } from "./nf4_pack.js";
 
 /**
- * W [out, in] in 4 bits each, the codes of 16 quantiles of a normal distribution, times the largest of its block of 64; these in turn in
- * 8 bits, in blocks of 256, around their mean (QLoRA, arXiv 2305.14314, section 3). Brought to f32 where it is used, to the bit as
- * bitsandbytes has it. Reference: bitsandbytes/functional.py, quantize_4bit with compress_statistics
+ * W [out, in] in 4 bits each, the codes of 16 quantiles of a normal distribution, times the largest of its
+ * block of 64; these in turn in 8 bits, in blocks of 256, around their mean (QLoRA, arXiv 2305.14314, section
+ * 3). Brought to f32 where it is used, to the bit as bitsandbytes has it. Reference:
+ * bitsandbytes/functional.py, quantize_4bit with compress_statistics
  */
 export const nf4: WeightFormat = {
   name: "nf4",
@@ -61,8 +62,9 @@ function product(
 }
 
 /**
- * dx [rows, in] = dy W. MatMulBnb4 gives no product with W itself, but brings W to f32 where x is an identity, faster than a table of
- * values does: [lanes, lanes] gives every lanes-th number of W in each row, which are columns of W where `lanes` divides `in`.
+ * dx [rows, in] = dy W. MatMulBnb4 gives no product with W itself, but brings W to f32 where x is an
+ * identity, faster than a table of values does: [lanes, lanes] gives every lanes-th number of W in each row,
+ * which are columns of W where `lanes` divides `in`.
  */
 function backward(o: OnnxGraph, dy: string, w: StoredWeight, largest: string): string {
   const [inDim, outDim] = inAndOut(w.shape, w.transposed);

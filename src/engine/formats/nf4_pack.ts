@@ -11,7 +11,10 @@ export const NF4: readonly number[] = [
   0.24611230194568634, 0.33791524171829224, 0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1,
 ];
 
-/** The 256 values of bytes that hold blocks' largest: seven decades, the higher ones in finer steps (arXiv 2110.02861, section 2.1). */
+/**
+ * The 256 values of bytes that hold blocks' largest: seven decades, the higher ones in finer steps (arXiv
+ * 2110.02861, section 2.1).
+ */
 export const DYNAMIC: readonly number[] = dynamicValues();
 
 function dynamicValues(): number[] {
@@ -111,7 +114,10 @@ function packLargest(largest: Float32Array): Omit<PackedNf4, "data"> {
   return { absmax, nested, offset: Float32Array.of(offset) };
 }
 
-/** bitsandbytes looks the nearest of 256 up by the value in 16 bits, so that some go to their neighbour; so do we. */
+/**
+ * bitsandbytes looks the nearest of 256 up by the value in 16 bits, so that some go to their neighbour; so do
+ * we.
+ */
 const BINS = 65536;
 
 function dynamicCodes(): Uint8Array {
@@ -127,7 +133,8 @@ function dynamicCodes(): Uint8Array {
 }
 
 /**
- * The mean in f32 with sums in torch's order: 8 numbers side by side, 4 of those at a time, in a cascade of 4 levels.
+ * The mean in f32 with sums in torch's order: 8 numbers side by side, 4 of those at a time, in a cascade of 4
+ * levels.
  * Reference: aten/src/ATen/native/cpu/SumKernel.cpp
  */
 function meanAsTorch(x: Float32Array): number {

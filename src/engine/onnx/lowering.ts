@@ -124,8 +124,9 @@ function inputOf(o: OnnxGraph, { attrs }: { readonly attrs: Ops["input"] }): str
 }
 
 /**
- * Symbolic shapes are kept from ONNX Runtime: its planner compares each result of known rank with all buffers that were freed
- * before, which takes 80 % of the time that a session of 4700 nodes is made in, and saves no memory that its arena does not.
+ * Symbolic shapes are kept from ONNX Runtime: its planner compares each result of known rank with all buffers
+ * that were freed before, which takes 80 % of the time that a session of 4700 nodes is made in, and saves no
+ * memory that its arena does not.
  */
 function declared(shape: Shape): Shape | undefined {
   return shape.every((d) => typeof d === "number") ? shape : undefined;
@@ -135,7 +136,9 @@ function inputShape(l: Lowering, node: { readonly inputs: readonly number[] }, i
   return at(l.program.nodes, at(node.inputs, i)).shape;
 }
 
-/** Brings the axes that ids replaced to the front, adds rows up by id, and takes the axis back to its place. */
+/**
+ * Brings the axes that ids replaced to the front, adds rows up by id, and takes the axis back to its place.
+ */
 function scatterAdd({ l, o, node, inputs }: Context<"scatterAdd">): string {
   const { axis, size } = node.attrs;
   const dyShape = inputShape(l, node, 0);
@@ -176,8 +179,8 @@ function linear({ l, o, node, inputs }: Context<"linear">): string {
 }
 
 /**
- * x [..., n] as a matrix [rows, n], and the way back to `shape`. No rank is told to ONNX Runtime where that can be: see `declared`; of
- * packed rows [1, tokens, n] the shape need not be computed.
+ * x [..., n] as a matrix [rows, n], and the way back to `shape`. No rank is told to ONNX Runtime where that
+ * can be: see `declared`; of packed rows [1, tokens, n] the shape need not be computed.
  */
 function asMatrix(
   l: Lowering,

@@ -4,7 +4,10 @@ import type { OnnxGraph } from "./onnx.js";
 
 const GOLDEN = 0x9e3779b9;
 
-/** Counter-based uniform numbers in [0, 1): see tests/ops/evaluate.ts for the formula, which this follows bit for bit. */
+/**
+ * Counter-based uniform numbers in [0, 1): see tests/ops/evaluate.ts for the formula, which this follows bit
+ * for bit.
+ */
 export function lowerRandom(
   o: OnnxGraph,
   key: string,

@@ -20,8 +20,8 @@ interface Entry {
 }
 
 /**
- * Weights that are fed to programs, read from their files. Buffers of what goes serve again. A sweep there and back, as training does it,
- * finds what the turn left.
+ * Weights that are fed to programs, read from their files. Buffers of what goes serve again. A sweep there
+ * and back, as training does it, finds what the turn left.
  */
 export class WeightCache {
   readonly #files: WeightFiles;

@@ -39,7 +39,10 @@ export class WeightFiles {
     }
   }
 
-  /** Throws "checkpoint" where a file is not what it was: what is mapped of it would be another model, or crash. */
+  /**
+   * Throws "checkpoint" where a file is not what it was: what is mapped of it would be another model, or
+   * crash.
+   */
   check(): void {
     for (const [file, { size, changed }] of this.#open) {
       const now = fs.statSync(file, { throwIfNoEntry: false });
@@ -85,7 +88,10 @@ export function isPlace(part: WeightSource["parts"][string]): part is FilePlace 
   return "offset" in part;
 }
 
-/** Links followed: ONNX Runtime maps no file that lies outside its folder, and the Hub's cache is made of links. */
+/**
+ * Links followed: ONNX Runtime maps no file that lies outside its folder, and the Hub's cache is made of
+ * links.
+ */
 export function resolved(source: WeightSource): WeightSource {
   const parts = Object.entries(source.parts).map(([name, part]) => {
     if (!isPlace(part)) return [name, part] as const;

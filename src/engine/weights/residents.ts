@@ -8,7 +8,10 @@ export interface Moves {
   readonly mayLeave?: (name: string) => boolean;
 }
 
-/** Which weights are in memory, of those that are fed block by block: what was not used for longest makes room for what is needed next. */
+/**
+ * Which weights are in memory, of those that are fed block by block: what was not used for longest makes room
+ * for what is needed next.
+ */
 export class Residents {
   readonly #capacity: number;
   readonly #moves: Moves;

@@ -22,8 +22,9 @@ interface Binding {
 }
 
 /**
- * A model's weights in the worker. By the model's names they are bound once: mapped where they lie in files, else held and fed. Block by
- * block they are fed to programs that name them as they like, read ahead of their use.
+ * A model's weights in the worker. By the model's names they are bound once: mapped where they lie in files,
+ * else held and fed. Block by block they are fed to programs that name them as they like, read ahead of their
+ * use.
  */
 export class WeightStore {
   readonly #options: EngineOptions;

@@ -21,7 +21,10 @@ import {
   type Value,
 } from "./values.js";
 
-/** What a template reaches by a dot or by brackets. Reference: jinja2/sandbox.py (ImmutableSandboxedEnvironment) */
+/**
+ * What a template reaches by a dot or by brackets. Reference: jinja2/sandbox.py
+ * (ImmutableSandboxedEnvironment)
+ */
 
 /** Attributes of every object of Python's; they, and all with an underscore, are out of reach. */
 const dunder =

@@ -22,7 +22,9 @@ const golden: Golden = JSON.parse(
   gunzipSync(readFileSync("tests/golden/chat_templates.json.gz")).toString("utf8"),
 );
 
-/** What a template makes of a chat: the hash of its text and what the assistant writes, null where it refuses. */
+/**
+ * What a template makes of a chat: the hash of its text and what the assistant writes, null where it refuses.
+ */
 function made(template: string, [, messages, { prompt, ...rest }]: Chat): Row {
   const marks = /\{%-?\s*generation/.test(template);
   const options = { ...rest, addGenerationPrompt: prompt ?? false, returnAssistantMask: marks };

@@ -54,7 +54,9 @@ function digitsOf(value: bigint | number, layout: Layout): string {
 /** Digits beyond the last one wanted, which tell a tie from a number near it. */
 const BEYOND = 30;
 
-/** Python rounds a tie to the even digit, JavaScript up: that of the longer text is cut off where it is even. */
+/**
+ * Python rounds a tie to the even digit, JavaScript up: that of the longer text is cut off where it is even.
+ */
 function tiesToEven(rounded: string, longer: string): string {
   const cutOff = longer.slice(0, -BEYOND).replace(/\.$/, "");
   return /^50*$/.test(longer.slice(-BEYOND)) && /[02468]$/.test(cutOff) ? cutOff : rounded;

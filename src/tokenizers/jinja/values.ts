@@ -195,7 +195,9 @@ export function numeric(value: bigint | boolean | number): bigint | number {
   return typeof value === "boolean" ? BigInt(value) : value;
 }
 
-/** Negative, zero or positive as a is less, equal or more; undefined for NaN. @throws where they have no order */
+/**
+ * Negative, zero or positive as a is less, equal or more; undefined for NaN. @throws where they have no order
+ */
 export function compare(a: Value, b: Value, operator: string): number | undefined {
   if (isNumber(a) && isNumber(b)) {
     const [x, y] = [numeric(a), numeric(b)];

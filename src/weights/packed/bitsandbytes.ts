@@ -12,8 +12,8 @@ interface State {
 }
 
 /**
- * 4 bits each, the first in the upper half of a byte: one of 16 values times the largest of its block; these may be in 8 bits (double
- * quantization). With its usual sizes and nf4's values it is our own nf4.
+ * 4 bits each, the first in the upper half of a byte: one of 16 values times the largest of its block; these
+ * may be in 8 bits (double quantization). With its usual sizes and nf4's values it is our own nf4.
  * Reference: bitsandbytes/functional.py, QuantState
  */
 export const bitsandbytes4: Packing = {
@@ -121,7 +121,8 @@ function jsonOf(bytes: Uint8Array): Record<string, unknown> {
 const STEP = Math.fround(7.874015718698502e-3);
 
 /**
- * LLM.int8(): a byte each times the largest of its row (SCB) over 127. Our own int8 where the processor multiplies bytes of up to 127.
+ * LLM.int8(): a byte each times the largest of its row (SCB) over 127. Our own int8 where the processor
+ * multiplies bytes of up to 127.
  * Reference: bitsandbytes/backends/default/ops.py, int8_vectorwise_dequant
  */
 export const bitsandbytes8: Packing = {

@@ -2,8 +2,9 @@ import type { Packing } from "./packing.js";
 import { matrix, refusePacked, scaled, tensorOf, unpackWords } from "./packing.js";
 
 /**
- * W [out, in] of compressed-tensors' "pack-quantized": 2, 4 or 8 bits around the middle of their range, packed along the inputs; scales
- * [out, groups] and, where they are not symmetric, zeros packed along the outputs.
+ * W [out, in] of compressed-tensors' "pack-quantized": 2, 4 or 8 bits around the middle of their range,
+ * packed along the inputs; scales [out, groups] and, where they are not symmetric, zeros packed along the
+ * outputs.
  * Reference: compressed_tensors/compressors/quantized_compressors/pack_quantized.py
  */
 export const compressedTensors: Packing = {

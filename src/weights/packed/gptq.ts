@@ -13,7 +13,9 @@ interface Parts {
   readonly outDim: number;
 }
 
-/** W [in, out] in 2, 4 or 8 bits, (code - zero) scale, with zeros and scales by group of inputs and by output. */
+/**
+ * W [in, out] in 2, 4 or 8 bits, (code - zero) scale, with zeros and scales by group of inputs and by output.
+ */
 export const gptq: Packing = {
   sign: /\.qweight$/,
   open(layer) {
@@ -36,7 +38,8 @@ export const gptq: Packing = {
 };
 
 /**
- * Codes packed along the inputs, zeros along the outputs and, in files of version 1, one too small. Each input names its group in g_idx.
+ * Codes packed along the inputs, zeros along the outputs and, in files of version 1, one too small. Each
+ * input names its group in g_idx.
  * Reference: auto_gptq/nn_modules/qlinear/qlinear_cuda_old.py
  */
 function openGptq({ layer, words, zeros, scale, groups, outDim }: Parts): PackedWeight | undefined {

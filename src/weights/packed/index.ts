@@ -84,7 +84,9 @@ const ENDINGS = [
   ...["weight_scale", "weight_scale_inv", "weight_scale_2", "weight_global_scale", "input_scale"],
 ];
 
-/** Why weights are missing or of a wrong form, where the checkpoint is quantized in a way that is not read. */
+/**
+ * Why weights are missing or of a wrong form, where the checkpoint is quantized in a way that is not read.
+ */
 export function unreadQuantization({ name }: Quantization, faults: string): PeftError {
   return new PeftError("checkpoint", {
     what: `This checkpoint is quantized with ${name}, and these weights are not read here.`,

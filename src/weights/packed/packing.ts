@@ -35,7 +35,9 @@ export interface Layer {
 
 /** One way to pack weights. */
 export interface Packing {
-  /** The ending of the tensor by which a layer of this kind is known; its first group, if any, is handed on. */
+  /**
+   * The ending of the tensor by which a layer of this kind is known; its first group, if any, is handed on.
+   */
   readonly sign: RegExp;
   /** undefined: it is of another kind. Throws "checkpoint" where it is of this kind and cannot be read. */
   open(layer: Layer, kind: string): Promise<PackedWeight | undefined> | PackedWeight | undefined;
@@ -58,7 +60,10 @@ export async function unpackWords(layer: Layer, tensor: StoredTensor, bits: numb
   return out;
 }
 
-/** Codes [rows, columns] as they lie in memory, and the scale of each block: those of a block of rows follow one another. */
+/**
+ * Codes [rows, columns] as they lie in memory, and the scale of each block: those of a block of rows follow
+ * one another.
+ */
 export interface Grid {
   readonly codes: { readonly [i: number]: number };
   readonly shape: readonly [number, number];

@@ -4,9 +4,10 @@ import type { Layer, Packing } from "./packing.js";
 import { matrix, refusePacked, scaled, tensorOf } from "./packing.js";
 
 /**
- * A number of 8 bits each, float or whole, times a scale: one for all, one per row, or one per block. So are fp8 checkpoints of DeepSeek
- * and Qwen (weight_scale_inv, which multiplies too), FBGEMM, ModelOpt, Quark and compressed-tensors, and the last one's int8.
- * References: transformers/integrations/finegrained_fp8.py, compressed_tensors/quantization/lifecycle/forward.py
+ * A number of 8 bits each, float or whole, times a scale: one for all, one per row, or one per block. So are
+ * fp8 checkpoints of DeepSeek and Qwen (weight_scale_inv, which multiplies too), FBGEMM, ModelOpt, Quark and
+ * compressed-tensors, and the last one's int8. References: transformers/integrations/finegrained_fp8.py,
+ * compressed_tensors/quantization/lifecycle/forward.py
  */
 export const scales: Packing = {
   sign: /\.(weight_scale(?:_inv)?)$/,
