@@ -1,3 +1,5 @@
+// Over 400 lines: what a method is, each part with its docstring.
+
 import type { ErrorCode } from "../errors.js";
 import type { Graph } from "../graph/graph.js";
 import type {
