@@ -35,11 +35,15 @@ export function stepSizes(settings: Settings): StepSizes {
 
 /** A table of formats and plans, and which one `auto` takes. */
 export function describeMemory(memory: InspectedMemory, settings: Settings): string[] {
-  const { batchSize, length, targetLength, budget, stored, table } = memory;
+  const { batchSize, length, targetLength, budget, stored, codes, table } = memory;
   const targets = targetLength === undefined ? "" : `, ${targetLength} target tokens`;
   const free = settings.text("maxMemory") === undefined ? ", which are free here" : "";
+  const form =
+    codes === undefined
+      ? `The checkpoint is in ${stored}.`
+      : `The checkpoint is quantized (${codes.name}): without --load-in its layers take the row ${codes.format}.`;
   return [
-    `A step of ${batchSize} rows of ${length} tokens${targets}, within ${sizeText(budget)}${free}. The checkpoint is in ${stored}.`,
+    `A step of ${batchSize} rows of ${length} tokens${targets}, within ${sizeText(budget)}${free}. ${form}`,
     "",
     ...tableLines(table),
     "",

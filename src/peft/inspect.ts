@@ -8,8 +8,8 @@ import { resolveFolder, resolveNames } from "../hub/resolve.js";
 import type { AdapterConfig } from "../methods/method.js";
 import type { ModelConfig, TaskType } from "../models/model.js";
 import { freeMemory, parseBytes } from "../plan/memory/sizes.js";
-import type { TableRow } from "../plan/memory/table.js";
-import { memoryTable, smallestBudget, storedIn } from "../plan/memory/table.js";
+import type { StoredCodes, TableRow } from "../plan/memory/table.js";
+import { codesIn, memoryTable, smallestBudget, storedIn } from "../plan/memory/table.js";
 import { isTaskType, taskOf } from "../tasks/registry.js";
 import type { Inventory } from "../trace/trace.js";
 import type { ModelSpec } from "../trace/write.js";
@@ -77,6 +77,8 @@ export interface InspectedMemory {
   readonly budget: number;
   /** What the checkpoint is stored in. */
   readonly stored: "f32" | "f16" | "bf16";
+  /** How its layers are quantized, as config.json says, and the row of the table that they take by themselves; undefined: they are not. */
+  readonly codes: StoredCodes | undefined;
   /** The sizes that were counted: rows, tokens of a row, target tokens of a row (encoder-decoders). */
   readonly batchSize: number;
   readonly length: number;
@@ -187,6 +189,7 @@ function memoryOf(
   return {
     budget,
     stored,
+    codes: codesIn(json),
     batchSize,
     length: seq,
     targetLength: model.spec.config.encoderDecoder ? targetLength : undefined,

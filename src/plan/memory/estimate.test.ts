@@ -7,7 +7,7 @@ import { takeInventory } from "../../trace/write.js";
 import { budgetFor } from "../choose_plan.js";
 import type { Countable, MemoryChoice, TrainingShape } from "./estimate.js";
 import { RunMemory } from "./estimate.js";
-import { memoryTable, smallestBudget, storedIn } from "./table.js";
+import { codesIn, memoryTable, smallestBudget, storedIn } from "./table.js";
 
 const HIDDEN = 256;
 const LAYERS = 6;
@@ -126,5 +126,21 @@ describe("storedIn", () => {
     expect(storedIn({ torch_dtype: "bfloat16" })).toBe("bf16");
     expect(storedIn({ dtype: "float16" })).toBe("f16");
     expect(storedIn({})).toBe("f32");
+  });
+
+  it("is f32 where layers are put together from codes, but for what a format of ours holds", () => {
+    const quantized = (config: object): object => ({ torch_dtype: "bfloat16", quantization_config: config });
+    const found = [
+      { load_in_4bit: true, bnb_4bit_quant_type: "nf4" },
+      { load_in_8bit: true },
+      { quant_method: "gptq", bits: 4 },
+    ];
+    expect(found.map((config) => codesIn({ ...quantized(config) }))).toEqual([
+      { name: "bitsandbytes nf4", format: "nf4" },
+      { name: "bitsandbytes int8", format: "int8" },
+      { name: "gptq (4 bits)", format: "f32" },
+    ]);
+    expect(storedIn({ ...quantized({ quant_method: "gptq" }) })).toBe("f32");
+    expect(codesIn({ torch_dtype: "bfloat16" })).toBeUndefined();
   });
 });

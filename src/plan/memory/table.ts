@@ -1,5 +1,6 @@
 import type { FormatName } from "../../engine/formats/index.js";
 import { formats } from "../../engine/formats/index.js";
+import { quantizationOf } from "../../weights/packed/index.js";
 import type { ChosenPlan } from "../choose_plan.js";
 import { budgetFor, choosePlan, usable } from "../choose_plan.js";
 import type { PlanName } from "../plan.js";
@@ -31,8 +32,27 @@ export interface TableRow {
   readonly auto: ChosenPlan | undefined;
 }
 
-/** What a checkpoint is stored in, as its config.json says. */
+/** How a checkpoint is quantized, and the format that its layers take where none is asked for. */
+export interface StoredCodes {
+  /** "bitsandbytes nf4", "gptq (4 bits)", ... */
+  readonly name: string;
+  readonly format: FormatName;
+}
+
+/** How config.json says that a checkpoint is quantized; undefined: it is not. Codes that no format of ours holds become f32. */
+export function codesIn(json: Readonly<Record<string, unknown>>): StoredCodes | undefined {
+  const name = quantizationOf(json)?.name;
+  if (name === undefined) return undefined;
+  const ours: Readonly<Record<string, FormatName>> = {
+    "bitsandbytes nf4": "nf4",
+    "bitsandbytes int8": "int8",
+  };
+  return { name, format: ours[name] ?? "f32" };
+}
+
+/** What a checkpoint is stored in, as its config.json says. Layers of a quantized one that are put together are f32. */
 export function storedIn(json: Readonly<Record<string, unknown>>): Stored {
+  if (codesIn(json) !== undefined) return "f32";
   const text = json["dtype"] ?? json["torch_dtype"];
   const names = { float32: "f32", float16: "f16", bfloat16: "bf16" } as const;
   return names[text as keyof typeof names] ?? "f32";
