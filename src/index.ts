@@ -194,6 +194,7 @@ export type {
   CacheShape,
   EmbeddingSite,
   KeyValue,
+  Layout,
   LinearOptions,
   LinearSite,
   Meeting,

@@ -8,7 +8,7 @@ import type { Adapter } from "./adapter.js";
 export const BASE = "__base__";
 
 /** Names that an adapter can have. Throws "adapter-name". */
-export function checkName(name: string, taken: ReadonlyMap<string, Adapter>): void {
+export function checkName(name: string, taken: ReadonlySet<string>): void {
   const isPath = /[/\\]|^\.*$/.test(name);
   const isTaken = taken.has(name);
   if (!isPath && !isTaken && name !== BASE) return;

@@ -68,6 +68,19 @@ export interface Meeting {
   readonly norm: ((x: Tensor) => Tensor) | undefined;
 }
 
+/**
+ * How the positions of a stack's sequences lie where it works position by position: padded, [batch, length, width], or packed, with
+ * padding left out, [1, tokens, width]; or as rows that are the same for all samples. Only attention needs to know which.
+ */
+export interface Layout {
+  /** [batch, length, width] -> as positions lie here. */
+  readonly pack: (x: Tensor) => Tensor;
+  /** Back to [batch, length, width], with any finite numbers at padding. */
+  readonly unpack: (x: Tensor) => Tensor;
+  /** Zeroes elements in training mode, by the random numbers of a site: the same ones however positions lie. */
+  readonly dropout: (x: Tensor, p: number, site: string) => Tensor;
+}
+
 /** Rows [1, length, hidden] -> keys and values of the attention's own projections, without positions. */
 export type Project = (rows: Tensor) => KeyValue;
 
@@ -79,12 +92,13 @@ export interface Trace {
   readonly g: Graph;
   /** A weight used as such: a norm's scale, a bias, a table of positions. */
   parameter(name: string, shape: readonly number[]): Tensor;
-  linear(site: LinearSite, x: Tensor): Tensor;
+  /** `layout` here and below: how the positions of x lie. */
+  linear(site: LinearSite, x: Tensor, layout: Layout): Tensor;
   embedding(site: EmbeddingSite, ids: Tensor): Tensor;
   /** A module's result, which methods may change. */
-  output(path: string, x: Tensor): Tensor;
+  output(path: string, x: Tensor, layout: Layout): Tensor;
   /** The result h of a sublayer meets its residual: where bottleneck adapters stand. */
-  sublayer(site: SublayerSite, h: Tensor, meeting: Meeting): Tensor;
+  sublayer(site: SublayerSite, h: Tensor, meeting: Meeting, layout: Layout): Tensor;
   /**
    * What methods add to the heads' results: of queries q [batch, heads, queries, headDim], in their shape.
    * undefined: nothing.
@@ -92,15 +106,11 @@ export interface Trace {
   attention(site: AttentionSite, q: Tensor, project: Project): Tensor | undefined;
   /** Virtual tokens of prompt methods go before x [batch, seq, hidden] -> [batch, virtual + seq, hidden]. */
   prepend(x: Tensor): Tensor;
-  /**
-   * Leaves padding out: x [batch, length, width] -> [1, tokens, width], where the trace packs sequences of
-   * this length; else x. What works position by position need not know.
-   */
-  pack(x: Tensor): Tensor;
-  /** Packed x -> [batch, length, width], with any finite numbers at padding; else x. */
-  unpack(x: Tensor): Tensor;
+  /** The layout of whole sequences, and of what is the same for all samples, [1, ...]. */
+  readonly padded: Layout;
+  readonly same: Layout;
   /** The base model's own dropout; active in training mode only. */
-  dropout(path: string, x: Tensor, p: number): Tensor;
+  dropout(path: string, x: Tensor, p: number, layout: Layout): Tensor;
 }
 
 /** How a linear layer is written. */
@@ -115,9 +125,11 @@ export interface LinearOptions {
 export class Module {
   readonly trace: Trace;
   readonly path: string;
-  constructor(trace: Trace, path = "") {
+  readonly layout: Layout;
+  constructor(trace: Trace, path = "", layout: Layout = trace.padded) {
     this.trace = trace;
     this.path = path;
+    this.layout = layout;
   }
 
   get g(): Graph {
@@ -125,7 +137,29 @@ export class Module {
   }
 
   at(path: string | number): Module {
-    return path === "" ? this : new Module(this.trace, this.name(`${path}`));
+    return path === "" ? this : new Module(this.trace, this.name(`${path}`), this.layout);
+  }
+
+  /** This place for tensors whose positions lie otherwise than its stack's. */
+  within(layout: Layout): Module {
+    return new Module(this.trace, this.path, layout);
+  }
+  /** This place for whole sequences, as in attention. */
+  get padded(): Module {
+    return this.within(this.trace.padded);
+  }
+  /** This place for what is the same for all samples, [1, ...]. */
+  get same(): Module {
+    return this.within(this.trace.same);
+  }
+
+  /** Leaves padding out where this stack does: x [batch, length, width] -> [1, tokens, width]; else x. */
+  pack(x: Tensor): Tensor {
+    return this.layout.pack(x);
+  }
+  /** Back to [batch, length, width]. */
+  unpack(x: Tensor): Tensor {
+    return this.layout.unpack(x);
   }
 
   /** The full name of something below this place. */
@@ -151,6 +185,7 @@ export class Module {
         transposed: options.transposed ?? false,
       },
       x,
+      this.layout,
     );
   }
 
@@ -173,7 +208,7 @@ export class Module {
 
   /** Names the output of this module, so that a method can stand there. */
   output(x: Tensor): Tensor {
-    return this.trace.output(this.path, x);
+    return this.trace.output(this.path, x, this.layout);
   }
 
   /**
@@ -183,7 +218,7 @@ export class Module {
   sublayer(does: SublayerSite["does"], h: Tensor, residual: Tensor, options: Partial<Meeting> = {}): Tensor {
     const { norm, sum = (h) => this.g.add(residual, h) } = options;
     const site = { path: this.path, does, layer: this.g.blocks.length, hidden: h.shape.at(-1) as number };
-    return this.trace.sublayer(site, h, { residual, sum, norm });
+    return this.trace.sublayer(site, h, { residual, sum, norm }, this.layout);
   }
 
   /** Names the attention of this module: see Trace. */
@@ -192,7 +227,7 @@ export class Module {
   }
 
   dropout(name: string, x: Tensor, p: number): Tensor {
-    return this.trace.dropout(this.name(name), x, p);
+    return this.trace.dropout(this.name(name), x, p, this.layout);
   }
 }
 

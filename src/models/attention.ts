@@ -10,7 +10,7 @@ export const MASKED = -1e9;
 /** x [batch, seq, heads * headDim], packed or not -> [batch, heads, seq, headDim] */
 export function splitHeads(w: Module, x: Tensor, heads: number, headDim: number): Tensor {
   const g = w.g;
-  const whole = w.trace.unpack(x);
+  const whole = w.unpack(x);
   const [batch, seq] = axes(whole.shape, 3);
   return g.transpose(g.reshape(whole, [batch, seq, heads, headDim]), [0, 2, 1, 3]);
 }
@@ -90,9 +90,9 @@ export function attend(
   const product = options.cap === undefined ? raw : cap(g, raw, options.cap);
   let scores = kvHeads === heads ? product : g.reshape(product, [batch, heads, queries, keys]);
   if (options.bias !== undefined) scores = g.add(scores, options.bias);
-  const weights = w.dropout("attention", g.softmax(scores), options.dropout);
+  const weights = w.padded.dropout("attention", g.softmax(scores), options.dropout);
   const mixed = g.matmul(kvHeads === heads ? weights : g.reshape(weights, [...grouped, keys]), v);
   const whole = kvHeads === heads ? mixed : g.reshape(mixed, [batch, heads, queries, headDim]);
   const all = options.beside === undefined ? whole : g.add(whole, options.beside);
-  return w.trace.pack(mergeHeads(g, all));
+  return w.pack(mergeHeads(g, all));
 }

@@ -1,6 +1,6 @@
 import { internal } from "../errors.js";
 import { dimAt } from "../graph/dims.js";
-import type { KeyValue, Module } from "../graph/module.js";
+import type { KeyValue, Layout, Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import type { Activation } from "./activations.js";
 import { activate, activationNames } from "./activations.js";
@@ -72,7 +72,7 @@ function embed(w: Module, c: BartConfig, x: TextInputs, words: Tensor): Tensor {
   const rows = c.maxPositions + OFFSET;
   const places = g.add(x.positions, g.scalar(OFFSET, "i64"));
   const positions = w.embedding("embed_positions", places, rows, c.hiddenSize, c.maxPositions);
-  const sum = w.trace.pack(g.add(words, positions));
+  const sum = w.pack(g.add(words, positions));
   return w.dropout("dropout", w.layerNorm("layernorm_embedding", sum, EPS), c.dropout);
 }
 
@@ -174,13 +174,14 @@ function crossAttention(
   c: BartConfig,
   x: Tensor,
   { crossBias, encoded }: DecoderShared,
-  cross: (project: () => KeyValue) => KeyValue,
+  cross: (project: (of: Layout) => KeyValue) => KeyValue,
 ): Tensor {
   const at = w.at("encoder_attn");
   const q = project(at, c, c.decoder, "q", x);
-  const kv = cross(() => {
+  const kv = cross((of) => {
     if (encoded === undefined) return internal("a BART decoder got neither encoder output nor cross keys");
-    return { k: project(at, c, c.decoder, "k", encoded), v: project(at, c, c.decoder, "v", encoded) };
+    const from = at.within(of);
+    return { k: project(from, c, c.decoder, "k", encoded), v: project(from, c, c.decoder, "v", encoded) };
   });
   return addAndNorm(w, c, "crossAttention", x, mix(at, c, c.decoder, q, kv, crossBias));
 }

@@ -82,7 +82,7 @@ function embed(w: Module, c: BertConfig, x: TextInputs): Tensor {
   const limit = c.maxPositions - c.firstPosition;
   const positions = w.embedding("position_embeddings", x.positions, c.maxPositions, c.embeddingDim, limit);
   const types = w.embedding("token_type_embeddings", typeIds, c.tokenTypes, c.embeddingDim);
-  const sum = w.trace.pack(g.add(g.add(words, types), positions));
+  const sum = w.pack(g.add(g.add(words, types), positions));
   return w.dropout("dropout", w.layerNorm("LayerNorm", sum, c.eps), c.dropout);
 }
 

@@ -46,7 +46,7 @@ function stack(w: Module, c: BloomConfig, x: TextInputs): StackOutput {
   const { hidden, present } = repeat(
     w.at("h"),
     c.layers,
-    w.layerNorm("word_embeddings_layernorm", w.trace.pack(words), c.eps),
+    w.layerNorm("word_embeddings_layernorm", w.pack(words), c.eps),
     x.past,
     { bias },
     (w, x, s, past) => {

@@ -52,7 +52,7 @@ function stack(w: Module, c: ClipTextConfig, x: TextInputs): StackOutput {
   const { hidden, present } = repeat(
     w.at("encoder.layers"),
     c.layers,
-    w.trace.pack(g.add(words, positions)),
+    w.pack(g.add(words, positions)),
     x.past,
     { bias: causalBias(g, x.mask, dimAt(words.shape, 1)) },
     (w, x, { bias }, past) => {

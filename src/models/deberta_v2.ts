@@ -116,7 +116,7 @@ function embed(w: Module, c: DebertaConfig, x: TextInputs): Tensor {
   const normed = w.layerNorm("LayerNorm", wide, c.eps);
   const [length, total] = [dimAt(sum.shape, 1), dimAt(x.mask.shape, 1)];
   const real = g.cast(g.slice(x.mask, 1, subDims(total, length), total), "f32");
-  return w.dropout("dropout", w.trace.pack(g.mul(normed, g.unsqueeze(real, -1))), c.dropout);
+  return w.dropout("dropout", w.pack(g.mul(normed, g.unsqueeze(real, -1))), c.dropout);
 }
 
 /** [batch, 1, queries, keys]: padding sees as little as it is seen. */
@@ -180,8 +180,8 @@ function attention(
   past: KeyValue | undefined,
 ): { x: Tensor; present: KeyValue } {
   const at = w.at("self");
-  const project = (name: string, x: Tensor): Tensor =>
-    splitHeads(w, at.linear(name, x, c.hiddenSize), c.heads, c.headDim);
+  const project = (name: string, x: Tensor, of = at): Tensor =>
+    splitHeads(of, of.linear(name, x, c.hiddenSize), c.heads, c.headDim);
   const q = project("query_proj", x);
   const present = withPast(w.g, { k: project("key_proj", x), v: project("value_proj", x) }, past);
   const kinds = 1 + (s.c2p === undefined ? 0 : 1) + (s.p2c === undefined ? 0 : 1);
@@ -198,17 +198,17 @@ function distanceScores(
   s: Shared,
   q: Tensor,
   k: Tensor,
-  project: (name: string, x: Tensor) => Tensor,
+  project: (name: string, x: Tensor, of: Module) => Tensor,
 ): Tensor {
   const { g } = w;
   if (s.distances === undefined) return g.scalar(0);
-  const distances = w.dropout("pos_dropout", s.distances, c.dropout);
+  const distances = w.same.dropout("pos_dropout", s.distances, c.dropout);
   const [key, query] = c.relative!.shareKeys
     ? ["key_proj", "query_proj"]
     : ["pos_key_proj", "pos_query_proj"];
   /** x [batch, heads, n, headDim], found [queries, keys] among [n * 2 span] */
   const meet = (x: Tensor, name: string, found: Tensor): Tensor => {
-    const scores = g.matmul(x, project(name, distances), { transB: true }); // [batch, heads, n, 2 span]
+    const scores = g.matmul(x, project(name, distances, w.same), { transB: true }); // [batch, heads, n, 2 span]
     const [batch, heads, n, count] = axes(scores.shape, 4);
     return g.gather(g.reshape(scores, [batch, heads, mulDims(n, count)]), found, -1);
   };

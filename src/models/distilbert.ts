@@ -66,7 +66,7 @@ function embed(w: Module, c: DistilBertConfig, x: TextInputs): Tensor {
   const words = w.trace.prepend(w.embedding("word_embeddings", x.ids, c.vocabSize, c.hiddenSize));
   const limit = c.maxPositions;
   const positions = w.embedding("position_embeddings", x.positions, limit, c.hiddenSize, limit);
-  const sum = w.trace.pack(w.g.add(words, positions));
+  const sum = w.pack(w.g.add(words, positions));
   return w.dropout("dropout", w.layerNorm("LayerNorm", sum, EPS), c.dropout);
 }
 

@@ -69,19 +69,12 @@ function stack(w: Module, c: FalconConfig, x: TextInputs): StackOutput {
   const { g } = w;
   const words = w.trace.prepend(w.embedding("word_embeddings", x.ids, c.vocabSize, c.hiddenSize));
   const shared = causalRotary(g, x, dimAt(words.shape, 1), c.rope, c.headDim);
-  const { hidden, present } = repeat(
-    w.at("h"),
-    c.layers,
-    w.trace.pack(words),
-    x.past,
-    shared,
-    (w, x, s, past) => {
-      const normed = w.layerNorm(c.twoNorms ? "ln_attn" : "input_layernorm", x, c.eps);
-      const attended = attention(w.at("self_attention"), c, normed, s, past);
-      const y = c.parallel ? beside(w, c, x, normed, attended.x) : after(w, c, x, attended.x);
-      return { x: y, present: attended.present };
-    },
-  );
+  const { hidden, present } = repeat(w.at("h"), c.layers, w.pack(words), x.past, shared, (w, x, s, past) => {
+    const normed = w.layerNorm(c.twoNorms ? "ln_attn" : "input_layernorm", x, c.eps);
+    const attended = attention(w.at("self_attention"), c, normed, s, past);
+    const y = c.parallel ? beside(w, c, x, normed, attended.x) : after(w, c, x, attended.x);
+    return { x: y, present: attended.present };
+  });
   return { hidden: w.layerNorm("ln_f", hidden, c.eps), present };
 }
 

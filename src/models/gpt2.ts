@@ -61,7 +61,7 @@ function stack(w: Module, c: Gpt2Config, x: TextInputs): StackOutput {
   const { hidden, present } = repeat(
     w.at("h"),
     c.layers,
-    w.dropout("drop", w.trace.pack(g.add(words, positions)), c.embeddingDropout),
+    w.dropout("drop", w.pack(g.add(words, positions)), c.embeddingDropout),
     x.past,
     { bias: causalBias(g, x.mask, dimAt(words.shape, 1)) },
     (w, x, { bias }, past, i) => {

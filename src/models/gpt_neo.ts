@@ -79,7 +79,7 @@ function stack(w: Module, c: GptNeoConfig, x: TextInputs): StackOutput {
   const { hidden, present } = repeat(
     w.at("h"),
     c.layers,
-    w.dropout("drop", w.trace.pack(g.add(words, positions)), c.embeddingDropout),
+    w.dropout("drop", w.pack(g.add(words, positions)), c.embeddingDropout),
     x.past,
     shared,
     (w, x, { full, near }, past, i) => {

@@ -61,7 +61,7 @@ function stack(w: Module, c: GptNeoxConfig, x: TextInputs): StackOutput {
   const { hidden, present } = repeat(
     w.at("layers"),
     c.layers,
-    w.dropout("emb_dropout", w.trace.pack(words), c.dropout),
+    w.dropout("emb_dropout", w.pack(words), c.dropout),
     x.past,
     shared,
     (w, x, s, past) => {

@@ -57,7 +57,7 @@ function stack(w: Module, c: GptjConfig, x: TextInputs): StackOutput {
   const { hidden, present } = repeat(
     w.at("h"),
     c.layers,
-    w.dropout("drop", w.trace.pack(words), c.embeddingDropout),
+    w.dropout("drop", w.pack(words), c.embeddingDropout),
     x.past,
     shared,
     (w, x, s, past) => {

@@ -105,7 +105,7 @@ export function llamaStack(layer: (c: LlamaConfig) => Layer<LlamaShared>) {
       ...windowTables(g, x.positions, c),
     };
     const at = w.at("layers");
-    const { hidden, present } = repeat(at, c.layers, w.trace.pack(embedded), x.past, shared, layer(c));
+    const { hidden, present } = repeat(at, c.layers, w.pack(embedded), x.past, shared, layer(c));
     return { hidden: llamaNorm(w, c, "norm", hidden), present };
   };
 }
@@ -144,11 +144,11 @@ export function llamaAttention(
   const { g } = w;
   const windowed = c.windowed[index] === true;
   const tables = windowed ? { cos: nearCos, sin: nearSin } : { cos, sin };
-  const project = (name: string, heads: number, rows = x): Tensor =>
-    splitHeads(w, w.linear(name, rows, heads * c.headDim, { bias: c.qkvBias }), heads, c.headDim);
+  const project = (name: string, heads: number, rows = x, of = w): Tensor =>
+    splitHeads(of, of.linear(name, rows, heads * c.headDim, { bias: c.qkvBias }), heads, c.headDim);
   const turned = (name: "q" | "k", heads: number): Tensor => {
     const x = project(`${name}_proj`, heads);
-    return rotate(g, c.headNorm ? llamaNorm(w, c, `${name}_norm`, x) : x, tables);
+    return rotate(g, c.headNorm ? llamaNorm(w.padded, c, `${name}_norm`, x) : x, tables);
   };
   const q = turned("q", c.heads);
   const k = turned("k", c.kvHeads);
@@ -159,8 +159,8 @@ export function llamaAttention(
     bias: windowed ? near : full,
     dropout: c.attentionDropout,
     beside: w.attention(c.hiddenSize, q, (rows) => ({
-      k: project("k_proj", c.kvHeads, rows),
-      v: project("v_proj", c.kvHeads, rows),
+      k: project("k_proj", c.kvHeads, rows, w.same),
+      v: project("v_proj", c.kvHeads, rows, w.same),
     })),
   });
   return { x: w.output(w.linear("o_proj", mixed, c.hiddenSize, { bias: c.outBias })), present };

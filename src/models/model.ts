@@ -1,4 +1,4 @@
-import type { CacheShape, KeyValue, Module } from "../graph/module.js";
+import type { CacheShape, KeyValue, Layout, Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import type { InputsFor } from "./inputs.js";
 
@@ -60,9 +60,9 @@ export interface DecoderInputs extends TextInputs {
   readonly encoderMask: Tensor;
   /**
    * Keys and values of the encoder's output for cross-attention layer i: given in generation, else computed
-   * there and then by `project`.
+   * there and then by `project`, which is told how the positions of the encoder's output lie.
    */
-  readonly cross: (layer: number, project: () => KeyValue) => KeyValue;
+  readonly cross: (layer: number, project: (of: Layout) => KeyValue) => KeyValue;
 }
 
 /** What a stack of blocks gives. */

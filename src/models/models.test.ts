@@ -6,7 +6,7 @@ import { PeftError } from "../errors.js";
 import type { Dim } from "../graph/dims.js";
 import { addDims } from "../graph/dims.js";
 import { Graph } from "../graph/graph.js";
-import type { CacheShape, KeyValue, SublayerSite, Trace } from "../graph/module.js";
+import type { CacheShape, KeyValue, Layout, SublayerSite, Trace } from "../graph/module.js";
 import { Module } from "../graph/module.js";
 import type { Ops, Tensor } from "../graph/ops.js";
 import { bert } from "./bert.js";
@@ -58,6 +58,8 @@ function kitWeights(model: string, rules: CheckpointRules = {}): Record<string, 
   return Object.fromEntries(Object.entries(header).map(([name, { shape }]) => [current(name), shape]));
 }
 
+const PLAIN: Layout = { pack: (x) => x, unpack: (x) => x, dropout: (x) => x };
+
 /** The plain model: each layer as it is. `virtual` tokens of zeros stand in for a prompt method's. */
 function plainTrace(g: Graph, virtual: number, sublayers: SublayerSite[]): Trace {
   return {
@@ -77,8 +79,8 @@ function plainTrace(g: Graph, virtual: number, sublayers: SublayerSite[]): Trace
     },
     attention: () => undefined,
     prepend: (x) => (virtual === 0 ? x : g.concat([g.zeros([x.shape[0]!, virtual, x.shape[2]!]), x], 1)),
-    pack: (x) => x,
-    unpack: (x) => x,
+    padded: PLAIN,
+    same: PLAIN,
     dropout: (_, x) => x,
   };
 }
@@ -139,7 +141,7 @@ function trace<C extends ModelConfig>(
       {
         ...inputs(g, "decoder.", "target", c.cache, { past: options.past ?? false }),
         encoderMask: x.mask,
-        cross: (i, project) => (options.cross ? given[i]! : project()),
+        cross: (i, project) => (options.cross ? given[i]! : project(PLAIN)),
       },
       encoded,
     );

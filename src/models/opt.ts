@@ -70,7 +70,7 @@ function stack(w: Module, c: OptConfig, x: TextInputs): StackOutput {
   const words = w.trace.prepend(at.embedding("embed_tokens", x.ids, c.vocabSize, c.embeddingDim));
   const length = dimAt(words.shape, 1);
   const projects = c.embeddingDim !== c.hiddenSize;
-  const packed = w.trace.pack(words);
+  const packed = w.pack(words);
   const embedded = projects ? at.linear("project_in", packed, c.hiddenSize, { bias: false }) : packed;
   const places = g.add(realPositions(g, x.mask, length), g.scalar(OFFSET, "i64"));
   const rows = c.maxPositions + OFFSET;
@@ -78,7 +78,7 @@ function stack(w: Module, c: OptConfig, x: TextInputs): StackOutput {
   const { hidden, present } = repeat(
     at.at("layers"),
     c.layers,
-    g.add(embedded, w.trace.pack(positions)),
+    g.add(embedded, w.pack(positions)),
     x.past,
     { bias: causalBias(g, x.mask, length) },
     (w, x, s, past) => {

@@ -63,7 +63,7 @@ function stack(w: Module, c: PhiConfig, x: TextInputs): StackOutput {
   const { hidden, present } = repeat(
     w.at("layers"),
     c.layers,
-    w.dropout("embed_dropout", w.trace.pack(words), c.embeddingDropout),
+    w.dropout("embed_dropout", w.pack(words), c.embeddingDropout),
     x.past,
     shared,
     (w, x, s, past) => {
@@ -89,7 +89,7 @@ function attention(
     splitHeads(w, w.linear(`${name}_proj`, x, heads * c.headDim), heads, c.headDim);
   const turned = (name: string, heads: number): Tensor => {
     const x = project(name, heads);
-    return rotate(g, c.headNorm ? w.layerNorm(`${name}_layernorm`, x, c.eps) : x, tables);
+    return rotate(g, c.headNorm ? w.padded.layerNorm(`${name}_layernorm`, x, c.eps) : x, tables);
   };
   const q = turned("q", c.heads);
   const present = withPast(g, { k: turned("k", c.kvHeads), v: project("v", c.kvHeads) }, past);

@@ -1,7 +1,7 @@
 import { internal } from "../errors.js";
 import type { Dim } from "../graph/dims.js";
 import { dimAt } from "../graph/dims.js";
-import type { KeyValue, Module } from "../graph/module.js";
+import type { KeyValue, Layout, Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import type { Activation } from "./activations.js";
 import { activate, activationNames } from "./activations.js";
@@ -75,7 +75,7 @@ export function encode(w: Module, c: T5Config, x: TextInputs): Tensor {
   const { hidden } = repeat(
     at.at("block"),
     c.layers,
-    at.dropout("dropout", w.trace.pack(embedded), c.dropout),
+    at.dropout("dropout", w.pack(embedded), c.dropout),
     undefined,
     { bias },
     (w, x, { bias }) => {
@@ -101,7 +101,7 @@ export function decode(w: Module, c: T5Config, x: DecoderInputs, encoded: Tensor
   const { hidden, present } = repeat(
     at.at("block"),
     c.decoderLayers,
-    at.dropout("dropout", w.trace.pack(embedded), c.dropout),
+    at.dropout("dropout", w.pack(embedded), c.dropout),
     x.past,
     shared,
     (w, h, s, past, i) => {
@@ -152,13 +152,14 @@ function crossAttention(
   c: T5Config,
   x: Tensor,
   { crossBias, encoded }: DecoderShared,
-  cross: (project: () => KeyValue) => KeyValue,
+  cross: (project: (of: Layout) => KeyValue) => KeyValue,
 ): Tensor {
   const at = w.at("EncDecAttention");
   const q = project(at, c, "q", w.rmsNorm("layer_norm", x, c.eps));
-  const kv = cross(() => {
+  const kv = cross((of) => {
     if (encoded === undefined) return internal("a T5 decoder got neither encoder output nor cross keys");
-    return { k: project(at, c, "k", encoded), v: project(at, c, "v", encoded) };
+    const from = at.within(of);
+    return { k: project(from, c, "k", encoded), v: project(from, c, "v", encoded) };
   });
   return w.sublayer("crossAttention", w.dropout("dropout", mix(at, c, q, kv, crossBias), c.dropout), x);
 }

@@ -15,20 +15,14 @@ import {
   viewOf,
 } from "../adapters/views.js";
 import { expectArgument, expectName, pickOptions, refuseUnknown } from "../arguments.js";
-import {
-  configPath,
-  hasEncoder,
-  inFile,
-  methodOf,
-  readAdapterConfig,
-  saveAdapter,
-} from "../attach/adapter_files.js";
-import { type LoadedKeys, loadAdapterTensors, storedBase } from "../attach/adapter_tensors.js";
-import type { Attached, AttachOptions, StoredBase } from "../attach/attach.js";
+import { hasEncoder, methodOf, readAdapterConfig, saveAdapter } from "../attach/adapter_files.js";
+import { type LoadedKeys, loadAdapterTensors } from "../attach/adapter_tensors.js";
+import type { Attached, AttachOptions } from "../attach/attach.js";
 import { attach } from "../attach/attach.js";
+import { attachFile } from "../attach/attach_file.js";
 import { BaseChanges } from "../attach/base_changes.js";
 import { checked } from "../attach/merge.js";
-import { namingFile, PeftError } from "../errors.js";
+import { PeftError } from "../errors.js";
 import type { Parameter, Parameters } from "../graph/parameters.js";
 import { nodeFiles } from "../hub/files.js";
 import { resolveFolder } from "../hub/resolve.js";
@@ -86,6 +80,8 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
   readonly #merging: Adapter[] = [];
   /** Adapters that are no more: a run that was called before cannot use them. */
   readonly #gone: WeakSet<Adapter> = new WeakSet();
+  /** Names of adapters that are being loaded, and are not there yet. */
+  readonly #reserved: Set<string> = new Set();
   readonly #changes: BaseChanges;
   /** Parameters of several adapters that train together, by their ids. */
   readonly #together: Map<string, Parameters> = new Map();
@@ -180,12 +176,12 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
   }
 
   #add(name: string, config: AdapterConfig, options: AttachOptions): void {
+    this.#checkName(name);
     this.#register(this.#attach(name, config, options));
   }
 
   /** A method bound to this model's places. The model does not know it yet. */
   #attach(name: string, config: AdapterConfig, options: AttachOptions): Attached {
-    checkName(name, this.adapters);
     const { spec, runtime } = this.base;
     checkTask(config, spec.task);
     const named = { ...config, baseModelNameOrPath: config.baseModelNameOrPath ?? this.base.name };
@@ -196,7 +192,6 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
   #register(attached: Attached): void {
     const { adapter, warnings } = attached;
     const { name } = adapter;
-    checkName(name, this.adapters);
     checkBias(adapter, [...this.adapters.values()]);
     for (const warning of warnings) this.#warn(words`${warning}`);
     this.adapters.set(name, adapter);
@@ -314,21 +309,19 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
     await checkHead(folder, this.base as unknown as PreTrainedModel);
     const storedPrompt = !(await hasEncoder(folder));
     const stored = { seed: this.base.seed, tokenize: () => [], storedPrompt };
-    const attachWith = (base: readonly StoredBase[]): Attached => {
-      const { json, floats } = file;
-      const options = { ...stored, file: { json, floats, base } };
-      return namingFile(configPath(folder), () => this.#attachLoaded(name, file.config, options), inFile);
-    };
-    const plain = attachWith([]);
-    const base = await storedBase(plain.adapter, folder, this.base.runtime);
-    const attached = base.length === 0 ? plain : attachWith(base);
-    const { adapter } = attached;
-    this.#register(attached);
+    const { runtime } = this.base;
+    const adapter = await this.#reserving(name, async () => {
+      const attached = await attachFile(name, folder, file, runtime, (own) =>
+        this.#attach(name, file.config, { ...stored, file: own }),
+      );
+      this.#register(attached);
+      return attached.adapter;
+    });
     try {
       const loaded = await this.#change(adapter, async () => {
         this.#throwFault();
         if (options.isTrainable === true) checkTrainable(adapter, this.#changes.merged);
-        return await loadAdapterTensors(adapter, folder, this.base.runtime, options.strict ?? true);
+        return await loadAdapterTensors(adapter, folder, runtime, options.strict ?? true);
       });
       for (const warning of loaded.warnings) this.#warn(words`${warning}`);
       return loaded.keys;
@@ -338,18 +331,19 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
     }
   }
 
-  /** Layers that a stored adapter names and this base lacks mean another base. */
-  #attachLoaded(name: string, config: AdapterConfig, options: AttachOptions): Attached {
+  /** Nobody else takes an adapter's name meanwhile. Throws "adapter-name". */
+  async #reserving<R>(name: string, work: () => Promise<R>): Promise<R> {
+    this.#checkName(name);
+    this.#reserved.add(name);
     try {
-      return this.#attach(name, config, options);
-    } catch (error) {
-      if (!(error instanceof PeftError) || error.code !== "adapter-targets") throw error;
-      throw new PeftError("adapter-mismatch", {
-        what: `The adapter "${name}" does not fit this model.`,
-        why: `${error.what} ${error.why}`,
-        fix: `load it on its own base (${config.baseModelNameOrPath ?? "its file names none"}).`,
-      });
+      return await work();
+    } finally {
+      this.#reserved.delete(name);
     }
+  }
+
+  #checkName(name: string): void {
+    checkName(name, new Set([...this.adapters.keys(), ...this.#reserved]));
   }
 
   /**

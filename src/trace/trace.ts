@@ -1,11 +1,12 @@
 import type { Adapter } from "../adapters/adapter.js";
 import type { AdaptedSite } from "../adapters/site.js";
 import type { Dim, Shape } from "../graph/dims.js";
-import { addDims, localDim, mulDims } from "../graph/dims.js";
+import { addDims, localDim } from "../graph/dims.js";
 import { Graph } from "../graph/graph.js";
 import type {
   AttentionSite,
   EmbeddingSite,
+  Layout,
   LinearSite,
   Meeting,
   OutputSite,
@@ -19,8 +20,9 @@ import type { Input } from "../models/inputs.js";
 import type { AdapterInput } from "./adapter_inputs.js";
 import { adapterInputName } from "./adapter_inputs.js";
 import { declareCore, randomKey } from "./inputs.js";
-import type { Packing } from "./packing.js";
-import { declarePacking, packRows, unpackRows } from "./packing.js";
+import type { StackLayout } from "./layout.js";
+import { packedLayout, paddedLayout, sameLayout } from "./layout.js";
+import { declarePacking } from "./packing.js";
 
 /** What a traced model named: its layers and its weights, in the order of their first use. */
 export interface Inventory {
@@ -73,13 +75,14 @@ export class ModelTrace implements Trace {
   /** Per sample: keys of the random numbers of this step. */
   readonly randomKey: Tensor | undefined;
   readonly #dropouts: Map<string, number> = new Map();
-  readonly #packings: Packing[] = [];
-  /** Where a head sees chosen rows only: which ones of the flattened [batch, total]. */
-  #chosen: { readonly rows: Tensor; readonly of: readonly [Dim, Dim] } | undefined;
+  readonly padded: StackLayout;
+  readonly same: Layout;
 
   constructor(options: TraceOptions) {
     this.options = options;
     this.randomKey = options.training ? declareCore(this.g, randomKey) : undefined;
+    this.padded = paddedLayout(this.g, this.randomKey);
+    this.same = sameLayout(this.g, this.randomKey);
   }
 
   /**
@@ -93,14 +96,6 @@ export class ModelTrace implements Trace {
       if (key !== undefined) return this.entry(slot, key);
     }
     return this.g.weight(stored, shape);
-  }
-
-  /** Writes a head at chosen positions of hidden [batch, total, hidden]: rows [chunks, chunk] -> [chunks, chunk, n]. */
-  atRows(rows: Tensor, hidden: Tensor, head: (x: Tensor) => Tensor): Tensor {
-    this.#chosen = { rows, of: [hidden.shape[0]!, hidden.shape[1]!] };
-    const y = head(this.g.gather(this.g.rows(hidden), rows));
-    this.#chosen = undefined;
-    return y;
   }
 
   entry(slot: number, key: string): Tensor {
@@ -130,7 +125,7 @@ export class ModelTrace implements Trace {
     return this.g.input(name, shape);
   }
 
-  linear(site: LinearSite, x: Tensor): Tensor {
+  linear(site: LinearSite, x: Tensor, layout: Layout): Tensor {
     const { g } = this;
     this.linears.set(site.path, site);
     const shape = site.transposed ? [site.inDim, site.outDim] : [site.outDim, site.inDim];
@@ -142,7 +137,7 @@ export class ModelTrace implements Trace {
       return bias === undefined ? y : g.add(y, bias);
     };
     const own = { weight: () => g.weight(stored, shape), bias: () => bias };
-    return this.#adapt((a) => a.layers, site.path, own, base)(x);
+    return this.#adapt((a) => a.layers, site.path, layout, own, base)(x);
   }
 
   embedding(site: EmbeddingSite, ids: Tensor): Tensor {
@@ -153,25 +148,27 @@ export class ModelTrace implements Trace {
     const table = this.parameter(site.weight, shape);
     const base = (ids: Tensor): Tensor => this.#tokenRows(site, ids, g.gather(table, ids));
     const own = { weight: () => g.weight(site.weight, shape), bias: () => undefined };
-    return this.#adapt((a) => a.layers, site.path, own, base)(ids);
+    return this.#adapt((a) => a.layers, site.path, this.padded, own, base)(ids);
   }
 
-  output(path: string, x: Tensor): Tensor {
+  output(path: string, x: Tensor, layout: Layout): Tensor {
     this.outputs.set(path, { path, dim: x.shape.at(-1) as number });
     return this.#adapt(
       (a) => a.outputs,
       path,
+      layout,
       {},
       (x) => x,
     )(x);
   }
 
-  sublayer(site: SublayerSite, h: Tensor, meeting: Meeting): Tensor {
+  sublayer(site: SublayerSite, h: Tensor, meeting: Meeting, layout: Layout): Tensor {
     this.sublayers.set(site.path, site);
     const { sum, norm = (x: Tensor) => x } = meeting;
     return this.#adapt(
       (a) => a.sublayers,
       site.path,
+      layout,
       meeting,
       (h) => norm(sum(h)),
     )(h);
@@ -187,47 +184,16 @@ export class ModelTrace implements Trace {
     return total;
   }
 
-  dropout(path: string, x: Tensor, p: number): Tensor {
+  dropout(path: string, x: Tensor, p: number, layout: Layout): Tensor {
     const count = this.#dropouts.get(path) ?? 0;
     this.#dropouts.set(path, count + 1);
-    return this.#drop(`${path}#${count}`, x, p);
+    return layout.dropout(x, p, `${path}#${count}`);
   }
 
-  /** At chosen rows the mask is that of the whole [batch, total, n], so that it is one and the same wherever they lie. */
-  #drop(site: string, x: Tensor, p: number): Tensor {
-    const { g } = this;
-    const packing = this.#packings.find((k) => k.tokens === (this.#chosen ? this.#chosen.of : x.shape)[1]);
-    if (packing !== undefined && this.randomKey !== undefined && p > 0) {
-      const rows = this.#chosen?.rows;
-      const key =
-        rows === undefined ? packing.key : g.gather(packing.key, g.reshape(rows, [mulDims(...rows.shape)]));
-      return g.reshape(g.dropout(g.rows(x), p, key, site), x.shape);
-    }
-    if (this.#chosen === undefined || this.randomKey === undefined || p === 0)
-      return x.shape[0] === 1 ? this.#dropSame(site, x, p) : g.dropout(x, p, this.randomKey, site);
-    const ones = g.expand(g.scalar(1), [...this.#chosen.of, x.shape.at(-1)!]);
-    return g.mul(x, g.gather(g.rows(g.dropout(ones, p, this.randomKey, site)), this.#chosen.rows));
-  }
-
-  /** What is the same for all samples (a prompt, distances), [1, ...]: so is its mask. */
-  #dropSame(site: string, x: Tensor, p: number): Tensor {
-    if (this.randomKey === undefined || p === 0) return x;
-    return this.g.dropout(x, p, this.g.slice(this.randomKey, 0, 0, 1), site);
-  }
-
-  /** Declares that the sequences of an input can be packed, which are of this length here. */
-  addPacking(of: Pick<Input, "name">, length: Dim): void {
-    if (this.options.packed) this.#packings.push(declarePacking(this.g, of, length));
-  }
-
-  pack(x: Tensor): Tensor {
-    const packing = x.shape[0] === "batch" ? this.#packings.find((p) => p.length === x.shape[1]) : undefined;
-    return packing === undefined ? x : packRows(this.g, x, packing);
-  }
-
-  unpack(x: Tensor): Tensor {
-    const packing = this.#packings.find((p) => p.tokens === x.shape[1]);
-    return packing === undefined ? x : unpackRows(this.g, x, packing);
+  /** How a stack's sequences of this length lie: packed, where padding is left out; `of` is the input that has their tokens. */
+  layout(of: Pick<Input, "name">, length: Dim): StackLayout {
+    const { packed, training } = this.options;
+    return packed ? packedLayout(this.g, declarePacking(this.g, of, length), training) : this.padded;
   }
 
   prepend(x: Tensor): Tensor {
@@ -258,7 +224,7 @@ export class ModelTrace implements Trace {
             (key) => this.entry(slot, `prompt_encoder.${key}`),
             adapter.config,
             (x, p) =>
-              this.g.squeeze(this.#dropSame(`prompt/${slot}#${dropouts++}`, this.g.unsqueeze(x, 0), p), 0),
+              this.g.squeeze(this.same.dropout(this.g.unsqueeze(x, 0), p, `prompt/${slot}#${dropouts++}`), 0),
           );
     return this.g.slice(rows, 0, 0, prompt.tokens(adapter.config));
   }
@@ -290,6 +256,7 @@ export class ModelTrace implements Trace {
   #adapt<Own>(
     sitesOf: (adapter: Adapter) => ReadonlyMap<string, AdaptedSite<Place & Below & Own>>,
     path: string,
+    layout: Layout,
     own: Own,
     base: (x: Tensor) => Tensor,
   ): (x: Tensor) => Tensor {
@@ -297,21 +264,21 @@ export class ModelTrace implements Trace {
     for (const [slot, adapter] of this.options.adapters.entries()) {
       const site = sitesOf(adapter).get(path);
       if (site === undefined) continue;
-      const at = { ...this.place(slot, path), ...own, next };
+      const at = { ...this.place(slot, path, layout), ...own, next };
       next = (x) => site.forward(at, x);
     }
     return next;
   }
 
   /** What a place gives the method of a slot's adapter. */
-  place(slot: number, path: string): Place {
+  place(slot: number, path: string, layout: Layout = this.padded): Place {
     return {
       g: this.g,
       p: (key) => this.entry(slot, `${path}.${key}`),
       shared: (key) => this.entry(slot, key),
       scale: this.scale(slot, path),
       gate: this.gate(slot),
-      dropout: (x, p) => this.#drop(`${path}/${slot}`, x, p),
+      dropout: (x, p) => layout.dropout(x, p, `${path}/${slot}`),
     };
   }
 

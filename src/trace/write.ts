@@ -2,7 +2,7 @@ import { PeftError } from "../errors.js";
 import type { Dim } from "../graph/dims.js";
 import { addDims } from "../graph/dims.js";
 import { exactly } from "../graph/graph.js";
-import type { CacheShape, KeyValue } from "../graph/module.js";
+import type { CacheShape, KeyValue, Layout } from "../graph/module.js";
 import { Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import type { Loss } from "../losses/loss.js";
@@ -23,6 +23,7 @@ import {
   inputsOf,
   labelPositions,
 } from "./inputs.js";
+import type { StackLayout } from "./layout.js";
 import { prefixCache } from "./prefix.js";
 import type { Inventory } from "./trace.js";
 import { ModelTrace } from "./trace.js";
@@ -37,6 +38,8 @@ export interface ModelSpec {
 interface Written {
   /** [batch, total, hidden] */
   readonly hidden: Tensor;
+  /** How the positions of `hidden` lie. */
+  readonly layout: StackLayout;
   /** [batch, total], i64: of the stack that `hidden` comes from, without the past */
   readonly mask: Tensor;
   readonly present: readonly KeyValue[];
@@ -51,23 +54,30 @@ export function takeInventory(spec: ModelSpec): Inventory {
     virtual: false,
     packed: false,
   });
-  const { hidden, mask } = writeHidden(spec, trace);
-  for (const head of headsOf(spec.task)) writeHead(spec, trace, head, trace.unpack(hidden), mask);
+  const { hidden, layout, mask } = writeHidden(spec, trace);
+  for (const head of headsOf(spec.task)) writeHead(spec, trace, head, layout.unpack(hidden), mask);
   return trace;
 }
 
-function bareModel({ task, architecture }: ModelSpec, trace: ModelTrace): Module {
-  return new Module(trace).at(taskOf(task).head.isBare ? "" : architecture.prefix);
+function bareModel({ task, architecture }: ModelSpec, trace: ModelTrace, layout: Layout): Module {
+  return new Module(trace, "", layout).at(taskOf(task).head.isBare ? "" : architecture.prefix);
 }
 
 type Tensors<I extends InputSet> = { readonly [K in keyof I]: Tensor };
 
-/** Declares what a stack reads, and its packing where it reads tokens. */
-function declareInputs<I extends InputSet>(trace: ModelTrace, inputs: I, at: Lengths): Tensors<I> {
+/** What a stack reads, and how the positions of its sequences lie. */
+interface Declared<X> {
+  readonly x: X;
+  readonly layout: StackLayout;
+}
+
+/** Declares what a stack reads; its padding can be left out where it reads tokens. */
+function declareInputs<I extends InputSet>(trace: ModelTrace, inputs: I, at: Lengths): Declared<Tensors<I>> {
   const tokens = inputOf(inputs, "tokens");
-  if (tokens !== undefined) trace.addPacking(tokens, addDims(at.virtual, at.length));
+  const length = addDims(at.virtual, at.length);
+  const layout = tokens === undefined ? trace.padded : trace.layout(tokens, length);
   const declared = Object.entries(inputs).map(([key, input]) => [key, declare(trace.g, input, at)]);
-  return Object.fromEntries(declared) as Tensors<I>;
+  return { x: Object.fromEntries(declared) as Tensors<I>, layout };
 }
 
 /** What a stack reads, as its architecture's function has it: of text, where the architecture declares nothing else. */
@@ -76,8 +86,9 @@ function stackInputs(
   trace: ModelTrace,
   at: Lengths,
   past?: readonly KeyValue[],
-): TextInputs {
-  return { ...declareInputs(trace, inputsOf(spec), at), past } as unknown as TextInputs;
+): Declared<TextInputs> {
+  const { x, layout } = declareInputs(trace, inputsOf(spec), at);
+  return { x: { ...x, past } as unknown as TextInputs, layout };
 }
 
 /** The mask of the places of `hidden`, without the past; without a mask among the inputs all of them count. */
@@ -87,52 +98,66 @@ function maskOf(trace: ModelTrace, mask: Tensor | undefined, past: Dim, hidden: 
   return g.expand(g.scalar(1, "i64"), hidden.shape.slice(0, -1));
 }
 
+interface Encoded {
+  readonly encoded: Tensor;
+  readonly layout: StackLayout;
+  readonly mask: Tensor;
+}
+
 /** The encoder of an encoder-decoder. */
-function writeEncoder(spec: ModelSpec, trace: ModelTrace): { encoded: Tensor; mask: Tensor } {
+function writeEncoder(spec: ModelSpec, trace: ModelTrace): Encoded {
   const virtual = trace.virtualTokens("input");
-  const x = stackInputs(spec, trace, { batch: "batch", length: "seq", virtual, past: 0 });
-  const encoded = spec.architecture.encoder!(bareModel(spec, trace), spec.config, x);
-  return { encoded, mask: maskOf(trace, x.mask, 0, encoded) };
+  const { x, layout } = stackInputs(spec, trace, { batch: "batch", length: "seq", virtual, past: 0 });
+  const encoded = spec.architecture.encoder!(bareModel(spec, trace, layout), spec.config, x);
+  return { encoded, layout, mask: maskOf(trace, x.mask, 0, encoded) };
 }
 
 /** An encoder's output, [batch, seq, hidden]. */
 export function writeEncoderStates(spec: ModelSpec, trace: ModelTrace): Tensor {
-  return trace.unpack(writeEncoder(spec, trace).encoded);
+  const { encoded, layout } = writeEncoder(spec, trace);
+  return layout.unpack(encoded);
 }
 
 /** The same, given from outside. */
-function givenStates(spec: ModelSpec, trace: ModelTrace): { encoded: Tensor; mask: Tensor } {
-  const { mask } = stackInputs(spec, trace, { batch: "batch", length: "seq", virtual: 0, past: 0 });
+function givenStates(spec: ModelSpec, trace: ModelTrace): Encoded {
+  const { x, layout } = stackInputs(spec, trace, { batch: "batch", length: "seq", virtual: 0, past: 0 });
   const states = declareCore(trace.g, encoderStates(spec.config.hiddenSize));
-  return { encoded: trace.pack(states), mask: maskOf(trace, mask, 0, states) };
+  return { encoded: layout.pack(states), layout, mask: maskOf(trace, x.mask, 0, states) };
 }
 
 /** The whole model up to its last hidden states, over whole sequences. */
 function writeHidden(spec: ModelSpec, trace: ModelTrace, fromStates = false): Written {
   const { architecture: a, config } = spec;
-  const w = bareModel(spec, trace);
   const past = prefixCache(trace, config);
   const pastLength = trace.virtualTokens("cache");
   if (a.stack !== undefined) {
     const virtual = trace.virtualTokens("input");
     const at = { batch: "batch", length: "seq", virtual, past: pastLength };
-    const x = stackInputs(spec, trace, at, past);
-    const out = a.stack(w, config, x);
-    return { ...out, mask: maskOf(trace, x.mask, pastLength, out.hidden) };
+    const { x, layout } = stackInputs(spec, trace, at, past);
+    const out = a.stack(bareModel(spec, trace, layout), config, x);
+    return { ...out, layout, mask: maskOf(trace, x.mask, pastLength, out.hidden) };
   }
-  const { encoded, mask: encoderMask } = fromStates ? givenStates(spec, trace) : writeEncoder(spec, trace);
+  const encoder = fromStates ? givenStates(spec, trace) : writeEncoder(spec, trace);
   const at = { batch: "batch", length: "target", virtual: 0, past: pastLength };
-  const x = { ...declareInputs(trace, decoderInputs, at), typeIds: undefined, past };
-  const inputs = { ...x, encoderMask, cross: (_: number, project: () => KeyValue) => project() };
-  const out = a.decoder!(w, config, inputs, encoded);
-  return { ...out, mask: maskOf(trace, x.mask, pastLength, out.hidden) };
+  const { x, layout } = declareInputs(trace, decoderInputs, at);
+  const cross = (_: number, project: (of: Layout) => KeyValue): KeyValue => project(encoder.layout);
+  const inputs = { ...x, typeIds: undefined, past, encoderMask: encoder.mask, cross };
+  const out = a.decoder!(bareModel(spec, trace, layout), config, inputs, encoder.encoded);
+  return { ...out, layout, mask: maskOf(trace, x.mask, pastLength, out.hidden) };
 }
 
 /** A head of the spec's task over hidden states. Throws "unknown-task" where the architecture has none. */
-function writeHead(spec: ModelSpec, trace: ModelTrace, head: Head, hidden: Tensor, mask: Tensor): Tensor {
+function writeHead(
+  spec: ModelSpec,
+  trace: ModelTrace,
+  head: Head,
+  hidden: Tensor,
+  mask: Tensor,
+  layout: Layout = trace.padded,
+): Tensor {
   const { architecture, config } = spec;
   const write = head.write(architecture);
-  if (write !== undefined) return write(new Module(trace), config, hidden, mask);
+  if (write !== undefined) return write(new Module(trace, "", layout), config, hidden, mask);
   const known = tasks.all.filter((task) => task.head.write(architecture) !== undefined);
   throw new PeftError("unknown-task", {
     what: `A ${config.modelType} model has no head for ${spec.task}.`,
@@ -143,8 +168,8 @@ function writeHead(spec: ModelSpec, trace: ModelTrace, head: Head, hidden: Tenso
 
 /** logits over whole sequences: [batch, total, n], or [batch, n] where the task pools. */
 export function writeLogits(spec: ModelSpec, trace: ModelTrace): Tensor {
-  const { hidden, mask } = writeHidden(spec, trace);
-  return writeHead(spec, trace, taskOf(spec.task).head, trace.unpack(hidden), mask);
+  const { hidden, layout, mask } = writeHidden(spec, trace);
+  return writeHead(spec, trace, taskOf(spec.task).head, layout.unpack(hidden), mask);
 }
 
 /** A loss written down. */
@@ -159,15 +184,15 @@ interface WrittenLoss {
 /** The loss's sum and count, and the logits if they are asked for. `fromStates`: the encoder's output is an input. */
 export function writeLoss(spec: ModelSpec, trace: ModelTrace, loss: Loss, fromStates = false): WrittenLoss {
   const { g } = trace;
-  const { hidden, mask } = writeHidden(spec, trace, fromStates);
+  const { hidden, layout, mask } = writeHidden(spec, trace, fromStates);
   const logits = (name?: string): Tensor =>
-    writeHead(spec, trace, headNamed(spec.task, name), trace.unpack(hidden), mask);
+    writeHead(spec, trace, headNamed(spec.task, name), layout.unpack(hidden), mask);
   const labelled = (name?: string): Tensor => {
     const positions = declareCore(g, labelPositions);
     const head = headNamed(spec.task, name);
-    return trace.options.mixed // scales are per row of the batch there
-      ? g.gather(g.rows(logits(name)), positions)
-      : trace.atRows(positions, hidden, (x) => writeHead(spec, trace, head, x, mask));
+    if (trace.options.mixed) return g.gather(g.rows(logits(name)), positions); // scales are per row of the batch
+    const rows = g.gather(g.rows(hidden), positions); // [chunks, chunk, hidden]
+    return writeHead(spec, trace, head, rows, mask, layout.chosen(positions, hidden.shape));
   };
   const column = (name: string): Tensor => {
     const found = loss.columns?.[name] ?? undeclared(loss, name);
@@ -231,15 +256,15 @@ export function writeStep(spec: ModelSpec, trace: ModelTrace, options: StepOptio
     const { k, v } = declareCached(g, names, cache, [order === undefined ? "batch" : "former", "past"]);
     return order === undefined ? { k, v } : { k: g.gather(k, order, 0), v: g.gather(v, order, 0) };
   });
-  const w = bareModel(spec, trace);
   const virtual = trace.options.virtual && !config.encoderDecoder ? trace.virtualTokens("input") : 0;
   const at = { batch: "batch", length: "seq", virtual, past: "past" };
-  const x = config.encoderDecoder
-    ? { ...declareInputs(trace, decoderInputs, at), typeIds: undefined, past }
+  const { x, layout } = config.encoderDecoder
+    ? declareInputs(trace, decoderInputs, at)
     : stackInputs(spec, trace, at, past);
+  const w = bareModel(spec, trace, layout);
   const { hidden, present } = config.encoderDecoder
-    ? a.decoder!(w, config, { ...x, ...crossInputs(trace, cache) }, undefined)
-    : a.stack!(w, config, x);
+    ? a.decoder!(w, config, { typeIds: undefined, ...x, past, ...crossInputs(trace, cache) }, undefined)
+    : a.stack!(w, config, { typeIds: undefined, ...x, past });
   const logits = writeHead(spec, trace, taskOf(spec.task).head, g.last(hidden, 1), x.mask);
   const outputs: Record<string, Tensor> = { logits: g.squeeze(logits, 1) };
   for (const [i, { k, v }] of cacheNames("present", cache).entries())
@@ -270,14 +295,15 @@ export function writeEncode(spec: ModelSpec, trace: ModelTrace): Record<string, 
   const repeated = g.gather(encoded, declareCore(g, encodedRows), 0);
   // What the decoder reads, and masks, does not reach the cross-attention's keys and values: it is never fed.
   const at = { batch: "repeated", length: "target", virtual: 0, past: 0 };
-  const x = { ...declareInputs(trace, decoderInputs, at), typeIds: undefined, past: undefined };
+  const { x, layout } = declareInputs(trace, decoderInputs, at);
   const encoderMask = declare(g, textInputs.mask, { ...at, length: encoded.shape[1]! });
   const names = cacheNames("cross", config.cache);
-  const cross = (layer: number, project: () => KeyValue): KeyValue => {
-    const { k, v } = project();
+  const cross = (layer: number, project: (of: Layout) => KeyValue): KeyValue => {
+    const { k, v } = project(trace.padded);
     Object.assign(outputs, { [names[layer]!.k]: k, [names[layer]!.v]: v });
     return { k, v };
   };
-  a.decoder!(bareModel(spec, trace), config, { ...x, encoderMask, cross }, repeated);
+  const inputs = { ...x, typeIds: undefined, past: undefined, encoderMask, cross };
+  a.decoder!(bareModel(spec, trace, layout), config, inputs, repeated);
   return outputs;
 }

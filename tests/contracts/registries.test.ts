@@ -59,7 +59,7 @@ const tiny: Architecture<TinyConfig> = {
     const { g } = w;
     const embedded = w.trace.prepend(w.embedding("embed", x.ids, c.vocabSize, c.hiddenSize));
     const shared = { bias: causalBias(g, x.mask, embedded.shape[1]!) };
-    const start = w.trace.pack(embedded);
+    const start = w.pack(embedded);
     return repeat(w.at("blocks"), c.layers, start, x.past, shared, (at, x, { bias }, past) => {
       const normed = at.rmsNorm("norm", x, 1e-5);
       const project = (name: string) =>
