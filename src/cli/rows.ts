@@ -5,6 +5,7 @@ import {
   loadDataset,
   PeftError,
   type Row,
+  type RowStream,
   split,
   type TaskType,
   type Tokenizer,
@@ -139,6 +140,14 @@ export function readRows(
   warn: (message: string) => void,
   labels?: readonly string[],
 ): Promise<Row[]> {
+  return loadDataset(files, loadOptions(settings, warn, labels));
+}
+
+function loadOptions(
+  settings: Settings,
+  warn: (message: string) => void,
+  labels?: readonly string[],
+): LoadDatasetOptions {
   const named = settings.pick(["text", "pair", "label", "messages"]);
   const mapped = { ...Object(settings.get("columns")), ...named };
   const columns = Object.fromEntries(Object.entries(mapped).map(([name, column]) => [name, String(column)]));
@@ -155,24 +164,30 @@ export function readRows(
     "raw",
     "encoding",
   ]);
-  return loadDataset(files, {
+  return {
     ...(options as LoadDatasetOptions),
     warn,
     ...(Object.keys(columns).length === 0 ? {} : { columns }),
     ...(task === undefined ? {} : { taskType: task }),
     ...(labels === undefined || labels.length === 0 ? {} : { labels }),
-  });
+  };
 }
 
 export interface TrainingRows {
+  /** Of a stream the first ones, which tell what the others are. */
   readonly train: readonly Row[];
+  readonly stream?: RowStream;
   readonly validation: readonly Row[] | undefined;
   readonly test: readonly Row[] | undefined;
 }
 
 /** The rows of a run; all splits have the classes of the training rows. */
 export async function readTrainingRows(settings: Settings, { note }: Terminal): Promise<TrainingRows> {
-  const all = await readRows(settings, dataFiles(settings), note);
+  const files = dataFiles(settings);
+  const streamed = settings.flag("streaming")
+    ? await loadDataset(files, { ...loadOptions(settings, note), streaming: true })
+    : undefined;
+  const all = streamed === undefined ? await readRows(settings, files, note) : (await streamed.open()).first;
   const names = labelNames(all);
   const read = async (key: string): Promise<Row[] | undefined> => {
     const file = settings.text(key);
@@ -180,7 +195,14 @@ export async function readTrainingRows(settings: Settings, { note }: Terminal): 
   };
   const [validation, test] = [await read("validation"), await read("test")];
   const part = settings.number("validationSplit");
-  if (part === undefined) return { train: all, validation, test };
+  if (part === undefined)
+    return { train: all, validation, test, ...(streamed === undefined ? {} : { stream: streamed }) };
+  if (streamed !== undefined)
+    throw new PeftError("option", {
+      what: words`${option("validationSplit")} and ${option("streaming")} are both given.`,
+      why: "rows that are streamed are not all known, so no part of them can be drawn.",
+      fix: words`name a file of its own: ${option("validation", "valid.jsonl")}.`,
+    });
   if (validation !== undefined)
     throw new PeftError("option", {
       what: words`${option("validation")} and ${option("validationSplit")} are both given.`,

@@ -35,8 +35,16 @@ export async function readArrow(file: string, options: TableOptions): Promise<Re
     why: "each row has the columns of the schema.",
     fix: "write the file again.",
   };
-  const labelNames = classNames(head?.schema.metadata?.get("huggingface"));
+  const labelNames = namesOf(file, head);
   return { from: file, isReplayable: true, columns: [...read.keys()], labelNames, malformed, records };
+}
+
+function namesOf(file: string, head: ArrowTable | undefined): Record<string, string[]> {
+  try {
+    return classNames(head?.schema.metadata?.get("huggingface"));
+  } catch (cause) {
+    throw unreadable(file, cause);
+  }
 }
 
 /** First a table without rows, for the schema; then one for each batch. */
@@ -59,7 +67,7 @@ async function* tablesOf(file: string, options: TableOptions): AsyncGenerator<Ar
 }
 
 const settings = { useBigInt: true, useDate: true };
-const [DICTIONARY, RECORDS] = [2, 3];
+const [SCHEMA, DICTIONARY, RECORDS] = [1, 2, 3];
 /** The largest message that is read; writers make batches of some thousand rows. */
 const largestMessage = 2 ** 31 - 1;
 
@@ -77,6 +85,7 @@ async function* messagesOf(file: string, options: TableOptions): AsyncGenerator<
       if (view.getInt32(0, true) !== -1) throw new Error("a message does not begin as one");
       if (size === 0) return;
       const metadata = await take(size);
+      checkLists(metadata);
       const body = bodyLength(metadata);
       const bytes = await take(body);
       if (metadata.length < size || bytes.length < body) throw new Error("it is cut short");
@@ -121,12 +130,57 @@ function concat(parts: readonly Uint8Array[], size: number): Uint8Array {
 }
 
 /** Where a field of a flatbuffer's root table lies, by its number; undefined: it has its default. */
-function fieldAt(view: DataView, field: number): number | undefined {
-  const table = view.getInt32(0, true);
+function fieldAt(view: DataView, field: number, table = view.getInt32(0, true)): number | undefined {
   const vtable = table - view.getInt32(table, true);
   const slot = 4 + 2 * field;
   const offset = slot < view.getUint16(vtable, true) ? view.getUint16(vtable + slot, true) : 0;
   return offset === 0 ? undefined : table + offset;
+}
+
+/** Throws where a list of a message's header claims more parts than its bytes can hold: the library would make room for them. */
+function checkLists(metadata: Uint8Array): void {
+  const view = new DataView(metadata.buffer, metadata.byteOffset, metadata.byteLength);
+  let budget = metadata.length;
+  const list = (table: number, field: number): number[] => {
+    const at = fieldAt(view, field, table);
+    if (at === undefined) return [];
+    const start = at + view.getInt32(at, true);
+    const n = view.getInt32(start, true);
+    budget -= n;
+    if (n < 0 || budget < 0) throw new Error(`a list of it claims ${n} parts`);
+    return Array.from({ length: n }, (_, i) => start + 4 + 4 * i);
+  };
+  const below = (at: number): number => at + view.getInt32(at, true);
+  const field = (table: number): void => {
+    list(table, 6);
+    for (const child of list(table, 5)) field(below(child));
+  };
+  const root = view.getInt32(0, true);
+  const kindAt = fieldAt(view, 1, root);
+  const headerAt = fieldAt(view, 2, root);
+  if (kindAt === undefined || headerAt === undefined) throw new Error("a message has no header");
+  const kind = view.getUint8(kindAt);
+  let header = below(headerAt);
+  if (kind === SCHEMA) {
+    list(header, 2);
+    for (const at of list(header, 1)) field(below(at));
+    return;
+  }
+  if (kind === DICTIONARY) {
+    const data = fieldAt(view, 1, header);
+    if (data === undefined) throw new Error("a dictionary has no data");
+    header = below(data);
+  }
+  const lengthAt = fieldAt(view, 0, header);
+  const length = lengthAt === undefined ? 0 : Number(view.getBigInt64(lengthAt, true));
+  const body = bodyLength(metadata);
+  if (length < 0 || length > 8 * body + 1024) throw new Error(`it claims ${length} rows in ${body} bytes`);
+  for (const [part, bytes] of [
+    [1, 16],
+    [2, 16],
+  ] as const)
+    if (list(header, part).length * bytes > metadata.length)
+      throw new Error("it claims parts that are not there");
 }
 
 /** Message.bodyLength. */

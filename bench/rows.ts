@@ -1,0 +1,54 @@
+import { once } from "node:events";
+import { createWriteStream, mkdtempSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { loadDataset, type RowStream, rowsFrom } from "../src/index.js";
+
+/** Memory while rows are streamed: what a million rows took, and ten million. */
+
+/** Walks rows and says what memory was after each tenth of them, in MB. */
+async function walk(name: string, rows: RowStream, count: number): Promise<void> {
+  const marks: number[] = [];
+  let seen = 0;
+  for await (const _ of rows)
+    if (++seen % (count / 10) === 0) marks.push(Math.round(process.memoryUsage.rss() / 1e6));
+  console.log(`${name}: ${seen} rows, resident after each tenth: ${marks.join(" ")} MB`);
+}
+
+/** Small rows of a function, and a file of `gigabytes` of JSONL that is made for it beside nothing of ours. */
+export async function benchRows(count: number, gigabytes: number): Promise<void> {
+  const labels = ["a", "b", "c"];
+  const small = rowsFrom(
+    async function* () {
+      for (let i = 0; i < count; i++) yield { text: `ticket ${i}`, label: labels[i % 3] };
+    },
+    { labels },
+  );
+  await walk("a function", small, count);
+  const folder = mkdtempSync(join(tmpdir(), "peft-rows-"));
+  try {
+    const file = join(folder, "rows.jsonl");
+    const lines = await writeLines(file, gigabytes * 1e9);
+    await walk(
+      `JSONL of ${(statSync(file).size / 1e9).toFixed(1)} GB`,
+      await loadDataset(file, { streaming: true }),
+      lines,
+    );
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+async function writeLines(file: string, bytes: number): Promise<number> {
+  const out = createWriteStream(file);
+  const text = "word ".repeat(200);
+  let [written, lines] = [0, 0];
+  while (written < bytes || lines % 10 > 0) {
+    const line = `${JSON.stringify({ prompt: text, completion: String(lines++) })}\n`;
+    written += line.length;
+    if (!out.write(line)) await once(out, "drain");
+  }
+  out.end();
+  await once(out, "close");
+  return lines;
+}
