@@ -43,6 +43,7 @@ export type { QuantizeEvent } from "./weights/quantized.js";
 export type { Adapter } from "./adapters/adapter.js";
 export type { WeightedOptions } from "./adapters/mix.js";
 export type { LoadedKeys } from "./attach/adapter_tensors.js";
+export { classFields } from "./attach/class_names.js";
 export type { CombinationType } from "./methods/method.js";
 export type {
   AdapterOptions,
@@ -51,6 +52,17 @@ export type {
   PeftModelOptions,
   SaveAdapterOptions,
 } from "./peft/adapter_options.js";
+export type { AdapterBaseOptions, AutoPeftModelFor, AutoPeftOptions } from "./peft/auto_peft.js";
+export {
+  AutoPeftModelForCausalLM,
+  AutoPeftModelForFeatureExtraction,
+  AutoPeftModelForQuestionAnswering,
+  AutoPeftModelForSeq2SeqLM,
+  AutoPeftModelForSequenceClassification,
+  AutoPeftModelForTokenClassification,
+  autoPeftModelFor,
+  baseOfAdapter,
+} from "./peft/auto_peft.js";
 export { getPeftModel } from "./peft/get_peft_model.js";
 export type { AdapterInspection, InspectAdapterOptions } from "./peft/inspect.js";
 export { inspectAdapter } from "./peft/inspect.js";

@@ -18,6 +18,8 @@ export class AdapterState {
   readonly #trained: Trained;
   /** Fields of adapter_config.json that training settled, by their names there. */
   readonly json: Map<string, unknown> = new Map();
+  /** Fields of config.json that name the classes of a head that the adapter brings; undefined: the base's config.json does. */
+  classes: Readonly<Record<string, unknown>> | undefined;
   #parameters: Parameters | undefined;
   #allocator: Allocator | undefined;
   #version = 0;

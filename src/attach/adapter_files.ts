@@ -10,6 +10,7 @@ import { optionKey, pythonName } from "../options.js";
 import type { Runtime } from "../run/runtime.js";
 import type { Inventory } from "../trace/trace.js";
 import { option, type ShowOption, toCode, words } from "../words.js";
+import { CLASSES_FILE, type ClassFields } from "./class_names.js";
 import { unknownMethod } from "./foreign_adapters.js";
 import { modelCard } from "./model_card.js";
 import { isAllLinear, named } from "./targets.js";
@@ -143,12 +144,20 @@ interface SavedTensor {
   readonly data: Float32Array;
 }
 
-/** Writes adapter_model.safetensors, adapter_config.json and README.md: all of them, or none where one fails. */
+/** What is saved of an adapter beside its own tensors. */
+interface SavedBeside {
+  /** The rows that a prompt's encoder yields; undefined: it is no prompt. */
+  readonly prompt: SavedTensor | undefined;
+  /** What its head tells apart; undefined: it has none, or one that only the base knows. */
+  readonly classes: ClassFields | undefined;
+}
+
+/** Writes adapter_model.safetensors, its JSON files and README.md: all of them, or none where one fails. */
 export async function saveAdapter(
   adapter: Adapter,
   folder: string,
   runtime: Runtime,
-  prompt: SavedTensor | undefined,
+  { prompt, classes }: SavedBeside,
 ): Promise<void> {
   const tensors = await savedTensors(adapter, runtime);
   if (prompt !== undefined) tensors.set("prompt_embeddings", prompt);
@@ -163,10 +172,12 @@ export async function saveAdapter(
     await writeTensors(at("adapter_model.safetensors"), tensors);
     if (hasEncoder) await writeTensors(at(ENCODER_FILE), new Map(encoder.map((e) => [e.key, e])));
     await write("adapter_config.json", formatAdapterConfig(adapter));
-    await write("README.md", modelCard(adapter));
+    if (classes !== undefined) await write(CLASSES_FILE, `${formatJson(classes, new Set())}\n`);
+    await write("README.md", modelCard(adapter, classes));
     for (const name of await nodeFiles.list(draft))
       await nodeFiles.rename(at(name), nodeFiles.join(folder, name));
     if (!hasEncoder) await nodeFiles.remove(nodeFiles.join(folder, ENCODER_FILE));
+    if (classes === undefined) await nodeFiles.remove(nodeFiles.join(folder, CLASSES_FILE));
   } finally {
     await nodeFiles.remove(draft);
   }

@@ -1,7 +1,9 @@
 import type { Adapter } from "../adapters/adapter.js";
+import { type ClassFields, classNames } from "./class_names.js";
 
 /** README.md of an adapter: what the Hub shows. */
-export function modelCard({ config, method, size }: Adapter): string {
+export function modelCard({ config, method, size }: Adapter, classes: ClassFields = {}): string {
+  const names = classNames(classes);
   const base = config.baseModelNameOrPath;
   const isHubId = base !== undefined && /^[\w.-]+\/[\w.-]+$/.test(base);
   const peftType = method?.config.peftType ?? "";
@@ -24,5 +26,20 @@ export function modelCard({ config, method, size }: Adapter): string {
     'model = PeftModel.from_pretrained(base, "this folder")',
     "```",
     "",
+    ...(names === undefined
+      ? []
+      : [
+          `Its head tells ${names.length} classes apart, which Python must be told:`,
+          "",
+          "| id | class |",
+          "|---|---|",
+        ]),
+    ...(names ?? []).map((name, id) => `| ${id} | ${asCell(name)} |`),
+    ...(names === undefined ? [] : [""]),
   ].join("\n");
+}
+
+/** A text as a cell of a table. */
+function asCell(text: string): string {
+  return text.replace(/[\\|<>`*_[\]]/g, "\\$&").replace(/\s+/g, " ");
 }

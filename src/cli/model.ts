@@ -2,7 +2,9 @@ import {
   type AdapterConfig,
   AutoConfig,
   AutoTokenizer,
+  baseOfAdapter,
   type ConfigOptions,
+  classFields,
   formatBytes,
   formats,
   type HubEvent,
@@ -24,7 +26,6 @@ import {
 } from "../index.js";
 import { option, words } from "../words.js";
 import type { Option, OptionGroup, Settings } from "./options.js";
-import { readLabels } from "./output.js";
 import type { Terminal } from "./terminal.js";
 
 const revision: Option = {
@@ -128,8 +129,8 @@ export async function openWithoutTokenizer(
   { rows, signal }: OpenOptions = {},
 ): Promise<OpenedModel> {
   const hub = { progress: showHub(terminal), signal, revision: settings.text("revision") };
-  const name = await baseName(settings, terminal);
-  const read = await AutoConfig.fromPretrained(name, hub);
+  const read = await readBase(settings, hub);
+  const { name } = read;
   const adapter = await adapterConfig(settings, hub);
   const chosen = chooseTask(settings, read, rows, adapter?.taskType);
   const load = async (): Promise<PreTrainedModel> =>
@@ -171,34 +172,17 @@ function otherBase(error: unknown, adapter: AdapterConfig, name: string, setting
   });
 }
 
-/** The model that is named, or the adapter's own base. */
-async function baseName(settings: Settings, terminal: Terminal): Promise<string> {
+/** The config of the model that is named, or of the adapter's own base. */
+async function readBase(settings: Settings, hub: ConfigOptions): Promise<PretrainedConfig> {
   const name = settings.text("model");
-  if (name !== undefined) return name;
-  const hub = { progress: showHub(terminal) };
-  const base = (await adapterConfig(settings, hub))?.baseModelNameOrPath;
-  if (base !== undefined) return foundBase(base, settings, hub);
+  if (name !== undefined) return AutoConfig.fromPretrained(name, hub);
+  const adapter = settings.text("adapter");
+  if (adapter !== undefined) return baseOfAdapter(adapter, { ...hub, revision: undefined });
   throw new PeftError("option", {
     what: "No model is given.",
-    why: settings.isGiven("adapter") ? "the adapter does not name its base." : "there is nothing to load.",
+    why: "there is nothing to load.",
     fix: "add --model FOLDER_OR_HUB_ID.",
   });
-}
-
-/** The base that an adapter names: often a folder of the machine that it was trained on. */
-async function foundBase(name: string, settings: Settings, hub: ConfigOptions): Promise<string> {
-  try {
-    await AutoConfig.fromPretrained(name, hub);
-    return name;
-  } catch (error) {
-    if (!(error instanceof PeftError) || (error.code !== "hub" && error.code !== "file-format")) throw error;
-    throw new PeftError(error.code, {
-      what: `The base "${name}" of the adapter "${settings.text("adapter")}" cannot be loaded.`,
-      why: `the adapter's adapter_config.json names it (base_model_name_or_path), as it was called where it was trained. ${error.what} ${error.why}`,
-      fix: "say where the base is here: add --model FOLDER_OR_HUB_ID.",
-      cause: error,
-    });
-  }
 }
 
 /**
@@ -217,27 +201,19 @@ async function fieldsFor(
   const adapter = settings.text("adapter");
   if (adapter === undefined) return fields;
   const hub = { progress: showHub(terminal) };
-  const { numLabels, vocabSize } = await inspectAdapter(adapter, { ...hub, base, taskType: chosen });
-  const head = numLabels === undefined ? fields : await headOf(adapter, numLabels, rows, fields, terminal);
-  if (vocabSize === undefined) return head;
-  terminal.note(
-    `The adapter was trained with a vocabulary of ${vocabSize} tokens: the base's, of ${base.json["vocab_size"]}, is resized.`,
-  );
-  return { ...head, vocab_size: vocabSize };
-}
-
-async function headOf(
-  adapter: string,
-  count: number,
-  rows: readonly Row[] | undefined,
-  fields: Record<string, unknown>,
-  terminal: Terminal,
-): Promise<Record<string, unknown>> {
+  const { numLabels, vocabSize, baseFields } = await inspectAdapter(adapter, {
+    ...hub,
+    base,
+    taskType: chosen,
+  });
   const classes = fields["num_labels"];
-  if (typeof classes === "number" && classes !== count) throw otherClasses(adapter, count, rows ?? []);
-  if (classes !== undefined) return fields;
-  const names = (await readLabels(adapter, terminal)) ?? [];
-  return names.length === count ? classFields(names) : { ...unnamed, num_labels: count };
+  if (numLabels !== undefined && typeof classes === "number" && classes !== numLabels)
+    throw otherClasses(adapter, numLabels, rows ?? []);
+  if (vocabSize !== undefined)
+    terminal.note(
+      `The adapter was trained with a vocabulary of ${vocabSize} tokens: the base's, of ${base.json["vocab_size"]}, is resized.`,
+    );
+  return { ...baseFields, ...fields };
 }
 
 function otherClasses(adapter: string, count: number, rows: readonly Row[]): PeftError {
@@ -249,9 +225,6 @@ function otherClasses(adapter: string, count: number, rows: readonly Row[]): Pef
   });
 }
 
-/** Names for another number of classes would contradict it. */
-const unnamed = { id2label: undefined, label2id: undefined };
-
 /** Classes of the rows' labels for a head that is made for them. */
 function headFields(chosen: TaskType, rows: readonly Row[] | undefined): Record<string, unknown> {
   const first = rows?.[0];
@@ -261,14 +234,6 @@ function headFields(chosen: TaskType, rows: readonly Row[] | undefined): Record<
   const names = labelNames(rows!);
   if (names.length === 0) return problem;
   return { ...problem, ...classFields(names) };
-}
-
-function classFields(names: readonly string[]): Record<string, unknown> {
-  return {
-    num_labels: names.length,
-    id2label: Object.fromEntries(names.map((name, id) => [String(id), name])),
-    label2id: Object.fromEntries(names.map((name, id) => [name, id])),
-  };
 }
 
 /** What is said; else what the adapter was made for; else what the data are good for; else what the model was made for. */
@@ -294,9 +259,9 @@ export async function knownLabels(
   const said = settings.list("labels");
   if (said.length > 0) return said;
   const adapter = settings.text("adapter");
-  const ofRun = adapter === undefined ? undefined : await readLabels(adapter, terminal);
-  if (ofRun !== undefined) return ofRun;
-  return (await AutoConfig.fromPretrained(await baseName(settings, terminal))).labels;
+  const hub = { progress: showHub(terminal) };
+  const ofAdapter = adapter === undefined ? undefined : (await inspectAdapter(adapter, hub)).labels;
+  return ofAdapter ?? (await readBase(settings, hub)).labels;
 }
 
 /** Quantizing, a line at its start and end, and every so often. */

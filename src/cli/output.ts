@@ -9,7 +9,6 @@ export interface RunRecord {
   readonly settings: Readonly<Record<string, unknown>>;
   /** SHA-256 of the data files. */
   readonly files: Readonly<Record<string, string>>;
-  readonly labels: readonly string[];
   /** What its rows were, as the columns told it, and whether the chat template wrote them. */
   readonly kind?: Row["kind"];
   readonly isChat?: boolean;
@@ -72,15 +71,6 @@ async function readRecord(folder: string, terminal: Terminal): Promise<RunRecord
   } catch {
     return undefined;
   }
-}
-
-/** The classes that an adapter of ours was trained on, in the order of their ids. */
-export async function readLabels(
-  adapter: string,
-  terminal: Terminal,
-): Promise<readonly string[] | undefined> {
-  const record = await readRecord(adapter, terminal);
-  return record === undefined || record.labels.length === 0 ? undefined : record.labels;
 }
 
 /** The settings of the run of ours that made an adapter, with what its rows were where only their columns told it. */

@@ -89,7 +89,6 @@ async function run(given: Settings, terminal: Terminal): Promise<number> {
   const wanted = {
     settings: settings.pick(keys),
     files: await digests(settings, terminal),
-    labels: [],
     finished: false,
   };
   const start = await openOutput(output, wanted, settings.flag("overwrite"), terminal);
@@ -103,9 +102,21 @@ async function run(given: Settings, terminal: Terminal): Promise<number> {
       const form = formLine(rows.train, model.taskType, tokenizer);
       if (form !== undefined) terminal.note(form);
       const learnt = learntFrom(rows.train, model, tokenizer);
-      const record: RunRecord = { ...wanted, labels: labelNames(rows.train), ...learnt };
+      const record: RunRecord = { ...wanted, ...learnt };
       terminal.print(model.trainableParametersLine());
-      const job: Job = { settings, terminal, progress, model, tokenizer, rows, record, output, signal };
+      const labels = labelNames(rows.train);
+      const job: Job = {
+        settings,
+        terminal,
+        progress,
+        model,
+        tokenizer,
+        rows,
+        labels,
+        record,
+        output,
+        signal,
+      };
       return await work(job, start);
     } finally {
       await base.close();
@@ -141,6 +152,7 @@ interface Job {
   readonly model: PeftModel;
   readonly tokenizer: Tokenizer;
   readonly rows: TrainingRows;
+  readonly labels: readonly string[];
   readonly record: RunRecord;
   readonly output: string;
   readonly signal: AbortSignal;
@@ -171,7 +183,7 @@ async function work(job: Job, mode: RunMode): Promise<number> {
 }
 
 function optionsOf(
-  { settings, model, tokenizer, rows, record, output, signal }: Job,
+  { settings, model, tokenizer, rows, labels, output, signal }: Job,
   mode: RunMode,
 ): TrainerOptions {
   return {
@@ -185,7 +197,7 @@ function optionsOf(
     overwrite: mode === "overwrite",
     signal,
     config: { model: settings.text("model"), data: settings.list("data").join(", ") },
-    ...(record.labels.length === 0 ? {} : { labels: record.labels }),
+    ...(labels.length === 0 ? {} : { labels }),
   };
 }
 
@@ -216,7 +228,7 @@ async function follow(job: Job, events: AsyncIterable<TrainEvent>): Promise<Outc
 
 /** Metrics on the test rows, where there are some. */
 async function test(
-  { settings, terminal, model, tokenizer, rows, record, signal }: Job,
+  { settings, terminal, model, tokenizer, rows, labels, signal }: Job,
   when: "before" | "after",
 ): Promise<void> {
   if (rows.test === undefined) return;
@@ -225,7 +237,7 @@ async function test(
     signal,
     ...settings.pick(["maxLength", "maxTargetLength", "emptyLabels"]),
     batchSize: 32,
-    ...(record.labels.length === 0 ? {} : { labels: record.labels }),
+    ...(labels.length === 0 ? {} : { labels }),
   });
   const [name, value] = Object.entries({ ...metrics, loss })[0]!;
   terminal.print(

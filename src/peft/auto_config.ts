@@ -1,4 +1,5 @@
 import { expectName, type NamesOf, refuseUnknown } from "../arguments.js";
+import { classNames } from "../attach/class_names.js";
 import { readJsonObject } from "../hub/json.js";
 import type { ResolveOptions } from "../hub/resolve.js";
 import { resolveFolder, resolveNames } from "../hub/resolve.js";
@@ -41,7 +42,7 @@ export const AutoConfig: {
     refuseUnknown("AutoConfig.fromPretrained", options, configNames satisfies NamesOf<ConfigOptions>);
     const folder = await resolveFolder(nameOrFolder, { ...options, files: ["config.json"] });
     const json = await readJsonObject(`${folder}/config.json`);
-    return { name: nameOrFolder, json, taskType: taskIn(json), labels: labelsIn(json) };
+    return { name: nameOrFolder, json, taskType: taskIn(json), labels: classNames(json) };
   },
 };
 
@@ -50,11 +51,4 @@ function taskIn(json: Readonly<Record<string, unknown>>): TaskType | undefined {
   const byClass = typeof name === "string" ? taskOfClass(name) : undefined;
   if (byClass !== undefined || json["is_encoder_decoder"] !== true) return byClass;
   return tasks.all.find(({ labels }) => labels === "target")?.name;
-}
-
-function labelsIn(json: Readonly<Record<string, unknown>>): readonly string[] | undefined {
-  const names = json["id2label"];
-  if (typeof names !== "object" || names === null) return undefined;
-  const list = Object.values(names).map(String);
-  return list.every((label, id) => label === `LABEL_${id}`) ? undefined : list;
 }

@@ -5,6 +5,7 @@ import { AdapterDraft } from "../adapters/draft.js";
 import type { View } from "../adapters/view.js";
 import { NO_ADAPTERS } from "../adapters/view.js";
 import { expectName, type NamesOf, pickOptions, refuseUnknown } from "../arguments.js";
+import { classNames } from "../attach/class_names.js";
 import { checkEngine, largestInt8Weight } from "../engine/engine.js";
 import { formats } from "../engine/formats/index.js";
 import { namingFile, PeftError } from "../errors.js";
@@ -63,7 +64,7 @@ export interface LoadOptions extends RuntimeSettings, Omit<ResolveOptions, "file
 }
 
 const { files: _, ...hubNames } = resolveNames;
-const loadNames: NamesOf<LoadOptions> = {
+export const loadNames: NamesOf<LoadOptions> = {
   ...hubNames,
   config: { also: ["num_labels", "id2label"] },
   seed: {},
@@ -236,6 +237,11 @@ export class PreTrainedModel<T extends TaskType = TaskType> implements Trainable
   /** A base has no adapter: all weights train. */
   get adapterConfig(): undefined {
     return undefined;
+  }
+
+  /** Names of the classes that its head tells apart, in the order of their ids; undefined: nobody named them. */
+  get classNames(): readonly string[] | undefined {
+    return classNames(this.configJson);
   }
 
   /** Tokens that a sample may have; Infinity: the model has no table of positions. */

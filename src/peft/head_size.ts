@@ -31,6 +31,11 @@ export async function labelsOfAdapter(
   return undefined;
 }
 
+/** The class that loads an adapter for a task together with its base. */
+function autoPeftName(task: TaskType): string {
+  return `AutoPeftModel${taskOf(task).classEnds[0]}`;
+}
+
 /** Throws "adapter-mismatch" where an adapter brings a head for another number of labels than the model has. */
 export async function checkHead(folder: string, model: PreTrainedModel): Promise<void> {
   const { taskType, configJson, config } = model;
@@ -40,6 +45,6 @@ export async function checkHead(folder: string, model: PreTrainedModel): Promise
   throw new PeftError("adapter-mismatch", {
     what: `The adapter in "${folder}" has a head for ${count} labels, the model one for ${config.numLabels}.`,
     why: "the base's config.json does not know the labels that the adapter was trained on.",
-    fix: words`load the base with as many${toCode(`: fromPretrained(${JSON.stringify(model.name)}, { config: { num_labels: ${count} } })`)}.`,
+    fix: words`load the base with as many${toCode(`: ${autoPeftName(taskType)}.fromPretrained(${JSON.stringify(folder)}) does it, or fromPretrained(${JSON.stringify(model.name)}, { config: { num_labels: ${count} } })`)}.`,
   });
 }

@@ -2,6 +2,7 @@ import type { Adapter } from "../adapters/adapter.js";
 import { expectName, type NamesOf, pickOptions, refuseUnknown } from "../arguments.js";
 import { methodOf, readAdapterConfig } from "../attach/adapter_files.js";
 import { attach } from "../attach/attach.js";
+import { CLASSES_FILE, type ClassFields, classNames, readClasses } from "../attach/class_names.js";
 import { nodeFiles } from "../hub/files.js";
 import type { ResolveOptions } from "../hub/resolve.js";
 import { resolveFolder, resolveNames } from "../hub/resolve.js";
@@ -212,8 +213,12 @@ export interface AdapterInspection {
   readonly config: AdapterConfig;
   /** Labels of the head that the adapter brings; undefined: it brings none. */
   readonly numLabels: number | undefined;
+  /** Names of those labels, in the order of their ids; undefined: nobody named them. */
+  readonly labels: readonly string[] | undefined;
   /** Tokens of the embedding or head that the adapter brings; undefined: it brings none, or of the base's size. */
   readonly vocabSize: number | undefined;
+  /** Fields of config.json that its base is to be loaded with: { num_labels: 3, id2label: { ... } }. */
+  readonly baseFields: Readonly<Record<string, unknown>>;
 }
 
 const adapterNames: NamesOf<InspectAdapterOptions> = { ...hubNames, base: {}, taskType: {} };
@@ -227,9 +232,9 @@ const adapterNames: NamesOf<InspectAdapterOptions> = { ...hubNames, base: {}, ta
  * import { AutoConfig, AutoModelForSequenceClassification, inspectAdapter, PeftModel } from "peft.js";
  *
  * const name = (await inspectAdapter("out")).config.baseModelNameOrPath ?? "bert-base-uncased";
- * const { numLabels } = await inspectAdapter("out", { base: await AutoConfig.fromPretrained(name), taskType: "SEQ_CLS" });
- * const base = await AutoModelForSequenceClassification.fromPretrained(name, { config: { num_labels: numLabels ?? 2 } });
- * const model = await PeftModel.fromPretrained(base, "out");
+ * const { baseFields } = await inspectAdapter("out", { base: await AutoConfig.fromPretrained(name), taskType: "SEQ_CLS" });
+ * const base = await AutoModelForSequenceClassification.fromPretrained(name, { config: baseFields });
+ * const model = await PeftModel.fromPretrained(base, "out"); // AutoPeftModelForSequenceClassification does all of this
  * ```
  */
 export async function inspectAdapter(
@@ -240,17 +245,35 @@ export async function inspectAdapter(
   refuseUnknown("inspectAdapter", options, adapterNames);
   const { base } = options;
   const hub = pickOptions(options, hubNames);
-  const files = base === undefined ? { files: ["adapter_config.json"] } : {};
+  const files = base === undefined ? { files: ["adapter_config.json", CLASSES_FILE] } : {};
   const folder = await resolveFolder(nameOrFolder, { ...hub, ...files });
   const { config } = await readAdapterConfig(folder);
-  if (base === undefined) return { config, numLabels: undefined, vocabSize: undefined };
+  const classes = (await readClasses(folder)) ?? {};
+  const labels = classNames(classes);
+  const plain = { config, labels, numLabels: undefined, vocabSize: undefined, baseFields: {} };
+  if (base === undefined) return plain;
   const trained = isTaskType(config.taskType) ? config.taskType : undefined;
   const task = options.taskType ?? trained ?? base.taskType ?? "FEATURE_EXTRACTION";
   const spec = specOf(base.json, task, nodeFiles.join(base.name, "config.json"));
-  const vocabSize = await vocabularyOfAdapter(folder, spec);
+  const tokens = await vocabularyOfAdapter(folder, spec);
+  const vocabSize = tokens === spec.config.vocabSize ? undefined : tokens;
+  const { isPerLabel } = taskOf(task).head;
+  const numLabels = isPerLabel ? await labelsOfAdapter(folder, base.json, task) : undefined;
+  const head = isPerLabel ? headFields(classes, numLabels) : {};
+  const baseFields = { ...head, ...(vocabSize === undefined ? {} : { vocab_size: vocabSize }) };
+  return { ...plain, numLabels, vocabSize, baseFields };
+}
+
+/** Names for another number of labels would contradict the head: those of the base, too. */
+function headFields(classes: ClassFields, count: number | undefined): ClassFields {
+  const named = classNames(classes);
+  if (count === undefined || named?.length === count)
+    return { ...classes, ...(named && { num_labels: named.length }) };
+  const { problem_type } = classes;
   return {
-    config,
-    numLabels: taskOf(task).head.isPerLabel ? await labelsOfAdapter(folder, base.json, task) : undefined,
-    vocabSize: vocabSize === spec.config.vocabSize ? undefined : vocabSize,
+    id2label: undefined,
+    label2id: undefined,
+    num_labels: count,
+    ...(problem_type ? { problem_type } : {}),
   };
 }

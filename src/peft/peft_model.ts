@@ -21,6 +21,7 @@ import type { Attached, AttachOptions } from "../attach/attach.js";
 import { attach } from "../attach/attach.js";
 import { attachFile } from "../attach/attach_file.js";
 import { BaseChanges } from "../attach/base_changes.js";
+import { type ClassFields, classNames, fieldsToSave, readClasses } from "../attach/class_names.js";
 import { checked } from "../attach/merge.js";
 import { PeftError } from "../errors.js";
 import type { Parameter, Parameters } from "../graph/parameters.js";
@@ -36,6 +37,7 @@ import type { PassOptions } from "../plan/requests.js";
 import { CallScope } from "../run/call_scope.js";
 import type { ForwardResult } from "../run/passes.js";
 import { backwardPass, forwardPass, lossPass } from "../run/passes.js";
+import { taskOf } from "../tasks/registry.js";
 import { type Inputs, rowsOf } from "../trace/feeds.js";
 import { type Words, words } from "../words.js";
 import {
@@ -55,6 +57,7 @@ import { PreTrainedModel } from "./base_model.js";
 import type { GenerateInput, GenerateSettings } from "./generate.js";
 import { checkPrompt, generateWith } from "./generate.js";
 import { checkHead } from "./head_size.js";
+import { promptRows } from "./prompt_rows.js";
 import { type SaveModelOptions, saveModel, savedNames as wholeNames } from "./save_model.js";
 import { nothingTrains, type StepResult, type TrainableModel, type TrainOptions } from "./trainable.js";
 
@@ -310,10 +313,12 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
     const storedPrompt = !(await hasEncoder(folder));
     const stored = { seed: this.base.seed, tokenize: () => [], storedPrompt };
     const { runtime } = this.base;
+    const classes = await readClasses(folder);
     const adapter = await this.#reserving(name, async () => {
       const attached = await attachFile(name, folder, file, runtime, (own) =>
         this.#attach(name, file.config, { ...stored, file: own }),
       );
+      attached.adapter.state.classes = classes;
       this.#register(attached);
       return attached.adapter;
     });
@@ -694,9 +699,22 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
     await this.#turn("beside", adapters, async () => {
       for (const adapter of adapters) {
         const target = adapter.name === "default" ? folder : nodeFiles.join(folder, adapter.name);
-        await saveAdapter(adapter, target, this.base.runtime, await this.#promptRows(adapter));
+        const prompt = await promptRows(this.base.runtime, adapter);
+        await saveAdapter(adapter, target, this.base.runtime, { prompt, classes: this.#classesOf(adapter) });
       }
     });
+  }
+
+  /** What an adapter's head tells apart, as its own files or else the base's config say. */
+  #classesOf(adapter: Adapter): ClassFields | undefined {
+    if (!taskOf(this.taskType).head.isPerLabel) return undefined;
+    return adapter.state.classes ?? fieldsToSave(this.base.configJson);
+  }
+
+  /** Names of the classes that the active adapter's head tells apart, in the order of their ids; undefined: nobody named them. */
+  get classNames(): readonly string[] | undefined {
+    const [adapter] = this.#trained();
+    return classNames(adapter?.state.classes ?? {}) ?? classNames(this.base.configJson);
   }
 
   /**
@@ -725,25 +743,7 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
     name: string,
   ): Promise<{ shape: readonly number[]; data: Float32Array } | undefined> {
     const adapter = this.#adapter(name);
-    return await this.#turn("beside", [adapter], () => this.#promptRows(adapter));
-  }
-
-  async #promptRows(adapter: Adapter): Promise<{ shape: readonly number[]; data: Float32Array } | undefined> {
-    const prompt = adapter.method?.prompt;
-    if (prompt === undefined) return undefined;
-    if (adapter.prompt === "stored") return adapter.entry("prompt_embeddings");
-    const { outputs } = await this.base.runtime.run({
-      kind: "prompt embeddings",
-      view: { adapters: [adapter], gates: [1] },
-      write: (trace) => ({
-        outputs: {
-          rows: prompt.encode(trace.g, (key) => trace.entry(0, `prompt_encoder.${key}`), adapter.config),
-        },
-      }),
-      feeds: {},
-    });
-    const { shape, data } = outputs["rows"]!;
-    return { shape, data: data as Float32Array };
+    return await this.#turn("beside", [adapter], () => promptRows(this.base.runtime, adapter));
   }
 
   /** Closes the base: see there. */

@@ -50,6 +50,8 @@ export interface TrainableModel<T extends TaskType = TaskType> {
   readonly adapterConfig: AdapterConfig | undefined;
   /** Tokens that a sample may have; Infinity: the model has no table of positions. */
   readonly maxPositions: number;
+  /** Names of the classes that its head tells apart, in the order of their ids; undefined: nobody named them. */
+  readonly classNames: readonly string[] | undefined;
   /** The tensors that train, with their gradient. Their starting values are there after `ready()`. */
   trainableParameters(): Parameters;
   /** Waits until starting values are there. Throws what went wrong in reading them. */

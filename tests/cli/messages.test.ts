@@ -164,7 +164,7 @@ test("prompts of a file are read as data are: UTF-8, or the encoding that is nam
 test("eval reads rows as what they were in training, where only their columns told it", async () => {
   const adapter = join(folder, "learnt");
   cpSync("tests/kit/cases/llama--lora", adapter, { recursive: true });
-  const record = { settings: {}, files: {}, labels: [], finished: true, kind: "prompt" };
+  const record = { settings: {}, files: {}, finished: true, kind: "prompt" };
   const evaluate = ["eval", ...kit("llama"), "--adapter", adapter, "--data", rows];
   writeFileSync(join(adapter, "run.json"), JSON.stringify(record));
   expect(await said(evaluate)).toContain("Rows are read as in training: --kind prompt.");
