@@ -9,7 +9,7 @@ import {
   LoraConfig,
   PeftModel,
 } from "../../src/index.js";
-import { batchOf, disturb, loadBase, logitsOf, temporaryFolder } from "./kit.js";
+import { batchOf, disturb, loadBase, temporaryFolder } from "./kit.js";
 
 const names = ["billing", "delivery", "a|b <i>"];
 const rows = [[5, 7, 9, 11, 3]];
@@ -45,7 +45,7 @@ test("the classes' names travel with the adapter, and its base is loaded for the
   expect(again.classNames).toEqual(names);
   expect(again.config.numLabels).toBe(3);
   const batch = batchOf("SEQ_CLS", rows, undefined);
-  expect(await logitsOf(again, batch)).toEqual(await logitsOf(model, batch));
+  expect((await again.forward(batch)).logits).toEqual((await model.forward(batch)).logits);
 
   const second = temporaryFolder();
   await again.savePretrained(second);
