@@ -10,6 +10,7 @@ import type {
   Place,
   SublayerPlace,
 } from "../methods/method.js";
+import { at } from "../present.js";
 import type { Entry } from "./entry.js";
 import type { AdaptedSite, BoundSite } from "./site.js";
 import { AdapterState } from "./state.js";
@@ -145,12 +146,12 @@ export class Adapter<C extends AdapterConfig = AdapterConfig> implements Adapter
 
 /** The name of an adapter's tensor among the trainable ones of several adapters. */
 export function parameterName(adapters: readonly Adapter[], slot: number, key: string): string {
-  return adapters.length === 1 ? key : `${adapters[slot]!.name}/${key}`;
+  return adapters.length === 1 ? key : `${at(adapters, slot).name}/${key}`;
 }
 
 /** The trainable tensors of adapters that train together, with one gradient. */
 export function parametersOf(adapters: readonly Adapter[]): Parameters {
-  if (adapters.length === 1) return adapters[0]!.state.parameters;
+  if (adapters.length === 1) return at(adapters, 0).state.parameters;
   const all = new Parameters(
     adapters.flatMap((a, slot) =>
       trainedOf(a).map(({ key, shape, data }) => ({

@@ -1,5 +1,6 @@
 import { PeftError } from "../errors.js";
 import type { AdapterConfig } from "../methods/method.js";
+import { at } from "../present.js";
 import type { TaskType } from "../task.js";
 import { option, toCode, words } from "../words.js";
 import type { Adapter } from "./adapter.js";
@@ -69,6 +70,6 @@ export function checkTogether(adapters: readonly Adapter[]): void {
       twice.length > 0
         ? `each has a tensor of its own in place of ${twice.slice(0, 5).join(", ")}.`
         : "each brings virtual tokens, and there is one place for them.",
-    fix: `activate one of them: setAdapter("${adapters[0]!.name}").`,
+    fix: `activate one of them: setAdapter("${at(adapters, 0).name}").`,
   });
 }

@@ -1,4 +1,5 @@
 import type { Initial } from "../methods/method.js";
+import { at } from "../present.js";
 import type { Random } from "../random.js";
 import { normal, uniform } from "../random.js";
 
@@ -20,7 +21,7 @@ export function initialize(
       for (let i = 0; i < data.length; i++) data[i] = (initial.mean ?? 0) + initial.std * normal(next);
       return;
     case "orthogonal":
-      orthogonal(data, shape[0]!, data.length / shape[0]!, initial.gain, next);
+      orthogonal(data, at(shape, 0), initial.gain, next);
       return;
     case "made":
       initial.make(data, next);
@@ -31,7 +32,8 @@ export function initialize(
 }
 
 /** Orthonormal rows (or columns, where there are more rows), by Gram and Schmidt twice over. */
-function orthogonal(data: Float32Array, rows: number, columns: number, gain: number, next: Random): void {
+function orthogonal(data: Float32Array, rows: number, gain: number, next: Random): void {
+  const columns = data.length / rows;
   const [count, length] = rows <= columns ? [rows, columns] : [columns, rows];
   const vectors: Float64Array[] = [];
   while (vectors.length < count) {
@@ -44,7 +46,7 @@ function orthogonal(data: Float32Array, rows: number, columns: number, gain: num
     const norm = Math.sqrt(v.reduce((sum, x) => sum + x * x, 0));
     if (norm > 1e-6) vectors.push(v.map((x) => x / norm));
   }
-  for (let i = 0; i < rows; i++)
-    for (let j = 0; j < columns; j++)
-      data[i * columns + j] = gain * (rows <= columns ? vectors[i]![j]! : vectors[j]![i]!);
+  const [across, along] = rows <= columns ? [columns, 1] : [1, columns];
+  for (const [i, v] of vectors.entries())
+    for (const [j, x] of v.entries()) data[i * across + j * along] = gain * x;
 }

@@ -80,10 +80,14 @@ export function viewOf(chosen: Chosen, merged: readonly Adapter[]): View {
       why: "the base's weights hold them already.",
       fix: "leave adapters out, or call unmergeAdapter() first.",
     });
-  const slots = adapters.map((_, i) => i).filter((i) => !merged.includes(adapters[i]!));
-  const used = slots.map((i) => adapters[i]!);
-  if (!isOn && used.some((a) => a.method?.prompt !== undefined)) return NO_ADAPTERS;
-  return { adapters: used, gates: used.map(() => (isOn ? 1 : 0)), versions: slots.map((i) => versions[i]) };
+  const unmerged = [...adapters.entries()].filter(([, adapter]) => !merged.includes(adapter));
+  const active = unmerged.map(([, adapter]) => adapter);
+  if (!isOn && active.some((a) => a.method?.prompt !== undefined)) return NO_ADAPTERS;
+  return {
+    adapters: active,
+    gates: active.map(() => (isOn ? 1 : 0)),
+    versions: unmerged.map(([slot]) => versions[slot]),
+  };
 }
 
 function rowsRefused(): PeftError {

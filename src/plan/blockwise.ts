@@ -11,6 +11,7 @@ import type { Tensor } from "../graph/ops.js";
 import { isOp } from "../graph/ops.js";
 import type { Piece } from "../graph/piece.js";
 import { pieceOf } from "../graph/piece.js";
+import { at, entry } from "../present.js";
 import type { Names, Planned, Wanted } from "./planned.js";
 import { withResiduals } from "./residuals.js";
 
@@ -72,7 +73,7 @@ function forward(part: Part, residuals: readonly Tensor[]): PartRun {
   const outputs: Record<string, Tensor> = {};
   const values: Record<string, string> = {};
   for (const [i, y] of part.segment.outputs.entries()) {
-    outputs[`y${i}`] = part.piece.outputs[i]!;
+    outputs[`y${i}`] = at(part.piece.outputs, i);
     values[`y${i}`] = valueName(y);
   }
   for (const [i, r] of residuals.entries()) {
@@ -118,7 +119,7 @@ class Layout {
     const { segment, piece } = part;
     const ahead = forward(part, []);
     const by = this.#by(piece);
-    const loss = piece.outputs[segment.outputs.indexOf(this.#wanted.loss!)];
+    const loss = piece.outputs[segment.outputs.findIndex((x) => x === this.#wanted.loss)];
     if (loss === undefined) internal("the loss is made in a block");
     const slopes = gradients(piece.g, loss, [...by.keys()]);
     const own = this.#slopeOutputs([...by.keys()], slopes, by);
@@ -135,7 +136,7 @@ class Layout {
     const more: Record<string, string> = {};
     for (const [i, y] of segment.outputs.entries()) {
       if (!this.#slopes.has(slopeName(y))) continue;
-      const own = piece.outputs[i]!;
+      const own = at(piece.outputs, i);
       more[`d${i}`] = slopeName(y);
       ys.push(own);
       dys.push(piece.g.input(`d${i}`, own.shape));
@@ -211,7 +212,7 @@ class Layout {
     for (const [x, own] of piece.given) inputs[own.attrs.name] = valueName(x);
     for (const [name, own] of piece.inputs) {
       inputs[own.attrs.name] = name;
-      if (reads.has(own.attrs.name)) this.#used.set(name, this.#inputs.get(name)!);
+      if (reads.has(own.attrs.name)) this.#used.set(name, entry(this.#inputs, name));
     }
     for (const [own, value] of piece.numbers) inputs[own] = `${NUMBER}${value}`;
     for (const name of reads) if (name.startsWith(DIM)) inputs[name] = name;
@@ -269,6 +270,6 @@ function withFrees(steps: readonly Omit<Step, "free">[], results: ReadonlySet<st
     for (const value of [...Object.values(step.inputs), ...Object.values(step.outputs)])
       lastUse.set(value, i);
   const frees: string[][] = steps.map(() => []);
-  for (const [value, i] of lastUse) if (!results.has(value)) frees[i]!.push(value);
-  return steps.map((step, i) => ({ ...step, free: frees[i]! }));
+  for (const [value, i] of lastUse) if (!results.has(value)) at(frees, i).push(value);
+  return steps.map((step, i) => ({ ...step, free: at(frees, i) }));
 }

@@ -60,7 +60,7 @@ export function choosePlan(memory: RunMemory, question: PlanQuestion): ChosenPla
   const given = question.recompute;
   const shares = given === undefined ? [0, 0.25, 0.5, 0.75, 1].map((s) => Math.ceil(s * blocks)) : [given];
   if (asked("checkpointed"))
-    for (const recompute of question.plan === undefined ? [shares[0]!] : shares) {
+    for (const recompute of question.plan === undefined ? shares.slice(0, 1) : shares) {
       const kept = of("checkpointed", recompute, ALL);
       if (kept.estimate.bytes <= limit) return kept;
       if (question.plan === "checkpointed" && recompute === shares.at(-1)) return tooLarge(kept, question);

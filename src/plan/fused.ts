@@ -3,6 +3,7 @@ import { inputsOf, toProgram } from "../engine/program.js";
 import { fused as inOnePiece } from "../engine/schedule.js";
 import type { Graph } from "../graph/graph.js";
 import type { Tensor } from "../graph/ops.js";
+import { at } from "../present.js";
 import type { Planned, Wanted } from "./planned.js";
 
 /** Forward and backward in one session, weights bound once. */
@@ -12,7 +13,7 @@ export function fused(name: string, g: Graph, { outputs, loss, trained }: Wanted
   const named: string[] = [];
   for (const [i, slope] of found.entries()) {
     if (slope === undefined) continue;
-    const { name } = trained[i]!.attrs;
+    const { name } = at(trained, i).attrs;
     all[`gradient:${name}`] = slope;
     named.push(name);
   }

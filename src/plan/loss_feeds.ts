@@ -2,6 +2,7 @@ import type { BatchColumn, Ids } from "../data/batch.js";
 import type { HostTensor } from "../engine/messages.js";
 import { PeftError } from "../errors.js";
 import type { Loss, LossColumn } from "../losses/loss.js";
+import { at } from "../present.js";
 import { taskOf } from "../tasks/registry.js";
 import type { BatchPlaces, Inputs, Virtual } from "../trace/feeds.js";
 import { columnOf, formFault, ids } from "../trace/feeds.js";
@@ -119,8 +120,8 @@ function labelLayout(
   for (let i = 0; i < rows; i++)
     for (let j = 0; j < columns; j++) {
       if (labels.data[i * columns + j]! < 0 || before + j - shift < 0) continue;
-      const at = i * width + before + j - shift;
-      positions.push(tokenAt === undefined ? at : tokenAt[at]!);
+      const place = i * width + before + j - shift;
+      positions.push(tokenAt === undefined ? place : at(tokenAt, place));
       from.push(i * columns + j);
     }
   if (from.length === 0) throw allMasked();
@@ -133,7 +134,7 @@ function labelLayout(
     return ids(data, [chunks, chunk]);
   };
   const column = (name: string, dtype: "f32" | "i64", data: Float32Array | Int32Array): HostTensor => {
-    const values = from.map((i) => data[i]!);
+    const values = from.map((i) => at(data, i));
     if (dtype === "i64") return fill(values, name === "labels" ? -100 : 0);
     const floats = new Float32Array(chunks * chunk);
     floats.set(values);

@@ -3,6 +3,7 @@ import type { Feed } from "../engine/messages.js";
 import type { Graph } from "../graph/graph.js";
 import type { Tensor } from "../graph/ops.js";
 import { isOp } from "../graph/ops.js";
+import { at } from "../present.js";
 import type { AdapterInputs } from "../trace/adapter_inputs.js";
 import type { TraceOptions } from "../trace/trace.js";
 import { ModelTrace } from "../trace/trace.js";
@@ -96,7 +97,7 @@ export function writeRun(request: RunRequest, names: Pick<Names, "weightOf">): W
   const { g, adapterInputs } = trace;
   const isTrained = (name: string): boolean => {
     const input = adapterInputs.get(name);
-    return input?.kind === "tensor" && !view.adapters[input.slot]!.entry(input.key).frozen;
+    return input?.kind === "tensor" && !at(view.adapters, input.slot).entry(input.key).frozen;
   };
   const inputs = g.nodes.filter((x): x is Tensor<"input"> => isOp(x, "input"));
   const trained = loss === undefined ? [] : inputs.filter((x) => isTrained(x.attrs.name));

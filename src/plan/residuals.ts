@@ -1,3 +1,4 @@
+import { dimAt } from "../graph/dims.js";
 import { Graph } from "../graph/graph.js";
 import type { Tensor } from "../graph/ops.js";
 import { isOp, mapInputs } from "../graph/ops.js";
@@ -51,7 +52,7 @@ function split(outputs: Readonly<Record<string, Tensor>>, isResidual: (x: Tensor
 function isKept(x: Tensor): boolean {
   if (x.dtype === "bool") return x.inputs.some((y) => isOp(y, "random") || (y.dtype === "bool" && isKept(y)));
   if (!isOp(x, "linear")) return isOp(x, "random");
-  const inner = x.inputs[0]!.shape.at(-1)!;
+  const inner = dimAt(x.inputs[0].shape, -1);
   return typeof inner === "number" && inner > NARROW;
 }
 
@@ -59,8 +60,9 @@ function isKept(x: Tensor): boolean {
 function productReader(): (x: Tensor) => boolean {
   const known = new Map<number, boolean>();
   const reads = (x: Tensor): boolean => {
-    if (!known.has(x.id)) known.set(x.id, isKept(x) ? isOp(x, "linear") : x.inputs.some(reads));
-    return known.get(x.id)!;
+    const answer = known.get(x.id) ?? (isKept(x) ? isOp(x, "linear") : x.inputs.some(reads));
+    known.set(x.id, answer);
+    return answer;
   };
   return reads;
 }

@@ -3,6 +3,7 @@ import type { View } from "../adapters/view.js";
 import type { Engine } from "../engine/engine.js";
 import type { Feed, HostTensor } from "../engine/messages.js";
 import { PeftError } from "../errors.js";
+import { at } from "../present.js";
 import type { AdapterInputs } from "../trace/adapter_inputs.js";
 
 /** Feeds of adapters' inputs. Tensors stay in the engine: they are sent where they changed; scales and gates go with every run. */
@@ -22,8 +23,8 @@ export class AdapterFeeds {
     const changed: Record<string, HostTensor> = {};
     const versions = new Map<string, number>();
     for (const [name, input] of inputs) {
-      const adapter = view.adapters[input.slot]!;
-      const gate = view.gates[input.slot]!;
+      const adapter = at(view.adapters, input.slot);
+      const gate = at(view.gates, input.slot);
       if (input.kind !== "tensor") {
         feeds[name] = scaleFeed(input.kind === "scale" ? adapter.scale(input.path) : 1, gate);
         continue;

@@ -1,8 +1,10 @@
 import type { View } from "../adapters/view.js";
 import type { HostTensor, RunResult } from "../engine/messages.js";
 import { isNode, toProgram } from "../engine/program.js";
+import { axes } from "../graph/dims.js";
 import type { RunRequest } from "../plan/plan.js";
 import { traceOf } from "../plan/plan.js";
+import { at, entry } from "../present.js";
 import type { Inputs, TextBatch } from "../trace/feeds.js";
 import { encoderFeeds } from "../trace/feeds.js";
 import { writeEncoderStates } from "../trace/write.js";
@@ -56,7 +58,7 @@ export class EncoderStates {
     const width = config.hiddenSize;
     const data = new Float32Array(rows * seq * width);
     for (const [row, key] of keys.entries()) {
-      const states = this.#kept.get(key)!;
+      const states = entry(this.#kept, key);
       this.#kept.delete(key);
       this.#kept.set(key, states);
       data.set(states, (row * seq + firstOf(batch, row)) * width);
@@ -101,11 +103,11 @@ export class EncoderStates {
     const part = rowsOf(batch, missing);
     const { outputs } = await runtime.run(this.#request(runtime, view, part, training));
     const { data, shape } = outputs["states"]!;
-    const [, seq, width] = shape as [number, number, number];
+    const [, seq, width] = axes(shape, 3);
     for (const [i, row] of missing.entries()) {
       const first = i * seq + firstOf(batch, row);
       const states = (data as Float32Array).slice(first * width, (first + lengthOf(batch, row)) * width);
-      this.#kept.set(keys[row]!, states);
+      this.#kept.set(at(keys, row), states);
       this.#bytes += states.byteLength;
     }
     this.encoded += missing.length;

@@ -7,6 +7,7 @@ import type { Column } from "../models/inputs.js";
 import { counting, filled } from "../models/inputs.js";
 import { textInputs } from "../models/text_inputs.js";
 import { virtualOf } from "../plan/requests.js";
+import { at } from "../present.js";
 import type { Named } from "../trace/inputs.js";
 import {
   beamOrder,
@@ -49,7 +50,7 @@ export async function makeStepper(
 
 function repeatGates(view: View, expand: number): View {
   const repeated = (gate: Float32Array): Float32Array =>
-    Float32Array.from({ length: gate.length * expand }, (_, i) => gate[Math.floor(i / expand)]!);
+    Float32Array.from({ length: gate.length * expand }, (_, i) => at(gate, Math.floor(i / expand)));
   return { ...view, gates: view.gates.map((gate) => (typeof gate === "number" ? gate : repeated(gate))) };
 }
 
@@ -96,12 +97,12 @@ class CachedStepper implements Stepper {
     const before = new Array<number>(virtual.cache + virtual.input).fill(1);
     this.#mask = this.#repeat(this.#prompt.mask).map((row) => [...before, ...row]);
     const rows = this.#repeat(this.#prompt.ids);
-    return this.#step(rows, virtual.input, undefined, rows[0]!.length);
+    return this.#step(rows, virtual.input, undefined, at(rows, 0).length);
   }
 
   next(tokens: Int32Array, order?: Int32Array): Promise<Float32Array> {
     const rows = Array.from(tokens, (token) => [token]);
-    if (order !== undefined) this.#mask = Array.from(order, (from) => [...this.#mask[from]!]);
+    if (order !== undefined) this.#mask = Array.from(order, (from) => [...at(this.#mask, from)]);
     return this.#step(rows, 0, order);
   }
 
@@ -130,7 +131,7 @@ class CachedStepper implements Stepper {
     const { spec } = this.#runtime.weights;
     const { cache, encoderDecoder } = spec.config;
     const { kvHeads, headDim } = cache;
-    const length = rows[0]!.length;
+    const length = at(rows, 0).length;
     if (counted === 0) for (const row of this.#mask) for (let i = 0; i < length; i++) row.push(1);
     const total = this.#past + virtual + length;
     const { ids, mask, positions } = writerInputs(spec);
@@ -147,7 +148,7 @@ class CachedStepper implements Stepper {
     for (const name of namesIn("past", cache)) cached(name, this.#past);
     for (const name of encoderDecoder ? namesIn("cross", cache) : []) cached(name, this.#encoded);
     const stored = namesIn("past", cache).map((name) => this.#hold(name));
-    const keep = Object.fromEntries(namesIn("present", cache).map((name, i) => [name, stored[i]!]));
+    const keep = Object.fromEntries(namesIn("present", cache).map((name, i) => [name, at(stored, i)]));
     const { outputs } = await this.#runtime.run({
       kind: order === undefined ? "step" : "step in order",
       view: this.#view,
@@ -170,8 +171,8 @@ class CachedStepper implements Stepper {
     for (const [i, row] of this.#mask.entries()) {
       let position = row.slice(0, row.length - length).reduce((a, b) => a + b, 0);
       for (let j = 0; j < length; j++) {
-        out[i * length + j] = Math.max(0, position + row[row.length - length + j]! - 1);
-        position += row[row.length - length + j]!;
+        position += at(row, row.length - length + j);
+        out[i * length + j] = Math.max(0, position - 1);
       }
     }
     return feedInput(input, out, [this.#rows, length]);
@@ -195,7 +196,7 @@ class CachedStepper implements Stepper {
         const rows = declareCore(trace.g, prefixRows);
         const cache = prefixCache(trace, config, rows) ?? internal("no prefix");
         const tensors = cache.flatMap(({ k, v }) => [k, v]);
-        return { outputs: Object.fromEntries(names.map((name, i) => [name, tensors[i]!])) };
+        return { outputs: Object.fromEntries(names.map((name, i) => [name, at(tensors, i)])) };
       },
       feeds: feedInput(prefixRows, new Int32Array(this.#rows), [this.#rows]),
       keep: this.#holdAll(names),
@@ -208,14 +209,14 @@ class CachedStepper implements Stepper {
 
   #encoderMask(): Record<string, HostTensor> {
     const rows = withVirtual(this.#repeat(this.#prompt.mask), virtualOf(this.#view).input);
-    return feedInput(textInputs.mask, Int32Array.from(rows.flat()), [this.#rows, rows[0]!.length]);
+    return feedInput(textInputs.mask, Int32Array.from(rows.flat()), [this.#rows, at(rows, 0).length]);
   }
 
   async #encode(virtual: number): Promise<void> {
     const { spec } = this.#runtime.weights;
     const { ids: prompts, mask } = this.#prompt;
     const rows = prompts.length;
-    const width = prompts[0]!.length;
+    const width = at(prompts, 0).length;
     this.#encoded = virtual + width;
     const source = Array.from({ length: this.#rows }, (_, i) => Math.floor(i / this.#expand));
     const once = { ...this.#view, gates: this.#view.gates.map((gate) => everyNth(gate, this.#expand)) };

@@ -6,6 +6,7 @@ import type { Shape } from "../graph/dims.js";
 import type { Column, Input, InputSet, Lengths } from "../models/inputs.js";
 import type { ModelConfig } from "../models/model.js";
 import { decoderInputs } from "../models/text_inputs.js";
+import { at } from "../present.js";
 import { mix } from "../random.js";
 import { taskOf } from "../tasks/registry.js";
 import { inputOf, inputsOf } from "./inputs.js";
@@ -108,8 +109,8 @@ export function checkBatch(
   if (batch.task !== spec.task) faults.push(`it is a batch for ${batch.task}, the model is for ${spec.task}`);
   for (const input of Object.values(inputsOf(spec)))
     faults.push(...inputFaults(input, spec.config, batch, stack, sizes));
-  for (const input of decoder === undefined ? [] : Object.values(decoderInputs))
-    faults.push(...inputFaults(input, spec.config, batch, decoder!, sizes));
+  for (const input of Object.values(decoderInputs))
+    if (decoder !== undefined) faults.push(...inputFaults(input, spec.config, batch, decoder, sizes));
   if (stack.batch === 0 || batch.inputIds?.data.length === 0) faults.push("it is empty");
   const length = stack.length + virtual.input + virtual.cache;
   if (inventory.positions !== undefined && length > inventory.positions)
@@ -165,7 +166,7 @@ export function formFault(
     return `${name} holds ${isFloat ? "floats" : "whole numbers"}, ${who} ${dtype}`;
   if (!Array.isArray(shape) || shape.reduce((a, b) => a * b, 1) !== data.length)
     return `${name} holds ${data.length} numbers, its shape is [${shape}]`;
-  const whole = needed.length === 1 && shape.length === 2 && shape[1] === 1 ? [shape[0]!] : shape;
+  const whole = needed.length === 1 && shape.length === 2 && shape[1] === 1 ? shape.slice(0, 1) : shape;
   const lengths = needed.map((d, i) => {
     if (typeof d === "string" && !sizes.has(d)) sizes.set(d, whole[i] ?? 0);
     return typeof d === "number" ? d : sizes.get(d);
@@ -265,7 +266,7 @@ export function batchPlaces(
     return j;
   };
   const ends = Array.from({ length: rows }, (_, row) => last(row));
-  return { input, decoder: placesOf((row, j) => j <= ends[row]!, rows, columns) };
+  return { input, decoder: placesOf((row, j) => j <= at(ends, row), rows, columns) };
 }
 
 /** Which tokens of a batch are no padding, 1 or 0, [batch, length]; undefined: the model reads none, or all of them are. */

@@ -1,5 +1,5 @@
 import type { Dim } from "../graph/dims.js";
-import { mulDims } from "../graph/dims.js";
+import { dimAt, mulDims } from "../graph/dims.js";
 import type { Graph } from "../graph/graph.js";
 import type { Layout } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
@@ -27,7 +27,7 @@ export function paddedLayout(g: Graph, key: Tensor | undefined): StackLayout {
       // The mask is that of the whole [batch, length, n], so that it is one and the same wherever the chosen ones lie.
       dropout: (x, p, site) => {
         if (key === undefined || p === 0) return x;
-        const ones = g.expand(g.scalar(1), [...of.slice(0, -1), x.shape.at(-1)!]);
+        const ones = g.expand(g.scalar(1), [...of.slice(0, -1), dimAt(x.shape, -1)]);
         return g.mul(x, g.gather(g.rows(dropout(ones, p, site)), rows));
       },
     }),

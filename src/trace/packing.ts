@@ -1,9 +1,10 @@
 import type { HostTensor } from "../engine/messages.js";
 import type { Dim } from "../graph/dims.js";
-import { mulDims } from "../graph/dims.js";
+import { dimAt, mulDims } from "../graph/dims.js";
 import type { Graph } from "../graph/graph.js";
 import type { Tensor } from "../graph/ops.js";
 import type { Input } from "../models/inputs.js";
+import { at } from "../present.js";
 import { mix } from "../random.js";
 import type { CoreInput } from "./inputs.js";
 import { declareCore, feedInput } from "./inputs.js";
@@ -51,12 +52,12 @@ export function declarePacking(g: Graph, of: Pick<Input, "name">, length: Dim): 
 
 /** [batch, length, width] -> [1, tokens, width] */
 export function packRows(g: Graph, x: Tensor, { tokens, index, inverse }: Packing): Tensor {
-  return g.reshape(g.moveRows(g.rows(x), index, inverse), [1, tokens, x.shape[2]!]);
+  return g.reshape(g.moveRows(g.rows(x), index, inverse), [1, tokens, dimAt(x.shape, 2)]);
 }
 
 /** [1, tokens, width] -> [batch, length, width] */
 export function unpackRows(g: Graph, x: Tensor, { length, index, inverse }: Packing): Tensor {
-  return g.reshape(g.moveRows(g.rows(x), inverse, index), ["batch", length, x.shape[2]!]);
+  return g.reshape(g.moveRows(g.rows(x), inverse, index), ["batch", length, dimAt(x.shape, 2)]);
 }
 
 /** Which places of a batch are kept, and where they went. */
@@ -87,13 +88,11 @@ export function packingFeeds(
   rowKeys: Int32Array | undefined,
 ): Record<string, HostTensor> {
   const { pack, unpack, keys } = packingInputs(of, shape[1]);
-  const keyOf = (place: number): number => {
-    const row = Math.floor(place / shape[1]);
-    return mix(rowKeys![row]! ^ mix((place % shape[1]) + 1)) | 0;
-  };
+  const keysOf = (rows: Int32Array): Int32Array =>
+    kept.map((place) => mix(at(rows, Math.floor(place / shape[1])) ^ mix((place % shape[1]) + 1)) | 0);
   return {
     ...feedInput(pack, kept, [kept.length]),
     ...feedInput(unpack, tokenAt, shape),
-    ...(rowKeys === undefined ? {} : feedInput(keys, kept.map(keyOf), [kept.length])),
+    ...(rowKeys === undefined ? {} : feedInput(keys, keysOf(rowKeys), [kept.length])),
   };
 }

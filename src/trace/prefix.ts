@@ -1,3 +1,5 @@
+import { internal } from "../errors.js";
+import { dimAt, lengthAt } from "../graph/dims.js";
 import type { KeyValue } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import type { ModelConfig } from "../models/model.js";
@@ -16,10 +18,10 @@ export function prefixCache(
   const { g } = trace;
   for (const [slot, adapter] of trace.options.adapters.entries()) {
     if (adapter.method?.prompt?.place !== "cache") continue;
-    const rows = trace.promptRows(slot)!;
+    const rows = trace.promptRows(slot) ?? internal("a prefix without rows");
     const { kvHeads, headDim, layers } = config.cache;
-    const tokens = rows.shape[0]!;
-    const slots = (rows.shape[1] as number) / (kvHeads * headDim);
+    const tokens = dimAt(rows.shape, 0);
+    const slots = lengthAt(rows.shape, 1) / (kvHeads * headDim);
     const parts = g.transpose(g.reshape(rows, [tokens, slots, kvHeads, headDim]), [1, 2, 0, 3]);
     const at = (i: number): Tensor => {
       const one = g.slice(parts, 0, i % slots, (i % slots) + 1); // [1, heads, tokens, headDim]

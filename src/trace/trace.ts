@@ -1,7 +1,7 @@
 import type { Adapter } from "../adapters/adapter.js";
 import type { AdaptedSite } from "../adapters/site.js";
 import type { Dim, Shape } from "../graph/dims.js";
-import { addDims, localDim } from "../graph/dims.js";
+import { addDims, axes, dimAt, lengthAt, localDim } from "../graph/dims.js";
 import { Graph } from "../graph/graph.js";
 import type {
   AttentionSite,
@@ -17,6 +17,7 @@ import type {
 import type { Tensor } from "../graph/ops.js";
 import type { Below, Place } from "../methods/method.js";
 import type { Input } from "../models/inputs.js";
+import { at } from "../present.js";
 import type { AdapterInput } from "./adapter_inputs.js";
 import { adapterInputName } from "./adapter_inputs.js";
 import { declareCore, randomKey } from "./inputs.js";
@@ -99,7 +100,7 @@ export class ModelTrace implements Trace {
   }
 
   entry(slot: number, key: string): Tensor {
-    const { graphShape } = this.options.adapters[slot]!.entry(key);
+    const { graphShape } = at(this.options.adapters, slot).entry(key);
     const shape = graphShape.map((d) => (typeof d === "string" ? localDim(`slot${slot}`, d) : d));
     return this.#adapterInput({ kind: "tensor", slot, key }, shape);
   }
@@ -152,7 +153,7 @@ export class ModelTrace implements Trace {
   }
 
   output(path: string, x: Tensor, layout: Layout): Tensor {
-    this.outputs.set(path, { path, dim: x.shape.at(-1) as number });
+    this.outputs.set(path, { path, dim: lengthAt(x.shape, -1) });
     return this.#adapt(
       (a) => a.outputs,
       path,
@@ -200,11 +201,11 @@ export class ModelTrace implements Trace {
     if (!this.options.virtual) return x;
     const { g } = this;
     let out = x;
-    for (const slot of this.options.adapters.keys()) {
+    for (const [slot, { method }] of this.options.adapters.entries()) {
       const rows = this.promptRows(slot);
-      if (rows === undefined || this.options.adapters[slot]!.method!.prompt!.place !== "input") continue;
-      const [count, dim] = rows.shape as [Dim, Dim];
-      const [batch] = out.shape as [Dim];
+      if (rows === undefined || method?.prompt?.place !== "input") continue;
+      const [count, dim] = axes(rows.shape, 2);
+      const batch = dimAt(out.shape, 0);
       out = g.concat([g.expand(g.reshape(rows, [1, count, dim]), [batch, count, dim]), out], 1);
     }
     return out;
@@ -212,7 +213,7 @@ export class ModelTrace implements Trace {
 
   /** The prompt of a slot, [tokens, dim], without the rows of further submodules; undefined: no prompt method. */
   promptRows(slot: number): Tensor | undefined {
-    const adapter = this.options.adapters[slot]!;
+    const adapter = at(this.options.adapters, slot);
     const prompt = adapter.method?.prompt;
     if (prompt === undefined) return undefined;
     let dropouts = 0;

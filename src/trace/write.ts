@@ -1,6 +1,6 @@
-import { PeftError } from "../errors.js";
+import { internal, PeftError } from "../errors.js";
 import type { Dim } from "../graph/dims.js";
-import { addDims } from "../graph/dims.js";
+import { addDims, dimAt } from "../graph/dims.js";
 import { exactly } from "../graph/graph.js";
 import type { CacheShape, KeyValue, Layout } from "../graph/module.js";
 import { Module } from "../graph/module.js";
@@ -9,6 +9,7 @@ import type { Loss } from "../losses/loss.js";
 import type { InputSet, Lengths } from "../models/inputs.js";
 import type { Architecture, ModelConfig, TaskType, TextInputs } from "../models/model.js";
 import { decoderInputs, textInputs } from "../models/text_inputs.js";
+import { at } from "../present.js";
 import type { Head } from "../tasks/head.js";
 import { headsOf, taskOf, tasks } from "../tasks/registry.js";
 import {
@@ -63,6 +64,14 @@ function bareModel({ task, architecture }: ModelSpec, trace: ModelTrace, layout:
   return new Module(trace, "", layout).at(taskOf(task).head.isBare ? "" : architecture.prefix);
 }
 
+/** A function that every architecture of the model's kind has. */
+function partOf<K extends "stack" | "encoder" | "decoder">(
+  { architecture, config }: ModelSpec,
+  part: K,
+): NonNullable<Architecture[K]> {
+  return architecture[part] ?? internal(`${config.modelType} has no ${part}`);
+}
+
 type Tensors<I extends InputSet> = { readonly [K in keyof I]: Tensor };
 
 /** What a stack reads, and how the positions of its sequences lie. */
@@ -94,7 +103,7 @@ function stackInputs(
 /** The mask of the places of `hidden`, without the past; without a mask among the inputs all of them count. */
 function maskOf(trace: ModelTrace, mask: Tensor | undefined, past: Dim, hidden: Tensor): Tensor {
   const { g } = trace;
-  if (mask !== undefined) return g.slice(mask, 1, past, mask.shape[1]!);
+  if (mask !== undefined) return g.slice(mask, 1, past, dimAt(mask.shape, 1));
   return g.expand(g.scalar(1, "i64"), hidden.shape.slice(0, -1));
 }
 
@@ -108,7 +117,7 @@ interface Encoded {
 function writeEncoder(spec: ModelSpec, trace: ModelTrace): Encoded {
   const virtual = trace.virtualTokens("input");
   const { x, layout } = stackInputs(spec, trace, { batch: "batch", length: "seq", virtual, past: 0 });
-  const encoded = spec.architecture.encoder!(bareModel(spec, trace, layout), spec.config, x);
+  const encoded = partOf(spec, "encoder")(bareModel(spec, trace, layout), spec.config, x);
   return { encoded, layout, mask: maskOf(trace, x.mask, 0, encoded) };
 }
 
@@ -142,7 +151,7 @@ function writeHidden(spec: ModelSpec, trace: ModelTrace, fromStates = false): Wr
   const { x, layout } = declareInputs(trace, decoderInputs, at);
   const cross = (_: number, project: (of: Layout) => KeyValue): KeyValue => project(encoder.layout);
   const inputs = { ...x, typeIds: undefined, past, encoderMask: encoder.mask, cross };
-  const out = a.decoder!(bareModel(spec, trace, layout), config, inputs, encoder.encoded);
+  const out = partOf(spec, "decoder")(bareModel(spec, trace, layout), config, inputs, encoder.encoded);
   return { ...out, layout, mask: maskOf(trace, x.mask, pastLength, out.hidden) };
 }
 
@@ -249,7 +258,7 @@ export interface StepOptions {
  */
 export function writeStep(spec: ModelSpec, trace: ModelTrace, options: StepOptions): Record<string, Tensor> {
   const { g } = trace;
-  const { architecture: a, config } = spec;
+  const { config } = spec;
   const cache = config.cache;
   const order = options.reorder ? declareCore(g, beamOrder) : undefined;
   const past = cacheNames("past", cache).map((names) => {
@@ -257,18 +266,23 @@ export function writeStep(spec: ModelSpec, trace: ModelTrace, options: StepOptio
     return order === undefined ? { k, v } : { k: g.gather(k, order, 0), v: g.gather(v, order, 0) };
   });
   const virtual = trace.options.virtual && !config.encoderDecoder ? trace.virtualTokens("input") : 0;
-  const at = { batch: "batch", length: "seq", virtual, past: "past" };
+  const lengths = { batch: "batch", length: "seq", virtual, past: "past" };
   const { x, layout } = config.encoderDecoder
-    ? declareInputs(trace, decoderInputs, at)
-    : stackInputs(spec, trace, at, past);
+    ? declareInputs(trace, decoderInputs, lengths)
+    : stackInputs(spec, trace, lengths, past);
   const w = bareModel(spec, trace, layout);
   const { hidden, present } = config.encoderDecoder
-    ? a.decoder!(w, config, { typeIds: undefined, ...x, past, ...crossInputs(trace, cache) }, undefined)
-    : a.stack!(w, config, { typeIds: undefined, ...x, past });
+    ? partOf(spec, "decoder")(
+        w,
+        config,
+        { ...x, typeIds: undefined, past, ...crossInputs(trace, cache) },
+        undefined,
+      )
+    : partOf(spec, "stack")(w, config, { typeIds: undefined, ...x, past });
   const logits = writeHead(spec, trace, taskOf(spec.task).head, g.last(hidden, 1), x.mask);
   const outputs: Record<string, Tensor> = { logits: g.squeeze(logits, 1) };
   for (const [i, { k, v }] of cacheNames("present", cache).entries())
-    Object.assign(outputs, { [k]: present[i]!.k, [v]: present[i]!.v });
+    Object.assign(outputs, { [k]: at(present, i).k, [v]: at(present, i).v });
   return outputs;
 }
 
@@ -282,28 +296,29 @@ function crossInputs(
   );
   return {
     encoderMask: declare(g, textInputs.mask, { batch: "batch", length: "encoded", virtual: 0, past: 0 }),
-    cross: (layer) => cross[layer]!,
+    cross: (layer) => at(cross, layer),
   };
 }
 
 /** Runs the encoder once and projects its output for every layer's cross-attention; `rows` repeats rows for beams. */
 export function writeEncode(spec: ModelSpec, trace: ModelTrace): Record<string, Tensor> {
   const { g } = trace;
-  const { architecture: a, config } = spec;
+  const { config } = spec;
   const { encoded } = writeEncoder(spec, trace);
   const outputs: Record<string, Tensor> = {};
   const repeated = g.gather(encoded, declareCore(g, encodedRows), 0);
   // What the decoder reads, and masks, does not reach the cross-attention's keys and values: it is never fed.
-  const at = { batch: "repeated", length: "target", virtual: 0, past: 0 };
-  const { x, layout } = declareInputs(trace, decoderInputs, at);
-  const encoderMask = declare(g, textInputs.mask, { ...at, length: encoded.shape[1]! });
+  const lengths = { batch: "repeated", length: "target", virtual: 0, past: 0 };
+  const { x, layout } = declareInputs(trace, decoderInputs, lengths);
+  const encoderMask = declare(g, textInputs.mask, { ...lengths, length: dimAt(encoded.shape, 1) });
   const names = cacheNames("cross", config.cache);
   const cross = (layer: number, project: (of: Layout) => KeyValue): KeyValue => {
     const { k, v } = project(trace.padded);
-    Object.assign(outputs, { [names[layer]!.k]: k, [names[layer]!.v]: v });
+    const name = at(names, layer);
+    Object.assign(outputs, { [name.k]: k, [name.v]: v });
     return { k, v };
   };
   const inputs = { ...x, typeIds: undefined, past: undefined, encoderMask, cross };
-  a.decoder!(bareModel(spec, trace, layout), config, inputs, repeated);
+  partOf(spec, "decoder")(bareModel(spec, trace, layout), config, inputs, repeated);
   return outputs;
 }

@@ -7,6 +7,7 @@ import { formats } from "../../engine/formats/index.js";
 import type { Schedule } from "../../engine/messages.js";
 import { internal } from "../../errors.js";
 import { isHalf } from "../../halves.js";
+import { at } from "../../present.js";
 import type { Quantizable } from "../../weights/quantizable.js";
 import { HEAD_FORMAT, headCopy, quantizable } from "../../weights/quantizable.js";
 import type { BoundWeights } from "../../weights/weights.js";
@@ -115,8 +116,9 @@ export class RunMemory {
     this.#arenas.set(`${kind} ${format} ${stored}`, arenas);
     const held = new Map<string, StoredAs>();
     const weight = (name: string): StoredAs => {
-      if (!held.has(name)) held.set(name, this.#stored(name, choice));
-      return held.get(name)!;
+      const answer = held.get(name) ?? this.#stored(name, choice);
+      held.set(name, answer);
+      return answer;
     };
     const schedule = this.#schedule(kind, { name: plan, recompute, keep: 0 });
     const options = { weight, feeds: this.#feeds(), keep, arenas };
@@ -141,8 +143,9 @@ export class RunMemory {
       weightOf: (site) => (this.#quantized.has(headCopy(site)) ? headCopy(site) : site.weight),
       typeOf: () => ({ format: "f32", transposed: false }) as const,
       program: (content: string) => {
-        if (!programs.has(content)) programs.set(content, `program${programs.size}`);
-        return programs.get(content)!;
+        const name = programs.get(content) ?? `program${programs.size}`;
+        programs.set(content, name);
+        return name;
       },
     };
     this.#written ??= writeRun(this.#request, names);
@@ -176,7 +179,7 @@ export class RunMemory {
       if (shape !== undefined) feeds.set(name, shape);
     for (const [name, input] of this.#written?.adapterInputs ?? [])
       if (input.kind === "tensor")
-        feeds.set(name, this.#request.view.adapters[input.slot]!.entry(input.key).shape);
+        feeds.set(name, at(this.#request.view.adapters, input.slot).entry(input.key).shape);
     return feeds;
   }
 }

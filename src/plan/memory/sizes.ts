@@ -2,14 +2,21 @@ import { PeftError } from "../../errors.js";
 import { availableBytes, residentBytes } from "../../platform.js";
 import { option, words } from "../../words.js";
 
-const UNITS: Readonly<Record<string, number>> = { B: 1, KB: 2 ** 10, MB: 2 ** 20, GB: 2 ** 30, TB: 2 ** 40 };
+const [KB, MB, GB, TB] = [2 ** 10, 2 ** 20, 2 ** 30, 2 ** 40];
+const UNITS = new Map([
+  ["", 1],
+  ["K", KB],
+  ["M", MB],
+  ["G", GB],
+  ["T", TB],
+]);
 
 /** Bytes of a size as people write it: "4GB", "900 MB", "1.5gb", "2GiB" (all of them by 1024), or bytes, as a number. @throws "option" */
 export function parseBytes(text: string | number): number {
   const found = /^\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(I?B)?\s*$/i.exec(`${text}`);
   const hasUnit = typeof text === "number" || /[a-z]/i.test(text);
-  const bytes =
-    found === null || !hasUnit ? 0 : Math.floor(Number(found[1]) * UNITS[`${found[2]!.toUpperCase()}B`]!);
+  const unit = UNITS.get(found?.[2]?.toUpperCase() ?? "");
+  const bytes = found === null || !hasUnit ? 0 : Math.floor(Number(found[1]) * (unit ?? 0));
   if (bytes > 0) return bytes;
   throw new PeftError("option", {
     what: words`${option("maxMemory", text)} is no size of memory.`,
@@ -25,7 +32,7 @@ export function freeMemory(): number {
 
 /** A size as `parseBytes` reads it: "4.1GB", "900MB"; upwards, so that what is read off does. */
 export function sizeText(bytes: number): string {
-  const [unit, size] = bytes < UNITS["GB"]! ? ["MB", UNITS["MB"]!] : ["GB", UNITS["GB"]! / 10];
+  const [unit, size] = bytes < GB ? ["MB", MB] : ["GB", GB / 10];
   const count = Math.ceil(bytes / size);
   return unit === "MB" ? `${count}MB` : `${count / 10}GB`;
 }
