@@ -30,6 +30,8 @@ export { PreTrainedModel } from "./peft/base_model.js";
 export type { InspectedAdapter, InspectedLayer, Inspection, InspectOptions } from "./peft/inspect.js";
 export { inspect } from "./peft/inspect.js";
 export { prepareModelForKbitTraining } from "./peft/kbit.js";
+export type { Advice, MachineReport, MachineRequest } from "./peft/machine.js";
+export { inspectMachine } from "./peft/machine.js";
 export type { SaveModelOptions } from "./peft/save_model.js";
 export type { PassOptions } from "./plan/requests.js";
 export type { ForwardResult, Result as ForwardTensor } from "./run/passes.js";

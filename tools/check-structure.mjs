@@ -105,6 +105,7 @@ const NODE_FILES = [
   "engine/spawn.ts",
   "engine/engine.ts",
   "engine/worker.ts",
+  "peft/machine.ts",
   "train/report_assets.ts",
 ];
 const ONE_NODE_FILE = "cli";

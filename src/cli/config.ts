@@ -18,9 +18,15 @@ export async function readConfigFile(
       fix: "write one a line, as in `lr: 0.001`.",
     });
   const names = namesOf(options);
-  checkKeys(Object.keys(value), names, path);
+  // The schema that `peft schema` wrote, which an editor finds by this key.
+  const entries = Object.entries(value).filter(([name]) => name !== "$schema");
+  checkKeys(
+    entries.map(([name]) => name),
+    names,
+    path,
+  );
   const given = new Map<string, unknown>();
-  for (const [name, x] of Object.entries(value)) {
+  for (const [name, x] of entries) {
     const key = optionKey(name, names) ?? name;
     if (given.has(key)) throw givenTwice(path, key, name);
     if (x !== null && x !== undefined) given.set(key, x);

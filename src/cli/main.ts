@@ -1,5 +1,6 @@
 import { PeftError } from "../index.js";
 import { data } from "./data.js";
+import { doctor } from "./doctor.js";
 import { evaluation } from "./eval.js";
 import { inFlags } from "./flags.js";
 import { generate } from "./generate.js";
@@ -9,12 +10,14 @@ import { optionsOf } from "./options.js";
 import { runProgram } from "./program.js";
 import { push } from "./push.js";
 import { report } from "./report.js";
+import { schema } from "./schema.js";
 import { nodeTerminal, type Terminal } from "./terminal.js";
 import { train } from "./train.js";
 
 /** The command line. Returns the exit code: 1 after an error, 2 where the command cannot be understood, 130 after Ctrl-C. */
 export async function main(argv: readonly string[], terminal: Terminal = nodeTerminal()): Promise<number> {
-  const verbs = [train, generate, evaluation, merge, info, data, push];
+  const working = [train, generate, evaluation, merge, info, data, push, doctor];
+  const verbs = [...working, schema(working)];
   try {
     const { version } = JSON.parse(await terminal.readFile(terminal.packagePath("package.json")));
     return await runProgram(argv, { version, verbs, terminal });

@@ -43,7 +43,7 @@ export function methodGroups(argv: readonly string[], byDefault = "lora"): Optio
       title: `Options of --method ${chosen.name} (another's: --method NAME --help; all: docs/methods.md)`,
       options: [
         ...shown,
-        ...others.map((key) => ({ ...methodFlag(key, anyRow(key)), isHidden: true as const })),
+        ...others.map((key) => ({ ...methodFlag(key, methodRows(key)[0]!), isHidden: true as const })),
       ],
     },
   ];
@@ -64,8 +64,9 @@ function allKeys(): string[] {
   return [...new Set(methods.flatMap((m) => Object.keys(rowsOf(m))))];
 }
 
-function anyRow(key: string): MethodRow {
-  return methods.map((m) => rowsOf(m)[key]).find((row) => row !== undefined)!;
+/** What methods take under a name. */
+export function methodRows(key: string): MethodRow[] {
+  return methods.flatMap((m) => rowsOf(m)[key] ?? []);
 }
 
 /** The settings with the options of their method read as it has them. Throws "option" for those of another, and for wrong values. */

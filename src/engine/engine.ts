@@ -200,6 +200,13 @@ export async function largestInt8Weight(): Promise<127 | 63> {
   return reply.value as 127 | 63;
 }
 
+/** The version of ONNX Runtime. Throws "engine" where it has no binary for this machine. */
+export async function engineVersion(): Promise<string> {
+  const reply = await askOnce({ kind: "version" });
+  if (!reply.ok) throw errorOf(reply.fault);
+  return String(reply.value);
+}
+
 /**
  * Before work starts. Throws "option" where threads are none, and "engine", which names the devices that
  * work, where this one does not; "cpu" always does.

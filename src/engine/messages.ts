@@ -116,6 +116,7 @@ export interface EngineOptions {
 export type Request =
   | { readonly kind: "devices" }
   | { readonly kind: "largest int8" }
+  | { readonly kind: "version" }
   | { readonly kind: "device"; readonly device: string }
   | { readonly kind: "close" }
   | {

@@ -1,5 +1,6 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { internal, PeftError } from "../errors.js";
+import { ort } from "./devices/ort.js";
 import { checkDevice, largestInt8, workingDevices } from "./devices/probe.js";
 import { enter, type Gate, leave } from "./gate.js";
 import type { Fault, HostTensor, Reply, Request, RunResult } from "./messages.js";
@@ -32,6 +33,7 @@ async function handle(request: Request): Promise<unknown> {
   try {
     if (request.kind === "devices") return await workingDevices();
     if (request.kind === "largest int8") return await largestInt8();
+    if (request.kind === "version") return ort.env.versions.node;
     if (request.kind === "device") return await checkDevice(request.device);
     if (request.kind !== "open") return await (sessions ?? internal("no engine was opened")).handle(request);
     sessions = await Sessions.open(request.options, request.weights);

@@ -17,7 +17,7 @@ import { environment, nodeFiles } from "../hub/files.js";
 import { readJsonObject } from "../hub/json.js";
 import type { ResolveOptions } from "../hub/resolve.js";
 import { resolveFolder, resolveNames } from "../hub/resolve.js";
-import { hubSettings } from "../hub/settings.js";
+import { type HubOptions, hubSettings } from "../hub/settings.js";
 import type { Architecture, ModelConfig, TaskType } from "../models/model.js";
 import { architectures } from "../models/registry.js";
 import { type PassOptions, passNames } from "../plan/requests.js";
@@ -406,12 +406,19 @@ async function sourcesIn(bound: BoundWeights, options: LoadOptions): Promise<Bou
       why: `weights are held in ${Object.keys(formats).join(", ")}.`,
       fix: "choose one of these, or leave it out.",
     });
-  const { cacheDir } = await hubSettings(options, nodeFiles);
-  const beside = nodeFiles.join(nodeFiles.parent(cacheDir), "peft.js", "quantized");
-  const folder = options.quantizedCache ?? environment()["PEFT_QUANTIZED_CACHE"] ?? beside;
+  const folder = await quantizedFolder(options);
   const packs = format !== undefined && formats[format].pack !== undefined;
   const largest = packs ? await largestInt8Weight() : 127;
   return quantizedSources(bound, format, { folder, largest, progress: quantizing, signal });
+}
+
+/** The folder of quantized weights. */
+export async function quantizedFolder(
+  options: HubOptions & Pick<LoadOptions, "quantizedCache">,
+): Promise<string> {
+  const { cacheDir } = await hubSettings(options, nodeFiles);
+  const beside = nodeFiles.join(nodeFiles.parent(cacheDir), "peft.js", "quantized");
+  return options.quantizedCache ?? environment()["PEFT_QUANTIZED_CACHE"] ?? beside;
 }
 
 /** In which scheme the checkpoint has its weights, and in which format they are held here. */

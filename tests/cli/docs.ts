@@ -16,7 +16,9 @@ npx peft generate --adapter out --prompt "Tweet text : ... Label : "
 
 - **Options** have three doors with one name each: the flag \`--lora-alpha 16\`, the key \`loraAlpha: 16\` of a JSON or YAML file given
   with \`--config\`, and the option of the API. Python's names (\`lora_alpha\`) are taken as well. Flags win over the file. A key that
-  does not exist is an error that names the nearest.
+  does not exist is an error that names the nearest. \`peft schema > peft.schema.json\` writes the JSON Schema of such files:
+  a YAML file whose first line is \`# yaml-language-server: $schema=./peft.schema.json\`, and a JSON file with the key \`$schema\`,
+  are completed and checked by editors.
 - **Options of a method** are those of its config class; \`--method NAME --help\` lists them, and [methods.md](methods.md#every-option)
   those of all. One of another method is an error. \`--target-modules q,v\` names layers,
   \`--target-modules all-linear\` means all, and anything with a sign of a regular expression in it is one (full match).
@@ -34,7 +36,7 @@ npx peft generate --adapter out --prompt "Tweet text : ... Label : "
   and README.md; checkpoints, metrics, report and training_config.json (it names your paths) stay.
 `;
 
-const verbs = ["train", "generate", "eval", "merge", "info", "data", "push"];
+const verbs = ["train", "generate", "eval", "merge", "info", "data", "push", "doctor", "schema"];
 
 async function help(verb: string): Promise<string> {
   let text = "";

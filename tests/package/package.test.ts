@@ -1,59 +1,22 @@
-import { execFileSync } from "node:child_process";
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { type Packed, packed, run } from "../support/packed.js";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 const model = join(root, "tests/kit/models/t5-text");
-const windows = process.platform === "win32";
 
+let made: Packed;
 let folder: string;
 let app: string;
 
-function run(command: string, args: readonly string[], cwd: string): string {
-  try {
-    return execFileSync(command, args, { cwd, encoding: "utf8", shell: windows, stdio: "pipe" });
-  } catch (error) {
-    const { stdout, stderr } = error as { stdout: string; stderr: string };
-    throw new Error(`${command} ${args.join(" ")}\n${stdout}${stderr}`);
-  }
-}
-
-/** node_modules/NAME of the app, or of another folder, is this checkout's. */
-function link(name: string, of = app): void {
-  const to = join(of, "node_modules", name);
-  mkdirSync(dirname(to), { recursive: true });
-  symlinkSync(join(root, "node_modules", name), to, "junction");
-}
-
-// What `npm install --ignore-scripts peft.js-*.tgz` leaves, without its network: npm packs and links the
-// bin, and the dependencies are this checkout's, since npm would ask the registry for them.
 beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), "peft-package-"));
-  app = join(folder, "app");
-  const unpacked = join(app, "node_modules/peft.js");
-  mkdirSync(unpacked, { recursive: true });
-  run("node", ["tools/build.mjs"], root);
-  run("npm", ["pack", "--ignore-scripts", "--pack-destination", folder], root);
-  const tarball = `peft.js-${manifest.version}.tgz`;
-  run("tar", ["-xzf", tarball, "-C", "app/node_modules/peft.js", "--strip-components=1"], folder);
-  const dependencies = { "peft.js": `file:../${tarball}` };
-  writeFileSync(join(app, "package.json"), JSON.stringify({ type: "module", private: true, dependencies }));
-  run("npm", ["rebuild", "--ignore-scripts", "--offline"], app);
-  for (const name of [...Object.keys(manifest.dependencies), "@types/node"]) link(name);
+  made = packed("package");
+  ({ folder, app } = made);
 });
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+afterAll(() => made.remove());
 
 test("npx peft runs the compiled command line", () => {
   expect(run("npx", ["--offline", "peft", "--version"], app).trim()).toBe(manifest.version);
@@ -102,7 +65,7 @@ function bundle(to: string, ...more: string[]): string {
   const [, line = ""] = /^npx esbuild (.*)$/m.exec(docs) ?? [];
   const given = line.split(" ").filter((word) => !more.some((m) => m.split("=")[0] === word.split("=")[0]));
   const away = join(folder, to);
-  if (!existsSync(join(away, "node_modules/onnxruntime-node"))) link("onnxruntime-node", away);
+  if (!existsSync(join(away, "node_modules/onnxruntime-node"))) made.link("onnxruntime-node", away);
   run(join(root, "node_modules/.bin/esbuild"), [...given, "--log-level=error", ...more], app);
   return away;
 }
