@@ -139,11 +139,21 @@ export type { BatchSizes } from "./plan/memory/batch.js";
 export type { BackwardOptions } from "./plan/requests.js";
 export type { AdamWOptions, AdamWState, StepOptions, StepResult as OptimizerStep } from "./train/adamw.js";
 export { AdamW } from "./train/adamw.js";
+export {
+  classTable,
+  describeEvent,
+  describeHeader,
+  figure,
+  figures,
+  formatBytes,
+  formatDuration,
+  plural,
+} from "./train/describe.js";
 export type { EvaluateOptions, Evaluation, Prediction } from "./train/evaluate.js";
 export { evaluate } from "./train/evaluate.js";
 export * from "./train/events.js";
 export type { Progress, ProgressOptions, ProgressStream } from "./train/progress.js";
-export { createProgress, formatBytes, formatDuration } from "./train/progress.js";
+export { createProgress } from "./train/progress.js";
 export { restoreParameters } from "./train/restore.js";
 export type { RunMode } from "./train/run_folder.js";
 export type { Checkpoint, SaveOptions, TrainingState } from "./train/saved_state.js";

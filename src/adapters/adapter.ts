@@ -118,6 +118,11 @@ export class Adapter<C extends AdapterConfig = AdapterConfig> implements Adapter
     return this.method?.prompt === undefined && sites.every(({ merge }) => merge !== undefined);
   }
 
+  /** Kinds of places where it stands, by the last part of their paths: q_proj, v_proj. */
+  get targets(): readonly string[] {
+    return [...new Set([...this.sites.keys()].map((path) => path.slice(path.lastIndexOf(".") + 1)))];
+  }
+
   /** How many numbers are trained. */
   get size(): number {
     return trainedOf(this).reduce((n, e) => n + elements(e.shape), 0);

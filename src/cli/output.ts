@@ -15,6 +15,9 @@ export interface RunRecord {
   readonly finished: boolean;
 }
 
+/** What `--validation` takes in place of a file. */
+export const NO_VALIDATION = "none";
+
 const recordFile = "run.json";
 /** What a run writes before its record: where nothing else is, nothing was learnt. */
 const beforeRecord = ["training_config.json", "metrics.jsonl"];
@@ -87,7 +90,9 @@ export async function wasChat(adapter: string, terminal: Terminal): Promise<bool
 
 /** SHA-256 of the files that the settings name. */
 export async function digests(settings: Settings, terminal: Terminal): Promise<Record<string, string>> {
-  const names = ["data", "validation", "test"].flatMap((key) => settings.list(key));
+  const names = ["data", "validation", "test"]
+    .flatMap((key) => settings.list(key))
+    .filter((name) => name !== NO_VALIDATION);
   const paths = (await listDataFiles(names)).filter((path) => path !== "-"); // which is read once
   const entries = paths.map(async (path) => [path, await terminal.digest(path)] as const);
   return Object.fromEntries(await Promise.all(entries));

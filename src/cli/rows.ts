@@ -14,7 +14,7 @@ import {
 import { option, words } from "../words.js";
 import { inFlags } from "./flags.js";
 import type { Option, OptionGroup, Settings } from "./options.js";
-import { readRunSettings } from "./output.js";
+import { NO_VALIDATION, readRunSettings } from "./output.js";
 import type { Terminal } from "./terminal.js";
 
 /** Where rows come from and what in them is learnt. */
@@ -191,7 +191,7 @@ export async function readTrainingRows(settings: Settings, { note }: Terminal): 
   const names = labelNames(all);
   const read = async (key: string): Promise<Row[] | undefined> => {
     const file = settings.text(key);
-    return file === undefined ? undefined : readRows(settings, [file], note, names);
+    return file === undefined || file === NO_VALIDATION ? undefined : readRows(settings, [file], note, names);
   };
   const [validation, test] = [await read("validation"), await read("test")];
   const part = settings.number("validationSplit");

@@ -16,14 +16,13 @@ import {
   Trainer,
   type TrainerOptions,
   taskOf,
-  words,
 } from "../index.js";
 import { commandLine } from "./flags.js";
 import { methodConfig, methodGroups, methodKeys, withMethod } from "./method_options.js";
 import { engineGroup, modelGroup, openModel } from "./model.js";
 import { waysToUse } from "./next.js";
 import type { Settings, Verb } from "./options.js";
-import { digests, openOutput, type RunRecord, writeRecord } from "./output.js";
+import { digests, NO_VALIDATION, openOutput, type RunRecord, writeRecord } from "./output.js";
 import { dataFiles, dataGroup, formLine, readTrainingRows, rowKeys, type TrainingRows } from "./rows.js";
 import { withShipped } from "./shipped.js";
 import { exitCode, type Terminal } from "./terminal.js";
@@ -43,7 +42,13 @@ export const train: Verb = {
   groups: (argv) => [
     modelGroup("the model that ships"),
     dataGroup(
-      { key: "validation", kind: "text", value: "FILE", help: "rows to evaluate on while training" },
+      {
+        key: "validation",
+        kind: "text",
+        value: "FILE",
+        help: "rows to evaluate on while training; none: no rows",
+        otherwise: "a tenth of the rows, where there are 200 or more",
+      },
       {
         key: "validationSplit",
         kind: "number",
@@ -93,7 +98,9 @@ async function run(given: Settings, terminal: Terminal): Promise<number> {
   };
   const start = await openOutput(output, wanted, settings.flag("overwrite"), terminal);
   const rows = await readTrainingRows(settings, terminal);
-  const progress = createProgress({ stream: terminal.stderr, bar: terminal.drawsBar });
+  const progress = createProgress({
+    ...{ stream: terminal.stderr, bar: terminal.drawsBar, show: settings.show },
+  });
   const onInterrupt = (isLast: boolean): void => (isLast ? progress.stop() : progress.note(stopping));
   return terminal.interruptible(onInterrupt, async (signal) => {
     const { base, tokenizer } = await openModel(settings, terminal, { rows: rows.train, signal });
@@ -183,7 +190,7 @@ async function work(job: Job, mode: RunMode): Promise<number> {
 }
 
 function optionsOf(
-  { settings, model, tokenizer, rows, labels, output, signal }: Job,
+  { settings, progress, model, tokenizer, rows, labels, output, signal }: Job,
   mode: RunMode,
 ): TrainerOptions {
   return {
@@ -191,7 +198,8 @@ function optionsOf(
     model,
     tokenizer,
     train: rows.stream ?? rows.train,
-    validation: rows.validation,
+    validation: rows.validation ?? (settings.text("validation") === NO_VALIDATION ? false : "auto"),
+    progress: progress.draw,
     outputDir: output,
     resume: mode === "resume",
     overwrite: mode === "overwrite",
@@ -209,15 +217,14 @@ interface Outcome {
 
 /** Draws what happens, and keeps what is shown at the end. */
 async function follow(job: Job, events: AsyncIterable<TrainEvent>): Promise<Outcome> {
-  const { settings, terminal, progress, output, record } = job;
+  const { terminal, progress, output, record } = job;
   const samples = new Map<string, SampleEvent[]>();
   let end: Outcome["end"];
   try {
     for await (const event of events) {
       if (event.type === "start") await writeRecord(output, record, terminal);
       if (event.type === "end") end = event;
-      if (event.type === "warning") progress.note(`warning: ${words`${event.message}`.shown(settings.show)}`);
-      else if (event.type !== "sample") progress.draw(event);
+      if (event.type !== "sample") progress.draw(event);
       else samples.set(event.prompt, [...(samples.get(event.prompt) ?? []), event]);
     }
   } finally {
@@ -228,17 +235,19 @@ async function follow(job: Job, events: AsyncIterable<TrainEvent>): Promise<Outc
 
 /** Metrics on the test rows, where there are some. */
 async function test(
-  { settings, terminal, model, tokenizer, rows, labels, signal }: Job,
+  { settings, terminal, progress, model, tokenizer, rows, labels, signal }: Job,
   when: "before" | "after",
 ): Promise<void> {
   if (rows.test === undefined) return;
   const { loss, metrics } = await evaluate(model, rows.test as Row[], {
     tokenizer,
     signal,
+    progress: progress.draw,
     ...settings.pick(["maxLength", "maxTargetLength", "emptyLabels"]),
     batchSize: 32,
     ...(labels.length === 0 ? {} : { labels }),
   });
+  progress.stop();
   const [name, value] = Object.entries({ ...metrics, loss })[0]!;
   terminal.print(
     `test ${name} ${when}: ${value.toFixed(4)} (${rows.test.length} rows, loss ${loss.toFixed(4)})`,

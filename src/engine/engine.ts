@@ -35,6 +35,17 @@ export interface EngineSettings {
   readonly keep?: EngineOptions["keep"];
 }
 
+/** Where programs run, and on how many threads. */
+export interface Compute {
+  readonly threads: number;
+  readonly device: string;
+}
+
+/** The settings with what is taken where they say nothing. */
+export function computeOf({ threads, device }: EngineSettings): Compute {
+  return { threads: threads ?? os.availableParallelism(), device: device ?? "cpu" };
+}
+
 export interface RunOptions {
   readonly keep?: Readonly<Record<string, string>>;
   readonly pack?: readonly string[];
@@ -82,8 +93,7 @@ export class Engine {
   ): Promise<Engine> {
     const engine = new Engine();
     const options: EngineOptions = {
-      threads: settings.threads ?? os.availableParallelism(),
-      device: settings.device ?? "cpu",
+      ...computeOf(settings),
       resident: settings.resident ?? "f32",
       keep: settings.keep,
     };

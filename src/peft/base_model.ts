@@ -244,6 +244,11 @@ export class PreTrainedModel<T extends TaskType = TaskType> implements Trainable
     return classNames(this.configJson);
   }
 
+  /** No place is adapted: all weights train. */
+  get adapterTargets(): readonly string[] {
+    return [];
+  }
+
   /** Tokens that a sample may have; Infinity: the model has no table of positions. */
   get maxPositions(): number {
     const positions = this.runtime.weights.inventory.positions ?? this.configJson["max_position_embeddings"];

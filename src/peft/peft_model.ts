@@ -142,6 +142,10 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
   get adapterConfig(): AdapterConfig | undefined {
     return this.#trained()[0]?.config;
   }
+  /** Kinds of places where that adapter stands, by the last part of their paths: q_proj, v_proj. */
+  get adapterTargets(): readonly string[] {
+    return this.#trained()[0]?.targets ?? [];
+  }
   /** The base's positions less those that virtual tokens take. */
   get maxPositions(): number {
     const virtual = this.#trained().map(({ method, config }) => method?.prompt?.tokens(config) ?? 0);
@@ -443,10 +447,7 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
     return parameters;
   }
 
-  /**
-   * AdaLoRA: takes ranks away after the optimizer's step number `globalStep` (from 1); others have nothing to do. The Trainer calls
-   * it by itself. Reference: peft/tuners/adalora/model.py
-   */
+  /** AdaLoRA takes ranks away after step `globalStep` (from 1). Reference: peft/tuners/adalora/model.py */
   updateAndAllocate(globalStep: number): void {
     const adapters = this.#activeAdapters();
     const parameters = this.#parametersOf(adapters);

@@ -36,7 +36,7 @@ export interface TrainableBase {
   /** Settings of generation_config.json. */
   readonly generationConfig: GenerationConfig;
   /** @internal */
-  readonly runtime: Pick<Runtime, "memoryEstimate" | "memoryLimit" | "memoryFree">;
+  readonly runtime: Pick<Runtime, "memoryEstimate" | "memoryLimit" | "memoryFree" | "compute">;
 }
 
 /** What training asks of a model. A PreTrainedModel trains all of its weights, a PeftModel its active adapters on a frozen base. */
@@ -48,6 +48,8 @@ export interface TrainableModel<T extends TaskType = TaskType> {
   readonly base: TrainableBase;
   /** Of the adapter that trains, the first one of several; undefined: all weights train. */
   readonly adapterConfig: AdapterConfig | undefined;
+  /** Kinds of places where that adapter stands, by the last part of their paths: q_proj, v_proj. */
+  readonly adapterTargets: readonly string[];
   /** Tokens that a sample may have; Infinity: the model has no table of positions. */
   readonly maxPositions: number;
   /** Names of the classes that its head tells apart, in the order of their ids; undefined: nobody named them. */

@@ -1,6 +1,6 @@
 import type { Adapter } from "../adapters/adapter.js";
-import type { EngineSettings } from "../engine/engine.js";
-import { Engine } from "../engine/engine.js";
+import type { Compute, EngineSettings } from "../engine/engine.js";
+import { computeOf, Engine } from "../engine/engine.js";
 import type { FormatName } from "../engine/formats/index.js";
 import { formats } from "../engine/formats/index.js";
 import type { HostTensor, RunResult, WeightSource, WeightType } from "../engine/messages.js";
@@ -249,6 +249,11 @@ export class Runtime {
   /** What the chosen plan is expected to take, where one was chosen. */
   get memoryEstimate(): (MemoryEstimate & { readonly plan: Plan }) | undefined {
     return this.#chooser.estimate;
+  }
+
+  /** Where programs run, and on how many threads. */
+  get compute(): Compute {
+    return computeOf(this.#settings);
   }
 
   /** Bytes that steps may take, where that was said (`maxMemory`). */

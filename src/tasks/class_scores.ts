@@ -1,3 +1,4 @@
+import { reportClasses, reportLabels } from "./class_report.js";
 import { accuracy, f1, meanSquaredError, pearson, spearman } from "./metrics.js";
 import { argmax, type LabelledBatch, type Logits, type Scored, type Scores } from "./scores.js";
 
@@ -28,6 +29,8 @@ export const classScores: Scores = {
   read: (batch, logits) =>
     readRows(batch, logits, (y) => [argmax(y)]).filter(({ actual }) => (actual[0] ?? -1) >= 0),
   words: (values, { nameOf }) => values.map(nameOf).join(" "),
+  classes: (scored, nameOf) =>
+    reportClasses(numbersOf(scored, "predicted"), numbersOf(scored, "actual"), nameOf),
   measure(scored) {
     const [predicted, actual] = [numbersOf(scored, "predicted"), numbersOf(scored, "actual")];
     if (predicted.length === 0) return {};
@@ -61,6 +64,12 @@ export const manyLabelScores: Scores = {
   problem: "multi_label_classification",
   read: (batch, logits) => readRows(batch, logits, (y) => [...y].map((score) => (score > 0 ? 1 : 0))),
   words: (values, { nameOf }) => values.flatMap((value, id) => (value > 0 ? [nameOf(id)] : [])).join(", "),
+  classes: (scored, nameOf) =>
+    reportLabels(
+      scored.map((s) => s.predicted),
+      scored.map((s) => s.actual),
+      nameOf,
+    ),
   measure(scored) {
     const [predicted, actual] = [numbersOf(scored, "predicted"), numbersOf(scored, "actual")];
     if (predicted.length === 0) return {};

@@ -1,4 +1,5 @@
 import type { BatchInputs, Floats, Ids, ProblemType } from "../data/batch.js";
+import type { ClassReport } from "./class_report.js";
 
 /** Predictions of one row beside its labels: classes, 0 or 1 per label, numbers, or positions of a span. */
 export interface Scored {
@@ -44,6 +45,8 @@ export interface Scores {
   /** Predictions of a batch. Rows and tokens without a label are left out. */
   read(batch: LabelledBatch, logits: Logits): Scored[];
   words(values: readonly number[], vocabulary: Vocabulary): string;
+  /** The same class by class. @default it tells no classes */
+  classes?(scored: readonly Scored[], nameOf: (id: number) => string): ClassReport;
   /** Without predictions there are no metrics. */
   measure(scored: readonly Scored[], texts: readonly InWords[]): Record<string, number>;
 }

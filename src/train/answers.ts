@@ -8,6 +8,7 @@ import type { TrainableModel } from "../peft/trainable.js";
 import { at, entry } from "../present.js";
 import type { Tokenizer } from "../tokenizers/tokenizer.js";
 import type { Words } from "../words.js";
+import type { EvaluationProgress } from "./events.js";
 
 export interface AnswerOptions {
   readonly tokenizer: Tokenizer;
@@ -17,6 +18,8 @@ export interface AnswerOptions {
   readonly signal?: AbortSignal | undefined;
   /** Gets what `generation` says in vain. @default console.warn */
   readonly warn?: ((message: Words) => void) | undefined;
+  /** Hears how far it has come. */
+  readonly progress?: ((progress: EvaluationProgress) => void) | undefined;
 }
 
 /** What a model answers to a sample's prompt, and what the sample teaches. */
@@ -25,6 +28,8 @@ export interface Answer {
   readonly prompt: string;
   readonly output: string;
   readonly expected: string;
+  /** The model had more to say than it may. */
+  readonly isCut?: boolean;
 }
 
 interface AskedQuestion extends Question {
@@ -54,11 +59,15 @@ export async function answersOf(
   const sorted = questions.toSorted((a, b) => b.ids.length - a.ids.length);
   const settings = settingsOf(model, questions, options);
   const answers: Answer[] = [];
+  const say = (done: number): void =>
+    options.progress?.({ type: "progress", what: "answers", done, total: sorted.length });
+  say(0);
   for (let i = 0; i < sorted.length; i += options.batchSize) {
     if (options.signal?.aborted) throw aborted();
     const questions = sorted.slice(i, i + options.batchSize);
     const warn = i === 0 ? options.warn : (): void => {};
     answers.push(...(await answerBatch(model, questions, settings, { ...options, warn })));
+    say(answers.length);
   }
   const place = new Map(questions.map(({ row }, i) => [row, i]));
   return answers.sort((a, b) => entry(place, a.row) - entry(place, b.row));
@@ -88,12 +97,20 @@ async function answerBatch(
   const rows = await model.generate(prompt, { ...settings, tokenizer, signal, warn });
   const each = rows.length / questions.length; // of several returned sequences the first, the best, counts
   const text = (ids: readonly number[]): string => tokenizer.decode(ids, { skipSpecialTokens: true }).trim();
-  return questions.map(({ row, ids, expected }, i) => ({
-    row,
-    prompt: text(ids),
-    output: text(at(rows, i * each).slice(isDecoder ? width : 1)),
-    expected: text(expected),
-  }));
+  const ends = endsOf(model, settings);
+  return questions.map(({ row, ids, expected }, i) => {
+    const said = at(rows, i * each).slice(isDecoder ? width : 1);
+    const isCut = ends.length > 0 && !said.some((id) => ends.includes(id));
+    const answer = { row, prompt: text(ids), output: text(said), expected: text(expected) };
+    return isCut ? { ...answer, isCut } : answer;
+  });
+}
+
+/** Tokens that end an answer; none where something else does. */
+function endsOf(model: TrainableModel, { eosTokenId, stopStrings }: GenerationConfig): readonly number[] {
+  const ends = eosTokenId === undefined ? model.base.generationConfig.eosTokenId : eosTokenId;
+  if (ends === undefined || ends === null || stopStrings !== undefined) return [];
+  return typeof ends === "number" ? [ends] : ends;
 }
 
 /** Greedy, as long as the longest target and a little more, unless the caller says otherwise. */

@@ -11,10 +11,12 @@ import type { GenerationConfig } from "../generate/config.js";
 import type { Loss } from "../losses/loss.js";
 import type { TrainableModel } from "../peft/trainable.js";
 import { at, entry } from "../present.js";
+import type { ClassReport } from "../tasks/class_report.js";
 import type { Scored, Scores, Vocabulary } from "../tasks/scores.js";
 import type { Tokenizer } from "../tokenizers/tokenizer.js";
 import type { Words } from "../words.js";
 import { aborted, answerable, answersOf } from "./answers.js";
+import type { EvaluationProgress } from "./events.js";
 import { expectModel } from "./model.js";
 import { scoresOf } from "./scores.js";
 
@@ -42,6 +44,8 @@ export interface EvaluateOptions
   signal?: AbortSignal | undefined;
   /** Gets what `generation` says in vain, such as a temperature without sampling. @default console.warn */
   warn?: ((message: Words) => void) | undefined;
+  /** Hears how far it has come: before the first batch and after each. */
+  progress?: ((progress: EvaluationProgress) => void) | undefined;
 }
 
 const encodeNames: NamesOf<Pick<EvaluateOptions, EncodeKey>> = {
@@ -62,6 +66,7 @@ const evaluateNames: NamesOf<EvaluateOptions> = {
   generation: { python: "generation_config" },
   signal: {},
   warn: {},
+  progress: {},
 };
 
 /** What the model says about a row, in words. */
@@ -74,6 +79,8 @@ export interface Prediction {
   readonly output: string;
   /** What the row says. */
   readonly expected: string;
+  /** An answer that was cut: the model had more to say than it may. */
+  readonly isCut?: boolean;
 }
 
 /** How good a model is on rows. */
@@ -85,6 +92,8 @@ export interface Evaluation {
   readonly rows: number;
   /** accuracy, f1, exactMatch, meanSquaredError, pearson, spearman: those that the task has. */
   readonly metrics: Readonly<Record<string, number>>;
+  /** Class by class, where the task tells classes. */
+  readonly classes?: ClassReport;
   readonly predictions: readonly Prediction[];
 }
 
@@ -133,18 +142,22 @@ export async function evaluateSamples(
   samples: readonly Sample[],
   options: EvaluateOptions,
 ): Promise<Evaluation> {
-  const { tokenizer, batchSize = 8, generate = true, signal } = options;
+  const { tokenizer, batchSize = 8, generate = true, signal, progress } = options;
   const scores = scoresOf(model, rows);
   const padding = { padTokenId: padTokenOf(tokenizer), paddingSide: tokenizer.paddingSide };
   const order = { batchSize, shuffle: false, groupByLength: true };
   const scored: Scored[] = [];
-  let [sum, count] = [0, 0];
+  let [sum, count, done] = [0, 0, 0];
+  const total = samples.length;
+  progress?.({ type: "progress", what: "evaluation", done, total });
   for await (const batch of batchesOf(samples, { ...padding, ...order })) {
     if (signal?.aborted) throw aborted();
     const result = await evaluateBatch(model, scores, batch, options);
     sum += result.loss * result.count;
     count += result.count;
     scored.push(...result.scored);
+    done += batch.rows.length;
+    progress?.({ type: "progress", what: "evaluation", done, total });
   }
   const loss = sum / count;
   if (scores.from === "logits") {
@@ -152,8 +165,11 @@ export async function evaluateSamples(
     const predictions = scored.map((s) =>
       inWords(model, scores, at(rows, s.row), s, entry(ids, s.row), options),
     );
-    const metrics = scores.measure(scored, predictions);
-    return { loss, count, rows: samples.length, metrics: finite(metrics), predictions };
+    const metrics = finite(scores.measure(scored, predictions));
+    const names = options.labels ?? labelNames(rows);
+    const nameOf = (id: number): string => names[id] ?? labelOf(model, id);
+    const classes = scored.length === 0 ? undefined : scores.classes?.(scored, nameOf);
+    return { loss, count, rows: total, metrics, ...(classes && { classes }), predictions };
   }
   const asked =
     generate === false ? [] : answerable(samples).slice(0, generate === true ? undefined : generate);
@@ -162,7 +178,7 @@ export async function evaluateSamples(
     const row = at(rows, answer.row);
     return row.kind === "prompt" ? { ...answer, prompt: row.prompt } : answer; // decoding may lose spaces
   });
-  return { loss, count, rows: samples.length, metrics: scores.measure([], predictions), predictions };
+  return { loss, count, rows: total, metrics: scores.measure([], predictions), predictions };
 }
 
 interface BatchResult {

@@ -1,3 +1,5 @@
+import type { TaskType } from "../data/batch.js";
+import type { ClassReport } from "../tasks/class_report.js";
 import type { Words } from "../words.js";
 
 /** What a training run says. `step` counts optimizer steps from 1; losses are means per labelled token. */
@@ -20,6 +22,55 @@ export interface StartEvent {
   readonly rows: number;
   readonly trainableParameters: number;
   readonly allParameters: number;
+  /** What the run will do. */
+  readonly header: RunHeader;
+}
+
+/** What a run will do, known before its first step. */
+export interface RunHeader {
+  /** The base's Hub id or folder. */
+  readonly model: string;
+  readonly task: TaskType;
+  /** Rows of each class (words, where words are tagged), in the order of the classes' ids. */
+  readonly classes?: Readonly<Record<string, number>>;
+  /** Rows to learn. */
+  readonly rows: number;
+  /** Rows to evaluate on. */
+  readonly validationRows: number;
+  /** Whether these were taken away from the rows to learn (`validation: "auto"`). */
+  readonly isValidationSplit: boolean;
+  /** Tokens of all rows; of a stream, those of its first ones. */
+  readonly tokens?: number;
+  /** Those of them that are learnt; labelled rows, where a row has one label. */
+  readonly learntTokens?: number;
+  /** In tokens, and how many rows were cut. */
+  readonly lengths?: {
+    readonly median: number;
+    readonly longest: number;
+    readonly cut: number;
+    /** Where rows are cut. @default nowhere */
+    readonly limit?: number;
+    /** [least length of a bar, rows] */
+    readonly histogram: readonly (readonly [number, number])[];
+  };
+  /** The adapter's peft_type; "all weights" without an adapter. */
+  readonly method: string;
+  readonly rank?: number;
+  /** Kinds of places where it stands: q_proj, v_proj. */
+  readonly targets: readonly string[];
+  /** At its peak. */
+  readonly lr: number;
+  readonly schedule: string;
+  /** Rows of a batch. */
+  readonly batchSize: number;
+  /** Batches of an optimizer step. */
+  readonly gradientAccumulationSteps: number;
+  /** How the memory of a step is laid out: fused, checkpointed, streamed. */
+  readonly memoryPlan?: string;
+  /** Bytes that it is expected to take. */
+  readonly expectedBytes?: number;
+  readonly threads: number;
+  readonly device: string;
 }
 
 /** An optimizer step was taken. */
@@ -49,6 +100,17 @@ export interface EvaluationEvent {
   readonly loss: number;
   /** Those that the task has: accuracy, f1, exactMatch, ... */
   readonly metrics: Readonly<Record<string, number>>;
+  /** Class by class, where the task tells classes. */
+  readonly classes?: ClassReport;
+}
+
+/** How far an evaluation has come: no event of the run, `progress` hears it. */
+export interface EvaluationProgress {
+  readonly type: "progress";
+  /** Rows are evaluated, or answered by a model that writes texts. */
+  readonly what: "evaluation" | "answers";
+  readonly done: number;
+  readonly total: number;
 }
 
 /** A checkpoint was written. */
@@ -67,6 +129,8 @@ export interface SampleEvent {
   readonly step: number;
   readonly prompt: string;
   readonly output: string;
+  /** The answer was cut: the model had more to say than it may. */
+  readonly isCut?: boolean;
   readonly expected?: string;
 }
 
@@ -93,6 +157,8 @@ export interface EndEvent {
   readonly peakMemoryBytes: number;
   /** What the plan that was chosen was expected to take of the same, with the longest batch. */
   readonly estimatedMemory?: { readonly bytes: number; readonly plan: string };
+  /** The evaluation of the weights that stay, where there was one. */
+  readonly evaluation?: EvaluationEvent;
   readonly best?: { readonly step: number; readonly metric: string; readonly value: number };
   /** The newest checkpoint: where the run, if it was aborted, goes on with resume: true. */
   readonly checkpoint?: string;

@@ -4,6 +4,7 @@ import { describeReport } from "../data/encode.js";
 import type { Row } from "../data/row.js";
 import { RowStream, rowsOf } from "../data/row_stream.js";
 import type { Sample } from "../data/sample.js";
+import { split } from "../data/split.js";
 import { PeftError } from "../errors.js";
 import { taskOf } from "../tasks/registry.js";
 import { option, toCode, words } from "../words.js";
@@ -14,13 +15,15 @@ import { learningRate } from "./schedules.js";
 import { scoresOf } from "./scores.js";
 import type { StepSource } from "./step_source.js";
 import { StreamSource } from "./stream_source.js";
-import { type Given, refuseOptions, type Settings } from "./trainer_options.js";
+import { type Given, refuseOptions, type Settings, withoutRows } from "./trainer_options.js";
 
 /** What a run will do, known before it starts. */
 export interface Plan {
   readonly source: StepSource;
   /** The training rows, encoded; the first of a stream; of another source none. */
   readonly samples: readonly Sample[];
+  /** What encoding did to these. */
+  readonly report: EncodeReport | undefined;
   readonly validation: readonly Sample[];
   readonly epochs: number;
   readonly totalSteps: number;
@@ -35,12 +38,33 @@ export interface Plan {
  * Throws "data", "option".
  */
 export async function openRows(given: Given): Promise<Settings> {
-  const { train, validation } = given;
+  const { train, validation, isSplit } = splitOf(given);
   const known = validation === undefined ? undefined : await rowsOf(validation);
-  if (!(train instanceof RowStream)) return { ...given, train, validation: known };
+  if (!(train instanceof RowStream)) return { ...given, train, validation: known, isSplit };
   const { first } = await train.open();
-  const settings = { ...given, train: first, validation: known };
+  const settings = { ...given, train: first, validation: known, isSplit };
   return { ...settings, source: await StreamSource.open(train, settings) };
+}
+
+/** Fewer rows than these are all learnt. */
+const LEAST_TO_SPLIT = 200;
+
+interface Sets {
+  readonly train: Given["train"];
+  readonly validation: readonly Row[] | RowStream | undefined;
+  readonly isSplit: boolean;
+}
+
+/** Takes validation rows away from those to learn, where that is left to us. Throws "option". */
+function splitOf(given: Given): Sets {
+  const { train, validation, seed } = given;
+  if (validation !== "auto") return { train, validation, isSplit: false };
+  if (!(train instanceof RowStream) && train.length >= LEAST_TO_SPLIT) {
+    const count = Math.min(1000, Math.max(20, Math.round(train.length / 10)));
+    return { ...split(train, { validation: count, seed }), isSplit: true };
+  }
+  if (given.needValidation.length > 0) refuseOptions([withoutRows(given)]);
+  return { train, validation: undefined, isSplit: false };
 }
 
 /**
@@ -59,6 +83,7 @@ export function planOf(s: Settings): Plan {
   const plan: Plan = {
     source,
     samples: head?.samples ?? samples,
+    report: train?.report ?? head?.report,
     validation: validation?.samples ?? [],
     epochs: Math.ceil(totalSteps / stepsPerEpoch),
     totalSteps,

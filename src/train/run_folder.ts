@@ -3,8 +3,8 @@ import type { Files } from "../hub/files.js";
 import { finalName, nodeFiles } from "../hub/files.js";
 import { toCamelName, toSnakeName } from "../hub/names.js";
 import { option, type Words, words } from "../words.js";
+import { formatBytes } from "./describe.js";
 import type { TrainEvent } from "./events.js";
-import { formatBytes } from "./progress.js";
 import { listCheckpoints } from "./saved_state.js";
 
 const metricsFile = "metrics.jsonl";

@@ -1,6 +1,6 @@
+import { formatBytes, formatDuration } from "./describe.js";
 import type { SampleEvent, TrainEvent, TrainEventOf } from "./events.js";
 import type { Plan } from "./plan.js";
-import { formatBytes, formatDuration } from "./progress.js";
 import { type Report, type ReportSample, renderReport } from "./report.js";
 import type { Settings } from "./trainer_options.js";
 
@@ -15,10 +15,13 @@ export function configOf(s: Settings, plan: Plan): Record<string, unknown> {
     loss,
     signal,
     now,
+    progress,
     config,
     resume,
     overwrite,
     betterIs,
+    isSplit,
+    needValidation,
     ...plain
   } = s;
   const { adapterConfig } = model;
@@ -31,7 +34,9 @@ export function configOf(s: Settings, plan: Plan): Record<string, unknown> {
     ...(loss === undefined ? {} : { loss: loss.name }),
     maxGradNorm: Number.isFinite(s.maxGradNorm) ? s.maxGradNorm : "none",
     trainSamples: plan.source.size,
-    ...(validation === undefined ? {} : { validationSamples: plan.validation.length }),
+    ...(validation === undefined
+      ? {}
+      : { validationSamples: plan.validation.length, isValidationSplit: isSplit }),
     totalSteps: plan.totalSteps,
     warmupSteps: plan.warmupSteps,
     ...config,

@@ -3,7 +3,8 @@ import { PeftError } from "../errors.js";
 import { at } from "../present.js";
 import { answerable } from "./answers.js";
 import { evaluateSamples } from "./evaluate.js";
-import type { EndEvent, EndReason, SampleEvent, StartEvent, TrainEvent } from "./events.js";
+import type { EndEvent, EndReason, RunHeader, SampleEvent, StartEvent, TrainEvent } from "./events.js";
+import { headerOf } from "./header.js";
 import { openRows, type Plan, planMemory, planOf } from "./plan.js";
 import { RunFolder, type RunMode } from "./run_folder.js";
 import { configOf, reportOf } from "./run_report.js";
@@ -44,6 +45,17 @@ export class Trainer<T extends TaskType = TaskType> {
   async planMemory(): Promise<void> {
     const { settings, plan } = await this.#ready();
     await planMemory(settings, plan);
+  }
+
+  /**
+   * What the run will do, with the plan of its memory: all that `run` finds out before its first step.
+   * Nothing is loaded or written.
+   * @throws "option", "data"
+   */
+  async header(): Promise<RunHeader> {
+    await this.planMemory();
+    const { settings, plan } = await this.#ready();
+    return headerOf(settings, plan);
   }
 
   /** A plan that fails is made anew: the fault may be mended by then. */
@@ -215,8 +227,8 @@ async function* samplesOf(run: TrainingRun, isEnd = false): AsyncGenerator<Sampl
   if (count === 0) return;
   const signal = isEnd ? undefined : s.signal; // a run that has finished is not stopped any more
   const { predictions } = await evaluateSamples(s.model, rows, chosen, { ...s, generate: true, signal });
-  for (const { prompt, output, expected } of predictions.toSorted((a, b) => a.row - b.row))
-    yield { type: "sample", step: run.step, prompt, output, expected };
+  for (const { prompt, output, expected, isCut } of predictions.toSorted((a, b) => a.row - b.row))
+    yield { type: "sample", step: run.step, prompt, output, ...(isCut ? { isCut } : {}), expected };
 }
 
 function startOf({ step, plan, settings }: TrainingRun): StartEvent {
@@ -229,6 +241,7 @@ function startOf({ step, plan, settings }: TrainingRun): StartEvent {
     rows: plan.source.size,
     trainableParameters: trainable,
     allParameters: total,
+    header: headerOf(settings, plan),
   };
 }
 
@@ -241,6 +254,8 @@ function estimated({ model }: Settings): Pick<EndEvent, "estimatedMemory"> {
 
 function endOf(run: TrainingRun, reason: EndReason): EndEvent {
   const { best } = run.best;
+  const kept = run.settings.keepBest && reason !== "aborted" ? best?.step : run.evaluations.at(-1)?.step;
+  const evaluation = run.evaluations.find(({ step }) => step === kept);
   return {
     type: "end",
     reason,
@@ -250,6 +265,7 @@ function endOf(run: TrainingRun, reason: EndReason): EndEvent {
     seconds: run.clock.seconds,
     peakMemoryBytes: run.memory.peak,
     ...estimated(run.settings),
+    ...(evaluation === undefined ? {} : { evaluation }),
     ...(best === undefined ? {} : { best }),
     ...(run.checkpoint === undefined ? {} : { checkpoint: run.checkpoint }),
   };

@@ -11,6 +11,7 @@ import type { TrainableModel } from "../peft/trainable.js";
 import { taskOf } from "../tasks/registry.js";
 import type { Tokenizer } from "../tokenizers/tokenizer.js";
 import { joined, option, type Words, words } from "../words.js";
+import type { EvaluationProgress } from "./events.js";
 import { expectModel } from "./model.js";
 import type { ScheduleExtras } from "./schedules.js";
 import { scoresOf } from "./scores.js";
@@ -39,8 +40,12 @@ export interface TrainerOptions<T extends TaskType = TaskType> extends PlainTrai
    * rollouts).
    */
   train: readonly Row[] | RowStream | StepSource;
-  /** Rows to evaluate on while training; a stream is read into memory. @default none */
-  validation?: readonly Row[] | RowStream | undefined;
+  /**
+   * Rows to evaluate on while training; a stream is read into memory. "auto" takes a tenth of `train` for it
+   * (20 rows at least, 1000 at most), drawn by the seed, where that is a list of 200 rows or more.
+   * @default false: none; the command line takes "auto"
+   */
+  validation?: readonly Row[] | RowStream | "auto" | false | undefined;
   /**
    * Gets the adapter (or the whole model), metrics.jsonl, report.html, training_config.json, checkpoints/.
    * @default nothing is written
@@ -70,6 +75,8 @@ export interface TrainerOptions<T extends TaskType = TaskType> extends PlainTrai
   generation?: GenerationConfig | undefined;
   /** Stops after the step that runs, and saves a checkpoint. */
   signal?: AbortSignal | undefined;
+  /** Hears how far an evaluation has come, and answers before and after training. */
+  progress?: ((progress: EvaluationProgress) => void) | undefined;
   /** What training_config.json and the report say besides: where model and data came from. */
   config?: Readonly<Record<string, unknown>> | undefined;
   /** Gives the time in milliseconds. @default Date.now */
@@ -89,6 +96,7 @@ const trainerNames: NamesOf<TrainerOptions> = {
   overwrite: { python: "overwrite_output_dir" },
   generation: { python: "generation_config" },
   signal: {},
+  progress: { also: ["callbacks"] },
   config: {},
   now: {},
 };
@@ -100,6 +108,10 @@ export interface Settings
   /** None where `source` gives the steps, the first ones of a stream. */
   readonly train: readonly Row[];
   readonly validation: readonly Row[] | undefined;
+  /** Whether these were taken away from the training rows. */
+  readonly isSplit: boolean;
+  /** Options that mean nothing without validation rows. */
+  readonly needValidation: readonly string[];
   readonly source: StepSource | undefined;
   readonly loss: Loss | undefined;
   readonly model: TrainableModel;
@@ -117,10 +129,12 @@ export interface Settings
 }
 
 /** Options of which streams are not opened yet. */
-export interface Given extends Omit<Settings, "train" | "validation"> {
+export interface Given extends Omit<Settings, "train" | "validation" | "isSplit"> {
   readonly train: readonly Row[] | RowStream;
-  readonly validation: readonly Row[] | RowStream | undefined;
+  readonly validation: readonly Row[] | RowStream | "auto" | undefined;
 }
+
+const needing = ["evaluateEvery", "evaluateOnStart", "earlyStopping", "bestMetric"] as const;
 
 /** Throws "option" with everything that is wrong or contradicts itself. */
 export function settingsOf<T extends TaskType>(given: TrainerOptions<T>): Given {
@@ -136,7 +150,8 @@ export function settingsOf<T extends TaskType>(given: TrainerOptions<T>): Given 
   const answers = scores.from === "text" && bestMetric in scores.metrics;
   const settings: Given = {
     ...filled,
-    validation: options.validation,
+    validation: options.validation === false ? undefined : options.validation,
+    needValidation: needing.filter((name) => options[name] !== undefined && options[name] !== false),
     model,
     loss: options.loss === undefined ? undefined : lossNamed(options.loss),
     train: isSource(train) ? [] : train,
@@ -163,8 +178,8 @@ function checkArguments({ model, tokenizer, train, validation }: TrainerOptions)
     fix: "load it: await AutoTokenizer.fromPretrained(name).",
   });
   if (!isSource(train) && !(train instanceof RowStream)) expectRows("new Trainer({ train })", train);
-  if (validation !== undefined && !(validation instanceof RowStream))
-    expectRows("new Trainer({ validation })", validation);
+  const isChoice = validation === undefined || validation === false || validation === "auto";
+  if (!isChoice && !(validation instanceof RowStream)) expectRows("new Trainer({ validation })", validation);
 }
 
 function isSource(train: TrainerOptions["train"]): train is StepSource {
@@ -215,11 +230,7 @@ function contradictions(s: Given, given: TrainerOptions): Words[] {
     faults.push(
       words`${option("bestMetric")} is "${s.bestMetric}", the metric of ${option("earlyStopping")} "${earlyStopping?.metric}"`,
     );
-  const needsRows = (["evaluateEvery", "evaluateOnStart", "earlyStopping", "bestMetric"] as const).filter(
-    (name) => given[name] !== undefined && given[name] !== false,
-  );
-  if (given.validation === undefined && needsRows.length > 0)
-    faults.push(words`${joined(needsRows.map((name) => option(name)))} without ${option("validation")} rows`);
+  if (s.validation === undefined && s.needValidation.length > 0) faults.push(withoutRows(s));
   const needsFolder = (["saveEvery", "keepCheckpoints"] as const).filter((name) => given[name] !== undefined);
   if (given.outputDir === undefined && (needsFolder.length > 0 || s.resume === true))
     faults.push(
@@ -237,6 +248,11 @@ function contradictions(s: Given, given: TrainerOptions): Words[] {
       words`${option("maxLength")} is ${given.maxLength}, but the model has ${maxPositions} positions for it`,
     );
   return faults;
+}
+
+/** The fault of options that need validation rows, where there are none. */
+export function withoutRows({ needValidation }: Pick<Given, "needValidation">): Words {
+  return words`${joined(needValidation.map((name) => option(name)))} without ${option("validation")} rows`;
 }
 
 export function refuseOptions(faults: readonly (string | Words)[]): void {

@@ -34,6 +34,8 @@ export class TrainingRun {
   checkpoint: string | undefined;
   /** The step of the last evaluation. */
   evaluatedAt = -1;
+  /** Those of this run since it began or was resumed. */
+  readonly evaluations: EvaluationEvent[] = [];
   /** Whether something happened that no checkpoint holds. */
   isDirty = false;
   readonly #parameters: Parameters;
@@ -177,7 +179,7 @@ export class TrainingRun {
   async evaluate(): Promise<EvaluationEvent> {
     const { settings: s, plan, step } = this;
     const { model, validation = [] } = s;
-    const { loss, metrics } = await evaluateSamples(model, validation, plan.validation, s);
+    const { loss, metrics, classes } = await evaluateSamples(model, validation, plan.validation, s);
     await this.memory.read();
     if (!Number.isFinite(loss)) throw lossNotFinite(loss, "in the evaluation", this);
     this.evaluatedAt = step;
@@ -185,7 +187,9 @@ export class TrainingRun {
     const isBest = this.best.take(step, { ...metrics, loss });
     if (isBest && s.keepBest && this.folder === undefined)
       this.#bestWeights = this.#learnt.map(({ data }) => data.slice());
-    return { type: "evaluation", step, loss, metrics };
+    const event = { type: "evaluation", step, loss, metrics, ...(classes && { classes }) } as const;
+    this.evaluations.push(event);
+    return event;
   }
 
   /** Throws "training" where a weight is not finite: such a checkpoint would push out good ones. */

@@ -222,7 +222,7 @@ describe("data and options", () => {
   test("another method than the recipe's has its own defaults on what ships", async () => {
     const few = ["--max-steps", "1", "--samples", "0", "--output", at("oft")];
     const { code, out, err } = await peft(["train", "--method", "oft", ...few]);
-    expect(err).toContain("1 steps");
+    expect(err).toContain("1 step.");
     expect(code).toBe(0);
     expect(out + err).toContain("trainable params: 27776");
   }, 60_000);
@@ -246,7 +246,7 @@ describe("data and options", () => {
     ];
     writeFileSync(at("run.yaml"), lines.join("\n"));
     const { code, out, err } = await peft(["train", "--config", at("run.yaml"), "--max-steps", "1"]);
-    expect(err).toContain("1 steps");
+    expect(err).toContain("1 step.");
     expect(out).toContain("trainable params: 192 ");
     expect(out).toContain("peft generate --adapter");
     expect(out).not.toContain("peft merge"); // virtual tokens cannot be merged

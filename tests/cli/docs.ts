@@ -25,6 +25,9 @@ npx peft generate --adapter out --prompt "Tweet text : ... Label : "
 - **Data**: a prompt and what follows it (\`--template\`, \`--target\`), classes (\`--text\`, \`--label\`, \`--pair\`), chats (\`--messages\`),
   words with tags, questions with answers. Without these the columns' usual names tell,
   and \`peft eval --adapter out\` reads rows as the run in out did. \`peft data\` shows what will be learnt.
+- **Validation**: of 200 rows or more \`peft train\` keeps a tenth (20 at least, 1000 at most) to evaluate on, drawn by \`--seed\`, and
+  says so; \`--validation FILE\` or \`--validation-split\` take others, \`--validation none\` learns all. In code the Trainer does so with
+  \`validation: "auto"\`.
 - **The output folder** of \`peft train\` holds the adapter as Python's PEFT loads it, \`metrics.jsonl\`, \`report.html\`, checkpoints, and
   \`run.json\`: what was asked for. The same command again goes on where an interrupted run stopped; a finished run, one with other
   options or data, or other files in the folder are refused. \`--overwrite\` removes the former run (and nothing else) and starts anew.
