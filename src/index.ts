@@ -115,6 +115,7 @@ export type {
   QuestionRow,
   Row,
   RowKind,
+  SimilarityRow,
   TextRow,
   TokensRow,
 } from "./data/row.js";
@@ -229,9 +230,15 @@ export type {
   Trace,
 } from "./graph/module.js";
 export type { DType, OpName, Tensor } from "./graph/ops.js";
+export type { CosentOptions } from "./losses/cosent.js";
+export { cosentLoss } from "./losses/cosent.js";
 export type { Loss, LossColumn, LossContext } from "./losses/loss.js";
 export { countOf } from "./losses/loss.js";
+export type { RankingOptions } from "./losses/multiple_negatives_ranking.js";
+export { multipleNegativesRankingLoss } from "./losses/multiple_negatives_ranking.js";
 export { lossNamed, registerLoss } from "./losses/registry.js";
+export type { TripletOptions } from "./losses/triplet.js";
+export { tripletLoss } from "./losses/triplet.js";
 export type { ConfigDefinition } from "./methods/config.js";
 export { configClass } from "./methods/config.js";
 export type { DeltaParts } from "./methods/delta.js";

@@ -79,8 +79,12 @@ export interface QuestionAnsweringBatch extends BatchInputs {
   readonly endPositions: Ids; // [batch, 1]
 }
 
+/** Texts, or rows of several: [samples, texts] says which of the batch's texts are a row's; -1: it has no more. */
 export interface FeatureExtractionBatch extends BatchInputs {
   readonly task: "FEATURE_EXTRACTION";
+  readonly texts?: Ids; // [samples, texts]
+  /** How near the two texts of each row are. */
+  readonly labels?: Floats; // [samples, 1]
 }
 
 interface BatchOf {

@@ -16,7 +16,7 @@ import { orderNames, orderOf } from "./order.js";
 import { type CollateOptions, collateNames } from "./padding.js";
 import { expectRows, type Row } from "./row.js";
 import { RowStream } from "./row_stream.js";
-import type { Sample } from "./sample.js";
+import { lengthOf, type Sample } from "./sample.js";
 import { epochBatches } from "./stream_batches.js";
 import type { TokenizerLike } from "./types.js";
 
@@ -139,7 +139,7 @@ export function batchesOf<T extends TaskType>(
   checkCounts({ startAt }, 0);
   const whole = dropLast ? Math.floor(samples.length / batchSize) : Math.ceil(samples.length / batchSize);
   if (whole === 0) throw noBatch(samples.length, batchSize);
-  const lengths = samples.map((sample) => sample.inputIds.length);
+  const lengths = samples.map(lengthOf);
   const padding = pickOptions(options, collateNames);
   async function* walk(): AsyncGenerator<Batch<T>> {
     for (let epoch = Math.floor(startAt / whole); epoch < epochs; epoch++) {

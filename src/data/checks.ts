@@ -2,7 +2,7 @@ import { option, words } from "../words.js";
 import type { TaskType } from "./batch.js";
 import { count, refuse } from "./faults.js";
 import type { Row } from "./row.js";
-import type { Sample } from "./sample.js";
+import { type Sample, sequencesOf } from "./sample.js";
 import { dataTaskOf } from "./tasks/registry.js";
 import type { Outcome } from "./tasks/task.js";
 import type { TokenizerLike } from "./types.js";
@@ -41,7 +41,9 @@ export function refuseEmpty<T extends TaskType>(empty: readonly Outcome<T>[], ma
 
 export function refuseIds(samples: readonly Sample[], tokenizer: TokenizerLike, vocabSize: number): void {
   const faults = samples.flatMap((sample) => {
-    const beyond = [...sample.inputIds.filter((id) => id >= vocabSize)];
+    const beyond = sequencesOf(sample).flatMap(({ inputIds }) => [
+      ...inputIds.filter((id) => id >= vocabSize),
+    ]);
     beyond.push(
       ...(dataTaskOf(sample.task)
         .target?.(sample)

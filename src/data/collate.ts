@@ -2,7 +2,7 @@ import { refuseUnknown } from "../arguments.js";
 import { PeftError } from "../errors.js";
 import type { Batch, BatchInputs, TaskType } from "./batch.js";
 import { type CollateOptions, collateNames, pad } from "./padding.js";
-import type { Sample, SampleInputs } from "./sample.js";
+import { type Sample, type SampleInputs, sequencesOf } from "./sample.js";
 import { dataTaskOf } from "./tasks/registry.js";
 
 /**
@@ -28,8 +28,9 @@ export function collate<T extends TaskType>(
 }
 
 function inputsOf(samples: readonly SampleInputs[], options: CollateOptions): BatchInputs {
-  const ids = samples.map((sample) => sample.inputIds);
-  const types = samples.flatMap((sample) => sample.tokenTypeIds ?? []);
+  const texts = samples.flatMap((sample) => sequencesOf(sample));
+  const ids = texts.map(({ inputIds }) => inputIds);
+  const types = texts.flatMap(({ tokenTypeIds }) => tokenTypeIds ?? []);
   const inputs = {
     inputIds: pad(ids, options.padTokenId, options),
     attentionMask: pad(
@@ -38,12 +39,12 @@ function inputsOf(samples: readonly SampleInputs[], options: CollateOptions): Ba
       options,
     ),
     lengths: Int32Array.from(ids, (row) => row.length),
-    rows: Int32Array.from(samples, (sample) => sample.row),
+    rows: Int32Array.from(samples.flatMap((sample) => sequencesOf(sample).map(() => sample.row))),
   };
   const columns = columnsOf(samples);
   return {
     ...inputs,
-    ...(types.length === samples.length ? { tokenTypeIds: pad(types, 0, options) } : {}),
+    ...(types.length === texts.length ? { tokenTypeIds: pad(types, 0, options) } : {}),
     ...(columns === undefined ? {} : { columns }),
   };
 }

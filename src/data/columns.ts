@@ -27,21 +27,20 @@ export function resolveColumns(table: Table, options: RowOptions): Resolved {
   const slots: Record<string, SlotSource> = { ...named };
   const lacking: string[] = [];
   const taken = new Set(Object.values(named).flatMap((source) => source.columns));
-  for (const [slot, { names, optional, ofChats }] of Object.entries(kinds[kind].slots)) {
+  for (const [slot, { names, optional, ofChats, several }] of Object.entries(kinds[kind].slots)) {
     if (ofChats && options.raw) continue;
     // A second text that happens to be there is not asked for where the user wrote the first one as a
     // template.
     if (slot in slots || (optional && options.template !== undefined)) continue;
-    const column = findColumn(
-      names,
-      table.columns.filter((name) => !taken.has(name)),
-    );
+    const free = table.columns.filter((name) => !taken.has(name));
+    const column = findColumn(names, several ? free.map(stemOf) : free);
     if (column === undefined) {
       if (!optional) lacking.push(slot);
       continue;
     }
-    slots[slot] = fromColumn(column, optional);
-    taken.add(column);
+    const all = free.filter((name) => stemOf(name) === column);
+    slots[slot] = several ? fromColumns(all) : fromColumn(column, optional);
+    for (const name of several ? all : [column]) taken.add(name);
   }
   if (lacking.length > 0) throw missingSlots(kind, lacking, table, slotColumns(options));
   const label = slots["label"] ?? slots["tags"];
@@ -120,6 +119,16 @@ function namedSlots(kind: RowKind, table: Table, options: RowOptions): Record<st
 
 function fromColumn(column: string, optional: true | undefined): SlotSource {
   return { columns: [column], optional: optional ?? false, get: (record) => record.values[column] };
+}
+
+/** What stands in several columns, as a list; none of them need be there. */
+function fromColumns(columns: readonly string[]): SlotSource {
+  return { columns, optional: true, get: (record) => columns.map((column) => record.values[column]) };
+}
+
+/** A column's name without its number: negative_1 and negative_2 are negatives. */
+function stemOf(column: string): string {
+  return column.replace(/_?\d+$/, "");
 }
 
 /** A template of one column and nothing else gives that column's value as it is; any other gives text. */

@@ -5,7 +5,7 @@ import type { TaskType } from "./batch.js";
 import { refuseClasses, refuseEmpty, refuseIds, refuseKinds } from "./checks.js";
 import { count, type Fault, refuse } from "./faults.js";
 import { expectRows, type Row } from "./row.js";
-import type { Sample } from "./sample.js";
+import { type Sample, sequencesOf } from "./sample.js";
 import { dataTaskOf } from "./tasks/registry.js";
 import type { EncodeContext, Outcome } from "./tasks/task.js";
 import type { TokenizerLike } from "./types.js";
@@ -177,7 +177,8 @@ function reportOf<T extends TaskType>(
   samples: readonly Sample<T>[],
   { maxLength, notes }: EncodeContext,
 ): EncodeReport {
-  const lengths = samples.map((sample) => sample.inputIds.length);
+  const texts = samples.flatMap((sample) => sequencesOf(sample));
+  const lengths = texts.map(({ inputIds }) => inputIds.length);
   const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0);
   return {
     rows: outcomes.length,

@@ -70,8 +70,17 @@ export interface QuestionRow extends RowBase {
   readonly answer?: { readonly start: number; readonly end: number };
 }
 
+/** Texts of which the first is near the second, and far from those behind it. */
+export interface SimilarityRow extends RowBase {
+  readonly kind: "similarity";
+  /** An anchor, its positive, and negatives, if there are any. */
+  readonly texts: readonly string[];
+  /** How near the first two are, in place of being near. */
+  readonly score?: number;
+}
+
 /** A row of a data set after its columns were understood; `kind` tells which it is. */
-export type Row = PromptRow | ChatRow | TextRow | ClassifyRow | TokensRow | QuestionRow;
+export type Row = PromptRow | ChatRow | TextRow | ClassifyRow | TokensRow | QuestionRow | SimilarityRow;
 /** What a row can be. */
 export type RowKind = Row["kind"];
 

@@ -1,6 +1,9 @@
 import type { ShippedTask, TaskType } from "../task.js";
 import type { ProblemType } from "./batch.js";
 
+/** One text as token ids. */
+export type Sequence = Pick<SampleInputs, "inputIds" | "tokenTypeIds">;
+
 /**
  * One row as token ids, before padding. `row` is its place in the data set, `at` where it stood in the file.
  */
@@ -9,6 +12,8 @@ export interface SampleInputs {
   readonly at: string;
   readonly inputIds: Int32Array; // [seq]
   readonly tokenTypeIds?: Int32Array; // [seq]
+  /** Texts beside the first one: a row of several texts is as many rows of the model's input. @default none */
+  readonly others?: readonly Sequence[];
   /** Numbers for a custom loss. */
   readonly columns?: Readonly<Record<string, number | readonly number[]>>;
 }
@@ -42,8 +47,10 @@ export interface QuestionAnsweringSample extends SampleInputs {
   readonly end: number;
 }
 
+/** `score`: how near the row's two texts are. */
 export interface FeatureExtractionSample extends SampleInputs {
   readonly task: "FEATURE_EXTRACTION";
+  readonly score?: number;
 }
 
 interface SampleOf {
@@ -53,6 +60,16 @@ interface SampleOf {
   TOKEN_CLS: TokenClassificationSample;
   QUESTION_ANS: QuestionAnsweringSample;
   FEATURE_EXTRACTION: FeatureExtractionSample;
+}
+
+/** All texts of a sample. */
+export function sequencesOf(sample: Omit<SampleInputs, "row" | "at">): readonly Sequence[] {
+  return sample.others === undefined ? [sample] : [sample, ...sample.others];
+}
+
+/** Tokens of a sample's longest text. */
+export function lengthOf(sample: SampleInputs): number {
+  return sequencesOf(sample).reduce((most, { inputIds }) => Math.max(most, inputIds.length), 0);
 }
 
 /** A sample of a task that was registered from outside. */

@@ -6,7 +6,7 @@ import { type OrderOptions, orderOf, sortedTogether } from "./order.js";
 import type { CollateOptions } from "./padding.js";
 import { chunked } from "./record_source.js";
 import type { Row } from "./row.js";
-import type { Sample } from "./sample.js";
+import { lengthOf, type Sample } from "./sample.js";
 
 /** How the rows of one epoch become batches. */
 export interface EpochOptions<T extends TaskType> extends Omit<OrderOptions, "epochs" | "startAt"> {
@@ -55,7 +55,7 @@ export async function* epochBatches<T extends TaskType>(
   const pending: Sample<T>[] = [];
   const take = (samples: readonly Sample<T>[], isLast: boolean): PlacedBatch<T>[] => {
     const stream = (epoch + 0x10000 * ++part) >>> 0; // each part has an order of its own
-    const lengths = samples.map(({ inputIds }) => inputIds.length);
+    const lengths = samples.map(lengthOf);
     const order = orderOf(lengths, stream, {
       seed,
       batchSize,

@@ -87,6 +87,10 @@ const plainFiles = [
   "tokenizer.model",
   "sentencepiece.bpe.model",
   "adapter_*.json",
+  "modules.json",
+  "*_Pooling/config.json",
+  "sentence_bert_config.json",
+  "config_sentence_transformers.json",
 ];
 
 /** The first form that is there: one file or shards, safetensors or .bin; and the same for an adapter. */

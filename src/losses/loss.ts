@@ -28,6 +28,8 @@ export interface LossContext {
   readonly logits: (head?: string) => Tensor;
   /** Logits where the model predicts a labelled token, [chunks, chunk, n]: no others are computed. */
   readonly labelled: (head?: string) => Tensor;
+  /** The vector of each text, [batch, hidden]: its tokens pooled as the model's folder says. */
+  readonly vectors: () => Tensor;
   /** A column that the loss declares. */
   readonly column: (name: string) => Tensor;
   /** 1 at tokens, virtual ones included, 0 at padding: [batch, total], i64 */
@@ -60,6 +62,11 @@ export interface Loss {
   readonly columns?: Readonly<Record<string, LossColumn>>;
   /** It reads logits at padding. @default false: they are not computed */
   readonly padding?: boolean;
+  /**
+   * It reads vectors alone, and going back no more than so many texts are in the model at a time: a batch may be larger than memory.
+   * @default all of them
+   */
+  readonly chunk?: number;
   readonly write: (c: LossContext) => { readonly sum: Tensor; readonly count: Tensor };
 }
 

@@ -3,13 +3,25 @@ import { nearest } from "../nearest.js";
 import { Registry } from "../registry.js";
 import { option, words } from "../words.js";
 import { classes } from "./classes.js";
+import { cosent } from "./cosent.js";
+import { cosineSimilarity } from "./cosine_similarity.js";
 import type { Loss } from "./loss.js";
 import { multiLabel } from "./multi_label.js";
+import {
+  cachedMultipleNegativesRanking,
+  multipleNegativesRanking,
+  symmetricRanking,
+} from "./multiple_negatives_ranking.js";
 import { regression } from "./regression.js";
 import { spans } from "./spans.js";
 import { tokens } from "./tokens.js";
+import { triplet } from "./triplet.js";
 
-const shipped: readonly Loss[] = [tokens, classes, multiLabel, regression, spans];
+const shipped: readonly Loss[] = [
+  ...[tokens, classes, multiLabel, regression, spans],
+  ...[multipleNegativesRanking, cachedMultipleNegativesRanking, symmetricRanking],
+  ...[triplet, cosineSimilarity, cosent],
+];
 
 /** Losses by their names. */
 export const losses: Registry<Loss> = new Registry("loss", shipped, ({ name }) => [name]);

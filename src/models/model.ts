@@ -4,6 +4,16 @@ import type { InputsFor } from "./inputs.js";
 
 export type { TaskType } from "../task.js";
 
+/** How a text's vector is made of the hidden states of its tokens. */
+export interface Pooling {
+  /** Their mean, the first one's, or the last one's. */
+  readonly tokens: "mean" | "cls" | "last";
+  /** Whether vectors have length 1. */
+  readonly normalize: boolean;
+  /** Tokens that a text has at most. @default as many as model and tokenizer take */
+  readonly maxLength?: number | undefined;
+}
+
 /** What shared code reads of any parsed config. An architecture's own type extends it. */
 export interface ModelConfig {
   readonly modelType: string;
@@ -36,6 +46,8 @@ export interface ModelConfig {
    * than the config.
    */
   readonly tied: boolean;
+  /** How texts become vectors, where the model's folder or its user says it. @default the mean of the tokens */
+  readonly pooling?: Pooling | undefined;
 }
 
 /**

@@ -18,7 +18,7 @@ import { readJsonObject } from "../hub/json.js";
 import type { ResolveOptions } from "../hub/resolve.js";
 import { resolveFolder, resolveNames } from "../hub/resolve.js";
 import { type HubOptions, hubSettings } from "../hub/settings.js";
-import type { Architecture, ModelConfig, TaskType } from "../models/model.js";
+import type { Architecture, ModelConfig, Pooling, TaskType } from "../models/model.js";
 import { architectures } from "../models/registry.js";
 import { type PassOptions, passNames } from "../plan/requests.js";
 import { warnOnConsole } from "../printable.js";
@@ -27,6 +27,7 @@ import type { ForwardResult } from "../run/passes.js";
 import { backwardPass, forwardPass, lossPass } from "../run/passes.js";
 import type { RuntimeSettings } from "../run/runtime.js";
 import { Runtime } from "../run/runtime.js";
+import { taskOf } from "../tasks/registry.js";
 import type { Inputs } from "../trace/feeds.js";
 import type { ModelSpec } from "../trace/write.js";
 import { takeInventory } from "../trace/write.js";
@@ -38,6 +39,7 @@ import { tieOf } from "../weights/tie.js";
 import type { BoundWeights } from "../weights/weights.js";
 import { bindWeights } from "../weights/weights.js";
 import { option, toCode, type Words, words } from "../words.js";
+import { readPooling } from "./embedding_files.js";
 import type { GenerateInput, GenerateSettings } from "./generate.js";
 import { generateWith } from "./generate.js";
 import { type SaveModelOptions, savedNames, saveModel } from "./save_model.js";
@@ -53,6 +55,8 @@ import {
 export interface LoadOptions extends RuntimeSettings, Omit<ResolveOptions, "files"> {
   /** Fields of config.json that are set here, by their names there: { num_labels: 77, dropout_rate: 0 }. */
   readonly config?: Readonly<Record<string, unknown>>;
+  /** How texts become vectors. @default as the folder says it (1_Pooling, 2_Normalize), else the mean of their tokens */
+  readonly pooling?: Pooling | undefined;
   /** Seed of what the checkpoint lacks: new heads, adapters. @default 0 */
   readonly seed?: number;
   /** The folder of quantized weights. @default PEFT_QUANTIZED_CACHE, else a folder beside the Hub's cache */
@@ -67,6 +71,7 @@ const { files: _, ...hubNames } = resolveNames;
 export const loadNames: NamesOf<LoadOptions> = {
   ...hubNames,
   config: { also: ["num_labels", "id2label"] },
+  pooling: { also: ["pooling_mode"] },
   seed: {},
   quantizedCache: {},
   quantizing: {},
@@ -169,7 +174,9 @@ export class PreTrainedModel<T extends TaskType = TaskType> implements Trainable
     const folder = await resolveFolder(nameOrFolder, pickOptions(options, hubNames));
     const stored = await readJsonObject(nodeFiles.join(folder, "config.json"));
     const configJson = { ...stored, ...options.config };
-    const spec = specOf(configJson, task, nodeFiles.join(folder, "config.json"));
+    const read = specOf(configJson, task, nodeFiles.join(folder, "config.json"));
+    const pooling = options.pooling ?? (await poolingOf(task, folder, options));
+    const spec = { ...read, config: { ...read.config, pooling } };
     takeInventory(spec);
     const checkpoint = await openCheckpoint(folder);
     const isResized = options.config?.["vocab_size"] !== undefined;
@@ -398,6 +405,15 @@ export class PreTrainedModel<T extends TaskType = TaskType> implements Trainable
 
 function wholeView(whole: Adapter): View {
   return { adapters: [whole], gates: [1], versions: [whole.state.version] };
+}
+
+/** Models with a head of their own make no vectors of texts. */
+async function poolingOf(
+  task: TaskType,
+  folder: string,
+  { warn = warnOnConsole }: LoadOptions,
+): Promise<Pooling | undefined> {
+  return taskOf(task).head.isBare ? readPooling(folder, warn) : undefined;
 }
 
 /** Where the weights are in the format that was asked for. */

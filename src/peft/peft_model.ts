@@ -54,6 +54,7 @@ import {
   savedNames,
 } from "./adapter_options.js";
 import { PreTrainedModel } from "./base_model.js";
+import { writePooling } from "./embedding_files.js";
 import type { GenerateInput, GenerateSettings } from "./generate.js";
 import { checkPrompt, generateWith } from "./generate.js";
 import { checkHead } from "./head_size.js";
@@ -702,6 +703,9 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
         const target = adapter.name === "default" ? folder : nodeFiles.join(folder, adapter.name);
         const prompt = await promptRows(this.base.runtime, adapter);
         await saveAdapter(adapter, target, this.base.runtime, { prompt, classes: this.#classesOf(adapter) });
+        const { config, folder: from } = this.base;
+        const { pooling, hiddenSize } = config;
+        if (pooling !== undefined) await writePooling(target, pooling, { width: hiddenSize, from });
       }
     });
   }

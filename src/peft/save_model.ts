@@ -8,6 +8,7 @@ import type { TaskType } from "../models/model.js";
 import type { Runtime } from "../run/runtime.js";
 import { taskOf } from "../tasks/registry.js";
 import { tieOf, untied } from "../weights/tie.js";
+import { writePooling } from "./embedding_files.js";
 
 interface Saved {
   readonly taskType: TaskType;
@@ -87,6 +88,8 @@ async function writeModel(
   const { architecture } = runtime.weights.spec;
   const fields = isUntied ? { tie_word_embeddings: false, ...architecture.untied } : {};
   await writeConfig(model, fields, folder, dtype);
+  const { pooling, hiddenSize } = runtime.weights.spec.config;
+  if (pooling !== undefined) await writePooling(folder, pooling, { width: hiddenSize, from: model.folder });
   for (const name of await nodeFiles.list(model.folder))
     if (COMPANIONS.test(name) && nodeFiles.resolve(folder) !== nodeFiles.resolve(model.folder)) {
       const path = nodeFiles.join(model.folder, name);

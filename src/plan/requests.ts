@@ -46,7 +46,7 @@ export function virtualOf(view: View): { input: number; cache: number } {
 }
 
 function hasLabels(batch: Inputs): boolean {
-  return "labels" in batch || "startPositions" in batch;
+  return "labels" in batch || "startPositions" in batch || "texts" in batch;
 }
 
 export interface Prepared {
@@ -99,10 +99,15 @@ function lossOf({ task, config }: ModelSpec, batch: Inputs): Loss | undefined {
 export function noLoss(task: TaskType, batch: Inputs): never {
   const features = taskOf(task).labels === "none";
   throw new PeftError(features ? "training" : "batch", {
-    what: features ? `${task} has no loss of its own.` : `This batch has no labels: ${Object.keys(batch)}.`,
+    what: features
+      ? `${task} has no loss of its own for texts alone.`
+      : `This batch has no labels: ${Object.keys(batch)}.`,
     why: features ? "what features should be is for you to say." : "a loss needs them.",
     fix: features
-      ? toCode("pass a loss: forwardBackward(batch, { loss }).", "choose a task that has one, with --task.")
+      ? toCode(
+          "use rows of texts that are near each other (anchor and positive), or pass a loss: forwardBackward(batch, { loss }).",
+          "use rows of texts that are near each other (anchor and positive), or choose another task, with --task.",
+        )
       : "use rows with a target or label.",
   });
 }

@@ -1,18 +1,20 @@
 import { featureExtraction as data } from "../data/tasks/feature_extraction.js";
+import { cosent } from "../losses/cosent.js";
+import { multipleNegativesRanking } from "../losses/multiple_negatives_ranking.js";
 import { hiddenStates } from "./head.js";
 import { predictVector } from "./predict_vector.js";
 import { noScores } from "./scores.js";
 import type { Task } from "./task.js";
 
-/** The hidden states of a model without a head. */
+/** The hidden states of a model without a head, and vectors of texts. */
 export const featureExtraction: Task<"FEATURE_EXTRACTION"> = {
   ...data,
   classEnds: ["Model"],
-  impliedBy: [],
+  impliedBy: ["similarity"],
   labels: "none",
   head: hiddenStates,
   labelForm: () => undefined,
-  loss: () => undefined,
+  loss: (_config, labels) => (labels === "floats" ? cosent : multipleNegativesRanking),
   scores: () => noScores,
   predict: predictVector,
   packs: false,

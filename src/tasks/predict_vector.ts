@@ -5,9 +5,11 @@ import type { Predicted, PredictOptions, Said } from "./prediction.js";
  * normalized. Reference: sentence_transformers/models/Pooling.py
  */
 export function predictVector(
-  { logits, outputs }: Pick<Said, "logits" | "outputs">,
-  { pooling = "mean", normalize = false }: PredictOptions = {},
+  { logits, outputs, config }: Pick<Said, "logits" | "outputs"> & Partial<Pick<Said, "config">>,
+  options: PredictOptions = {},
 ): Predicted {
+  const { pooling = config?.pooling?.tokens ?? "mean", normalize = config?.pooling?.normalize ?? false } =
+    options;
   const length = logits.length / outputs;
   const vector = new Float32Array(outputs);
   if (pooling === "mean") for (const [i, x] of logits.entries()) vector[i % outputs]! += x / length;

@@ -1,9 +1,12 @@
 import type { ProblemType } from "../data/batch.js";
+import type { Pooling } from "../models/model.js";
 
 /** The fields of a config that say what a classifier of sequences learns. */
 export interface ModelProblem {
   readonly numLabels: number;
   readonly problemType?: ProblemType | undefined;
+  /** How texts become vectors. @default the mean of their tokens */
+  readonly pooling?: Pooling | undefined;
 }
 
 /** What a classifier of sequences learns, as transformers decides it; undefined: the labels' form says. */

@@ -6,6 +6,7 @@ import type { CacheShape, KeyValue, Layout } from "../graph/module.js";
 import { Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import type { Loss } from "../losses/loss.js";
+import { MEAN, textVectors } from "../losses/vectors.js";
 import type { InputSet, Lengths } from "../models/inputs.js";
 import type { Architecture, ModelConfig, TaskType, TextInputs } from "../models/model.js";
 import { decoderInputs, textInputs } from "../models/text_inputs.js";
@@ -214,7 +215,9 @@ export function writeLoss(spec: ModelSpec, trace: ModelTrace, loss: Loss, fromSt
     );
   };
   const first = g.nodes.length;
-  const { sum, count } = loss.write({ g, config: spec.config, logits, labelled, column, mask });
+  const { config } = spec;
+  const vectors = (): Tensor => textVectors(g, layout.unpack(hidden), mask, config.pooling ?? MEAN);
+  const { sum, count } = loss.write({ g, config, logits, labelled, vectors, column, mask });
   const last = g.nodes.length;
   const text = (): string => {
     const own = g.nodes

@@ -131,7 +131,9 @@ export function encodeFor(
   options: Pick<EvaluateOptions, EncodeKey>,
 ): ReturnType<typeof encodeRows<TaskType>> {
   const { vocabSize, numLabels } = model.config;
-  const { tokenizer, maxLength = Math.min(tokenizer.modelMaxLength, model.maxPositions) } = options;
+  const { tokenizer } = options;
+  const ofVectors = model.config.pooling?.maxLength ?? Number.POSITIVE_INFINITY;
+  const { maxLength = Math.min(tokenizer.modelMaxLength, model.maxPositions, ofVectors) } = options;
   const picked = pickOptions(options, encodeNames);
   return encodeRows(rows, { ...picked, maxLength, task: model.taskType, vocabSize, numLabels });
 }
@@ -241,6 +243,8 @@ const promptOf = (row: Row): string => {
       return row.words.join(" ");
     case "question":
       return `${row.question}\n${row.context}`;
+    case "similarity":
+      return row.texts.join("\n");
   }
 };
 

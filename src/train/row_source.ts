@@ -3,7 +3,7 @@ import { type Batches, batchesOf, padTokenOf } from "../data/batches.js";
 import type { OrderOptions } from "../data/order.js";
 import type { CollateOptions } from "../data/padding.js";
 import type { Row } from "../data/row.js";
-import type { Sample } from "../data/sample.js";
+import { lengthOf, type Sample, sequencesOf } from "../data/sample.js";
 import { dataTaskOf } from "../data/tasks/registry.js";
 import type { BatchSizes } from "../plan/memory/batch.js";
 import type { StepSource } from "./step_source.js";
@@ -105,23 +105,28 @@ function sizesOf(samples: readonly Sample[], batchSize: number): BatchSizes {
     samples.reduce((n, sample) => Math.max(n, of(sample)), 0);
   const target = longest((sample) => dataTaskOf(sample.task).target?.(sample).length ?? 0);
   const labels = longest((sample) => dataTaskOf(sample.task).labelled?.(sample) ?? 0);
+  const texts = lengthsOfLongest(samples, batchSize);
   return {
-    batch: Math.min(batchSize, samples.length),
-    seq: longest((sample) => sample.inputIds.length),
-    tokens: tokensOfLongest(samples, batchSize),
+    batch: texts.length,
+    seq: longest(lengthOf),
+    tokens: texts.reduce((a, b) => a + b, 0),
     ...(target > 0 ? { target } : {}),
     ...(labels > 0 ? { labels } : {}),
   };
 }
 
-/** Tokens of as many rows as a batch has, the longest ones. */
-function tokensOfLongest(samples: readonly Sample[], batchSize: number): number {
-  const lengths = samples.map(({ inputIds }) => inputIds.length).sort((a, b) => b - a);
-  return lengths.slice(0, batchSize).reduce((a, b) => a + b, 0);
+/** Tokens of each text of as many rows as a batch has: as many texts as rows can have, the longest ones. */
+function lengthsOfLongest(samples: readonly Sample[], batchSize: number): readonly number[] {
+  const lengths = samples.flatMap((sample) => sequencesOf(sample).map(({ inputIds }) => inputIds.length));
+  const counts = samples.map((sample) => sequencesOf(sample).length).sort((a, b) => b - a);
+  const texts = counts.slice(0, batchSize).reduce((a, b) => a + b, 0);
+  return lengths.sort((a, b) => b - a).slice(0, texts);
 }
 
 function tokensOf(sample: Sample): number {
-  return sample.inputIds.length + (labelsOf(sample)?.length ?? 0);
+  return (
+    sequencesOf(sample).reduce((n, { inputIds }) => n + inputIds.length, 0) + (labelsOf(sample)?.length ?? 0)
+  );
 }
 
 /** Numbers to be met, and marks of classes, all count; of classes and tokens those that are not masked. */
@@ -137,7 +142,7 @@ function labelsOf(sample: Sample): Int32Array | Float32Array | undefined {
 /** FNV-1a over all token ids: tells a changed data set from the same one. */
 export function digest(samples: readonly Sample[]): number {
   let h = 0x811c9dc5;
-  for (const { inputIds } of samples) {
+  for (const { inputIds } of samples.flatMap((sample) => sequencesOf(sample))) {
     h = Math.imul(h ^ inputIds.length, 0x01000193);
     for (const id of inputIds) h = Math.imul(h ^ id, 0x01000193);
   }

@@ -238,8 +238,12 @@ function contradictions(s: Given, given: TrainerOptions): Words[] {
     );
   if (s.overwrite && s.resume !== false)
     faults.push(words`${option("overwrite")} and ${option("resume")} contradict each other; give one`);
-  if (taskOf(model.taskType).labels === "none" && s.loss === undefined)
-    faults.push(words`${model.taskType} has no loss of its own, and none is given`);
+  const { labels, impliedBy } = taskOf(model.taskType);
+  const kind = Array.isArray(s.train) ? (s.train as readonly Row[])[0]?.kind : undefined;
+  if (labels === "none" && s.loss === undefined && kind !== undefined && !impliedBy.includes(kind))
+    faults.push(
+      words`${model.taskType} has no loss of its own for rows of kind "${kind}", and none is given`,
+    );
   if (s.generate === true && scores.from !== "text")
     faults.push(words`${option("generate")} is given, and a model for ${model.taskType} does not generate`);
   const { maxPositions } = model;

@@ -230,6 +230,7 @@ export const trainerParts: Readonly<
     python: "compute_loss_func",
     also: ["criterion"],
     otherwise: "the task's",
-    means: "a registered loss by its name: tokens, classes, multiLabel, regression, spans",
+    means:
+      "a registered loss by its name: tokens, classes, multiLabel, regression, spans; of embeddings: multipleNegativesRanking, cachedMultipleNegativesRanking, symmetricRanking, triplet, cosineSimilarity, cosent",
   },
 };

@@ -4,6 +4,7 @@ import { classify } from "./classify.js";
 import type { Kind } from "./kind.js";
 import { prompt } from "./prompt.js";
 import { question } from "./question.js";
+import { similarity } from "./similarity.js";
 import { text } from "./text.js";
 import { tokens } from "./tokens.js";
 
@@ -14,5 +15,6 @@ export const kinds: { readonly [K in RowKind]: Kind<Row> } = {
   tokens,
   prompt,
   classify,
+  similarity,
   text,
 };

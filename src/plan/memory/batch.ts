@@ -41,7 +41,7 @@ export function fakeBatch(spec: ModelSpec, sizes: BatchSizes): Inputs {
       return { task, ...common, startPositions: places, endPositions: places } as Inputs;
     }
     case "none":
-      return { task, ...common } as Inputs;
+      return { task, ...common, texts: pairs(batch) } as Inputs;
   }
 }
 
@@ -87,6 +87,12 @@ function classes({ config, task }: Pick<ModelSpec, "task" | "config">, rows: num
   if (taskOf(task).labelForm(config) !== "floats") return ids(rows, 1);
   const columns = taskOf(task).head.outputs(config);
   return { data: new Float32Array(rows * columns), shape: [rows, columns] };
+}
+
+/** Texts two by two, for the losses of vectors. */
+function pairs(texts: number): Ids {
+  const rows = Math.ceil(texts / 2);
+  return { data: Int32Array.from({ length: 2 * rows }, (_, i) => i % texts), shape: [rows, 2] };
 }
 
 function ids(rows: number, columns: number): Ids {
