@@ -27,10 +27,13 @@ const fruitlessTries = 5;
 export async function downloadBlob(file: RepoFile, context: Download): Promise<void> {
   const { cache, files, settings } = context;
   const blob = cache.blob(file.id);
-  if (!(await files.exists(blob))) {
+  const lock = files.join(cache.locks, `${file.id}.peft`);
+  if (await files.exists(blob)) {
+    await files.remove(lock); // of a process that was killed between its last byte and this line
+  } else {
     await files.makeFolder(cache.blobs);
     await files.makeFolder(cache.locks);
-    await alone(files.join(cache.locks, `${file.id}.peft`), files, {
+    await alone(lock, files, {
       wait: (milliseconds) => raceAbort(settings.wait(milliseconds), settings.signal),
       progress: () => arrived(file, context),
       action: () => files.exists(blob).then((there) => (there ? undefined : downloadTo(blob, file, context))),

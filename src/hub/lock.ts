@@ -22,7 +22,7 @@ export async function alone(path: string, files: Files, { wait, progress, action
     idle = now === last ? idle + 1 : 0;
     last = now;
   }
-  return action();
+  return action().finally(() => files.remove(path));
 }
 
 interface Turn {

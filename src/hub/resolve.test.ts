@@ -74,6 +74,15 @@ describe("a download", () => {
     expect(leftovers()).toEqual([]);
     expect(fs.readdirSync(join(cacheDir, ".locks", "models--org--tiny"))).toEqual([]);
   });
+  test("takes away the lock of a process that was killed when its file was there", async () => {
+    await get();
+    const lock = join(cacheDir, ".locks", "models--org--tiny", `${idOf(weights)}.peft`);
+    fs.writeFileSync(lock, "elsewhere_1_1");
+    fs.rmSync(root("snapshots"), { recursive: true }); // links come after the lock
+    await get();
+    expect(fs.existsSync(lock)).toBe(false);
+    expect(fetched("store/org/tiny/model.safetensors").length).toBe(1);
+  });
   test("tells how far it is", async () => {
     await get();
     const last = events.filter((event) => event.kind === "progress").at(-1);
