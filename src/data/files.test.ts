@@ -75,6 +75,17 @@ describe("Arrow", () => {
     ]);
   });
 
+  it("any number of it damaged: rows or our error, and never memory for what it claims", async () => {
+    const sound = readFileSync(fixture("stream.arrow"));
+    for (let at = 0; at + 4 <= sound.length; at += 12) {
+      const bytes = Buffer.from(sound);
+      bytes.writeInt32LE(0x3fff_ffff, at);
+      const options = { format: "arrow", kind: "tokens", ...quiet } as const;
+      const said = await loadDataset(write("damaged", bytes), options).then(() => "", String);
+      expect(said, `byte ${at}`).toMatch(/^$|PeftError/);
+    }
+  });
+
   it("what is cut short, compressed inside, or no Arrow", async () => {
     const whole = readFileSync(fixture("stream.arrow"));
     expect(await failure(write("cut.arrow", whole.subarray(0, whole.length - 100)))).toMatch(

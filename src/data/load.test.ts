@@ -49,6 +49,28 @@ describe("forms of files", () => {
     ]);
   });
 
+  it("reads CSV over the borders of pieces as it does within one, and lists its lines", async () => {
+    const records = Array.from({ length: 100_000 }, (_, i) => [
+      `${i} "said`,
+      i % 3 ? `\u20ac,"\r\n${"x".repeat(i % 97)}` : "",
+    ]);
+    const quote = (text = ""): string => (/[,\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+    const content = `prompt;completion\r\n${records.map((record) => record.map(quote).join(";")).join("\r\n")}`;
+    expect(content.length).toBeGreaterThan(2 ** 22);
+    const rows = await load("a.csv", content, { template: "{prompt}", target: "{completion}|" });
+    expect(rows.map((row) => (row.kind === "prompt" ? [row.prompt, row.target] : []))).toEqual(
+      records.map(([prompt, completion]) => [prompt, `${completion}|`]),
+    );
+    expect(rows[2]?.at).toBe("a.csv line 5");
+    const lines = content.slice(0, content.indexOf("99999 ")).split("\n").length;
+    expect(rows.at(-1)?.at).toBe(`a.csv line ${lines}`);
+  });
+
+  it("a record that does not end is refused before it fills memory", async () => {
+    const open = `text,label\nx,a\n"${"y\n".repeat(9 * 2 ** 20)}`;
+    await expect(load("a.csv", open)).rejects.toThrow("The record at a.csv line 3 has more than 16 MiB.");
+  });
+
   it("reads lines over the borders of pieces, characters too", async () => {
     const line = JSON.stringify({ text: "\u00e9\u20ac\u{1f600}".repeat(1000) });
     const content = `${line}\n`.repeat(600); // 5.4 MB: more than a piece

@@ -3,7 +3,17 @@ import { PeftError } from "../../errors.js";
 import { refuseStandIn } from "../../hub/stand_in.js";
 import { count, type Fault } from "../faults.js";
 import { firstOf, type RecordSource } from "../record_source.js";
-import { readBytes } from "./bytes.js";
+import {
+  bodyLength,
+  checkLists,
+  checkSchema,
+  checkTable,
+  DICTIONARY,
+  fieldAt,
+  RECORDS,
+  SCHEMA,
+} from "./arrow_checks.js";
+import { joinBytes, readBytes } from "./bytes.js";
 import { classNames } from "./class_names.js";
 import type { DataRecord, TableOptions } from "./table.js";
 import { asFloat, asInteger, isRecord, printDate } from "./values.js";
@@ -58,7 +68,8 @@ async function* tablesOf(file: string, options: TableOptions): AsyncGenerator<Ar
       if (header !== RECORDS) before.push(message);
       if (header === DICTIONARY) continue;
       const table = tableFromIPC(header === RECORDS ? [...before, message] : before, settings);
-      if (table.numRows > 8 * message.length + 1024) throw new Error("it claims more rows than it holds");
+      if (header === SCHEMA) checkSchema(table);
+      checkTable(table, message.length);
       yield table;
     } catch (cause) {
       throw unreadable(file, cause);
@@ -67,7 +78,6 @@ async function* tablesOf(file: string, options: TableOptions): AsyncGenerator<Ar
 }
 
 const settings = { useBigInt: true, useDate: true };
-const [SCHEMA, DICTIONARY, RECORDS] = [1, 2, 3];
 /** The largest message that is read; writers make batches of some thousand rows. */
 const largestMessage = 2 ** 31 - 1;
 
@@ -113,81 +123,10 @@ function takerOf(pieces: AsyncGenerator<Uint8Array>): (n: number) => Promise<Uin
       parts.push(value);
       have += value.length;
     }
-    const all = parts.length === 1 ? rest : concat(parts, have);
+    const all = parts.length === 1 ? rest : joinBytes(parts);
     rest = all.subarray(n);
     return all.slice(0, n);
   };
-}
-
-function concat(parts: readonly Uint8Array[], size: number): Uint8Array {
-  const all = new Uint8Array(size);
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
-}
-
-/** Where a field of a flatbuffer's root table lies, by its number; undefined: it has its default. */
-function fieldAt(view: DataView, field: number, table = view.getInt32(0, true)): number | undefined {
-  const vtable = table - view.getInt32(table, true);
-  const slot = 4 + 2 * field;
-  const offset = slot < view.getUint16(vtable, true) ? view.getUint16(vtable + slot, true) : 0;
-  return offset === 0 ? undefined : table + offset;
-}
-
-/** Throws where a list of a message's header claims more parts than its bytes can hold: the library would make room for them. */
-function checkLists(metadata: Uint8Array): void {
-  const view = new DataView(metadata.buffer, metadata.byteOffset, metadata.byteLength);
-  let budget = metadata.length;
-  const list = (table: number, field: number): number[] => {
-    const at = fieldAt(view, field, table);
-    if (at === undefined) return [];
-    const start = at + view.getInt32(at, true);
-    const n = view.getInt32(start, true);
-    budget -= n;
-    if (n < 0 || budget < 0) throw new Error(`a list of it claims ${n} parts`);
-    return Array.from({ length: n }, (_, i) => start + 4 + 4 * i);
-  };
-  const below = (at: number): number => at + view.getInt32(at, true);
-  const field = (table: number): void => {
-    list(table, 6);
-    for (const child of list(table, 5)) field(below(child));
-  };
-  const root = view.getInt32(0, true);
-  const kindAt = fieldAt(view, 1, root);
-  const headerAt = fieldAt(view, 2, root);
-  if (kindAt === undefined || headerAt === undefined) throw new Error("a message has no header");
-  const kind = view.getUint8(kindAt);
-  let header = below(headerAt);
-  if (kind === SCHEMA) {
-    list(header, 2);
-    for (const at of list(header, 1)) field(below(at));
-    return;
-  }
-  if (kind === DICTIONARY) {
-    const data = fieldAt(view, 1, header);
-    if (data === undefined) throw new Error("a dictionary has no data");
-    header = below(data);
-  }
-  const lengthAt = fieldAt(view, 0, header);
-  const length = lengthAt === undefined ? 0 : Number(view.getBigInt64(lengthAt, true));
-  const body = bodyLength(metadata);
-  if (length < 0 || length > 8 * body + 1024) throw new Error(`it claims ${length} rows in ${body} bytes`);
-  for (const [part, bytes] of [
-    [1, 16],
-    [2, 16],
-  ] as const)
-    if (list(header, part).length * bytes > metadata.length)
-      throw new Error("it claims parts that are not there");
-}
-
-/** Message.bodyLength. */
-function bodyLength(metadata: Uint8Array): number {
-  const view = new DataView(metadata.buffer, metadata.byteOffset, metadata.byteLength);
-  const at = fieldAt(view, 3);
-  return at === undefined ? 0 : Number(view.getBigInt64(at, true));
 }
 
 /** Where Message.header_type stands in a message with its prefix. */

@@ -37,6 +37,17 @@ export function withoutPacking(file: string): string {
   return file.replace(/\.(gz|zst|zstd)$/i, "");
 }
 
+/** Pieces one after another, as one. */
+export function joinBytes(pieces: readonly Uint8Array[]): Uint8Array {
+  const all = new Uint8Array(pieces.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const piece of pieces) {
+    all.set(piece, at);
+    at += piece.length;
+  }
+  return all;
+}
+
 async function* plainPieces(file: string, { reader }: TableOptions): AsyncGenerator<Uint8Array> {
   const size = await reader.size(file);
   for (let offset = 0; offset < size; offset += pieceBytes)

@@ -16,7 +16,7 @@ const longestText = 500 * mebibyte;
 /** A whole file as text, without a byte order mark. */
 export async function readText(file: string, options: TableOptions): Promise<string> {
   let [text, size] = ["", 0];
-  for await (const piece of readPieces(file, options)) {
+  for await (const piece of readTextPieces(file, options)) {
     text += piece;
     size += piece.length;
     if (size > longestText) throw tooLong(file);
@@ -27,7 +27,7 @@ export async function readText(file: string, options: TableOptions): Promise<str
 function tooLong(file: string): PeftError {
   return new PeftError("data", {
     what: `${file} has more than ${longestText / mebibyte} MiB.`,
-    why: `a JSON or CSV file is read as one text, of at most ${longestText / mebibyte} MiB.`,
+    why: `a JSON file is read as one text, and so is a line of JSONL, of at most ${longestText / mebibyte} MiB.`,
     fix: "store it as .jsonl or .parquet, which are read in pieces.",
   });
 }
@@ -35,7 +35,7 @@ function tooLong(file: string): PeftError {
 /** The lines of a file, read piece by piece; the file itself may be larger than a string can be. */
 export async function* readLines(file: string, options: TableOptions): AsyncGenerator<string> {
   let rest = "";
-  for await (const piece of readPieces(file, options)) {
+  for await (const piece of readTextPieces(file, options)) {
     const lines = (rest + piece).split("\n");
     rest = lines.pop()!;
     if (rest.length > longestText) throw tooLong(file);
@@ -44,7 +44,8 @@ export async function* readLines(file: string, options: TableOptions): AsyncGene
   if (rest !== "") yield rest;
 }
 
-async function* readPieces(file: string, options: TableOptions): AsyncGenerator<string> {
+/** A file as text, piece by piece. */
+export async function* readTextPieces(file: string, options: TableOptions): AsyncGenerator<string> {
   const { encoding } = options;
   let decoder: InstanceType<typeof TextDecoder> | undefined;
   let last: Uint8Array = new Uint8Array();
