@@ -5,7 +5,10 @@ import type { Table as ArrowTable, Batch, DataType } from "@uwdata/flechette";
  * they claim.
  */
 
-export const [SCHEMA, DICTIONARY, RECORDS] = [1, 2, 3];
+/** Kinds of messages. */
+export const SCHEMA = 1;
+export const DICTIONARY = 2;
+export const RECORDS = 3;
 
 /** A row takes a bit at least, but columns of nulls and short batches take nothing. */
 function mostRows(bytes: number): number {
@@ -72,7 +75,7 @@ export function checkSchema({ schema }: ArrowTable): void {
 }
 
 /** Where a field of a flatbuffer's root table lies, by its number; undefined: it has its default. */
-export function fieldAt(view: DataView, field: number, table = view.getInt32(0, true)): number | undefined {
+export function fieldAt(view: DataView, field: number, table: number = view.getInt32(0, true)): number | undefined {
   const vtable = table - view.getInt32(table, true);
   const slot = 4 + 2 * field;
   const offset = slot < view.getUint16(vtable, true) ? view.getUint16(vtable + slot, true) : 0;
