@@ -75,7 +75,11 @@ export function checkSchema({ schema }: ArrowTable): void {
 }
 
 /** Where a field of a flatbuffer's root table lies, by its number; undefined: it has its default. */
-export function fieldAt(view: DataView, field: number, table: number = view.getInt32(0, true)): number | undefined {
+export function fieldAt(
+  view: DataView,
+  field: number,
+  table: number = view.getInt32(0, true),
+): number | undefined {
   const vtable = table - view.getInt32(table, true);
   const slot = 4 + 2 * field;
   const offset = slot < view.getUint16(vtable, true) ? view.getUint16(vtable + slot, true) : 0;
