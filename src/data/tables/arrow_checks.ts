@@ -1,5 +1,3 @@
-import type { Table as ArrowTable, Batch, DataType } from "@uwdata/flechette";
-
 /**
  * What an Arrow file says of its own parts, held against the bytes that are there: flechette makes room for whatever
  * they claim.
@@ -10,20 +8,38 @@ export const SCHEMA = 1;
 export const DICTIONARY = 2;
 export const RECORDS = 3;
 
+/** What is checked of a table of flechette's. */
+interface Columns {
+  readonly numRows: number;
+  readonly schema: { readonly fields: readonly { readonly name: string; readonly type: object }[] };
+  readonly children: readonly { readonly data: readonly Part[] }[];
+}
+
+interface Part {
+  readonly length: number;
+  readonly type: object;
+  readonly values?: ArrayLike<unknown> | undefined;
+  readonly offsets?: Numbers | null | undefined;
+  readonly sizes?: Numbers | undefined;
+  readonly children?: readonly Part[] | undefined;
+}
+
+type Numbers = ArrayLike<number | bigint>;
+
 /** A row takes a bit at least, but columns of nulls and short batches take nothing. */
 function mostRows(bytes: number): number {
   return 8 * bytes + 1024;
 }
 
 /** Throws where columns claim more than `bytes` can hold, or lists reach out of what they are lists of. */
-export function checkTable({ numRows, schema, children }: ArrowTable, bytes: number): void {
+export function checkTable({ numRows, schema, children }: Columns, bytes: number): void {
   const most = mostRows(bytes);
   if (numRows > most) throw new Error("it claims more rows than it holds");
   for (const [i, { data }] of children.entries())
     for (const batch of data) checkBatch(batch, most, schema.fields[i]?.name ?? "");
 }
 
-function checkBatch(batch: Batch<unknown>, most: number, column: string): void {
+function checkBatch(batch: Part, most: number, column: string): void {
   const { length, offsets, sizes, values, type, children = [] } = batch;
   if (!(length >= 0 && length <= most)) throw new Error(`column "${column}" claims ${length} values`);
   const [items] = children;
@@ -37,8 +53,6 @@ function checkBatch(batch: Batch<unknown>, most: number, column: string): void {
     throw new Error(`lists of column "${column}" reach out of their values`);
   for (const child of children) checkBatch(child, most, column);
 }
-
-type Numbers = ArrayLike<number | bigint>;
 
 /** Whether offsets rise from 0 or more to `end` or less. */
 function areOffsets(offsets: Numbers, length: number, end: number): boolean {
@@ -64,12 +78,13 @@ function areViews(offsets: Numbers, sizes: Numbers, length: number, end: number,
 }
 
 /** Throws where a dictionary's values are lists: flechette reads them before they can be checked. */
-export function checkSchema({ schema }: ArrowTable): void {
-  const check = (type: DataType): void => {
-    if ("dictionary" in type && "children" in type.dictionary)
-      throw new Error("a dictionary's values are lists or structs, which are not read");
-    if ("children" in type && Array.isArray(type.children))
-      for (const child of type.children) check(child.type);
+export function checkSchema({ schema }: Columns): void {
+  const check = (type: object): void => {
+    if (!("children" in type && Array.isArray(type.children))) {
+      const values = "dictionary" in type ? type.dictionary : undefined;
+      if (typeof values === "object" && values !== null && "children" in values)
+        throw new Error("a dictionary's values are lists or structs, which are not read");
+    } else for (const child of type.children) check(child.type);
   };
   for (const { type } of schema.fields) check(type);
 }
