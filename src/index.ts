@@ -138,6 +138,7 @@ export { Parameters } from "./graph/parameters.js";
 export type { StepResult, TrainableBase, TrainableModel, TrainOptions } from "./peft/trainable.js";
 export type { BatchSizes } from "./plan/memory/batch.js";
 export type { BackwardOptions } from "./plan/requests.js";
+export type { ClassFigures, ClassReport } from "./tasks/class_report.js";
 export type { AdamWOptions, AdamWState, StepOptions, StepResult as OptimizerStep } from "./train/adamw.js";
 export { AdamW } from "./train/adamw.js";
 export {
@@ -157,6 +158,7 @@ export type { Progress, ProgressOptions, ProgressStream } from "./train/progress
 export { createProgress } from "./train/progress.js";
 export { restoreParameters } from "./train/restore.js";
 export type { RunMode } from "./train/run_folder.js";
+export { eventLine } from "./train/run_folder.js";
 export type { Checkpoint, SaveOptions, TrainingState } from "./train/saved_state.js";
 export { listCheckpoints, loadState, saveState } from "./train/saved_state.js";
 export type {

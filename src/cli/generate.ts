@@ -54,6 +54,7 @@ export const generate: Verb = {
       title: "Output",
       options: [
         { key: "jsonl", kind: "flag", help: "print { prompt, output } a line" },
+        { key: "json", kind: "flag", help: "print one list of { prompt, output }" },
         { key: "seed", kind: "whole", help: "of sampling", byDefault: 0 },
       ],
     },
@@ -154,8 +155,9 @@ async function answer(
   const texts = talk.isChat
     ? prompts.map((prompt) => chatText(talk.tokenizer, [...opening(settings), user(prompt)]))
     : prompts;
-  const streams =
-    prompts.length === 1 && terminal.showsToPerson && !settings.flag("jsonl") && canStream(talk);
+  const isData = settings.flag("jsonl") || settings.flag("json");
+  const streams = prompts.length === 1 && terminal.showsToPerson && !isData && canStream(talk);
+  const said: { readonly prompt: string; readonly output: string }[] = [];
   await terminal.interruptible(
     () => terminal.note("\nStopping."),
     async (signal) => {
@@ -168,9 +170,11 @@ async function answer(
         const each = outputs.length / Math.min(size, texts.length - i);
         for (const [k, output] of outputs.entries()) {
           const prompt = prompts[i + Math.floor(k / each)]!;
-          terminal.print(settings.flag("jsonl") ? JSON.stringify({ prompt, output }) : output);
+          if (settings.flag("json")) said.push({ prompt, output });
+          else terminal.print(settings.flag("jsonl") ? JSON.stringify({ prompt, output }) : output);
         }
       }
+      if (settings.flag("json")) terminal.print(JSON.stringify(said));
     },
   );
 }

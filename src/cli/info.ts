@@ -15,7 +15,15 @@ export const info: Verb = {
     "peft info --model google/flan-t5-large --method lora --r 16",
     "peft info --model facebook/opt-6.7b --memory --batch 4 --seq 128 --max-memory 9GB",
   ],
-  groups: (argv) => [modelGroup("the model that ships"), memoryGroup, ...methodGroups(argv)],
+  groups: (argv) => [
+    modelGroup("the model that ships"),
+    memoryGroup,
+    {
+      title: "Output",
+      options: [{ key: "json", kind: "flag", help: "print one line of JSON: all that is known" }],
+    },
+    ...methodGroups(argv),
+  ],
   run,
 };
 
@@ -30,6 +38,10 @@ async function run(given: Settings, terminal: Terminal): Promise<number> {
     ...(settings.flag("memory") ? { memory: stepSizes(settings) } : {}),
   });
   const { memory, adapter } = found;
+  if (settings.flag("json")) {
+    terminal.print(JSON.stringify(found));
+    return 0;
+  }
   if (memory !== undefined) for (const line of describeMemory(memory, settings)) terminal.print(line);
   if (memory !== undefined || adapter === undefined) return 0;
   for (const line of describeModel(found)) terminal.print(line);

@@ -1,4 +1,5 @@
 import { PeftError } from "../index.js";
+import { completion } from "./completion.js";
 import { data } from "./data.js";
 import { doctor } from "./doctor.js";
 import { evaluation } from "./eval.js";
@@ -17,7 +18,7 @@ import { train } from "./train.js";
 /** The command line. Returns the exit code: 1 after an error, 2 where the command cannot be understood, 130 after Ctrl-C. */
 export async function main(argv: readonly string[], terminal: Terminal = nodeTerminal()): Promise<number> {
   const working = [train, generate, evaluation, merge, info, data, push, doctor];
-  const verbs = [...working, schema(working)];
+  const verbs = [...working, schema(working), completion(working)];
   try {
     const { version } = JSON.parse(await terminal.readFile(terminal.packagePath("package.json")));
     return await runProgram(argv, { version, verbs, terminal });

@@ -98,6 +98,8 @@ export interface Opened extends OpenedModel {
 interface OpenOptions {
   readonly rows?: readonly Row[];
   readonly signal?: AbortSignal;
+  /** The adapter goes on learning. @default false */
+  readonly isTrainable?: boolean;
 }
 
 /** Loads the model, its tokenizer and the adapter that the settings name, for the task that they or the rows mean. */
@@ -126,7 +128,7 @@ export async function openModel(
 export async function openWithoutTokenizer(
   settings: Settings,
   terminal: Terminal,
-  { rows, signal }: OpenOptions = {},
+  { rows, signal, isTrainable = false }: OpenOptions = {},
 ): Promise<OpenedModel> {
   const hub = { progress: showHub(terminal), signal, revision: settings.text("revision") };
   const read = await readBase(settings, hub);
@@ -149,7 +151,7 @@ export async function openWithoutTokenizer(
   const adapted =
     folder === undefined
       ? undefined
-      : await PeftModel.fromPretrained(base, folder, { ...hub, revision: undefined });
+      : await PeftModel.fromPretrained(base, folder, { ...hub, revision: undefined, isTrainable });
   return { base, adapted };
 }
 

@@ -6,8 +6,14 @@ import { fileURLToPath } from "node:url";
 import { PeftError } from "../index.js";
 import { printable } from "../printable.js";
 
-/** A line, or its pieces, some of them marked: green where colours are shown, else in brackets. */
-export type Line = string | readonly (string | { readonly marked: string })[];
+/** How a piece of a line looks where colours are shown. */
+export type Look = "good" | "bad" | "strong" | "quiet";
+
+/** Marked pieces are green where colours are shown, else in brackets; looks are lost without colours. */
+export type Piece = string | { readonly marked: string } | { readonly text: string; readonly look?: Look };
+
+/** A line, or its pieces. */
+export type Line = string | readonly Piece[];
 
 /**
  * The world outside: files, streams, signals. The only file of cli/ that knows Node, and the only door to the terminal: what would act
@@ -60,9 +66,11 @@ export function nodeTerminal(): Terminal {
   // Nobody reads any more (a closed terminal, `| head`): what is printed is lost, and the work is not.
   for (const stream of [process.stdout, process.stderr]) stream.on("error", () => undefined);
   const isDumb = process.env["TERM"] === "dumb";
-  const mark = showsColours(process.env, process.stdout.isTTY === true) ? inGreen : inBrackets;
+  const hasColours = showsColours(process.env, process.stdout.isTTY === true);
+  const mark = hasColours ? inGreen : inBrackets;
+  const paint = hasColours ? painted : plain;
   return {
-    print: (line) => void process.stdout.write(`${lineText(line, mark)}\n`),
+    print: (line) => void process.stdout.write(`${lineText(line, mark, paint)}\n`),
     write: (text) => void process.stdout.write(printable(text)),
     note: (line) => void process.stderr.write(`${printable(line)}\n`),
     stderr: process.stderr,
@@ -89,14 +97,24 @@ export function nodeTerminal(): Terminal {
   };
 }
 
-const inGreen = (text: string): string => `\u001b[32m${text}\u001b[0m`;
+/** SGR codes: green, red, bold, faint. */
+const CODES: { readonly [K in Look]: number } = { good: 32, bad: 31, strong: 1, quiet: 2 };
+
+type Paint = (text: string, look: Look | undefined) => string;
+const painted: Paint = (text, look) =>
+  look === undefined || text === "" ? text : `\u001b[${CODES[look]}m${text}\u001b[0m`;
+const plain: Paint = (text) => text;
+const inGreen = (text: string): string => painted(text, "good");
 const inBrackets = (text: string): string => `[${text}]`;
 
 /** A line as it goes out, and the one place where marks of our own join what others wrote. */
-export function lineText(line: Line, mark: (text: string) => string): string {
+export function lineText(line: Line, mark: (text: string) => string, paint: Paint = plain): string {
   if (typeof line === "string") return printable(line);
   return line
-    .map((piece) => (typeof piece === "string" ? printable(piece) : mark(printable(piece.marked))))
+    .map((piece) => {
+      if (typeof piece === "string") return printable(piece);
+      return "text" in piece ? paint(printable(piece.text), piece.look) : mark(printable(piece.marked));
+    })
     .join("");
 }
 

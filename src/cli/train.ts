@@ -1,12 +1,17 @@
 import {
   createProgress,
+  describeHeader,
   evaluate,
+  eventLine,
+  figure,
   formatDuration,
   getPeftModel,
   isChat,
   labelNames,
+  PeftError,
   type PeftModel,
   type Progress,
+  plural,
   type Row,
   type RunMode,
   type SampleEvent,
@@ -17,15 +22,25 @@ import {
   type TrainerOptions,
   taskOf,
 } from "../index.js";
+import { joined, option, words } from "../words.js";
 import { commandLine } from "./flags.js";
 import { methodConfig, methodGroups, methodKeys, withMethod } from "./method_options.js";
-import { engineGroup, modelGroup, openModel } from "./model.js";
+import { adapterOption, engineGroup, knownLabels, modelGroup, openModel } from "./model.js";
 import { waysToUse } from "./next.js";
-import type { Settings, Verb } from "./options.js";
+import type { Option, Settings, Verb } from "./options.js";
 import { digests, NO_VALIDATION, openOutput, type RunRecord, writeRecord } from "./output.js";
-import { dataFiles, dataGroup, formLine, readTrainingRows, rowKeys, type TrainingRows } from "./rows.js";
+import {
+  asTrained,
+  dataFiles,
+  dataGroup,
+  formLine,
+  readTrainingRows,
+  rowKeys,
+  type TrainingRows,
+} from "./rows.js";
+import { printClasses, printSamples } from "./samples.js";
 import { withShipped } from "./shipped.js";
-import { exitCode, type Terminal } from "./terminal.js";
+import { exitCode, lineText, type Terminal } from "./terminal.js";
 import { lengthOptions, trainerOptions, trainingGroups, trainingKeys } from "./training_options.js";
 
 /** `peft train` */
@@ -40,7 +55,10 @@ export const train: Verb = {
     "peft train --config run.yaml --epochs 5",
   ],
   groups: (argv) => [
-    modelGroup("the model that ships"),
+    modelGroup("the model that ships", {
+      ...adapterOption,
+      help: "an adapter to go on from: its method, its tensors",
+    }),
     dataGroup(
       {
         key: "validation",
@@ -76,6 +94,7 @@ export const train: Verb = {
           byDefault: "out",
         },
         { key: "overwrite", kind: "flag", help: "remove a former run from the folder and start anew" },
+        ...talkOptions,
       ],
     },
     engineGroup,
@@ -83,14 +102,34 @@ export const train: Verb = {
   run,
 };
 
+const talkOptions: readonly Option[] = [
+  { key: "dryRun", kind: "flag", help: "say what the run would do and take, and write nothing" },
+  { key: "quiet", kind: "flag", help: "say warnings and results alone" },
+  {
+    key: "verbose",
+    kind: "flag",
+    help: "a line for every step, and figures class by class at each evaluation",
+  },
+  { key: "json", kind: "flag", help: "print every event as a line of JSON, and no other results" },
+];
+
 const stopping = "Stopping after this step. Once more ends at once.";
 
-async function run(given: Settings, terminal: Terminal): Promise<number> {
-  const settings = withMethod(await withShipped(given, terminal));
+async function run(given: Settings, world: Terminal): Promise<number> {
+  const terminal = asTalkative(given, world);
+  const settings = withMethod(await startingPoint(given, terminal));
   dataFiles(settings);
   methodConfig(settings);
   const output = settings.text("output")!;
-  const keys = ["model", "revision", "task", ...filesAndRows, ...methodKeys(settings), ...trainingKeys];
+  const keys = [
+    "model",
+    "adapter",
+    "revision",
+    "task",
+    ...filesAndRows,
+    ...methodKeys(settings),
+    ...trainingKeys,
+  ];
   const wanted = {
     settings: settings.pick(keys),
     files: await digests(settings, terminal),
@@ -98,14 +137,13 @@ async function run(given: Settings, terminal: Terminal): Promise<number> {
   };
   const start = await openOutput(output, wanted, settings.flag("overwrite"), terminal);
   const rows = await readTrainingRows(settings, terminal);
-  const progress = createProgress({
-    ...{ stream: terminal.stderr, bar: terminal.drawsBar, show: settings.show },
-  });
+  const progress = progressOf(settings, terminal);
   const onInterrupt = (isLast: boolean): void => (isLast ? progress.stop() : progress.note(stopping));
   return terminal.interruptible(onInterrupt, async (signal) => {
-    const { base, tokenizer } = await openModel(settings, terminal, { rows: rows.train, signal });
+    const opening = { rows: rows.train, signal, isTrainable: true };
+    const { base, adapted, tokenizer } = await openModel(settings, terminal, opening);
     try {
-      const model = getPeftModel(base, methodConfig(settings), { tokenizer });
+      const model = adapted ?? getPeftModel(base, methodConfig(settings), { tokenizer });
       const form = formLine(rows.train, model.taskType, tokenizer);
       if (form !== undefined) terminal.note(form);
       const learnt = learntFrom(rows.train, model, tokenizer);
@@ -115,6 +153,7 @@ async function run(given: Settings, terminal: Terminal): Promise<number> {
       const job: Job = {
         settings,
         terminal,
+        world,
         progress,
         model,
         tokenizer,
@@ -129,6 +168,39 @@ async function run(given: Settings, terminal: Terminal): Promise<number> {
       await base.close();
     }
   });
+}
+
+/** The settings, with what is not said taken from what ships, or from the adapter that the run starts from. */
+async function startingPoint(given: Settings, terminal: Terminal): Promise<Settings> {
+  if (!given.isGiven("adapter")) return withShipped(given, terminal);
+  const fixed = methodKeys(given).filter((key) => given.isGiven(key));
+  if (fixed.length > 0)
+    throw new PeftError("option", {
+      what: words`${joined(fixed.map((key) => option(key)))} and ${option("adapter")} are both given.`,
+      why: "the adapter that a run starts from says by its adapter_config.json what it is.",
+      fix: "leave one of them out.",
+    });
+  const settings = await asTrained(given, terminal);
+  const labels = await knownLabels(settings, terminal);
+  return labels === undefined || labels.length === 0 ? settings : settings.over({ labels });
+}
+
+/** The terminal as quiet as it is asked to be. */
+function asTalkative(settings: Settings, terminal: Terminal): Terminal {
+  const nothing = (): void => {};
+  if (settings.flag("json"))
+    return { ...terminal, print: nothing, ...(settings.flag("quiet") ? { note: nothing } : {}) };
+  return settings.flag("quiet") ? { ...terminal, note: nothing } : terminal;
+}
+
+function progressOf(settings: Settings, terminal: Terminal): Progress {
+  const isVerbose = settings.flag("verbose");
+  const progress = createProgress({
+    ...{ stream: terminal.stderr, bar: terminal.drawsBar && !isVerbose, show: settings.show },
+    ...(isVerbose ? { everySeconds: 0 } : {}),
+  });
+  if (!settings.flag("quiet")) return progress;
+  return { ...progress, draw: (event) => event.type === "warning" && progress.draw(event) };
 }
 
 /** What the run's record says of its rows: the columns told it, and `peft generate` asks as they did. */
@@ -154,7 +226,10 @@ const filesAndRows = [
 
 interface Job {
   readonly settings: Settings;
+  /** As quiet as it is asked to be. */
   readonly terminal: Terminal;
+  /** Where events are printed as JSON. */
+  readonly world: Terminal;
   readonly progress: Progress;
   readonly model: PeftModel;
   readonly tokenizer: Tokenizer;
@@ -170,7 +245,12 @@ async function work(job: Job, mode: RunMode): Promise<number> {
   const { terminal, model, output, record, signal } = job;
   const began = terminal.now();
   const trainer = new Trainer(optionsOf(job, mode));
-  await trainer.planMemory();
+  const header = await trainer.header();
+  if (job.settings.flag("dryRun")) {
+    if (job.settings.flag("json")) job.world.print(JSON.stringify(header));
+    for (const line of describeHeader(header)) terminal.print(words`${line}`.shown(job.settings.show));
+    return 0;
+  }
   await model.disableAdapter(() => test(job, "before"));
   const { end, samples } = await follow(job, trainer.run());
   if (end?.reason === "aborted") {
@@ -180,7 +260,9 @@ async function work(job: Job, mode: RunMode): Promise<number> {
   }
   await test(job, "after");
   await writeRecord(output, { ...record, finished: true }, terminal);
-  showSamples(samples, terminal);
+  printSamples(samples, terminal);
+  if (end?.evaluation?.classes !== undefined) printClasses(end.evaluation.classes, terminal);
+  if (samples.size > 0 || end?.evaluation?.classes !== undefined) terminal.print("");
   const took = formatDuration((terminal.now() - began) / 1000);
   terminal.print(
     `Done in ${took}. The adapter is in "${output}", its curves in "${terminal.join(output, "report.html")}".`,
@@ -217,13 +299,16 @@ interface Outcome {
 
 /** Draws what happens, and keeps what is shown at the end. */
 async function follow(job: Job, events: AsyncIterable<TrainEvent>): Promise<Outcome> {
-  const { terminal, progress, output, record } = job;
+  const { settings, terminal, world, progress, output, record } = job;
   const samples = new Map<string, SampleEvent[]>();
   let end: Outcome["end"];
   try {
     for await (const event of events) {
       if (event.type === "start") await writeRecord(output, record, terminal);
       if (event.type === "end") end = event;
+      if (settings.flag("json")) world.print(eventLine(event));
+      if (event.type === "evaluation" && settings.flag("verbose") && event.classes !== undefined)
+        printClasses(event.classes, { print: (line) => progress.note(lineText(line, (text) => text)) });
       if (event.type !== "sample") progress.draw(event);
       else samples.set(event.prompt, [...(samples.get(event.prompt) ?? []), event]);
     }
@@ -235,7 +320,7 @@ async function follow(job: Job, events: AsyncIterable<TrainEvent>): Promise<Outc
 
 /** Metrics on the test rows, where there are some. */
 async function test(
-  { settings, terminal, progress, model, tokenizer, rows, labels, signal }: Job,
+  { settings, terminal, world, progress, model, tokenizer, rows, labels, signal }: Job,
   when: "before" | "after",
 ): Promise<void> {
   if (rows.test === undefined) return;
@@ -248,23 +333,12 @@ async function test(
     ...(labels.length === 0 ? {} : { labels }),
   });
   progress.stop();
+  if (settings.flag("json"))
+    world.print(JSON.stringify({ type: "test", when, loss, metrics, rows: rows.test.length }));
   const [name, value] = Object.entries({ ...metrics, loss })[0]!;
   terminal.print(
-    `test ${name} ${when}: ${value.toFixed(4)} (${rows.test.length} rows, loss ${loss.toFixed(4)})`,
+    `test ${name} ${when}: ${figure(value)} (${plural(rows.test.length, "row")}, loss ${figure(loss)})`,
   );
-}
-
-function showSamples(samples: Outcome["samples"], { print }: Terminal): void {
-  if (samples.size === 0) return;
-  print("");
-  for (const [prompt, answers] of samples) {
-    const [first, last] = [answers[0]!, answers.at(-1)!];
-    print(prompt);
-    if (last.expected !== undefined) print(`  expected  ${last.expected}`);
-    if (first !== last) print(`  before    ${first.output}`);
-    print(`  after     ${last.output}`);
-  }
-  print("");
 }
 
 function nextSteps({ output, model, rows }: Job, samples: Outcome["samples"]): string[] {

@@ -55,7 +55,7 @@ function rowsOf({ rows, validationRows, isValidationSplit }: RunHeader): string 
   if (validationRows === 0) return `${learnt}, none to evaluate on`;
   const known = `${learnt}, ${count(validationRows)} to evaluate on`;
   if (!isValidationSplit) return known;
-  return words`${known}, taken from the others by the seed (${option("validation", false)} learns all)`;
+  return words`${known}, taken from the others by the seed (${option("validation", "none", "validation: false")} learns all)`;
 }
 
 function tokensOf({ tokens, learntTokens = 0, lengths }: RunHeader): string | undefined {

@@ -3,7 +3,7 @@ import type { Batch, TaskType } from "../data/batch.js";
 import { batchesOf, padTokenOf } from "../data/batches.js";
 import type { EncodeRowsOptions } from "../data/encode.js";
 import { encodeRows } from "../data/encode.js";
-import type { Row } from "../data/row.js";
+import type { ChatRow, Row } from "../data/row.js";
 import { expectRows, labelNames } from "../data/row.js";
 import { type RowStream, rowsOf } from "../data/row_stream.js";
 import type { Sample } from "../data/sample.js";
@@ -16,7 +16,7 @@ import type { Scored, Scores, Vocabulary } from "../tasks/scores.js";
 import type { Tokenizer } from "../tokenizers/tokenizer.js";
 import type { Words } from "../words.js";
 import { aborted, answerable, answersOf } from "./answers.js";
-import type { EvaluationProgress } from "./events.js";
+import type { EvaluationProgress, SampleEvent } from "./events.js";
 import { expectModel } from "./model.js";
 import { scoresOf } from "./scores.js";
 
@@ -75,6 +75,8 @@ export interface Prediction {
   readonly row: number;
   /** What the model read. */
   readonly prompt: string;
+  /** The same turn by turn, where it is a chat. */
+  readonly turns?: NonNullable<SampleEvent["turns"]>;
   /** What it said. */
   readonly output: string;
   /** What the row says. */
@@ -178,7 +180,8 @@ export async function evaluateSamples(
   const answers = await answersOf(model, asked, { ...options, batchSize });
   const predictions = answers.map((answer) => {
     const row = at(rows, answer.row);
-    return row.kind === "prompt" ? { ...answer, prompt: row.prompt } : answer; // decoding may lose spaces
+    if (row.kind === "prompt") return { ...answer, prompt: row.prompt }; // decoding may lose spaces
+    return row.kind === "chat" ? { ...answer, turns: turnsOf(row) } : answer;
   });
   return { loss, count, rows: total, metrics: scores.measure([], predictions), predictions };
 }
@@ -222,6 +225,15 @@ function inWords(
   };
   const [output, expected] = [predicted, actual].map((values) => scores.words(values, vocabulary));
   return { row: place, prompt: promptOf(row), output: output ?? "", expected: expected ?? "" };
+}
+
+/** What a chat says before the assistant's last turn, which is what is asked for. */
+function turnsOf({ messages }: ChatRow): NonNullable<SampleEvent["turns"]> {
+  const last = messages.findLastIndex(({ role }) => role === "assistant");
+  return messages.slice(0, last < 0 ? undefined : last).map(({ role, content }) => ({
+    role: `${role}`,
+    content: typeof content === "string" ? content : JSON.stringify(content),
+  }));
 }
 
 function labelOf(model: TrainableModel, id: number): string {

@@ -128,6 +128,8 @@ export interface SampleEvent {
   readonly type: "sample";
   readonly step: number;
   readonly prompt: string;
+  /** The same turn by turn, where it is a chat. */
+  readonly turns?: readonly { readonly role: string; readonly content: string }[];
   readonly output: string;
   /** The answer was cut: the model had more to say than it may. */
   readonly isCut?: boolean;

@@ -195,8 +195,13 @@ function stepOf(event: TrainEvent): number {
   return "step" in event ? event.step : 0;
 }
 
+/** An event as metrics.jsonl has it, without the end of the line. */
+export function eventLine(event: TrainEvent): string {
+  return JSON.stringify(renamed(event, toSnakeName));
+}
+
 function lineOf(event: TrainEvent): string {
-  return `${JSON.stringify(renamed(event, toSnakeName))}\n`;
+  return `${eventLine(event)}\n`;
 }
 
 /** A line that a full disk cut short is left out. */

@@ -227,8 +227,8 @@ async function* samplesOf(run: TrainingRun, isEnd = false): AsyncGenerator<Sampl
   if (count === 0) return;
   const signal = isEnd ? undefined : s.signal; // a run that has finished is not stopped any more
   const { predictions } = await evaluateSamples(s.model, rows, chosen, { ...s, generate: true, signal });
-  for (const { prompt, output, expected, isCut } of predictions.toSorted((a, b) => a.row - b.row))
-    yield { type: "sample", step: run.step, prompt, output, ...(isCut ? { isCut } : {}), expected };
+  for (const { row, ...said } of predictions.toSorted((a, b) => a.row - b.row))
+    yield { type: "sample", step: run.step, ...said };
 }
 
 function startOf({ step, plan, settings }: TrainingRun): StartEvent {
