@@ -1,5 +1,5 @@
 import { bytesPer, elements } from "../src/hub/dtypes.js";
-import { specOf } from "../src/peft/base_model.js";
+import { specOf } from "../src/peft/spec.js";
 import { sizeText } from "../src/plan/memory/sizes.js";
 import { takeInventory } from "../src/trace/write.js";
 import { shapeOf } from "../tools/shapes/shapes.js";

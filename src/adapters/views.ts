@@ -7,13 +7,13 @@ import { NO_ADAPTERS } from "./view.js";
 /** Which adapters a call uses. */
 export interface ViewOptions {
   /** Names of adapters for all rows; an empty list: the base. @default the active ones */
-  readonly adapters?: readonly string[];
+  readonly adapters?: readonly string[] | undefined;
 }
 
 /** Rows of a batch with an adapter each, by name; "__base__": none. */
 export interface RowAdapters extends ViewOptions {
   /** One name for each row of the batch. */
-  readonly adapterNames?: readonly string[];
+  readonly adapterNames?: readonly string[] | undefined;
 }
 
 /** What a call uses, as it is when it is called: later changes of the model's state do not reach it. */

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { Selection } from "../methods/method.js";
 import type { TaskType } from "../models/model.js";
-import { specOf } from "../peft/base_model.js";
+import { specOf } from "../peft/spec.js";
 import { takeInventory } from "../trace/write.js";
 import { layerNames, matchTargets } from "./targets.js";
 

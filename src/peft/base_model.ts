@@ -8,7 +8,7 @@ import { expectName, type NamesOf, pickOptions, refuseUnknown } from "../argumen
 import { classNames } from "../attach/class_names.js";
 import { checkEngine, largestInt8Weight } from "../engine/engine.js";
 import { formats } from "../engine/formats/index.js";
-import { namingFile, PeftError } from "../errors.js";
+import { PeftError } from "../errors.js";
 import type { GenerationConfig, GenerationSource } from "../generate/config.js";
 import { parseGenerationConfig } from "../generate/config.js";
 import type { Parameters } from "../graph/parameters.js";
@@ -18,8 +18,7 @@ import { readJsonObject } from "../hub/json.js";
 import type { ResolveOptions } from "../hub/resolve.js";
 import { resolveFolder, resolveNames } from "../hub/resolve.js";
 import { type HubOptions, hubSettings } from "../hub/settings.js";
-import type { Architecture, ModelConfig, Pooling, TaskType } from "../models/model.js";
-import { architectures } from "../models/registry.js";
+import type { ModelConfig, Pooling, TaskType } from "../models/model.js";
 import { type PassOptions, passNames } from "../plan/requests.js";
 import { warnOnConsole } from "../printable.js";
 import { CallScope } from "../run/call_scope.js";
@@ -38,12 +37,14 @@ import { resizeVocabulary } from "../weights/resized_vocabulary.js";
 import { tieOf } from "../weights/tie.js";
 import type { BoundWeights } from "../weights/weights.js";
 import { bindWeights } from "../weights/weights.js";
-import { option, toCode, type Words, words } from "../words.js";
+import { option, type Words, words } from "../words.js";
 import { readPooling } from "./embedding_files.js";
 import type { GenerateInput, GenerateSettings } from "./generate.js";
 import { generateWith } from "./generate.js";
 import { type SaveModelOptions, savedNames, saveModel } from "./save_model.js";
+import { specOf } from "./spec.js";
 import {
+  meanLoss,
   nothingTrains,
   type StepResult,
   type TrainableModel,
@@ -83,30 +84,6 @@ export const loadNames: NamesOf<LoadOptions> = {
   threads: { also: ["num_threads"] },
   device: { also: ["device_map"] },
 };
-
-/** The architecture that reads this model_type. Throws "unknown-model", which lists what is known. */
-export function architectureOf(json: Readonly<Record<string, unknown>>): Architecture {
-  const type = json["model_type"];
-  const found = architectures.find(type);
-  if (found !== undefined) return found;
-  throw new PeftError("unknown-model", {
-    what: `model_type ${JSON.stringify(type ?? null)} is not known.`,
-    why: `peft.js reads ${architectures.all.flatMap((a) => a.modelTypes).join(", ")}.`,
-    fix: words`use a model of one of these types${toCode(", or add this one: registerArchitecture()")}.`,
-  });
-}
-
-/** A model's spec from its config.json alone: enough for counting. Faults name the `file`. */
-export function specOf(
-  json: Readonly<Record<string, unknown>>,
-  task: TaskType,
-  file = "config.json",
-): ModelSpec {
-  return namingFile(file, () => {
-    const architecture = architectureOf(json);
-    return { architecture, config: architecture.parse({ ...architecture.defaultTokens, ...json }), task };
-  });
-}
 
 /**
  * A pretrained model for one task, as AutoModelForCausalLM and the like load it. Its weights are mapped from the checkpoint; the
@@ -230,10 +207,9 @@ export class PreTrainedModel<T extends TaskType = TaskType> implements Trainable
   /** The loss alone, without dropout: logits over a large vocabulary are never whole in memory. @throws "batch", "engine" */
   async lossOf(batch: Inputs<T>, options: PassOptions = {}): Promise<StepResult> {
     refuseUnknown("lossOf", options, passNames);
-    return this.#viewed(async (view) => {
-      const { sum, count } = await lossPass(this.runtime, view, batch as Inputs, options);
-      return { loss: sum / count, count };
-    });
+    return this.#viewed(async (view) =>
+      meanLoss(await lossPass(this.runtime, view, batch as Inputs, options)),
+    );
   }
 
   /** Itself: what a PeftModel has under its adapters. */
@@ -310,12 +286,11 @@ export class PreTrainedModel<T extends TaskType = TaskType> implements Trainable
     if (this.#disabled.isInside) throw nothingTrains();
     const whole = this.#trainable();
     const { parameters, changing } = whole.state;
-    const run = this.#turn("alone", whole, changing, async () => {
+    return await this.#turn("alone", whole, changing, async () => {
       const settings = { ...options, seed: this.seed, step: parameters.step };
-      return await backwardPass(this.runtime, wholeView(whole), parameters, batch as Inputs, settings);
+      const view = wholeView(whole);
+      return meanLoss(await backwardPass(this.runtime, view, parameters, batch as Inputs, settings));
     });
-    const { sum, count } = await run;
-    return { loss: sum / count, count };
   }
 
   /**

@@ -3,7 +3,8 @@ import type { AdapterConfig } from "../methods/method.js";
 import type { TaskType } from "../models/model.js";
 import { adapterNames, type PeftModelOptions } from "./adapter_options.js";
 import type { PreTrainedModel } from "./base_model.js";
-import { expectBase, PeftModel } from "./peft_model.js";
+import { expectBase } from "./expect_base.js";
+import { PeftModel } from "./peft_model.js";
 
 /**
  * Puts a new adapter on a base model. Reference: peft/mapping_func.py

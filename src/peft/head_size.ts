@@ -6,7 +6,7 @@ import { taskOf } from "../tasks/registry.js";
 import { takeInventory } from "../trace/write.js";
 import { toCode, words } from "../words.js";
 import type { PreTrainedModel } from "./base_model.js";
-import { specOf } from "./base_model.js";
+import { specOf } from "./spec.js";
 
 /**
  * How many labels an adapter's own head has; undefined where it brings none. The base's config.json does not say: its head
@@ -37,7 +37,10 @@ function autoPeftName(task: TaskType): string {
 }
 
 /** Throws "adapter-mismatch" where an adapter brings a head for another number of labels than the model has. */
-export async function checkHead(folder: string, model: PreTrainedModel): Promise<void> {
+export async function checkHead(
+  folder: string,
+  model: Pick<PreTrainedModel, "taskType" | "configJson" | "config" | "name">,
+): Promise<void> {
   const { taskType, configJson, config } = model;
   if (!taskOf(taskType).head.isPerLabel) return;
   const count = await labelsOfAdapter(folder, configJson, taskType);

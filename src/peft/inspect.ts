@@ -19,8 +19,8 @@ import { vocabularyOfAdapter } from "../weights/resized_vocabulary.js";
 import { type Words, words } from "../words.js";
 import type { PretrainedConfig } from "./auto_config.js";
 import { AutoConfig } from "./auto_config.js";
-import { specOf } from "./base_model.js";
 import { labelsOfAdapter } from "./head_size.js";
+import { specOf } from "./spec.js";
 
 /** Tokens of a row where nothing is said, if the model takes as many; and of its target. */
 const LENGTH = 512;

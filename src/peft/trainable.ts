@@ -6,7 +6,7 @@ import type { AdapterConfig } from "../methods/method.js";
 import type { ModelConfig, TaskType } from "../models/model.js";
 import type { BatchSizes } from "../plan/memory/batch.js";
 import { type BackwardOptions, type PassOptions, passNames } from "../plan/requests.js";
-import type { ForwardResult } from "../run/passes.js";
+import type { BackwardResult, ForwardResult } from "../run/passes.js";
 import type { Runtime } from "../run/runtime.js";
 import type { Inputs } from "../trace/feeds.js";
 import type { GenerateInput, GenerateSettings } from "./generate.js";
@@ -17,6 +17,10 @@ export interface StepResult {
   readonly loss: number;
   /** What it was divided by: labelled tokens, or rows. */
   readonly count: number;
+}
+
+export function meanLoss({ sum, count }: BackwardResult): StepResult {
+  return { loss: sum / count, count };
 }
 
 /** Options of a forward and backward pass. */

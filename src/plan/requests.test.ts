@@ -5,7 +5,7 @@ import type { Loss } from "../losses/loss.js";
 import { LoraConfig, PrefixTuningConfig } from "../methods/index.js";
 import { lora } from "../methods/lora.js";
 import { prefixTuning } from "../methods/prefix_tuning.js";
-import { specOf } from "../peft/base_model.js";
+import { specOf } from "../peft/spec.js";
 import type { TextBatch } from "../trace/feeds.js";
 import { takeInventory } from "../trace/write.js";
 import { backwardRequest, prepare, virtualOf } from "./requests.js";

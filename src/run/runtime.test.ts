@@ -3,7 +3,7 @@ import { attach } from "../attach/attach.js";
 import type { WeightSource } from "../engine/messages.js";
 import { LoraConfig } from "../methods/index.js";
 import { lora } from "../methods/lora.js";
-import { specOf } from "../peft/base_model.js";
+import { specOf } from "../peft/spec.js";
 import { backwardRequest } from "../plan/requests.js";
 import type { TextBatch } from "../trace/feeds.js";
 import { takeInventory } from "../trace/write.js";

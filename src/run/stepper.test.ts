@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { NO_ADAPTERS } from "../adapters/view.js";
 import type { HostTensor } from "../engine/messages.js";
-import { specOf } from "../peft/base_model.js";
+import { specOf } from "../peft/spec.js";
 import type { RunRequest } from "../plan/plan.js";
 import type { StepRuntime } from "./stepper.js";
 import { makeStepper } from "./stepper.js";

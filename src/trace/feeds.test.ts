@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { rowInput, tokenInput } from "../models/inputs.js";
-import { specOf } from "../peft/base_model.js";
+import { specOf } from "../peft/spec.js";
 import type { Inputs, TextBatch } from "./feeds.js";
 import { batchPlaces, checkBatch, forwardFeeds, lengthsOf } from "./feeds.js";
 import type { ModelSpec } from "./write.js";

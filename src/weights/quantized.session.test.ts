@@ -35,7 +35,7 @@ beforeEach(async () => {
 afterEach(() => fs.rmSync(folder, { recursive: true }));
 
 async function writeModel(seed: number): Promise<void> {
-  const { specOf } = await import("../peft/base_model.js");
+  const { specOf } = await import("../peft/spec.js");
   const { takeInventory } = await import("../trace/write.js");
   let state = seed;
   const next = (): number => {

@@ -9,7 +9,7 @@ import type { FilePlace, WeightSource } from "../engine/messages.js";
 import { roundToHalves } from "../halves.js";
 import { openCheckpoint } from "../hub/checkpoint.js";
 import { writeSafetensors } from "../hub/safetensors.js";
-import { specOf } from "../peft/base_model.js";
+import { specOf } from "../peft/spec.js";
 import { random, uniform } from "../random.js";
 import type { TaskType } from "../task.js";
 import { takeInventory } from "../trace/write.js";

@@ -8,8 +8,9 @@ import { PeftError } from "../../src/errors.js";
 import { IA3Config, LoraConfig, PromptTuningConfig } from "../../src/methods/index.js";
 import type { AdapterConfig } from "../../src/methods/method.js";
 import type { TaskType } from "../../src/models/model.js";
-import { PreTrainedModel, specOf } from "../../src/peft/base_model.js";
+import { PreTrainedModel } from "../../src/peft/base_model.js";
 import { PeftModel } from "../../src/peft/peft_model.js";
+import { specOf } from "../../src/peft/spec.js";
 import type { Inputs } from "../../src/trace/feeds.js";
 import type { Kind } from "./kit.js";
 import {

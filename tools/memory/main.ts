@@ -11,7 +11,7 @@ import { parseArgs } from "node:util";
 import { methodOf } from "../../src/attach/adapter_files.js";
 import { attach } from "../../src/attach/attach.js";
 import { LoraConfig } from "../../src/methods/index.js";
-import { specOf } from "../../src/peft/base_model.js";
+import { specOf } from "../../src/peft/spec.js";
 import type { MemoryEstimate } from "../../src/plan/memory/estimate.js";
 import { RunMemory } from "../../src/plan/memory/estimate.js";
 import { storedIn } from "../../src/plan/memory/table.js";

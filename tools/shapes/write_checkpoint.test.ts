@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { openCheckpoint } from "../../src/hub/checkpoint.js";
 import { nodeFiles } from "../../src/hub/files.js";
-import { specOf } from "../../src/peft/base_model.js";
+import { specOf } from "../../src/peft/spec.js";
 import { takeInventory } from "../../src/trace/write.js";
 import type { Shape } from "./shapes.js";
 import { shapeOf, shapes } from "./shapes.js";

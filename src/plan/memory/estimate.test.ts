@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { attach } from "../../attach/attach.js";
 import { LoraConfig } from "../../methods/index.js";
 import { lora } from "../../methods/lora.js";
-import { specOf } from "../../peft/base_model.js";
+import { specOf } from "../../peft/spec.js";
 import { takeInventory } from "../../trace/write.js";
 import { budgetFor } from "../choose_plan.js";
 import type { Countable, MemoryChoice, TrainingShape } from "./estimate.js";

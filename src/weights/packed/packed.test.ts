@@ -9,7 +9,8 @@ import type { StoredType } from "../../hub/dtypes.js";
 import { bytesPer, elements } from "../../hub/dtypes.js";
 import { nodeFiles } from "../../hub/files.js";
 import { writeSafetensors } from "../../hub/safetensors.js";
-import { PreTrainedModel, specOf } from "../../peft/base_model.js";
+import { PreTrainedModel } from "../../peft/base_model.js";
+import { specOf } from "../../peft/spec.js";
 import { takeInventory } from "../../trace/write.js";
 import { quantizationOf, unpackedWeights } from "./index.js";
 

@@ -1,0 +1,102 @@
+import type { Adapter } from "../adapters/adapter.js";
+import { checkTrainable } from "../adapters/checks.js";
+import type { View } from "../adapters/view.js";
+import {
+  type Chosen,
+  choose,
+  isBase,
+  type RowAdapters,
+  type ViewOptions,
+  viewOf,
+} from "../adapters/views.js";
+import { refuseUnknown } from "../arguments.js";
+import type { PassOptions } from "../plan/requests.js";
+import { backwardPass, type ForwardResult, forwardPass, lossPass } from "../run/passes.js";
+import { type Inputs, rowsOf } from "../trace/feeds.js";
+import { words } from "../words.js";
+import { type AdaptedBase, namesOf } from "./adapted_base.js";
+import { backwardNames, rowNames } from "./adapter_options.js";
+import { checkPrompt, type GenerateInput, type GenerateSettings, generateWith } from "./generate.js";
+import { meanLoss, nothingTrains, type StepResult, type TrainOptions } from "./trainable.js";
+
+/** Fixes which adapters a call of so many rows uses. Throws "adapter-name", "adapter-config", "batch". */
+function chooseAdapters(model: AdaptedBase, options: RowAdapters, rows: number): Chosen {
+  const state = {
+    active: model.adapters.named(),
+    isDisabled: model.disabled.isInside,
+    adapterOf: (name: string) => model.adapters.get(name),
+    isUnready: (adapter: Adapter) => model.turns.isUnready(adapter),
+  };
+  return choose(state, options, rows);
+}
+
+/** Runs with these adapters. A call for the base gets it: what is merged is unmerged first, for good, as in Python. */
+function withView<R>(model: AdaptedBase, chosen: Chosen, run: (view: View) => Promise<R>): Promise<R> {
+  const { changes } = model;
+  const isMerged = changes.merged.length > 0 || model.merging.length > 0;
+  const unmerges = isMerged && isBase(chosen);
+  return model.turns.turn(unmerges ? "alone" : "beside", chosen.adapters, async () => {
+    const { merged } = changes;
+    if (unmerges && merged.length > 0) {
+      model.warn(words`Adapters ${namesOf(merged)} were unmerged: this call asks for the base without them.`);
+      await changes.unmerge();
+    }
+    return await run(viewOf(chosen, changes.merged));
+  });
+}
+
+/** Logits, and the loss where the batch has labels. */
+export function forward(
+  model: AdaptedBase,
+  batch: Inputs,
+  options: PassOptions & RowAdapters,
+): Promise<ForwardResult> {
+  refuseUnknown("forward", options, rowNames);
+  const chosen = chooseAdapters(model, options, rowsOf(batch));
+  return withView(model, chosen, (view) => forwardPass(model.base.runtime, view, batch, options));
+}
+
+/** The loss alone. */
+export function lossOf(
+  model: AdaptedBase,
+  batch: Inputs,
+  options: PassOptions & RowAdapters,
+): Promise<StepResult> {
+  refuseUnknown("lossOf", options, rowNames);
+  const chosen = chooseAdapters(model, options, rowsOf(batch));
+  return withView(model, chosen, async (view) =>
+    meanLoss(await lossPass(model.base.runtime, view, batch, options)),
+  );
+}
+
+/** Adds the gradient of the loss to the adapters' parameters. Throws "training", "batch", "adapter-name", "engine". */
+export async function forwardBackward(
+  model: AdaptedBase,
+  batch: Inputs,
+  options: TrainOptions & ViewOptions,
+): Promise<StepResult> {
+  refuseUnknown("forwardBackward", options, backwardNames);
+  if (options.adapters === undefined) model.adapters.active(); // throws where there is none
+  const { isOn, adapters, versions } = chooseAdapters(model, options, rowsOf(batch));
+  if (!isOn || adapters.length === 0) throw nothingTrains();
+  const parameters = model.adapters.parametersOf(adapters);
+  return await model.turns.turn("alone", adapters, async () => {
+    for (const adapter of adapters) checkTrainable(adapter, model.changes.merged);
+    const view = { adapters, gates: adapters.map(() => 1), versions };
+    const settings = { ...options, seed: model.base.seed, step: parameters.step };
+    return meanLoss(await backwardPass(model.base.runtime, view, parameters, batch, settings));
+  });
+}
+
+/** Continues prompts: [rows, tokens]. */
+export function generate(
+  model: AdaptedBase,
+  input: GenerateInput,
+  { adapters, adapterNames, ...settings }: GenerateSettings & RowAdapters,
+): Promise<number[][]> {
+  checkPrompt(input);
+  const chosen = chooseAdapters(model, { adapters, adapterNames }, input.inputIds.length);
+  return withView(model, chosen, (view) =>
+    generateWith(model.base, model.base.runtime, view, input, settings),
+  );
+}
