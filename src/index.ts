@@ -12,7 +12,7 @@ export type { EngineSettings } from "./engine/engine.js";
 export { probeDevices } from "./engine/engine.js";
 export type { FormatName } from "./engine/formats/index.js";
 export { formats } from "./engine/formats/index.js";
-export type { ModelConfig, TaskType } from "./models/model.js";
+export type { ModelConfig, Pooling, TaskType } from "./models/model.js";
 export type { AutoModelFor } from "./peft/auto.js";
 export {
   AutoModel,

@@ -24,7 +24,7 @@ export function meanLoss({ sum, count }: BackwardResult): StepResult {
 }
 
 /** Options of a forward and backward pass. */
-export type TrainOptions = Omit<BackwardOptions, "seed" | "step">;
+export type TrainOptions = Omit<BackwardOptions, "seed" | "step" | "keys">;
 export const trainNames: NamesOf<TrainOptions> = { ...passNames, training: { also: ["train"] } };
 
 /** What a base model is known by, and what it says of memory. */

@@ -33,6 +33,8 @@ export interface BackwardOptions extends PassOptions {
   readonly training?: boolean;
   readonly seed: number;
   readonly step: number;
+  /** Random keys of the batch's texts. @default made of seed, step and rows */
+  readonly keys?: HostTensor;
 }
 
 export const passNames: NamesOf<PassOptions> = { loss: {} };
@@ -67,10 +69,9 @@ export function prepare(
 ): Prepared {
   const { keys } = more;
   const { spec } = weights;
-  const loss = given === undefined ? undefined : lossNamed(given);
   const virtual = virtualOf(view);
-  const sizes = checkBatch(weights, batch, virtual, loss === undefined);
-  const used = loss ?? (hasLabels(batch) ? lossOf(spec, batch) : undefined);
+  const sizes = checkBatch(weights, batch, virtual, given === undefined);
+  const used = usedLoss(spec, batch, given);
   const tokens = inputOf(inputsOf(spec), "tokens");
   const packed =
     tokens !== undefined &&
@@ -79,7 +80,7 @@ export function prepare(
     view.gates.every((g) => typeof g === "number");
   const feeds: Record<string, HostTensor> = forwardFeeds(spec, batch, virtual);
   const places = packed
-    ? batchPlaces(spec, batch, virtual, loss !== undefined || (more.logits ?? false))
+    ? batchPlaces(spec, batch, virtual, given !== undefined || (more.logits ?? false))
     : undefined;
   if (used !== undefined) Object.assign(feeds, lossFeeds(used, spec, batch, virtual, new Map(sizes), places));
   if (keys !== undefined) feeds[randomKey.name] = keys;
@@ -91,7 +92,14 @@ export function prepare(
   return { loss: used, packed, feeds, sizes };
 }
 
-function lossOf({ task, config }: ModelSpec, batch: Inputs): Loss | undefined {
+/** The loss that is given, else the task's own; undefined: none, for a batch without labels. */
+export function usedLoss(
+  { task, config }: ModelSpec,
+  batch: Inputs,
+  given: Loss | string | undefined,
+): Loss | undefined {
+  if (given !== undefined) return lossNamed(given);
+  if (!hasLabels(batch)) return undefined;
   const floats = (batch as { labels?: Ids | Floats }).labels?.data instanceof Float32Array;
   return taskOf(task).loss(config, floats ? "floats" : "ids");
 }
@@ -112,6 +120,11 @@ export function noLoss(task: TaskType, batch: Inputs): never {
   });
 }
 
+/** Random keys of a batch's rows in a step. */
+export function keysOf(batch: Inputs, { seed, step }: BackwardOptions): HostTensor {
+  return randomKeys(seed, step, "rows" in batch && batch.rows ? batch.rows : counting(rowsOf(batch)));
+}
+
 /** A step's run; `states`: the encoder's output, where it is known. Throws "batch" for what cannot be run. */
 export function backwardRequest(
   weights: Pick<BoundWeights, "spec" | "inventory">,
@@ -121,8 +134,7 @@ export function backwardRequest(
   states?: HostTensor,
 ): RunRequest {
   const { spec } = weights;
-  const samples = "rows" in batch && batch.rows ? batch.rows : counting(rowsOf(batch));
-  const keys = randomKeys(options.seed, options.step, samples);
+  const keys = options.keys ?? keysOf(batch, options);
   const { loss, packed, feeds, sizes } = prepare(weights, view, batch, options.loss, { keys });
   const named = loss ?? noLoss(spec.task, batch);
   const kind = `gradient of ${named.name}${states === undefined ? "" : " from states"}`;

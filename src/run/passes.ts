@@ -9,6 +9,7 @@ import { backwardRequest, noLoss, prepare, withCustomLoss } from "../plan/reques
 import { type Inputs, rowsOf } from "../trace/feeds.js";
 import type { ModelTrace } from "../trace/trace.js";
 import { writeLogits, writeLoss } from "../trace/write.js";
+import { inChunks } from "./chunked_pass.js";
 import type { RunOutcome, Runtime } from "./runtime.js";
 /** A tensor of results. */
 export interface Result {
@@ -97,14 +98,26 @@ export async function backwardPass(
   rowsOf(batch);
   const training = options.training ?? true;
   const { version } = parameters;
+  const add = async (request: RunRequest): Promise<RunOutcome> => {
+    await runtime.planStep(request);
+    const outcome = await runtime.run(request);
+    if (parameters.version !== version) throw zeroedGradient();
+    addGradients(parameters, view, outcome);
+    return outcome;
+  };
+  const chunked = await inChunks(runtime, view, batch, options);
+  if (chunked !== undefined) {
+    const { sum, count } = chunked;
+    const total = numberOf({ sum, count }, "count");
+    for (const request of chunked.requests(total)) await add(request);
+    parameters.count += total;
+    return { sum: numberOf({ sum, count }, "sum"), count: total };
+  }
   const states = await runtime.encoderStates.of(runtime, view, batch, training);
   const request = backwardRequest(runtime.weights, view, batch, options, states);
-  await runtime.planStep(request);
-  const outcome = await runtime.run(request);
-  const sum = numberOf(outcome.outputs, "sum");
-  const count = numberOf(outcome.outputs, "count");
-  if (parameters.version !== version) throw zeroedGradient();
-  addGradients(parameters, view, outcome);
+  const { outputs } = await add(request);
+  const sum = numberOf(outputs, "sum");
+  const count = numberOf(outputs, "count");
   parameters.count += count;
   return { sum, count };
 }
@@ -117,7 +130,7 @@ function zeroedGradient(): PeftError {
   });
 }
 
-function numberOf(outputs: Readonly<Record<string, HostTensor>>, name: string): number {
+function numberOf(outputs: Readonly<Record<string, HostTensor | undefined>>, name: string): number {
   return outputs[name]?.data[0] ?? internal(`no output "${name}"`);
 }
 

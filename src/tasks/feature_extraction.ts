@@ -3,8 +3,8 @@ import { cosent } from "../losses/cosent.js";
 import { multipleNegativesRanking } from "../losses/multiple_negatives_ranking.js";
 import { hiddenStates } from "./head.js";
 import { predictVector } from "./predict_vector.js";
-import { noScores } from "./scores.js";
 import type { Task } from "./task.js";
+import { vectorScores } from "./vector_scores.js";
 
 /** The hidden states of a model without a head, and vectors of texts. */
 export const featureExtraction: Task<"FEATURE_EXTRACTION"> = {
@@ -15,7 +15,7 @@ export const featureExtraction: Task<"FEATURE_EXTRACTION"> = {
   head: hiddenStates,
   labelForm: () => undefined,
   loss: (_config, labels) => (labels === "floats" ? cosent : multipleNegativesRanking),
-  scores: () => noScores,
+  scores: vectorScores,
   predict: predictVector,
   packs: false,
   generates: false,

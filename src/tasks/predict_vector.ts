@@ -7,7 +7,7 @@ import type { Predicted, PredictOptions, Said } from "./prediction.js";
 export function predictVector(
   { logits, outputs, config }: Pick<Said, "logits" | "outputs"> & Partial<Pick<Said, "config">>,
   options: PredictOptions = {},
-): Predicted {
+): Extract<Predicted, { kind: "vector" }> {
   const { pooling = config?.pooling?.tokens ?? "mean", normalize = config?.pooling?.normalize ?? false } =
     options;
   const length = logits.length / outputs;

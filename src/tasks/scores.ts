@@ -6,6 +6,8 @@ export interface Scored {
   readonly row: number;
   readonly predicted: readonly number[];
   readonly actual: readonly number[];
+  /** Of a row of texts: the vectors of all of them. */
+  readonly vectors?: readonly Float32Array[];
 }
 
 /** The same in words. */
@@ -24,6 +26,8 @@ export interface LabelledBatch extends Pick<BatchInputs, "inputIds" | "attention
   readonly labels?: Ids | Floats;
   readonly startPositions?: Ids;
   readonly endPositions?: Ids;
+  /** Which of the batch's texts are a row's. */
+  readonly texts?: Ids;
 }
 
 /** What says the numbers of a prediction in words. */

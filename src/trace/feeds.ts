@@ -278,5 +278,11 @@ export function maskOf(spec: ModelSpec, batch: Inputs): BatchColumn | undefined 
 /** Keys of the random numbers of a step: one per sample, whatever batch it is in. */
 export function randomKeys(seed: number, step: number, samples: Int32Array): HostTensor {
   const start = mix(mix(seed) + step);
-  return { dtype: "i32", shape: [samples.length], data: samples.map((row) => mix(start ^ mix(row + 1)) | 0) };
+  const seen = new Map<number, number>(); // texts of one row differ, be they the same text
+  const key = (row: number): number => {
+    const times = seen.get(row) ?? 0;
+    seen.set(row, times + 1);
+    return mix(start ^ mix(row + 1 + Math.imul(times, 0x9e3779b1))) | 0;
+  };
+  return { dtype: "i32", shape: [samples.length], data: samples.map(key) };
 }

@@ -1,6 +1,7 @@
 import { internal, PeftError } from "../errors.js";
 import type { Dim } from "../graph/dims.js";
 import { addDims, dimAt } from "../graph/dims.js";
+import type { Graph } from "../graph/graph.js";
 import { exactly } from "../graph/graph.js";
 import type { CacheShape, KeyValue, Layout } from "../graph/module.js";
 import { Module } from "../graph/module.js";
@@ -182,6 +183,12 @@ export function writeLogits(spec: ModelSpec, trace: ModelTrace): Tensor {
   return writeHead(spec, trace, taskOf(spec.task).head, layout.unpack(hidden), mask);
 }
 
+/** The vector of each text, [batch, hidden]. */
+export function writeVectors(spec: ModelSpec, trace: ModelTrace): Tensor {
+  const { hidden, layout, mask } = writeHidden(spec, trace);
+  return textVectors(trace.g, layout.unpack(hidden), mask, spec.config.pooling ?? MEAN);
+}
+
 /** A loss written down. */
 interface WrittenLoss {
   readonly sum: Tensor;
@@ -204,16 +211,7 @@ export function writeLoss(spec: ModelSpec, trace: ModelTrace, loss: Loss, fromSt
     const rows = g.gather(g.rows(hidden), positions); // [chunks, chunk, hidden]
     return writeHead(spec, trace, head, rows, mask, layout.chosen(positions, hidden.shape));
   };
-  const column = (name: string): Tensor => {
-    const found = loss.columns?.[name] ?? undeclared(loss, name);
-    const outputs = taskOf(spec.task).head.outputs(spec.config);
-    const shape = "per" in found ? labelPositions.shape : found.shape;
-    return g.input(
-      name,
-      shape.map((d) => (d === "outputs" ? outputs : d)),
-      found.dtype,
-    );
-  };
+  const column = (name: string): Tensor => lossColumn(spec, g, loss, name);
   const first = g.nodes.length;
   const { config } = spec;
   const vectors = (): Tensor => textVectors(g, layout.unpack(hidden), mask, config.pooling ?? MEAN);
@@ -228,6 +226,41 @@ export function writeLoss(spec: ModelSpec, trace: ModelTrace, loss: Loss, fromSt
   const penalty = trace.penalty();
   const whole = penalty === undefined ? sum : g.add(sum, g.mul(penalty, count));
   return { sum: whole, count, logits, text };
+}
+
+/** Declares a column that a loss reads. */
+function lossColumn({ task, config }: ModelSpec, g: Graph, loss: Loss, name: string): Tensor {
+  const found = loss.columns?.[name] ?? undeclared(loss, name);
+  const outputs = taskOf(task).head.outputs(config);
+  const shape = "per" in found ? labelPositions.shape : found.shape;
+  return g.input(
+    name,
+    shape.map((d) => (d === "outputs" ? outputs : d)),
+    found.dtype,
+  );
+}
+
+/** A loss of vectors that are an input, [batch, hidden], of a loss that reads nothing else of the model. */
+export function writeLossOfVectors(
+  spec: ModelSpec,
+  g: Graph,
+  loss: Loss,
+): { readonly sum: Tensor; readonly count: Tensor; readonly vectors: Tensor } {
+  const x = g.input("vectors", ["batch", spec.config.hiddenSize]);
+  const vectors = (): Tensor => x;
+  const column = (name: string): Tensor => lossColumn(spec, g, loss, name);
+  const refuse = (): never => readsMore(loss);
+  const { config } = spec;
+  const c = { g, config, logits: refuse, labelled: refuse, vectors, column, mask: x };
+  return { ...loss.write(c), vectors: x };
+}
+
+function readsMore({ name, chunk }: Loss): never {
+  throw new PeftError("training", {
+    what: `The loss "${name}" says chunk: ${chunk}, and reads logits.`,
+    why: "in chunks the vectors of all texts are there at the same time, and nothing else of the model.",
+    fix: "read vectors() alone, or leave out chunk.",
+  });
 }
 
 /** The task's own head, or the one of this name beside it. */

@@ -108,6 +108,34 @@ describe("losses of vectors", () => {
   });
 });
 
+describe("in chunks", () => {
+  it.each([
+    ["three texts at a time", { chunk: 3 }, 0.2],
+    ["one text at a time", { chunk: 1, symmetric: true }, 0],
+  ] as const)("%s, the gradient is that of the whole batch", async (_, options, dropout) => {
+    const pooling = { tokens: "mean", normalize: false } as const;
+    const config = { hidden_dropout_prob: dropout };
+    const base = await loadBase("FEATURE_EXTRACTION", "bert-feature_extraction", { pooling, config });
+    onTestFinished(() => base.close());
+    const lora = new LoraConfig({ targetModules: "all-linear" });
+    const { model } = await adapted(base as unknown as PreTrainedModel, lora);
+    const run = async (loss: Loss): Promise<{ loss: number; gradient: Float32Array }> => {
+      const parameters = model.trainableParameters();
+      parameters.gradient.fill(0);
+      parameters.count = 0;
+      const found = await model.forwardBackward(textsOf(4, undefined, 1) as TextBatch, { loss });
+      expect([found.count, parameters.count]).toEqual([3, 3]);
+      return { loss: found.loss, gradient: parameters.gradient.slice() };
+    };
+    const { chunk, ...ranking } = options;
+    const whole = await run(multipleNegativesRankingLoss(ranking));
+    const parts = await run(multipleNegativesRankingLoss({ ...ranking, chunk }));
+    expect(Math.abs(whole.loss - parts.loss)).toBeLessThan(1e-5);
+    expect(Math.max(...whole.gradient.map(Math.abs))).toBeGreaterThan(1e-3);
+    expect(difference(parts.gradient, whole.gradient)).toBeLessThan(1e-5);
+  });
+});
+
 it("adapters learn by it", async () => {
   const base = await open();
   const { model } = await adapted(
