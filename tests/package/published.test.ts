@@ -53,7 +53,7 @@ const anchor = (heading: string): string =>
     .replaceAll(" ", "-");
 
 test("every link of a packed page that names no host leads to a packed file, and to a heading of it", () => {
-  const pages = files().filter((name) => name.endsWith(".md"));
+  const pages = files().filter((name) => /\.md$|^llms\.txt$/.test(name));
   expect(pages).toEqual(expect.arrayContaining(["README.md", "docs/data.md", "SUPPORT.md", "CHANGELOG.md"]));
   const dead = pages.flatMap((page) => {
     const text = readFileSync(join(unpacked(), page), "utf8").replace(/^```[\s\S]*?^```$/gm, "");
