@@ -279,7 +279,7 @@ export function showQuantizing({ note }: Terminal): (event: QuantizeEvent) => vo
 }
 
 /** Downloads, one line each on stderr. */
-export function showHub({ note }: Terminal): (event: HubEvent) => void {
+export function showHub({ note }: Pick<Terminal, "note">): (event: HubEvent) => void {
   return (event) => {
     if (event.kind === "start" && event.files > 0)
       note(`Downloading ${event.files} files, ${formatBytes(event.bytes)}.`);

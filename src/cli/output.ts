@@ -1,5 +1,6 @@
 import { checkOutputDir, listDataFiles, PeftError, type Row, type RunMode } from "../index.js";
 import { option, words } from "../words.js";
+import { showHub } from "./model.js";
 import { waysToUse } from "./next.js";
 import { flagOf, type Settings } from "./options.js";
 import type { Terminal } from "./terminal.js";
@@ -93,7 +94,7 @@ export async function digests(settings: Settings, terminal: Terminal): Promise<R
   const names = ["data", "validation", "test"]
     .flatMap((key) => settings.list(key))
     .filter((name) => name !== NO_VALIDATION);
-  const paths = (await listDataFiles(names)).filter((path) => path !== "-"); // which is read once
+  const paths = (await listDataFiles(names, { progress: showHub(terminal) })).filter((path) => path !== "-"); // which is read once
   const entries = paths.map(async (path) => [path, await terminal.digest(path)] as const);
   return Object.fromEntries(await Promise.all(entries));
 }

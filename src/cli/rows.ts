@@ -13,6 +13,7 @@ import {
 } from "../index.js";
 import { option, words } from "../words.js";
 import { inFlags } from "./flags.js";
+import { showHub } from "./model.js";
 import type { Option, OptionGroup, Settings } from "./options.js";
 import { NO_VALIDATION, readRunSettings } from "./output.js";
 import type { Terminal } from "./terminal.js";
@@ -167,6 +168,7 @@ function loadOptions(
   return {
     ...(options as LoadDatasetOptions),
     warn,
+    hub: { progress: showHub({ note: warn }) },
     ...(Object.keys(columns).length === 0 ? {} : { columns }),
     ...(task === undefined ? {} : { taskType: task }),
     ...(labels === undefined || labels.length === 0 ? {} : { labels }),

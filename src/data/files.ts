@@ -1,6 +1,8 @@
 import { PeftError } from "../errors.js";
 import type { Files } from "../hub/files.js";
+import type { HubOptions } from "../hub/settings.js";
 import { listNames } from "./faults.js";
+import { hubFiles, isHubName } from "./hub_dataset.js";
 import { formatOf } from "./tables/formats.js";
 
 /** Files by paths, folders and patterns, in the order of their names. */
@@ -9,8 +11,9 @@ import { formatOf } from "./tables/formats.js";
 const notData = new Set(["dataset_info.json", "state.json", "dataset_dict.json", "dataset_infos.json"]);
 
 /** The files that names stand for: a file itself, what lies in a folder, what a pattern matches. Throws "data" where there are none. */
-export async function filesOf(names: readonly string[], files: Files): Promise<string[]> {
+export async function filesOf(names: readonly string[], files: Files, hub?: HubOptions): Promise<string[]> {
   const lists = names.map(async (name) => {
+    if (isHubName(name)) return hubFiles(name, hub, files);
     if (await files.isFolder(name)) return inFolder(name, files);
     if (!/[*?]/.test(name) || (await files.exists(name))) return [name];
     return matching(name, files);

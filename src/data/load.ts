@@ -1,5 +1,6 @@
 import { expectArgument, refuseUnknown } from "../arguments.js";
 import { nodeFiles } from "../hub/files.js";
+import type { HubOptions } from "../hub/settings.js";
 import { at } from "../present.js";
 import { checkLimit, tableRows } from "./convert.js";
 import { count, type Fault } from "./faults.js";
@@ -16,8 +17,8 @@ import type { DataRecord, Table, TableOptions } from "./tables/table.js";
 import { readText } from "./tables/text.js";
 
 /**
- * Reads files as rows of one kind: paths of files and folders, patterns (`data/*.jsonl`), "-" for standard
- * input; docs/data.md says which forms and columns are understood. With `streaming` the rows are read when
+ * Reads files as rows of one kind: paths of files and folders, patterns (`data/*.jsonl`), data sets of the Hub
+ * (`hf://datasets/OWNER/NAME/CONFIG/SPLIT`), "-" for standard input; docs/data.md says which forms and columns are understood. With `streaming` the rows are read when
  * they are needed, and may be more than memory holds.
  * @throws "data" for malformed lines, missing columns, values of a wrong form (all of a kind at once, with
  *   file and line), an empty file, an unknown extension
@@ -48,7 +49,7 @@ export async function loadDataset(
     fix: 'write loadDataset("rows.jsonl", { ... }).',
   });
   checkLimit(options);
-  const files = options.reader === undefined ? await filesOf(names, nodeFiles) : names;
+  const files = options.reader === undefined ? await filesOf(names, nodeFiles, options.hub) : names;
   const readers = files.map((name) => readerOf(name, options.format));
   const open = (i: number, limit?: number): Promise<RecordSource> =>
     at(readers, i)(at(files, i), { ...tableOptions(options), limit });
@@ -95,8 +96,8 @@ async function readTables(
  * The files that paths, folders and patterns stand for, in the order in which they are read. @throws "data"
  * where there are none
  */
-export function listDataFiles(names: readonly string[]): Promise<string[]> {
-  return filesOf(names, nodeFiles);
+export function listDataFiles(names: readonly string[], hub?: HubOptions): Promise<string[]> {
+  return filesOf(names, nodeFiles, hub);
 }
 
 /** Several files as one. */

@@ -1,4 +1,5 @@
 import type { NamesOf } from "../arguments.js";
+import type { HubOptions } from "../hub/settings.js";
 import type { ProblemType, TaskType } from "./batch.js";
 import type { RowKind } from "./row.js";
 import type { DataFormat } from "./tables/formats.js";
@@ -47,6 +48,8 @@ export interface LoadDatasetOptions extends RowOptions {
   split?: string;
   /** Read rows when they are needed, as a RowStream, in place of all of them at once. @default false */
   streaming?: false;
+  /** Where the Hub is and who asks, for names that begin with hf://. @default the environment */
+  hub?: HubOptions;
   /** Access to files. @default Node's own */
   reader?: Reader;
 }
@@ -76,6 +79,7 @@ export const loadNames: NamesOf<LoadDatasetOptions | StreamDatasetOptions> = {
   encoding: {},
   split: {},
   streaming: {},
+  hub: {},
   reader: {},
 };
 

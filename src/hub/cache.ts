@@ -1,6 +1,7 @@
 import { PeftError } from "../errors.js";
 import { readWeightMap } from "./checkpoint.js";
 import type { Files } from "./files.js";
+import type { RepoType } from "./settings.js";
 
 /**
  * One repository in the cache, laid out as Python's huggingface_hub does:
@@ -23,8 +24,8 @@ export interface RepoCache {
 
 export const isCommit = (revision: string): boolean => /^[0-9a-f]{40}$/.test(revision);
 
-export function repoCache(cacheDir: string, repo: string, files: Files): RepoCache {
-  const folder = `models--${repo.split("/").join("--")}`;
+export function repoCache(cacheDir: string, repo: string, files: Files, type: RepoType = "model"): RepoCache {
+  const folder = `${type}s--${repo.split("/").join("--")}`;
   const root = files.join(cacheDir, folder);
   const snapshot = (commit: string): string => files.join(root, "snapshots", commit);
   const ref = (revision: string): string => files.join(root, "refs", revision);

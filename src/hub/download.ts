@@ -4,12 +4,13 @@ import type { Files } from "./files.js";
 import type { RepoFile } from "./hub_api.js";
 import { alone } from "./lock.js";
 import { badAnswer, hubFetch, innermost, pause, raceAbort, stopIfAborted, Unreachable } from "./requests.js";
-import type { HubSettings } from "./settings.js";
+import { type HubSettings, type RepoType, repoPath } from "./settings.js";
 
 /** What one download needs to know. */
 export interface Download {
   readonly settings: HubSettings;
   readonly repo: string;
+  readonly type: RepoType;
   readonly commit: string;
   readonly cache: RepoCache;
   readonly files: Files;
@@ -138,13 +139,13 @@ async function* counted(
 
 /** Follows redirects by hand: the Hub's own answer carries the id, the store it points to does not. */
 async function open(file: RepoFile, start: number, context: Download): Promise<Response> {
-  const { settings, repo, commit } = context;
-  const about = { repo, revision: commit, file: file.path };
+  const { settings, repo, type, commit } = context;
+  const about = { repo, type, revision: commit, file: file.path };
   const call = hubFetch(settings, about, [416]);
   const headers: Record<string, string> = { "accept-encoding": "identity" };
   if (start > 0) headers["range"] = `bytes=${start}-`;
   const path = file.path.split("/").map(encodeURIComponent).join("/");
-  let url = `${settings.endpoint}/${repo}/resolve/${commit}/${path}`;
+  let url = `${settings.endpoint}/${repoPath(repo, type)}/resolve/${commit}/${path}`;
   for (let hop = 0; hop < 8; hop++) {
     const answer = await call(url, { headers, redirect: "manual" });
     const id = answer.headers.get("x-linked-etag")?.replace(/^W\/|"/g, "");

@@ -2,7 +2,7 @@ import { PeftError } from "../errors.js";
 import { isCommit } from "./cache.js";
 import type { About } from "./requests.js";
 import { badAnswer, hubJson, innermost, Unreachable } from "./requests.js";
-import type { HubSettings } from "./settings.js";
+import type { HubSettings, RepoType } from "./settings.js";
 
 // @huggingface/hub is loaded when the Hub is asked, so that a start without it stays quick.
 
@@ -19,18 +19,20 @@ export async function repoAt(
   settings: HubSettings,
   repo: string,
   revision: string,
+  type: RepoType,
 ): Promise<{ commit: string; names: string[] }> {
-  const { modelInfo } = await import("@huggingface/hub");
-  const ask = modelInfo({
-    name: repo,
-    revision,
-    additionalFields: ["sha", "filePaths"],
-    hubUrl: settings.endpoint,
-    fetch: hubJson(settings, { repo, revision }),
-  });
-  const { sha, filePaths }: { sha: unknown; filePaths: unknown } = await ask.catch(notUnderstood(repo));
+  const { datasetInfo, modelInfo } = await import("@huggingface/hub");
+  const fetch = hubJson(settings, { repo, revision, type });
+  const about = { name: repo, revision, hubUrl: settings.endpoint, fetch };
+  const ask: Promise<{ sha: unknown; filePaths?: unknown }> =
+    type === "dataset"
+      ? datasetInfo({ ...about, additionalFields: ["sha"] })
+      : modelInfo({ ...about, additionalFields: ["sha", "filePaths"] });
+  const { sha, filePaths: given } = await ask.catch(notUnderstood(repo));
   if (typeof sha !== "string" || !isCommit(sha))
     throw badAnswer(repo, `it gives ${quoted(sha)} as the commit of "${revision}"`);
+  const filePaths =
+    type === "dataset" ? (await listRepo(settings, repo, sha, type)).map(({ path }) => path) : given;
   if (!Array.isArray(filePaths) || filePaths.length > MOST_FILES || !filePaths.every(isString))
     throw badAnswer(repo, `its list of files is no list of at most ${MOST_FILES} names`);
   return { commit: sha, names: filePaths };
@@ -40,10 +42,15 @@ export async function repoAt(
  * Names, sizes and content ids of all files at a commit. Ids name paths in the cache: they must be what ids
  * look like.
  */
-export async function listRepo(settings: HubSettings, repo: string, commitId: string): Promise<RepoFile[]> {
+export async function listRepo(
+  settings: HubSettings,
+  repo: string,
+  commitId: string,
+  type: RepoType,
+): Promise<RepoFile[]> {
   const { listFiles } = await import("@huggingface/hub");
   const found: RepoFile[] = [];
-  const about: About = { repo, revision: commitId };
+  const about: About = { repo, revision: commitId, type };
   const asked = new Set<string>();
   const call = hubJson(settings, about);
   const params = {
@@ -59,7 +66,7 @@ export async function listRepo(settings: HubSettings, repo: string, commitId: st
     }) satisfies typeof fetch,
   };
   try {
-    for await (const entry of listFiles({ repo: { type: "model", name: repo }, ...params })) {
+    for await (const entry of listFiles({ repo: { type, name: repo }, ...params })) {
       if (entry?.type !== "file") continue;
       if (found.length === MOST_FILES) throw badAnswer(repo, `it lists more than ${MOST_FILES} files`);
       found.push(repoFile(repo, entry));

@@ -1,12 +1,16 @@
 import { PeftError } from "../errors.js";
-import type { HubSettings } from "./settings.js";
+import { type HubSettings, type RepoType, repoPath } from "./settings.js";
 
 /** The repository a request is about, for errors. */
 export interface About {
   readonly repo: string;
   readonly revision?: string;
   readonly file?: string;
+  readonly type?: RepoType;
 }
+
+/** The branch in which the Hub keeps a data set as Parquet files. */
+export const PARQUET_BRANCH = "refs/convert/parquet";
 
 /** No answer from the Hub, or only "try later", after every try. A copy in the cache may still do. */
 export class Unreachable extends Error {}
@@ -191,10 +195,10 @@ export function noAnswer(error: Unreachable, { repo }: About, settings: HubSetti
 }
 
 async function refusal(answer: Response, url: URL, about: About, settings: HubSettings): Promise<PeftError> {
-  const { repo, revision = "main", file } = about;
+  const { repo, revision = "main", file = "", type = "model" } = about;
   const kind = answer.headers.get("x-error-code") ?? "";
   const said = answer.headers.get("x-error-message") ?? (await beginning(answer));
-  const { what, why, fix } = explain(answer.status, kind, { repo, revision, file: file ?? "" }, settings);
+  const { what, why, fix } = explain(answer.status, kind, { repo, revision, file, type }, settings);
   const quoted = said === "" ? "" : ` (${url.host} said: ${said.trim()})`;
   return new PeftError("hub", { what, why: `${why}${quoted}.`, fix });
 }
@@ -212,7 +216,7 @@ interface Explanation {
 }
 
 function explain(status: number, kind: string, about: Required<About>, settings: HubSettings): Explanation {
-  const { repo, revision, file } = about;
+  const { repo, revision, file, type } = about;
   const tokens = `${settings.endpoint}/settings/tokens`;
   if (status === 401) {
     const what = `The Hub does not let you see "${repo}".`;
@@ -226,11 +230,17 @@ function explain(status: number, kind: string, about: Required<About>, settings:
   if (status === 403) {
     const gated = kind === "GatedRepo";
     const why = gated ? "its owner asks users to agree to terms first" : "your token does not permit this";
-    const page = `${settings.endpoint}/${repo}`;
+    const page = `${settings.endpoint}/${repoPath(repo, type)}`;
     const fix = gated
       ? `agree at ${page} with the account of your token.`
       : `use a token that may, from ${tokens}.`;
     return { what: `The Hub refuses access to "${repo}".`, why, fix };
+  }
+  if (status === 404 && kind === "RevisionNotFound" && revision === PARQUET_BRANCH) {
+    const what = `The data set "${repo}" has no Parquet branch.`;
+    const why = "the Hub makes none where a script makes the rows, or where it does not know the files";
+    const fix = `run: hf download ${repo} --repo-type dataset --local-dir FOLDER, and give the folder's files.`;
+    return { what, why, fix };
   }
   if (status === 404 && kind === "RevisionNotFound") {
     const what = `"${repo}" has no revision "${revision}".`;

@@ -9,7 +9,7 @@ import { nodeFiles } from "./files.js";
 import type { RepoFile } from "./hub_api.js";
 import { listRepo, repoAt } from "./hub_api.js";
 import { badAnswer, noAnswer, Unreachable } from "./requests.js";
-import type { HubOptions, HubSettings } from "./settings.js";
+import type { HubOptions, HubSettings, RepoType } from "./settings.js";
 import { hubNames, hubSettings } from "./settings.js";
 
 /** Which files of a repository, and of which revision. */
@@ -26,8 +26,7 @@ export const resolveNames: NamesOf<ResolveOptions> = {
   files: { also: ["allowPatterns"] },
 };
 
-interface Request {
-  readonly repo: string;
+interface Request extends Repo {
   readonly revision: string;
   readonly patterns: readonly string[] | undefined;
   readonly settings: HubSettings;
@@ -48,12 +47,25 @@ export async function resolveFolder(
 ): Promise<string> {
   refuseUnknown("resolveFolder", options, resolveNames);
   if (await files.isFolder(nameOrFolder)) return nameOrFolder;
-  const revision = options.revision ?? "main";
-  checkId(nameOrFolder, revision);
-  const settings = await hubSettings(options, files);
-  const cache = repoCache(settings.cacheDir, nameOrFolder, files);
-  const request = { repo: nameOrFolder, revision, patterns: options.files, settings, cache, files };
-  if (settings.offline || isCommit(revision)) {
+  return resolveRepo({ repo: nameOrFolder, type: "model" }, options, files);
+}
+
+/** A repository. */
+export interface Repo {
+  readonly repo: string;
+  readonly type: RepoType;
+}
+
+/** As resolveFolder, for what is on the Hub alone. */
+export async function resolveRepo(
+  repo: Repo,
+  options: ResolveOptions,
+  files: Files = nodeFiles,
+): Promise<string> {
+  const request = await requestFor(repo, options, files);
+  const { revision, settings } = request;
+  // of a data set a part may be there, which Python's own downloads show file by file
+  if (settings.offline || (isCommit(revision) && repo.type === "model")) {
     const folder = await fromCache(request);
     if (folder !== undefined) return folder;
     if (settings.offline) throw notCached(request);
@@ -63,10 +75,39 @@ export async function resolveFolder(
   } catch (error) {
     if (!(error instanceof Unreachable)) throw error;
     const folder = await fromCache(request);
-    if (folder === undefined) throw noAnswer(error, { repo: nameOrFolder }, settings);
+    if (folder === undefined) throw noAnswer(error, repo, settings);
     settings.progress({ kind: "offline", reason: error.message });
     return folder;
   }
+}
+
+/** Names of all files of a repository, as the Hub lists them; without it, of those in the cache. Throws hub. */
+export async function repoFiles(
+  repo: Repo,
+  options: ResolveOptions,
+  files: Files = nodeFiles,
+): Promise<string[]> {
+  const request = await requestFor(repo, options, files);
+  const { revision, settings, cache } = request;
+  try {
+    if (!settings.offline) return (await repoAt(settings, repo.repo, revision, repo.type)).names;
+  } catch (error) {
+    if (!(error instanceof Unreachable)) throw error;
+    if ((await cache.commitOf(revision)) === undefined) throw noAnswer(error, repo, settings);
+    settings.progress({ kind: "offline", reason: error.message });
+  }
+  const commit = await cache.commitOf(revision);
+  const names = commit === undefined ? [] : await cache.names(commit);
+  if (names.length === 0) throw notCached(request);
+  return names;
+}
+
+async function requestFor({ repo, type }: Repo, options: ResolveOptions, files: Files): Promise<Request> {
+  const { revision = "main" } = options;
+  checkId(repo, revision);
+  const settings = await hubSettings(options, files);
+  const cache = repoCache(settings.cacheDir, repo, files, type);
+  return { repo, type, revision, patterns: options.files, settings, cache, files };
 }
 
 function checkId(name: string, revision: string): void {
@@ -102,15 +143,15 @@ function notCached({ repo, revision, settings }: Request): PeftError {
 }
 
 async function fromHub(request: Request): Promise<string> {
-  const { repo, revision, patterns, settings, cache, files } = request;
-  const { commit, names } = await repoAt(settings, repo, revision);
+  const { repo, type, revision, patterns, settings, cache, files } = request;
+  const { commit, names } = await repoAt(settings, repo, revision, type);
   const wanted = wantedFiles(names, patterns);
   for (const name of wanted) checkName(name, repo);
   if (wanted.length === 0) throw nothingWanted(request, names);
   const present = new Set(await cache.names(commit));
   const absent = wanted.filter((name) => !present.has(name));
   if (absent.length > 0) {
-    const listed = (await listRepo(settings, repo, commit)).filter(({ path }) => absent.includes(path));
+    const listed = (await listRepo(settings, repo, commit, type)).filter(({ path }) => absent.includes(path));
     const lacking = absent.filter((name) => listed.every(({ path }) => path !== name));
     if (lacking.length > 0)
       throw badAnswer(repo, `its list of files lacks ${lacking.slice(0, 5).join(", ")}`);
@@ -146,7 +187,7 @@ const lanes = 4;
 
 /** Several files at a time; the first fault stops the others, and what has arrived is kept. */
 async function downloadAll(listed: RepoFile[], commit: string, request: Request): Promise<void> {
-  const { repo, settings, cache, files } = request;
+  const { repo, type, settings, cache, files } = request;
   const allBytes = listed.reduce((sum, { size }) => sum + size, 0);
   settings.progress({ kind: "start", files: listed.length, bytes: allBytes });
   const loadedOf = new Map<string, number>();
@@ -158,14 +199,13 @@ async function downloadAll(listed: RepoFile[], commit: string, request: Request)
   const stop = new AbortController();
   const signal =
     settings.signal === undefined ? stop.signal : AbortSignal.any([settings.signal, stop.signal]);
-  const context: Download = { settings: { ...settings, signal }, repo, commit, cache, files, onLoaded };
+  const context: Download = { settings: { ...settings, signal }, repo, type, commit, cache, files, onLoaded };
   const queue = [...listed];
   const faults: unknown[] = [];
   const lane = async (): Promise<void> => {
     for (let file = queue.shift(); file !== undefined && faults.length === 0; file = queue.shift()) {
       try {
         await downloadBlob(file, context);
-        await cache.show(commit, file.path, file.id);
         settings.progress({ kind: "done", file: file.path });
       } catch (error) {
         faults.push(error);
@@ -175,4 +215,6 @@ async function downloadAll(listed: RepoFile[], commit: string, request: Request)
   };
   await Promise.all(Array.from({ length: lanes }, lane));
   if (faults.length > 0) throw faults[0];
+  // what is there of a commit is whole, so that a part of a data set's files is never taken for all of them
+  for (const { path, id } of listed) await cache.show(commit, path, id);
 }

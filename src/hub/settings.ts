@@ -17,6 +17,14 @@ export type HubEvent =
   | { readonly kind: "retry"; readonly reason: string; readonly seconds: number }
   | { readonly kind: "offline"; readonly reason: string };
 
+/** What a repository of the Hub holds. */
+export type RepoType = "model" | "dataset";
+
+/** A repository in addresses of pages and files: those of data sets have a folder of their own. */
+export function repoPath(repo: string, type: RepoType | undefined): string {
+  return type === "dataset" ? `datasets/${repo}` : repo;
+}
+
 /**
  * Where the Hub is and who asks. What is left out comes from the environment, as in Python's
  * huggingface_hub.

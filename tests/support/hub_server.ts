@@ -21,6 +21,8 @@ export interface ServedRepo {
   gated?: boolean;
   visibility?: string;
   message?: string;
+  /** The branch that the commit is the head of. @default "main" */
+  branch?: string;
 }
 interface LoggedRequest {
   readonly method: string;
@@ -163,7 +165,7 @@ function visible({ hub, request, answer }: Call, name: string): ServedRepo | und
 const info: Route = (call, name = "", revision = "") => {
   const repo = visible(call, name);
   if (repo === undefined) return;
-  if (revision !== "main" && revision !== repo.commit) {
+  if (revision !== (repo.branch ?? "main") && revision !== repo.commit) {
     const headers = { "x-error-code": "RevisionNotFound", "x-error-message": `Invalid rev id: ${revision}` };
     return reply(call.answer, 404, {}, headers);
   }
@@ -219,6 +221,12 @@ const content: Route = ({ hub, request, answer, fault }, name = "", file = "") =
   answer.write(part.subarray(0, fault.cutAfter), () => setTimeout(() => answer.destroy(), 20));
 };
 
+/** Data sets stand in `repos` as datasets/OWNER/NAME. */
+const ofDataset =
+  (route: Route): Route =>
+  (call, name, ...rest) =>
+    route(call, `datasets/${name}`, ...rest);
+
 const create: Route = ({ hub, request, answer, body }) => {
   const { name, organization, visibility } = JSON.parse(body.toString());
   const id = `${organization}/${name}`;
@@ -273,8 +281,10 @@ const commit: Route = (call, name = "") => {
 const routes: readonly [RegExp, string, Route][] = [
   [/^\/api\/models\/(.+)\/revision\/(.+)$/, "GET", info],
   [/^\/api\/models\/(.+)\/tree\/(.+)$/, "GET", tree],
-  [/^\/api\/resolve-cache\/models\/([^/]+\/[^/]+)\/(.+)$/, "GET", content],
-  [/^\/store\/([^/]+\/[^/]+)\/(.+)$/, "GET", content],
+  [/^\/api\/datasets\/(.+)\/revision\/(.+)$/, "GET", ofDataset(info)],
+  [/^\/api\/datasets\/(.+)\/tree\/(.+)$/, "GET", ofDataset(tree)],
+  [/^\/api\/resolve-cache\/models\/((?:datasets\/)?[^/]+\/[^/]+)\/(.+)$/, "GET", content],
+  [/^\/store\/((?:datasets\/)?[^/]+\/[^/]+)\/(.+)$/, "GET", content],
   [/^\/api\/repos\/create$/, "POST", create],
   [/^\/api\/models\/(.+)\/preupload\/main$/, "POST", preupload],
   [/^\/api\/models\/(.+)\/commit\/main$/, "POST", commit],
