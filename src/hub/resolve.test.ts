@@ -82,6 +82,11 @@ describe("a download", () => {
     await get();
     expect(fs.existsSync(lock)).toBe(false);
     expect(fetched("store/org/tiny/model.safetensors").length).toBe(1);
+    fs.rmSync(root("."), { recursive: true });
+    fs.writeFileSync(lock, ""); // killed before it wrote its name
+    fs.utimesSync(lock, 1, 1);
+    await get();
+    expect(fs.existsSync(lock)).toBe(false);
   });
   test("tells how far it is", async () => {
     await get();
