@@ -1,4 +1,4 @@
-import { bytesPer, elements } from "../src/hub/dtypes.js";
+import { bytesPer, elements } from "../src/hub/tensors/dtypes.js";
 import { specOf } from "../src/peft/spec.js";
 import { sizeText } from "../src/plan/memory/sizes.js";
 import { takeInventory } from "../src/trace/write.js";

@@ -79,11 +79,11 @@ export type { AdapterConfig } from "./methods/method.js";
 // ## Tokenizers
 // Text to token ids and back, and the chat templates of models.
 
-export type { AddedToken } from "./tokenizers/added_tokens.js";
 export type { TokenizerOptions } from "./tokenizers/auto.js";
 export { AutoTokenizer } from "./tokenizers/auto.js";
 export type { ChatMessage, ChatOptions } from "./tokenizers/chat.js";
 export type { EncodeOptions, Encoding, Side, TruncationStrategy } from "./tokenizers/encode.js";
+export type { AddedToken } from "./tokenizers/pipeline/added_tokens.js";
 export type { ChatEncoding, DecodeOptions, Tokenizer } from "./tokenizers/tokenizer.js";
 
 // ## Data
@@ -285,14 +285,8 @@ export {
   saving as savingOptions,
   targets as targetOptions,
 } from "./methods/shared_options.js";
-export { attend, causalBias, splitHeads, withPast } from "./models/attention.js";
-export type { Fields } from "./models/config.js";
-export { commonFields, readConfig, stackSizes, tokenlessFields } from "./models/config.js";
-export { decoderHeads } from "./models/decoder_heads.js";
 export type { Input, InputSet } from "./models/inputs.js";
 export { rowInput, tokenInput } from "./models/inputs.js";
-export type { Layer } from "./models/layers.js";
-export { meet, repeat } from "./models/layers.js";
 export type {
   Architecture,
   CheckpointRules,
@@ -304,7 +298,13 @@ export type {
   TextInputs,
   TokenHead,
 } from "./models/model.js";
-export { firstToken, lastToken } from "./models/pooling.js";
+export { attend, causalBias, splitHeads, withPast } from "./models/parts/attention.js";
+export type { Fields } from "./models/parts/config.js";
+export { commonFields, readConfig, stackSizes, tokenlessFields } from "./models/parts/config.js";
+export { decoderHeads } from "./models/parts/decoder_heads.js";
+export type { Layer } from "./models/parts/layers.js";
+export { meet, repeat } from "./models/parts/layers.js";
+export { firstToken, lastToken } from "./models/parts/pooling.js";
 export { registerArchitecture } from "./models/registry.js";
 export { textInputs } from "./models/text_inputs.js";
 export type { OptionKind, OptionRow } from "./options.js";

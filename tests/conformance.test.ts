@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { openSafetensors } from "../src/hub/safetensors.js";
+import { openSafetensors } from "../src/hub/tensors/safetensors.js";
 import { keyList } from "../tools/conformance/key_list.js";
 import { casesOf, runKit } from "../tools/conformance/kit.js";
 import { linesOf, verdictOf } from "../tools/conformance/report.js";

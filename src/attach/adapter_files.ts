@@ -3,7 +3,7 @@ import type { Entry } from "../adapters/entry.js";
 import { internal, namingFile, PeftError } from "../errors.js";
 import { nodeFiles } from "../hub/files.js";
 import { formatJson, parseJsonWithFloats } from "../hub/json.js";
-import { writeSafetensors } from "../hub/safetensors.js";
+import { writeSafetensors } from "../hub/tensors/safetensors.js";
 import type { AdapterConfig, Method } from "../methods/method.js";
 import { methods } from "../methods/registry.js";
 import { optionKey, pythonName } from "../options.js";

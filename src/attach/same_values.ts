@@ -1,6 +1,6 @@
 import type { Checkpoint } from "../hub/checkpoint.js";
-import { bytesPer, toF32 } from "../hub/dtypes.js";
 import { nodeFiles } from "../hub/files.js";
+import { bytesPer, toF32 } from "../hub/tensors/dtypes.js";
 import type { Runtime } from "../run/runtime.js";
 
 /** Numbers that are compared at a time: embeddings are large. */

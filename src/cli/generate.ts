@@ -11,8 +11,8 @@ import {
 import { generationGroup, generationSettings } from "./generation_options.js";
 import { adapterOption, engineGroup, modelGroup, type Opened, openModel } from "./model.js";
 import type { Settings, Verb } from "./options.js";
-import { wasChat } from "./output.js";
 import { encodingOption } from "./rows.js";
+import { wasChat } from "./run_record.js";
 import { shippedModel } from "./shipped.js";
 import type { Terminal } from "./terminal.js";
 

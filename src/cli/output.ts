@@ -1,25 +1,11 @@
-import { checkOutputDir, listDataFiles, PeftError, type Row, type RunMode } from "../index.js";
+import { checkOutputDir, listDataFiles, PeftError, type RunMode } from "../index.js";
 import { option, words } from "../words.js";
 import { showHub } from "./model.js";
 import { waysToUse } from "./next.js";
 import { flagOf, type Settings } from "./options.js";
+import { NO_VALIDATION, type RunRecord, readRecord, recordFile } from "./run_record.js";
 import type { Terminal } from "./terminal.js";
 
-/** What a run was asked to do. It lies in the run's folder, so that the next one knows whether it may go on. */
-export interface RunRecord {
-  readonly settings: Readonly<Record<string, unknown>>;
-  /** SHA-256 of the data files. */
-  readonly files: Readonly<Record<string, string>>;
-  /** What its rows were, as the columns told it, and whether the chat template wrote them. */
-  readonly kind?: Row["kind"];
-  readonly isChat?: boolean;
-  readonly finished: boolean;
-}
-
-/** What `--validation` takes in place of a file. */
-export const NO_VALIDATION = "none";
-
-const recordFile = "run.json";
 /** What a run writes before its record: where nothing else is, nothing was learnt. */
 const beforeRecord = ["training_config.json", "metrics.jsonl"];
 
@@ -62,31 +48,6 @@ async function modeOf(
   if (differences.length > 0) throw otherRun(folder, differences, await freeFolder(folder, terminal));
   if (before.finished) throw isFinished(folder, await taskIn(folder, terminal));
   return "resume";
-}
-
-export async function writeRecord(folder: string, record: RunRecord, terminal: Terminal): Promise<void> {
-  await terminal.writeFile(terminal.join(folder, recordFile), `${JSON.stringify(record, undefined, 2)}\n`);
-}
-
-async function readRecord(folder: string, terminal: Terminal): Promise<RunRecord | undefined> {
-  try {
-    const record = JSON.parse(await terminal.readFile(terminal.join(folder, recordFile)));
-    return typeof record?.settings === "object" && typeof record?.files === "object" ? record : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-/** The settings of the run of ours that made an adapter, with what its rows were where only their columns told it. */
-export async function readRunSettings(adapter: string, terminal: Terminal): Promise<RunRecord["settings"]> {
-  const { settings = {}, kind } = (await readRecord(adapter, terminal)) ?? {};
-  const isSaid = kind === undefined || settings["kind"] !== undefined || settings["template"] !== undefined;
-  return isSaid ? settings : { ...settings, kind };
-}
-
-/** Whether an adapter learnt from chats; undefined where no run of ours tells it. */
-export async function wasChat(adapter: string, terminal: Terminal): Promise<boolean | undefined> {
-  return (await readRecord(adapter, terminal))?.isChat;
 }
 
 /** SHA-256 of the files that the settings name. */

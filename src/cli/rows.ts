@@ -15,7 +15,7 @@ import { option, words } from "../words.js";
 import { inFlags } from "./flags.js";
 import { showHub } from "./model.js";
 import type { Option, OptionGroup, Settings } from "./options.js";
-import { NO_VALIDATION, readRunSettings } from "./output.js";
+import { NO_VALIDATION, readRunSettings } from "./run_record.js";
 import type { Terminal } from "./terminal.js";
 
 /** Where rows come from and what in them is learnt. */

@@ -28,7 +28,7 @@ import { methodConfig, methodGroups, methodKeys, withMethod } from "./method_opt
 import { adapterOption, engineGroup, knownLabels, modelGroup, openModel } from "./model.js";
 import { waysToUse } from "./next.js";
 import type { Option, Settings, Verb } from "./options.js";
-import { digests, NO_VALIDATION, openOutput, type RunRecord, writeRecord } from "./output.js";
+import { digests, openOutput } from "./output.js";
 import {
   asTrained,
   dataFiles,
@@ -38,6 +38,7 @@ import {
   rowKeys,
   type TrainingRows,
 } from "./rows.js";
+import { NO_VALIDATION, type RunRecord, writeRecord } from "./run_record.js";
 import { printClasses, printSamples } from "./samples.js";
 import { withShipped } from "./shipped.js";
 import { exitCode, lineText, type Terminal } from "./terminal.js";

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { PeftError } from "../errors.js";
 import { Graph } from "../graph/graph.js";
 import type { Tensor } from "../graph/ops.js";
-import { openSafetensors, type TensorToWrite, writeSafetensors } from "../hub/safetensors.js";
+import { openSafetensors, type TensorToWrite, writeSafetensors } from "../hub/tensors/safetensors.js";
 import { Engine, probeDevices } from "./engine.js";
 import type { FilePlace, HostTensor, WeightSource } from "./messages.js";
 import type { Program } from "./program.js";

@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { hasWeights, openAdapterWeights, openCheckpoint } from "./checkpoint.js";
-import { fromF32 } from "./dtypes.js";
-import { writeSafetensors } from "./safetensors.js";
+import { fromF32 } from "./tensors/dtypes.js";
+import { writeSafetensors } from "./tensors/safetensors.js";
 
 const fixture = (name: string): string => fileURLToPath(new URL(`fixtures/${name}`, import.meta.url));
 let folder: string;

@@ -1,14 +1,14 @@
 import { PeftError } from "../errors.js";
 import { at, entry } from "../present.js";
-import type { Archive, StoredTensor } from "./archive.js";
-import { toF32 } from "./dtypes.js";
 import type { Files } from "./files.js";
 import { nodeFiles } from "./files.js";
 import { readJsonObject } from "./json.js";
-import { openSafetensors } from "./safetensors.js";
-import { openTorchBin } from "./torch_bin.js";
+import type { Archive, StoredTensor } from "./tensors/archive.js";
+import { toF32 } from "./tensors/dtypes.js";
+import { openSafetensors } from "./tensors/safetensors.js";
+import { openTorchBin } from "./tensors/torch_bin.js";
 
-export type { StoredTensor } from "./archive.js";
+export type { StoredTensor } from "./tensors/archive.js";
 
 /** The weights of a folder, whatever files they are spread over. */
 export interface Checkpoint {

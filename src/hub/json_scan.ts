@@ -1,5 +1,5 @@
 import { PeftError } from "../errors.js";
-import { refuseStandIn } from "./stand_in.js";
+import { refuseStandIn } from "./tensors/stand_in.js";
 
 /** What a reader of JSON takes, and what it makes of that. */
 interface Reading {

@@ -1,13 +1,13 @@
 import type { KeyValue, Module, SublayerSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
-import type { Activation } from "./activations.js";
-import { activate, activationNames } from "./activations.js";
-import { attend, paddingBias, splitHeads, withPast } from "./attention.js";
-import type { Fields } from "./config.js";
-import { commonFields, readConfig, stackSizes } from "./config.js";
-import { repeat } from "./layers.js";
 import type { Architecture, ModelConfig, StackOutput, TextInputs } from "./model.js";
-import { firstToken } from "./pooling.js";
+import type { Activation } from "./parts/activations.js";
+import { activate, activationNames } from "./parts/activations.js";
+import { attend, paddingBias, splitHeads, withPast } from "./parts/attention.js";
+import type { Fields } from "./parts/config.js";
+import { commonFields, readConfig, stackSizes } from "./parts/config.js";
+import { repeat } from "./parts/layers.js";
+import { firstToken } from "./parts/pooling.js";
 
 export interface BertConfig extends ModelConfig {
   readonly heads: number;

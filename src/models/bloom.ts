@@ -2,14 +2,14 @@ import { axes, dimAt } from "../graph/dims.js";
 import type { Graph } from "../graph/graph.js";
 import type { KeyValue, Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
-import { activate } from "./activations.js";
-import { attend, causalBias, splitFused, withPast } from "./attention.js";
-import type { Fields } from "./config.js";
-import { commonFields, readConfig, stackSizes } from "./config.js";
-import { decoderHeads } from "./decoder_heads.js";
-import { meet, repeat } from "./layers.js";
 import type { Architecture, ModelConfig, StackOutput, TextInputs } from "./model.js";
-import { realPositions } from "./positions.js";
+import { activate } from "./parts/activations.js";
+import { attend, causalBias, splitFused, withPast } from "./parts/attention.js";
+import type { Fields } from "./parts/config.js";
+import { commonFields, readConfig, stackSizes } from "./parts/config.js";
+import { decoderHeads } from "./parts/decoder_heads.js";
+import { meet, repeat } from "./parts/layers.js";
+import { realPositions } from "./parts/positions.js";
 
 export interface BloomConfig extends ModelConfig {
   readonly heads: number;

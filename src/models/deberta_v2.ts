@@ -3,16 +3,16 @@ import { axes, dimAt, mulDims, subDims } from "../graph/dims.js";
 import type { Graph } from "../graph/graph.js";
 import type { KeyValue, Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
-import type { Activation } from "./activations.js";
-import { activate, activationNames } from "./activations.js";
-import { attend, MASKED, splitHeads, withPast } from "./attention.js";
 import type { BertConfig } from "./bert.js";
 import { addAndNorm, readBert } from "./bert.js";
-import type { Fields } from "./config.js";
-import { MOST, readConfig } from "./config.js";
-import { repeat } from "./layers.js";
 import type { Architecture, StackOutput, TextInputs } from "./model.js";
-import { firstToken } from "./pooling.js";
+import type { Activation } from "./parts/activations.js";
+import { activate, activationNames } from "./parts/activations.js";
+import { attend, MASKED, splitHeads, withPast } from "./parts/attention.js";
+import type { Fields } from "./parts/config.js";
+import { MOST, readConfig } from "./parts/config.js";
+import { repeat } from "./parts/layers.js";
+import { firstToken } from "./parts/pooling.js";
 
 export interface DebertaConfig extends BertConfig {
   /** Positions are rows of a table added to the embeddings. */

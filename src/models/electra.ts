@@ -2,9 +2,9 @@ import type { Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import type { BertConfig } from "./bert.js";
 import { bert, readBert } from "./bert.js";
-import { readConfig } from "./config.js";
 import type { Architecture } from "./model.js";
-import { firstToken } from "./pooling.js";
+import { readConfig } from "./parts/config.js";
+import { firstToken } from "./parts/pooling.js";
 
 /** classifier.out_proj(dropout(gelu(classifier.dense(dropout(first position))))) */
 function classify(w: Module, c: BertConfig, hidden: Tensor): Tensor {

@@ -1,9 +1,9 @@
-import { activationNames } from "./activations.js";
-import type { Fields } from "./config.js";
-import { readConfig } from "./config.js";
 import type { LlamaConfig } from "./llama.js";
 import { llama, readLlama } from "./llama.js";
 import type { Architecture } from "./model.js";
+import { activationNames } from "./parts/activations.js";
+import type { Fields } from "./parts/config.js";
+import { readConfig } from "./parts/config.js";
 
 /** The fields that every Gemma has, with the name of its activation's field. */
 export function readGemma(f: Fields, activationKey: "hidden_act" | "hidden_activation"): LlamaConfig {

@@ -1,12 +1,12 @@
-import { cap } from "./attention.js";
-import type { Fields } from "./config.js";
-import { readConfig } from "./config.js";
 import { readGemma } from "./gemma.js";
-import type { Layer } from "./layers.js";
-import { meet } from "./layers.js";
 import type { LlamaConfig, LlamaShared } from "./llama.js";
 import { llama, llamaAttention, llamaFeedForward, llamaNorm, llamaStack } from "./llama.js";
 import type { Architecture } from "./model.js";
+import { cap } from "./parts/attention.js";
+import type { Fields } from "./parts/config.js";
+import { readConfig } from "./parts/config.js";
+import type { Layer } from "./parts/layers.js";
+import { meet } from "./parts/layers.js";
 
 /** Null means no cap; where the field is absent, the fallback. */
 function readCap(f: Fields, key: string, fallback: number | undefined): number | undefined {

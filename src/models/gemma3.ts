@@ -1,10 +1,10 @@
-import type { Fields } from "./config.js";
-import { readConfig } from "./config.js";
 import { gemma2, readGemma2 } from "./gemma2.js";
 import type { LlamaConfig } from "./llama.js";
 import type { Architecture } from "./model.js";
-import type { Rope } from "./rotary.js";
-import { scaledRope } from "./rotary.js";
+import type { Fields } from "./parts/config.js";
+import { readConfig } from "./parts/config.js";
+import type { Rope } from "./parts/rotary.js";
+import { scaledRope } from "./parts/rotary.js";
 
 /** One rope per kind of layer: by their names in transformers 5, in fields of their own in transformers 4. */
 function readRopes(f: Fields): { rope: Rope; windowRope: Rope } {

@@ -2,14 +2,14 @@ import { dimAt } from "../graph/dims.js";
 import type { KeyValue, Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import { at } from "../present.js";
-import type { Activation } from "./activations.js";
-import { activate, activationNames } from "./activations.js";
-import { attend, causalBias, splitHeads, withPast } from "./attention.js";
-import type { Fields } from "./config.js";
-import { commonFields, readConfig, stackSizes } from "./config.js";
-import { decoderHeads } from "./decoder_heads.js";
-import { meet, repeat } from "./layers.js";
 import type { Architecture, ModelConfig, StackOutput, TextInputs } from "./model.js";
+import type { Activation } from "./parts/activations.js";
+import { activate, activationNames } from "./parts/activations.js";
+import { attend, causalBias, splitHeads, withPast } from "./parts/attention.js";
+import type { Fields } from "./parts/config.js";
+import { commonFields, readConfig, stackSizes } from "./parts/config.js";
+import { decoderHeads } from "./parts/decoder_heads.js";
+import { meet, repeat } from "./parts/layers.js";
 
 export interface Gpt2Config extends ModelConfig {
   readonly heads: number;

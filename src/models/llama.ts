@@ -2,17 +2,17 @@ import { dimAt, lengthAt } from "../graph/dims.js";
 import type { Graph } from "../graph/graph.js";
 import type { KeyValue, Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
-import type { Activation } from "./activations.js";
-import { activate, activationNames } from "./activations.js";
-import { attend, causalBias, splitHeads, withPast } from "./attention.js";
-import type { Fields } from "./config.js";
-import { checkGroups, commonFields, readConfig } from "./config.js";
-import { decoderHeads } from "./decoder_heads.js";
-import type { Layer } from "./layers.js";
-import { meet, repeat } from "./layers.js";
 import type { Architecture, ModelConfig, StackOutput, TextInputs } from "./model.js";
-import type { Rope, RotaryTables } from "./rotary.js";
-import { pairs, readRope, rotaryTables, rotate } from "./rotary.js";
+import type { Activation } from "./parts/activations.js";
+import { activate, activationNames } from "./parts/activations.js";
+import { attend, causalBias, splitHeads, withPast } from "./parts/attention.js";
+import type { Fields } from "./parts/config.js";
+import { checkGroups, commonFields, readConfig } from "./parts/config.js";
+import { decoderHeads } from "./parts/decoder_heads.js";
+import type { Layer } from "./parts/layers.js";
+import { meet, repeat } from "./parts/layers.js";
+import type { Rope, RotaryTables } from "./parts/rotary.js";
+import { pairs, readRope, rotaryTables, rotate } from "./parts/rotary.js";
 
 export interface LlamaConfig extends ModelConfig {
   readonly heads: number;

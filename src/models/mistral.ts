@@ -1,7 +1,7 @@
-import { readConfig } from "./config.js";
 import type { LlamaConfig } from "./llama.js";
 import { llama, readLlama } from "./llama.js";
 import type { Architecture } from "./model.js";
+import { readConfig } from "./parts/config.js";
 
 /** Llama with a sliding window in every layer. Reference: transformers/models/mistral */
 export const mistral: Architecture<LlamaConfig> = {

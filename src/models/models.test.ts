@@ -29,9 +29,9 @@ import type {
 } from "./model.js";
 import { mt5 } from "./mt5.js";
 import { opt } from "./opt.js";
+import { frequencies } from "./parts/rotary.js";
 import { qwen2 } from "./qwen2.js";
 import { roberta } from "./roberta.js";
-import { frequencies } from "./rotary.js";
 import { bucketTable, t5 } from "./t5.js";
 
 const golden = JSON.parse(read("../../tests/golden/positions.json"));

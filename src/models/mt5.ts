@@ -1,5 +1,5 @@
-import { readConfig } from "./config.js";
 import type { Architecture } from "./model.js";
+import { readConfig } from "./parts/config.js";
 import type { T5Config } from "./t5.js";
 import { readT5, t5 } from "./t5.js";
 

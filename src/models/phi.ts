@@ -1,16 +1,16 @@
 import { dimAt } from "../graph/dims.js";
 import type { KeyValue, Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
-import type { Activation } from "./activations.js";
-import { activate, activationNames } from "./activations.js";
-import { attend, splitHeads, withPast } from "./attention.js";
-import type { Fields } from "./config.js";
-import { checkGroups, commonFields, readConfig, stackSizes } from "./config.js";
-import { decoderHeads } from "./decoder_heads.js";
-import { meetBoth, repeat } from "./layers.js";
 import type { Architecture, ModelConfig, StackOutput, TextInputs } from "./model.js";
-import type { CausalRotary, Rope } from "./rotary.js";
-import { causalRotary, pairs, readRope, readTurned, rotate } from "./rotary.js";
+import type { Activation } from "./parts/activations.js";
+import { activate, activationNames } from "./parts/activations.js";
+import { attend, splitHeads, withPast } from "./parts/attention.js";
+import type { Fields } from "./parts/config.js";
+import { checkGroups, commonFields, readConfig, stackSizes } from "./parts/config.js";
+import { decoderHeads } from "./parts/decoder_heads.js";
+import { meetBoth, repeat } from "./parts/layers.js";
+import type { CausalRotary, Rope } from "./parts/rotary.js";
+import { causalRotary, pairs, readRope, readTurned, rotate } from "./parts/rotary.js";
 
 export interface PhiConfig extends ModelConfig {
   readonly heads: number;

@@ -1,15 +1,15 @@
 import type { KeyValue, Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
-import { activate } from "./activations.js";
-import { attend, splitHeads, withPast } from "./attention.js";
-import type { Fields } from "./config.js";
-import { readConfig } from "./config.js";
-import type { Layer } from "./layers.js";
-import { meet } from "./layers.js";
 import type { LlamaConfig, LlamaShared } from "./llama.js";
 import { llama, llamaNorm, llamaStack, readLlama } from "./llama.js";
 import type { Architecture } from "./model.js";
-import { pairs, readTurned, rotate } from "./rotary.js";
+import { activate } from "./parts/activations.js";
+import { attend, splitHeads, withPast } from "./parts/attention.js";
+import type { Fields } from "./parts/config.js";
+import { readConfig } from "./parts/config.js";
+import type { Layer } from "./parts/layers.js";
+import { meet } from "./parts/layers.js";
+import { pairs, readTurned, rotate } from "./parts/rotary.js";
 
 function readPhi3(f: Fields): LlamaConfig {
   const c = readLlama(f);

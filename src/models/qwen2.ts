@@ -1,8 +1,8 @@
-import type { Fields } from "./config.js";
-import { readConfig } from "./config.js";
 import type { LlamaConfig } from "./llama.js";
 import { llama, readLlama } from "./llama.js";
 import type { Architecture } from "./model.js";
+import type { Fields } from "./parts/config.js";
+import { readConfig } from "./parts/config.js";
 
 /**
  * Which layers have a sliding window: as `layer_types` says, or all from `max_window_layers` on; none where

@@ -1,7 +1,7 @@
-import { readConfig } from "./config.js";
 import type { LlamaConfig } from "./llama.js";
 import { readLlama } from "./llama.js";
 import type { Architecture } from "./model.js";
+import { readConfig } from "./parts/config.js";
 import { qwen2, readWindow } from "./qwen2.js";
 
 /** Llama with norms on the heads of queries and keys. Reference: transformers/models/qwen3 */

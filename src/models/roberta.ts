@@ -3,10 +3,10 @@ import type { Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import type { BertConfig } from "./bert.js";
 import { bert, bertStack, readBert } from "./bert.js";
-import { readConfig } from "./config.js";
 import type { Architecture, TextInputs } from "./model.js";
-import { firstToken } from "./pooling.js";
-import { realPositions } from "./positions.js";
+import { readConfig } from "./parts/config.js";
+import { firstToken } from "./parts/pooling.js";
+import { realPositions } from "./parts/positions.js";
 
 /**
  * Rows of the table of positions: they count tokens that are not the padding token, from its id on; behind a

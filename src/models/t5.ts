@@ -3,13 +3,13 @@ import type { Dim } from "../graph/dims.js";
 import { dimAt } from "../graph/dims.js";
 import type { KeyValue, Layout, Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
-import type { Activation } from "./activations.js";
-import { activate, activationNames } from "./activations.js";
-import { attend, causalBias, paddingBias, splitHeads, withPast } from "./attention.js";
-import type { Fields } from "./config.js";
-import { commonFields, MOST, readConfig } from "./config.js";
-import { repeat } from "./layers.js";
 import type { Architecture, DecoderInputs, ModelConfig, StackOutput, TextInputs } from "./model.js";
+import type { Activation } from "./parts/activations.js";
+import { activate, activationNames } from "./parts/activations.js";
+import { attend, causalBias, paddingBias, splitHeads, withPast } from "./parts/attention.js";
+import type { Fields } from "./parts/config.js";
+import { commonFields, MOST, readConfig } from "./parts/config.js";
+import { repeat } from "./parts/layers.js";
 
 export interface T5Config extends ModelConfig {
   readonly decoderLayers: number;

@@ -1,9 +1,9 @@
 import type { NamesOf } from "../arguments.js";
 import { PeftError } from "../errors.js";
-import { fromF32 } from "../hub/dtypes.js";
 import { nodeFiles } from "../hub/files.js";
 import { formatJson, parseJsonWithFloats } from "../hub/json.js";
-import { writeSafetensors } from "../hub/safetensors.js";
+import { fromF32 } from "../hub/tensors/dtypes.js";
+import { writeSafetensors } from "../hub/tensors/safetensors.js";
 import type { TaskType } from "../models/model.js";
 import type { Runtime } from "../run/runtime.js";
 import { taskOf } from "../tasks/registry.js";

@@ -2,7 +2,7 @@ import { expectName, type NamesOf, refuseUnknown } from "../arguments.js";
 import { nodeFiles } from "../hub/files.js";
 import type { ResolveOptions } from "../hub/resolve.js";
 import { resolveFolder, resolveNames } from "../hub/resolve.js";
-import { refuseStandIn } from "../hub/stand_in.js";
+import { refuseStandIn } from "../hub/tensors/stand_in.js";
 import { type FileName, type ReadText, tokenizerFileNames, tokenizerFromFiles } from "./files.js";
 import type { Tokenizer } from "./tokenizer.js";
 

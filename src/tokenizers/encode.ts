@@ -2,8 +2,8 @@ import type { NamesOf } from "../arguments.js";
 import { PeftError } from "../errors.js";
 import { at } from "../present.js";
 import { option, words } from "../words.js";
-import type { Pipeline } from "./pipeline.js";
-import type { Token } from "./post_processors.js";
+import type { Pipeline } from "./pipeline/pipeline.js";
+import type { Token } from "./pipeline/post_processors.js";
 
 /** An end of a text. */
 export type Side = "left" | "right";

@@ -1,15 +1,24 @@
 import { PeftError } from "../errors.js";
-import type { AddedToken } from "./added_tokens.js";
-import { readAddedToken } from "./added_tokens.js";
 import type { ChatTemplates } from "./chat.js";
 import type { TokenizerClass } from "./classes.js";
 import { tokenizerClass } from "./classes.js";
 import type { Side } from "./encode.js";
-import type { Json } from "./json.js";
-import { asId, asObject, booleanOr, isObject, numberOr, parseJson, shown, stringOr } from "./json.js";
 import { fromVocabAndMerges, fromVocabTxt, legacyPostProcessor } from "./legacy_vocab.js";
-import { readModel } from "./models.js";
-import { makePipeline } from "./pipeline.js";
+import type { AddedToken } from "./pipeline/added_tokens.js";
+import { readAddedToken } from "./pipeline/added_tokens.js";
+import type { Json } from "./pipeline/json.js";
+import {
+  asId,
+  asObject,
+  booleanOr,
+  isObject,
+  numberOr,
+  parseJson,
+  shown,
+  stringOr,
+} from "./pipeline/json.js";
+import { readModel } from "./pipeline/models.js";
+import { makePipeline } from "./pipeline/pipeline.js";
 import type { SpecialTokens } from "./special_tokens.js";
 import { collectAddedTokens, readExtraTokens, readSpecialTokens, specialValues } from "./special_tokens.js";
 import type { TemplateSource } from "./template.js";

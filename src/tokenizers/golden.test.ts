@@ -1,13 +1,13 @@
 import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { align } from "./aligned.js";
 import type { ChatMessage } from "./chat.js";
-import { readDecoder } from "./decoders.js";
 import type { EncodeOptions } from "./encode.js";
 import { tokenizerFromFiles } from "./files.js";
-import type { Json } from "./json.js";
-import { readNormalizer } from "./normalizers.js";
-import { readPreTokenizer } from "./pre_tokenizers.js";
+import { align } from "./pipeline/aligned.js";
+import { readDecoder } from "./pipeline/decoders.js";
+import type { Json } from "./pipeline/json.js";
+import { readNormalizer } from "./pipeline/normalizers.js";
+import { readPreTokenizer } from "./pipeline/pre_tokenizers.js";
 import type { Tokenizer } from "./tokenizer.js";
 
 /**

@@ -1,6 +1,6 @@
 import type { TokenizerClass } from "./classes.js";
-import type { Json } from "./json.js";
-import { booleanOr } from "./json.js";
+import type { Json } from "./pipeline/json.js";
+import { booleanOr } from "./pipeline/json.js";
 import type { SpecialTokens } from "./special_tokens.js";
 
 /** A tokenizer.json made in memory, from the files that older repositories have in its place. */

@@ -1,8 +1,8 @@
-import type { AddedToken } from "./added_tokens.js";
-import { readAddedToken } from "./added_tokens.js";
-import type { Json } from "./json.js";
-import { isObject } from "./json.js";
-import type { VocabModel } from "./models.js";
+import type { AddedToken } from "./pipeline/added_tokens.js";
+import { readAddedToken } from "./pipeline/added_tokens.js";
+import type { Json } from "./pipeline/json.js";
+import { isObject } from "./pipeline/json.js";
+import type { VocabModel } from "./pipeline/models.js";
 
 /** The named special tokens, in transformers' order. */
 export const specialNames = ["bos", "eos", "unk", "sep", "pad", "cls", "mask"] as const;

@@ -1,10 +1,10 @@
 import { PeftError } from "../errors.js";
 import type { Parameter } from "../graph/parameters.js";
-import type { StoredTensor } from "../hub/archive.js";
-import { fromF32, toF32 } from "../hub/dtypes.js";
 import { type Files, nodeFiles } from "../hub/files.js";
 import { formatJson, readJsonObject } from "../hub/json.js";
-import { openSafetensors, type TensorToWrite, writeSafetensors } from "../hub/safetensors.js";
+import type { StoredTensor } from "../hub/tensors/archive.js";
+import { fromF32, toF32 } from "../hub/tensors/dtypes.js";
+import { openSafetensors, type TensorToWrite, writeSafetensors } from "../hub/tensors/safetensors.js";
 import type { AdamWState } from "./adamw.js";
 
 /** All that a run needs to go on to the same bits. */

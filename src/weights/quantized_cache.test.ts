@@ -8,7 +8,7 @@ import { formats } from "../engine/formats/index.js";
 import type { FilePlace, WeightSource } from "../engine/messages.js";
 import { roundToHalves } from "../halves.js";
 import { openCheckpoint } from "../hub/checkpoint.js";
-import { writeSafetensors } from "../hub/safetensors.js";
+import { writeSafetensors } from "../hub/tensors/safetensors.js";
 import { specOf } from "../peft/spec.js";
 import { random, uniform } from "../random.js";
 import type { TaskType } from "../task.js";

@@ -6,8 +6,8 @@ import type { FilePlace, WeightSource } from "../engine/messages.js";
 import { PeftError } from "../errors.js";
 import { isHalf, roundToHalves } from "../halves.js";
 import { nodeFiles } from "../hub/files.js";
-import type { TensorToWrite } from "../hub/safetensors.js";
-import { openSafetensors, writeSafetensors } from "../hub/safetensors.js";
+import type { TensorToWrite } from "../hub/tensors/safetensors.js";
+import { openSafetensors, writeSafetensors } from "../hub/tensors/safetensors.js";
 import { toCode, words } from "../words.js";
 
 /** What happens while weights are brought to another format, which is done once. */

@@ -1,6 +1,6 @@
 import type { Checkpoint, StoredTensor } from "../hub/checkpoint.js";
 import { openAdapterWeights } from "../hub/checkpoint.js";
-import { elements } from "../hub/dtypes.js";
+import { elements } from "../hub/tensors/dtypes.js";
 import type { ModelSpec } from "../trace/write.js";
 import { takeInventory } from "../trace/write.js";
 import { moduleNames } from "./weights.js";

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Adapter } from "../../src/adapters/adapter.js";
 import { toCamelName } from "../../src/hub/names.js";
-import { openSafetensors } from "../../src/hub/safetensors.js";
+import { openSafetensors } from "../../src/hub/tensors/safetensors.js";
 import { IA3Config, LoraConfig, TrainableTokensConfig } from "../../src/methods/index.js";
 import type { AdapterConfig } from "../../src/methods/method.js";
 import { PreTrainedModel } from "../../src/peft/base_model.js";

@@ -2,9 +2,9 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PeftError } from "../../src/errors.js";
-import { storedTypes } from "../../src/hub/dtypes.js";
+import { storedTypes } from "../../src/hub/tensors/dtypes.js";
 import { nodeFiles } from "../../src/hub/files.js";
-import { openSafetensors } from "../../src/hub/safetensors.js";
+import { openSafetensors } from "../../src/hub/tensors/safetensors.js";
 
 /** What the reference parser makes of a file: null (refused), or by name [dtype, shape, bytes in base64]. */
 type Verdict = Readonly<Record<string, readonly [string, readonly string[], string]>> | null;

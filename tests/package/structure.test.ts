@@ -76,6 +76,20 @@ test("imports point down only: statements over lines, re-exports, dynamic import
   ]);
 });
 
+test("a folder has six floors at most: files that import one another, types aside", () => {
+  const tower = (height: number): Record<string, string> =>
+    Object.fromEntries(
+      Array.from({ length: height }, (_, i) => [
+        `src/graph/f${i}.ts`,
+        i === 0 ? 'import type { X } from "./f1.js";\n' : `export * from "./f${i - 1}.js";\n`,
+      ]),
+    );
+  const faultsOf = (height: number): string[] =>
+    check(tower(height)).faults.filter((f) => !f.startsWith("import cycle"));
+  expect(faultsOf(6)).toEqual([]);
+  expect(faultsOf(7)).toEqual(["src/graph/: 7 floors, over 6; move what belongs elsewhere"]);
+});
+
 test("a definition is named by its folder and the generated index alone", () => {
   const llama =
     'import type { Architecture } from "./model.js";\nexport const llama: Architecture<C> = {};\n';

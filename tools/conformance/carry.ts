@@ -1,7 +1,7 @@
 import { cpSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { nodeFiles } from "../../src/hub/files.js";
-import { openSafetensors, writeSafetensors } from "../../src/hub/safetensors.js";
+import { openSafetensors, writeSafetensors } from "../../src/hub/tensors/safetensors.js";
 
 /**
  * The part of the kit that the repository carries: each variant of a method, each task, each model once. Further methods on layers are

@@ -1,6 +1,6 @@
-import { toF32 } from "../../src/hub/dtypes.js";
 import { nodeFiles } from "../../src/hub/files.js";
-import { openSafetensors } from "../../src/hub/safetensors.js";
+import { toF32 } from "../../src/hub/tensors/dtypes.js";
+import { openSafetensors } from "../../src/hub/tensors/safetensors.js";
 
 /** A tensor of a kit, as numbers. */
 export interface KitTensor {

@@ -19,8 +19,8 @@ import {
   PeftModel,
   resolveFolder,
 } from "../../src/index.js";
-import { parseCharsmap } from "../../src/tokenizers/charsmap.js";
 import { tokenizerFromFiles } from "../../src/tokenizers/files.js";
+import { parseCharsmap } from "../../src/tokenizers/pipeline/charsmap.js";
 import { compileTemplate } from "../../src/tokenizers/template.js";
 
 /** A parser of what comes from outside: right is an answer or a PeftError, whatever the bytes. */

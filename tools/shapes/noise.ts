@@ -1,5 +1,5 @@
-import type { StoredType } from "../../src/hub/dtypes.js";
-import { bytesPer, fromF32 } from "../../src/hub/dtypes.js";
+import type { StoredType } from "../../src/hub/tensors/dtypes.js";
+import { bytesPer, fromF32 } from "../../src/hub/tensors/dtypes.js";
 import { random, uniform } from "../../src/random.js";
 
 export type FloatType = Extract<StoredType, "f32" | "f16" | "bf16">;

@@ -1,7 +1,7 @@
 import { PeftError } from "../../src/errors.js";
-import { bytesPer, elements } from "../../src/hub/dtypes.js";
 import type { Files } from "../../src/hub/files.js";
 import { nodeFiles } from "../../src/hub/files.js";
+import { bytesPer, elements } from "../../src/hub/tensors/dtypes.js";
 import { specOf } from "../../src/peft/spec.js";
 import { takeInventory } from "../../src/trace/write.js";
 import type { FloatType } from "./noise.js";

@@ -6,7 +6,7 @@ import { collate } from "../../src/data/collate.js";
 import { encodeRows } from "../../src/data/encode.js";
 import type { Row } from "../../src/data/row.js";
 import type { Sample } from "../../src/data/sample.js";
-import { writeSafetensors } from "../../src/hub/safetensors.js";
+import { writeSafetensors } from "../../src/hub/tensors/safetensors.js";
 import { PreTrainedModel } from "../../src/peft/base_model.js";
 import { specOf } from "../../src/peft/spec.js";
 import { normal, random, shuffled } from "../../src/random.js";

@@ -1,6 +1,6 @@
 import type { Table as ArrowTable, DataType } from "@uwdata/flechette";
 import { PeftError } from "../../errors.js";
-import { refuseStandIn } from "../../hub/stand_in.js";
+import { refuseStandIn } from "../../hub/tensors/stand_in.js";
 import { count, type Fault } from "../faults.js";
 import { firstOf, type RecordSource } from "../record_source.js";
 import {

@@ -1,6 +1,6 @@
 import type { AsyncBuffer, Compressors, FileMetaData, SchemaTree } from "hyparquet";
 import { PeftError } from "../../errors.js";
-import { refuseStandIn, STAND_IN_BYTES } from "../../hub/stand_in.js";
+import { refuseStandIn, STAND_IN_BYTES } from "../../hub/tensors/stand_in.js";
 import { at } from "../../present.js";
 import { option, words } from "../../words.js";
 import type { FaultParts } from "../faults.js";

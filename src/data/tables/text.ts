@@ -1,5 +1,5 @@
 import { PeftError } from "../../errors.js";
-import { refuseStandIn } from "../../hub/stand_in.js";
+import { refuseStandIn } from "../../hub/tensors/stand_in.js";
 import { option, type Words, words } from "../../words.js";
 import { count, type Fault, faultsError } from "../faults.js";
 import { readBytes } from "./bytes.js";

@@ -4,7 +4,7 @@ import * as path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Graph } from "../../graph/graph.js";
 import type { Tensor } from "../../graph/ops.js";
-import { openSafetensors, type TensorToWrite, writeSafetensors } from "../../hub/safetensors.js";
+import { openSafetensors, type TensorToWrite, writeSafetensors } from "../../hub/tensors/safetensors.js";
 import { Engine, largestInt8Weight } from "../engine.js";
 import type { HostTensor, WeightSource } from "../messages.js";
 import { toProgram } from "../program.js";

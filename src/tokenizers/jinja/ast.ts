@@ -1,4 +1,4 @@
-import type { Value } from "./values.js";
+import type { Value } from "./values/values.js";
 
 /** What a template is parsed into. Names follow Jinja's documentation. */
 

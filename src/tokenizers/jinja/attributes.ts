@@ -1,11 +1,11 @@
 import type { Natives, Run } from "./calls.js";
 import { freeFunction, iterate, nativeFunction } from "./calls.js";
 import { cut } from "./characters.js";
-import { asIndex, toInt } from "./conversions.js";
 import { raise } from "./fault.js";
-import { formatFields } from "./formatting.js";
-import { dictText, repr } from "./printing.js";
 import { stringMethods } from "./string_methods.js";
+import { asIndex, toInt } from "./values/conversions.js";
+import { formatFields } from "./values/formatting.js";
+import { dictText, repr } from "./values/printing.js";
 import {
   Dict,
   equal,
@@ -19,7 +19,7 @@ import {
   typeName,
   Undefined,
   type Value,
-} from "./values.js";
+} from "./values/values.js";
 
 /**
  * What a template reaches by a dot or by brackets. Reference: jinja2/sandbox.py

@@ -1,6 +1,6 @@
 import type { Budget } from "./budget.js";
 import { raise } from "./fault.js";
-import { type Args, Dict, isList, Thing, Tuple, typeName, Undefined, type Value } from "./values.js";
+import { type Args, Dict, isList, Thing, Tuple, typeName, Undefined, type Value } from "./values/values.js";
 
 /** What a filter, a test or a method may use of the rendering that it runs in. */
 export type Run = {

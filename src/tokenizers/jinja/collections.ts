@@ -1,12 +1,12 @@
-import { binary } from "./arithmetic.js";
 import type { Natives, Run } from "./calls.js";
 import { callNative, generator, iterate } from "./calls.js";
 import { raise } from "./fault.js";
 import { listOf, plainFilters, text } from "./filters.js";
-import { formatPercent } from "./formatting.js";
-import { repr } from "./printing.js";
 import { asText } from "./string_methods.js";
-import type { Args } from "./values.js";
+import { binary } from "./values/arithmetic.js";
+import { formatPercent } from "./values/formatting.js";
+import { repr } from "./values/printing.js";
+import type { Args } from "./values/values.js";
 import {
   compare,
   Dict,
@@ -18,7 +18,7 @@ import {
   Tuple,
   Undefined,
   type Value,
-} from "./values.js";
+} from "./values/values.js";
 
 /** Filters that go through a collection, with attributes, other filters or tests of its items. */
 

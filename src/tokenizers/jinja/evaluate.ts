@@ -1,13 +1,22 @@
-import { binary, negative, positive } from "./arithmetic.js";
 import type { CallArguments, Expression } from "./ast.js";
 import { args, iterate, type Run } from "./calls.js";
 import { cut } from "./characters.js";
-import { sliceBounds } from "./conversions.js";
 import { raise } from "./fault.js";
-import { str } from "./printing.js";
 import { holds } from "./tests.js";
-import type { Args } from "./values.js";
-import { Dict, isTrue, lengthOf, sequenceItems, Tuple, typeName, Undefined, type Value } from "./values.js";
+import { binary, negative, positive } from "./values/arithmetic.js";
+import { sliceBounds } from "./values/conversions.js";
+import { str } from "./values/printing.js";
+import type { Args } from "./values/values.js";
+import {
+  Dict,
+  isTrue,
+  lengthOf,
+  sequenceItems,
+  Tuple,
+  typeName,
+  Undefined,
+  type Value,
+} from "./values/values.js";
 
 /** Names and their values, within those around them. */
 export type Scope = { readonly names: Map<string, Value>; readonly parent: Scope | undefined };

@@ -1,11 +1,8 @@
 import type { Natives, Run } from "./calls.js";
 import { generator, iterate } from "./calls.js";
 import { cut, len, trimEnd, trimStart } from "./characters.js";
-import { asIndex, parseFloatText, toFloat, toInt } from "./conversions.js";
 import { raise } from "./fault.js";
-import { fixed } from "./formatting.js";
 import { escapeHtml, stripTags } from "./html.js";
-import { str } from "./printing.js";
 import {
   asText,
   capitalize,
@@ -16,6 +13,9 @@ import {
   stringMethods,
 } from "./string_methods.js";
 import { toJson } from "./tojson.js";
+import { asIndex, parseFloatText, toFloat, toInt } from "./values/conversions.js";
+import { fixed } from "./values/formatting.js";
+import { str } from "./values/printing.js";
 import {
   Dict,
   isList,
@@ -29,7 +29,7 @@ import {
   typeName,
   Undefined,
   type Value,
-} from "./values.js";
+} from "./values/values.js";
 
 /** Filters that need nothing but their arguments. Reference: jinja2/filters.py */
 

@@ -1,4 +1,4 @@
-import { Dict, type Value } from "./values.js";
+import { Dict, type Value } from "./values/values.js";
 
 /** Variables from outside as a template's own values, and how large they are, in items and characters. */
 export function fromJson(variables: { readonly [name: string]: unknown }): {

@@ -1,12 +1,12 @@
 import { makeNamespace } from "./attributes.js";
 import type { Run } from "./calls.js";
 import { freeFunction, iterate } from "./calls.js";
-import { asIndex } from "./conversions.js";
 import { raise, TemplateFault } from "./fault.js";
-import { repr, str } from "./printing.js";
 import { asText } from "./string_methods.js";
-import type { Args } from "./values.js";
-import { Dict, equal, isInt, Thing, Tuple, Undefined, type Value } from "./values.js";
+import { asIndex } from "./values/conversions.js";
+import { repr, str } from "./values/printing.js";
+import type { Args } from "./values/values.js";
+import { Dict, equal, isInt, Thing, Tuple, Undefined, type Value } from "./values/values.js";
 
 /** What every template may name. Reference: transformers/utils/chat_template_utils.py, jinja2/defaults.py */
 export function globalNames(run: Run, strftime: (format: string) => string): [string, Value][] {

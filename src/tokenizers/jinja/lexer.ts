@@ -1,6 +1,6 @@
 import { SPACE, trimEnd } from "./characters.js";
 import { TemplateFault } from "./fault.js";
-import { escapeOf } from "./printing.js";
+import { escapeOf } from "./values/printing.js";
 
 /** Reference: jinja2/lexer.py, with trim_blocks and lstrip_blocks. */
 

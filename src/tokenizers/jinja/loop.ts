@@ -1,7 +1,7 @@
 import { freeFunction, type Run } from "./calls.js";
 import { raise } from "./fault.js";
-import type { Args } from "./values.js";
-import { equal, lengthOf, Thing, Tuple, Undefined, type Value } from "./values.js";
+import type { Args } from "./values/values.js";
+import { equal, lengthOf, Thing, Tuple, Undefined, type Value } from "./values/values.js";
 
 /** The items of a `for` and what `loop` tells of them. Reference: jinja2/runtime.py (LoopContext) */
 export type Loop = {

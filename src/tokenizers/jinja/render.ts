@@ -7,10 +7,10 @@ import { evaluate, evaluateArguments, inner, lookUp, type Scope, withFirst } fro
 import { raise, TemplateFault } from "./fault.js";
 import { globalNames } from "./globals.js";
 import { makeLoop } from "./loop.js";
-import { str } from "./printing.js";
 import { plainTests } from "./tests.js";
-import type { Args } from "./values.js";
-import { Dict, isTrue, Thing, Tuple, Undefined, type Value } from "./values.js";
+import { str } from "./values/printing.js";
+import type { Args } from "./values/values.js";
+import { Dict, isTrue, Thing, Tuple, Undefined, type Value } from "./values/values.js";
 
 /** Text on its way out. */
 type Output = { readonly chunks: string[]; length: number };

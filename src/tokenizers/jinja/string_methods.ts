@@ -2,9 +2,9 @@ import type { Budget } from "./budget.js";
 import type { Native, Natives, Run } from "./calls.js";
 import { iterate } from "./calls.js";
 import { cut, isSpace, len, trimEnd, trimStart } from "./characters.js";
-import { asIndex } from "./conversions.js";
 import { raise } from "./fault.js";
-import { isTrue, Tuple, typeName, Undefined, type Value } from "./values.js";
+import { asIndex } from "./values/conversions.js";
+import { isTrue, Tuple, typeName, Undefined, type Value } from "./values/values.js";
 
 /** Python's methods of str. Each gets the string first. */
 

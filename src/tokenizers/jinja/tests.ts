@@ -1,8 +1,8 @@
-import { binary } from "./arithmetic.js";
 import type { Natives, Run } from "./calls.js";
 import { iterate } from "./calls.js";
 import { raise } from "./fault.js";
-import { str } from "./printing.js";
+import { binary } from "./values/arithmetic.js";
+import { str } from "./values/printing.js";
 import {
   compare,
   Dict,
@@ -14,7 +14,7 @@ import {
   typeName,
   Undefined,
   type Value,
-} from "./values.js";
+} from "./values/values.js";
 
 /** What stands after `is`. Reference: jinja2/tests.py */
 

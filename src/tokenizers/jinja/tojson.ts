@@ -1,8 +1,8 @@
 import { pythonFloat } from "../../hub/json.js";
 import type { Budget } from "./budget.js";
 import { raise } from "./fault.js";
-import { intText, paidInt } from "./printing.js";
-import { Dict, isInt, isList, sorted, Tuple, typeName, type Value } from "./values.js";
+import { intText, paidInt } from "./values/printing.js";
+import { Dict, isInt, isList, sorted, Tuple, typeName, type Value } from "./values/values.js";
 
 /** How json.dumps writes. */
 export type JsonStyle = {

@@ -1,5 +1,5 @@
 import type { StoredTensor } from "../../hub/checkpoint.js";
-import { isReal } from "../../hub/dtypes.js";
+import { isReal } from "../../hub/tensors/dtypes.js";
 import type { Layer, Packing } from "./packing.js";
 import { matrix, refusePacked, scaled, tensorOf } from "./packing.js";
 

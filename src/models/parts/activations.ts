@@ -1,5 +1,5 @@
-import type { Graph } from "../graph/graph.js";
-import type { Tensor } from "../graph/ops.js";
+import type { Graph } from "../../graph/graph.js";
+import type { Tensor } from "../../graph/ops.js";
 
 type Rule = (g: Graph, x: Tensor) => Tensor;
 

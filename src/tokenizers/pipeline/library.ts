@@ -1,6 +1,6 @@
 import * as library from "@huggingface/tokenizers";
-import { PeftError } from "../errors.js";
-import { type BoundedPattern, boundPattern } from "../pattern.js";
+import { PeftError } from "../../errors.js";
+import { type BoundedPattern, boundPattern } from "../../pattern.js";
 import type { Json } from "./json.js";
 import { asString, fault, isObject, shown } from "./json.js";
 

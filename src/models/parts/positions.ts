@@ -1,7 +1,7 @@
-import type { Dim } from "../graph/dims.js";
-import { dimAt, subDims } from "../graph/dims.js";
-import type { Graph } from "../graph/graph.js";
-import type { Tensor } from "../graph/ops.js";
+import type { Dim } from "../../graph/dims.js";
+import { dimAt, subDims } from "../../graph/dims.js";
+import type { Graph } from "../../graph/graph.js";
+import type { Tensor } from "../../graph/ops.js";
 
 /**
  * Numbers of the real tokens, 0.. in each row, -1 at padding: mask [batch, total] (i64) -> [batch, length],

@@ -1,4 +1,4 @@
-import { at } from "../present.js";
+import { at } from "../../present.js";
 import { align, checkGrowth, grown, replaceMatches } from "./aligned.js";
 import { decodeUtf8, tokenBytes } from "./bytes.js";
 import type { Json } from "./json.js";

@@ -1,8 +1,8 @@
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
-import { openCheckpoint } from "./checkpoint.js";
+import { openCheckpoint } from "../checkpoint.js";
+import { nodeFiles } from "../files.js";
 import { fromF32, toF32 } from "./dtypes.js";
-import { nodeFiles } from "./files.js";
 
 const fixture = (name: string): string => fileURLToPath(new URL(`fixtures/${name}`, import.meta.url));
 const path = fixture("conversions.safetensors");

@@ -1,8 +1,8 @@
+import type { Files } from "../files.js";
+import { nodeFiles } from "../files.js";
 import type { Archive, StoredTensor } from "./archive.js";
 import type { StoredType } from "./dtypes.js";
 import { bytesPer, elements } from "./dtypes.js";
-import type { Files } from "./files.js";
-import { nodeFiles } from "./files.js";
 import type { PickleReader, PickleValue } from "./pickle.js";
 import { describe, PickleEnd, readPickle, refusedPickle } from "./pickle.js";
 import { refuseStandIn, STAND_IN_BYTES } from "./stand_in.js";

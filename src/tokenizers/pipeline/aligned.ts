@@ -1,4 +1,4 @@
-import type { BoundedPattern } from "../pattern.js";
+import type { BoundedPattern } from "../../pattern.js";
 import { fault } from "./json.js";
 
 /**

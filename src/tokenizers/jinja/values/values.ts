@@ -1,6 +1,6 @@
-import { byCodePoint } from "../../hub/json.js";
-import { len } from "./characters.js";
-import { raise } from "./fault.js";
+import { byCodePoint } from "../../../hub/json.js";
+import { len } from "../characters.js";
+import { raise } from "../fault.js";
 
 /**
  * The values of a template are Python's: None is null, an int a bigint, a float a number, a list an array.

@@ -2,7 +2,7 @@ import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { readJson } from "./json.js";
+import { readJson } from "../json.js";
 import { openSafetensors } from "./safetensors.js";
 import { openTorchBin } from "./torch_bin.js";
 

@@ -1,4 +1,4 @@
-import type { BoundedPattern } from "../pattern.js";
+import type { BoundedPattern } from "../../pattern.js";
 import type { Aligned } from "./aligned.js";
 import { cut, mapChars, prepend } from "./aligned.js";
 import { byteChars } from "./bytes.js";

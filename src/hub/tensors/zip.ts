@@ -1,5 +1,5 @@
-import { PeftError } from "../errors.js";
-import type { Files } from "./files.js";
+import { PeftError } from "../../errors.js";
+import type { Files } from "../files.js";
 
 /** Where the bytes of a stored (uncompressed) entry lie in the archive. */
 export interface ZipEntry {

@@ -1,6 +1,6 @@
-import { axes, dimAt, mulDims } from "../graph/dims.js";
-import type { Graph } from "../graph/graph.js";
-import type { Tensor } from "../graph/ops.js";
+import { axes, dimAt, mulDims } from "../../graph/dims.js";
+import type { Graph } from "../../graph/graph.js";
+import type { Tensor } from "../../graph/ops.js";
 
 /**
  * The hidden state of each row's rightmost token that is not padding:

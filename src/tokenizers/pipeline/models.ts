@@ -1,4 +1,4 @@
-import { entry } from "../present.js";
+import { entry } from "../../present.js";
 import { fallbackTokens } from "./bytes.js";
 import type { Json } from "./json.js";
 import {

@@ -3,8 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
+import { nodeFiles } from "../files.js";
 import { toF32 } from "./dtypes.js";
-import { nodeFiles } from "./files.js";
 import { openTorchBin } from "./torch_bin.js";
 
 const fixture = (name: string): string => fileURLToPath(new URL(`fixtures/${name}`, import.meta.url));

@@ -1,5 +1,5 @@
-import { PeftError } from "../errors.js";
-import type { ModelConfig } from "./model.js";
+import { PeftError } from "../../errors.js";
+import type { ModelConfig } from "../model.js";
 
 type Json = Readonly<Record<string, unknown>>;
 

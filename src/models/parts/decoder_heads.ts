@@ -1,4 +1,4 @@
-import type { Heads, ModelConfig } from "./model.js";
+import type { Heads, ModelConfig } from "../model.js";
 import { lastToken } from "./pooling.js";
 
 /**

@@ -1,4 +1,4 @@
-import { PeftError } from "../errors.js";
+import { PeftError } from "../../errors.js";
 
 /** A class or function that a pickle names. It is a name, nothing is looked up. */
 export interface PickleGlobal {

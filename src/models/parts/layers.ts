@@ -1,6 +1,6 @@
-import type { KeyValue, Meeting, Module, SublayerSite } from "../graph/module.js";
-import type { Tensor } from "../graph/ops.js";
-import type { StackOutput } from "./model.js";
+import type { KeyValue, Meeting, Module, SublayerSite } from "../../graph/module.js";
+import type { Tensor } from "../../graph/ops.js";
+import type { StackOutput } from "../model.js";
 
 /** One layer: what it makes of x [batch, seq, hidden], and its keys and values including the past, if any. */
 export type Layer<S> = (

@@ -1,4 +1,4 @@
-import { PeftError } from "../errors.js";
+import { PeftError } from "../../errors.js";
 
 /** An object read from a JSON file: nothing is known about its values. */
 export type Json = { readonly [key: string]: unknown };

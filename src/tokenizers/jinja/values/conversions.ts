@@ -1,4 +1,4 @@
-import { raise } from "./fault.js";
+import { raise } from "../fault.js";
 import { isInt, typeName, Undefined, type Value } from "./values.js";
 
 /** Numbers from other values, as Python makes them. */

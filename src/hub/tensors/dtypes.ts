@@ -1,5 +1,5 @@
-import { PeftError } from "../errors.js";
-import { expandToF32, roundToHalves } from "../halves.js";
+import { PeftError } from "../../errors.js";
+import { expandToF32, roundToHalves } from "../../halves.js";
 import { expandFloat8 } from "./float8.js";
 
 /**

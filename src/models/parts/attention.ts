@@ -1,8 +1,8 @@
-import type { Dim } from "../graph/dims.js";
-import { axes, dimAt, lengthAt, mulDims } from "../graph/dims.js";
-import type { Graph } from "../graph/graph.js";
-import type { KeyValue, Module } from "../graph/module.js";
-import type { Tensor } from "../graph/ops.js";
+import type { Dim } from "../../graph/dims.js";
+import { axes, dimAt, lengthAt, mulDims } from "../../graph/dims.js";
+import type { Graph } from "../../graph/graph.js";
+import type { KeyValue, Module } from "../../graph/module.js";
+import type { Tensor } from "../../graph/ops.js";
 
 /** What is added to a score that must not count. */
 export const MASKED = -1e9;

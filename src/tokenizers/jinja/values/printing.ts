@@ -1,6 +1,6 @@
-import { pythonFloat } from "../../hub/json.js";
-import type { Budget } from "./budget.js";
-import { raise } from "./fault.js";
+import { pythonFloat } from "../../../hub/json.js";
+import type { Budget } from "../budget.js";
+import { raise } from "../fault.js";
 import { Dict, isList, Thing, Tuple, Undefined, type Value } from "./values.js";
 
 /** Python's str(): what {{ }} prints. */

@@ -1,11 +1,11 @@
-import { PeftError } from "../errors.js";
+import { PeftError } from "../../errors.js";
+import type { Files } from "../files.js";
+import { nodeFiles } from "../files.js";
+import { byCodePoint } from "../json.js";
+import { JsonFields, scanStrictJson } from "../json_scan.js";
 import type { Archive, StoredTensor } from "./archive.js";
 import type { StoredType } from "./dtypes.js";
 import { bytesPer, elements, storedTypes } from "./dtypes.js";
-import type { Files } from "./files.js";
-import { nodeFiles } from "./files.js";
-import { byCodePoint } from "./json.js";
-import { JsonFields, scanStrictJson } from "./json_scan.js";
 import { refuseStandIn, STAND_IN_BYTES } from "./stand_in.js";
 
 const typeByName = new Map<string, StoredType>(

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { nodeFiles } from "./files.js";
+import { nodeFiles } from "../files.js";
 import type { TensorToWrite } from "./safetensors.js";
 import { openSafetensors, writeSafetensors } from "./safetensors.js";
 

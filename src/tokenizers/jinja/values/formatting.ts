@@ -1,7 +1,7 @@
-import type { Budget } from "./budget.js";
-import { cut, len } from "./characters.js";
+import type { Budget } from "../budget.js";
+import { cut, len } from "../characters.js";
+import { raise } from "../fault.js";
 import { toFloat, toInt } from "./conversions.js";
-import { raise } from "./fault.js";
 import { floatText, intText, repr, str } from "./printing.js";
 import { Dict, isInt, isNumber, numeric, Tuple, typeName, type Value } from "./values.js";
 

@@ -1,4 +1,4 @@
-import { PeftError } from "../errors.js";
+import { PeftError } from "../../errors.js";
 
 /** How many bytes of a file tell. */
 export const STAND_IN_BYTES = 512;

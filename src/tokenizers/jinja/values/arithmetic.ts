@@ -1,6 +1,6 @@
-import type { Budget } from "./budget.js";
+import type { Budget } from "../budget.js";
+import { raise } from "../fault.js";
 import { toFloat } from "./conversions.js";
-import { raise } from "./fault.js";
 import { formatPercent } from "./formatting.js";
 import { isInt, isList, isNumber, numeric, Tuple, typeName, Undefined, type Value } from "./values.js";
 

@@ -1,10 +1,10 @@
-import type { Dim } from "../graph/dims.js";
-import { axes, lengthAt } from "../graph/dims.js";
-import type { Graph } from "../graph/graph.js";
-import type { Tensor } from "../graph/ops.js";
+import type { Dim } from "../../graph/dims.js";
+import { axes, lengthAt } from "../../graph/dims.js";
+import type { Graph } from "../../graph/graph.js";
+import type { Tensor } from "../../graph/ops.js";
+import type { TextInputs } from "../model.js";
 import { causalBias } from "./attention.js";
 import type { Fields } from "./config.js";
-import type { TextInputs } from "./model.js";
 
 const types = ["default", "linear", "dynamic", "yarn", "longrope", "su", "llama3"] as const;
 
