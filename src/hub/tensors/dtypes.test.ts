@@ -4,7 +4,7 @@ import { openCheckpoint } from "../checkpoint.js";
 import { nodeFiles } from "../files.js";
 import { fromF32, toF32 } from "./dtypes.js";
 
-const fixture = (name: string): string => fileURLToPath(new URL(`fixtures/${name}`, import.meta.url));
+const fixture = (name: string): string => fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url));
 const path = fixture("conversions.safetensors");
 /** The fixture stands in for a folder's model.safetensors. */
 const open = (): ReturnType<typeof openCheckpoint> =>

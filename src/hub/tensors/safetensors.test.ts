@@ -7,7 +7,7 @@ import { nodeFiles } from "../files.js";
 import type { TensorToWrite } from "./safetensors.js";
 import { openSafetensors, writeSafetensors } from "./safetensors.js";
 
-const python = fileURLToPath(new URL("fixtures/every_dtype.safetensors", import.meta.url));
+const python = fileURLToPath(new URL("../fixtures/every_dtype.safetensors", import.meta.url));
 let folder: string;
 beforeEach(() => {
   folder = fs.mkdtempSync(join(tmpdir(), "peft-safetensors-"));

@@ -7,7 +7,7 @@ import { nodeFiles } from "../files.js";
 import { toF32 } from "./dtypes.js";
 import { openTorchBin } from "./torch_bin.js";
 
-const fixture = (name: string): string => fileURLToPath(new URL(`fixtures/${name}`, import.meta.url));
+const fixture = (name: string): string => fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url));
 
 describe.each(["state.bin", "state_legacy.bin"])("%s", (file) => {
   const numbers = async (name: string): Promise<number[]> => {
