@@ -147,7 +147,7 @@ test("what Node alone gives stands in platform files", () => {
 });
 
 test("no default export, no enum, no vague name, no endless file, no cycle", () => {
-  const { faults, stdout } = check({
+  const { faults } = check({
     "src/hub/utils.ts": 'export * from "./b.js";\n',
     "src/hub/b.ts": 'import type { C } from "./c.js";\nexport default 1;\n',
     "src/hub/c.ts": 'import { a } from "./utils.js";\nexport enum Colour {}\nconst text = "enum x";\n',
@@ -161,11 +161,11 @@ test("no default export, no enum, no vague name, no endless file, no cycle", () 
     "src/hub/c.ts: has an enum",
     "src/hub/utils.ts: a name that says nothing; name what it holds",
     "tools/golden/array_helpers.py: a name that says nothing; name what it holds",
+    "tests/longish.ts: 401 lines, over 400, and its first lines give no reason",
     "bench/long.ts: 801 lines, over 800",
+    "bench/long.ts: 801 lines, over 400, and its first lines give no reason",
     "import cycle: hub/b.ts -> hub/c.ts -> hub/utils.ts -> hub/b.ts",
   ]);
-  expect(stdout).toContain("look again: tests/longish.ts: 401 lines");
-  expect(stdout).not.toContain("fine.ts");
 });
 
 test("without a folder, this package is checked", () => {
