@@ -136,6 +136,17 @@ describe("in chunks", () => {
   });
 });
 
+it("a reranker: one label of a pair, by the binary cross-entropy of its sigmoid", async () => {
+  const base = await loadBase("SEQ_CLS", "bert-regression");
+  onTestFinished(() => base.close());
+  const targets = [0.25, 1];
+  const rows = golden.rows[0]!.slice(0, 2) as number[][];
+  const labels = { data: Float32Array.from(targets), shape: [2, 1] };
+  const { loss, logits } = await base.forward(batchOf("SEQ_CLS", rows, labels), { loss: "multiLabel" });
+  const each = [...logits.data].map((y, i) => Math.log1p(Math.exp(y)) - y * targets[i]!);
+  expect(loss).toBeCloseTo((each[0]! + each[1]!) / 2, 5);
+});
+
 it("adapters learn by it", async () => {
   const base = await open();
   const { model } = await adapted(
