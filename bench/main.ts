@@ -21,7 +21,7 @@ const USAGE = `usage: npm run bench -- step [--model t5-base | --folder FOLDER [
        npm run bench -- train tweets REAL/smollm2 | banking77 REAL/minilm [--steps N] [--seed N] LOADING
        npm run bench -- soak [--model llama-tiny] [--layers N] [--batch 4] [--seq 512] [--label-seq 32] [--steps 200]
                               [--plan NAME] [--load FORMAT] [--evaluate-every N] [--generate-every N]
-       npm run bench -- rows [COUNT [GIGABYTES]]
+       npm run bench -- rows [COUNT [GIGABYTES [MODEL]]], with MODEL a few steps of training on the file
        npm run bench -- limit 3GB -- COMMAND...
 LOADING: [--load int8] [--plan NAME] [--max-memory 3GB] [--recompute N] [--threads N]
 REAL: the folder that ../shared/bench/real_models.py filled. Models are the shapes of \`npm run shapes\`.
@@ -113,7 +113,7 @@ async function main(): Promise<void> {
   if (kind !== "limit") console.log(processor(readFileSync("/proc/cpuinfo", "utf8")));
   if (kind === "step") return step();
   if (kind === "soak") return soak();
-  if (kind === "rows") return benchRows(Number(rest[0] ?? 1e7), Number(rest[1] ?? 5));
+  if (kind === "rows") return benchRows(Number(rest[0] ?? 1e7), Number(rest[1] ?? 5), rest[2]);
   if (kind === "decode" && first !== undefined) return decode(first);
   if (kind === "limit" && first !== undefined && second !== undefined) return limit(first, rest.slice(1));
   if (kind === "train" && (first === "tweets" || first === "banking77") && second !== undefined)

@@ -1,7 +1,9 @@
+import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { createWriteStream, mkdtempSync, rmSync, statSync } from "node:fs";
+import { createWriteStream, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { loadDataset, type RowStream, rowsFrom } from "../src/index.js";
 
 /** Memory while rows are streamed: what a million rows took, and ten million. */
@@ -15,8 +17,8 @@ async function walk(name: string, rows: RowStream, count: number): Promise<void>
   console.log(`${name}: ${seen} rows, resident after each tenth: ${marks.join(" ")} MB`);
 }
 
-/** Small rows of a function, and a file of `gigabytes` of JSONL that is made for it beside nothing of ours. */
-export async function benchRows(count: number, gigabytes: number): Promise<void> {
+/** Small rows of a function, and a file of `gigabytes` of JSONL that is made for it; with a model, training on that file. */
+export async function benchRows(count: number, gigabytes: number, model?: string): Promise<void> {
   const labels = ["a", "b", "c"];
   const small = rowsFrom(
     async function* () {
@@ -34,9 +36,34 @@ export async function benchRows(count: number, gigabytes: number): Promise<void>
       await loadDataset(file, { streaming: true }),
       lines,
     );
+    if (model !== undefined) await benchTraining(file, model, join(folder, "out"));
   } finally {
     rmSync(folder, { recursive: true });
   }
+}
+
+const STEPS = 5;
+const SAMPLE_MS = 500;
+
+/** A few steps of `peft train --streaming`, a process of its own; its resident memory by Linux's /proc, in ten parts of the time. */
+async function benchTraining(file: string, model: string, output: string): Promise<void> {
+  const peft = fileURLToPath(new URL("../bin/peft.js", import.meta.url));
+  const rows = ["--data", file, "--streaming", "--validation", "none", "--max-steps", `${STEPS}`];
+  const where = ["--model", model, "--output", output, "--max-length", "64", "--batch-size", "2"];
+  const run = spawn(process.execPath, [peft, "train", ...where, ...rows], {
+    stdio: ["ignore", "ignore", "inherit"],
+  });
+  const marks: number[] = [];
+  const timer = setInterval(() => {
+    try {
+      const kilobytes = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${run.pid}/status`, "utf8"))?.[1];
+      if (kilobytes !== undefined) marks.push(Math.round(Number(kilobytes) / 1e3));
+    } catch {} // it has ended
+  }, SAMPLE_MS);
+  const [code] = await once(run, "exit");
+  clearInterval(timer);
+  const tenths = Array.from({ length: 10 }, (_, i) => marks[Math.floor((i * marks.length) / 10)]);
+  console.log(`peft train, ${STEPS} steps: exit ${code}, resident over the time: ${tenths.join(" ")} MB`);
 }
 
 async function writeLines(file: string, bytes: number): Promise<number> {
