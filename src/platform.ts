@@ -1,3 +1,4 @@
+import { cpus, hostname } from "node:os";
 import { type Context, createContext, Script } from "node:vm";
 
 // What Node gives to code that is not about Node. A bundle for browsers has platform_browser.ts in its place
@@ -5,6 +6,14 @@ import { type Context, createContext, Script } from "node:vm";
 
 /** Lets whatever waits in the event loop run first. */
 export const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+/** What this machine is called, and what it is. */
+export const machine = (): { host: string; processor: string; system: string; node: string } => ({
+  host: hostname(),
+  processor: cpus()[0]?.model.trim() ?? "unknown",
+  system: `${process.platform} ${process.arch}`,
+  node: process.version,
+});
 
 /** Bytes of this process in memory. */
 export const residentBytes = (): number => process.memoryUsage.rss();

@@ -14,3 +14,8 @@ export const runFor = <T>(_ms: number, run: () => T): { value: T } | undefined =
 
 /** A page is given nothing by other programs. */
 export async function* standardInput(): AsyncGenerator<Uint8Array> {}
+
+/** A browser says little of the machine. */
+export const machine = (): { host: string; processor: string; system: string; node: string } => ({
+  ...{ host: "browser", processor: "unknown", system: "unknown", node: "none" },
+});

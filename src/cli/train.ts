@@ -273,7 +273,7 @@ async function work(job: Job, mode: RunMode): Promise<number> {
 }
 
 function optionsOf(
-  { settings, progress, model, tokenizer, rows, labels, output, signal }: Job,
+  { settings, progress, model, tokenizer, rows, labels, record, output, signal }: Job,
   mode: RunMode,
 ): TrainerOptions {
   return {
@@ -287,7 +287,11 @@ function optionsOf(
     resume: mode === "resume",
     overwrite: mode === "overwrite",
     signal,
-    config: { model: settings.text("model"), data: settings.list("data").join(", ") },
+    config: {
+      model: settings.text("model"),
+      data: settings.list("data").join(", "),
+      files: Object.entries(record.files).map((file) => file.join(" sha256:")),
+    },
     ...(labels.length === 0 ? {} : { labels }),
   };
 }

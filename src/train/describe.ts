@@ -83,11 +83,11 @@ function planOf({ memoryPlan, expectedBytes = 0 }: RunHeader): string {
 }
 
 /** The largest classes first, and the smallest where not all are shown. */
-function classCounts(classes: Readonly<Record<string, number>>): string {
-  const sorted = Object.entries(classes).sort(([, a], [, b]) => b - a);
+function classCounts(classes: NonNullable<RunHeader["classes"]>): string {
+  const sorted = classes.toSorted((a, b) => b.rows - a.rows);
   const shown = sorted.length > 8 ? [...sorted.slice(0, 6), undefined, ...sorted.slice(-1)] : sorted;
-  const texts = shown.map((entry) => (entry === undefined ? "..." : `${entry[0]} ${count(entry[1])}`));
-  return `${sorted.length} classes: ${texts.join(", ")}`;
+  const texts = shown.map((entry) => (entry === undefined ? "..." : `${entry.label} ${count(entry.rows)}`));
+  return `${plural(sorted.length, "class", "classes")}: ${texts.join(", ")}`;
 }
 
 /** The step's loss, speed, memory and the time that is left. */
@@ -170,8 +170,8 @@ export function count(value: number): string {
 }
 
 /** "1 epoch", "1,032 rows" */
-export function plural(value: number, name: string): string {
-  return `${count(value)} ${name}${value === 1 ? "" : "s"}`;
+export function plural(value: number, name: string, many = `${name}s`): string {
+  return `${count(value)} ${value === 1 ? name : many}`;
 }
 
 /** 32 KB, 812 MB, 1.2 GB: powers of ten, as disks and downloads are measured. */

@@ -24,6 +24,20 @@ export interface StartEvent {
   readonly allParameters: number;
   /** What the run will do. */
   readonly header: RunHeader;
+  /** When and where it began. */
+  readonly origin: RunOrigin;
+}
+
+/** When, where and with what a run began. */
+export interface RunOrigin {
+  /** Its own: another one each time that a run begins or goes on. */
+  readonly runId: string;
+  /** 2026-11-28T12:00:00.000Z */
+  readonly time: string;
+  readonly host: string;
+  readonly processor: string;
+  readonly system: string;
+  readonly versions: Readonly<Record<string, string>>;
 }
 
 /** What a run will do, known before its first step. */
@@ -32,7 +46,7 @@ export interface RunHeader {
   readonly model: string;
   readonly task: TaskType;
   /** Rows of each class (words, where words are tagged), in the order of the classes' ids. */
-  readonly classes?: Readonly<Record<string, number>>;
+  readonly classes?: readonly { readonly label: string; readonly rows: number }[];
   /** Rows to learn. */
   readonly rows: number;
   /** Rows to evaluate on. */

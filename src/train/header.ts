@@ -43,13 +43,13 @@ function rankOf(config: object | undefined): number | undefined {
 }
 
 /** How many rows (or words) each class has, in the order of the ids; undefined: the rows have none. */
-export function classCounts(rows: readonly Row[]): Readonly<Record<string, number>> | undefined {
+export function classCounts(rows: readonly Row[]): RunHeader["classes"] | undefined {
   const names = labelNames(rows);
   if (names.length === 0) return undefined;
   const counts = names.map(() => 0);
   for (const row of rows)
     for (const id of idsOf(row)) if (id !== ignoreIndex) counts[id] = at(counts, id) + 1;
-  return Object.fromEntries(names.map((name, id) => [name, at(counts, id)]));
+  return names.map((label, id) => ({ label, rows: at(counts, id) }));
 }
 
 function idsOf(row: Row): readonly number[] {
@@ -92,5 +92,6 @@ function histogramOf(lengths: readonly number[]): (readonly [number, number])[] 
     const bar = Math.floor(length / width);
     counts[bar] = at(counts, bar) + 1;
   }
-  return counts.map((count, bar) => [bar * width, count] as const);
+  const first = counts.findIndex((count) => count > 0);
+  return counts.map((count, bar) => [bar * width, count] as const).slice(first);
 }

@@ -38,10 +38,21 @@ const run: TrainEvent[] = [
     rows: 1032,
     trainableParameters: 2359296,
     allParameters: 1231940608,
+    origin: {
+      runId: "a",
+      time: "2026-11-28T12:00:00.000Z",
+      host: "h",
+      processor: "p",
+      system: "s",
+      versions: {},
+    },
     header: {
       model: "mt0-large",
       task: "SEQ_CLS",
-      classes: { yes: 700, no: 332 },
+      classes: [
+        { label: "yes", rows: 700 },
+        { label: "no", rows: 332 },
+      ],
       rows: 1032,
       validationRows: 100,
       isValidationSplit: true,

@@ -98,3 +98,61 @@ it("says what is to be installed where a bundle lacks the charts' library", () =
     /\[output\] The report cannot be written: "uplot\/dist\/none.css" .* fix: install uplot beside the bundle/,
   );
 });
+
+describe("what the report says of a run", () => {
+  const classes = [
+    { label: "late", precision: 0.75, recall: 1, f1: 6 / 7, support: 3 },
+    { label: hostile, precision: 1, recall: 0.5, f1: 2 / 3, support: 2 },
+  ];
+  const confusion = [
+    [3, 0],
+    [1, 1],
+  ];
+  const page = renderReport({
+    ...report,
+    config: { adapter: { r: 8, loraAlpha: 16 } },
+    evaluations: [{ step: 2, loss: 1, metrics: {}, classes: { f1: "macro", classes, confusion } }],
+    samples: [{ prompt: "", turns: [{ role: "user", content: hostile }], after: "Hello" }],
+    origin: {
+      runId: "id",
+      time: "now",
+      host: "box",
+      processor: "chip",
+      system: "os",
+      versions: { node: "v22" },
+    },
+  });
+
+  it("figures class by class, and what was told as what, by its share", () => {
+    expect(page).toContain('<td>late</td><td class="number">0.7500</td><td class="number">1.0000</td>');
+    expect(page).toContain('var(--curve-0) 70%, transparent)">3</td>');
+    expect(page).toContain('var(--curve-0) 35%, transparent)">1</td>');
+    expect(page).not.toContain("<img");
+  });
+
+  it("chats by role, the adapter as a list, the machine", () => {
+    expect(page).toContain("<b>user</b> &lt;/script&gt;");
+    expect(page).toContain("<td>adapter.loraAlpha</td><td>16</td>");
+    expect(page).toContain("<td>processor</td><td>chip</td>");
+    expect(page).toContain("<td>node</td><td>v22</td>");
+  });
+
+  it("a loss that falls from high is drawn by its logarithm; gradients and speed have curves", () => {
+    const steps = [8.8, 0.4, 0.1].map((loss, i) => ({
+      step: i + 1,
+      loss,
+      lr: 1,
+      gradNorm: i,
+      tokensPerSecond: 9,
+    }));
+    const charts = reportCharts(steps, []);
+    expect(charts.map(({ title }) => title)).toEqual([
+      "Loss",
+      "Learning rate",
+      "Norm of the gradient, before clipping",
+      "Tokens in a second",
+    ]);
+    expect(charts[0]?.isLogarithmic).toBe(true);
+    expect(reportCharts(steps.slice(1), [])[0]?.isLogarithmic).toBe(false);
+  });
+});

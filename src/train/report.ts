@@ -1,9 +1,14 @@
+import type { ClassReport } from "../tasks/class_report.js";
+import { classTable, count, describeHeader } from "./describe.js";
+import type { RunHeader, RunOrigin, SampleEvent } from "./events.js";
 import { readPackageFile } from "./report_assets.js";
 import { type ReportEvaluation, type ReportStep, reportCharts } from "./report_charts.js";
 import { pageScript, pageStyle } from "./report_page.js";
 
 export interface ReportSample {
   prompt: string;
+  /** The same turn by turn, where it is a chat. */
+  turns?: SampleEvent["turns"];
   before?: string;
   after: string;
   expected?: string;
@@ -16,6 +21,10 @@ export interface Report {
   steps: readonly ReportStep[];
   evaluations: readonly ReportEvaluation[];
   samples: readonly ReportSample[];
+  /** What the run was: rows, classes, lengths, method, engine. */
+  header?: RunHeader;
+  /** When and on what it ran. */
+  origin?: RunOrigin;
   /** The figures that stand on top: `{ "test accuracy": 0.93, time: "0:52" }`. */
   summary: Readonly<Record<string, string | number>>;
   /** The text of a file inside a package: where the chart library comes from. */
@@ -42,6 +51,9 @@ ${facts(report.summary)}
 ${charts.map((chart) => section(chart.title, '<div class="chart"></div>')).join("\n")}
 ${samples(report.samples)}
 ${evaluations(report.evaluations)}
+${classSections(report.evaluations.at(-1)?.classes)}
+${dataSections(report.header)}
+${about(report)}
 ${config(report.config)}
 <footer>Made by peft.js. Charts: uPlot, © Leon Sorokin, MIT license.</footer>
 </main>
@@ -86,12 +98,18 @@ function samples(list: readonly ReportSample[]): string {
     list.some((s) => s[key] !== undefined),
   );
   const rows = list.map((sample) => [
-    cell(sample.prompt, "code"),
+    promptCell(sample),
     ...columns.map((key) =>
       cell(sample[key] ?? "", key === "expected" ? "" : verdict(sample[key], sample.expected)),
     ),
   ]);
   return section("Samples", table(["prompt", ...columns], rows));
+}
+
+function promptCell({ prompt, turns }: ReportSample): string {
+  if (turns === undefined) return cell(prompt, "code");
+  const said = turns.map(({ role, content }) => `<b>${escapeHtml(role)}</b> ${escapeHtml(content)}`);
+  return `<td class="code">${said.join("\n")}</td>`;
 }
 
 function verdict(output: string | undefined, expected: string | undefined): string {
@@ -110,8 +128,80 @@ function evaluations(list: readonly ReportEvaluation[]): string {
   return section("Evaluations", table(["step", "loss", ...metrics], rows));
 }
 
+/** What was told as what, darker where it is more of its class; and the figures of each class. */
+function classSections(report: ClassReport | undefined): string {
+  if (report === undefined) return "";
+  const [head = [], ...rows] = classTable(report);
+  const figuresTable = table(
+    head,
+    rows.map((row) => row.map((text, i) => cell(text, i === 0 ? "" : "number"))),
+  );
+  const { confusion, classes } = report;
+  const shown = section("Class by class", figuresTable);
+  if (confusion === undefined) return shown;
+  const matrix = confusion.map((counts, i) => {
+    const total = counts.reduce((a, b) => a + b, 0);
+    const cells = counts.map((n) => {
+      const share = Math.round((100 * n) / Math.max(total, 1));
+      return `<td class="number" style="background: color-mix(in srgb, var(--curve-0) ${Math.round(share * 0.7)}%, transparent)">${n}</td>`;
+    });
+    return [cell(classes[i]?.label ?? "", ""), ...cells];
+  });
+  return `${shown}
+${section("Told as", table(["is", ...classes.map(({ label }) => label)], matrix))}`;
+}
+
+/** How many rows each class has, and how long rows are. */
+function dataSections(header: RunHeader | undefined): string {
+  const classes = (header?.classes ?? []).map(({ label, rows }) => [label, rows] as const);
+  const lengths = (header?.lengths?.histogram ?? []).map(([from, n]) => [`from ${from}`, n] as const);
+  return [
+    classes.length === 0 ? "" : section("Rows of each class", bars(classes)),
+    lengths.length < 2 ? "" : section("Rows by their length in tokens", bars(lengths)),
+  ].join("\n");
+}
+
+function bars(counts: readonly (readonly [string, number])[]): string {
+  const most = Math.max(1, ...counts.map(([, n]) => n));
+  const rows = counts.map(([name, n]) => [
+    cell(name, ""),
+    cell(count(n), "number"),
+    `<td class="bar"><div style="width: ${Math.round((100 * n) / most)}%"></div></td>`,
+  ]);
+  return table([], rows);
+}
+
+/** The run in words, when it ran, and on what. */
+function about({ header, origin }: Report): string {
+  const lines =
+    header === undefined ? [] : describeHeader(header).map((line) => /^(\S+)\s+(.*)$/s.exec(`${line}`));
+  const rows = lines.flatMap((found) => (found === null ? [] : [[found[1] ?? "", found[2] ?? ""]]));
+  const { versions = {}, ...where } = origin ?? {};
+  const facts = [...Object.entries(where), ...Object.entries(versions)].map(([name, value]) => [
+    name,
+    String(value),
+  ]);
+  if (rows.length + facts.length === 0) return "";
+  return section(
+    "About this run",
+    table(
+      [],
+      [...rows, ...facts].map((row) => row.map((text) => cell(text, ""))),
+    ),
+  );
+}
+
+/** Objects by their fields: adapter.r, adapter.lora_alpha. */
+function flat(values: Readonly<Record<string, unknown>>, before = ""): [string, unknown][] {
+  return Object.entries(values).flatMap(([name, value]) =>
+    typeof value === "object" && value !== null && !Array.isArray(value)
+      ? flat(value as Readonly<Record<string, unknown>>, `${before}${name}.`)
+      : [[`${before}${name}`, value] as [string, unknown]],
+  );
+}
+
 function config(values: Report["config"]): string {
-  const rows = Object.entries(values).map(([name, value]) => [
+  const rows = flat(values).map(([name, value]) => [
     cell(name, ""),
     cell(typeof value === "string" ? value : (JSON.stringify(value) ?? "default"), ""),
   ]);

@@ -1,7 +1,8 @@
 import type { EvaluationEvent, StepEvent } from "./events.js";
 
-export type ReportStep = Pick<StepEvent, "step" | "loss" | "lr">;
-export type ReportEvaluation = Pick<EvaluationEvent, "step" | "loss" | "metrics">;
+export type ReportStep = Pick<StepEvent, "step" | "loss" | "lr"> &
+  Partial<Pick<StepEvent, "gradNorm" | "tokensPerSecond">>;
+export type ReportEvaluation = Pick<EvaluationEvent, "step" | "loss" | "metrics" | "classes">;
 
 export interface Curve {
   label: string;
@@ -15,6 +16,8 @@ export interface Curve {
 export interface Chart {
   title: string;
   x: number[];
+  /** The first steps would press the rest flat: heights are drawn by their logarithm. */
+  isLogarithmic?: boolean;
   curves: Curve[];
 }
 
@@ -29,14 +32,19 @@ export function reportCharts(
   const thinned = thin(steps);
   const x = [...new Set([...thinned, ...evaluations].map(({ step }) => step))].sort((a, b) => a - b);
   const loss = thinned.map((s) => s.loss);
-  const trainAt = (values: readonly number[]): (number | null)[] => spread(x, thinned, values);
+  const trainAt = (values: readonly (number | undefined)[]): (number | null)[] => spread(x, thinned, values);
   const evaluationAt = (value: (e: ReportEvaluation) => number | undefined): (number | null)[] =>
     spread(x, evaluations, evaluations.map(value));
   const metrics = [...new Set(evaluations.flatMap((e) => Object.keys(e.metrics)))];
+  const single = (title: string, values: readonly (number | undefined)[]): Chart => {
+    const curve = { label: title, color: 3, look: "line", values: trainAt(values) } as const;
+    return { title, x, curves: [curve] };
+  };
   const charts: Chart[] = [
     {
       title: "Loss",
       x,
+      isLogarithmic: spreadsWide([...loss, ...evaluations.map((e) => e.loss)]),
       curves: [
         { label: "train, each step", color: 0, look: "faint", values: trainAt(loss) },
         { label: "train, smoothed", color: 0, look: "line", values: trainAt(smooth(loss)) },
@@ -58,6 +66,14 @@ export function reportCharts(
         values: evaluationAt((e) => e.metrics[name]),
       })),
     },
+    single(
+      "Norm of the gradient, before clipping",
+      thinned.map((s) => s.gradNorm),
+    ),
+    single(
+      "Tokens in a second",
+      thinned.map((s) => s.tokensPerSecond),
+    ),
   ];
   return charts
     .map((chart) => ({
@@ -65,6 +81,13 @@ export function reportCharts(
       curves: chart.curves.filter((c) => c.values.some((value) => value !== null)),
     }))
     .filter((chart) => chart.curves.length > 0);
+}
+
+/** Whether the largest of positive numbers is more than ten times the smallest. */
+function spreadsWide(values: readonly number[]): boolean {
+  const known = values.filter((value) => Number.isFinite(value));
+  const [least, most] = known.reduce(([a, b], x) => [Math.min(a, x), Math.max(b, x)], [Infinity, 0]);
+  return least > 0 && most > 10 * least;
 }
 
 /** Means of equal runs of steps, each standing at its last step. */

@@ -20,17 +20,19 @@ h1 { font-size: 26px; line-height: 1.2; margin: 0 0 20px; overflow-wrap: anywher
 h2 { font-size: 16px; margin: 0 0 12px; }
 section, .facts div { background: var(--card); border: 1px solid var(--line); border-radius: 10px; }
 section { padding: 18px 20px; margin: 0 0 18px; }
-.facts { display: grid; gap: 12px; margin: 0 0 18px; }
-.facts { grid-template-columns: repeat(auto-fill, minmax(170px, 1fr)); }
-.facts div { padding: 12px 16px; }
+.facts { display: flex; flex-wrap: wrap; gap: 12px; margin: 0 0 18px; }
+.facts div { padding: 12px 16px; flex: 1 1 170px; min-width: 0; }
 .facts dt { color: var(--quiet); font-size: 13px; }
-.facts dd { margin: 2px 0 0; font-size: 20px; font-weight: 600; overflow-wrap: anywhere; }
+.facts dd { margin: 2px 0 0; font-size: 20px; font-weight: 600; overflow-wrap: break-word; }
 .scroll { overflow-x: auto; }
 .scroll table { width: 100%; border-collapse: collapse; font-size: 14px; }
 .scroll th { text-align: left; color: var(--quiet); font-weight: 500; white-space: nowrap; }
 .scroll th, .scroll td { padding: 8px 12px 8px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 .scroll tr:last-child td { border-bottom: 0; }
-.scroll td { overflow-wrap: anywhere; white-space: pre-wrap; min-width: 100px; }
+.scroll td { overflow-wrap: break-word; white-space: pre-wrap; min-width: 100px; max-width: 60ch; }
+.scroll td.number { min-width: 48px; padding-left: 6px; white-space: nowrap; }
+.scroll td.bar { width: 60%; }
+td.bar div { background: var(--curve-0); height: 12px; border-radius: 3px; min-width: 1px; }
 td.number { font-variant-numeric: tabular-nums; }
 td.good { color: var(--good); font-weight: 600; }
 td.bad { color: var(--bad); }
@@ -38,6 +40,13 @@ td.code, details td { font: 13px/1.5 ui-monospace, monospace; }
 summary { cursor: pointer; font-weight: 600; }
 details .scroll { margin-top: 12px; }
 footer { color: var(--quiet); font-size: 13px; }
+@media (max-width: 600px) {
+  main { padding: 20px 12px 32px; }
+  section { padding: 14px 12px; }
+  .facts { gap: 8px; }
+  .facts div { flex: 1 1 40%; padding: 8px 10px; }
+  .facts dd { font-size: 16px; }
+}
 .uplot .u-legend { color: var(--text); font-size: 13px; }
 `;
 
@@ -52,13 +61,14 @@ const looks = {
 };
 const rule = () => ({ stroke: color("line"), width: 1 });
 const axis = () => ({ stroke: color("quiet"), grid: rule(), ticks: rule() });
+const steps = [1, 2, 5].flatMap((n) => [...Array(9).keys()].map((power) => n * 10 ** power)).sort((a, b) => a - b);
 const size = (box) => ({ width: box.clientWidth, height: 240 });
 function draw(box, chart) {
   box.replaceChildren();
   const plot = new uPlot({
     ...size(box),
-    scales: { x: { time: false } },
-    axes: [axis(), { ...axis(), size: 76, values: (u, ticks) => ticks.map((tick) => short(u, tick)) }],
+    scales: { x: { time: false }, y: chart.isLogarithmic ? { distr: 3 } : {} },
+    axes: [{ ...axis(), incrs: steps }, { ...axis(), size: 76, values: (u, ticks) => ticks.map((tick) => tick == null ? "" : short(u, tick)) }],
     series: [{ label: "step" }, ...chart.curves.map((curve) => ({
       label: curve.label,
       value: short,
@@ -66,6 +76,7 @@ function draw(box, chart) {
       ...looks[curve.look](color("curve-" + (curve.color % 5))),
     }))],
   }, [chart.x, ...chart.curves.map((curve) => curve.values)], box);
+  plot.setLegend({ idx: chart.x.length - 1 });
   return () => plot.setSize(size(box));
 }
 const boxes = [...document.querySelectorAll(".chart")];

@@ -1,5 +1,5 @@
-import { formatBytes, formatDuration } from "./describe.js";
-import type { SampleEvent, TrainEvent, TrainEventOf } from "./events.js";
+import { formatBytes, formatDuration, plural } from "./describe.js";
+import type { RunHeader, SampleEvent, TrainEvent, TrainEventOf } from "./events.js";
 import type { Plan } from "./plan.js";
 import { type Report, type ReportSample, renderReport } from "./report.js";
 import type { Settings } from "./trainer_options.js";
@@ -52,20 +52,26 @@ interface Reported {
 export function reportOf({ settings, plan }: Reported, events: readonly TrainEvent[]): string {
   const of = <K extends TrainEvent["type"]>(type: K): TrainEventOf<K>[] =>
     events.filter((event): event is TrainEventOf<K> => event.type === type);
+  const begun = of("start").at(-1);
   return renderReport({
-    title: titleOf(settings),
+    title: titleOf(settings, begun?.header),
+    ...(begun === undefined ? {} : { header: begun.header, origin: begun.origin }),
     config: configOf(settings, plan),
     steps: of("step"),
     evaluations: of("evaluation"),
     samples: pairUp(of("sample")),
-    summary: summaryOf(of("start").at(-1), of("evaluation").at(-1), of("end").at(-1)),
+    summary: summaryOf(begun, of("evaluation").at(-1), of("end").at(-1)),
   });
 }
 
-function titleOf({ model }: Settings): string {
+/** "MiniLM-L6 · lora, rank 8 · SEQ_CLS, 6 classes" */
+function titleOf({ model }: Settings, header: RunHeader | undefined): string {
   const name = model.base.name.split(/[\\/]/).filter(Boolean).at(-1) ?? "model";
   const method = model.adapterConfig?.peftType ?? "all weights";
-  return `${name}, ${method.toLowerCase().replaceAll("_", " ")}, ${model.taskType}`;
+  const rank = header?.rank === undefined ? "" : `, rank ${header.rank}`;
+  const count = header?.classes?.length ?? 0;
+  const classes = count === 0 ? "" : `, ${plural(count, "class", "classes")}`;
+  return `${name} · ${method.toLowerCase().replaceAll("_", " ")}${rank} · ${model.taskType}${classes}`;
 }
 
 /** Outputs at step 0 beside the newest ones to the same prompt. */
@@ -74,11 +80,12 @@ function pairUp(samples: readonly SampleEvent[]): ReportSample[] {
   const before = new Map(samples.filter(({ step }) => step === 0).map((s) => [s.prompt, s.output]));
   return samples
     .filter(({ step }) => step === last)
-    .map(({ prompt, output, expected }) => {
+    .map(({ prompt, turns, output, expected }) => {
       const first = last === 0 ? undefined : before.get(prompt);
       return {
         prompt,
         after: output,
+        ...(turns === undefined ? {} : { turns }),
         ...(first === undefined ? {} : { before: first }),
         ...(expected === undefined ? {} : { expected }),
       };

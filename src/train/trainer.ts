@@ -5,6 +5,7 @@ import { answerable } from "./answers.js";
 import { evaluateSamples } from "./evaluate.js";
 import type { EndEvent, EndReason, RunHeader, SampleEvent, StartEvent, TrainEvent } from "./events.js";
 import { headerOf } from "./header.js";
+import { originOf } from "./origin.js";
 import { openRows, type Plan, planMemory, planOf } from "./plan.js";
 import { RunFolder, type RunMode } from "./run_folder.js";
 import { configOf, reportOf } from "./run_report.js";
@@ -242,6 +243,7 @@ function startOf({ step, plan, settings }: TrainingRun): StartEvent {
     trainableParameters: trainable,
     allParameters: total,
     header: headerOf(settings, plan),
+    origin: originOf(settings.now),
   };
 }
 

@@ -1,0 +1,27 @@
+import { machine } from "../platform.js";
+import type { RunOrigin } from "./events.js";
+import { readPackageFile } from "./report_assets.js";
+
+/** @param now gives the time in milliseconds */
+export function originOf(now: () => number): RunOrigin {
+  const { node, ...where } = machine();
+  const packages = ["peft.js", "onnxruntime-node"].flatMap((name) => {
+    const version = versionOf(name);
+    return version === undefined ? [] : [[name, version] as const];
+  });
+  return {
+    runId: crypto.randomUUID(),
+    time: new Date(now()).toISOString(),
+    ...where,
+    versions: { node, ...Object.fromEntries(packages) },
+  };
+}
+
+/** Of an installed package; undefined in a bundle, which has none beside it. */
+function versionOf(name: string): string | undefined {
+  try {
+    return JSON.parse(readPackageFile(`${name}/package.json`)).version;
+  } catch {
+    return undefined;
+  }
+}
