@@ -6,15 +6,17 @@ import { option, type Words, words } from "../words.js";
 import { formatBytes } from "./describe.js";
 import type { TrainEvent } from "./events.js";
 import { listCheckpoints } from "./saved_state.js";
+import { firstRecord, recordOf } from "./tensorboard.js";
 
 const metricsFile = "metrics.jsonl";
 const configFile = "training_config.json";
 const reportFile = "report.html";
+const boardFolder = "tensorboard";
 const lockFile = ".run.lock";
 
 /** Files that a run writes: what a run that overwrites another may remove. */
 const ofRun = [
-  /^(run\.json|training_config\.json|metrics\.jsonl|report\.html|README\.md|checkpoints)$/,
+  /^(run\.json|training_config\.json|metrics\.jsonl|report\.html|README\.md|checkpoints|tensorboard)$/,
   /^adapter_.*\.(json|safetensors)$/,
   /^(config\.json|generation_config\.json|model\.safetensors)$/,
   /^(tokenizer.*|vocab\..*|merges\.txt|special_tokens_map\.json|added_tokens\.json|spiece\.model)$/,
@@ -42,8 +44,11 @@ export class RunFolder {
   readonly checkpoints: string;
   readonly #files: Files;
   readonly #now: () => number;
+  /** TensorBoard's file of this run, where one is written. */
+  #board: string | undefined;
   #events: TrainEvent[] = [];
   #waiting: string[] = [];
+  #records: Uint8Array[] = [];
   #flushed = 0;
   #isLocked = false;
 
@@ -155,7 +160,18 @@ export class RunFolder {
     this.#flushed = this.#now();
   }
 
+  /** Starts a file in tensorboard/, which TensorBoard reads beside those of runs before. */
+  async startBoard(): Promise<void> {
+    const folder = this.#files.join(this.path, boardFolder);
+    await this.#files.makeFolder(folder);
+    const seconds = this.#now() / 1000;
+    this.#board = this.#files.join(folder, `events.out.tfevents.${Math.floor(seconds)}.peft`);
+    await this.#files.append(this.#board, [firstRecord(seconds)]);
+  }
+
   async record(event: TrainEvent): Promise<void> {
+    const record = this.#board === undefined ? undefined : recordOf(event, this.#now() / 1000);
+    if (record !== undefined) this.#records.push(record);
     this.#events.push(event);
     this.#waiting.push(lineOf(event));
     const isStep = event.type === "step";
@@ -164,7 +180,9 @@ export class RunFolder {
 
   async flush(): Promise<void> {
     const lines = this.#waiting.splice(0).join("");
+    const records = this.#records.splice(0);
     this.#flushed = this.#now();
+    if (this.#board !== undefined && records.length > 0) await this.#files.append(this.#board, records);
     if (lines !== "") await this.#files.append(this.#files.join(this.path, metricsFile), [encode(lines)]);
   }
 

@@ -108,6 +108,7 @@ async function openRun(
     if (checkpoint !== undefined) await run.resume(checkpoint);
     await folder?.writeConfig(configOf(s, plan)); // says that a run is here, so it stands before all else
     await folder?.startMetrics(run.step);
+    if (s.tensorboard) await folder?.startBoard();
     return run;
   } catch (error) {
     await folder?.close();

@@ -231,7 +231,9 @@ function contradictions(s: Given, given: TrainerOptions): Words[] {
       words`${option("bestMetric")} is "${s.bestMetric}", the metric of ${option("earlyStopping")} "${earlyStopping?.metric}"`,
     );
   if (s.validation === undefined && s.needValidation.length > 0) faults.push(withoutRows(s));
-  const needsFolder = (["saveEvery", "keepCheckpoints"] as const).filter((name) => given[name] !== undefined);
+  const needsFolder = (["saveEvery", "keepCheckpoints", "tensorboard"] as const).filter(
+    (name) => given[name] !== undefined && given[name] !== false,
+  );
   if (given.outputDir === undefined && (needsFolder.length > 0 || s.resume === true))
     faults.push(
       words`${joined([...needsFolder, ...(s.resume === true ? ["resume"] : [])].map((name) => option(name)))} without ${option("outputDir")}`,

@@ -189,6 +189,12 @@ export const trainerTable: { readonly [K in keyof TrainerValues]: OptionRow } = 
     also: ["save_strategy", "save_every"],
     means: "steps between checkpoints; the last step is always one",
   },
+  tensorboard: {
+    kind: "flag",
+    byDefault: false,
+    also: ["report_to", "logging_dir"],
+    means: "write what is measured for TensorBoard as well, into tensorboard/ of the output folder",
+  },
   keepCheckpoints: {
     kind: "whole",
     min: 0,

@@ -64,6 +64,8 @@ export interface PlainTrainerOptions {
   samples?: number | undefined;
   /** Steps between checkpoints; the last step is always one. A whole number, at least 1, or one of "epoch", in steps. @default "epoch" */
   saveEvery?: number | "epoch" | undefined;
+  /** Write what is measured for TensorBoard as well, into tensorboard/ of the output folder. @default false */
+  tensorboard?: boolean | undefined;
   /** How many checkpoints stay; the best one stays besides. A whole number, at least 0, in checkpoints. @default 2 */
   keepCheckpoints?: number | undefined;
 }

@@ -31,6 +31,7 @@ npx peft generate --adapter out --prompt "Tweet text : ... Label : "
 - **The output folder** of \`peft train\` holds the adapter as Python's PEFT loads it, \`metrics.jsonl\`, \`report.html\`, checkpoints, and
   \`run.json\`: what was asked for. The same command again goes on where an interrupted run stopped; a finished run, one with other
   options or data, or other files in the folder are refused. \`--overwrite\` removes the former run (and nothing else) and starts anew.
+- **TensorBoard**: \`--tensorboard\` writes its event files too: \`tensorboard --logdir out/tensorboard\`.
 - **Ctrl-C** stops after the step and saves a checkpoint; a second time ends at once.
 - **Results** go to stdout, the work is told on stderr. Exit codes: 0; 1 for an error, in three lines: what, why, fix (\`--debug\` adds
   where it comes from); 2 where the command cannot be understood; 130 after Ctrl-C.
