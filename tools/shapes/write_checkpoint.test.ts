@@ -114,6 +114,7 @@ test("every shape has the number of parameters of its name, and no dropout", () 
       "bert-base": 109,
       "llama-7b": 6738,
       "llama-small": 25,
+      "llama-tiny": 1,
       "mt0-large": 1230,
       "opt-1.3b": 1316,
       "opt-125m": 125,
