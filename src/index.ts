@@ -187,6 +187,22 @@ export type { TextStreamerOptions, TokenStreamer } from "./generate/streamer.js"
 export { streamText, TextStreamer } from "./generate/streamer.js";
 export type { GenerateInput, GenerateSettings } from "./peft/generate.js";
 
+// ## Pipelines
+// Trained models, asked: labels, entities, answers, vectors, texts.
+
+export type { CallOptions } from "./pipelines/definition.js";
+export type { TextInput, TextPair } from "./pipelines/encode.js";
+export type { FeatureExtractionOptions } from "./pipelines/feature_extraction.js";
+export type { PipelineOptions } from "./pipelines/open.js";
+export type { Pipeline, PipelineFor } from "./pipelines/pipeline.js";
+export { pipeline } from "./pipelines/pipeline.js";
+export type { QuestionAnsweringOptions, QuestionInput } from "./pipelines/question_answering.js";
+export type { PipelineForms, PipelineName } from "./pipelines/registry.js";
+export { PIPELINE_NAMES, pipelineOf } from "./pipelines/registry.js";
+export type { TextClassificationOptions } from "./pipelines/text_classification.js";
+export type { GeneratedText, PromptInput, TextGenerationOptions } from "./pipelines/text_generation.js";
+export type { TokenClassificationOptions } from "./pipelines/token_classification.js";
+
 // ## Memory
 // What a training step takes, counted before anything is loaded.
 

@@ -76,6 +76,7 @@ const ALLOWED = {
     ...["tasks", "losses", "peft", "attach", "run", "plan", "weights", "trace", "adapters"],
     ...["data", "hub", "graph", "tokenizers", "generate"],
   ],
+  pipelines: ["peft", "tasks", "trace", "data", "hub", "tokenizers", "generate"],
   cli: ["index.ts"],
 };
 const EVERYWHERE = [

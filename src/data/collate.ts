@@ -22,12 +22,13 @@ export function collate<T extends TaskType>(
       fix: "give at least one sample.",
     });
   }
-  const inputs = inputsOf(samples, options);
+  const inputs = collateInputs(samples, options);
   const labels = dataTaskOf<TaskType>(task).collate(samples, inputs, options);
   return { task, ...inputs, ...labels } as unknown as Batch<T>;
 }
 
-function inputsOf(samples: readonly SampleInputs[], options: CollateOptions): BatchInputs {
+/** Samples without their labels, padded to the longest. */
+export function collateInputs(samples: readonly SampleInputs[], options: CollateOptions): BatchInputs {
   const texts = samples.flatMap((sample) => sequencesOf(sample));
   const ids = texts.map(({ inputIds }) => inputIds);
   const types = texts.flatMap(({ tokenTypeIds }) => tokenTypeIds ?? []);

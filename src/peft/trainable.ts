@@ -9,6 +9,7 @@ import { type BackwardOptions, type PassOptions, passNames } from "../plan/reque
 import type { BackwardResult, ForwardResult } from "../run/passes.js";
 import type { Runtime } from "../run/runtime.js";
 import type { Inputs } from "../trace/feeds.js";
+import type { Words } from "../words.js";
 import type { GenerateInput, GenerateSettings } from "./generate.js";
 
 /** What a forward and backward pass gave. */
@@ -39,6 +40,8 @@ export interface TrainableBase {
   readonly seed: number;
   /** Settings of generation_config.json. */
   readonly generationConfig: GenerationConfig;
+  /** Hears what to know of the model. */
+  readonly warn: (message: Words) => void;
   /** @internal */
   readonly runtime: Pick<Runtime, "memoryEstimate" | "memoryLimit" | "memoryFree" | "compute">;
 }

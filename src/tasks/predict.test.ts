@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { predictEntities } from "./predict_entities.js";
 import { predictLabels } from "./predict_labels.js";
-import { predictSpans } from "./predict_spans.js";
+import { predictSpans, predictSpansOf } from "./predict_spans.js";
 import { predictVector } from "./predict_vector.js";
 import type { Said, TextToken } from "./prediction.js";
 import { tasks } from "./registry.js";
@@ -121,19 +121,21 @@ it("a B- begins a new entity beside one of its tag; other labels to ignore can b
 });
 
 it("spans: the best pair of the context, no longer than allowed, or none", () => {
-  const inContext = tokens.map((t, i) => ({ ...t, isContext: i > 1 }));
+  const inContext = tokens.map((t, i) => ({ ...t, isContext: i > 1, isClass: i === 0 }));
   const logits = [4, 4, 9, 9, 3, 0, 0, 1, 0, 0, 1, 3, 0, 0];
   const about = said(logits, 2, { text, tokens: inContext });
   const best = predictSpans(about);
   expect(best).toMatchObject({ answers: [{ answer: "Leeson in Rome", start: 4, end: 18 }] });
   const power = (xs: number[]): number => xs.reduce((n, x) => n + Math.exp(x), 0);
-  const score = (Math.exp(3) / power([3, 0, 0, 1])) * (Math.exp(3) / power([0, 1, 0, 3]));
+  const score = (Math.exp(3) / power([4, 3, 0, 0, 1])) * (Math.exp(3) / power([4, 0, 1, 0, 3]));
   expect(best.kind === "spans" && best.answers[0]?.score).toBeCloseTo(score, 5);
   expect(predictSpans(about, { maxAnswerTokens: 2 })).toMatchObject({ answers: [{ answer: "Leeson" }] });
   expect(predictSpans(about, { noAnswer: true })).toMatchObject({
     answers: [{ answer: "", start: 0, end: 0 }],
   });
   expect(predictSpans(about, { topK: 3 })).toMatchObject({ answers: { length: 3 } });
+  const twice = predictSpansOf([about, about]); // the same text in two windows is one answer
+  expect(twice.kind === "spans" && twice.answers[0]?.score).toBeCloseTo(2 * score, 5);
 });
 
 it("vectors: mean, first and last token, normalized", () => {

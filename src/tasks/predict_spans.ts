@@ -2,30 +2,68 @@ import type { Predicted, PredictOptions, Said, SpanAnswer } from "./prediction.j
 import { softmax } from "./prediction.js";
 
 /**
- * The likeliest spans of a context: P(start) P(end), each a softmax over the context's tokens, and over the first token where there may
- * be no answer, which that token then stands for. Reference: the question-answering pipeline of transformers 4
+ * The likeliest spans of a context: P(start) P(end), each a softmax over the context's tokens and [CLS], which stands for "no answer".
+ * Reference: transformers/pipelines/question_answering.py of transformers 4
  */
-export function predictSpans(
-  { logits, tokens, text }: Said,
+export function predictSpans(said: Said, options: PredictOptions = {}): Predicted {
+  return predictSpansOf([said], options);
+}
+
+/**
+ * The same for a context that is longer than the model reads, in windows that overlap. Spans of one text are one answer, whose score is
+ * the sum of theirs; that there is no answer is as likely as in the window where it is least likely.
+ */
+export function predictSpansOf(
+  windows: readonly Said[],
   { topK = 1, maxAnswerTokens = 15, noAnswer = false }: PredictOptions = {},
 ): Predicted {
-  const isContext = tokens.map(({ isSpecial, isContext = true }) => isContext && !isSpecial);
-  const side = (which: 0 | 1): Float32Array =>
-    softmax(
-      Float32Array.from(tokens, (_, i) =>
-        isContext[i] || (noAnswer && i === 0) ? logits[2 * i + which]! : -1e4,
-      ),
-    );
-  const [starts, ends] = [side(0), side(1)];
-  const answers: SpanAnswer[] = [];
-  for (const first of tokens.keys()) {
-    if (!isContext[first]) continue;
+  const byText = new Map<string, SpanAnswer>();
+  for (const window of windows)
+    for (const span of spansIn(window, 2 * topK + 10, maxAnswerTokens)) {
+      const key = span.answer.toLowerCase();
+      const former = byText.get(key);
+      byText.set(key, former === undefined ? span : { ...former, score: former.score + span.score });
+    }
+  const answers = [...byText.values()];
+  if (noAnswer) answers.push({ answer: "", score: Math.min(...windows.map(noneIn)), start: 0, end: 0 });
+  return { kind: "spans", answers: answers.sort((a, b) => b.score - a.score).slice(0, topK) };
+}
+
+/** P of each token as a start (0) or an end (1). */
+function likelihood({ logits, tokens }: Said, side: 0 | 1): Float32Array {
+  return softmax(
+    Float32Array.from(tokens, (token, i) =>
+      isContext(token) || token.isClass === true ? (logits[2 * i + side] ?? 0) : -1e4,
+    ),
+  );
+}
+
+function isContext({ isSpecial, isContext = true }: Said["tokens"][number]): boolean {
+  return isContext && !isSpecial;
+}
+
+function noneIn(said: Said): number {
+  return (likelihood(said, 0)[0] ?? 0) * (likelihood(said, 1)[0] ?? 0);
+}
+
+/** The `count` likeliest spans of one window, the best first. */
+function spansIn(said: Said, count: number, maxAnswerTokens: number): SpanAnswer[] {
+  const { tokens, text } = said;
+  const [starts, ends] = [likelihood(said, 0), likelihood(said, 1)];
+  const spans: { score: number; first: number; last: number }[] = [];
+  for (const [first, token] of tokens.entries()) {
+    if (!isContext(token)) continue;
     for (let last = first; last < Math.min(tokens.length, first + maxAnswerTokens); last++) {
-      if (!isContext[last]) break;
-      const [start, end] = [tokens[first]?.start ?? 0, tokens[last]?.end ?? 0];
-      answers.push({ answer: text.slice(start, end), score: starts[first]! * ends[last]!, start, end });
+      const end = tokens[last];
+      if (end === undefined || !isContext(end)) break;
+      spans.push({ score: (starts[first] ?? 0) * (ends[last] ?? 0), first, last });
     }
   }
-  if (noAnswer) answers.push({ answer: "", score: (starts[0] ?? 0) * (ends[0] ?? 0), start: 0, end: 0 });
-  return { kind: "spans", answers: answers.sort((a, b) => b.score - a.score).slice(0, topK) };
+  return spans
+    .sort((a, b) => b.score - a.score)
+    .slice(0, count)
+    .map(({ score, first, last }) => {
+      const [start, end] = [tokens[first]?.start ?? 0, tokens[last]?.end ?? 0];
+      return { answer: text.slice(start, end), score, start, end };
+    });
 }

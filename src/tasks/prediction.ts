@@ -39,6 +39,8 @@ export interface TextToken {
   readonly isSubword: boolean;
   /** It belongs to the text that answers are looked for in. @default true */
   readonly isContext?: boolean;
+  /** It is [CLS], which stands for "there is no answer". @default false */
+  readonly isClass?: boolean;
 }
 
 /** What a model said of one text, and what is known of it. */

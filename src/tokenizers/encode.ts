@@ -26,8 +26,10 @@ export type EncodeOptions = {
   addSpecialTokens?: boolean;
   /** Whether each token's place in the text is told. @default false */
   returnOffsets?: boolean;
-  /** Whether it is told which text of a pair a token is of. @default what the model reads */
+  /** Whether it is told which text of a pair a token is of, as the model reads it. @default what the model reads */
   returnTokenTypeIds?: boolean;
+  /** Whether it is told which text of a pair a token is of, and which word of it. @default false */
+  returnWordIds?: boolean;
   /** Where padding stands. @default the tokenizer's own side */
   paddingSide?: Side;
   /** Which end is cut. @default the tokenizer's own side */
@@ -43,6 +45,7 @@ export const encodeNames: NamesOf<EncodeOptions> = {
   addSpecialTokens: {},
   returnOffsets: { python: "return_offsets_mapping" },
   returnTokenTypeIds: {},
+  returnWordIds: {},
   paddingSide: {},
   truncationSide: {},
 };
@@ -60,6 +63,10 @@ export type Encoding = {
    * tokens.
    */
   offsets?: [number, number][][];
+  /** Which text of a pair each token is of, 0 or 1; undefined for added tokens and padding. */
+  sequenceIds?: (number | undefined)[][];
+  /** Which word of its text each token is of, as the tokenizer cuts words; undefined for added tokens and padding. */
+  wordIds?: (number | undefined)[][];
   /** How many rows lost tokens to the length limit. */
   truncated: number;
 };
@@ -149,7 +156,7 @@ export function layRows(
   rows: readonly Token[][],
   truncated: number,
   padding: Padding | undefined,
-  want: { offsets: boolean; tokenTypeIds: boolean },
+  want: { offsets: boolean; tokenTypeIds: boolean; wordIds: boolean },
 ): Encoding {
   const fill = <T>(values: T[], blank: () => T): T[] => {
     const count = Math.max(0, (padding?.length ?? 0) - values.length);
@@ -180,5 +187,10 @@ export function layRows(
       ({ start, end }): [number, number] => [start, end],
       () => [0, 0],
     );
+  const none = (): undefined => undefined;
+  if (want.wordIds) {
+    encoding.sequenceIds = column(({ sequence }): number | undefined => sequence, none);
+    encoding.wordIds = column(({ word }): number | undefined => word, none);
+  }
   return encoding;
 }

@@ -40,6 +40,8 @@ export type Tokenizer = SpecialProperties & {
   readonly allSpecialIds: number[];
   /** Tokens added to the vocabulary, by id. */
   readonly addedTokens: ReadonlyMap<number, AddedToken>;
+  /** What tokens begin with that go on with a word: "##" of WordPiece; undefined where tokens do not show it. */
+  readonly continuingSubwordPrefix: string | undefined;
   /** Entries of the vocabulary without added tokens. */
   readonly vocabSize: number;
   /** Entries with added tokens: Python's len(tokenizer). */
@@ -136,6 +138,7 @@ function vocabularyMembers(parts: TokenizerParts, self: () => Tokenizer): object
         .filter((id) => id !== undefined);
     },
     addedTokens,
+    continuingSubwordPrefix: pipeline.model.continuingPrefix,
     vocabSize: pipeline.model.vocab.size,
     length: pipeline.model.vocab.size + added,
     chatTemplate: templates.get("default")?.text,
@@ -208,6 +211,7 @@ function encodeBatch(
   return layRows(tokens, rows.filter((row) => row.truncated).length, padding, {
     offsets: options.returnOffsets ?? false,
     tokenTypeIds: options.returnTokenTypeIds ?? parts.tokenTypeIds,
+    wordIds: options.returnWordIds ?? false,
   });
 }
 

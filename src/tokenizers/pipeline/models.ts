@@ -26,6 +26,8 @@ export type Piece = { readonly id: number; readonly from: number; readonly to: n
 export type VocabModel = {
   readonly type: string;
   readonly vocab: ReadonlyMap<string, number>;
+  /** What pieces begin with that go on with a word, where pieces show it. */
+  readonly continuingPrefix?: string;
   tokenize(text: string): Piece[];
 };
 
@@ -170,7 +172,7 @@ function readWordPiece(config: Json, where: string): VocabModel {
       return { id: entry(vocab, piece), from, to: at };
     });
   };
-  return { type: "WordPiece", vocab, tokenize };
+  return { type: "WordPiece", vocab, continuingPrefix: prefix, tokenize };
 }
 
 function readWordLevel(config: Json, where: string): VocabModel {

@@ -17,7 +17,8 @@ export type Pipeline = {
   readonly model: VocabModel;
   readonly added: ReadonlyMap<string, AddedToken>;
   readonly post: PostProcessor;
-  tokenize(text: string, typeId: number): Token[];
+  /** `sequence`: 0, or 1 for the second text of a pair. */
+  tokenize(text: string, sequence: number): Token[];
   decode(ids: Iterable<number>, skipSpecial: boolean): string;
   idOf(token: string): number | undefined;
   tokenOf(id: number): string | undefined;
@@ -37,16 +38,16 @@ export function makePipeline(
   const find = makeFinder(added.values(), readNormalizer(json["normalizer"], `${file}: normalizer`));
   const decodeTokens = readDecoder(json["decoder"], `${file}: decoder`);
   const tokens = tokensById(model, added);
-  const fromStretch = (stretch: Stretch, typeId: number): Token[] => {
+  const fromStretch = (stretch: Stretch): Omit<Token, "typeId" | "added">[][] => {
     const { text, token } = stretch;
     if (token) {
       const [start, end] = originalSpan(text, 0, text.text.length);
-      return [{ id: token.id, token: text.text, start, end, typeId, added: false }];
+      return [[{ id: token.id, token: text.text, start, end }]];
     }
-    return preTokenize([text]).flatMap((piece) =>
+    return preTokenize([text]).map((piece) =>
       model.tokenize(piece.text).map(({ id, from, to }) => {
         const [start, end] = originalSpan(piece, from, to);
-        return { id, token: tokens.get(id) ?? "", start, end, typeId, added: false };
+        return { id, token: tokens.get(id) ?? "", start, end };
       }),
     );
   };
@@ -54,7 +55,12 @@ export function makePipeline(
     model,
     added,
     post: readPostProcessor(post, `${file}: post_processor`),
-    tokenize: (text, typeId) => find(text).flatMap((stretch) => fromStretch(stretch, typeId)),
+    tokenize: (text, sequence) =>
+      find(text)
+        .flatMap(fromStretch)
+        .flatMap((list, word) =>
+          list.map((token) => ({ ...token, typeId: sequence, added: false, sequence, word })),
+        ),
     decode: (ids, skipSpecial) => {
       const kept: string[] = [];
       for (const id of ids) {

@@ -24,6 +24,10 @@ export type Token = {
   readonly typeId: number;
   /** True for tokens that the post-processor put in. */
   readonly added: boolean;
+  /** Which text it is of: 0, or 1 for the second of a pair; undefined for added tokens. */
+  readonly sequence?: number;
+  /** Which pre-token of that text it is of, counted from 0; undefined for added tokens. */
+  readonly word?: number;
 };
 
 export type PostProcessor = {

@@ -1,0 +1,96 @@
+import { PeftError } from "../errors.js";
+import { nearest } from "../nearest.js";
+import type { TaskType } from "../task.js";
+import type { Entity, LabelScore, SpanAnswer } from "../tasks/prediction.js";
+import type { PipelineDefinition } from "./definition.js";
+import type { TextInput } from "./encode.js";
+import { type FeatureExtractionOptions, featureExtraction } from "./feature_extraction.js";
+import {
+  type QuestionAnsweringOptions,
+  type QuestionInput,
+  questionAnswering,
+} from "./question_answering.js";
+import { type TextClassificationOptions, textClassification } from "./text_classification.js";
+import {
+  type GeneratedText,
+  type PromptInput,
+  type TextGenerationOptions,
+  text2TextGeneration,
+  textGeneration,
+} from "./text_generation.js";
+import { type TokenClassificationOptions, tokenClassification } from "./token_classification.js";
+
+/** What a pipeline reads and gives, with the options of its calls. */
+interface PipelineForm<Task extends TaskType, Input, Output, Options> {
+  readonly task: Task;
+  readonly input: Input;
+  readonly output: Output;
+  readonly options: Options;
+}
+
+type Classification = PipelineForm<"SEQ_CLS", TextInput, LabelScore[], TextClassificationOptions>;
+type Tagging = PipelineForm<"TOKEN_CLS", string, Entity[], TokenClassificationOptions>;
+
+/** Every pipeline, by its name. */
+export interface PipelineForms {
+  readonly "text-classification": Classification;
+  readonly "sentiment-analysis": Classification;
+  readonly "token-classification": Tagging;
+  readonly ner: Tagging;
+  readonly "question-answering": PipelineForm<
+    "QUESTION_ANS",
+    QuestionInput,
+    SpanAnswer[],
+    QuestionAnsweringOptions
+  >;
+  readonly "feature-extraction": PipelineForm<
+    "FEATURE_EXTRACTION",
+    string,
+    Float32Array,
+    FeatureExtractionOptions
+  >;
+  readonly "text-generation": PipelineForm<"CAUSAL_LM", PromptInput, GeneratedText[], TextGenerationOptions>;
+  readonly "text2text-generation": PipelineForm<
+    "SEQ_2_SEQ_LM",
+    PromptInput,
+    GeneratedText[],
+    TextGenerationOptions
+  >;
+}
+
+/** Names of pipelines, as transformers has them. */
+export type PipelineName = keyof PipelineForms;
+
+/** A definition of which nobody knows any more what it reads. */
+export type AnyDefinition = PipelineDefinition<unknown, unknown, object>;
+
+const definitions: readonly AnyDefinition[] = [
+  textClassification,
+  tokenClassification,
+  questionAnswering,
+  featureExtraction,
+  textGeneration,
+  text2TextGeneration,
+] as unknown as readonly AnyDefinition[];
+
+/** Names of all pipelines. */
+export const PIPELINE_NAMES: readonly PipelineName[] = definitions.flatMap(
+  ({ names }) => names,
+) as readonly PipelineName[];
+
+/** Throws "option" for a name that no pipeline has. */
+export function definitionOf(name: string): AnyDefinition {
+  const found = definitions.find(({ names }) => names.includes(name));
+  if (found !== undefined) return found;
+  const close = nearest(String(name), PIPELINE_NAMES);
+  throw new PeftError("option", {
+    what: `There is no pipeline ${JSON.stringify(name ?? null)}.`,
+    why: `there are ${PIPELINE_NAMES.join(", ")}.`,
+    fix: `name one of these: pipeline("${close ?? PIPELINE_NAMES[0]}", "FOLDER_OR_HUB_ID").`,
+  });
+}
+
+/** The pipeline that asks models for a task; undefined: none does. */
+export function pipelineOf(task: string): PipelineName | undefined {
+  return definitions.find((definition) => definition.task === task)?.names[0] as PipelineName | undefined;
+}
