@@ -114,7 +114,7 @@ test("answers, in windows, with and without one that says that there is none", a
 test("vectors, pooled and normalized as modules.json says", async () => {
   for (const { files, outputs } of golden.vectors.cases) {
     const embed = await open("feature-extraction", folderWith("bert-feature_extraction", "wordpiece", files));
-    const found = await embed(golden.vectors.texts);
+    const found = await embed(golden.vectors.texts as string[]);
     for (const [i, vector] of found.entries())
       for (const [k, x] of vector.entries()) expect(Math.abs(x - outputs[i][k])).toBeLessThan(CLOSE);
   }
