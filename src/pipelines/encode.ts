@@ -24,7 +24,7 @@ export function isTextInput(value: unknown): value is TextInput {
 export function textPart(
   input: TextInput,
   { tokenizer, maxLength, warnOnce }: Opened,
-  most = maxLength,
+  most: number = maxLength,
 ): Part {
   const limit = Math.min(most, maxLength);
   const { text, textPair } = typeof input === "string" ? { text: input, textPair: undefined } : input;
