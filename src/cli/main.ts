@@ -8,6 +8,7 @@ import { generate } from "./generate.js";
 import { info } from "./info.js";
 import { merge } from "./merge.js";
 import { optionsOf } from "./options.js";
+import { prediction } from "./predict.js";
 import { runProgram } from "./program.js";
 import { push } from "./push.js";
 import { report } from "./report.js";
@@ -17,7 +18,7 @@ import { train } from "./train.js";
 
 /** The command line. Returns the exit code: 1 after an error, 2 where the command cannot be understood, 130 after Ctrl-C. */
 export async function main(argv: readonly string[], terminal: Terminal = nodeTerminal()): Promise<number> {
-  const working = [train, generate, evaluation, merge, info, data, push, doctor];
+  const working = [train, prediction, generate, evaluation, merge, info, data, push, doctor];
   const verbs = [...working, schema(working), completion(working)];
   try {
     const { version } = JSON.parse(await terminal.readFile(terminal.packagePath("package.json")));

@@ -175,7 +175,7 @@ function otherBase(error: unknown, adapter: AdapterConfig, name: string, setting
 }
 
 /** The config of the model that is named, or of the adapter's own base. */
-async function readBase(settings: Settings, hub: ConfigOptions): Promise<PretrainedConfig> {
+export async function readBase(settings: Settings, hub: ConfigOptions): Promise<PretrainedConfig> {
   const name = settings.text("model");
   if (name !== undefined) return AutoConfig.fromPretrained(name, hub);
   const adapter = settings.text("adapter");

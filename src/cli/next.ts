@@ -9,6 +9,14 @@ export function waysToUse(
 ): string[] {
   return [
     ...(isTaskType(task) && taskOf(task).generates ? [commandLine("generate", { ...what, prompt })] : []),
+    ...(isTaskType(task) && taskOf(task).predict !== undefined
+      ? [
+          commandLine("predict", {
+            ...what,
+            ...(task === "QUESTION_ANS" ? { data: "FILE" } : { text: prompt }),
+          }),
+        ]
+      : []),
     commandLine("eval", { ...what, data: "FILE" }),
   ];
 }

@@ -115,7 +115,7 @@ function checkInput({ taskType, config }: Generator, { inputIds }: GenerateInput
       why: "it has no head over the vocabulary.",
       fix: toCode(
         "load it with AutoModelForCausalLM or AutoModelForSeq2SeqLM.",
-        "use peft eval for what it tells apart, or a model that has one: --task CAUSAL_LM, or SEQ_2_SEQ_LM.",
+        "use peft predict for what it tells apart, or a model that has one: --task CAUSAL_LM, or SEQ_2_SEQ_LM.",
       ),
     });
   const beyond = inputIds.flat().find((id) => id < 0 || id >= config.vocabSize);

@@ -4,7 +4,11 @@ import { readJson, readJsonObject } from "../hub/json.js";
 import type { FeatureExtractionOptions } from "./feature_extraction.js";
 
 /** Files in which sentence-transformers writes how texts become vectors. */
-export const sentenceFiles: readonly string[] = ["modules.json", "sentence_bert_config.json", "*_Pooling/config.json"];
+export const sentenceFiles: readonly string[] = [
+  "modules.json",
+  "sentence_bert_config.json",
+  "*_Pooling/config.json",
+];
 
 /** Of the ways to pool, those that are known here, by the names that they have in the file. */
 const poolings: Readonly<Record<string, NonNullable<FeatureExtractionOptions["pooling"]>>> = {

@@ -40,7 +40,7 @@ npx peft generate --adapter out --prompt "Tweet text : ... Label : "
   and README.md; checkpoints, metrics, report and training_config.json (it names your paths) stay.
 `;
 
-const verbs = ["train", "generate", "eval", "merge", "info", "data", "push", "doctor", "schema"];
+const verbs = ["train", "predict", "generate", "eval", "merge", "info", "data", "push", "doctor", "schema"];
 
 async function help(verb: string): Promise<string> {
   let text = "";

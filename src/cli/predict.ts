@@ -1,0 +1,305 @@
+import {
+  type CallOptions,
+  inspectAdapter,
+  type LoadOptions,
+  loadDataset,
+  PeftError,
+  type PipelineName,
+  pipeline,
+  pipelineOf,
+  type QuestionInput,
+  type Row,
+  type TaskType,
+  type TextInput,
+  taskOf,
+} from "../index.js";
+import { commandLine } from "./flags.js";
+import {
+  adapterOption,
+  chooseTask,
+  engineGroup,
+  modelGroup,
+  readBase,
+  showHub,
+  showQuantizing,
+} from "./model.js";
+import type { Option, Settings, Verb } from "./options.js";
+import { readRunSettings } from "./output.js";
+import { type PredictionForm, writerOf } from "./predictions.js";
+import type { Terminal } from "./terminal.js";
+
+const answerOptions: readonly Option[] = [
+  { key: "batchSize", kind: "whole", help: "texts at a time", byDefault: 8 },
+  {
+    key: "topK",
+    kind: "whole",
+    help: "how many labels or answers, the likeliest first",
+    otherwise: "1; all labels where a text may have several",
+  },
+  {
+    key: "aggregation",
+    api: "aggregationStrategy",
+    kind: "text",
+    help: "how tokens become entities",
+    choices: ["none", "simple", "first", "average", "max"],
+    otherwise: "simple",
+  },
+  {
+    key: "pooling",
+    kind: "text",
+    help: "which tokens make a vector",
+    choices: ["mean", "cls", "last"],
+    otherwise: "by modules.json, else mean",
+  },
+  { key: "normalize", kind: "flag", help: "make vectors of length 1" },
+  { key: "handleImpossibleAnswer", kind: "flag", help: "a question may have no answer" },
+];
+
+/** `peft predict` */
+export const prediction: Verb = {
+  name: "predict",
+  summary: "Ask a trained model: labels, entities, answers, vectors, of one text or of a file.",
+  examples: [
+    'peft predict --adapter out --text "My parcel never came"',
+    "peft predict --adapter out --data tickets.csv --column body --jsonl > answers.jsonl",
+    'peft predict --model deepset/roberta-base-squad2 --question "Who?" --context "Ann was here."',
+  ],
+  groups: () => [
+    modelGroup("the adapter's own base", adapterOption),
+    {
+      title: "Input",
+      options: [
+        { key: "text", kind: "text", many: true, help: "what is asked about; may be given more than once" },
+        { key: "pair", kind: "text", help: "a second text beside it" },
+        { key: "question", kind: "text", help: "a question about --context" },
+        { key: "context", kind: "text", help: "where its answer is looked for" },
+        {
+          key: "data",
+          kind: "text",
+          value: "FILE",
+          many: true,
+          help: "rows of a file, a folder or a pattern; - for standard input; read while they are answered",
+        },
+        {
+          key: "column",
+          kind: "text",
+          help: "the column of the text",
+          otherwise: "as in training, else text, sentence, ...",
+        },
+        { key: "limit", kind: "whole", help: "no more than so many rows", otherwise: "all" },
+        {
+          key: "format",
+          kind: "text",
+          help: "the form of the files",
+          choices: ["jsonl", "json", "csv", "parquet", "arrow"],
+          otherwise: "by their extension",
+        },
+      ],
+    },
+    { title: "Answers", options: answerOptions },
+    {
+      title: "Output",
+      options: [
+        { key: "json", kind: "flag", help: "print one list of JSON" },
+        { key: "jsonl", kind: "flag", help: "print an object of JSON a line" },
+        { key: "csv", kind: "flag", help: "print a table" },
+      ],
+    },
+    engineGroup,
+  ],
+  run,
+};
+
+async function run(settings: Settings, terminal: Terminal): Promise<number> {
+  const hub = { progress: showHub(terminal), revision: settings.text("revision") };
+  const adapter = settings.text("adapter");
+  const base = await readBase(settings, hub);
+  const trained =
+    adapter === undefined ? undefined : await inspectAdapter(adapter, { ...hub, revision: undefined });
+  const task = chooseTask(settings, base, undefined, trained?.config.taskType);
+  const name = pipelineOf(task);
+  if (taskOf(task).generates || name === undefined)
+    throw notHere(task, adapter ?? base.name, adapter !== undefined);
+  const inputs = await inputsOf(settings, task, terminal);
+  return terminal.interruptible(
+    () => terminal.note("\nStopping."),
+    async (signal) => {
+      const ask = await pipeline(name, adapter ?? base.name, {
+        ...settings.pick(["threads", "device", "plan", "maxMemory"]),
+        ...hub,
+        signal,
+        load: settings.text("loadIn") as LoadOptions["load"],
+        quantizing: showQuantizing(terminal),
+        warn: (message) => terminal.note(`warning: ${message.shown(settings.show)}`),
+        ...(adapter === undefined ? {} : { base: base.name, revision: undefined }),
+        ...ownOptions(name, settings),
+      });
+      try {
+        const call: CallOptions = {
+          batchSize: settings.number("batchSize"),
+          signal,
+          progress: progressOf(terminal),
+        };
+        await write(ask as unknown as Ask, inputs, call, settings, terminal);
+      } finally {
+        await ask.close();
+      }
+      return 0;
+    },
+  );
+}
+
+type Input = TextInput | QuestionInput;
+type Ask = (inputs: AsyncIterable<Input>, options: CallOptions) => AsyncIterable<unknown>;
+
+async function write(
+  ask: Ask,
+  inputs: AsyncIterable<Input>,
+  call: CallOptions,
+  settings: Settings,
+  terminal: Terminal,
+): Promise<void> {
+  const form = (["json", "jsonl", "csv"] as const).find((key) => settings.flag(key));
+  const writer = writerOf(form ?? ("text" satisfies PredictionForm));
+  const waiting: Input[] = [];
+  async function* kept(): AsyncGenerator<Input> {
+    for await (const input of inputs) {
+      waiting.push(input);
+      yield input;
+    }
+  }
+  for await (const output of ask(kept(), call)) terminal.write(writer.row(waiting.shift() ?? "", output));
+  terminal.write(writer.end());
+}
+
+/** Options of the pipeline that its kind of answer has. */
+function ownOptions(name: PipelineName, settings: Settings): object {
+  const strategy = settings.text("aggregation");
+  const byName: Partial<Record<PipelineName, object>> = {
+    "text-classification": settings.pickGiven(["topK"]),
+    "token-classification": strategy === undefined ? {} : { aggregationStrategy: strategy },
+    "question-answering": settings.pickGiven(["topK", "handleImpossibleAnswer"]),
+    "feature-extraction": settings.pickGiven(["pooling", "normalize"]),
+  };
+  return byName[name] ?? {};
+}
+
+/** Says every few seconds how far it is. */
+function progressOf(terminal: Terminal): (done: number) => void {
+  let last = terminal.now();
+  return (done) => {
+    if (terminal.now() - last < 5000) return;
+    last = terminal.now();
+    terminal.note(`${done} answered`);
+  };
+}
+
+async function inputsOf(
+  settings: Settings,
+  task: TaskType,
+  terminal: Terminal,
+): Promise<AsyncIterable<Input>> {
+  const files = settings.list("data");
+  const isQuestion = task === "QUESTION_ANS";
+  const [question, context] = [settings.text("question"), settings.text("context")];
+  const pair = settings.text("pair");
+  const texts: Input[] = settings
+    .list("text")
+    .map((text) => (pair === undefined ? text : { text, textPair: pair }));
+  const said =
+    isQuestion && question !== undefined && context !== undefined ? [{ question, context }] : texts;
+  if (files.length === 0 && said.length === 0) throw nothingAsked(isQuestion);
+  if (files.length === 0) return listed(said);
+  const columns = await columnsFor(settings, task, terminal);
+  const rows = await loadDataset(files, {
+    ...settings.pick(["limit", "format"]),
+    ...columns,
+    streaming: true,
+    warn: terminal.note,
+  });
+  return inputsIn(rows, said);
+}
+
+async function* listed(inputs: readonly Input[]): AsyncGenerator<Input> {
+  yield* inputs;
+}
+
+async function* inputsIn(rows: AsyncIterable<Row>, first: readonly Input[]): AsyncGenerator<Input> {
+  yield* first;
+  for await (const row of rows) {
+    if (row.kind === "question") yield { question: row.question, context: row.context };
+    else if (row.kind === "classify")
+      yield row.pair === undefined ? row.text : { text: row.text, textPair: row.pair };
+    else if (row.kind === "text") yield row.text;
+  }
+}
+
+type Columns = Pick<
+  Parameters<typeof loadDataset>[1] & object,
+  "kind" | "columns" | "template" | "problemType"
+>;
+type Values = Readonly<Record<string, unknown>>;
+
+const textNames = ["text", "sentence", "sentence1", "premise", "question1", "review", "prompt", "body"];
+
+/** Rows need no labels: what is asked is read off the columns of training, of the flag, or of usual names. */
+async function columnsFor(settings: Settings, task: TaskType, terminal: Terminal): Promise<Columns> {
+  if (task === "QUESTION_ANS") {
+    const none = { text: [], answer_start: [] };
+    return {
+      kind: "question",
+      columns: ({ question, context }: Values) => ({ question, context, answers: none }),
+    };
+  }
+  const adapter = settings.text("adapter");
+  const run = adapter === undefined ? {} : await readRunSettings(adapter, terminal);
+  const { template, text, pair } = run as Readonly<Record<string, string | undefined>>;
+  const column = settings.text("column") ?? text;
+  if (column === undefined && template !== undefined) return { kind: "text", template };
+  if (column !== undefined && (task !== "SEQ_CLS" || pair === undefined))
+    return { kind: "text", columns: { text: column } };
+  const read = (row: Values): Values => {
+    const names = Object.keys(row);
+    const found =
+      column ?? textNames.find((name) => names.includes(name)) ?? (names.length === 1 ? names[0] : undefined);
+    if (found === undefined || !names.includes(found)) throw noColumn(column, names);
+    const second =
+      pair ?? ["text_pair", "sentence2", "hypothesis", "question2"].find((name) => names.includes(name));
+    if (task !== "SEQ_CLS" || second === undefined) return { text: row[found] };
+    return { text: row[found], pair: row[second], label: 0 };
+  };
+  // A pair of texts is a row of kind "classify", whose label is not read.
+  return task === "SEQ_CLS"
+    ? { kind: "classify", problemType: "regression", columns: (row: Values) => ({ label: 0, ...read(row) }) }
+    : { kind: "text", columns: read };
+}
+
+function noColumn(column: string | undefined, names: readonly string[]): PeftError {
+  return new PeftError("data", {
+    what:
+      column === undefined ? "It cannot be told which column is the text." : `Missing column "${column}".`,
+    why: `the columns are ${names.join(", ")}.`,
+    fix: `name it: --column ${names[0] ?? "COLUMN"}.`,
+  });
+}
+
+function nothingAsked(isQuestion: boolean): PeftError {
+  return new PeftError("option", {
+    what: "Nothing is asked.",
+    why: isQuestion ? "this model answers questions about a text." : "there is no text.",
+    fix: isQuestion
+      ? 'add --question "..." --context "...", or --data FILE with columns question and context.'
+      : 'add --text "...", or --data FILE.',
+  });
+}
+
+function notHere(task: TaskType, name: string, isAdapter: boolean): PeftError {
+  const what = isAdapter ? { adapter: name } : { model: name };
+  return new PeftError("option", {
+    what: `"${name}" is for ${task}.`,
+    why: taskOf(task).generates ? "it answers with text that it writes." : "no pipeline asks models for it.",
+    fix: taskOf(task).generates
+      ? `let it write: ${commandLine("generate", { ...what, prompt: "your text" })}.`
+      : "ask it in code: model.forward(batch).",
+  });
+}

@@ -1,0 +1,79 @@
+import type { Entity, LabelScore, QuestionInput, SpanAnswer, TextInput } from "../index.js";
+
+/** How predictions are printed. */
+export type PredictionForm = "text" | "json" | "jsonl" | "csv";
+
+/** What is printed for each row, and after the last one. */
+export interface PredictionWriter {
+  row(input: TextInput | QuestionInput, output: unknown): string;
+  end(): string;
+}
+
+type Item = LabelScore | Entity | SpanAnswer;
+
+/** Writes predictions one by one, so that none needs to be kept. */
+export function writerOf(form: PredictionForm): PredictionWriter {
+  let rows = 0;
+  const forms: Readonly<Record<PredictionForm, PredictionWriter>> = {
+    text: { row: (_, output) => `${inWords(output)}\n`, end: () => "" },
+    jsonl: { row: (input, output) => `${inJson(input, output)}\n`, end: () => "" },
+    json: {
+      row: (input, output) => `${rows++ === 0 ? "[" : ","}\n${inJson(input, output)}`,
+      end: () => `${rows === 0 ? "[" : "\n"}]\n`,
+    },
+    csv: {
+      row: (_, output) => {
+        rows++;
+        return inTable(output, rows)
+          .map((cells) => `${cells.map(cell).join(",")}\n`)
+          .join("");
+      },
+      end: () => "",
+    },
+  };
+  return forms[form];
+}
+
+function inJson(input: TextInput | QuestionInput, output: unknown): string {
+  const asked = typeof input === "string" ? { text: input } : input;
+  return JSON.stringify({ ...asked, [keyOf(output)]: output instanceof Float32Array ? [...output] : output });
+}
+
+function keyOf(output: unknown): string {
+  if (output instanceof Float32Array) return "vector";
+  const [first] = output as readonly Item[];
+  if (first === undefined) return "entities";
+  return "answer" in first ? "answers" : "start" in first ? "entities" : "labels";
+}
+
+function inWords(output: unknown): string {
+  if (output instanceof Float32Array) return [...output].join(" ");
+  return (output as readonly Item[]).map(itemInWords).join(", ") || "-";
+}
+
+function itemInWords(item: Item): string {
+  const score = item.score.toFixed(4);
+  if ("answer" in item) return `${item.answer || "(no answer)"} ${score}`;
+  return "start" in item ? `${item.label}: ${item.text} ${score}` : `${item.label} ${score}`;
+}
+
+/** A line for each item, with the number of its row; the first row brings the header. */
+function inTable(output: unknown, row: number): (string | number)[][] {
+  if (output instanceof Float32Array) {
+    const header = row === 1 ? [["row", ...Array.from(output, (_, i) => `v${i}`)]] : [];
+    return [...header, [row, ...output]];
+  }
+  const header = row === 1 ? [["row", "label", "score", "start", "end", "text"]] : [];
+  const lines = (output as readonly Item[]).map((item): (string | number)[] => {
+    if ("answer" in item) return [row, "answer", item.score, item.start, item.end, item.answer];
+    return "start" in item
+      ? [row, item.label, item.score, item.start, item.end, item.text]
+      : [row, item.label, item.score, "", "", ""];
+  });
+  return [...header, ...lines];
+}
+
+function cell(value: string | number): string {
+  const text = String(value);
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
