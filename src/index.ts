@@ -192,13 +192,13 @@ export type { GenerateInput, GenerateSettings } from "./peft/generate.js";
 
 export type { CallOptions } from "./pipelines/definition.js";
 export type { TextInput, TextPair } from "./pipelines/encode.js";
-export type { FeatureExtractionOptions } from "./pipelines/feature_extraction.js";
 export type { PipelineOptions } from "./pipelines/open.js";
 export type { Pipeline, PipelineFor } from "./pipelines/pipeline.js";
 export { pipeline } from "./pipelines/pipeline.js";
 export type { QuestionAnsweringOptions, QuestionInput } from "./pipelines/question_answering.js";
 export type { PipelineForms, PipelineName } from "./pipelines/registry.js";
 export { PIPELINE_NAMES, pipelineOf } from "./pipelines/registry.js";
+export type { FeatureExtractionOptions } from "./pipelines/sentence_transformers.js";
 export type { TextClassificationOptions } from "./pipelines/text_classification.js";
 export type { GeneratedText, PromptInput, TextGenerationOptions } from "./pipelines/text_generation.js";
 export type { TokenClassificationOptions } from "./pipelines/token_classification.js";

@@ -24,8 +24,8 @@ import {
   showQuantizing,
 } from "./model.js";
 import type { Option, Settings, Verb } from "./options.js";
-import { readRunSettings } from "./output.js";
 import { type PredictionForm, writerOf } from "./predictions.js";
+import { readRunSettings } from "./run_record.js";
 import type { Terminal } from "./terminal.js";
 
 const answerOptions: readonly Option[] = [

@@ -4,12 +4,13 @@ import type { TaskType } from "../task.js";
 import type { Entity, LabelScore, SpanAnswer } from "../tasks/prediction.js";
 import type { PipelineDefinition } from "./definition.js";
 import type { TextInput } from "./encode.js";
-import { type FeatureExtractionOptions, featureExtraction } from "./feature_extraction.js";
+import { featureExtraction } from "./feature_extraction.js";
 import {
   type QuestionAnsweringOptions,
   type QuestionInput,
   questionAnswering,
 } from "./question_answering.js";
+import type { FeatureExtractionOptions } from "./sentence_transformers.js";
 import { type TextClassificationOptions, textClassification } from "./text_classification.js";
 import {
   type GeneratedText,

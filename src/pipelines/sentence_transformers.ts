@@ -1,7 +1,16 @@
 import { PeftError } from "../errors.js";
 import { nodeFiles } from "../hub/files.js";
 import { readJson, readJsonObject } from "../hub/json.js";
-import type { FeatureExtractionOptions } from "./feature_extraction.js";
+
+/** How a text's vector is made of those of its tokens. */
+export interface FeatureExtractionOptions {
+  /** Their mean, the first one, or the last one. @default as modules.json of sentence-transformers says, else "mean" */
+  readonly pooling?: "mean" | "cls" | "last" | undefined;
+  /** Whether it gets length 1, so that products are cosines. @default as modules.json says, else false */
+  readonly normalize?: boolean | undefined;
+  /** Tokens that a text may have; the rest is cut. @default as sentence-transformers' files say, else as many as the model reads */
+  readonly maxLength?: number | undefined;
+}
 
 /** Files in which sentence-transformers writes how texts become vectors. */
 export const sentenceFiles: readonly string[] = [
