@@ -1,4 +1,5 @@
 import { PeftError } from "./errors.js";
+import { isRecord } from "./narrow.js";
 import { hintsFor, type OptionNames } from "./options.js";
 
 /** The names of an options object, each with what else it is called; total, so that a new option does not compile without its name. */
@@ -39,7 +40,7 @@ export interface Wanted {
 /** Throws "option" where an argument is of another kind; one that is a promise was not awaited. */
 export function expectArgument(call: string, value: unknown, { is, wants, fix }: Wanted): void {
   if (is) return;
-  const isPromise = typeof (value as PromiseLike<unknown> | undefined)?.then === "function";
+  const isPromise = isRecord(value) && typeof value["then"] === "function";
   throw new PeftError("option", {
     what: `${call} got ${isPromise ? "a promise" : shown(value)} in place of ${wants}.`,
     why: isPromise ? "what makes it was not awaited." : "it can do nothing with that.",

@@ -1,3 +1,4 @@
+import { isRecord, isWhole } from "./narrow.js";
 import { nearest } from "./nearest.js";
 
 /**
@@ -130,7 +131,7 @@ const kinds: { readonly [K in OptionKind]: Kind } = {
     type: "readonly (readonly number[])[]",
     form: "[[N,N],[N]]",
     words: "lists of ids, none of them empty",
-    is: (x) => Array.isArray(x) && x.every((list) => isIds(list) && (list as unknown[]).length > 0),
+    is: (x) => Array.isArray(x) && x.every((list) => isIds(list) && list.length > 0),
     read: asJson,
   },
   texts: {
@@ -144,35 +145,35 @@ const kinds: { readonly [K in OptionKind]: Kind } = {
     type: "Readonly<Record<string, number>>",
     form: "NAME=N,NAME=N",
     words: "numbers by name",
-    is: (x) => isObject(x) && Object.values(x).every(isNumber),
+    is: (x) => isRecord(x) && Object.values(x).every(isNumber),
     read: byName,
   },
   wholesByName: {
     type: "Readonly<Record<string, number>>",
     form: "NAME=N,NAME=N",
     words: "whole numbers by name, all above 0",
-    is: (x) => isObject(x) && Object.values(x).every((n) => isId(n) && n !== 0),
+    is: (x) => isRecord(x) && Object.values(x).every((n) => isId(n) && n !== 0),
     read: byName,
   },
   flagsByName: {
     type: "Readonly<Record<string, readonly boolean[]>>",
     form: '{"NAME":[true,false]}',
     words: "lists of true and false by name",
-    is: (x) => isObject(x) && Object.values(x).every((list) => Array.isArray(list) && list.every(isFlag)),
+    is: (x) => isRecord(x) && Object.values(x).every((list) => Array.isArray(list) && list.every(isFlag)),
     read: asJson,
   },
   idsByName: {
     type: "readonly number[] | Readonly<Record<string, readonly number[]>>",
     form: 'N,N|{"NAME":[N,N]}',
     words: "a list of whole numbers, none below 0, or such lists by name",
-    is: (x) => isIds(x) || (isObject(x) && Object.values(x).every(isIds)),
+    is: (x) => isIds(x) || (isRecord(x) && Object.values(x).every(isIds)),
     read: numbers,
   },
   json: {
     type: "Readonly<Record<string, unknown>>",
     form: '{"NAME":"TEXT"}',
     words: "an object",
-    is: isObject,
+    is: isRecord,
     read: asJson,
   },
 };
@@ -357,13 +358,10 @@ function isFlag(x: unknown): boolean {
 function isNumber(x: unknown): boolean {
   return typeof x === "number" && Number.isFinite(x);
 }
-function isWhole(x: unknown): boolean {
-  return Number.isSafeInteger(x);
+function isId(x: unknown): x is number {
+  return isWhole(x) && x >= 0;
 }
-function isId(x: unknown): boolean {
-  return Number.isSafeInteger(x) && (x as number) >= 0;
-}
-function isIds(x: unknown): boolean {
+function isIds(x: unknown): x is number[] {
   return Array.isArray(x) && x.every(isId);
 }
 function isNames(x: unknown): boolean {
@@ -371,7 +369,4 @@ function isNames(x: unknown): boolean {
 }
 function isEmpty(x: object | null): boolean {
   return Object.keys(x ?? {}).length === 0;
-}
-function isObject(x: unknown): x is Readonly<Record<string, unknown>> {
-  return typeof x === "object" && x !== null && !Array.isArray(x);
 }

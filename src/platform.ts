@@ -1,5 +1,6 @@
 import { cpus, hostname } from "node:os";
 import { type Context, createContext, Script } from "node:vm";
+import { codeOf } from "./narrow.js";
 
 // What Node gives to code that is not about Node. A bundle for browsers has platform_browser.ts in its place
 // (package.json, "browser").
@@ -37,7 +38,7 @@ export function runFor<T>(ms: number, run: () => T): { value: T } | undefined {
   try {
     watch.script.runInContext(watch.context, { timeout: ms });
   } catch (error) {
-    if ((error as { code?: unknown }).code !== "ERR_SCRIPT_EXECUTION_TIMEOUT") throw error;
+    if (codeOf(error) !== "ERR_SCRIPT_EXECUTION_TIMEOUT") throw error;
     return undefined;
   }
   return result;

@@ -83,6 +83,7 @@ const EVERYWHERE = [
   "arguments.ts",
   "errors.ts",
   "halves.ts",
+  "narrow.ts",
   "nearest.ts",
   "options.ts",
   "pattern.ts",

@@ -1,6 +1,7 @@
 import type { NamesOf } from "../arguments.js";
-import { PeftError } from "../errors.js";
+import { internal, PeftError } from "../errors.js";
 import type { AdapterConfig, CombinationType, MixOptions, MixPart } from "../methods/method.js";
+import { at } from "../present.js";
 import type { Adapter } from "./adapter.js";
 
 /** How several adapters become one. */
@@ -36,18 +37,18 @@ export function mixtureOf(
 ): Mixture {
   const options = { ...others, combinationType: adapters.length === 1 ? "linear" : given } as const;
   checkMixable(adapters, weights, options);
-  const mixing = adapters[0]!.method!.layers!.mixing!;
+  const mixing = adapters[0]?.method?.layers?.mixing ?? internal("a mixture that was not checked");
   const config = mixing.config(
     adapters.map(({ config, json, method }) => {
-      const targets = json.get("target_modules") ?? method!.layers!.select(config).targetModules;
+      const targets = json.get("target_modules") ?? method?.layers?.select(config).targetModules;
       return { config, targetModules: targets as string | readonly string[] };
     }),
     options,
   );
   const fill = (into: Adapter): void => {
     for (const [path, { specs }] of into.layers) {
-      const parts = adapters.flatMap((adapter, i) => partOf(adapter, path, weights[i]!) ?? []);
-      const rank = specs[0]!.shape[0]!;
+      const parts = adapters.flatMap((adapter, i) => partOf(adapter, path, at(weights, i)) ?? []);
+      const rank = at(at(specs, 0).shape, 0);
       const made = parts.length === 0 ? {} : mixing.site(parts, rank, options);
       for (const { key } of specs) {
         const { data } = into.entry(`${path}.${key}`);

@@ -6,7 +6,9 @@ import { formatJson, parseJsonWithFloats } from "../hub/json.js";
 import { writeSafetensors } from "../hub/tensors/safetensors.js";
 import type { AdapterConfig, Method } from "../methods/method.js";
 import { methods } from "../methods/registry.js";
+import { isRecord } from "../narrow.js";
 import { optionKey, pythonName } from "../options.js";
+import { at } from "../present.js";
 import type { Runtime } from "../run/runtime.js";
 import type { Inventory } from "../trace/trace.js";
 import { option, type ShowOption, toCode, words } from "../words.js";
@@ -43,8 +45,7 @@ async function parseAdapterJson(folder: string): Promise<Pick<AdapterFile, "json
   const path = configPath(folder);
   if (!(await nodeFiles.exists(path))) throw await noAdapter(folder);
   const { value, floats } = parseJsonWithFloats(await nodeFiles.text(path), path);
-  if (typeof value === "object" && value !== null && !Array.isArray(value))
-    return { json: value as Record<string, unknown>, floats };
+  if (isRecord(value)) return { json: value, floats };
   throw new PeftError("file-format", {
     what: `"${path}" is no adapter's config.`,
     why: `it holds ${JSON.stringify(value).slice(0, 40)}, not an object.`,
@@ -95,7 +96,7 @@ async function noAdapter(folder: string): Promise<PeftError> {
     why: `it has no adapter_config.json${names.length > 0 ? `, but ${names.slice(0, 8).join(", ")}` : ""}.`,
     fix:
       below.length > 0
-        ? `load one of its adapters: "${nodeFiles.join(folder, below[0]!)}".`
+        ? `load one of its adapters: "${nodeFiles.join(folder, at(below, 0))}".`
         : words`give the folder that ${toCode("savePretrained", "peft train")} wrote; a whole model is ${toCode("loaded with AutoModelForCausalLM and the like", "named by --model")}.`,
   });
 }
@@ -118,11 +119,11 @@ export function formatAdapterConfig(
   adapter: Pick<Adapter, "method" | "config" | "json" | "loaded" | "state">,
 ): string {
   const { fields, options, floats } = (adapter.method ?? internal("an adapter without a method")).config;
-  const config = adapter.config as unknown as Readonly<Record<string, unknown>>;
+  const config = new Map<string, unknown>(Object.entries(adapter.config));
   const { state, loaded } = adapter;
   const json: Record<string, unknown> = {};
   for (const [field, fallback] of Object.entries(fields)) {
-    const own = config[optionKey(field, options) ?? field];
+    const own = config.get(optionKey(field, options) ?? field);
     const settled = state.json.get(field) ?? adapter.json.get(field) ?? own ?? fallback;
     json[field] = loaded && field in loaded.json ? loaded.json[field] : settled;
   }

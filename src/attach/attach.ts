@@ -14,6 +14,7 @@ import type {
   PlaceMethod,
   PromptMethod,
 } from "../methods/method.js";
+import { at, entry } from "../present.js";
 import { random } from "../random.js";
 import type { Runtime } from "../run/runtime.js";
 import { headModules, taskOf, tasks } from "../tasks/registry.js";
@@ -125,7 +126,7 @@ function recordJson<C extends AdapterConfig>(
   const copies = method?.layers?.copies;
   if (targets === undefined && copies !== undefined) {
     const norms = [...draft.replaced].filter(([, key]) => key.includes(copies));
-    draft.json.set("target_modules", [...new Set(norms.map(([name]) => name.split(".").at(-2)!))]);
+    draft.json.set("target_modules", [...new Set(norms.map(([name]) => at(name.split("."), -2)))]);
   }
   const transposed = adapted.map((path) => linears.get(path)?.transposed ?? false).at(-1);
   if (transposed !== undefined && "fanInFanOut" in (method?.config.options ?? {}))
@@ -166,7 +167,7 @@ function addLayers<C extends AdapterConfig>(
   const { spec, inventory, next, modules, file } = model;
   const { config } = draft;
   if (layers.tokens !== undefined) addTrainedRows(draft, layers, spec, inventory);
-  const { linear, copies } = layers;
+  const { linear, embedding, copies } = layers;
   const defaults = layers.defaults(spec.architecture.roles);
   const selection = tiedSelection(config, layers.select(config), tieOf(inventory));
   if (copies !== undefined)
@@ -175,16 +176,15 @@ function addLayers<C extends AdapterConfig>(
   const whole = taskOf(spec.task).labels === "row" ? modules : settledModules(config, tieOf(inventory));
   const matched = matchTargets(spec, inventory, selection, defaults, whole);
   const warnings = unmatchedWarnings(config, matched);
-  if (matched.embeddings.length > 0 && layers.embedding === undefined)
+  if (matched.embeddings.length > 0 && embedding === undefined)
     throw new PeftError("adapter-targets", {
-      what: `${draft.method!.config.peftType} cannot adapt ${matched.embeddings.map((e) => e.path).join(", ")}.`,
+      what: `${config.peftType} cannot adapt ${matched.embeddings.map((e) => e.path).join(", ")}.`,
       why: "it works on linear layers, and these are embeddings.",
       fix: words`leave them out of ${option("targetModules")}.`,
     });
-  for (const site of matched.embeddings) {
-    const bound = bindLayer(layers.embedding!, site, config);
-    addSite(draft, draft.layers, bound, next, site.vocab * site.dim);
-  }
+  for (const site of matched.embeddings)
+    if (embedding !== undefined)
+      addSite(draft, draft.layers, bindLayer(embedding, site, config), next, site.vocab * site.dim);
   for (const site of matched.linears) {
     addSite(draft, draft.layers, bindLayer(linear, site, config), next, site.inDim * site.outDim);
   }
@@ -271,7 +271,7 @@ function addAttentions<C extends AdapterConfig>(
   const count = method.layers(config);
   if (name === undefined || count > sites.length)
     throw new PeftError("adapter-targets", {
-      what: `${draft.method!.config.peftType} needs ${count} attention layers${name === undefined ? "" : ` named "${name}"`}.`,
+      what: `${config.peftType} needs ${count} attention layers${name === undefined ? "" : ` named "${name}"`}.`,
       why:
         attentions.size === 0
           ? `a ${spec.config.modelType} model is not known to it; Llama and Mistral are.`
@@ -311,7 +311,7 @@ function addPrompt<C extends AdapterConfig>(
 function ownWeights(inventory: Inventory): Map<string, readonly number[]> {
   const own = new Map(inventory.weights);
   const tie = tieOf(inventory);
-  if (tie !== undefined) own.set(tie.own, inventory.weights.get(tie.embedding.weight)!);
+  if (tie !== undefined) own.set(tie.own, entry(inventory.weights, tie.embedding.weight));
   return own;
 }
 

@@ -1,9 +1,11 @@
 import type { Adapter, TokenRows } from "../adapters/adapter.js";
 import type { BoundSite } from "../adapters/site.js";
+import { floatsOf } from "../engine/host_tensor.js";
 import type { HostTensor } from "../engine/messages.js";
 import { internal, PeftError } from "../errors.js";
 import type { EmbeddingSite, LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
+import { at } from "../present.js";
 import type { Runtime } from "../run/runtime.js";
 import type { Inventory, ModelTrace } from "../trace/trace.js";
 import type { Tie } from "../weights/tie.js";
@@ -46,7 +48,7 @@ export function mergers(
   const make = async (name: string): Promise<Float32Array> => {
     let data = await runtime.weight(name);
     for (const [i, adapter] of adapters.entries())
-      data = await mergeOne(runtime, adapter, places[i]!.get(name) ?? [], name, data);
+      data = await mergeOne(runtime, adapter, at(places, i).get(name) ?? [], name, data);
     return data;
   };
   return new Map(changed.map((name) => [name, () => make(name)]));
@@ -107,7 +109,7 @@ async function mergeOne(
 function withRows(before: Float32Array, adapter: Adapter, { ids, entry }: TokenRows): Float32Array {
   const data = before.slice();
   const { data: rows, shape } = adapter.entry(entry);
-  const dim = shape[1]!;
+  const dim = at(shape, 1);
   for (const [i, id] of ids.entries()) data.set(rows.subarray(i * dim, (i + 1) * dim), id * dim);
   return data;
 }
@@ -179,6 +181,8 @@ async function mergeSite(
   };
   const view = { adapters: [adapter], gates: [1] };
   const { outputs } = await runtime.run({ kind: `merge ${path}`, view, write, feeds, forceBlockwise: true });
-  const floats = (name: string): Float32Array | undefined => outputs[name]?.data as Float32Array | undefined;
-  return { weight: floats("weight") ?? internal(`${path}: no merged weight`), bias: floats("bias") };
+  return {
+    weight: floatsOf(outputs, "weight").data,
+    bias: "bias" in outputs ? floatsOf(outputs, "bias").data : undefined,
+  };
 }

@@ -1,4 +1,5 @@
 import type { Adapter } from "../adapters/adapter.js";
+import { at } from "../present.js";
 import { random } from "../random.js";
 import type { Runtime } from "../run/runtime.js";
 
@@ -27,7 +28,7 @@ async function copyFromBase(adapter: Adapter, runtime: Runtime): Promise<void> {
   for (const [path, { ids, entry }] of adapter.tokens) {
     const table = await runtime.weight(`${path}.weight`);
     const { data: rows, shape } = adapter.entry(entry);
-    const dim = shape[1]!;
+    const dim = at(shape, 1);
     for (const [i, id] of ids.entries()) rows.set(table.subarray(id * dim, (id + 1) * dim), i * dim);
   }
 }
@@ -65,7 +66,7 @@ async function startPrompt(
   const { dim } = embedding;
   const all = await runtime.weight(embedding.weight);
   for (let i = 0; i * dim < rows.length; i++) {
-    const id = ids[i % ids.length]!;
+    const id = at(ids, i % ids.length);
     rows.set(all.subarray(id * dim, (id + 1) * dim), i * dim);
   }
 }

@@ -1,6 +1,7 @@
 import type { AdapterDraft } from "../adapters/draft.js";
 import { PeftError } from "../errors.js";
 import type { AdapterConfig, LayerMethod } from "../methods/method.js";
+import { entry } from "../present.js";
 import type { Inventory } from "../trace/trace.js";
 import type { ModelSpec } from "../trace/write.js";
 import { tieOf } from "../weights/tie.js";
@@ -51,7 +52,7 @@ export function addTrainedRows<C extends AdapterConfig>(
     draft.add({ key, savedKey: `base_model.model.${key}`, shape: [ids.length, dim] });
   }
   if (source === undefined) return;
-  const rows = draft.tokens.get(source.path)!;
+  const rows = entry(draft.tokens, source.path);
   if (follows) draft.tokens.set(head.path, rows);
   if (!copies) return;
   const beside = source.path.slice(0, source.path.lastIndexOf(".") + 1);

@@ -1,21 +1,24 @@
 import { once } from "node:events";
 import * as os from "node:os";
 import type { Worker } from "node:worker_threads";
-import { PeftError } from "../errors.js";
+import { internal, PeftError } from "../errors.js";
+import { messageOf } from "../narrow.js";
 import { option, toCode, type Words, words } from "../words.js";
 import { type Gate, openGate, shut, waitUntilIdle } from "./gate.js";
 import type {
+  Answer,
   EngineOptions,
   Fault,
   Feed,
   HostTensor,
+  Int8Limit,
   Reply,
   Request,
   RunResult,
   Schedule,
   WeightSource,
 } from "./messages.js";
-import { errorOf, isOutOfMemory, messageOf, OUT_OF_MEMORY } from "./out_of_memory.js";
+import { errorOf, isOutOfMemory, OUT_OF_MEMORY } from "./out_of_memory.js";
 import type { Program } from "./program.js";
 import { fused } from "./schedule.js";
 import { spawnWorker } from "./spawn.js";
@@ -63,7 +66,8 @@ const LONGEST_STEP = 30_000;
 export class Engine {
   readonly #gate: Gate = openGate();
   readonly #worker: Worker = spawnWorker(this.#gate);
-  readonly #waiting: Map<number, { resolve: (v: unknown) => void; reject: (e: unknown) => void }> = new Map();
+  readonly #waiting: Map<number, { resolve: (answer: Answer) => void; reject: (e: unknown) => void }> =
+    new Map();
   readonly #compiled: Set<string> = new Set();
   #next = 0;
   #closed: PeftError | undefined;
@@ -135,7 +139,8 @@ export class Engine {
   ): Promise<RunResult> {
     const { keep = {}, pack = [], arenas = Number.POSITIVE_INFINITY } = options;
     const request = { schedule, feeds, keep, pack, arenas };
-    return (await this.#ask({ kind: "run", request })) as RunResult;
+    const answer = await this.#ask({ kind: "run", request });
+    return typeof answer === "object" && "packed" in answer ? answer : internal("a run without results");
   }
 
   /** Lays tensors into the worker, to be fed by name: `{ held: name }`. */
@@ -166,7 +171,7 @@ export class Engine {
     await this.#worker.terminate();
   }
 
-  #ask(request: Request): Promise<unknown> {
+  #ask(request: Request): Promise<Answer> {
     if (this.#closed !== undefined) return Promise.reject(this.#closed);
     const id = this.#next++;
     return new Promise((resolve, reject) => {
@@ -200,14 +205,14 @@ export class Engine {
 /** The devices that work here, by trying each: "cpu", and what this machine has of "webgpu", "cuda", ... */
 export async function probeDevices(): Promise<string[]> {
   const reply = await askOnce({ kind: "devices" });
-  return reply.ok ? (reply.value as string[]) : ["cpu"];
+  return reply.ok && Array.isArray(reply.value) ? reply.value : ["cpu"];
 }
 
 /** The largest int8 weight whose products this machine's kernels add up rightly. */
-export async function largestInt8Weight(): Promise<127 | 63> {
+export async function largestInt8Weight(): Promise<Int8Limit> {
   const reply = await askOnce({ kind: "largest int8" });
   if (!reply.ok) throw errorOf(reply.fault);
-  return reply.value as 127 | 63;
+  return typeof reply.value === "number" ? reply.value : internal("no largest int8");
 }
 
 /** The version of ONNX Runtime. Throws "engine" where it has no binary for this machine. */
@@ -242,8 +247,8 @@ async function askOnce(request: Request): Promise<Reply> {
   ended.catch(() => undefined); // it ends in any case, after its answer too
   worker.postMessage({ id: 0, request });
   try {
-    const [reply] = (await Promise.race([once(worker, "message"), ended])) as [Reply];
-    return reply;
+    const [reply]: Reply[] = await Promise.race([once(worker, "message"), ended]);
+    return reply ?? internal("a message without a reply");
   } catch (error) {
     throw error instanceof PeftError ? error : closedError(`its worker failed (${messageOf(error)})`, again);
   } finally {

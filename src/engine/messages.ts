@@ -130,6 +130,12 @@ export type Request =
   | { readonly kind: "release"; readonly names: readonly string[] }
   | { readonly kind: "run"; readonly request: RunRequest };
 
+/** What requests are answered by: devices by their names, the largest int8 by a number, a run by its results. */
+export type Answer = readonly string[] | Int8Limit | RunResult | undefined;
+
+/** The largest int8 weight whose products a machine's kernels add up rightly. */
+export type Int8Limit = 127 | 63;
+
 /** The parts of a PeftError, which itself does not survive the way between threads. */
 export interface Fault {
   readonly code: ErrorCode;
@@ -141,5 +147,5 @@ export interface Fault {
 }
 
 export type Reply =
-  | { readonly id: number; readonly ok: true; readonly value: unknown }
+  | { readonly id: number; readonly ok: true; readonly value: Answer }
   | { readonly id: number; readonly ok: false; readonly fault: Fault };

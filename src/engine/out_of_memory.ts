@@ -1,4 +1,5 @@
 import { PeftError } from "../errors.js";
+import { codeOf, messageOf } from "../narrow.js";
 import type { Fault } from "./messages.js";
 
 /** The cause of errors that more memory would have kept away. */
@@ -6,14 +7,10 @@ export const OUT_OF_MEMORY = "out of memory";
 
 /** Whether an error of Node's or ONNX Runtime's says that memory could not be had. */
 export function isOutOfMemory(error: unknown): boolean {
-  if ((error as { code?: unknown } | undefined)?.code === "ERR_WORKER_OUT_OF_MEMORY") return true;
+  if (codeOf(error) === "ERR_WORKER_OUT_OF_MEMORY") return true;
   return /bad_?alloc|out of memory|allocat\w* (failed|memory)|failed to allocate|Invalid typed array length/i.test(
     messageOf(error),
   );
-}
-
-export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 /** The error that a fault of the worker's stands for. */

@@ -44,7 +44,8 @@ export function toProgram(outputs: Readonly<Record<string, Tensor>>): Program {
 
 /** Narrows a node to its primitive. */
 export function isNode<K extends OpName>(node: ProgramNode, op: K): node is ProgramNode<K> {
-  return (node.op as string) === op;
+  const found: OpName = node.op;
+  return found === op;
 }
 
 export function inputsOf(program: Program): string[] {

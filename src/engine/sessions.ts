@@ -1,7 +1,7 @@
 import { internal } from "../errors.js";
 import type { DimSource } from "../graph/dims.js";
 import { solveDim } from "../graph/dims.js";
-import type { DType } from "../graph/ops.js";
+import { keysOf } from "../narrow.js";
 import { at } from "../present.js";
 import { Buffers } from "./buffers.js";
 import { CompiledProgram } from "./compiled.js";
@@ -10,6 +10,7 @@ import { checkDevice } from "./devices/probe.js";
 import type { PartTensor } from "./formats/format.js";
 import { elements } from "./formats/format.js";
 import type {
+  Answer,
   EngineOptions,
   Feed,
   HostTensor,
@@ -51,7 +52,7 @@ export class Sessions {
 
   async handle(
     request: Exclude<Request, { kind: "open" | "devices" | "device" | "largest int8" | "close" }>,
-  ): Promise<unknown> {
+  ): Promise<Answer> {
     switch (request.kind) {
       case "compile":
         this.#add(request.schedule);
@@ -253,7 +254,10 @@ function floatsOf({ data, type }: ort.Tensor): Float32Array {
 }
 
 function bufferOf(tensor: ort.Tensor): ArrayBuffer {
-  return (tensor.data as Float32Array).buffer as ArrayBuffer;
+  const { data, type } = tensor;
+  return !Array.isArray(data) && data.buffer instanceof ArrayBuffer
+    ? data.buffer
+    : internal(`a value of type ${type} without a buffer of its own`);
 }
 
 /** Values of dimensions, in the order of their sources, of which later ones need earlier ones. */
@@ -309,9 +313,9 @@ function widened(data: Int32Array | Float32Array): BigInt64Array {
 }
 
 function fromOrt(tensor: ort.Tensor): HostTensor {
-  const dtype = (Object.keys(ORT_TYPE) as DType[]).find((d) => ORT_TYPE[d] === tensor.type);
+  const dtype = keysOf(ORT_TYPE).find((d) => ORT_TYPE[d] === tensor.type);
   if (dtype === undefined) return internal(`a result of type ${tensor.type}`);
   const { data } = tensor;
   if (data instanceof Float32Array || data instanceof Int32Array) return { dtype, shape: tensor.dims, data };
-  return { dtype, shape: tensor.dims, data: Int32Array.from(data as Uint8Array, Number) };
+  return { dtype, shape: tensor.dims, data: Int32Array.from<unknown>(data, Number) };
 }

@@ -1,13 +1,14 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { internal, PeftError } from "../errors.js";
 import { ort } from "./devices/ort.js";
+import { messageOf } from "../narrow.js";
 import { checkDevice, largestInt8, workingDevices } from "./devices/probe.js";
 import { enter, type Gate, leave } from "./gate.js";
-import type { Fault, HostTensor, Reply, Request, RunResult } from "./messages.js";
-import { isOutOfMemory, messageOf } from "./out_of_memory.js";
+import type { Answer, Fault, Reply, Request } from "./messages.js";
+import { isOutOfMemory } from "./out_of_memory.js";
 import { Sessions } from "./sessions.js";
 
-const gate = workerData as Gate;
+const gate: Gate = workerData;
 const port = parentPort ?? internal("this file runs in a worker");
 let sessions: Sessions | undefined;
 let queue: Promise<void> = Promise.resolve();
@@ -27,14 +28,20 @@ port.on("message", ({ id, request }: { id: number; request: Request }) => {
   });
 });
 
-async function handle(request: Request): Promise<unknown> {
-  if (request.kind === "close") return await sessions?.close();
+async function handle(request: Request): Promise<Answer> {
+  if (request.kind === "close") {
+    await sessions?.close();
+    return undefined;
+  }
   if (!enter(gate)) return internal("the engine was closed");
   try {
     if (request.kind === "devices") return await workingDevices();
     if (request.kind === "largest int8") return await largestInt8();
     if (request.kind === "version") return ort.env.versions.node;
-    if (request.kind === "device") return await checkDevice(request.device);
+    if (request.kind === "device") {
+      await checkDevice(request.device);
+      return undefined;
+    }
     if (request.kind !== "open") return await (sessions ?? internal("no engine was opened")).handle(request);
     sessions = await Sessions.open(request.options, request.weights);
     return undefined;
@@ -58,9 +65,8 @@ function faultOf(error: unknown): Fault {
 }
 
 function transferable(reply: Reply): ArrayBuffer[] {
-  if (!reply.ok || typeof reply.value !== "object" || reply.value === null) return [];
-  if (Array.isArray(reply.value)) return [];
-  const { outputs, packed } = reply.value as RunResult;
-  const tensors = Object.values(outputs) as HostTensor[];
-  return [packed.buffer as ArrayBuffer, ...tensors.map((t) => t.data.buffer as ArrayBuffer)];
+  if (!reply.ok || typeof reply.value !== "object" || !("packed" in reply.value)) return [];
+  const { outputs, packed } = reply.value;
+  const arrays = [packed, ...Object.values(outputs).map(({ data }) => data)];
+  return arrays.flatMap(({ buffer }) => (buffer instanceof ArrayBuffer ? [buffer] : []));
 }

@@ -1,3 +1,4 @@
+import { keysOf } from "../narrow.js";
 import { defaultsIn, faultOf } from "../options.js";
 import { generationTable } from "./generation_table.js";
 import type { GenerationValues, PlainGenerationOptions } from "./generation_types.js";
@@ -65,9 +66,6 @@ const UNSUPPORTED: Record<string, unknown[]> = {
   token_healing: [false],
 };
 
-/** Says how a value is wrong ("must be ..."), or null. */
-export type Check = (value: unknown) => string | null;
-
 /**
  * How a setting's value is wrong ("must be ..."), or null. -1 as an end or padding token is how some files
  * say "none".
@@ -80,16 +78,17 @@ export function fieldFault(field: GenerationField, value: unknown): string | nul
 }
 
 /** Ranges that matter when sampling only: files with `temperature: 0, do_sample: false` are about. */
-export const samplingFaults: { [K in "temperature" | "topP" | "minP" | "typicalP"]: Check } = {
-  temperature: (value) => ((value as number) > 0 ? null : "must be above 0 to sample"),
-  topP: (value) => ((value as number) >= 0 && (value as number) <= 1 ? null : "must be between 0 and 1"),
-  minP: (value) => ((value as number) >= 0 && (value as number) <= 1 ? null : "must be between 0 and 1"),
-  typicalP: (value) =>
-    (value as number) > 0 && (value as number) <= 1 ? null : "must be above 0, at most 1",
-};
+export function samplingFault(field: GenerationField, value: unknown): string | null {
+  if (typeof value !== "number") return null;
+  if (field === "temperature") return value > 0 ? null : "must be above 0 to sample";
+  if (field === "topP" || field === "minP")
+    return value >= 0 && value <= 1 ? null : "must be between 0 and 1";
+  if (field === "typicalP") return value > 0 && value <= 1 ? null : "must be above 0, at most 1";
+  return null;
+}
 
 /** Every setting's name; those of the table. */
-export const GENERATION_FIELDS: GenerationField[] = Object.keys(generationTable) as GenerationField[];
+export const GENERATION_FIELDS: GenerationField[] = keysOf(generationTable);
 
 /**
  * Reads generation_config.json, or config.json where a folder has no such file (never both, as transformers).

@@ -1,15 +1,17 @@
 import { type ErrorParts, PeftError } from "../errors.js";
+import { isOneOf } from "../narrow.js";
 import { hintsFor } from "../options.js";
 import { joined, option, type Words, words } from "../words.js";
 import {
   DEFAULT_NEW_TOKENS,
   fieldFault,
   GENERATION_DEFAULTS,
+  GENERATION_FIELDS,
   type GenerationConfig,
   type GenerationField,
   type GenerationSource,
   list,
-  samplingFaults,
+  samplingFault,
   snakeCase,
 } from "./config.js";
 import { generationTable } from "./generation_table.js";
@@ -131,11 +133,11 @@ function settingFaults(config: GenerationConfig, context: GenerationContext): Fa
 
 /** A setting as its source names it: an option of the call, or a key of the model's file. */
 function named(
-  field: GenerationField,
+  field: string,
   value: unknown,
   { given, source }: Pick<GenerationContext, "given" | "source">,
 ): { what: Words; name: string | Words; fix: Words } {
-  if (given === undefined || given[field] != null) {
+  if (given === undefined || new Map<string, unknown>(Object.entries(given)).get(field) != null) {
     const name = option(field);
     return { what: words`${option(field, value)}.`, name, fix: words`change ${name} or leave it out.` };
   }
@@ -155,14 +157,11 @@ function valueFaults(config: GenerationConfig, context: GenerationContext): Faul
     if (value == null) continue;
     // the longest whole of a file does not matter where new tokens are counted
     if (field === "maxLength" && config.maxNewTokens != null && context.given?.maxLength == null) continue;
-    const isField = Object.hasOwn(generationTable, field);
-    const sampling =
-      config.doSample === true ? samplingFaults[field as keyof typeof samplingFaults] : undefined;
-    const why = isField
-      ? (fieldFault(field as GenerationField, value) ?? sampling?.(value))
-      : "is no setting of generation";
+    const isField = isOneOf(field, GENERATION_FIELDS);
+    const sampling = isField && config.doSample === true ? samplingFault(field, value) : null;
+    const why = isField ? (fieldFault(field, value) ?? sampling) : "is no setting of generation";
     if (!why) continue;
-    const { what, name, fix } = named(field as GenerationField, value, context);
+    const { what, name, fix } = named(field, value, context);
     faults.push({
       what,
       why: words`${name} ${why}.`,

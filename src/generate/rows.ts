@@ -1,3 +1,4 @@
+import { internal } from "../errors.js";
 import { at } from "../present.js";
 import { applyRules } from "./processors.js";
 import { checkAbort, type Generated, type Run } from "./run.js";
@@ -42,7 +43,7 @@ function nextTokens(
   const { decoding, rules, padding, seed, stepper } = run;
   const pads = decoding.eos.length > 0;
   return Int32Array.from(rows, (ids, row) => {
-    if (ended[row] && pads) return decoding.pad!;
+    if (ended[row] && pads) return decoding.pad ?? internal("ended rows without a padding token");
     const own = scores.subarray(row * stepper.vocabSize, (row + 1) * stepper.vocabSize);
     applyRules(rules, ids.subarray(0, length), own, at(padding, row));
     return chooseToken(own, decoding, seed, row, length - decoding.promptLength);

@@ -1,4 +1,5 @@
 import { PeftError } from "../errors.js";
+import { at } from "../present.js";
 import { joined, option, words } from "../words.js";
 import { uniform } from "./random.js";
 import { argmax, largest, sumExp, topK } from "./select.js";
@@ -47,7 +48,7 @@ export function sampleDistinct(
   while (chosen.length < Math.min(k, places.length)) {
     const drawn = drawFrom(weights, uniform(seed, row, step, chosen.length));
     weights[drawn] = 0;
-    chosen.push(places[drawn]!);
+    chosen.push(at(places, drawn));
   }
   if (chosen.length === k) return chosen;
   const taken = new Set(chosen);

@@ -78,7 +78,7 @@ export class TextStreamer implements TokenStreamer, AsyncIterable<string> {
 
   async *[Symbol.asyncIterator](): AsyncGenerator<string, void> {
     for (;;) {
-      while (this.#pieces.length > 0) yield this.#pieces.shift()!;
+      for (let piece = this.#pieces.shift(); piece !== undefined; piece = this.#pieces.shift()) yield piece;
       if (this.#ended) return;
       await new Promise<void>((resolve) => {
         this.#wake = resolve;

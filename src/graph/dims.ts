@@ -83,8 +83,14 @@ interface Axes<D> {
 
 /** The lengths of a shape that has so many axes. */
 export function axes<D extends Dim, N extends keyof Axes<D>>(shape: readonly D[], count: N): Axes<D>[N] {
-  if (shape.length !== count) internal(`[${shape}] does not have ${count} axes`);
-  return shape as unknown as Axes<D>[N];
+  return hasAxes(shape, count) ? shape : internal(`[${shape}] does not have ${count} axes`);
+}
+
+function hasAxes<D extends Dim, N extends keyof Axes<D>>(
+  shape: readonly D[],
+  count: N,
+): shape is readonly D[] & Axes<D>[N] {
+  return shape.length === count;
 }
 
 /** Whether no length has a name. */

@@ -36,11 +36,12 @@ export class Graph {
   add_<K extends OpName>(op: K, attrs: Ops[K], inputs: Inputs<Tensor>[K]): Tensor<K> {
     const key = `${op}(${inputs.map((x) => x.id).join()})${JSON.stringify(attrs, exactly)}`;
     const known = this.#known.get(key);
-    if (known !== undefined) return known as Tensor<K>;
+    if (known !== undefined && isOp(known, op)) return known;
     const { shape, dtype } = shapes[op](attrs, inputs);
     const tensor: Tensor<K> = { id: this.nodes.length, op, attrs, inputs, shape, dtype };
-    this.nodes.push(tensor as Tensor);
-    this.#known.set(key, tensor as Tensor);
+    const node = tensor as Tensor;
+    this.nodes.push(node);
+    this.#known.set(key, node);
     return tensor;
   }
 

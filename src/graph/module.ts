@@ -217,7 +217,7 @@ export class Module {
    */
   sublayer(does: SublayerSite["does"], h: Tensor, residual: Tensor, options: Partial<Meeting> = {}): Tensor {
     const { norm, sum = (h) => this.g.add(residual, h) } = options;
-    const site = { path: this.path, does, layer: this.g.blocks.length, hidden: h.shape.at(-1) as number };
+    const site = { path: this.path, does, layer: this.g.blocks.length, hidden: lengthAt(h.shape, -1) };
     return this.trace.sublayer(site, h, { residual, sum, norm }, this.layout);
   }
 

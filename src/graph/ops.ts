@@ -236,5 +236,6 @@ export interface Tensor<K extends OpName = OpName> {
 
 /** Narrows a tensor to the primitive that made it. */
 export function isOp<K extends OpName>(x: Tensor, op: K): x is Tensor<K> {
-  return (x.op as string) === op;
+  const found: OpName = x.op;
+  return found === op;
 }

@@ -1,4 +1,5 @@
 import { PeftError } from "../errors.js";
+import { isRecord } from "../narrow.js";
 import { at, entry } from "../present.js";
 import type { Files } from "./files.js";
 import { nodeFiles } from "./files.js";
@@ -58,11 +59,11 @@ export function openArchive(path: string, files: Files = nodeFiles): Promise<Arc
 /** The weight_map of an index file: tensor name to file name, checked to stay inside the folder. */
 export async function readWeightMap(index: string, files: Files = nodeFiles): Promise<Map<string, string>> {
   const map = (await readJsonObject(index, files))["weight_map"];
-  const entries = typeof map === "object" && map !== null ? Object.entries(map) : [];
-  const bad = entries.filter(
-    ([, file]) => typeof file !== "string" || !/^[^/\\]+\.(safetensors|bin)$/.test(file),
-  );
-  if (entries.length > 0 && bad.length === 0) return new Map(entries as [string, string][]);
+  const entries = isRecord(map) ? Object.entries(map) : [];
+  const isNamed = (pair: [string, unknown]): pair is [string, string] =>
+    typeof pair[1] === "string" && /^[^/\\]+\.(safetensors|bin)$/.test(pair[1]);
+  const bad = entries.filter((pair) => !isNamed(pair));
+  if (entries.length > 0 && entries.every(isNamed)) return new Map(entries);
   throw new PeftError("file-format", {
     what: `"${index}" does not say which file holds which tensor.`,
     why:

@@ -5,6 +5,7 @@ import { homedir, hostname } from "node:os";
 import * as paths from "node:path";
 import { pathToFileURL } from "node:url";
 import { PeftError } from "../errors.js";
+import { codeOf, messageOf } from "../narrow.js";
 
 /** What one piece of a file may be: bytes at hand, or bytes that arrive. */
 export type Chunks = Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
@@ -146,8 +147,8 @@ async function create(path: string, text: string): Promise<boolean> {
     await fs.writeFile(path, text, { flag: "wx" });
     return true;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
-    throw fileError("write", path, error as NodeJS.ErrnoException);
+    if (codeOf(error) === "EEXIST") return false;
+    throw fileError("write", path, error);
   }
 }
 
@@ -166,7 +167,7 @@ async function link(target: string, path: string): Promise<void> {
   try {
     await fs.symlink(paths.relative(paths.dirname(path), target), path);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "EEXIST") return; // another process made the same link
+    if (codeOf(error) === "EEXIST") return; // another process made the same link
     await attempt("write", path, () => fs.copyFile(target, path));
   }
 }
@@ -227,7 +228,7 @@ function alive(owner: string): boolean {
   try {
     process.kill(Number(id), 0);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "EPERM") return false;
+    if (codeOf(error) !== "EPERM") return false;
   }
   const now = startOf(Number(id));
   return now !== "ended" && (start === undefined || now === undefined || start === now);
@@ -248,13 +249,14 @@ async function attempt<T>(verb: "read" | "write", path: string, action: () => Pr
   try {
     return await action();
   } catch (error) {
-    throw fileError(verb, path, error as NodeJS.ErrnoException);
+    throw fileError(verb, path, error);
   }
 }
 
-function fileError(verb: "read" | "write", path: string, error: NodeJS.ErrnoException): Error {
-  if (error.code === undefined || error instanceof PeftError) return error;
-  const [why, fix] = reasons[error.code] ?? [`${error.message}.`, "check the path and the disk."];
+function fileError(verb: "read" | "write", path: string, error: unknown): unknown {
+  const cause = codeOf(error);
+  if (cause === undefined || error instanceof PeftError) return error;
+  const [why, fix] = reasons[cause] ?? [`${messageOf(error)}.`, "check the path and the disk."];
   const code = verb === "read" ? "file-format" : "output";
   return new PeftError(code, { what: `Cannot ${verb} "${path}".`, why, fix, cause: error });
 }

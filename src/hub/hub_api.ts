@@ -1,4 +1,5 @@
 import { PeftError } from "../errors.js";
+import { isRecord } from "../narrow.js";
 import { isCommit } from "./cache.js";
 import type { About } from "./requests.js";
 import { badAnswer, hubJson, innermost, Unreachable } from "./requests.js";
@@ -96,9 +97,8 @@ function repoFile(
   entry: { path: unknown; size: unknown; oid?: unknown; lfs?: unknown },
 ): RepoFile {
   const { path, lfs } = entry;
-  const stored =
-    typeof lfs === "object" && lfs !== null ? (lfs as { oid?: unknown; size?: unknown }) : undefined;
-  const [size, id] = [stored?.size ?? entry.size, stored?.oid ?? entry.oid];
+  const stored = isRecord(lfs) ? lfs : undefined;
+  const [size, id] = [stored?.["size"] ?? entry.size, stored?.["oid"] ?? entry.oid];
   if (!isString(path)) throw badAnswer(repo, `it lists a file named ${quoted(path)}`);
   if (!isString(id) || !(stored === undefined ? /^[0-9a-f]{40}$/ : /^[0-9a-f]{64}$/).test(id))
     throw badAnswer(repo, `it gives ${quoted(id)} as the id of "${path}"`);

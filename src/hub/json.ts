@@ -1,4 +1,5 @@
 import { PeftError } from "../errors.js";
+import { isRecord } from "../narrow.js";
 import type { Files } from "./files.js";
 import { nodeFiles } from "./files.js";
 import { MAX_DEPTH, scanJson } from "./json_scan.js";
@@ -44,9 +45,8 @@ export function parseJsonWithFloats(text: string, path: string): { value: unknow
   return scanJson(text, path);
 }
 
-function asObject(value: unknown, path: string): Record<string, unknown> {
-  if (typeof value === "object" && value !== null && !Array.isArray(value))
-    return value as Record<string, unknown>;
+function asObject(value: unknown, path: string): Readonly<Record<string, unknown>> {
+  if (isRecord(value)) return value;
   throw new PeftError("file-format", {
     what: `"${path}" does not hold a JSON object.`,
     why: `its text is ${Array.isArray(value) ? "a list" : `the value ${JSON.stringify(value)}`}.`,

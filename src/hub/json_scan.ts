@@ -90,7 +90,7 @@ function readText(text: string, path: string, reading: Reading): unknown {
 
 /** The next character that is not white space, "" at the end; not consumed. */
 function next(scan: Scan): string {
-  while (scan.at < scan.text.length && " \t\r\n".includes(scan.text[scan.at]!)) scan.at++;
+  while (scan.at < scan.text.length && " \t\r\n".includes(scan.text.charAt(scan.at))) scan.at++;
   return scan.text[scan.at] ?? "";
 }
 
@@ -160,7 +160,7 @@ function endOfString(text: string, start: number): number | undefined {
 
 function unescaped(raw: string): string | undefined {
   try {
-    return JSON.parse(raw) as string;
+    return JSON.parse(raw);
   } catch {
     return undefined;
   }

@@ -1,3 +1,4 @@
+import { codeOf } from "../narrow.js";
 import { PeftError } from "../errors.js";
 import { type HubSettings, type RepoType, repoPath } from "./settings.js";
 
@@ -173,12 +174,12 @@ export function innermost(error: unknown): string {
   const cause = error instanceof Error ? error.cause : undefined;
   if (cause instanceof Error) return innermost(cause);
   if (!(error instanceof Error)) return String(error);
-  return error.message || (error as { code?: string }).code || error.name;
+  return error.message || codeOf(error) || error.name;
 }
 
 function isWithoutNetwork(answer: unknown): boolean {
   if (!(answer instanceof Error)) return false;
-  const { code } = answer as NodeJS.ErrnoException;
+  const code = codeOf(answer);
   return code === "ENOTFOUND" || code === "EAI_AGAIN" || isWithoutNetwork(answer.cause);
 }
 

@@ -1,5 +1,6 @@
 import type { ErrorCode } from "../errors.js";
 import { PeftError } from "../errors.js";
+import { isRecord } from "../narrow.js";
 import { defaultText, faultOf, hintsFor, optionKey, pythonName } from "../options.js";
 import type { Words } from "../words.js";
 import { joined, option, words } from "../words.js";
@@ -150,7 +151,7 @@ function readOption(
 /** Regular expressions among the values: targets as one text, and the names of layers in a map. */
 function patternFault(key: string, { kind }: MethodRow, value: unknown): { readonly fault?: Fault } {
   const isMap = kind === "numbersByName" || kind === "wholesByName";
-  const patterns = isMap ? Object.keys(value as object) : kind === "targets" ? [value] : [];
+  const patterns = isMap ? (isRecord(value) ? Object.keys(value) : []) : kind === "targets" ? [value] : [];
   for (const pattern of patterns) {
     if (typeof pattern !== "string") continue;
     try {

@@ -79,7 +79,7 @@ export function resolveSizes(
 
 /** A size that `resolve` fills in: Python's name of it is what a config without a model lacks. */
 export function known(c: object, key: string): number {
-  const x = (c as Readonly<Record<string, unknown>>)[key];
+  const x = new Map<string, unknown>(Object.entries(c)).get(key);
   if (typeof x === "number") return x;
   throw new PeftError("adapter-config", {
     what: words`${option(key)} is not known.`,

@@ -203,7 +203,7 @@ function distanceScores(
   const { g } = w;
   if (s.distances === undefined) return g.scalar(0);
   const distances = w.same.dropout("pos_dropout", s.distances, c.dropout);
-  const [key, query] = c.relative!.shareKeys
+  const [key, query] = c.relative?.shareKeys
     ? ["key_proj", "query_proj"]
     : ["pos_key_proj", "pos_query_proj"];
   /** x [batch, heads, n, headDim], found [queries, keys] among [n * 2 span] */

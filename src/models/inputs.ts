@@ -121,7 +121,7 @@ export function filled(shape: readonly number[], value: number): Column & { read
 /** [rows, length, ...] with `before` times `value` in front of each row */
 export function padFront(own: Column, before: number, value: number): Column {
   if (before === 0) return own;
-  const [rows, length, ...rest] = own.shape as readonly [number, number, ...number[]];
+  const [rows = 0, length = 0, ...rest] = own.shape;
   const each = rest.reduce((a, b) => a * b, 1);
   const size = (before + length) * each;
   const data = new (own.data instanceof Float32Array ? Float32Array : Int32Array)(rows * size).fill(value);

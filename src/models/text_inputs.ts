@@ -1,5 +1,6 @@
 import type { Shape } from "../graph/dims.js";
-import { addDims } from "../graph/dims.js";
+import { addDims, axes } from "../graph/dims.js";
+import { at } from "../present.js";
 import type { Column, Input, InputsFor, Lengths, SpecialTokens } from "./inputs.js";
 import { counting, filled, padFront, tokenInput, total } from "./inputs.js";
 import type { TextInputs } from "./model.js";
@@ -56,12 +57,12 @@ export const decoderInputs: InputsFor<Omit<TextInputs, "typeIds">> = {
 /** Labels moved right by one, after the start token; ignored ones become padding. */
 function shiftedRight(labels: Column | undefined, c: SpecialTokens): Column | undefined {
   if (labels === undefined) return undefined;
-  const [rows, columns] = labels.shape as readonly [number, number];
+  const [rows, columns] = axes(labels.shape, 2);
   const out = filled([rows, columns], c.padTokenId ?? 0);
   for (let i = 0; i < rows; i++) {
     out.data[i * columns] = c.decoderStartTokenId ?? c.padTokenId ?? 0;
     for (let j = 1; j < columns; j++) {
-      const label = labels.data[i * columns + j - 1]!;
+      const label = at(labels.data, i * columns + j - 1);
       if (label >= 0) out.data[i * columns + j] = label;
     }
   }

@@ -20,6 +20,7 @@ import { resolveFolder, resolveNames } from "../hub/resolve.js";
 import { type HubOptions, hubSettings } from "../hub/settings.js";
 import type { ModelConfig, Pooling, TaskType } from "../models/model.js";
 import { type PassOptions, passNames } from "../plan/requests.js";
+import { entry } from "../present.js";
 import { warnOnConsole } from "../printable.js";
 import { CallScope } from "../run/call_scope.js";
 import type { ForwardResult } from "../run/passes.js";
@@ -201,14 +202,14 @@ export class PreTrainedModel<T extends TaskType = TaskType> implements Trainable
    */
   async forward(batch: Inputs<T>, options: PassOptions = {}): Promise<ForwardResult> {
     refuseUnknown("forward", options, passNames);
-    return this.#viewed((view) => forwardPass(this.runtime, view, batch as Inputs, options));
+    return this.#viewed((view) => forwardPass(this.runtime, view, batch, options));
   }
 
   /** The loss alone, without dropout: logits over a large vocabulary are never whole in memory. @throws "batch", "engine" */
   async lossOf(batch: Inputs<T>, options: PassOptions = {}): Promise<StepResult> {
     refuseUnknown("lossOf", options, passNames);
     return this.#viewed(async (view) =>
-      meanLoss(await lossPass(this.runtime, view, batch as Inputs, options)),
+      meanLoss(await lossPass(this.runtime, view, batch, options)),
     );
   }
 
@@ -289,7 +290,7 @@ export class PreTrainedModel<T extends TaskType = TaskType> implements Trainable
     return await this.#turn("alone", whole, changing, async () => {
       const settings = { ...options, seed: this.seed, step: parameters.step };
       const view = wholeView(whole);
-      return meanLoss(await backwardPass(this.runtime, view, parameters, batch as Inputs, settings));
+      return meanLoss(await backwardPass(this.runtime, view, parameters, batch, settings));
     });
   }
 
@@ -420,7 +421,7 @@ export async function quantizedFolder(
 /** In which scheme the checkpoint has its weights, and in which format they are held here. */
 function packedAs(name: string, { packed, sources }: BoundWeights): Words {
   const schemes = new Set([...packed.values()].map(({ scheme }) => scheme));
-  const held = new Set([...packed.keys()].map((weight) => sources.get(weight)!.format));
+  const held = new Set([...packed.keys()].map((weight) => entry(sources, weight).format));
   return words`"${name}" is quantized: ${packed.size} weights in ${[...schemes].join(", ")}, held here in ${[...held].join(", ")}.`;
 }
 

@@ -65,9 +65,9 @@ export async function generateWith(
   const prompt = { ids: input.inputIds, mask, start };
   const { sequences } = await generate(
     (expand) => makeStepper(runtime, view, prompt, expand),
-    encoderDecoder
-      ? { ids: input.inputIds.map(() => start!), isEncoderDecoder: true }
-      : { ids: input.inputIds, mask, isEncoderDecoder: false },
+    start === undefined
+      ? { ids: input.inputIds, mask, isEncoderDecoder: false }
+      : { ids: input.inputIds.map(() => start), isEncoderDecoder: true },
     config,
     {
       streamer,
@@ -100,7 +100,7 @@ function maxPositions(json: Readonly<Record<string, unknown>>): number | undefin
 
 /** Throws "option" where prompts are not encoded. */
 export function checkPrompt(input: GenerateInput): void {
-  const rows = input?.inputIds as unknown;
+  const rows: unknown = input?.inputIds;
   expectArgument("generate", input, {
     is: Array.isArray(rows) && rows.every((row) => Array.isArray(row) && row.every(Number.isInteger)),
     wants: "encoded prompts",

@@ -2,6 +2,7 @@ import { PeftError } from "../errors.js";
 import type { Checkpoint } from "../hub/checkpoint.js";
 import { openAdapterWeights } from "../hub/checkpoint.js";
 import type { TaskType } from "../models/model.js";
+import { entry } from "../present.js";
 import { taskOf } from "../tasks/registry.js";
 import { takeInventory } from "../trace/write.js";
 import { toCode, words } from "../words.js";
@@ -25,7 +26,7 @@ export async function labelsOfAdapter(
   const file: Checkpoint = await openAdapterWeights(folder);
   for (const [name, shape] of head) {
     const stored = file.tensors.get(`base_model.model.${name}`);
-    const axis = shape.findIndex((size, i) => size !== more.get(name)![i]);
+    const axis = shape.findIndex((size, i) => size !== entry(more, name)[i]);
     if (stored !== undefined) return stored.shape[axis];
   }
   return undefined;

@@ -119,7 +119,8 @@ class Layout {
     const { segment, piece } = part;
     const ahead = forward(part, []);
     const by = this.#by(piece);
-    const loss = piece.outputs[segment.outputs.findIndex((x) => x === this.#wanted.loss)];
+    const { loss: whole = internal("a way back without a loss") } = this.#wanted;
+    const loss = piece.outputs[segment.outputs.indexOf(whole)];
     if (loss === undefined) internal("the loss is made in a block");
     const slopes = gradients(piece.g, loss, [...by.keys()]);
     const own = this.#slopeOutputs([...by.keys()], slopes, by);

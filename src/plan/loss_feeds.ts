@@ -1,11 +1,11 @@
-import type { BatchColumn, Ids } from "../data/batch.js";
+import type { BatchColumn, Floats, Ids } from "../data/batch.js";
 import type { HostTensor } from "../engine/messages.js";
 import { PeftError } from "../errors.js";
 import type { Loss, LossColumn } from "../losses/loss.js";
 import { at } from "../present.js";
 import { taskOf } from "../tasks/registry.js";
 import type { BatchPlaces, Inputs, Virtual } from "../trace/feeds.js";
-import { columnOf, formFault, ids } from "../trace/feeds.js";
+import { columnOf, formFault, ids, labelsOf } from "../trace/feeds.js";
 import { labelPositions } from "../trace/inputs.js";
 import type { ModelSpec } from "../trace/write.js";
 import { option, words } from "../words.js";
@@ -34,7 +34,7 @@ export function lossFeeds(
     return given === undefined || fault !== undefined ? [] : [{ name, column, given }];
   });
   const perLabel = found.filter(({ column }) => "per" in column);
-  const labels = columnOf(batch, "labels") as Ids | undefined;
+  const labels = labelsOf(batch);
   if (perLabel.length > 0 && labels === undefined)
     faults.push("it has no labels, which say where the columns per label count");
   for (const { name, given } of labels === undefined ? [] : perLabel)
@@ -83,7 +83,7 @@ function rowColumn(
   const whole = given.slice(0, shape.length);
   if (dtype === "f32") return { dtype, shape: whole, data };
   const values = isPlace ? data.map((p) => (p < positions ? p : -100)) : data;
-  return ids(values as Int32Array, whole);
+  return ids(values, whole);
 }
 
 /** Labels of which none counts teach nothing. */
@@ -99,7 +99,7 @@ function checkSome({ columns = {} }: Loss, feeds: Readonly<Record<string, HostTe
 /** Where the model predicts a labelled token, as rows of the flattened (or packed) hidden states, in chunks of bounded size. */
 function labelLayout(
   { task, config }: ModelSpec,
-  labels: Ids,
+  labels: Ids | Floats,
   length: number,
   virtual: Virtual,
   places: BatchPlaces | undefined,

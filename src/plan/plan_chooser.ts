@@ -4,6 +4,7 @@ import type { FormatName } from "../engine/formats/index.js";
 import { formats } from "../engine/formats/index.js";
 import type { PeftError } from "../errors.js";
 import { isHalf } from "../halves.js";
+import { keysOf } from "../narrow.js";
 import type { BoundWeights } from "../weights/weights.js";
 import type { ChosenPlan } from "./choose_plan.js";
 import { BESIDE, budgetFor, choosePlan, scarceMemory, usable } from "./choose_plan.js";
@@ -129,7 +130,7 @@ export class PlanChooser {
 
   #take({ plan, estimate }: ChosenPlan): boolean {
     const before = this.#plan;
-    const isOther = (Object.keys(before) as (keyof Plan)[]).some((key) => before[key] !== plan[key]);
+    const isOther = keysOf(before).some((key) => before[key] !== plan[key]);
     if (isOther || this.estimate === undefined || estimate.bytes > this.estimate.bytes)
       this.estimate = { ...estimate, plan };
     this.#plan = plan;

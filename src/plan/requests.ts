@@ -9,7 +9,15 @@ import type { TaskType } from "../models/model.js";
 import { decoderInputs } from "../models/text_inputs.js";
 import { taskOf } from "../tasks/registry.js";
 import type { Inputs } from "../trace/feeds.js";
-import { batchPlaces, checkBatch, forwardFeeds, maskOf, randomKeys, rowsOf } from "../trace/feeds.js";
+import {
+  batchPlaces,
+  checkBatch,
+  forwardFeeds,
+  labelsOf,
+  maskOf,
+  randomKeys,
+  rowsOf,
+} from "../trace/feeds.js";
 import { encoderStates, inputOf, inputsOf, randomKey } from "../trace/inputs.js";
 import { packingFeeds } from "../trace/packing.js";
 import type { ModelSpec } from "../trace/write.js";
@@ -85,7 +93,7 @@ export function prepare(
   if (used !== undefined) Object.assign(feeds, lossFeeds(used, spec, batch, virtual, new Map(sizes), places));
   if (keys !== undefined) feeds[randomKey.name] = keys;
   if (places !== undefined && tokens !== undefined) {
-    const rowKeys = keys?.data as Int32Array | undefined;
+    const rowKeys = keys?.data;
     Object.assign(feeds, packingFeeds(tokens, places.input, rowKeys));
     if (places.decoder) Object.assign(feeds, packingFeeds(decoderInputs.ids, places.decoder, rowKeys));
   }
@@ -100,7 +108,7 @@ export function usedLoss(
 ): Loss | undefined {
   if (given !== undefined) return lossNamed(given);
   if (!hasLabels(batch)) return undefined;
-  const floats = (batch as { labels?: Ids | Floats }).labels?.data instanceof Float32Array;
+  const floats = labelsOf(batch)?.data instanceof Float32Array;
   return taskOf(task).loss(config, floats ? "floats" : "ids");
 }
 
@@ -176,7 +184,7 @@ function stepSizes(spec: ModelSpec, batch: Inputs, lengths: ReadonlyMap<string, 
     ...(seq === undefined ? {} : { seq, tokens: tokensOf(spec, batch, seq) }),
     dims,
   };
-  const { labels } = batch as { labels?: Ids };
+  const labels = labelsOf(batch);
   if (labels === undefined) return sizes;
   if (spec.config.encoderDecoder) return { ...sizes, target: labels.shape[1] };
   return taskOf(spec.task).labels === "next token" ? { ...sizes, labels: mostLabelled(labels) } : sizes;
@@ -190,9 +198,10 @@ function tokensOf(spec: ModelSpec, batch: Inputs, seq: number): number {
 }
 
 /** Labelled tokens of the row that has the most. */
-function mostLabelled({ data, shape: [rows, columns] }: Ids): number {
-  const counts = Array.from({ length: rows }, (_, row) =>
-    data.subarray(row * columns, (row + 1) * columns).reduce((n, label) => n + Number(label >= 0), 0),
+function mostLabelled({ data, shape: [rows, columns] }: Ids | Floats): number {
+  const counts = Array.from(
+    { length: rows },
+    (_, row) => data.subarray(row * columns, (row + 1) * columns).filter((label) => label >= 0).length,
   );
   return Math.max(...counts);
 }

@@ -1,4 +1,5 @@
 import type { View } from "../adapters/view.js";
+import { floatsOf } from "../engine/host_tensor.js";
 import type { HostTensor, RunResult } from "../engine/messages.js";
 import { isNode, toProgram } from "../engine/program.js";
 import { axes } from "../graph/dims.js";
@@ -102,11 +103,11 @@ export class EncoderStates {
   ): Promise<void> {
     const part = rowsOf(batch, missing);
     const { outputs } = await runtime.run(this.#request(runtime, view, part, training));
-    const { data, shape } = outputs["states"]!;
+    const { data, shape } = floatsOf(outputs, "states");
     const [, seq, width] = axes(shape, 3);
     for (const [i, row] of missing.entries()) {
       const first = i * seq + firstOf(batch, row);
-      const states = (data as Float32Array).slice(first * width, (first + lengthOf(batch, row)) * width);
+      const states = data.slice(first * width, (first + lengthOf(batch, row)) * width);
       this.#kept.set(at(keys, row), states);
       this.#bytes += states.byteLength;
     }

@@ -65,20 +65,19 @@ function without([start, end]: Span, [from, to]: Span): Span[] {
   return parts.filter(([a, b]) => a < b);
 }
 
+const hex = (text: string): number => Number.parseInt(text, 16);
+
 function mappingsOf(smaps: string): Mapping[] {
   const out: Mapping[] = [];
   let current: Omit<Mapping, "bytes"> | undefined;
   for (const line of smaps.split("\n")) {
     const head = /^([0-9a-f]+)-([0-9a-f]+) \S+ ([0-9a-f]+) \S+ \S+\s+(.*)$/.exec(line);
     if (head !== null) {
-      const [from, to, start] = head.slice(1, 4).map((x) => Number.parseInt(x, 16)) as [
-        number,
-        number,
-        number,
-      ];
-      current = WEIGHT_FILE.test(head[4]!) ? { path: head[4]!, start, end: start + to - from } : undefined;
+      const [, from = "", to = "", offset = "", path = ""] = head;
+      const start = hex(offset);
+      current = WEIGHT_FILE.test(path) ? { path, start, end: start + hex(to) - hex(from) } : undefined;
     } else if (current !== undefined && line.startsWith("Rss:"))
-      out.push({ ...current, bytes: Number(/\d+/.exec(line)![0]) * 1024 });
+      out.push({ ...current, bytes: Number(/\d+/.exec(line)?.[0] ?? 0) * 1024 });
   }
   return out;
 }

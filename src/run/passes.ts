@@ -1,5 +1,6 @@
 import { parameterName } from "../adapters/adapter.js";
 import type { View } from "../adapters/view.js";
+import { floatsOf } from "../engine/host_tensor.js";
 import type { HostTensor } from "../engine/messages.js";
 import { internal, PeftError } from "../errors.js";
 import type { Parameters } from "../graph/parameters.js";
@@ -40,7 +41,7 @@ export async function forwardPass(
   if (loss === undefined) {
     const write = (trace: ModelTrace): Written => ({ outputs: { logits: writeLogits(spec, trace) } });
     const { outputs } = await runtime.run({ kind: "logits", view, packed, write, feeds });
-    return { logits: outputs["logits"] as Result, loss: undefined, count: undefined };
+    return { logits: floatsOf(outputs, "logits"), loss: undefined, count: undefined };
   }
   const request: RunRequest = {
     kind: `logits and ${loss.name}`,
@@ -54,7 +55,7 @@ export async function forwardPass(
   };
   const { outputs } = await runtime.run(withCustomLoss(options.loss, spec, request));
   const count = numberOf(outputs, "count");
-  return { logits: outputs["logits"] as Result, loss: numberOf(outputs, "sum") / count, count };
+  return { logits: floatsOf(outputs, "logits"), loss: numberOf(outputs, "sum") / count, count };
 }
 
 /** The loss alone; dropout is off. */

@@ -139,7 +139,8 @@ export class Runtime {
   }
 
   #override(name: string): Float32Array | undefined {
-    return this.#overrides.get(name)?.parts["data"] as Float32Array | undefined;
+    const data = this.#overrides.get(name)?.parts["data"];
+    return data instanceof Float32Array ? data : undefined;
   }
 
   /** The format of 8 or 4 bits that the base's layers are held in, if any. */

@@ -1,4 +1,5 @@
 import type { View } from "../adapters/view.js";
+import { floatsOf } from "../engine/host_tensor.js";
 import type { Feed, HostTensor } from "../engine/messages.js";
 import { internal } from "../errors.js";
 import type { Stepper } from "../generate/stepper.js";
@@ -158,7 +159,7 @@ class CachedStepper implements Stepper {
       keep,
     });
     this.#past = total;
-    return outputs["logits"]!.data as Float32Array;
+    return floatsOf(outputs, "logits").data;
   }
 
   /**

@@ -1,5 +1,5 @@
 import { type NamesOf, pickOptions } from "../arguments.js";
-import { PeftError } from "../errors.js";
+import { internal, PeftError } from "../errors.js";
 import { toCode } from "../words.js";
 import type { EncodeOptions, Encoding } from "./encode.js";
 import { encodeNames } from "./encode.js";
@@ -200,7 +200,7 @@ export function encodeChat(
   });
   if (!wantMask) return encoding;
   const { offsets, ...rest } = encoding;
-  const assistantMask = offsets!.map((row) =>
+  const assistantMask = (offsets ?? internal("an encoding without offsets")).map((row) =>
     row.map(([start, end]) => (chat.assistant.some(([from, to]) => start < to && end > from) ? 1 : 0)),
   );
   return wantOffsets ? { ...encoding, assistantMask } : { ...rest, assistantMask };

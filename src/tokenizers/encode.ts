@@ -88,22 +88,16 @@ export function encodeRow(
 ): { tokens: Token[]; truncated: boolean } {
   const texts = [pipeline.tokenize(text, 0)];
   if (pair !== undefined) texts.push(pipeline.tokenize(pair, 1));
-  const room = limit && limit.maxLength - (addSpecial ? pipeline.post.added(pair !== undefined) : 0);
-  if (room !== undefined && room < 0) {
+  const special = addSpecial ? pipeline.post.added(pair !== undefined) : 0;
+  if (limit !== undefined && limit.maxLength < special) {
     throw new PeftError("option", {
-      what: words`${option("maxLength")} ${limit!.maxLength} leaves no room for text.`,
-      why: `this tokenizer adds ${limit!.maxLength - room} special tokens to each row.`,
-      fix: words`use ${option("maxLength", limit!.maxLength - room + 1)} or more, or ${option("addSpecialTokens", false)}.`,
+      what: words`${option("maxLength")} ${limit.maxLength} leaves no room for text.`,
+      why: `this tokenizer adds ${special} special tokens to each row.`,
+      fix: words`use ${option("maxLength", special + 1)} or more, or ${option("addSpecialTokens", false)}.`,
     });
   }
-  const lengths =
-    room === undefined
-      ? undefined
-      : keptLengths(
-          texts.map((t) => t.length),
-          room,
-          limit!.strategy,
-        );
+  const whole = texts.map(({ length }) => length);
+  const lengths = limit && keptLengths(whole, limit.maxLength - special, limit.strategy);
   const kept = texts.map((tokens, i) => keep(tokens, lengths?.[i] ?? tokens.length, limit?.side ?? "right"));
   const truncated = kept.some((tokens, i) => tokens.length < at(texts, i).length);
   return { tokens: pipeline.post.run(kept, addSpecial).flat(), truncated };
@@ -151,6 +145,8 @@ export function keptLengths(
 
 export type Padding = { readonly length: number; readonly side: Side; readonly padId: number };
 
+const NO_PADDING: Padding = { length: 0, side: "right", padId: 0 };
+
 /** Lays rows out as an Encoding, padded where asked. */
 export function layRows(
   rows: readonly Token[][],
@@ -158,18 +154,19 @@ export function layRows(
   padding: Padding | undefined,
   want: { offsets: boolean; tokenTypeIds: boolean; wordIds: boolean },
 ): Encoding {
+  const { length, side, padId } = padding ?? NO_PADDING;
   const fill = <T>(values: T[], blank: () => T): T[] => {
-    const count = Math.max(0, (padding?.length ?? 0) - values.length);
+    const count = Math.max(0, length - values.length);
     if (count === 0) return values;
     const blanks = Array.from({ length: count }, blank);
-    return padding!.side === "right" ? [...values, ...blanks] : [...blanks, ...values];
+    return side === "right" ? [...values, ...blanks] : [...blanks, ...values];
   };
   const column = <T>(value: (token: Token) => T, blank: () => T): T[][] =>
     rows.map((tokens) => fill(tokens.map(value), blank));
   const encoding: Encoding = {
     inputIds: column(
       (token) => token.id,
-      () => padding!.padId,
+      () => padId,
     ),
     attentionMask: column(
       () => 1,

@@ -1,3 +1,4 @@
+import { isRecord } from "../narrow.js";
 import { PeftError } from "../errors.js";
 import type { ChatTemplates } from "./chat.js";
 import type { TokenizerClass } from "./classes.js";
@@ -11,7 +12,7 @@ import {
   asId,
   asObject,
   booleanOr,
-  isObject,
+
   numberOr,
   parseJson,
   shown,
@@ -83,7 +84,7 @@ export async function tokenizerFromFiles(read: ReadText, at: FileName = (name) =
  */
 async function readConfig(readJson: (name: string) => Promise<Json>, at: FileName): Promise<Json> {
   const config = await readJson("tokenizer_config.json");
-  if (isObject(config["added_tokens_decoder"])) return config;
+  if (isRecord(config["added_tokens_decoder"])) return config;
   const added: { [id: string]: Json } = {};
   const map = await readJson("special_tokens_map.json");
   const merged: Json = { ...config, ...map };
@@ -96,7 +97,7 @@ async function readConfig(readJson: (name: string) => Promise<Json>, at: FileNam
   }
   const contents = new Set(Object.values(added).map((token) => token["content"]));
   for (const value of Object.values(map)) {
-    if (!isObject(value) || typeof value["content"] !== "string" || contents.has(value["content"])) continue;
+    if (!isRecord(value) || typeof value["content"] !== "string" || contents.has(value["content"])) continue;
     added[String(1e9 + contents.size)] = { ...value, special: true };
     contents.add(value["content"]);
   }
@@ -146,7 +147,7 @@ function unusable(present: readonly string[], className: string | undefined, at:
 
 /** tokenizer.json may carry a padding of its own, with a padding token. */
 function padFromJson(special: SpecialTokens, json: Json): SpecialTokens {
-  const padding = isObject(json["padding"]) ? json["padding"] : {};
+  const padding = isRecord(json["padding"]) ? json["padding"] : {};
   const pad = special.pad ?? stringOr(padding["pad_token"], undefined);
   return pad === undefined ? special : { ...special, pad };
 }
@@ -190,7 +191,7 @@ function readSerialized(json: Json, file: string): AddedToken[] {
 }
 
 function readSide(value: unknown, serialized: unknown, otherwise: Side): Side {
-  const saved = isObject(serialized) ? serialized["direction"] : undefined;
+  const saved = isRecord(serialized) ? serialized["direction"] : undefined;
   const side = stringOr(value, stringOr(saved, otherwise)).toLowerCase();
   return side === "left" || side === "right" ? side : otherwise;
 }
@@ -215,8 +216,8 @@ async function readTemplates(read: ReadText, at: FileName, config: Json): Promis
 function namedTemplates(config: Json, file: string): Map<string, TemplateSource> {
   const value = config["chat_template"];
   const entries = Array.isArray(value)
-    ? value.filter(isObject).map((entry) => [entry["name"], entry["template"]] as const)
-    : Object.entries(isObject(value) ? value : { default: value });
+    ? value.filter(isRecord).map((entry) => [entry["name"], entry["template"]] as const)
+    : Object.entries(isRecord(value) ? value : { default: value });
   const out = new Map<string, TemplateSource>();
   for (const [name, text] of entries) {
     if (typeof name !== "string" || typeof text !== "string") continue;

@@ -1,7 +1,7 @@
+import { isRecord } from "../narrow.js";
 import type { AddedToken } from "./pipeline/added_tokens.js";
 import { readAddedToken } from "./pipeline/added_tokens.js";
 import type { Json } from "./pipeline/json.js";
-import { isObject } from "./pipeline/json.js";
 import type { VocabModel } from "./pipeline/models.js";
 
 /** The named special tokens, in transformers' order. */
@@ -12,7 +12,7 @@ export type SpecialTokens = { [name in SpecialName]?: string };
 /** A token's text, from a string or from the object that AddedToken is written as. */
 export function tokenText(value: unknown): string | undefined {
   if (typeof value === "string") return value;
-  return isObject(value) && typeof value["content"] === "string" ? value["content"] : undefined;
+  return isRecord(value) && typeof value["content"] === "string" ? value["content"] : undefined;
 }
 
 /** The named special tokens of tokenizer_config.json, with the class's own where it says nothing. */
@@ -33,7 +33,7 @@ export function readExtraTokens(config: Json): { [name: string]: string } {
   const out: { [name: string]: string } = {};
   const lists = [config["additional_special_tokens"], config["extra_special_tokens"]];
   for (const list of lists) {
-    const entries = Array.isArray(list) ? list.entries() : isObject(list) ? Object.entries(list) : [];
+    const entries = Array.isArray(list) ? list.entries() : isRecord(list) ? Object.entries(list) : [];
     for (const [name, value] of entries) {
       const token = tokenText(value);
       if (token !== undefined) out[String(name)] = token;
@@ -54,7 +54,7 @@ export function readExtraTokens(config: Json): { [name: string]: string } {
 export function specialValues(config: Json, special: SpecialTokens, extra: readonly string[]): unknown[] {
   const named = specialNames.map((name) => {
     const value = config[`${name}_token`];
-    return isObject(value) && tokenText(value) === special[name] ? value : special[name];
+    return isRecord(value) && tokenText(value) === special[name] ? value : special[name];
   });
   return [...named.filter((value) => value !== undefined), ...extra];
 }
@@ -76,17 +76,18 @@ export function collectAddedTokens(
     next = Math.max(next, id + 1);
     tokens.set(token.content, { ...token, id });
   };
-  const decoder = isObject(config["added_tokens_decoder"]) ? config["added_tokens_decoder"] : {};
+  const decoder = isRecord(config["added_tokens_decoder"]) ? config["added_tokens_decoder"] : {};
   const named = new Set(special.map(tokenText));
   const ordered = Object.entries(decoder).sort(([a], [b]) => Number(a) - Number(b));
   for (const [, value] of ordered) {
-    if (!isObject(value)) continue;
+    if (!isRecord(value)) continue;
     const token = readAddedToken(value, -1);
     add({ ...token, special: token.special || named.has(token.content) });
   }
   for (const value of special) {
-    const content = tokenText(value)!;
-    add(isObject(value) ? { ...readAddedToken(value, -1), special: true } : { ...plain, content });
+    const content = tokenText(value);
+    if (content === undefined) continue;
+    add(isRecord(value) ? { ...readAddedToken(value, -1), special: true } : { ...plain, content });
   }
   return tokens;
 }

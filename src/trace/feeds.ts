@@ -19,8 +19,9 @@ import type { ModelSpec } from "./write.js";
 export type TextBatch<T extends BatchTask = BatchTask> = Pick<
   Batch<T>,
   "task" | "inputIds" | "attentionMask"
-> &
-  Partial<Omit<Batch<T>, "task" | "inputIds" | "attentionMask">> & { readonly decoderInputIds?: Ids };
+> & {
+  readonly [K in Exclude<keyof Batch<T>, "task" | "inputIds" | "attentionMask">]?: Batch<T>[K] | undefined;
+} & { readonly decoderInputIds?: Ids };
 
 /** A batch of a model that reads no text: what it reads instead is among the `columns`, by the names of its inputs. */
 export interface ColumnBatch<T extends BatchTask = BatchTask> {
@@ -42,7 +43,7 @@ export interface Virtual {
   readonly cache: number;
 }
 
-export function ids(data: Int32Array, shape: readonly number[]): HostTensor {
+export function ids(data: HostTensor["data"], shape: readonly number[]): HostTensor {
   return { dtype: "i64", shape, data };
 }
 
@@ -64,6 +65,11 @@ export function rowsOf(batch: {
 /** A column of a batch: one of its own fields (labels), or of its `columns`. */
 export function columnOf(batch: Inputs, name: string): BatchColumn | undefined {
   return batch.columns?.[name] ?? (batch as unknown as Record<string, BatchColumn | undefined>)[name];
+}
+
+/** The labels of a batch whose task has such. */
+export function labelsOf(batch: Inputs): Ids | Floats | undefined {
+  return "labels" in batch ? (batch.labels as Ids | Floats | undefined) : undefined;
 }
 
 /** Lengths of what a model's stack (or encoder) reads of a batch, and of what its decoder does. */
@@ -177,7 +183,7 @@ export function formFault(
 }
 
 function labelFaults({ task, config }: ModelSpec, batch: Inputs, at: Lengths<number>): string[] {
-  const { labels } = batch as { labels?: Ids | Floats };
+  const labels = labelsOf(batch);
   const { labels: place, labelForm, head } = taskOf(task);
   if (labels === undefined || place === "none") return [];
   const { batch: rows, length: seq } = at;
@@ -244,7 +250,7 @@ export function batchPlaces(
   const { stack, decoder } = lengthsOf(spec, batch, virtual);
   const { batch: rows, length: seq } = stack;
   const mask = maskOf(spec, batch)?.data;
-  const labels = "labels" in batch ? (batch.labels as Ids | Floats | undefined) : undefined;
+  const labels = labelsOf(batch);
   const place = taskOf(task).labels;
   const isRead = (row: number, at: number): boolean =>
     place === "row"

@@ -85,10 +85,10 @@ export function placesOf(keep: (row: number, at: number) => boolean, rows: numbe
 export function packingFeeds(
   of: Pick<Input, "name">,
   { kept, tokenAt, shape }: Places,
-  rowKeys: Int32Array | undefined,
+  rowKeys: ArrayLike<number> | undefined,
 ): Record<string, HostTensor> {
   const { pack, unpack, keys } = packingInputs(of, shape[1]);
-  const keysOf = (rows: Int32Array): Int32Array =>
+  const keysOf = (rows: ArrayLike<number>): Int32Array =>
     kept.map((place) => mix(at(rows, Math.floor(place / shape[1])) ^ mix((place % shape[1]) + 1)) | 0);
   return {
     ...feedInput(pack, kept, [kept.length]),

@@ -187,8 +187,8 @@ async function packingOf(format: FormatName, options: QuantizeOptions): Promise<
 }
 
 async function sha256({ buffer, byteOffset, byteLength }: ArrayBufferView): Promise<string> {
-  const bytes = new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength);
-  const hash = await crypto.subtle.digest("SHA-256", bytes);
+  const bytes = new Uint8Array(buffer, byteOffset, byteLength);
+  const hash = await crypto.subtle.digest("SHA-256", bytes.slice());
   return [...new Uint8Array(hash)].map((b) => b.toString(16).padStart(2, "0")).join("");
 }
 

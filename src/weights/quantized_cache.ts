@@ -3,7 +3,7 @@ import { bytesOf, elements } from "../engine/formats/format.js";
 import type { FormatName } from "../engine/formats/index.js";
 import { formats } from "../engine/formats/index.js";
 import type { FilePlace, WeightSource } from "../engine/messages.js";
-import { PeftError } from "../errors.js";
+import { internal, PeftError } from "../errors.js";
 import { isHalf, roundToHalves } from "../halves.js";
 import { nodeFiles } from "../hub/files.js";
 import type { TensorToWrite } from "../hub/tensors/safetensors.js";
@@ -141,7 +141,7 @@ function tensorsToWrite(
     const bytesOfPart = async (part: string, isLast: boolean): Promise<Uint8Array> => {
       checkAborted(options.signal);
       packed ??= await partsOf(name, weight);
-      const data = packed[part]!;
+      const data = packed[part] ?? internal(`no part "${part}" of ${name}`);
       if (isLast) packed = undefined;
       done += data.byteLength;
       options.progress?.({ kind: "progress", done, total, message: name });

@@ -1,6 +1,6 @@
 import type { WeightSource } from "../engine/messages.js";
 import { givenWeight, inFile } from "../engine/weights/source.js";
-import { PeftError } from "../errors.js";
+import { internal, PeftError } from "../errors.js";
 import type { Checkpoint, StoredTensor } from "../hub/checkpoint.js";
 import { nodeFiles } from "../hub/files.js";
 import { isReal, storedTypes } from "../hub/tensors/dtypes.js";
@@ -93,12 +93,18 @@ export async function bindWeights(
     unused: [...checkpoint.tensors.keys()].filter((name) => !used.has(name)),
     readF32: async (name) => {
       const tensor = found.tensors.get(name);
-      if (tensor === undefined) return entry(sources, name).parts["data"] as Float32Array;
+      if (tensor === undefined) return freshValues(entry(sources, name));
       if (!isPacked(tensor)) return await checkpoint.readF32(tensor.name);
       const values = await tensor.values();
       return turned.has(name) ? transposed(values, ...tensor.shape) : values;
     },
   };
+}
+
+/** A weight that no file has: it starts in memory. */
+function freshValues({ parts }: WeightSource): Float32Array {
+  const { data } = parts;
+  return data instanceof Float32Array ? data : internal("a fresh weight that is not f32");
 }
 
 /** The places of a packed weight's bytes. No format of the engine reads these. */
@@ -158,7 +164,8 @@ function findAll(
   const [head, embedding] = architecture.tie ?? [];
   const newModules = [...architecture.newModules, ...headModules(task)];
   for (const [name, shape] of inventory.weights) {
-    const tensor = stored.get(name) ?? (config.tied && name === embedding ? stored.get(head!) : undefined);
+    const tensor =
+      stored.get(name) ?? (config.tied && name === embedding ? stored.get(head ?? "") : undefined);
     const isNew = newModules.some((m) => `.${name}`.includes(`.${m}.`));
     if (tensor === undefined) (isNew ? fresh : missing).push(name);
     else if (!isPacked(tensor) && !isReal(tensor.dtype))

@@ -1,4 +1,5 @@
 import { internal, PeftError } from "../../errors.js";
+import { messageOf } from "../../narrow.js";
 import { OnnxGraph } from "../onnx/onnx.js";
 import { createSession, ort } from "./ort.js";
 
@@ -53,6 +54,6 @@ async function tryDevice(device: string): Promise<string | undefined> {
     await session.release();
     return undefined;
   } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+    return messageOf(error);
   }
 }

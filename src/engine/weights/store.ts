@@ -2,7 +2,6 @@ import { internal } from "../../errors.js";
 import { expandToF32, isHalf } from "../../halves.js";
 import { at } from "../../present.js";
 import type { WeightUse } from "../estimate/program.js";
-import { f32 } from "../formats/f32.js";
 import type { BoundWeight, PartData, PartTensor, PartType } from "../formats/format.js";
 import { bytesOf, partBytes } from "../formats/format.js";
 import { formats } from "../formats/index.js";
@@ -75,7 +74,9 @@ export class WeightStore {
     const format = formats[source.format];
     const parts: Record<string, string> = {};
     for (const [part, type] of Object.entries(format.parts(shape, source.transposed))) {
-      const { path: file, offset } = source.parts[part] as FilePlace;
+      const place = source.parts[part];
+      if (place === undefined || !isPlace(place)) return internal(`"${name}" is not in a file`);
+      const { path: file, offset } = place;
       const bytes = partBytes(type);
       const location = locationIn(this.root, file);
       parts[part] = o.external(inputName(name, part), type.element, type.shape, { location, offset, bytes });
@@ -150,10 +151,11 @@ export class WeightStore {
     const { shape, transposed } = source;
     const tensors: Tensors = {};
     for (const [part, type] of Object.entries(formats[source.format].parts(shape, transposed))) {
-      const data = this.#read(source.parts[part]!, type);
-      const expanded = this.#expands(source) ? expandToF32(rawBytes(data), source.format as "f16") : data;
-      const as = this.#expands(source) ? f32.parts(shape, transposed)["data"]! : type;
-      tensors[inputName(name, part)] = { ...as, data: expanded };
+      const data = this.#read(source.parts[part] ?? internal(`no part "${part}" of "${name}"`), type);
+      tensors[inputName(name, part)] =
+        isHalf(source.format) && this.#expands(source)
+          ? { ...type, element: "f32", data: expandToF32(rawBytes(data), source.format) }
+          : { ...type, data };
     }
     this.#held.set(name, tensors);
     return tensors;

@@ -122,7 +122,7 @@ function unreadableType(dtype: StoredType, name: string): PeftError {
 export function fromF32(values: Float32Array, dtype: "f32" | "f16" | "bf16" | "f64"): Uint8Array {
   if (dtype === "f32") return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
   if (dtype === "f64") return new Uint8Array(Float64Array.from(values).buffer);
-  return new Uint8Array(roundToHalves(values, dtype).buffer as ArrayBuffer);
+  return new Uint8Array(roundToHalves(values, dtype).buffer);
 }
 
 function aligned(bytes: Uint8Array, size: number): Uint8Array {

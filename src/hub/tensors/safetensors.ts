@@ -1,3 +1,4 @@
+import { keysOf } from "../../narrow.js";
 import { PeftError } from "../../errors.js";
 import type { Files } from "../files.js";
 import { nodeFiles } from "../files.js";
@@ -8,9 +9,7 @@ import type { StoredType } from "./dtypes.js";
 import { bytesPer, elements, storedTypes } from "./dtypes.js";
 import { refuseStandIn, STAND_IN_BYTES } from "./stand_in.js";
 
-const typeByName = new Map<string, StoredType>(
-  Object.entries(storedTypes).map(([type, name]) => [name, type as StoredType]),
-);
+const typeByName = new Map<string, StoredType>(keysOf(storedTypes).map((type) => [storedTypes[type], type]));
 const typeOrder = [...typeByName.values()];
 const maxHeader = 100_000_000;
 
@@ -96,12 +95,14 @@ function readEntry(path: string, name: string, entry: unknown, start: number): S
   if (dtype === undefined)
     return `"${name}" is stored as ${shown(type)}, known are ${[...typeByName.keys()].join(" ")}`;
   if (!isSizes(shape)) return `"${name}" has the shape ${shown(shape)}`;
-  if (!isSizes(offsets) || offsets.length !== 2) return `"${name}" has offsets ${shown(offsets)}`;
+  if (!isSizes(offsets)) return `"${name}" has offsets ${shown(offsets)}`;
+  const [begin, end, ...others] = offsets;
+  if (begin === undefined || end === undefined || others.length > 0)
+    return `"${name}" has offsets ${shown(offsets)}`;
   const sizes = shape.map(Number);
   const bytes = bytesOfShape(shape, dtype);
   if (bytes === undefined)
     return `"${name}" has the shape [${sizes.join(", ")}], which is no whole number of bytes`;
-  const [begin, end] = offsets as [bigint, bigint];
   if (end - begin !== bytes)
     return `"${name}" takes ${end - begin} bytes, its shape [${sizes.join(", ")}] in ${dtype} takes ${bytes}`;
   return { name, dtype, shape: sizes, path, offset: start + Number(begin), bytes: Number(bytes) };
@@ -117,8 +118,8 @@ function nameOf(type: unknown): string {
 function valuesOf(entry: unknown): unknown[] | undefined {
   if (Array.isArray(entry)) return entry.length === FIELDS.length ? entry : undefined;
   if (!(entry instanceof JsonFields)) return undefined;
-  const values = FIELDS.map((field) => entry.list.filter(([key]) => key === field));
-  return values.every((found) => found.length === 1) ? values.map((found) => found[0]![1]) : undefined;
+  const pairs = FIELDS.map((field) => entry.list.filter(([key]) => key === field));
+  return pairs.every(({ length }) => length === 1) ? pairs.flat().map(([, value]) => value) : undefined;
 }
 
 /** Undefined where they are more than 64 bits can count, or end within a byte. */

@@ -133,7 +133,7 @@ function readLegacy(bytes: Uint8Array, path: string): Legacy {
   if (!Array.isArray(names) || !names.every((name) => typeof name === "string")) {
     throw refusedPickle(path, "its list of storages is damaged");
   }
-  return { root: object.value, used, keys: names as string[], end: keys.end };
+  return { root: object.value, used, keys: names, end: keys.end };
 }
 
 async function walkStorages(

@@ -1,3 +1,4 @@
+import { keysOf } from "../../narrow.js";
 import type { Graph } from "../../graph/graph.js";
 import type { Tensor } from "../../graph/ops.js";
 
@@ -41,7 +42,7 @@ const rules: Readonly<Record<Activation, Rule>> = {
   linear: (_, x) => x,
 };
 
-export const activationNames: readonly Activation[] = Object.keys(rules) as Activation[];
+export const activationNames: readonly Activation[] = keysOf(rules);
 
 export function activate(g: Graph, name: Activation, x: Tensor): Tensor {
   return rules[name](g, x);

@@ -1,3 +1,4 @@
+import { isOneOf, isRecord, isWhole } from "../../narrow.js";
 import { PeftError } from "../../errors.js";
 import type { ModelConfig } from "../model.js";
 
@@ -77,8 +78,7 @@ export class Fields {
 
   /** A whole number of 1 or more. */
   size(key: string, fallback?: number, most: number = MOST.width): number {
-    const isSize = (x: unknown): x is number =>
-      Number.isSafeInteger(x) && (x as number) > 0 && (x as number) <= most;
+    const isSize = (x: unknown): x is number => isWhole(x) && x > 0 && x <= most;
     return this.#read(key, fallback, isSize, `a whole number from 1 to ${most}`, 1);
   }
 
@@ -100,7 +100,8 @@ export class Fields {
   }
 
   number(key: string, fallback?: number): number {
-    return this.#read(key, fallback, (x) => typeof x === "number" && Number.isFinite(x), "a number", 1);
+    const isNumber = (x: unknown): x is number => typeof x === "number" && Number.isFinite(x);
+    return this.#read(key, fallback, isNumber, "a number", 1);
   }
 
   /** A dropout probability. */
@@ -117,11 +118,11 @@ export class Fields {
   choice<K extends string>(key: string, known: readonly K[], fallback: K): K {
     const value = this.json[key];
     const expected = `one of ${known.map((k) => `"${k}"`).join(", ")}`;
-    if (typeof value === "string" && !known.includes(value as K)) {
+    if (typeof value === "string" && !isOneOf(value, known)) {
       this.unbuilt(this.#unlike(key, expected));
       return fallback;
     }
-    return this.#read(key, fallback, (x): x is K => known.includes(x as K), expected, fallback);
+    return this.#read(key, fallback, (x) => isOneOf(x, known), expected, fallback);
   }
 
   /** One of the names known here for each of `count` things. */
@@ -132,7 +133,7 @@ export class Fields {
     fallback: readonly K[],
   ): readonly K[] {
     const is = (x: unknown): x is readonly K[] =>
-      Array.isArray(x) && x.length === count && x.every((one) => known.includes(one as K));
+      Array.isArray(x) && x.length === count && x.every((one) => isOneOf(one, known));
     const expected = `a list of ${count}, each one of ${known.map((k) => `"${k}"`).join(", ")}`;
     return this.#read(key, fallback, is, expected, fallback);
   }
@@ -140,22 +141,21 @@ export class Fields {
   /** A token id, or undefined where there is none. */
   id(key: string): number | undefined {
     if (!this.has(key)) return undefined;
-    return this.#read(key, undefined, (x): x is number => Number.isSafeInteger(x), "a token id", 0);
+    return this.#read(key, undefined, isWhole, "a token id", 0);
   }
 
   object(key: string): Fields | undefined {
     const value = this.json[key];
     if (value === undefined || value === null) return undefined;
-    if (typeof value === "object" && !Array.isArray(value))
-      return new Fields(value as Json, this.#faults, `${this.#path}${key}.`);
+    if (isRecord(value)) return new Fields(value, this.#faults, `${this.#path}${key}.`);
     this.#refuse(key, "an object");
     return undefined;
   }
 
-  #read<T>(key: string, fallback: T | undefined, is: (x: unknown) => boolean, expected: string, stand: T): T {
+  #read<T>(key: string, fallback: T | undefined, is: (x: unknown) => x is T, expected: string, stand: T): T {
     if (!this.has(key) && fallback !== undefined) return fallback;
     const value = this.json[key];
-    if (is(value)) return value as T;
+    if (is(value)) return value;
     this.#refuse(key, expected);
     return stand;
   }

@@ -4,7 +4,7 @@ import { dimNames, evalDim } from "../../graph/dims.js";
 import type { Input } from "../../models/inputs.js";
 import { filled } from "../../models/inputs.js";
 import { taskOf } from "../../tasks/registry.js";
-import type { Inputs } from "../../trace/feeds.js";
+import type { ColumnBatch } from "../../trace/feeds.js";
 import { inputsOf } from "../../trace/inputs.js";
 import type { ModelSpec } from "../../trace/write.js";
 
@@ -24,24 +24,27 @@ export interface BatchSizes {
 }
 
 /** A batch of these sizes: the most that one can take. */
-export function fakeBatch(spec: ModelSpec, sizes: BatchSizes): Inputs {
+export function fakeBatch(spec: ModelSpec, sizes: BatchSizes): ColumnBatch {
   const { task } = spec;
   const { batch, seq = 0, target = seq } = sizes;
   const common = { columns: fakeColumns(spec, sizes) };
   switch (taskOf(task).labels) {
     case "token":
     case "next token":
-      return { task, ...common, labels: lastOnes(batch, seq, sizes.labels ?? seq) } as Inputs;
+      return { task, ...common, labels: lastOnes(batch, seq, sizes.labels ?? seq) };
     case "target":
-      return { task, ...common, labels: filled([batch, target], 1) } as Inputs;
+      return { task, ...common, labels: ids(batch, target, 1) };
     case "row":
-      return { task, ...common, labels: classes(spec, batch) } as Inputs;
+      return { task, ...common, labels: classes(spec, batch) };
     case "span": {
-      const places = filled([batch, 1], 0);
-      return { task, ...common, startPositions: places, endPositions: places } as Inputs;
+      const places = ids(batch, 1);
+      const spans = { task, ...common, startPositions: places, endPositions: places };
+      return spans;
     }
-    case "none":
-      return { task, ...common, texts: pairs(batch) } as Inputs;
+    case "none": {
+      const vectors = { task, ...common, texts: pairs(batch) };
+      return vectors;
+    }
   }
 }
 
@@ -95,6 +98,6 @@ function pairs(texts: number): Ids {
   return { data: Int32Array.from({ length: 2 * rows }, (_, i) => i % texts), shape: [rows, 2] };
 }
 
-function ids(rows: number, columns: number): Ids {
-  return { data: new Int32Array(rows * columns), shape: [rows, columns] };
+function ids(rows: number, columns: number, value = 0): Ids {
+  return { data: new Int32Array(rows * columns).fill(value), shape: [rows, columns] };
 }

@@ -1,10 +1,10 @@
 import type { FormatName } from "../../engine/formats/index.js";
 import { formats } from "../../engine/formats/index.js";
+import { isOneOf, keysOf } from "../../narrow.js";
 import { quantizationOf } from "../../weights/packed/index.js";
 import type { ChosenPlan } from "../choose_plan.js";
 import { budgetFor, choosePlan, usable } from "../choose_plan.js";
 import type { PlanName } from "../plan.js";
-import { PLAN_NAMES } from "../plan.js";
 import type { Countable, MemoryEstimate, TrainingShape } from "./estimate.js";
 import { RunMemory } from "./estimate.js";
 
@@ -55,7 +55,7 @@ export function storedIn(json: Readonly<Record<string, unknown>>): Stored {
   if (codesIn(json) !== undefined) return "f32";
   const text = json["dtype"] ?? json["torch_dtype"];
   const names = { float32: "f32", float16: "f16", bfloat16: "bf16" } as const;
-  return names[text as keyof typeof names] ?? "f32";
+  return isOneOf(text, keysOf(names)) ? names[text] : "f32";
 }
 
 /** What a training step takes in each weight format and plan, counted from config.json alone. Throws "batch". */
@@ -72,7 +72,11 @@ export function memoryTable(model: Countable, shape: TrainingShape, question: Ta
       });
       return { estimate, fits: fits(estimate) };
     };
-    const plans = Object.fromEntries(PLAN_NAMES.map((name) => [name, cell(name)])) as TableRow["plans"];
+    const plans = {
+      fused: cell("fused"),
+      checkpointed: cell("checkpointed"),
+      streamed: cell("streamed"),
+    };
     const auto = choosePlan(memory, { ...question, format, strict: false });
     return { format, plans, auto: fits(auto.estimate) ? auto : undefined };
   });

@@ -1,3 +1,4 @@
+import { at } from "../../present.js";
 import type { BoundedPattern } from "../../pattern.js";
 import { fault } from "./json.js";
 
@@ -64,7 +65,7 @@ export function cut(a: Aligned, from: number, to: number): Aligned {
 /** The span of the original string that [from, to) of the text came from. */
 export function originalSpan(a: Aligned, from: number, to: number): [number, number] {
   if (to <= from) return [a.origin, a.origin];
-  return [a.starts[from]!, a.ends[to - 1]!];
+  return [at(a.starts, from), at(a.ends, to - 1)];
 }
 
 /**
@@ -177,8 +178,8 @@ export function prepend(a: Aligned, prefix: string): Aligned {
   const fill = (value: number): number[] => new Array<number>(prefix.length).fill(value);
   return {
     text: prefix + a.text,
-    starts: [...fill(a.starts[0]!), ...a.starts],
-    ends: [...fill(a.ends[0]!), ...a.ends],
+    starts: [...fill(at(a.starts, 0)), ...a.starts],
+    ends: [...fill(at(a.ends, 0)), ...a.ends],
     origin: a.origin,
   };
 }

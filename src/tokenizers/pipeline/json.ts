@@ -1,3 +1,4 @@
+import { isRecord, messageOf } from "../../narrow.js";
 import { PeftError } from "../../errors.js";
 
 /** An object read from a JSON file: nothing is known about its values. */
@@ -10,13 +11,13 @@ export function parseJson(text: string, name: string): Json {
     value = JSON.parse(text);
   } catch (cause) {
     throw new PeftError("tokenizer", {
-      what: `${name} is not valid JSON: ${(cause as Error).message}.`,
+      what: `${name} is not valid JSON: ${messageOf(cause)}.`,
       why: "the tokenizer is described by this file.",
       fix: "download the file again, or save the tokenizer again with tokenizer.save_pretrained(folder).",
       cause,
     });
   }
-  if (!isObject(value)) fault(name, "must hold a JSON object");
+  if (!isRecord(value)) fault(name, "must hold a JSON object");
   return value;
 }
 
@@ -34,12 +35,8 @@ export function shown(text: string): string {
   return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}...` : text);
 }
 
-export function isObject(value: unknown): value is Json {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
 export function asObject(value: unknown, part: string): Json {
-  return isObject(value) ? value : fault(part, "must be an object");
+  return isRecord(value) ? value : fault(part, "must be an object");
 }
 
 export function asArray(value: unknown, part: string): readonly unknown[] {

@@ -1,8 +1,9 @@
+import { isRecord } from "../../narrow.js";
 import * as library from "@huggingface/tokenizers";
 import { PeftError } from "../../errors.js";
 import { type BoundedPattern, boundPattern } from "../../pattern.js";
 import type { Json } from "./json.js";
-import { asString, fault, isObject, shown } from "./json.js";
+import { asString, fault, shown } from "./json.js";
 
 /**
  * The one door to @huggingface/tokenizers: its models (BPE merges, WordPiece's greedy match) and
@@ -42,8 +43,8 @@ const LONGEST_PATTERN = 20_000;
 /** A global expression from tokenizer.json: `{ String }`, or `{ Regex }` in Oniguruma's syntax. */
 export function compilePattern(pattern: unknown, where: string): BoundedPattern {
   const config = typeof pattern === "string" ? { String: pattern } : pattern;
-  const kind = isObject(config) ? ["Regex", "String"].find((key) => Object.hasOwn(config, key)) : undefined;
-  if (!isObject(config) || kind === undefined) fault(where, "is neither a String nor a Regex");
+  const kind = isRecord(config) ? ["Regex", "String"].find((key) => Object.hasOwn(config, key)) : undefined;
+  if (!isRecord(config) || kind === undefined) fault(where, "is neither a String nor a Regex");
   const source = asString(config[kind], `${where}.${kind}`);
   if (source.length > LONGEST_PATTERN) fault(`${where}.${kind}`, `has ${source.length} characters`);
   try {

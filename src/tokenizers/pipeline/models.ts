@@ -1,4 +1,5 @@
 import { entry } from "../../present.js";
+import { isRecord } from "../../narrow.js";
 import { fallbackTokens } from "./bytes.js";
 import type { Json } from "./json.js";
 import {
@@ -9,7 +10,6 @@ import {
   asString,
   booleanOr,
   fault,
-  isObject,
   numberOr,
   shown,
   stringOr,
@@ -84,8 +84,8 @@ function readBpe(config: Json, where: string): VocabModel {
       if (known !== undefined) out.push({ id: known, from, to });
       else if (bytes) for (const byte of bytes) out.push({ id: byte, from, to });
       else if (unk !== undefined) {
-        if (unknown && fuse) out.push({ ...out.pop()!, to });
-        else out.push({ id: unk, from, to });
+        const last = unknown && fuse ? out.pop() : undefined;
+        out.push({ id: unk, from, ...last, to });
       }
       unknown = known === undefined && !bytes && unk !== undefined;
     }
@@ -105,7 +105,7 @@ function readMerges(config: Json, where: string): string[][] {
 
 function byteIds(vocab: ReadonlyMap<string, number>, text: string): number[] | undefined {
   const ids = fallbackTokens(text).map((token) => vocab.get(token));
-  return ids.every((id) => id !== undefined) ? (ids as number[]) : undefined;
+  return ids.every((id) => id !== undefined) ? ids : undefined;
 }
 
 function readUnigram(config: Json, where: string): VocabModel {
@@ -176,7 +176,7 @@ function readWordPiece(config: Json, where: string): VocabModel {
 }
 
 function readWordLevel(config: Json, where: string): VocabModel {
-  if (!isObject(config["vocab"])) fault(`${where}.vocab`, "must be an object");
+  if (!isRecord(config["vocab"])) fault(`${where}.vocab`, "must be an object");
   const vocab = readVocab(config, where);
   const unk = vocab.get(stringOr(config["unk_token"], "<unk>"));
   const tokenize = (text: string): Piece[] => {

@@ -142,7 +142,7 @@ function strip(a: Aligned, left: boolean, right: boolean): Aligned {
 function nmt(a: Aligned): Aligned {
   return mapChars(a, (char) => {
     if (/^\p{Cc}$/u.test(char) && !/^[\t\n\f\r]$/.test(char)) {
-      return removedByNmt(char.codePointAt(0)!) ? "" : char;
+      return removedByNmt(char.codePointAt(0) ?? 0) ? "" : char;
     }
     return /^[\t\n\f\r\u1680\u200b-\u200f\u2028\u2029\u2581\ufeff\ufffd]$/.test(char) ? " " : char;
   });

@@ -1,3 +1,4 @@
+import { isRecord } from "../../narrow.js";
 import { spaceAfter, spaceBefore } from "./aligned.js";
 import type { Json } from "./json.js";
 import {
@@ -8,7 +9,6 @@ import {
   asString,
   booleanOr,
   fault,
-  isObject,
   type PartTable,
   readPart,
   readParts,
@@ -123,7 +123,7 @@ function roberta(c: Json, where: string): PostProcessor {
 type Slot = { sequence: 0 | 1; typeId: number } | { tokens: [string, number][]; typeId: number };
 
 function template(c: Json, where: string): PostProcessor {
-  const specials = new Map(Object.entries(isObject(c["special_tokens"]) ? c["special_tokens"] : {}));
+  const specials = new Map(Object.entries(isRecord(c["special_tokens"]) ? c["special_tokens"] : {}));
   const slot = (item: unknown, at: string): Slot => readSlot(item, specials, at, where);
   const single = readParts(c, "single", where, slot);
   const pair = readParts(c, "pair", where, slot);

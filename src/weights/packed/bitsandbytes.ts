@@ -1,4 +1,5 @@
 import { DYNAMIC, GROUP, NF4, SIZE } from "../../engine/formats/nf4_pack.js";
+import { isRecord, isWhole } from "../../narrow.js";
 import type { Packing } from "./packing.js";
 import { matrix, refusePacked, scaled, tensorOf, turned } from "./packing.js";
 
@@ -98,20 +99,20 @@ function dequantize(
 function readState(bytes: Uint8Array, path: string, scheme: string): State {
   const state = jsonOf(bytes);
   const { shape, blocksize, nested_blocksize: group, nested_offset: offset } = state;
-  const isSize = (x: unknown): x is number => Number.isSafeInteger(x) && (x as number) > 0;
-  if (!Array.isArray(shape) || shape.length !== 2 || !shape.every(isSize) || !isSize(blocksize))
+  const isSize = (x: unknown): x is number => isWhole(x) && x > 0;
+  const sizes = Array.isArray(shape) && shape.every(isSize) ? matrix(shape) : undefined;
+  if (sizes === undefined || !isSize(blocksize))
     refusePacked(path, scheme, "its quant_state does not say shape and blocksize of a matrix");
-  if (group === undefined)
-    return { shape: [shape[0]!, shape[1]!], size: blocksize, group: undefined, offset: 0 };
+  if (group === undefined) return { shape: sizes, size: blocksize, group: undefined, offset: 0 };
   if (!isSize(group) || typeof offset !== "number")
     refusePacked(path, scheme, "its quant_state does not say nested_blocksize and nested_offset");
-  return { shape: [shape[0]!, shape[1]!], size: blocksize, group, offset: Math.fround(offset) };
+  return { shape: sizes, size: blocksize, group, offset: Math.fround(offset) };
 }
 
-function jsonOf(bytes: Uint8Array): Record<string, unknown> {
+function jsonOf(bytes: Uint8Array): Readonly<Record<string, unknown>> {
   try {
     const value: unknown = JSON.parse(new TextDecoder().decode(bytes));
-    return typeof value === "object" && value !== null ? { ...value } : {};
+    return isRecord(value) ? value : {};
   } catch {
     return {};
   }

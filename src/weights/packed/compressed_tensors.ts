@@ -16,8 +16,7 @@ export const compressedTensors: Packing = {
     if (words.dtype !== "i32") return refuse(`weight_packed is stored as ${words.dtype}: fp4 is not read`);
     const scale = tensorOf(layer, "weight_scale", scheme);
     const said = await layer.checkpoint.readF32(tensorOf(layer, "weight_shape", scheme).name);
-    const [outDim, inDim] =
-      matrix([...said])?.length === 2 ? [said[0]!, said[1]!] : refuse("weight_shape is no pair");
+    const [outDim, inDim] = matrix([...said]) ?? refuse("weight_shape is no pair");
     const [rows = 0, columns = 0] = words.shape;
     const bits = [8, 4, 2].find((b) => columns === Math.ceil((inDim * b) / 32));
     const [scaleRows = 0, groups = 0] = scale.shape;

@@ -20,9 +20,8 @@ export const gptq: Packing = {
   sign: /\.qweight$/,
   open(layer) {
     const named = `${layer.config["quant_method"] ?? "GPTQ or AWQ"}`;
-    const [words, zeros, scale] = ["qweight", "qzeros", "scales"].map((ending) =>
-      tensorOf(layer, ending, named),
-    ) as [StoredTensor, StoredTensor, StoredTensor];
+    const part = (ending: string): StoredTensor => tensorOf(layer, ending, named);
+    const [words, zeros, scale] = [part("qweight"), part("qzeros"), part("scales")];
     const [groups, outDim] = matrix(scale.shape) ?? [0, 0];
     const parts = { layer, words, zeros, scale, groups, outDim };
     const integers = words.dtype === "i32" && zeros.dtype === "i32" && zeros.shape[0] === groups;
@@ -43,8 +42,10 @@ export const gptq: Packing = {
  * Reference: auto_gptq/nn_modules/qlinear/qlinear_cuda_old.py
  */
 function openGptq({ layer, words, zeros, scale, groups, outDim }: Parts): PackedWeight | undefined {
-  const bits = (32 * zeros.shape[1]!) / outDim;
-  const inDim = (words.shape[0]! * 32) / bits;
+  const [, zeroWords = 0] = zeros.shape;
+  const [rows = 0] = words.shape;
+  const bits = (32 * zeroWords) / outDim;
+  const inDim = (rows * 32) / bits;
   if (![2, 4, 8].includes(bits) || words.shape[1] !== outDim || !Number.isInteger(inDim)) return undefined;
   const index = layer.tensors.get("g_idx");
   if (index !== undefined && index.shape[0] !== inDim) return undefined;
@@ -83,9 +84,9 @@ const AWQ_ORDER = [0, 2, 4, 6, 1, 3, 5, 7];
  * Reference: awq/utils/packing_utils.py
  */
 function openAwq({ layer, words, zeros, scale, groups, outDim }: Parts): PackedWeight | undefined {
-  const inDim = words.shape[0]!;
-  if (8 * words.shape[1]! !== outDim || 8 * zeros.shape[1]! !== outDim || inDim % groups !== 0)
-    return undefined;
+  const [inDim = 0, columns = 0] = words.shape;
+  const [, zeroColumns = 0] = zeros.shape;
+  if (8 * columns !== outDim || 8 * zeroColumns !== outDim || inDim % groups !== 0) return undefined;
   const ordered = async (tensor: StoredTensor): Promise<Uint8Array> => {
     const packed = await unpackWords(layer, tensor, 4);
     return packed.map((_, at) => packed[(at & ~7) + AWQ_ORDER.indexOf(at & 7)]!);

@@ -106,7 +106,8 @@ export function turned<T extends Float32Array | Uint8Array | Int8Array>(
 
 /** The two sizes of a matrix. */
 export function matrix(shape: readonly number[]): readonly [number, number] | undefined {
-  return shape.length === 2 ? [shape[0]!, shape[1]!] : undefined;
+  const [rows, columns, ...more] = shape;
+  return rows === undefined || columns === undefined || more.length > 0 ? undefined : [rows, columns];
 }
 
 /** Why a quantized checkpoint is not read. */

@@ -1,3 +1,4 @@
+import { isWhole } from "../../narrow.js";
 import type { StoredTensor } from "../../hub/checkpoint.js";
 import { isReal } from "../../hub/tensors/dtypes.js";
 import type { Layer, Packing } from "./packing.js";
@@ -57,11 +58,11 @@ function blockOf(
   const [down, across = 1] = shape;
   if (shape.length > 2 || down === undefined) return undefined;
   const fits = (size: unknown, length: number, blocks: number): size is number =>
-    Number.isSafeInteger(size) && Math.ceil(length / (size as number)) === blocks;
+    isWhole(size) && Math.ceil(length / size) === blocks;
   const sizeOf = (axis: 0 | 1, length: number, blocks: number): number | undefined => {
     const sizes = config["weight_block_size"];
     const said: unknown = Array.isArray(sizes) ? sizes[axis] : undefined;
-    return [said, 128, length / blocks].find((size) => fits(size, length, blocks)) as number | undefined;
+    return [said, 128, length / blocks].find((size) => fits(size, length, blocks));
   };
   const [height, width] = [sizeOf(0, rows, down), sizeOf(1, columns, across)];
   return height === undefined || width === undefined ? undefined : [height, width];
