@@ -1,5 +1,5 @@
 import { keysOf } from "../narrow.js";
-import { defaultsIn, faultOf } from "../options.js";
+import { defaultsIn, faultOf, pythonName } from "../options.js";
 import { generationTable } from "./generation_table.js";
 import type { GenerationValues, PlainGenerationOptions } from "./generation_types.js";
 
@@ -97,7 +97,7 @@ export const GENERATION_FIELDS: GenerationField[] = keysOf(generationTable);
 export function parseGenerationConfig(json: Readonly<Record<string, unknown>>): ModelGeneration {
   const config: Record<string, unknown> = {};
   for (const field of GENERATION_FIELDS) {
-    const value = json[snakeCase(field)];
+    const value = json[pythonName(field)];
     if (value !== undefined && value !== null) config[field] = value;
   }
   const unsupported = Object.entries(UNSUPPORTED)
@@ -109,7 +109,7 @@ export function parseGenerationConfig(json: Readonly<Record<string, unknown>>): 
 /** The settings in generation_config.json's names; unset ones are left out. */
 export function formatGenerationConfig(config: GenerationConfig): Record<string, unknown> {
   const set = GENERATION_FIELDS.filter((field) => config[field] != null);
-  return Object.fromEntries(set.map((field) => [snakeCase(field), config[field]]));
+  return Object.fromEntries(set.map((field) => [pythonName(field), config[field]]));
 }
 
 /** Joins sources, the first that says something wins; null says "none". */
@@ -132,9 +132,4 @@ export function list<T>(value: Maybe<T | readonly T[]>): readonly T[] {
 
 function isList<T>(value: T | readonly T[]): value is readonly T[] {
   return Array.isArray(value);
-}
-
-/** A setting's name in files. */
-export function snakeCase(name: string): string {
-  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }

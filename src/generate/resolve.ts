@@ -1,6 +1,6 @@
 import { type ErrorParts, PeftError } from "../errors.js";
 import { isOneOf } from "../narrow.js";
-import { hintsFor } from "../options.js";
+import { hintsFor, pythonName } from "../options.js";
 import { joined, option, type Words, words } from "../words.js";
 import {
   DEFAULT_NEW_TOKENS,
@@ -12,7 +12,6 @@ import {
   type GenerationSource,
   list,
   samplingFault,
-  snakeCase,
 } from "./config.js";
 import { generationTable } from "./generation_table.js";
 
@@ -141,7 +140,7 @@ function named(
     const name = option(field);
     return { what: words`${option(field, value)}.`, name, fix: words`change ${name} or leave it out.` };
   }
-  const key = `"${snakeCase(field)}"`;
+  const key = `"${pythonName(field)}"`;
   const text = JSON.stringify(value).slice(0, 80);
   const what = words`"${fileOf(source)}" has ${key}: ${text}.`;
   return { what, name: key, fix: words`correct the file, or set ${option(field)} here.` };

@@ -2,7 +2,7 @@ import { PeftError } from "../errors.js";
 import { at } from "../present.js";
 import { joined, option, words } from "../words.js";
 import { uniform } from "./random.js";
-import { argmax, largest, sumExp, topK } from "./select.js";
+import { largest, largestAt, sumExp, topK } from "./select.js";
 
 /** The token whose share of the probability holds u, a number in [0, 1). */
 export function sampleToken(scores: Float32Array, u: number): number {
@@ -29,7 +29,7 @@ export function chooseToken(
   row: number,
   step: number,
 ): number {
-  return sampling.doSample ? sampleToken(scores, uniform(seed, row, step)) : argmax(scores);
+  return sampling.doSample ? sampleToken(scores, uniform(seed, row, step)) : largestAt(scores);
 }
 
 /**

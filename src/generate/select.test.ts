@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { philox, uniform } from "./random.js";
 import { sampleDistinct } from "./sample.js";
-import { argmax, kthLargest, logSoftmax, topK } from "./select.js";
+import { kthLargest, largestAt, logSoftmax, topK } from "./select.js";
 
 describe("selection", () => {
   const scores = Float32Array.from({ length: 5000 }, (_, i) =>
@@ -17,8 +17,8 @@ describe("selection", () => {
     expect([...topK([1, 2, 2, 0, 2], 3).indices]).toEqual([1, 2, 4]);
   });
   it("takes the first of equal maxima", () => {
-    expect(argmax(Float32Array.of(1, 3, 3))).toBe(1);
-    expect(argmax(new Float32Array(3).fill(Number.NEGATIVE_INFINITY))).toBe(0);
+    expect(largestAt(Float32Array.of(1, 3, 3))).toBe(1);
+    expect(largestAt(new Float32Array(3).fill(Number.NEGATIVE_INFINITY))).toBe(0);
   });
   it("normalizes: the probabilities sum to one, bans stay", () => {
     const row = Float32Array.of(1000, 1001, Number.NEGATIVE_INFINITY);

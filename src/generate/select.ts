@@ -1,17 +1,10 @@
+import { argmax } from "../argmax.js";
 import { PeftError } from "../errors.js";
 
-/** Index of the largest score, the first of equals. */
-export function argmax(scores: Float32Array): number {
-  let best = 0;
-  let most = Number.NEGATIVE_INFINITY;
-  for (let i = 0; i < scores.length; i++) {
-    const score = scores[i]!;
-    if (score <= most) continue;
-    if (Number.isNaN(score)) notANumber();
-    most = score;
-    best = i;
-  }
-  return best;
+/** The place of the largest score. */
+export function largestAt(scores: Float32Array): number {
+  const best = argmax(scores);
+  return Number.isNaN(scores[best]) ? notANumber() : best;
 }
 
 /** Values and positions of the largest, best first; among equals the lower position first. */

@@ -5,8 +5,8 @@ import type { Tensor } from "../graph/ops.js";
 import { option, words } from "../words.js";
 import { configClass } from "./config.js";
 import type { AdaLoraOptions, AdaLoraValues } from "./config_types.js";
-import { upright } from "./delta.js";
-import { perRow } from "./gate.js";
+import { withDelta } from "./delta.js";
+import { withChange } from "./gate.js";
 import { ignoredLora, unbuiltLora } from "./lora_config.js";
 import type {
   Adapted,
@@ -141,12 +141,12 @@ function forward(a: Adapted<LinearSite>, x: Tensor, c: AdaLoraConfig): Tensor {
   const { g, p } = a;
   const low = g.linear(a.dropout(x, c.loraDropout), g.mul(p("lora_A"), p("lora_E")));
   const change = g.linear(low, p("lora_B"));
-  return g.add(a.next(x), g.mul(change, perRow(g, a.scale, change)));
+  return withChange(a, x, change);
 }
 
-function merge({ g, site, p, weight, scale }: Merging<LinearSite>): { weight: Tensor } {
-  const delta = g.matmul(p("lora_B"), g.mul(p("lora_A"), p("lora_E")));
-  return { weight: g.add(weight, g.mul(upright(g, site, delta), scale)) };
+function merge(m: Merging<LinearSite>): { weight: Tensor } {
+  const { g, p } = m;
+  return withDelta(m, g.matmul(p("lora_B"), g.mul(p("lora_A"), p("lora_E"))));
 }
 
 const linear: SiteMethod<AdaLoraConfig, LinearSite> = {

@@ -7,7 +7,7 @@ import { configClass } from "./config.js";
 import type { C3AOptions, C3AValues } from "./config_types.js";
 import type { DeltaParts } from "./delta.js";
 import { addsToWeight } from "./delta.js";
-import { perRow } from "./gate.js";
+import { withChange } from "./gate.js";
 import { kaiming, ZERO } from "./initial.js";
 import type { Adapted, ConfigClass, Initial, Method, MethodTable, SiteMethod } from "./method.js";
 import { byPattern } from "./pattern.js";
@@ -90,7 +90,7 @@ function forward(a: Adapted<LinearSite>, x: Tensor, _: C3AConfig): Tensor {
   const change = g.linear(g.detach(x), circulant(g, p("c3a_kernel"), -1));
   const turned = g.linear(x, g.detach(circulant(g, p("c3a_kernel"), 1)));
   const both = g.add(change, g.sub(turned, g.detach(turned)));
-  return g.add(a.next(x), g.mul(both, perRow(g, a.scale, both)));
+  return withChange(a, x, both);
 }
 
 const linear: SiteMethod<C3AConfig, LinearSite> = {

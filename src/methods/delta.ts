@@ -1,8 +1,8 @@
 import type { Graph } from "../graph/graph.js";
 import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
-import { perRow } from "./gate.js";
-import type { SiteMethod } from "./method.js";
+import { withChange } from "./gate.js";
+import type { Merging, SiteMethod } from "./method.js";
 
 /** What a change of a weight is made of. */
 export interface DeltaParts {
@@ -25,14 +25,19 @@ export function addsToWeight<C>(
     forward: (a, x, c) => {
       const { g, site } = a;
       const change = g.linear(x, delta({ ...a, weight: () => upright(g, site, a.weight()) }, c));
-      return g.add(a.next(x), g.mul(change, perRow(g, a.scale, change)));
+      return withChange(a, x, change);
     },
     merge: (m, c) => {
       const { g, site } = m;
-      const d = delta({ ...m, weight: () => upright(g, site, m.weight) }, c);
-      return { weight: g.add(m.weight, g.mul(upright(g, site, d), m.scale)) };
+      return withDelta(m, delta({ ...m, weight: () => upright(g, site, m.weight) }, c));
     },
   };
+}
+
+/** W + s D, D [out, in]. */
+export function withDelta(m: Merging<LinearSite>, d: Tensor): { weight: Tensor } {
+  const { g, site, weight, scale } = m;
+  return { weight: g.add(weight, g.mul(upright(g, site, d), scale)) };
 }
 
 /** Between [out, in] and the order in which the layer holds its weight. */

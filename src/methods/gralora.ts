@@ -7,7 +7,7 @@ import { configClass } from "./config.js";
 import type { GraloraOptions, GraloraValues } from "./config_types.js";
 import type { DeltaParts } from "./delta.js";
 import { addsToWeight } from "./delta.js";
-import { perRow } from "./gate.js";
+import { withChange } from "./gate.js";
 import { kaiming, ZERO } from "./initial.js";
 import type { Adapted, ConfigClass, Method, MethodTable, ParameterSpec, SiteMethod } from "./method.js";
 import {
@@ -15,6 +15,7 @@ import {
   blocks,
   dropout,
   fanInFanOut,
+  rank,
   saving,
   startsWithoutEffect,
   targetModules,
@@ -24,13 +25,7 @@ const options: MethodTable = {
   ...saving,
   targetModules,
   ...blocks,
-  r: {
-    kind: "whole",
-    min: 1,
-    byDefault: 32,
-    also: ["rank", "loraR"],
-    means: "the rank, a multiple of graloraK",
-  },
+  r: rank(32, "the rank, a multiple of graloraK"),
   hybridR: { kind: "whole", min: 0, byDefault: 0, means: "rank of a plain LoRA beside it; 0: none" },
   alpha: {
     kind: "number",
@@ -125,9 +120,7 @@ function change({ g, p, site }: Adapted<LinearSite>, x: Tensor, c: GraloraConfig
 }
 
 function forward(a: Adapted<LinearSite>, x: Tensor, c: GraloraConfig): Tensor {
-  const { g } = a;
-  const y = change(a, a.dropout(x, c.graloraDropout), c);
-  return g.add(a.next(x), g.mul(y, perRow(g, a.scale, y)));
+  return withChange(a, x, change(a, a.dropout(x, c.graloraDropout), c));
 }
 
 const linear: SiteMethod<GraloraConfig, LinearSite> = {

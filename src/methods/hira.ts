@@ -7,19 +7,13 @@ import type { DeltaParts } from "./delta.js";
 import { addsToWeight } from "./delta.js";
 import { kaiming, ZERO } from "./initial.js";
 import type { ConfigClass, Initial, Method, MethodTable, SiteMethod } from "./method.js";
-import { blocks, dropout, fanInFanOut, rankPattern, saving, targets } from "./shared_options.js";
+import { blocks, dropout, fanInFanOut, rank, rankPattern, saving, targets } from "./shared_options.js";
 
 const options: MethodTable = {
   ...saving,
   ...targets,
   ...blocks,
-  r: {
-    kind: "whole",
-    min: 1,
-    byDefault: 32,
-    also: ["rank", "loraR"],
-    means: "the rank: A is [r, in], B is [out, r]",
-  },
+  r: rank(32, "the rank: A is [r, in], B is [out, r]"),
   hiraDropout: dropout,
   fanInFanOut,
   initWeights: {

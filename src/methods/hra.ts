@@ -10,19 +10,13 @@ import { upright } from "./delta.js";
 import { perRow } from "./gate.js";
 import { kaiming } from "./initial.js";
 import type { Adapted, ConfigClass, Initial, Merging, Method, MethodTable, SiteMethod } from "./method.js";
-import { bias, blocks, saving, targets } from "./shared_options.js";
+import { bias, blocks, rank, saving, targets } from "./shared_options.js";
 
 const options: MethodTable = {
   ...saving,
   ...targets,
   ...blocks,
-  r: {
-    kind: "whole",
-    min: 1,
-    byDefault: 8,
-    also: ["rank", "loraR"],
-    means: "how many reflections, the rank; an even number starts without effect",
-  },
+  r: rank(8, "how many reflections, the rank; an even number starts without effect"),
   applyGS: {
     kind: "flag",
     byDefault: false,

@@ -7,19 +7,21 @@ import { addsToWeight } from "./delta.js";
 import { kaiming, ZERO } from "./initial.js";
 import type { ConfigClass, Method, MethodTable, SiteMethod } from "./method.js";
 import { byPattern } from "./pattern.js";
-import { alphaPattern, blocks, rankPattern, saving, startsWithoutEffect, targets } from "./shared_options.js";
+import {
+  alphaPattern,
+  blocks,
+  rank,
+  rankPattern,
+  saving,
+  startsWithoutEffect,
+  targets,
+} from "./shared_options.js";
 
 const options: MethodTable = {
   ...saving,
   ...targets,
   ...blocks,
-  r: {
-    kind: "whole",
-    min: 1,
-    byDefault: 8,
-    also: ["rank", "loraR"],
-    means: "the rank of each of the two factors",
-  },
+  r: rank(8, "the rank of each of the two factors"),
   alpha: { kind: "number", byDefault: 8, also: ["loraAlpha"], means: "scale of the update: alpha / r" },
   initWeights: startsWithoutEffect,
   rankPattern,

@@ -7,19 +7,13 @@ import { addsToWeight } from "./delta.js";
 import { kaiming, ZERO } from "./initial.js";
 import type { ConfigClass, Initial, Method, MethodTable, ParameterSpec, SiteMethod } from "./method.js";
 import { byPattern } from "./pattern.js";
-import { alphaPattern, blocks, rankPattern, saving, targets } from "./shared_options.js";
+import { alphaPattern, blocks, rank, rankPattern, saving, targets } from "./shared_options.js";
 
 const options: MethodTable = {
   ...saving,
   ...targets,
   ...blocks,
-  r: {
-    kind: "whole",
-    min: 1,
-    byDefault: 8,
-    also: ["rank", "loraR"],
-    means: "the rank of the factors that are cut into two",
-  },
+  r: rank(8, "the rank of the factors that are cut into two"),
   alpha: { kind: "number", byDefault: 8, also: ["loraAlpha"], means: "scale of the update: alpha / r" },
   decomposeBoth: {
     kind: "flag",

@@ -12,19 +12,13 @@ import { addsToWeight } from "./delta.js";
 import { perRow } from "./gate.js";
 import { kaiming, ZERO } from "./initial.js";
 import type { Adapted, ConfigClass, Method, MethodTable, ParameterSpec, SiteMethod } from "./method.js";
-import { bias, blocks, dropout, saving, targets } from "./shared_options.js";
+import { bias, blocks, dropout, rank, saving, targets } from "./shared_options.js";
 
 const options: MethodTable = {
   ...saving,
   ...targets,
   ...blocks,
-  r: {
-    kind: "whole",
-    min: 1,
-    byDefault: 64,
-    also: ["rank", "loraR"],
-    means: "every r-th input shares its weights; with initWeights bat, the size of blocks",
-  },
+  r: rank(64, "every r-th input shares its weights; with initWeights bat, the size of blocks"),
   missDropout: { ...dropout, means: `${dropout.means}; not with initWeights bat` },
   miniR: {
     kind: "whole",

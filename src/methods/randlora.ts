@@ -4,8 +4,8 @@ import { option, words } from "../words.js";
 import { configClass } from "./config.js";
 import type { RandLoraOptions, RandLoraValues } from "./config_types.js";
 import type { DeltaParts } from "./delta.js";
-import { upright } from "./delta.js";
-import { perRow } from "./gate.js";
+import { withDelta } from "./delta.js";
+import { withChange } from "./gate.js";
 import { ZERO } from "./initial.js";
 import type { Adapted, ConfigClass, Initial, Merging, Method, MethodTable, ParameterSpec } from "./method.js";
 import {
@@ -13,6 +13,7 @@ import {
   blocks,
   dropout,
   fanInFanOut,
+  rank,
   saving,
   seedOf,
   startsWithoutEffect,
@@ -24,13 +25,7 @@ const options: MethodTable = {
   ...saving,
   targetModules,
   ...blocks,
-  r: {
-    kind: "whole",
-    min: 1,
-    byDefault: 32,
-    also: ["rank", "loraR"],
-    means: "the rank of each random base; the smaller, the more numbers are trained",
-  },
+  r: rank(32, "the rank of each random base; the smaller, the more numbers are trained"),
   projectionPrngKey: seedOf("of the bases", 0),
   saveProjection: {
     kind: "flag",
@@ -146,13 +141,12 @@ function forward(a: Adapted<LinearSite>, x: Tensor, c: RandLoraConfig): Tensor {
   const { g } = a;
   const { first, second } = matrices(a, c);
   const change = g.linear(g.linear(a.dropout(x, c.randloraDropout), first), second);
-  return g.add(a.next(x), g.mul(change, perRow(g, a.scale, change)));
+  return withChange(a, x, change);
 }
 
 function merge(m: Merging<LinearSite>, c: RandLoraConfig): { weight: Tensor } {
-  const { g, site } = m;
   const { first, second } = matrices(m, c);
-  return { weight: g.add(m.weight, g.mul(upright(g, site, g.matmul(second, first)), m.scale)) };
+  return withDelta(m, m.g.matmul(second, first));
 }
 
 /**

@@ -81,6 +81,11 @@ export const startsWithoutEffect: MethodRow = {
   means: "start without effect; off: at random",
 };
 
+/** @param also names that others give it, besides the usual ones */
+export function rank(byDefault: number, means: string, ...also: readonly string[]): MethodRow {
+  return { kind: "whole", min: 1, byDefault, also: ["rank", "loraR", ...also], means };
+}
+
 export const rankPattern: MethodRow = {
   kind: "wholesByName",
   byDefault: {},

@@ -9,19 +9,13 @@ import type { DeltaParts } from "./delta.js";
 import { addsToWeight } from "./delta.js";
 import { ZERO } from "./initial.js";
 import type { ConfigClass, Method, MethodTable, ParameterSpec, SiteMethod } from "./method.js";
-import { fanInFanOut, saving, seedOf, startsWithoutEffect, targetModules } from "./shared_options.js";
+import { fanInFanOut, rank, saving, seedOf, startsWithoutEffect, targetModules } from "./shared_options.js";
 import { TorchRandom, writePlaces } from "./torch_random.js";
 
 const options: MethodTable = {
   ...saving,
   targetModules,
-  r: {
-    kind: "whole",
-    min: 1,
-    byDefault: 32,
-    also: ["rank", "loraR"],
-    means: "r (in + out) numbers of each weight are trained, as many as LoRA of this rank has",
-  },
+  r: rank(32, "r (in + out) numbers of each weight are trained, as many as LoRA of this rank has"),
   maskType: {
     kind: "text",
     choices: ["random"],

@@ -5,16 +5,16 @@ import { option, words } from "../words.js";
 import { configClass } from "./config.js";
 import type { VBLoRAOptions, VBLoRAValues } from "./config_types.js";
 import type { DeltaParts } from "./delta.js";
-import { upright } from "./delta.js";
-import { perRow } from "./gate.js";
+import { withDelta } from "./delta.js";
+import { withChange } from "./gate.js";
 import type { Adapted, ConfigClass, Merging, Method, MethodTable, ParameterSpec } from "./method.js";
-import { bias, blocks, dropout, fanInFanOut, saving, targets } from "./shared_options.js";
+import { bias, blocks, dropout, fanInFanOut, rank, saving, targets } from "./shared_options.js";
 
 const options: MethodTable = {
   ...saving,
   ...targets,
   ...blocks,
-  r: { kind: "whole", min: 1, byDefault: 4, also: ["rank", "loraR"], means: "the rank" },
+  r: rank(4, "the rank"),
   numVectors: {
     kind: "whole",
     min: 1,
@@ -124,13 +124,12 @@ function forward(a: Adapted<LinearSite>, x: Tensor, c: VBLoRAConfig): Tensor {
   const { g } = a;
   const low = factors(a, c);
   const change = g.linear(g.linear(a.dropout(x, c.vbloraDropout), low.a), low.b);
-  return g.add(a.next(x), g.mul(change, perRow(g, a.scale, change)));
+  return withChange(a, x, change);
 }
 
 function merge(m: Merging<LinearSite>, c: VBLoRAConfig): { weight: Tensor } {
-  const { g, site } = m;
   const { a, b } = factors(m, c);
-  return { weight: g.add(m.weight, g.mul(upright(g, site, g.matmul(b, a)), m.scale)) };
+  return withDelta(m, m.g.matmul(b, a));
 }
 
 /**

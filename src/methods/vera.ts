@@ -2,8 +2,8 @@ import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import { configClass } from "./config.js";
 import type { VeraOptions, VeraValues } from "./config_types.js";
-import { upright } from "./delta.js";
-import { perRow } from "./gate.js";
+import { withDelta } from "./delta.js";
+import { withChange } from "./gate.js";
 import { ONE, ZERO } from "./initial.js";
 import type {
   Adapted,
@@ -20,6 +20,7 @@ import {
   blocks,
   dropout,
   fanInFanOut,
+  rank,
   saving,
   seedOf,
   startsWithoutEffect,
@@ -31,13 +32,7 @@ const options: MethodTable = {
   ...saving,
   targetModules,
   ...blocks,
-  r: {
-    kind: "whole",
-    min: 1,
-    byDefault: 256,
-    also: ["rank", "loraR"],
-    means: "the rank; as few numbers are trained, it is large",
-  },
+  r: rank(256, "the rank; as few numbers are trained, it is large"),
   projectionPrngKey: seedOf("of the projections", 0),
   saveProjection: {
     kind: "flag",
@@ -98,15 +93,15 @@ function forward(a: Adapted<LinearSite>, x: Tensor, c: VeraConfig): Tensor {
   const fixed = projections(a);
   const low = g.mul(g.linear(a.dropout(x, c.veraDropout), fixed.a), p("vera_lambda_d"));
   const change = g.mul(g.linear(low, fixed.b), p("vera_lambda_b"));
-  return g.add(a.next(x), g.mul(change, perRow(g, a.scale, change)));
+  return withChange(a, x, change);
 }
 
 function merge(m: Merging<LinearSite>): { weight: Tensor } {
-  const { g, site, p } = m;
+  const { g, p } = m;
   const { a, b } = projections(m);
   const column = (key: string): Tensor => g.unsqueeze(p(key), -1);
   const delta = g.matmul(g.mul(column("vera_lambda_b"), b), g.mul(column("vera_lambda_d"), a));
-  return { weight: g.add(m.weight, g.mul(upright(g, site, delta), m.scale)) };
+  return withDelta(m, delta);
 }
 
 const linear: SiteMethod<VeraConfig, LinearSite> = {

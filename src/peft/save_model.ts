@@ -4,6 +4,7 @@ import { nodeFiles } from "../hub/files.js";
 import { formatJson, parseJsonWithFloats } from "../hub/json.js";
 import { fromF32 } from "../hub/tensors/dtypes.js";
 import { writeSafetensors } from "../hub/tensors/safetensors.js";
+import { TOKENIZER_FILE } from "../hub/tokenizer_files.js";
 import type { TaskType } from "../models/model.js";
 import type { Runtime } from "../run/runtime.js";
 import { taskOf } from "../tasks/registry.js";
@@ -20,8 +21,7 @@ interface Saved {
 const DTYPE_NAMES = { f32: "float32", f16: "float16", bf16: "bfloat16" } as const;
 
 /** Files beside the weights that make a folder whole: copied as they are. */
-const COMPANIONS =
-  /^(tokenizer.*|vocab\..*|merges\.txt|special_tokens_map\.json|added_tokens\.json|spiece\.model|generation_config\.json|chat_template\..*)$/;
+const isCompanion = (name: string): boolean => name === "generation_config.json" || TOKENIZER_FILE.test(name);
 
 /** How a whole model is written. */
 export interface SaveModelOptions {
@@ -91,7 +91,7 @@ async function writeModel(
   const { pooling, hiddenSize } = runtime.weights.spec.config;
   if (pooling !== undefined) await writePooling(folder, pooling, { width: hiddenSize, from: model.folder });
   for (const name of await nodeFiles.list(model.folder))
-    if (COMPANIONS.test(name) && nodeFiles.resolve(folder) !== nodeFiles.resolve(model.folder)) {
+    if (isCompanion(name) && nodeFiles.resolve(folder) !== nodeFiles.resolve(model.folder)) {
       const path = nodeFiles.join(model.folder, name);
       const bytes = await nodeFiles.read(path, 0, await nodeFiles.size(path));
       await nodeFiles.writeAtomic(nodeFiles.join(folder, name), [bytes]);

@@ -1,6 +1,7 @@
+import { argmax } from "../argmax.js";
 import { reportClasses, reportLabels } from "./class_report.js";
 import { accuracy, f1, meanSquaredError, pearson, spearman } from "./metrics.js";
-import { argmax, type LabelledBatch, type Logits, type Scored, type Scores } from "./scores.js";
+import type { LabelledBatch, Logits, Scored, Scores } from "./scores.js";
 
 const numbersOf = (scored: readonly Scored[], side: "predicted" | "actual"): number[] =>
   scored.flatMap((s) => s[side]);

@@ -1,6 +1,6 @@
+import { argmax } from "../argmax.js";
 import type { Entity, Predicted, PredictOptions, Said, TextToken } from "./prediction.js";
 import { softmax } from "./prediction.js";
-import { argmax } from "./scores.js";
 
 /** A token, or a word, with the label that it has. */
 interface Labelled {

@@ -63,9 +63,3 @@ export const noScores: Scores = {
   words: () => "",
   measure: () => ({}),
 };
-
-export function argmax(values: Float32Array): number {
-  let best = 0;
-  for (let i = 1; i < values.length; i++) if (values[i]! > values[best]!) best = i;
-  return best;
-}

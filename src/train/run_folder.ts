@@ -2,6 +2,7 @@ import { PeftError } from "../errors.js";
 import type { Files } from "../hub/files.js";
 import { finalName, nodeFiles } from "../hub/files.js";
 import { toCamelName, toSnakeName } from "../hub/names.js";
+import { TOKENIZER_FILE } from "../hub/tokenizer_files.js";
 import { option, type Words, words } from "../words.js";
 import { formatBytes } from "./describe.js";
 import type { TrainEvent } from "./events.js";
@@ -19,8 +20,7 @@ const ofRun = [
   /^(run\.json|training_config\.json|metrics\.jsonl|report\.html|README\.md|checkpoints|tensorboard)$/,
   /^adapter_.*\.(json|safetensors)$/,
   /^(config\.json|generation_config\.json|model\.safetensors)$/,
-  /^(tokenizer.*|vocab\..*|merges\.txt|special_tokens_map\.json|added_tokens\.json|spiece\.model)$/,
-  /^chat_template\..*$/,
+  TOKENIZER_FILE,
 ];
 /**
  * run.json and training_config.json say that a run is there: they go first, so that a folder without them is
@@ -30,10 +30,6 @@ const records = ["run.json", configFile];
 
 /** How a run takes its folder: it is new, goes on with the run in it, or removes that run first. */
 export type RunMode = "new" | "resume" | "overwrite";
-
-/** Files of a model's folder that an adapter needs beside it, to be used alone. */
-const tokenizerFiles =
-  /^(tokenizer.*|vocab\..*|merges\.txt|special_tokens_map\.json|added_tokens\.json|spiece\.model|chat_template\..*)$/;
 
 /** Lines of metrics wait this long at most before they are on disk. */
 const flushMilliseconds = 1000;
@@ -199,7 +195,7 @@ export class RunFolder {
     const files = this.#files;
     if (files.resolve(from) === files.resolve(this.path)) return;
     for (const name of await files.list(from)) {
-      if (!tokenizerFiles.test(name)) continue;
+      if (!TOKENIZER_FILE.test(name)) continue;
       const path = files.join(from, name);
       await files.writeAtomic(files.join(this.path, name), [
         await files.read(path, 0, await files.size(path)),

@@ -5,6 +5,7 @@ import { formatJson, readJsonObject } from "../hub/json.js";
 import type { StoredTensor } from "../hub/tensors/archive.js";
 import { fromF32, toF32 } from "../hub/tensors/dtypes.js";
 import { openSafetensors, type TensorToWrite, writeSafetensors } from "../hub/tensors/safetensors.js";
+import { isRecord } from "../narrow.js";
 import type { AdamWState } from "./adamw.js";
 
 /** All that a run needs to go on to the same bits. */
@@ -231,10 +232,6 @@ function parseState(
   if (best !== undefined && !isBest(best)) faults.push("best is not { step, metric, value }");
   if (faults.length > 0) throw notAState(path, faults);
   return state;
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function isBest(value: unknown): value is NonNullable<TrainingState["best"]> {
