@@ -10,6 +10,10 @@ test("what a value is", () => {
 
 test("what an error says", () => {
   expect(codeOf(Object.assign(new Error("no"), { code: "ENOENT" }))).toBe("ENOENT");
-  expect(codeOf({ code: "ENOENT" })).toBe(undefined);
+  expect([codeOf(new Error("no")), codeOf({ code: 1 }), codeOf(undefined)]).toEqual([
+    undefined,
+    undefined,
+    undefined,
+  ]);
   expect([messageOf(new Error("no")), messageOf("no")]).toEqual(["no", "no"]);
 });

@@ -25,8 +25,8 @@ export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** The code of an error of the system's or of Node's: "ENOENT". */
+/** The code of an error of the system's or of Node's ("ENOENT"), of whichever realm its class is. */
 export function codeOf(error: unknown): string | undefined {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  const code = isRecord(error) ? error["code"] : undefined;
   return typeof code === "string" ? code : undefined;
 }
