@@ -130,8 +130,8 @@ export type Request =
   | { readonly kind: "release"; readonly names: readonly string[] }
   | { readonly kind: "run"; readonly request: RunRequest };
 
-/** What requests are answered by: devices by their names, the largest int8 by a number, a run by its results. */
-export type Answer = readonly string[] | Int8Limit | RunResult | undefined;
+/** What requests are answered by: devices by their names, the version by a text, the largest int8 by a number, a run by its results. */
+export type Answer = readonly string[] | string | Int8Limit | RunResult | undefined;
 
 /** The largest int8 weight whose products a machine's kernels add up rightly. */
 export type Int8Limit = 127 | 63;

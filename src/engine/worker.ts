@@ -1,7 +1,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { internal, PeftError } from "../errors.js";
-import { ort } from "./devices/ort.js";
 import { messageOf } from "../narrow.js";
+import { ort } from "./devices/ort.js";
 import { checkDevice, largestInt8, workingDevices } from "./devices/probe.js";
 import { enter, type Gate, leave } from "./gate.js";
 import type { Answer, Fault, Reply, Request } from "./messages.js";
