@@ -1,5 +1,5 @@
-import { codeOf } from "../narrow.js";
 import { PeftError } from "../errors.js";
+import { codeOf } from "../narrow.js";
 import { type HubSettings, type RepoType, repoPath } from "./settings.js";
 
 /** The repository a request is about, for errors. */

@@ -328,8 +328,7 @@ describe("answers that the Hub would not give", () => {
   });
   test("a redirect to a file", async () => {
     const location = "file:///etc/passwd";
-    const fault = { path: "/resolve/", status: 302, headers: { location } };
-    // One file: of several, those that arrive before the fault stay in the cache.
+    const fault = { path: "/resolve/", status: 302, headers: { location } }; // one file: others might arrive before
     await refuse(fault, /address "file:.*passwd"/, { files: ["vocab.txt"] });
   });
   test("one file that fails ends the others, however long they would wait", async () => {

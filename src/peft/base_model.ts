@@ -208,9 +208,7 @@ export class PreTrainedModel<T extends TaskType = TaskType> implements Trainable
   /** The loss alone, without dropout: logits over a large vocabulary are never whole in memory. @throws "batch", "engine" */
   async lossOf(batch: Inputs<T>, options: PassOptions = {}): Promise<StepResult> {
     refuseUnknown("lossOf", options, passNames);
-    return this.#viewed(async (view) =>
-      meanLoss(await lossPass(this.runtime, view, batch, options)),
-    );
+    return this.#viewed(async (view) => meanLoss(await lossPass(this.runtime, view, batch, options)));
   }
 
   /** Itself: what a PeftModel has under its adapters. */

@@ -1,5 +1,5 @@
-import { isRecord } from "../narrow.js";
 import { PeftError } from "../errors.js";
+import { isRecord } from "../narrow.js";
 import type { ChatTemplates } from "./chat.js";
 import type { TokenizerClass } from "./classes.js";
 import { tokenizerClass } from "./classes.js";
@@ -8,16 +8,7 @@ import { fromVocabAndMerges, fromVocabTxt, legacyPostProcessor } from "./legacy_
 import type { AddedToken } from "./pipeline/added_tokens.js";
 import { readAddedToken } from "./pipeline/added_tokens.js";
 import type { Json } from "./pipeline/json.js";
-import {
-  asId,
-  asObject,
-  booleanOr,
-
-  numberOr,
-  parseJson,
-  shown,
-  stringOr,
-} from "./pipeline/json.js";
+import { asId, asObject, booleanOr, numberOr, parseJson, shown, stringOr } from "./pipeline/json.js";
 import { readModel } from "./pipeline/models.js";
 import { makePipeline } from "./pipeline/pipeline.js";
 import type { SpecialTokens } from "./special_tokens.js";

@@ -1,5 +1,5 @@
-import { keysOf } from "../../narrow.js";
 import { PeftError } from "../../errors.js";
+import { keysOf } from "../../narrow.js";
 import type { Files } from "../files.js";
 import { nodeFiles } from "../files.js";
 import { byCodePoint } from "../json.js";

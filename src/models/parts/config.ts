@@ -1,5 +1,5 @@
-import { isOneOf, isRecord, isWhole } from "../../narrow.js";
 import { PeftError } from "../../errors.js";
+import { isOneOf, isRecord, isWhole } from "../../narrow.js";
 import type { ModelConfig } from "../model.js";
 
 type Json = Readonly<Record<string, unknown>>;

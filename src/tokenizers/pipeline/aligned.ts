@@ -1,5 +1,5 @@
-import { at } from "../../present.js";
 import type { BoundedPattern } from "../../pattern.js";
+import { at } from "../../present.js";
 import { fault } from "./json.js";
 
 /**

@@ -1,5 +1,5 @@
-import { isRecord, messageOf } from "../../narrow.js";
 import { PeftError } from "../../errors.js";
+import { isRecord, messageOf } from "../../narrow.js";
 
 /** An object read from a JSON file: nothing is known about its values. */
 export type Json = { readonly [key: string]: unknown };

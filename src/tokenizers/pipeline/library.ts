@@ -1,6 +1,6 @@
-import { isRecord } from "../../narrow.js";
 import * as library from "@huggingface/tokenizers";
 import { PeftError } from "../../errors.js";
+import { isRecord } from "../../narrow.js";
 import { type BoundedPattern, boundPattern } from "../../pattern.js";
 import type { Json } from "./json.js";
 import { asString, fault, shown } from "./json.js";

@@ -1,5 +1,5 @@
-import { entry } from "../../present.js";
 import { isRecord } from "../../narrow.js";
+import { entry } from "../../present.js";
 import { fallbackTokens } from "./bytes.js";
 import type { Json } from "./json.js";
 import {

@@ -1,6 +1,6 @@
-import { isWhole } from "../../narrow.js";
 import type { StoredTensor } from "../../hub/checkpoint.js";
 import { isReal } from "../../hub/tensors/dtypes.js";
+import { isWhole } from "../../narrow.js";
 import type { Layer, Packing } from "./packing.js";
 import { matrix, refusePacked, scaled, tensorOf } from "./packing.js";
 
