@@ -73,6 +73,7 @@ export type OptionKind =
   | "idLists"
   | "texts"
   | "numbersByName"
+  | "numberOrByName"
   | "wholesByName"
   | "flagsByName"
   | "idsByName"
@@ -147,6 +148,13 @@ const kinds: { readonly [K in OptionKind]: Kind } = {
     words: "numbers by name",
     is: (x) => isRecord(x) && Object.values(x).every(isNumber),
     read: byName,
+  },
+  numberOrByName: {
+    type: "number | Readonly<Record<string, number>>",
+    form: "N|NAME=N,NAME=N",
+    words: "a number or numbers by name",
+    is: (x) => isNumber(x) || (isObject(x) && Object.values(x).every(isNumber)),
+    read: (text) => (/[={]/.test(text) ? byName(text) : asNumber(text)),
   },
   wholesByName: {
     type: "Readonly<Record<string, number>>",

@@ -141,7 +141,9 @@ export class Adapter<C extends AdapterConfig = AdapterConfig> implements Adapter
 
   /** Whether all layers share a tensor: it stands under its key alone. */
   isShared(key: string): boolean {
-    return !key.includes(".") && this.method?.layers?.shared !== undefined;
+    return (
+      !key.includes(".") && (this.method?.layers?.shared ?? this.method?.sublayers?.shared) !== undefined
+    );
   }
 
   entry(key: string): Entry {

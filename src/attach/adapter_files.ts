@@ -1,6 +1,7 @@
 import type { Adapter } from "../adapters/adapter.js";
 import type { Entry } from "../adapters/entry.js";
 import { internal, namingFile, PeftError } from "../errors.js";
+import { isLibraryAdapter, LIBRARY_FILES, libraryName } from "../hub/adapters_library.js";
 import { nodeFiles } from "../hub/files.js";
 import { formatJson, parseJsonWithFloats } from "../hub/json.js";
 import { writeSafetensors } from "../hub/tensors/safetensors.js";
@@ -12,6 +13,7 @@ import { at } from "../present.js";
 import type { Runtime } from "../run/runtime.js";
 import type { Inventory } from "../trace/trace.js";
 import { option, type ShowOption, toCode, words } from "../words.js";
+import { fromLibrary, headConfig, isLibraryJson, toLibrary } from "./adapters_library.js";
 import { CLASSES_FILE, type ClassFields } from "./class_names.js";
 import { unknownMethod } from "./foreign_adapters.js";
 import { modelCard } from "./model_card.js";
@@ -45,7 +47,7 @@ async function parseAdapterJson(folder: string): Promise<Pick<AdapterFile, "json
   const path = configPath(folder);
   if (!(await nodeFiles.exists(path))) throw await noAdapter(folder);
   const { value, floats } = parseJsonWithFloats(await nodeFiles.text(path), path);
-  if (isRecord(value)) return { json: value, floats };
+  if (isRecord(value)) return { json: isLibraryJson(value) ? fromLibrary(value, path) : value, floats };
   throw new PeftError("file-format", {
     what: `"${path}" is no adapter's config.`,
     why: `it holds ${JSON.stringify(value).slice(0, 40)}, not an object.`,
@@ -115,10 +117,17 @@ async function newestCheckpoint(folder: string): Promise<{ step: number; path: s
 }
 
 /** adapter_config.json as Python writes it. */
-export function formatAdapterConfig(
-  adapter: Pick<Adapter, "method" | "config" | "json" | "loaded" | "state">,
-): string {
-  const { fields, options, floats } = (adapter.method ?? internal("an adapter without a method")).config;
+export function formatAdapterConfig(adapter: ConfiguredAdapter, modelClass?: string): string {
+  const json = adapterJson(adapter, modelClass);
+  const floats = new Set([...(adapter.method?.config.floats ?? []), ...(adapter.loaded?.floats ?? [])]);
+  return formatJson(adapter.method?.files === "adapters" ? toLibrary(json) : json, floats);
+}
+
+type ConfiguredAdapter = Pick<Adapter, "method" | "config" | "json" | "loaded" | "state">;
+
+/** Its fields. */
+function adapterJson(adapter: ConfiguredAdapter, modelClass?: string): Readonly<Record<string, unknown>> {
+  const { fields, options } = (adapter.method ?? internal("an adapter without a method")).config;
   const config = new Map<string, unknown>(Object.entries(adapter.config));
   const { state, loaded } = adapter;
   const json: Record<string, unknown> = {};
@@ -130,7 +139,8 @@ export function formatAdapterConfig(
   json["inference_mode"] = true;
   const ranks = state.allocator?.pattern;
   if (ranks !== undefined) json["rank_pattern"] = Object.fromEntries(ranks);
-  return formatJson(json, new Set([...floats, ...(loaded?.floats ?? [])]));
+  if ("model_class" in fields) json["model_class"] ??= modelClass;
+  return json;
 }
 
 /** Whether a folder has the prompt encoder's own tensors. */
@@ -151,6 +161,8 @@ interface SavedBeside {
   readonly prompt: SavedTensor | undefined;
   /** What its head tells apart; undefined: it has none, or one that only the base knows. */
   readonly classes: ClassFields | undefined;
+  /** The model's class in Python, as far as its config.json says. */
+  readonly modelClass?: string | undefined;
 }
 
 /** Writes adapter_model.safetensors, its JSON files and README.md: all of them, or none where one fails. */
@@ -158,7 +170,7 @@ export async function saveAdapter(
   adapter: Adapter,
   folder: string,
   runtime: Runtime,
-  { prompt, classes }: SavedBeside,
+  { prompt, classes, modelClass }: SavedBeside,
 ): Promise<void> {
   const tensors = await savedTensors(adapter, runtime);
   if (prompt !== undefined) tensors.set("prompt_embeddings", prompt);
@@ -170,9 +182,16 @@ export async function saveAdapter(
     nodeFiles.writeAtomic(at(name), [new TextEncoder().encode(text)]);
   await nodeFiles.makeFolder(draft);
   try {
-    await writeTensors(at("adapter_model.safetensors"), tensors);
+    const json = adapterJson(adapter, modelClass);
+    const isLibrary = adapter.method?.files === "adapters";
+    const files = isLibrary
+      ? libraryFiles(tensors, `${json["name"]}`)
+      : [["adapter_model.safetensors", tensors] as const];
+    for (const [name, tensors] of files) await writeTensors(at(name), tensors);
+    if (isLibrary && files.length > 1)
+      await write("head_config.json", headConfig(json, runtime.weights.spec.config.numLabels, classes));
     if (hasEncoder) await writeTensors(at(ENCODER_FILE), new Map(encoder.map((e) => [e.key, e])));
-    await write("adapter_config.json", formatAdapterConfig(adapter));
+    await write("adapter_config.json", formatAdapterConfig(adapter, modelClass));
     if (classes !== undefined) await write(CLASSES_FILE, `${formatJson(classes, new Set())}\n`);
     await write("README.md", modelCard(adapter, classes));
     for (const name of await nodeFiles.list(draft))
@@ -182,6 +201,23 @@ export async function saveAdapter(
   } finally {
     await nodeFiles.remove(draft);
   }
+}
+
+/** An adapter's tensors and its head's, as the library "adapters" keeps them. */
+function libraryFiles(
+  tensors: ReadonlyMap<string, SavedTensor>,
+  name: string,
+): (readonly [file: string, ReadonlyMap<string, SavedTensor>])[] {
+  const parts: Readonly<Record<"adapter" | "head", Map<string, SavedTensor>>> = {
+    adapter: new Map(),
+    head: new Map(),
+  };
+  for (const [key, tensor] of tensors) {
+    const own = libraryName(key, name);
+    parts[isLibraryAdapter(own) ? "adapter" : "head"].set(own, tensor);
+  }
+  const [adapter, head] = [LIBRARY_FILES.adapter[0], LIBRARY_FILES.head[0]];
+  return [[adapter, parts.adapter] as const, ...(parts.head.size > 0 ? [[head, parts.head] as const] : [])];
 }
 
 async function savedTensors(adapter: Adapter, runtime: Runtime): Promise<Map<string, SavedTensor>> {

@@ -33,7 +33,7 @@ export function readKeys(names: Iterable<string>, known: KnownNames, adapterName
   const changes: Change[] = [];
   for (const name of names) {
     const reading: Reading | undefined =
-      understood(name, known.isParameter, withoutAdapter) ??
+      understood(name, known.isParameter, withoutAdapter, known.root) ??
       understood(name, known.isWhole, withoutModulesToSave) ??
       understood(name, known.isOther, () => []);
     if (reading === undefined) unknown.push(name);
@@ -85,6 +85,8 @@ export interface KnownNames {
   readonly isWhole: (name: string) => boolean;
   /** A weight of the base, or what wrappers keep. */
   readonly isOther: (name: string) => boolean;
+  /** The base model's name within a model with a head, which names may lack or have; undefined: they must be as they are. */
+  readonly root?: string | undefined;
 }
 
 interface Reading {
@@ -97,14 +99,26 @@ function understood(
   name: string,
   isKnown: (name: string) => boolean,
   shortened: (name: string) => readonly Required<Reading>[],
+  root?: string,
 ): Reading | undefined {
   for (const unwrapped of withoutWrappers(name))
-    for (const whole of [unwrapped, `base_model.model.${unwrapped}`, `base_model.${unwrapped}`])
+    for (const whole of [
+      ...[unwrapped, `base_model.model.${unwrapped}`, `base_model.${unwrapped}`],
+      ...(root === undefined ? [] : otherRoots(unwrapped, root)),
+    ])
       for (const reading of [{ name: whole }, ...shortened(whole)]) {
         const known = [reading.name, withoutDoraWeight(reading.name)].find(isKnown);
         if (known !== undefined) return { ...reading, name: known };
       }
   return undefined;
+}
+
+/** The name with another module of the base around it, or with none. */
+function otherRoots(name: string, root: string): string[] {
+  const plain = name.replace(/^base_model\.model\./, "");
+  return [`${root}.${plain}`, plain.slice(plain.indexOf(".") + 1)].map(
+    (other) => `base_model.model.${other}`,
+  );
 }
 
 function hasSegment(name: string, segment: string): boolean {

@@ -81,6 +81,7 @@ function readNames(adapter: Adapter, file: Checkpoint, runtime: Runtime): ReadNa
       isParameter: (key) => wanted.has(key) && !adapter.whole.has(wanted.get(key) ?? ""),
       isWhole: (key) => wanted.has(key),
       isOther: (key) => base.has(baseName(key)) || isCompanion(key),
+      root: adapter.method?.files === undefined ? undefined : runtime.weights.spec.architecture.prefix,
     },
     adapter.name,
   );

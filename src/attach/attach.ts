@@ -13,6 +13,7 @@ import type {
   ParameterSpec,
   PlaceMethod,
   PromptMethod,
+  SublayerMethod,
 } from "../methods/method.js";
 import { at, entry } from "../present.js";
 import { random } from "../random.js";
@@ -89,8 +90,7 @@ export function attach<C extends AdapterConfig>(
     warnings.push(...addLayers(draft, method.layers, { spec, inventory, next, modules, ...options }));
   if (method.prompt !== undefined) addPrompt(draft, method.prompt, spec, options, next);
   if (method.attention !== undefined) addAttentions(draft, method.attention, spec, inventory, next);
-  if (method.sublayers !== undefined)
-    addPlaces(draft, draft.sublayers, method.sublayers, inventory.sublayers, next);
+  if (method.sublayers !== undefined) addSublayers(draft, method.sublayers, spec, inventory, next);
   if (method.outputs !== undefined) addPlaces(draft, draft.outputs, method.outputs, inventory.outputs, next);
   addModules(draft, modules, inventory, warnings);
   warnings.push(...checkTies(draft, spec, inventory, options.file !== undefined));
@@ -133,6 +133,10 @@ function recordJson<C extends AdapterConfig>(
     draft.json.set("fan_in_fan_out", transposed);
   if (modules.length > 0) draft.json.set("modules_to_save", [...new Set(modules)]);
   draft.json.set("task_type", config.taskType ?? spec.task);
+  if (method?.files === undefined) return;
+  draft.json.set("hidden_size", spec.config.hiddenSize);
+  draft.json.set("model_type", spec.config.modelType);
+  draft.json.set("name", draft.name);
 }
 
 /** `submodules`: stacks that get a prompt each. A config that says its task means a decoder only where one writes the answer. */
@@ -203,19 +207,23 @@ function addLayers<C extends AdapterConfig>(
   ];
 }
 
-/** A layer's parameters, or those that all layers share; `held`: how many numbers the layer's own weight has. */
+/**
+ * A layer's parameters, or those that all layers share; `held`: how many numbers the layer's own weight has; `place`: what stands
+ * before their keys in the file.
+ */
 function addEntries<C extends AdapterConfig>(
   draft: AdapterDraft<C>,
   path: string | undefined,
   specs: readonly ParameterSpec[],
   next: () => number,
   held: number,
+  place = path === undefined ? "base_model." : `base_model.model.${path}.`,
 ): void {
-  for (const { key, shape, initial, free, frozen } of specs) {
+  for (const { key, shape, initial, free, frozen, also } of specs) {
     checkTensorSize(draft.config, path ?? "all layers", { key, shape }, held);
     const graphShape = shape.map((d, i) => (free?.includes(i) ? `rank.${draft.layers.size}` : d));
     const full = path === undefined ? key : `${path}.${key}`;
-    const saved = path === undefined ? `base_model.${key}` : `base_model.model.${full}`;
+    const saved = place + key;
     draft.add({
       key: full,
       savedKey: frozen === "derived" || frozen === "counted" ? undefined : saved,
@@ -226,6 +234,7 @@ function addEntries<C extends AdapterConfig>(
       dtype: frozen === "saved i32" ? "i32" : "f32",
       fill: (data) => initialize(data, shape, initial, next),
     });
+    if (also !== undefined) draft.addCopy(`${path}.${also}`, place + also, full);
   }
 }
 
@@ -254,6 +263,21 @@ function addPlaces<C extends AdapterConfig, S extends SublayerSite | OutputSite,
     const width = "hidden" in site ? site.hidden : site.dim;
     addSite(draft, sites, bindSite(method, site, config), next, width ** 2);
   }
+}
+
+function addSublayers<C extends AdapterConfig>(
+  draft: AdapterDraft<C>,
+  method: SublayerMethod<C>,
+  { architecture, task }: ModelSpec,
+  { sublayers }: Inventory,
+  next: () => number,
+): void {
+  addPlaces(draft, draft.sublayers, method, sublayers, next);
+  const chosen = [...sublayers.values()].filter(({ path }) => draft.sublayers.has(path));
+  const widest = Math.max(...chosen.map(({ hidden }) => hidden));
+  const root = taskOf(task).head.isBare || architecture.prefix === "" ? "" : `${architecture.prefix}.`;
+  const place = `base_model.model.${root}shared_parameters.`;
+  addEntries(draft, undefined, method.shared?.(draft.config, chosen) ?? [], next, widest ** 2, place);
 }
 
 function addAttentions<C extends AdapterConfig>(
@@ -353,7 +377,8 @@ function addModules<C extends AdapterConfig>(
     for (const module of modules) if (places(name).some((p) => trainsWhole(p, module))) matched.add(module);
     draft.replaced.set(name, name);
     draft.whole.set(name, path);
-    draft.add({ key: name, savedKey: prefix + name, shape });
+    // PEFT counts the base's own beside them; where they are in its place, they are counted once
+    draft.add({ key: name, savedKey: prefix + name, shape, counted: draft.method?.files === undefined });
     if (tie === undefined || name !== tie.embedding.weight) continue;
     draft.replaced.set(tie.own, name);
     draft.whole.set(tie.own, tie.head.path);

@@ -32,15 +32,6 @@ const configs: readonly {
       fix: "load the folder as a model; an adapter's own adapter_config.json names its peft_type and base_model_name_or_path.",
     }),
   },
-  {
-    is: ({ config, ...json }) =>
-      typeof config === "object" && config !== null && ("model_class" in json || "architecture" in config),
-    told: (path) => ({
-      what: `"${path}" is an adapter of the adapters library (AdapterHub), not of PEFT.`,
-      why: "it describes itself under config, with a model_class, where PEFT names a peft_type.",
-      fix: "load it in Python with adapters, merge it there (merge_adapter) and save the model; or train it with PEFT.",
-    }),
-  },
 ];
 
 /** Methods of Python's PEFT that are not built here. */
@@ -120,8 +111,8 @@ const keyKinds: readonly { readonly is: RegExp; readonly told: Foreign }[] = [
     is: /\.(loras|adapters|prefix_tunings?)\.[^.]+\./,
     told: {
       what: "is an adapter of the adapters library (AdapterHub), not of PEFT.",
-      why: "its keys hold adapters.NAME or loras.NAME.",
-      fix: "load it in Python with adapters and merge it there, or train it with PEFT.",
+      why: "its keys hold adapters.NAME or loras.NAME; peft.js reads such files where their adapter_config.json is beside them, of bottlenecks.",
+      fix: "keep the names that save_adapter gives: adapter_config.json, and adapter.safetensors or pytorch_adapter.bin.",
     },
   },
 ];

@@ -29,6 +29,7 @@ const rowKinds: { readonly [K in RowKind]: (numeric: (schema: Schema) => Schema)
   idLists: () => listOf({ ...listOf(id), minItems: 1 }),
   texts: () => either({ ...text, minLength: 1 }, listOf({ ...text, minLength: 1 })),
   numbersByName: () => byName(number),
+  numberOrByName: (limited) => either(limited(number), byName(limited(number))),
   wholesByName: () => byName({ ...whole, minimum: 1 }),
   flagsByName: () => byName(listOf(flag)),
   idsByName: () => either(listOf(id), byName(listOf(id))),

@@ -40,6 +40,8 @@ export interface OutputSite {
   readonly path: string;
   /** Its last dimension. */
   readonly dim: number;
+  /** It is what a stack's layers begin with: embeddings, with positions and all. */
+  readonly isEmbedded?: boolean;
 }
 
 /** A place where a sublayer's result meets its residual, as a model names it. */
@@ -50,6 +52,8 @@ export interface SublayerSite {
   /** Which of the model's layers it is in; a decoder's go on counting after its encoder's. */
   readonly layer: number;
   readonly hidden: number;
+  /** The model norms the sum there. */
+  readonly isNormed: boolean;
 }
 
 /**
@@ -97,6 +101,8 @@ export interface Trace {
   embedding(site: EmbeddingSite, ids: Tensor): Tensor;
   /** A module's result, which methods may change. */
   output(path: string, x: Tensor, layout: Layout): Tensor;
+  /** What a stack's layers begin with, which methods may change but in a decoder that reads an encoder. */
+  embedded(x: Tensor, layout: Layout): Tensor;
   /** The result h of a sublayer meets its residual: where bottleneck adapters stand. */
   sublayer(site: SublayerSite, h: Tensor, meeting: Meeting, layout: Layout): Tensor;
   /**
@@ -217,7 +223,10 @@ export class Module {
    */
   sublayer(does: SublayerSite["does"], h: Tensor, residual: Tensor, options: Partial<Meeting> = {}): Tensor {
     const { norm, sum = (h) => this.g.add(residual, h) } = options;
-    const site = { path: this.path, does, layer: this.g.blocks.length, hidden: lengthAt(h.shape, -1) };
+    const site = {
+      ...{ path: this.path, does, layer: this.g.blocks.length },
+      ...{ hidden: lengthAt(h.shape, -1), isNormed: norm !== undefined },
+    };
     return this.trace.sublayer(site, h, { residual, sum, norm }, this.layout);
   }
 

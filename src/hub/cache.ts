@@ -1,4 +1,5 @@
 import { PeftError } from "../errors.js";
+import { LIBRARY_FILES } from "./adapters_library.js";
 import { readWeightMap } from "./checkpoint.js";
 import type { Files } from "./files.js";
 import type { RepoType } from "./settings.js";
@@ -92,6 +93,7 @@ const plainFiles = [
   "*_Pooling/config.json",
   "sentence_bert_config.json",
   "config_sentence_transformers.json",
+  "head_config.json",
 ];
 
 /** The first form that is there: one file or shards, safetensors or .bin; and the same for an adapter. */
@@ -110,7 +112,11 @@ function weightFiles(names: readonly string[]): Set<string> {
   const adapter = names.includes("adapter_model.safetensors")
     ? /^adapter_.*\.safetensors$/
     : /^adapter_.*\.bin$/;
-  return new Set([...chosen, ...names.filter((name) => adapter.test(name))]);
+  const library = Object.values(LIBRARY_FILES).flatMap((files) => {
+    const file = files.find((name) => names.includes(name));
+    return file === undefined ? [] : [file];
+  });
+  return new Set([...chosen, ...library, ...names.filter((name) => adapter.test(name))]);
 }
 
 function matches(name: string, pattern: string): boolean {
@@ -128,7 +134,8 @@ export async function isComplete(
   const names = new Set(await cache.names(commit));
   if (patterns !== undefined) return wantedFiles([...names], patterns).length > 0;
   const has = (...options: string[]): boolean => options.some((name) => names.has(name));
-  if (has("adapter_config.json")) return has("adapter_model.safetensors", "adapter_model.bin");
+  if (has("adapter_config.json"))
+    return has("adapter_model.safetensors", "adapter_model.bin", ...LIBRARY_FILES.adapter);
   if (!has("config.json")) return false;
   if (has("model.safetensors", "pytorch_model.bin")) return true;
   for (const index of ["model.safetensors.index.json", "pytorch_model.bin.index.json"]) {

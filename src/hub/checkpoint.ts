@@ -1,6 +1,7 @@
 import { PeftError } from "../errors.js";
 import { isRecord } from "../narrow.js";
 import { at, entry } from "../present.js";
+import { asPeft, LIBRARY_FILES } from "./adapters_library.js";
 import type { Files } from "./files.js";
 import { nodeFiles } from "./files.js";
 import { readJsonObject } from "./json.js";
@@ -40,7 +41,24 @@ export async function openAdapterWeights(folder: string, files: Files = nodeFile
     const path = files.join(folder, name);
     if (await files.exists(path)) return checkpoint(path, await openArchive(path, files), files);
   }
+  const library = await openLibraryAdapter(folder, files);
+  if (library !== undefined) return library;
   throw await noWeights(folder, "adapter_model.safetensors or adapter_model.bin", files);
+}
+
+/** An adapter that the library "adapters" saved, with its head, where there is one; undefined: there is none. */
+async function openLibraryAdapter(folder: string, files: Files): Promise<Checkpoint | undefined> {
+  const paths: string[] = [];
+  for (const names of [LIBRARY_FILES.adapter, LIBRARY_FILES.head])
+    for (const path of names.map((name) => files.join(folder, name)))
+      if (await files.exists(path)) {
+        paths.push(path);
+        break;
+      }
+  const [path] = paths;
+  if (path === undefined || !LIBRARY_FILES.adapter.some((name) => path.endsWith(name))) return undefined;
+  const archives = await Promise.all(paths.map((path) => openArchive(path, files)));
+  return checkpoint(path, asPeft(path, archives), files);
 }
 
 /** Whether `openCheckpoint` or `openAdapterWeights` would find something here. */
@@ -49,7 +67,8 @@ export async function hasWeights(folder: string, files: Files = nodeFiles): Prom
 }
 
 const isWeightFile = (name: string): boolean =>
-  /^((model|adapter_model)\.safetensors|(pytorch_model|adapter_model)\.bin)(\.index\.json)?$/.test(name);
+  /^((model|adapter_model)\.safetensors|(pytorch_model|adapter_model)\.bin)(\.index\.json)?$/.test(name) ||
+  LIBRARY_FILES.adapter.some((file) => file === name);
 
 /** Opens one file by what its name ends in. */
 export function openArchive(path: string, files: Files = nodeFiles): Promise<Archive> {

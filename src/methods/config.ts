@@ -20,6 +20,8 @@ export interface ConfigDefinition<V> {
   readonly floats?: readonly string[];
   /** Faults that no option has by itself. */
   readonly check?: (c: V, fault: SayFault) => void;
+  /** Values of options that are not given, by what is: of a preset. */
+  readonly implied?: (given: Readonly<Record<string, unknown>>) => Readonly<Record<string, unknown>>;
 }
 
 /**
@@ -84,7 +86,7 @@ interface Fault {
 function readOptions<V>(
   name: string,
   given: Readonly<Record<string, unknown>>,
-  { options, unbuilt = {}, ignored = {}, check }: ConfigDefinition<V>,
+  { options, unbuilt = {}, ignored = {}, check, implied }: ConfigDefinition<V>,
 ): V {
   const faults: Fault[] = [];
   const say: SayFault = (what, why, fix) => void faults.push({ what, why, fix });
@@ -108,6 +110,8 @@ function readOptions<V>(
     const what = unknown.map((field) => `${name} has no option "${field}".`).join(" ");
     say(what, "a misspelt option would be without effect.", hintsFor(unknown, options));
   }
+  for (const [key, value] of Object.entries(implied?.(Object.fromEntries(values)) ?? {}))
+    if (!values.has(key)) values.set(key, value);
   const read = Object.entries(options).map(([key, row]) => {
     const { value = row.byDefault, fault } = readOption(key, row, values.get(key));
     if (fault !== undefined) faults.push(fault);

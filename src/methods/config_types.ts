@@ -151,6 +151,117 @@ export type BOFTValues = ValuesOf<
   "BOFT"
 >;
 
+/** Options of new BottleneckConfig(). */
+export interface BottleneckOptions extends SavingOptions {
+  /** Defaults of the other options, by their name in the library. @default "seq_bn" */
+  preset?:
+    | "seq_bn"
+    | "double_seq_bn"
+    | "par_bn"
+    | "scaled_par_bn"
+    | "seq_bn_inv"
+    | "double_seq_bn_inv"
+    | "compacter"
+    | "compacter++"
+    | "adapter_plus"
+    | "pfeiffer"
+    | "houlsby"
+    | "parallel"
+    | "scaled_parallel"
+    | "pfeiffer+inv"
+    | "houlsby+inv"
+    | undefined;
+  /** Stand behind attention. @default false */
+  mhAdapter?: boolean | undefined;
+  /** Stand behind the feed-forward. @default true */
+  outputAdapter?: boolean | undefined;
+  /** Stand behind a decoder's cross-attention. @default false */
+  crossAdapter?: boolean | undefined;
+  /** Numbers of layers without adapters; a decoder's go on after its encoder's. @default [] */
+  leaveOut?: readonly number[] | undefined;
+  /** The model's width over the bottleneck's; by layer with a default: default=16,1=8. A number or numbers by name, above 0. @default 16 */
+  reductionFactor?: number | Readonly<Record<string, number>> | undefined;
+  /** Read what the model's residual and norm make of the sublayer's result, not the result itself. @default true */
+  originalLnBefore?: boolean | undefined;
+  /** The model's residual and norm follow. @default true */
+  originalLnAfter?: boolean | undefined;
+  /** A LayerNorm of its own before the bottleneck. @default false */
+  lnBefore?: boolean | undefined;
+  /** A LayerNorm of its own after the bottleneck. @default false */
+  lnAfter?: boolean | undefined;
+  /** What is added to the bottleneck's result: the sublayer's result; off: what the bottleneck reads; post_add: the sum before the model's norm. @default true */
+  residualBeforeLn?: boolean | "post_add" | undefined;
+  /** LnAfter norms that sum as well. @default false */
+  adapterResidualBeforeLn?: boolean | undefined;
+  /** Read what the sublayer reads, and add to its result. @default false */
+  isParallel?: boolean | undefined;
+  /** The activation in the middle. @default "relu" */
+  nonLinearity?:
+    | "relu"
+    | "relu2"
+    | "gelu"
+    | "gelu_python"
+    | "gelu_new"
+    | "gelu_fast"
+    | "gelu_accurate"
+    | "gelu_pytorch_tanh"
+    | "quick_gelu"
+    | "silu"
+    | "swish"
+    | "tanh"
+    | "sigmoid"
+    | "linear"
+    | "leakyrelu"
+    | undefined;
+  /** Factor of the result; learned: a trained number, channel: a trained number per channel. @default 1 */
+  scaling?: number | "learned" | "channel" | undefined;
+  /** A trained gate per row of a batch, the mean over its tokens, padding too. @default false */
+  useGating?: boolean | undefined;
+  /** Share of the adapter's result that is dropped in training. A number, at least 0 and below 1. @default 0 */
+  dropout?: number | undefined;
+  /** Share of rows whose result is dropped in training; not where isParallel is on. A number, at least 0 and below 1. @default 0 */
+  stochasticDepth?: number | undefined;
+  /** How it starts: at random, without effect, or close to none. @default "bert" */
+  initWeights?: "bert" | "mam_adapter" | "houlsby" | undefined;
+  /** An invertible adapter behind the embeddings (MAD-X). @default none */
+  invAdapter?: "nice" | undefined;
+  /** Half the model's width over the width inside the invertible adapter. A number, above 0. @default the preset's */
+  invAdapterReductionFactor?: number | undefined;
+  /** Weights are sums of Kronecker products (compacter). @default false */
+  phmLayer?: boolean | undefined;
+  /** How many products; it divides both widths. A whole number, at least 1. @default 4 */
+  phmDim?: number | undefined;
+  /** Rank of a product's right factor. A whole number, at least 1. @default 1 */
+  phmRank?: number | undefined;
+  /** Such layers have a bias. @default true */
+  phmBias?: boolean | undefined;
+  /** Left factors (rules) are trained. @default true */
+  learnPhm?: boolean | undefined;
+  /** All layers share the rules. @default true */
+  sharedPhmRule?: boolean | undefined;
+  /** Rules are products of rank 1. @default false */
+  factorizedPhmRule?: boolean | undefined;
+  /** Right factors are products of rank phmRank. @default true */
+  factorizedPhmW?: boolean | undefined;
+  /** All layers share the right factors. @default false */
+  sharedPhmW?: boolean | undefined;
+  /** How rules start. @default "normal" */
+  phmCInit?: "normal" | "uniform" | undefined;
+  /** Spread of rules that start as normal. A number, at least 0. @default 0.0001 */
+  phmInitRange?: number | undefined;
+}
+/** A BottleneckConfig with its defaults filled in. */
+export type BottleneckValues = ValuesOf<
+  BottleneckOptions,
+  | "taskType"
+  | "baseModelNameOrPath"
+  | "revision"
+  | "modulesToSave"
+  | "invAdapter"
+  | "invAdapterReductionFactor",
+  "BOTTLENECK"
+>;
+
 /** Options of new C3AConfig(). */
 export interface C3AOptions extends SavingOptions, BlockOptions {
   /** Layers that are adapted: by name or the end of a path, by a regular expression that matches the whole path, or all of them. @default the model's */

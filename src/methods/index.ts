@@ -2,6 +2,7 @@
 import { adalora } from "./adalora.js";
 import { adaptionPrompt } from "./adaption_prompt.js";
 import { boft } from "./boft.js";
+import { bottleneck } from "./bottleneck.js";
 import { c3a } from "./c3a.js";
 import { delora } from "./delora.js";
 import { fourierft } from "./fourierft.js";
@@ -32,6 +33,8 @@ export type { AdaptionPromptOptions } from "./adaption_prompt.js";
 export { AdaptionPromptConfig } from "./adaption_prompt.js";
 export type { BOFTOptions } from "./boft.js";
 export { BOFTConfig } from "./boft.js";
+export type { BottleneckOptions } from "./bottleneck.js";
+export { BottleneckConfig } from "./bottleneck.js";
 export type { C3AOptions } from "./c3a.js";
 export { C3AConfig } from "./c3a.js";
 export type { DeloraOptions } from "./delora.js";
@@ -82,6 +85,7 @@ export const methods: readonly Method[] = [
   adalora,
   adaptionPrompt,
   boft,
+  bottleneck,
   c3a,
   delora,
   fourierft,

@@ -115,6 +115,8 @@ export interface ParameterSpec {
    * "counted": derived, and among Python's parameters.
    */
   readonly frozen?: "saved" | "saved i32" | "derived" | "counted";
+  /** Another key under which the file has it as well. */
+  readonly also?: string;
 }
 
 /** A layer that a method can stand on. */
@@ -359,6 +361,10 @@ export interface SublayerPlace extends Place, Below, Meeting {}
 export interface SublayerMethod<C> extends PlaceMethod<C, SublayerSite, SublayerPlace> {
   /** On which of the sublayers that the model names it stands. */
   readonly select: (c: C, site: SublayerSite) => boolean;
+  /** Parameters that all of its sublayers share; in the file they stand under their keys alone. */
+  readonly shared?: (c: C, sites: readonly SublayerSite[]) => readonly ParameterSpec[];
+  /** Whether what it makes of a row depends on the row's padding, which is left out otherwise. */
+  readonly readsPadding?: (c: C) => boolean;
 }
 
 /**
@@ -441,6 +447,8 @@ export interface Method<C extends AdapterConfig = AdapterConfig> {
    * Fields of a stored adapter without what only mattered when it was made, and what is to be said of them.
    */
   readonly fromFile?: (fields: Readonly<Record<string, unknown>>) => StoredFields;
+  /** The library whose form its files have. Default: PEFT's. */
+  readonly files?: "adapters";
   readonly layers?: LayerMethod<C>;
   readonly prompt?: PromptMethod<C>;
   readonly attention?: AttentionMethod<C>;

@@ -73,6 +73,7 @@ function plainTrace(g: Graph, virtual: number, sublayers: SublayerSite[]): Trace
     },
     embedding: (site, ids) => g.gather(g.weight(site.weight, [site.vocab, site.dim]), ids),
     output: (_, x) => x,
+    embedded: (x) => x,
     sublayer: (site, h, { sum, norm = (x) => x }) => {
       sublayers.push(site);
       return norm(sum(h));

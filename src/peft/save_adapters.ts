@@ -1,6 +1,7 @@
 import type { Adapter } from "../adapters/adapter.js";
 import { refuseUnknown } from "../arguments.js";
 import { saveAdapter } from "../attach/adapter_files.js";
+import { classOf } from "../attach/adapters_library.js";
 import { type ClassFields, fieldsToSave } from "../attach/class_names.js";
 import { nodeFiles } from "../hub/files.js";
 import { hubSettings } from "../hub/settings.js";
@@ -24,7 +25,9 @@ export async function saveAdapters(
     for (const adapter of adapters) {
       const target = adapter.name === "default" ? folder : nodeFiles.join(folder, adapter.name);
       const prompt = await promptRows(model.base.runtime, adapter);
-      await saveAdapter(adapter, target, model.base.runtime, { prompt, classes: classesOf(model, adapter) });
+      const modelClass = classOf(model.base.configJson, model.base.taskType);
+      const beside = { prompt, classes: classesOf(model, adapter), modelClass };
+      await saveAdapter(adapter, target, model.base.runtime, beside);
       const { config, folder: from } = model.base;
       const { pooling, hiddenSize } = config;
       if (pooling !== undefined) await writePooling(target, pooling, { width: hiddenSize, from });

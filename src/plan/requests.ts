@@ -85,6 +85,7 @@ export function prepare(
     tokens !== undefined &&
     !(used?.padding ?? false) &&
     taskOf(spec.task).packs &&
+    !view.adapters.some(({ method, config }) => method?.sublayers?.readsPadding?.(config)) &&
     view.gates.every((g) => typeof g === "number");
   const feeds: Record<string, HostTensor> = forwardFeeds(spec, batch, virtual);
   const places = packed

@@ -25,6 +25,9 @@ import type { StackLayout } from "./layout.js";
 import { packedLayout, paddedLayout, sameLayout } from "./layout.js";
 import { declarePacking } from "./packing.js";
 
+/** Where adapters of embeddings are, by its name in the library "adapters". */
+const EMBEDDED = "invertible_adapters";
+
 /** What a traced model named: its layers and its weights, in the order of their first use. */
 export interface Inventory {
   readonly linears: ReadonlyMap<string, LinearSite>;
@@ -69,6 +72,8 @@ export class ModelTrace implements Trace {
   /** What the graph's inputs of adapters are, by their names. */
   readonly adapterInputs: Map<string, AdapterInput> = new Map();
   positions: number | undefined;
+  /** The path of the stack whose embeddings methods may change; undefined: of none. */
+  stack: string | undefined;
   readonly options: TraceOptions;
   get blocks(): readonly string[] {
     return this.g.blocks.map((block) => block.name);
@@ -152,8 +157,14 @@ export class ModelTrace implements Trace {
     return this.#adapt((a) => a.layers, site.path, this.padded, own, base)(ids);
   }
 
-  output(path: string, x: Tensor, layout: Layout): Tensor {
-    this.outputs.set(path, { path, dim: lengthAt(x.shape, -1) });
+  embedded(x: Tensor, layout: Layout): Tensor {
+    if (this.stack === undefined) return x;
+    const path = this.stack === "" ? EMBEDDED : `${this.stack}.${EMBEDDED}`;
+    return this.output(path, x, layout, true);
+  }
+
+  output(path: string, x: Tensor, layout: Layout, isEmbedded = false): Tensor {
+    this.outputs.set(path, { path, dim: lengthAt(x.shape, -1), isEmbedded });
     return this.#adapt(
       (a) => a.outputs,
       path,
@@ -172,6 +183,7 @@ export class ModelTrace implements Trace {
       layout,
       meeting,
       (h) => norm(sum(h)),
+      true,
     )(h);
   }
 
@@ -253,16 +265,21 @@ export class ModelTrace implements Trace {
     return total;
   }
 
-  /** `base` below the adapters that stand at a place, one over another; `own` is what this kind of place gives them. */
+  /**
+   * `base` below the adapters that stand at a place, one over another; `own` is what this kind of place gives them. `isFirstOver`:
+   * the first adapter is over the others, so that they change what goes in there in their order.
+   */
   #adapt<Own>(
     sitesOf: (adapter: Adapter) => ReadonlyMap<string, AdaptedSite<Place & Below & Own>>,
     path: string,
     layout: Layout,
     own: Own,
     base: (x: Tensor) => Tensor,
+    isFirstOver = false,
   ): (x: Tensor) => Tensor {
     let next = base;
-    for (const [slot, adapter] of this.options.adapters.entries()) {
+    const slots = [...this.options.adapters.entries()];
+    for (const [slot, adapter] of isFirstOver ? slots.reverse() : slots) {
       const site = sitesOf(adapter).get(path);
       if (site === undefined) continue;
       const at = { ...this.place(slot, path, layout), ...own, next };

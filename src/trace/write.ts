@@ -62,8 +62,16 @@ export function takeInventory(spec: ModelSpec): Inventory {
   return trace;
 }
 
-function bareModel({ task, architecture }: ModelSpec, trace: ModelTrace, layout: Layout): Module {
-  return new Module(trace, "", layout).at(taskOf(task).head.isBare ? "" : architecture.prefix);
+/** The model below its head, of which `part` is written. */
+function bareModel(
+  { task, architecture }: ModelSpec,
+  trace: ModelTrace,
+  layout: Layout,
+  part: "stack" | "encoder" | "decoder",
+): Module {
+  const w = new Module(trace, "", layout).at(taskOf(task).head.isBare ? "" : architecture.prefix);
+  trace.stack = part === "stack" ? w.path : part === "encoder" ? w.name(part) : undefined;
+  return w;
 }
 
 /** A function that every architecture of the model's kind has. */
@@ -119,7 +127,7 @@ interface Encoded {
 function writeEncoder(spec: ModelSpec, trace: ModelTrace): Encoded {
   const virtual = trace.virtualTokens("input");
   const { x, layout } = stackInputs(spec, trace, { batch: "batch", length: "seq", virtual, past: 0 });
-  const encoded = partOf(spec, "encoder")(bareModel(spec, trace, layout), spec.config, x);
+  const encoded = partOf(spec, "encoder")(bareModel(spec, trace, layout, "encoder"), spec.config, x);
   return { encoded, layout, mask: maskOf(trace, x.mask, 0, encoded) };
 }
 
@@ -145,7 +153,7 @@ function writeHidden(spec: ModelSpec, trace: ModelTrace, fromStates = false): Wr
     const virtual = trace.virtualTokens("input");
     const at = { batch: "batch", length: "seq", virtual, past: pastLength };
     const { x, layout } = stackInputs(spec, trace, at, past);
-    const out = a.stack(bareModel(spec, trace, layout), config, x);
+    const out = a.stack(bareModel(spec, trace, layout, "stack"), config, x);
     return { ...out, layout, mask: maskOf(trace, x.mask, pastLength, out.hidden) };
   }
   const encoder = fromStates ? givenStates(spec, trace) : writeEncoder(spec, trace);
@@ -153,7 +161,7 @@ function writeHidden(spec: ModelSpec, trace: ModelTrace, fromStates = false): Wr
   const { x, layout } = declareInputs(trace, decoderInputs, at);
   const cross = (_: number, project: (of: Layout) => KeyValue): KeyValue => project(encoder.layout);
   const inputs = { ...x, typeIds: undefined, past, encoderMask: encoder.mask, cross };
-  const out = partOf(spec, "decoder")(bareModel(spec, trace, layout), config, inputs, encoder.encoded);
+  const out = partOf(spec, "decoder")(bareModel(spec, trace, layout, "decoder"), config, inputs, encoder.encoded);
   return { ...out, layout, mask: maskOf(trace, x.mask, pastLength, out.hidden) };
 }
 
@@ -306,7 +314,7 @@ export function writeStep(spec: ModelSpec, trace: ModelTrace, options: StepOptio
   const { x, layout } = config.encoderDecoder
     ? declareInputs(trace, decoderInputs, lengths)
     : stackInputs(spec, trace, lengths, past);
-  const w = bareModel(spec, trace, layout);
+  const w = bareModel(spec, trace, layout, config.encoderDecoder ? "decoder" : "stack");
   const { hidden, present } = config.encoderDecoder
     ? partOf(spec, "decoder")(
         w,
@@ -355,6 +363,6 @@ export function writeEncode(spec: ModelSpec, trace: ModelTrace): Record<string, 
     return { k, v };
   };
   const inputs = { ...x, typeIds: undefined, past: undefined, encoderMask, cross };
-  partOf(spec, "decoder")(bareModel(spec, trace, layout), config, inputs, repeated);
+  partOf(spec, "decoder")(bareModel(spec, trace, layout, "decoder"), config, inputs, repeated);
   return outputs;
 }

@@ -64,6 +64,9 @@ function settings({
   base_model_name_or_path: _,
   peft_version: __,
   auto_mapping: ___,
+  model_name: ____,
+  model_class: _____,
+  name: ______,
   task_type: task,
   ...rest
 }: Record<string, unknown>): unknown {

@@ -1,4 +1,5 @@
 import type { Adapter } from "../../src/adapters/adapter.js";
+import { libraryName } from "../../src/hub/adapters_library.js";
 import type { PeftModel } from "../../src/peft/peft_model.js";
 import { AdamW } from "../../src/train/adamw.js";
 import { lossOption } from "./batches.js";
@@ -8,6 +9,8 @@ import { compare, compareToLargest, equal, exact } from "./tensors.js";
 /** The name a tensor has in the kit: as Python's named_parameters, without the adapter's name. */
 export function kitName(adapter: Adapter, key: string): string {
   if (key.startsWith("prompt_encoder.")) return key;
+  if (adapter.method?.files === "adapters")
+    return libraryName(adapter.entry(key).savedKey ?? key, `${adapter.loaded?.json["name"]}`);
   const prefix = adapter.method?.prompt === undefined ? "base_model.model." : "base_model.";
   // what all layers share has the name that it has in the first of them
   if (adapter.isShared(key)) return `${prefix}${[...adapter.layers.keys()][0]}.${key}`;

@@ -21,7 +21,7 @@ export function repeat<S extends Record<string, Tensor>>(
   layer: Layer<S>,
 ): StackOutput {
   const present: KeyValue[] = [];
-  let hidden = x;
+  let hidden = w.trace.embedded(x, w.layout);
   for (let i = 0; i < count; i++) {
     const at = w.at(i);
     const given = past?.[i];
