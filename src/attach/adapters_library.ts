@@ -75,7 +75,8 @@ export function toLibrary(json: Json): Json {
 export function classOf({ architectures }: Json, task: TaskType): string | undefined {
   const [name] = [architectures].flat();
   if (typeof name !== "string") return undefined;
-  const ends = tasks.all.flatMap(({ classEnds }) => classEnds);
+  if (taskOf(task).classEnds.some((end) => name.endsWith(end))) return name;
+  const ends = tasks.all.flatMap(({ classEnds }) => classEnds).sort((a, b) => b.length - a.length);
   const end = [...ends, "ForMaskedLM", "ForPreTraining"].find((end) => name.endsWith(end)) ?? "";
   return name.slice(0, name.length - end.length) + taskOf(task).classEnds[0];
 }

@@ -54,7 +54,7 @@ async function helpOf(method: string): Promise<Shown[]> {
 
 /** Texts of a form with what should arrive, by the words that help says. */
 function examples(form: string, { meaning }: Shown): (readonly [text: string, value: unknown])[] {
-  const words = / \(((?:\w+, )*\w+)\)( \[default|$)/.exec(meaning)?.[1]?.split(", ") ?? [];
+  const words = / \(((?:[\w+]+, )*[\w+]+)\)( \[default|$)/.exec(meaning)?.[1]?.split(", ") ?? [];
   return form.split("|").flatMap((alternative): (readonly [string, unknown])[] => {
     switch (alternative) {
       case "N":
@@ -110,6 +110,7 @@ const beside: Readonly<Record<string, readonly string[]>> = {
 /** What Python has and peft.js refuses. */
 const refused = new Set([
   "hira --no-x",
+  "bottleneck --no-output-adapter",
   "trainable-tokens --no-init-weights",
   "randlora --no-save-projection",
 ]);
@@ -189,7 +190,7 @@ describe("names", () => {
   it.each<[readonly string[], RegExp]>([
     [["--rank", "4"], /no option --rank.*use --r\./s],
     [["--lora-r", "4"], /no option --lora-r.*use --r\./s],
-    [["--dropout", "0.1"], /no option --dropout.*use --lora-dropout\./s],
+    [["--dropout", "0.1"], /no option --dropout.*use --lora-dropout/s],
     [["--method", "loha", "--lora-alpha", "4"], /loha has no option --lora-alpha.*use --alpha for/s],
     [["--rank-pattern", "4"], /--rank-pattern is "4".*write --rank-pattern NAME=N,NAME=N/s],
     [["--alpha", "4"], /lora has no option --alpha.*use --lora-alpha for --alpha/s],
