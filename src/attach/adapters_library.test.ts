@@ -11,10 +11,12 @@ const golden: Readonly<Record<string, string>> = JSON.parse(
 );
 
 function fieldsOf(config: object): Record<string, unknown> {
-  const own = Object.entries(config).map(([key, value]) => {
-    const row = BottleneckConfig.options[key];
-    return [pythonName(key, row), value];
-  });
+  const own = Object.entries(config)
+    .filter(([, value]) => value !== undefined)
+    .map(([key, value]) => {
+      const row = BottleneckConfig.options[key];
+      return [pythonName(key, row), value];
+    });
   return { ...BottleneckConfig.fields, ...Object.fromEntries(own) };
 }
 

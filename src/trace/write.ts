@@ -161,7 +161,12 @@ function writeHidden(spec: ModelSpec, trace: ModelTrace, fromStates = false): Wr
   const { x, layout } = declareInputs(trace, decoderInputs, at);
   const cross = (_: number, project: (of: Layout) => KeyValue): KeyValue => project(encoder.layout);
   const inputs = { ...x, typeIds: undefined, past, encoderMask: encoder.mask, cross };
-  const out = partOf(spec, "decoder")(bareModel(spec, trace, layout, "decoder"), config, inputs, encoder.encoded);
+  const out = partOf(spec, "decoder")(
+    bareModel(spec, trace, layout, "decoder"),
+    config,
+    inputs,
+    encoder.encoded,
+  );
   return { ...out, layout, mask: maskOf(trace, x.mask, pastLength, out.hidden) };
 }
 
