@@ -274,6 +274,12 @@ function addSublayers<C extends AdapterConfig>(
 ): void {
   addPlaces(draft, draft.sublayers, method, sublayers, next);
   const chosen = [...sublayers.values()].filter(({ path }) => draft.sublayers.has(path));
+  if (chosen.length === 0)
+    throw new PeftError("adapter-targets", {
+      what: `${draft.method?.config.peftType} stands nowhere on this model.`,
+      why: `its layers have ${[...new Set([...sublayers.values()].map(({ does }) => does))].join(" and ")}, and the config chooses none of them.`,
+      fix: "choose one that is there, and leave one layer in at least.",
+    });
   const widest = Math.max(...chosen.map(({ hidden }) => hidden));
   const root = taskOf(task).head.isBare || architecture.prefix === "" ? "" : `${architecture.prefix}.`;
   const place = `base_model.model.${root}shared_parameters.`;
