@@ -1,3 +1,4 @@
+// Over 400 lines: one function per part that a method can stand on, each called by `attach` alone.
 import type { Adapter, LoadedJson } from "../adapters/adapter.js";
 import { AdapterDraft } from "../adapters/draft.js";
 import { initialize } from "../adapters/initialize.js";
