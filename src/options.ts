@@ -153,7 +153,7 @@ const kinds: { readonly [K in OptionKind]: Kind } = {
     type: "number | Readonly<Record<string, number>>",
     form: "N|NAME=N,NAME=N",
     words: "a number or numbers by name",
-    is: (x) => isNumber(x) || (isObject(x) && Object.values(x).every(isNumber)),
+    is: (x) => isNumber(x) || (isRecord(x) && Object.values(x).every(isNumber)),
     read: (text) => (/[={]/.test(text) ? byName(text) : asNumber(text)),
   },
   wholesByName: {

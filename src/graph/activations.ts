@@ -1,6 +1,6 @@
+import { keysOf } from "../narrow.js";
 import type { Graph } from "./graph.js";
 import type { Tensor } from "./ops.js";
-import { keysOf } from "../narrow.js";
 
 type Rule = (g: Graph, x: Tensor) => Tensor;
 
