@@ -49,7 +49,7 @@ const SAMPLE_MS = 500;
 async function benchTraining(file: string, model: string, output: string): Promise<void> {
   const peft = fileURLToPath(new URL("../bin/peft.js", import.meta.url));
   const rows = ["--data", file, "--streaming", "--validation", "none", "--max-steps", `${STEPS}`];
-  const where = ["--model", model, "--output", output, "--max-length", "64", "--batch-size", "2"];
+  const where = ["--model", model, "--output", output, "--max-length", "256", "--batch-size", "2"];
   const run = spawn(process.execPath, [peft, "train", ...where, ...rows], {
     stdio: ["ignore", "ignore", "inherit"],
   });

@@ -2,7 +2,7 @@ import { PeftError } from "../errors.js";
 import { activate, activationNames } from "../graph/activations.js";
 import { dimAt } from "../graph/dims.js";
 import type { Graph } from "../graph/graph.js";
-import type { OutputSite, SublayerSite } from "../graph/module.js";
+import type { SublayerSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import { normal } from "../random.js";
 import { option, words } from "../words.js";

@@ -153,7 +153,7 @@ const moduleUrl = (name: string): string => JSON.stringify(new URL(name, import.
 const quantizeSlowly = (): string => `
   import { statSync } from "node:fs";
   import { openCheckpoint } from ${moduleUrl("../hub/checkpoint.ts")};
-  import { specOf } from ${moduleUrl("../peft/base_model.ts")};
+  import { specOf } from ${moduleUrl("../peft/spec.ts")};
   import { quantizedSources } from ${moduleUrl("./quantized.ts")};
   import { bindWeights } from ${moduleUrl("./weights.ts")};
   const spec = specOf(${JSON.stringify(CONFIG)}, "CAUSAL_LM");
@@ -180,12 +180,13 @@ it("two processes at once: one makes it, the other waits and takes the same file
   await Promise.all(
     children.map(
       (child, i) =>
-        new Promise((resolve) =>
+        new Promise((resolve, reject) => {
+          child.stderr.on("data", (chunk) => reject(new Error(`${chunk}`)));
           child.stdout.on("data", (chunk) => {
             texts[i] = `${texts[i]}${chunk}`;
             resolve(undefined);
-          }),
-        ),
+          });
+        }),
     ),
   );
   const ends = children.map((child) => new Promise((resolve) => child.on("close", resolve)));
