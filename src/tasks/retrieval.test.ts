@@ -73,9 +73,9 @@ it("an evaluation finds positives among all texts, and counts negatives that are
       [3, 4, 5],
     ]),
   );
-  expect(scored.map(({ row, predicted }) => [row, Number(predicted[0]!.toFixed(3))])).toEqual([
-    [0, 0.999],
-    [3, 0.707],
+  expect(scored.map(({ row, predicted }) => [row, predicted[0]!.toFixed(3)])).toEqual([
+    [0, "0.999"],
+    [3, "0.707"],
   ]);
   const found = scores.measure(scored, []);
   expect(found).toMatchObject({ recallAt1: 0.5, recallAt10: 1, tripletAccuracy: 0.5 });
