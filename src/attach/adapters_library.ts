@@ -28,7 +28,8 @@ export function isLibraryJson({ config, peft_type, ...json }: Json): boolean {
  * @throws "unknown-method" for other adapters of that library than bottlenecks
  */
 export function fromLibrary(json: Json, path: string): Json {
-  const { config, model_name, model_class } = json;
+  const { config, model_name, ...beside } = json;
+  const { model_class } = beside;
   const own = typeof config === "string" ? { preset: config } : fieldsOf(Object(config));
   const architecture = Object(config)["architecture"];
   if (architecture !== undefined && architecture !== null)
@@ -39,7 +40,7 @@ export function fromLibrary(json: Json, path: string): Json {
     });
   const task = typeof model_class === "string" ? taskOfClass(model_class) : undefined;
   return {
-    ...Object.fromEntries(BESIDE.flatMap((key) => (key in json ? [[key, json[key]]] : []))),
+    ...beside,
     ...own,
     peft_type: "BOTTLENECK",
     ...(task !== undefined && { task_type: task }),
