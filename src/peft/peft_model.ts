@@ -262,12 +262,12 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
 
   /** Logits, and the loss where the batch has labels. Dropout is off. */
   async forward(batch: Inputs<T>, options: PassOptions & RowAdapters = {}): Promise<ForwardResult> {
-    return forward(this.#state, batch as Inputs, options);
+    return forward(this.#state, batch, options);
   }
 
   /** The loss alone, without dropout: no logits are held, however large the vocabulary. */
   async lossOf(batch: Inputs<T>, options: PassOptions & RowAdapters = {}): Promise<StepResult> {
-    return lossOf(this.#state, batch as Inputs, options);
+    return lossOf(this.#state, batch, options);
   }
 
   /**
@@ -284,7 +284,7 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
    * ```
    */
   async forwardBackward(batch: Inputs<T>, options: TrainOptions & ViewOptions = {}): Promise<StepResult> {
-    return forwardBackward(this.#state, batch as Inputs, options);
+    return forwardBackward(this.#state, batch, options);
   }
 
   /**

@@ -1,6 +1,6 @@
 import { PeftError } from "../errors.js";
-import { nodeFiles } from "../hub/files.js";
-import { readJson, readJsonObject } from "../hub/json.js";
+import { readPooling } from "../peft/embedding_files.js";
+import { words } from "../words.js";
 
 /** How a text's vector is made of those of its tokens. */
 export interface FeatureExtractionOptions {
@@ -19,56 +19,19 @@ export const sentenceFiles: readonly string[] = [
   "*_Pooling/config.json",
 ];
 
-/** Of the ways to pool, those that are known here, by the names that they have in the file. */
-const poolings: Readonly<Record<string, NonNullable<FeatureExtractionOptions["pooling"]>>> = {
-  pooling_mode_mean_tokens: "mean",
-  pooling_mode_cls_token: "cls",
-  pooling_mode_lasttoken: "last",
-};
-
 /** What the first of these folders that is one of sentence-transformers says; {}: none is. Throws "file-format". */
 export async function sentenceTransformer(folders: readonly string[]): Promise<FeatureExtractionOptions> {
   for (const folder of folders) {
-    const path = nodeFiles.join(folder, "modules.json");
-    if (await nodeFiles.exists(path)) return await readModules(folder, path);
+    const found = await readPooling(folder, (message) => {
+      throw new PeftError("file-format", {
+        what: `"${folder}" makes vectors in a way that is not known.`,
+        why: words`${message}`,
+        fix: "use a model that pools by the mean, the first or the last token.",
+      });
+    });
+    if (found === undefined) continue;
+    const { tokens, normalize, maxLength } = found;
+    return { pooling: tokens, normalize, ...(maxLength === undefined ? {} : { maxLength }) };
   }
   return {};
-}
-
-async function readModules(folder: string, path: string): Promise<FeatureExtractionOptions> {
-  const modules = await readJson(path);
-  let options: FeatureExtractionOptions = { normalize: false };
-  for (const module of Array.isArray(modules) ? modules : []) {
-    const { type, path: part } = Object(module);
-    const kind = String(type).split(".").at(-1) ?? "";
-    if (kind === "Pooling") {
-      const pooling = await poolingIn(nodeFiles.join(folder, String(part), "config.json"));
-      options = { ...options, pooling };
-    } else if (kind === "Normalize") options = { ...options, normalize: true };
-    else if (kind !== "Transformer")
-      throw new PeftError("file-format", {
-        what: `"${path}" has a module ${JSON.stringify(kind)}.`,
-        why: "of sentence-transformers' modules Transformer, Pooling and Normalize are known.",
-        fix: "use a model without it.",
-      });
-  }
-  const limits = nodeFiles.join(folder, "sentence_bert_config.json");
-  const most = (await nodeFiles.exists(limits))
-    ? (await readJsonObject(limits))["max_seq_length"]
-    : undefined;
-  const isLimit = typeof most === "number" && Number.isInteger(most) && most > 2;
-  return isLimit ? { ...options, maxLength: most } : options;
-}
-
-async function poolingIn(path: string): Promise<NonNullable<FeatureExtractionOptions["pooling"]>> {
-  const modes = Object.entries(await readJsonObject(path)).flatMap(([name, value]) =>
-    name.startsWith("pooling_mode_") && value === true ? [name] : [],
-  );
-  const pooling = poolings[modes[0] ?? ""];
-  if (pooling !== undefined && modes.length === 1) return pooling;
-  throw new PeftError("file-format", {
-    what: `"${path}" pools by ${modes.join(" and ") || "nothing"}.`,
-    why: `one of ${Object.keys(poolings).join(", ")} is known.`,
-    fix: "use a model that pools by one of them.",
-  });
 }
