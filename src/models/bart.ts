@@ -1,10 +1,10 @@
 import { internal } from "../errors.js";
+import type { Activation } from "../graph/activations.js";
+import { activate, activationNames } from "../graph/activations.js";
 import { dimAt } from "../graph/dims.js";
 import type { KeyValue, Layout, Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import type { Architecture, DecoderInputs, ModelConfig, StackOutput, TextInputs } from "./model.js";
-import type { Activation } from "./parts/activations.js";
-import { activate, activationNames } from "./parts/activations.js";
 import { attend, causalBias, paddingBias, splitHeads, withPast } from "./parts/attention.js";
 import type { Fields } from "./parts/config.js";
 import { commonFields, readConfig, stackSizes } from "./parts/config.js";

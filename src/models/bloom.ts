@@ -1,9 +1,9 @@
+import { activate } from "../graph/activations.js";
 import { axes, dimAt } from "../graph/dims.js";
 import type { Graph } from "../graph/graph.js";
 import type { KeyValue, Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import type { Architecture, ModelConfig, StackOutput, TextInputs } from "./model.js";
-import { activate } from "./parts/activations.js";
 import { attend, causalBias, splitFused, withPast } from "./parts/attention.js";
 import type { Fields } from "./parts/config.js";
 import { commonFields, readConfig, stackSizes } from "./parts/config.js";

@@ -1,3 +1,5 @@
+import type { Activation } from "../graph/activations.js";
+import { activate, activationNames } from "../graph/activations.js";
 import type { Dim } from "../graph/dims.js";
 import { axes, dimAt, mulDims, subDims } from "../graph/dims.js";
 import type { Graph } from "../graph/graph.js";
@@ -6,8 +8,6 @@ import type { Tensor } from "../graph/ops.js";
 import type { BertConfig } from "./bert.js";
 import { addAndNorm, readBert } from "./bert.js";
 import type { Architecture, StackOutput, TextInputs } from "./model.js";
-import type { Activation } from "./parts/activations.js";
-import { activate, activationNames } from "./parts/activations.js";
 import { attend, MASKED, splitHeads, withPast } from "./parts/attention.js";
 import type { Fields } from "./parts/config.js";
 import { MOST, readConfig } from "./parts/config.js";

@@ -1,7 +1,7 @@
+import { activationNames } from "../graph/activations.js";
 import type { LlamaConfig } from "./llama.js";
 import { llama, readLlama } from "./llama.js";
 import type { Architecture } from "./model.js";
-import { activationNames } from "./parts/activations.js";
 import type { Fields } from "./parts/config.js";
 import { readConfig } from "./parts/config.js";
 

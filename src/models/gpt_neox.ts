@@ -1,9 +1,9 @@
+import type { Activation } from "../graph/activations.js";
+import { activate, activationNames } from "../graph/activations.js";
 import { dimAt } from "../graph/dims.js";
 import type { KeyValue, Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import type { Architecture, ModelConfig, StackOutput, TextInputs } from "./model.js";
-import type { Activation } from "./parts/activations.js";
-import { activate, activationNames } from "./parts/activations.js";
 import { attend, splitFused, withPast } from "./parts/attention.js";
 import type { Fields } from "./parts/config.js";
 import { commonFields, readConfig, stackSizes } from "./parts/config.js";

@@ -1,9 +1,9 @@
+import { activate } from "../graph/activations.js";
 import type { KeyValue, Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import type { LlamaConfig, LlamaShared } from "./llama.js";
 import { llama, llamaNorm, llamaStack, readLlama } from "./llama.js";
 import type { Architecture } from "./model.js";
-import { activate } from "./parts/activations.js";
 import { attend, splitHeads, withPast } from "./parts/attention.js";
 import type { Fields } from "./parts/config.js";
 import { readConfig } from "./parts/config.js";

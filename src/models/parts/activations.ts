@@ -1,1 +1,0 @@
-export { type Activation, activate, activationNames } from "../../graph/activations.js";
