@@ -11,7 +11,10 @@ const SIZES = [
 ] as const;
 const RUNS = 5;
 
-/** Floating-point operations a second of ONNX Runtime's f32 MatMul on this machine: the best of some sizes and runs. */
+/**
+ * Floating-point operations a second of ONNX Runtime's f32 MatMul on this machine: the best of some sizes and
+ * runs.
+ */
 export async function gemmRate(threads: number): Promise<number> {
   const rates: number[] = [];
   for (const size of SIZES) rates.push(await rateOf(size, threads));
@@ -52,8 +55,8 @@ export interface Positions {
 const HEADS = /^(lm_head|score|classifier|qa_outputs)\b|pooler/;
 
 /**
- * Of one training step of an adapter: linear layers forward and the gradients of their inputs, 2 * 2 * positions * parameters.
- * Attention's own products and what is computed again do not count.
+ * Of one training step of an adapter: linear layers forward and the gradients of their inputs, 2 * 2 *
+ * positions * parameters. Attention's own products and what is computed again do not count.
  */
 export function stepFlops({ linears }: Inventory, positions: Positions): number {
   let flops = 0;

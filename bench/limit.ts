@@ -94,7 +94,10 @@ function makeGroup(bytes: number): Group {
   }
 }
 
-/** Runs a command with so much memory and nothing in the page cache. Throws "engine" where no cgroup can be made. */
+/**
+ * Runs a command with so much memory and nothing in the page cache. Throws "engine" where no cgroup can be
+ * made.
+ */
 export async function runLimited(bytes: number, command: readonly string[]): Promise<LimitedRun> {
   const group = makeGroup(bytes);
   try {

@@ -12,7 +12,10 @@ export interface Reference {
   readonly memory: PeakMemory;
 }
 
-/** Python's reference beside ours: its script here or in ../shared/bench, where both it and the environment are there. */
+/**
+ * Python's reference beside ours: its script here or in ../shared/bench, where both it and the environment
+ * are there.
+ */
 export async function runReference(script: string, args: readonly string[]): Promise<Reference | undefined> {
   const python = process.env["PEFT_PYTHON"] ?? "/tmp/ref/bin/python";
   const path = above(join("bench", script)) ?? above(join("shared/bench", script));

@@ -17,7 +17,10 @@ async function walk(name: string, rows: RowStream, count: number): Promise<void>
   console.log(`${name}: ${seen} rows, resident after each tenth: ${marks.join(" ")} MB`);
 }
 
-/** Small rows of a function, and a file of `gigabytes` of JSONL that is made for it; with a model, training on that file. */
+/**
+ * Small rows of a function, and a file of `gigabytes` of JSONL that is made for it; with a model, training on
+ * that file.
+ */
 export async function benchRows(count: number, gigabytes: number, model?: string): Promise<void> {
   const labels = ["a", "b", "c"];
   const small = rowsFrom(
@@ -45,7 +48,10 @@ export async function benchRows(count: number, gigabytes: number, model?: string
 const STEPS = 5;
 const SAMPLE_MS = 500;
 
-/** A few steps of `peft train --streaming`, a process of its own; its resident memory by Linux's /proc, in ten parts of the time. */
+/**
+ * A few steps of `peft train --streaming`, a process of its own; its resident memory by Linux's /proc, in ten
+ * parts of the time.
+ */
 async function benchTraining(file: string, model: string, output: string): Promise<void> {
   const peft = fileURLToPath(new URL("../bin/peft.js", import.meta.url));
   const rows = ["--data", file, "--streaming", "--validation", "none", "--max-steps", `${STEPS}`];

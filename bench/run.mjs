@@ -1,6 +1,7 @@
 /**
- * node bench/run.mjs ...: the bench on compiled code, as users have it; tsx takes 30 to 60 MB of memory that are not the package's.
- * Compiles where sources changed, in seconds; beforehand (by a call without arguments) where a limit of memory is counted.
+ * node bench/run.mjs ...: the bench on compiled code, as users have it; tsx takes 30 to 60 MB of memory that
+ * are not the package's. Compiles where sources changed, in seconds; beforehand (by a call without arguments)
+ * where a limit of memory is counted.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";

@@ -55,8 +55,9 @@ export function benchSoak(o: Soak): Promise<void> {
 }
 
 /**
- * Steps of training on rows of seeded lengths, within the least that the plan says to need. The longest batch comes first (as the Trainer
- * has it where memory is limited), and again where memory is looked at, so that like is compared with like.
+ * Steps of training on rows of seeded lengths, within the least that the plan says to need. The longest batch
+ * comes first (as the Trainer has it where memory is limited), and again where memory is looked at, so that
+ * like is compared with like.
  */
 async function soak(o: Soak): Promise<void> {
   const memory = new MemoryWatch();

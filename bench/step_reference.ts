@@ -39,8 +39,8 @@ const PART_LAYERS = 2;
 const RESERVE = 0.9;
 
 /**
- * The whole model where it fits into this machine's memory. Where that is not sure, two parts of it first: layers all cost the same.
- * Undefined where Python cannot run at all.
+ * The whole model where it fits into this machine's memory. Where that is not sure, two parts of it first:
+ * layers all cost the same. Undefined where Python cannot run at all.
  */
 export async function referenceStep(o: ReferenceStep): Promise<ReferenceFigures | undefined> {
   if (ONLY_OURS.has(o.model)) {

@@ -137,13 +137,17 @@ export interface TrainBench {
   readonly folder: string;
   /** Given: not the whole run, and banking77 is evaluated on every third test row alone. */
   readonly steps: number | undefined;
-  /** Given: the adapter starts at random and rows come in an order of this seed, which Python's run has not. */
+  /**
+   * Given: the adapter starts at random and rows come in an order of this seed, which Python's run has not.
+   */
   readonly seed: number | undefined;
   readonly load: LoadOptions;
   readonly reference: boolean;
 }
 
-/** A whole fine-tuning run on real weights and data, beside the same run in Python: same start, same batches. */
+/**
+ * A whole fine-tuning run on real weights and data, beside the same run in Python: same start, same batches.
+ */
 export async function benchTrain(o: TrainBench): Promise<void> {
   const memory = new MemoryWatch();
   const tokenizer = await AutoTokenizer.fromPretrained(o.folder);

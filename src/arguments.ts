@@ -2,10 +2,16 @@ import { PeftError } from "./errors.js";
 import { isRecord } from "./narrow.js";
 import { hintsFor, type OptionNames } from "./options.js";
 
-/** The names of an options object, each with what else it is called; total, so that a new option does not compile without its name. */
+/**
+ * The names of an options object, each with what else it is called; total, so that a new option does not
+ * compile without its name.
+ */
 export type NamesOf<T> = { readonly [K in keyof T]-?: OptionNames };
 
-/** Throws "option" for options that a call does not have, all at once, with those that are meant. `call` is as users write it. */
+/**
+ * Throws "option" for options that a call does not have, all at once, with those that are meant. `call` is as
+ * users write it.
+ */
 export function refuseUnknown(
   call: string,
   given: object,

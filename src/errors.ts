@@ -32,8 +32,8 @@ export interface ErrorParts<T = string> {
 }
 
 /**
- * An error that teaches: what went wrong (quoting the user's value), why (the fact that makes it wrong) and what to type.
- * All faults of one kind are reported at once.
+ * An error that teaches: what went wrong (quoting the user's value), why (the fact that makes it wrong) and
+ * what to type. All faults of one kind are reported at once.
  */
 export class PeftError extends Error {
   readonly code: ErrorCode;

@@ -24,7 +24,10 @@ export function roundToHalves(values: Float32Array, type: HalfType): Uint16Array
   return out;
 }
 
-/** The f32 bits of an f16 (sign, 5 bits of exponent, 10 of fraction): exponents differ by 127 - 15 = 112, fractions by 13 bits. */
+/**
+ * The f32 bits of an f16 (sign, 5 bits of exponent, 10 of fraction): exponents differ by 127 - 15 = 112,
+ * fractions by 13 bits.
+ */
 function f16Bits(half: number): number {
   const sign = (half & 0x8000) << 16;
   const exponent = (half >> 10) & 31;

@@ -224,7 +224,8 @@ export type { PushOptions, PushResult } from "./hub/upload.js";
 export { pushFolder } from "./hub/upload.js";
 
 // ## Extending
-// Losses, tasks, methods and architectures from outside the package: see docs/losses.md and docs/extending.md.
+// Losses, tasks, methods and architectures from outside the package: see docs/losses.md and
+// docs/extending.md.
 
 export { column, pad, stack } from "./data/padding.js";
 export type { CustomSample, Sample } from "./data/sample.js";

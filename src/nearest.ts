@@ -12,7 +12,10 @@ function distance(a: string, b: string): number {
   return previous[b.length]!;
 }
 
-/** The name most like `wanted`, if one is near enough to be meant: half of it, but not a single letter, may differ. */
+/**
+ * The name most like `wanted`, if one is near enough to be meant: half of it, but not a single letter, may
+ * differ.
+ */
 export function nearest(wanted: string, names: readonly string[]): string | undefined {
   const key = wanted.toLowerCase();
   let best: string | undefined;

@@ -2,12 +2,15 @@ import { isRecord, isWhole } from "./narrow.js";
 import { nearest } from "./nearest.js";
 
 /**
- * One option. Its type, its check, its flag with the help line, and its row in the docs come from this row alone. The key in the table
- * is its name in the API, in camelCase.
+ * One option. Its type, its check, its flag with the help line, and its row in the docs come from this row
+ * alone. The key in the table is its name in the API, in camelCase.
  */
 export interface OptionRow extends OptionNames {
   readonly kind: OptionKind;
-  /** What it means, as a phrase that ends in no full stop; neither its form nor its default, which stand beside it. */
+  /**
+   * What it means, as a phrase that ends in no full stop; neither its form nor its default, which stand
+   * beside it.
+   */
   readonly means: string;
   /** Taken where nothing is given. */
   readonly byDefault?: unknown;
@@ -23,7 +26,10 @@ export interface OptionRow extends OptionNames {
   readonly below?: number;
   /** Infinity is one of the numbers. */
   readonly endless?: true;
-  /** Words: of a text the only ones, else taken besides what the kind takes. "_N" at the end stands for any whole number. */
+  /**
+   * Words: of a text the only ones, else taken besides what the kind takes. "_N" at the end stands for any
+   * whole number.
+   */
   readonly choices?: readonly string[];
   /** What stands for the value in help where the kind's own form says too little: FILE. */
   readonly form?: string;
@@ -225,7 +231,10 @@ export function readText({ kind, choices }: OptionRow, text: string): unknown {
   return choices?.some((c) => isChoice(c, text)) ? text : kinds[kind].read(text);
 }
 
-/** What stands for the value in help: "N", "NAME,NAME", "true|false|NAME" with choices; empty for a flag that takes none. */
+/**
+ * What stands for the value in help: "N", "NAME,NAME", "true|false|NAME" with choices; empty for a flag that
+ * takes none.
+ */
 export function formOf({ kind, choices, form }: OptionRow): string {
   if (form !== undefined) return form;
   if (choices === undefined) return kinds[kind].form;

@@ -68,7 +68,9 @@ type Effort = {
   readonly starts: 0 | 1;
 };
 
-/** One group on the way: what its finished alternatives add up to, the open one, and the latest atom of it. */
+/**
+ * One group on the way: what its finished alternatives add up to, the open one, and the latest atom of it.
+ */
 type Open = { done: Ways; branch: Ways; atom: Ways };
 type Ways = { choices: number; power: number };
 

@@ -9,7 +9,10 @@ export const residentBytes = (): number => 0;
 /** A page is not told what it may take; this is the address space of WebAssembly. */
 export const availableBytes = (): number => 2 ** 32;
 
-/** A page cannot stop its own code: the browser asks its user, and whoever reads files of strangers does it in a Worker. */
+/**
+ * A page cannot stop its own code: the browser asks its user, and whoever reads files of strangers does it in
+ * a Worker.
+ */
 export const runFor = <T>(_ms: number, run: () => T): { value: T } | undefined => ({ value: run() });
 
 /** A page is given nothing by other programs. */

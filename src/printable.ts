@@ -1,8 +1,8 @@
 import type { Words } from "./words.js";
 
 /**
- * What acts on a terminal, or turns the reading direction round, in place of showing: C0 (but tabs and ends of lines), DEL and C1,
- * line separators, and the marks that override, embed or isolate a direction.
+ * What acts on a terminal, or turns the reading direction round, in place of showing: C0 (but tabs and ends
+ * of lines), DEL and C1, line separators, and the marks that override, embed or isolate a direction.
  */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
 const ACTING = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g;

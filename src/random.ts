@@ -9,7 +9,10 @@ export function mix(x: number): number {
   return (h ^ (h >>> 16)) >>> 0;
 }
 
-/** A generator of its own for every (seed, stream), so that an epoch's order is known without the epochs before it. sfc32. */
+/**
+ * A generator of its own for every (seed, stream), so that an epoch's order is known without the epochs
+ * before it. sfc32.
+ */
 export function random(seed: number, stream = 0): Random {
   let a = mix(seed);
   let b = mix(Math.floor(seed / 2 ** 32) ^ 0x9e3779b9);

@@ -1,6 +1,9 @@
 import { PeftError } from "./errors.js";
 
-/** Definitions of one kind, each found by its names: those that ship, and those that are registered from outside. */
+/**
+ * Definitions of one kind, each found by its names: those that ship, and those that are registered from
+ * outside.
+ */
 export class Registry<D> {
   readonly #kind: string;
   readonly #namesOf: (definition: D) => readonly unknown[];

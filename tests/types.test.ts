@@ -13,8 +13,8 @@ import {
   PromptTuningConfig,
 } from "../src/index.js";
 
-// What must not compile. `npm run types` checks each line below a @ts-expect-error: where it compiles after all, that is a fault.
-// Nothing here runs: the functions are never called.
+// What must not compile. `npm run types` checks each line below a @ts-expect-error: where it compiles after
+// all, that is a fault. Nothing here runs: the functions are never called.
 declare const causal: PreTrainedModel<"CAUSAL_LM">;
 declare const classifier: PeftModel<"SEQ_CLS">;
 declare const causalBatch: Batch<"CAUSAL_LM">;

@@ -1,4 +1,5 @@
-// Writes src/models/index.ts and src/methods/index.ts from what stands in those folders; --check fails on a difference.
+// Writes src/models/index.ts and src/methods/index.ts from what stands in those folders; --check fails on a
+// difference.
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";

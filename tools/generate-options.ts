@@ -1,6 +1,7 @@
 /**
- * Writes what comes from the methods' tables of options: src/methods/config_types.ts, and the tables in docs/methods.md.
- * node --import tsx tools/generate-options.ts; src/methods/options.test.ts fails where they are not up to date.
+ * Writes what comes from the methods' tables of options: src/methods/config_types.ts, and the tables in
+ * docs/methods.md. node --import tsx tools/generate-options.ts; src/methods/options.test.ts fails where they
+ * are not up to date.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -75,8 +76,8 @@ function parts(
 function optionsInterface(name: string, table: OptionTable, means: string): string {
   const [extended, own] = parts(table, shared);
   const heads = extended.length > 0 ? ` extends ${extended.join(", ")}` : "";
-  const fields = own.map(([key, row]) => `  ${docComment(row)}\n  ${key}?: ${typeOf(row)} | undefined;`);
-  return `/** ${means} */\nexport interface ${name}${heads} {\n${fields.join("\n")}\n}`;
+  const fields = own.map(([key, row]) => `${docComment(row)}\n  ${key}?: ${typeOf(row)} | undefined;`);
+  return `${docstring(means, "")}\nexport interface ${name}${heads} {\n${fields.join("\n")}\n}`;
 }
 
 /** Options that may be undefined still when defaults are filled in. */
@@ -101,7 +102,22 @@ function docComment(row: OptionRow): string {
     ? ` ${sentence(`${wordsOf(row)}${row.unit === undefined ? "" : `, in ${row.unit}`}`)}`
     : "";
   const shown = row.otherwise ?? (row.byDefault === undefined ? undefined : JSON.stringify(row.byDefault));
-  return `/** ${sentence(row.means)}${range}${shown === undefined ? "" : ` @default ${shown}`} */`;
+  return docstring(`${sentence(row.means)}${range}${shown === undefined ? "" : ` @default ${shown}`}`, "  ");
+}
+
+const COLUMNS = 110;
+
+/** A docstring behind an indent, on as many lines as its words need. */
+function docstring(text: string, indent: string): string {
+  const whole = `${indent}/** ${text} */`;
+  if (whole.length <= COLUMNS) return whole;
+  const lines = [`${indent} *`];
+  for (const word of text.split(" ")) {
+    const last = lines[lines.length - 1] ?? "";
+    if (last.length + 1 + word.length <= COLUMNS) lines[lines.length - 1] = `${last} ${word}`;
+    else lines.push(`${indent} * ${word}`);
+  }
+  return [`${indent}/**`, ...lines, `${indent} */`].join("\n");
 }
 
 export function configTypes(): string {

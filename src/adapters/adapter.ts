@@ -32,7 +32,10 @@ export interface AdapterParts<C extends AdapterConfig = AdapterConfig> {
   readonly sublayers: ReadonlyMap<string, AdaptedSite<SublayerPlace>>;
   readonly outputs: ReadonlyMap<string, AdaptedSite<Place & Below>>;
   readonly attentions: ReadonlyMap<string, AdaptedSite<AttentionPlace>>;
-  /** Weights of the base for which the adapter has tensors of its own (modules_to_save, trained biases) -> their keys. */
+  /**
+   * Weights of the base for which the adapter has tensors of its own (modules_to_save, trained biases) ->
+   * their keys.
+   */
   readonly replaced: ReadonlyMap<string, string>;
   /** Weights of modules that train whole (modules_to_save) -> the module's path. */
   readonly whole: ReadonlyMap<string, string>;
@@ -53,8 +56,8 @@ export interface LoadedJson {
 }
 
 /**
- * An adapter on a model: its method, its config, the places where it stands and its tensors. It is frozen when it has been attached
- * (`draft.ts`): what changes while it is used is its `state`.
+ * An adapter on a model: its method, its config, the places where it stands and its tensors. It is frozen
+ * when it has been attached (`draft.ts`): what changes while it is used is its `state`.
  */
 export class Adapter<C extends AdapterConfig = AdapterConfig> implements AdapterParts<C> {
   readonly name: string;

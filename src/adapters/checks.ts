@@ -58,7 +58,10 @@ export function checkTrainable(adapter: Adapter, merged: readonly Adapter[]): vo
     });
 }
 
-/** Adapters that cannot be active at once: two prompts, or two tensors for one weight of the base. Throws "adapter-config". */
+/**
+ * Adapters that cannot be active at once: two prompts, or two tensors for one weight of the base. Throws
+ * "adapter-config".
+ */
 export function checkTogether(adapters: readonly Adapter[]): void {
   const prompts = adapters.filter((a) => a.method?.prompt !== undefined);
   const all = adapters.flatMap((a) => [...a.replaced.keys()]);

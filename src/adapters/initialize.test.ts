@@ -2,7 +2,8 @@ import { describe, expect, it } from "vitest";
 import { random } from "../random.js";
 import { initialize } from "./initialize.js";
 
-// Statistics of 1e5 draws: limits are five standard errors, so that a right generator fails once in a million seeds.
+// Statistics of 1e5 draws: limits are five standard errors, so that a right generator fails once in a million
+// seeds.
 const n = 100_000;
 const rows = 100;
 const mean = (x: Float32Array): number => x.reduce((a, b) => a + b, 0) / x.length;

@@ -27,8 +27,8 @@ export interface Mixture {
 }
 
 /**
- * A mixture of adapters, weight by weight. Throws "adapter-config" for what cannot be mixed. Reference: peft/tuners/lora/model.py
- * add_weighted_adapter
+ * A mixture of adapters, weight by weight. Throws "adapter-config" for what cannot be mixed. Reference:
+ * peft/tuners/lora/model.py add_weighted_adapter
  */
 export function mixtureOf(
   adapters: readonly Adapter[],

@@ -11,8 +11,9 @@ import type {
 } from "../methods/method.js";
 
 /**
- * A place of the model where an adapter stands, bound to its method and config when it is attached: whoever writes, merges, feeds or
- * starts it calls this, whatever kind of place it is. `At`: what the place gives a method while it is traced.
+ * A place of the model where an adapter stands, bound to its method and config when it is attached: whoever
+ * writes, merges, feeds or starts it calls this, whatever kind of place it is. `At`: what the place gives a
+ * method while it is traced.
  */
 export interface AdaptedSite<At> extends BoundSite {
   /** What the place gives with the adapter, of what goes in there. */
@@ -30,7 +31,9 @@ export interface BoundSite {
   readonly scale: number;
   /** What a compiled graph depends on beyond parameters; undefined: all of the config. */
   readonly structure: string | undefined;
-  /** The weight (and bias) that does without the adapter what the layer did with it; absent: there is none. */
+  /**
+   * The weight (and bias) that does without the adapter what the layer did with it; absent: there is none.
+   */
   readonly merge?: (m: MergingPlace) => Merged;
   /** Starting values that depend on the base's weight; absent: there are none. */
   readonly prepare?: (weight: Float32Array, random: () => number) => Prepared | undefined;

@@ -13,12 +13,18 @@ interface Trained {
   readonly allocator: ((tensors: readonly NamedTensor[]) => Allocator) | undefined;
 }
 
-/** What changes of an adapter while it is used: its tensors' version and gradient, who trains them, which runs read them. */
+/**
+ * What changes of an adapter while it is used: its tensors' version and gradient, who trains them, which runs
+ * read them.
+ */
 export class AdapterState {
   readonly #trained: Trained;
   /** Fields of adapter_config.json that training settled, by their names there. */
   readonly json: Map<string, unknown> = new Map();
-  /** Fields of config.json that name the classes of a head that the adapter brings; undefined: the base's config.json does. */
+  /**
+   * Fields of config.json that name the classes of a head that the adapter brings; undefined: the base's
+   * config.json does.
+   */
   classes: Readonly<Record<string, unknown>> | undefined;
   #parameters: Parameters | undefined;
   #allocator: Allocator | undefined;
@@ -50,14 +56,17 @@ export class AdapterState {
     return this.#allocator;
   }
 
-  /** Says how many steps a training takes, to a method whose config may leave that open. Throws "adapter-config" for too few. */
+  /**
+   * Says how many steps a training takes, to a method whose config may leave that open. Throws
+   * "adapter-config" for too few.
+   */
   planSteps(totalSteps: number): void {
     if (this.allocator !== undefined) this.json.set("total_step", this.allocator.plan(totalSteps));
   }
 
   /**
-   * Takes ranks away after the optimizer's step number `step` (from 1) on `parameters`, by its gradient; `nameOf`: what they call a
-   * tensor of this adapter. Methods without ranks do nothing.
+   * Takes ranks away after the optimizer's step number `step` (from 1) on `parameters`, by its gradient;
+   * `nameOf`: what they call a tensor of this adapter. Methods without ranks do nothing.
    */
   allocate(step: number, parameters: Parameters, nameOf: (key: string) => string): void {
     const { allocator } = this;

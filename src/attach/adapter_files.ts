@@ -38,7 +38,10 @@ export function methodOf(peftType: unknown, json?: Readonly<Record<string, unkno
   throw unknownMethod(peftType, json, path);
 }
 
-/** adapter_config.json as it stands. Throws "file-format" where the folder holds no adapter, saying what it holds. */
+/**
+ * adapter_config.json as it stands. Throws "file-format" where the folder holds no adapter, saying what it
+ * holds.
+ */
 export async function readAdapterJson(folder: string): Promise<Readonly<Record<string, unknown>>> {
   return (await parseAdapterJson(folder)).json;
 }
@@ -56,8 +59,8 @@ async function parseAdapterJson(folder: string): Promise<Pick<AdapterFile, "json
 }
 
 /**
- * Reads adapter_config.json. Unknown keys are dropped with a warning, as Python drops those of newer versions. Throws
- * "unknown-method" and "adapter-config", which name the file.
+ * Reads adapter_config.json. Unknown keys are dropped with a warning, as Python drops those of newer
+ * versions. Throws "unknown-method" and "adapter-config", which name the file.
  */
 export async function readAdapterConfig(folder: string): Promise<AdapterFile> {
   const { json, floats } = await parseAdapterJson(folder);
@@ -250,7 +253,10 @@ function savedForm({ state: { allocator } }: Adapter, entry: Entry): SavedTensor
   return allocator === undefined ? entry : allocator.shrink(entry);
 }
 
-/** Whether Python saves the base's embedding and head beside what stands on them: where targets name one as "embed_tokens" or "lm_head". */
+/**
+ * Whether Python saves the base's embedding and head beside what stands on them: where targets name one as
+ * "embed_tokens" or "lm_head".
+ */
 function savesBase({ method, config, layers, tokens }: Adapter): boolean {
   const targets = method?.layers?.select(config).targetModules;
   if (targets === undefined || tokens.size > 0 || isAllLinear(targets)) return false;

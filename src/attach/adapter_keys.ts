@@ -20,8 +20,8 @@ export interface ReadKeys {
 }
 
 /**
- * Finds out what the names in an adapter's file mean: those that Python's PEFT loads, and those of state dicts that were saved by
- * hand, with the adapter's name in them or those of wrappers.
+ * Finds out what the names in an adapter's file mean: those that Python's PEFT loads, and those of state
+ * dicts that were saved by hand, with the adapter's name in them or those of wrappers.
  * @param known which names a saved adapter has, and the base below it
  * @throws "adapter-mismatch" where the file holds several adapters, none by the name that it is loaded under
  * Reference: peft/tuners/tuners_utils.py, _remap_adapter_state_dict_for_load
@@ -85,7 +85,10 @@ export interface KnownNames {
   readonly isWhole: (name: string) => boolean;
   /** A weight of the base, or what wrappers keep. */
   readonly isOther: (name: string) => boolean;
-  /** The base model's name within a model with a head, which names may lack or have; undefined: they must be as they are. */
+  /**
+   * The base model's name within a model with a head, which names may lack or have; undefined: they must be
+   * as they are.
+   */
   readonly root?: string | undefined;
 }
 

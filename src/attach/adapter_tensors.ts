@@ -29,8 +29,8 @@ export interface LoadedTensors {
 }
 
 /**
- * Fills an adapter's tensors from its file. Throws "adapter-mismatch" with every wrong shape at once, and, where `strict`, with
- * missing and unexpected keys.
+ * Fills an adapter's tensors from its file. Throws "adapter-mismatch" with every wrong shape at once, and,
+ * where `strict`, with missing and unexpected keys.
  */
 export async function loadAdapterTensors(
   adapter: Adapter,
@@ -90,8 +90,9 @@ function readNames(adapter: Adapter, file: Checkpoint, runtime: Runtime): ReadNa
 }
 
 /**
- * Weights of the base that an adapter's file holds with other values than this base has: attached with them, the adapter does what it
- * did where it was trained. Those of other shapes are left to `loadAdapterTensors`, which refuses them.
+ * Weights of the base that an adapter's file holds with other values than this base has: attached with them,
+ * the adapter does what it did where it was trained. Those of other shapes are left to `loadAdapterTensors`,
+ * which refuses them.
  */
 export async function storedBase(
   adapter: Adapter,
@@ -115,7 +116,10 @@ export async function storedBase(
   return found;
 }
 
-/** Names that mean nothing here: tensors of the method for other layers, and what models and wrappers keep (buffers). */
+/**
+ * Names that mean nothing here: tensors of the method for other layers, and what models and wrappers keep
+ * (buffers).
+ */
 function bySites({ sites }: Adapter, names: readonly string[]): [theMethods: string[], others: string[]] {
   const saved = [...sites.values()].flatMap(({ specs }) => specs.filter(isSaved));
   const keys = saved.map(({ key }) => key.split(".")[0] ?? key);
@@ -156,7 +160,10 @@ function wantedKeys(adapter: Adapter): Map<string, string> {
   return wanted;
 }
 
-/** What may be saved beside an adapter's own tensors and changes nothing: what wrappers keep of the module below them. */
+/**
+ * What may be saved beside an adapter's own tensors and changes nothing: what wrappers keep of the module
+ * below them.
+ */
 function isCompanion(key: string): boolean {
   return /\.original_module\.|\.modules_to_save\.(.+\.)?bias$/.test(key) || key === "prompt_embeddings";
 }
@@ -204,7 +211,10 @@ interface Told {
   readonly fix: string | Words;
 }
 
-/** An adapter that was trained after tokens were added: its embedding, or its head, has other rows than the base's. */
+/**
+ * An adapter that was trained after tokens were added: its embedding, or its head, has other rows than the
+ * base's.
+ */
 function vocabularyFault(adapter: Adapter, { wrong }: Fit, { weights }: Runtime): Told | undefined {
   const { vocabSize } = weights.spec.config;
   const rows = new Set(

@@ -4,7 +4,10 @@ import type { TaskType } from "../task.js";
 import { taskOf, taskOfClass, tasks } from "../tasks/registry.js";
 import type { ClassFields } from "./class_names.js";
 
-/** Files of the library "adapters" (AdapterHub): its adapter_config.json as PEFT's, and back. Reference: adapters/loading.py */
+/**
+ * Files of the library "adapters" (AdapterHub): its adapter_config.json as PEFT's, and back. Reference:
+ * adapters/loading.py
+ */
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -72,7 +75,10 @@ export function toLibrary(json: Json): Json {
   };
 }
 
-/** The class of a model with this config.json for a task, as Python names it; undefined: its config.json names none. */
+/**
+ * The class of a model with this config.json for a task, as Python names it; undefined: its config.json names
+ * none.
+ */
 export function classOf({ architectures }: Json, task: TaskType): string | undefined {
   const [name] = [architectures].flat();
   if (typeof name !== "string") return undefined;

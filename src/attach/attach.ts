@@ -33,11 +33,17 @@ import { savesTied, settledModules, tiedSelection } from "./ties.js";
 import { addTrainedRows } from "./trained_rows.js";
 import { unmatchedWarnings } from "./unmatched.js";
 
-/** An adapter that was put on a model, what is worth a warning, and what must still be read from the base's weights. */
+/**
+ * An adapter that was put on a model, what is worth a warning, and what must still be read from the base's
+ * weights.
+ */
 export interface Attached {
   readonly adapter: Adapter;
   readonly warnings: readonly (string | Words)[];
-  /** Fills in starting values that depend on the base. Returns weights that the base must change to (PiSSA, OLoRA). */
+  /**
+   * Fills in starting values that depend on the base. Returns weights that the base must change to (PiSSA,
+   * OLoRA).
+   */
   readonly prepare: (runtime: Runtime) => Promise<ReadonlyMap<string, Float32Array>>;
 }
 
@@ -48,8 +54,8 @@ export interface AttachOptions {
   /** The adapter's tensors come from a file: only the rows of a prompt, not its encoder, may be there. */
   readonly storedPrompt?: boolean;
   /**
-   * The file that the adapter comes from. Such a one was made elsewhere: target names that no layer has are worth a warning only, as
-   * Python lets them pass.
+   * The file that the adapter comes from. Such a one was made elsewhere: target names that no layer has are
+   * worth a warning only, as Python lets them pass.
    */
   readonly file?: AttachedFile;
 }
@@ -140,7 +146,10 @@ function recordJson<C extends AdapterConfig>(
   draft.json.set("name", draft.name);
 }
 
-/** `submodules`: stacks that get a prompt each. A config that says its task means a decoder only where one writes the answer. */
+/**
+ * `submodules`: stacks that get a prompt each. A config that says its task means a decoder only where one
+ * writes the answer.
+ */
 function promptShape(
   { config, task, architecture }: ModelSpec,
   { taskType }: AdapterConfig,
@@ -209,8 +218,8 @@ function addLayers<C extends AdapterConfig>(
 }
 
 /**
- * A layer's parameters, or those that all layers share; `held`: how many numbers the layer's own weight has; `place`: what stands
- * before their keys in the file.
+ * A layer's parameters, or those that all layers share; `held`: how many numbers the layer's own weight has;
+ * `place`: what stands before their keys in the file.
  */
 function addEntries<C extends AdapterConfig>(
   draft: AdapterDraft<C>,

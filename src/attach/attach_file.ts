@@ -6,8 +6,9 @@ import { storedBase } from "./adapter_tensors.js";
 import type { Attached, AttachedFile, StoredBase } from "./attach.js";
 
 /**
- * Attaches an adapter as its file has it, with the weights of the base that the file brings. `attachWith` attaches it to the model
- * under `name`. Throws "adapter-mismatch" where the file is for another base; other faults name the file.
+ * Attaches an adapter as its file has it, with the weights of the base that the file brings. `attachWith`
+ * attaches it to the model under `name`. Throws "adapter-mismatch" where the file is for another base; other
+ * faults name the file.
  */
 export async function attachFile(
   name: string,

@@ -6,8 +6,8 @@ import { option, words } from "../words.js";
 import { mergedWeights, mergers } from "./merge.js";
 
 /**
- * What one model's adapters changed of the base's weights, to be restored: residuals of adapters that keep a part of the base in
- * themselves (PiSSA, OLoRA), and merges on top of them.
+ * What one model's adapters changed of the base's weights, to be restored: residuals of adapters that keep a
+ * part of the base in themselves (PiSSA, OLoRA), and merges on top of them.
  */
 export class BaseChanges {
   readonly #runtime: Runtime;
@@ -31,13 +31,18 @@ export class BaseChanges {
     return [...this.#residuals.keys()];
   }
 
-  /** Weights of the base with adapters merged, one by one as they are asked for; the base itself stays as it is. */
+  /**
+   * Weights of the base with adapters merged, one by one as they are asked for; the base itself stays as it
+   * is.
+   */
   mergers(adapters: readonly Adapter[]): Map<string, () => Promise<Float32Array>> {
     checkTogether(adapters);
     return mergers(this.#runtime, adapters);
   }
 
-  /** The base without what this adapter keeps. Throws "adapter-config" where its weights are changed already. */
+  /**
+   * The base without what this adapter keeps. Throws "adapter-config" where its weights are changed already.
+   */
   async reduce(adapter: Adapter, residuals: ReadonlyMap<string, Float32Array>): Promise<void> {
     refuseQuantized(this.#runtime, `The adapter "${adapter.name}" cannot start on this base`);
     const [patch] = this.#runtime.patches;

@@ -3,8 +3,9 @@ import { nodeFiles } from "../hub/files.js";
 import { readJsonObject } from "../hub/json.js";
 
 /**
- * What an adapter's head tells apart, in a file beside adapter_config.json, under the names that config.json has for it. The base's
- * config.json does not know it, for the head was made for the adapter; Python's PEFT leaves the file alone.
+ * What an adapter's head tells apart, in a file beside adapter_config.json, under the names that config.json
+ * has for it. The base's config.json does not know it, for the head was made for the adapter; Python's PEFT
+ * leaves the file alone.
  */
 export const CLASSES_FILE = "adapter_labels.json";
 

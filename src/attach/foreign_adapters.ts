@@ -117,7 +117,10 @@ const keyKinds: readonly { readonly is: RegExp; readonly told: Foreign }[] = [
   },
 ];
 
-/** What a file that fits nothing is instead, by its tensors, in words that follow its name; undefined: nothing that is known. */
+/**
+ * What a file that fits nothing is instead, by its tensors, in words that follow its name; undefined: nothing
+ * that is known.
+ */
 export function foreignKeys(tensors: readonly Pick<StoredTensor, "name" | "shape">[]): Foreign | undefined {
   const kind = keyKinds.find(({ is }) => tensors.some(({ name }) => is.test(name)));
   if (kind !== undefined) return kind.told;

@@ -16,8 +16,9 @@ import { option, words } from "../words.js";
 export type MergedWeights = Map<string, Float32Array>;
 
 /**
- * The weights that do without the adapters what the layers do with them; adapters are merged one after another.
- * `safe` refuses results that are not finite. Throws "adapter-config" for methods that cannot be merged.
+ * The weights that do without the adapters what the layers do with them; adapters are merged one after
+ * another. `safe` refuses results that are not finite. Throws "adapter-config" for methods that cannot be
+ * merged.
  */
 export async function mergedWeights(
   runtime: Runtime,

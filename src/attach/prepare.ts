@@ -9,7 +9,9 @@ interface PrepareOptions {
   readonly tokenize?: ((text: string) => readonly number[]) | undefined;
 }
 
-/** Everything that starts from the base's weights: copies of modules and biases, token rows, decompositions. */
+/**
+ * Everything that starts from the base's weights: copies of modules and biases, token rows, decompositions.
+ */
 export async function prepare(
   adapter: Adapter,
   runtime: Runtime,

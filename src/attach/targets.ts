@@ -16,7 +16,9 @@ export interface Matched {
   readonly unmatched: readonly string[];
   /** excludeModules, where no layer is among them: worth a warning. */
   readonly idleExclusion: Selection["excludeModules"];
-  /** Modules that a regular expression means too, and that are no layers: Python's PEFT refuses such a one. */
+  /**
+   * Modules that a regular expression means too, and that are no layers: Python's PEFT refuses such a one.
+   */
   readonly containers: readonly string[];
 }
 
@@ -33,8 +35,9 @@ export function matching(patterns: string | readonly string[], field: string): (
 }
 
 /**
- * The number of the block that a module is in: after a list's name that `patterns` mean, or after the first list below the root
- * (where Python's expression finds none in a model whose lists stand at its root, nor do we).
+ * The number of the block that a module is in: after a list's name that `patterns` mean, or after the first
+ * list below the root (where Python's expression finds none in a model whose lists stand at its root, nor do
+ * we).
  */
 function blockNumber(patterns: string | readonly string[] | undefined): (path: string) => number | undefined {
   const names = typeof patterns === "string" ? [patterns] : (patterns ?? []);
@@ -68,7 +71,10 @@ function selected(s: Selection, targets: string | readonly string[]): (path: str
   };
 }
 
-/** Whether a module of this path trains whole by this name. Python looks at its end only: "norm" means input_layernorm too. */
+/**
+ * Whether a module of this path trains whole by this name. Python looks at its end only: "norm" means
+ * input_layernorm too.
+ */
 export function trainsWhole(path: string, name: string): boolean {
   return path.endsWith(name);
 }
@@ -80,8 +86,9 @@ function within(path: string, name: string): boolean {
 }
 
 /**
- * Chooses layers as PEFT does, none of those in modules that train `whole`. Throws "adapter-targets" where nothing matches: the error lists what is there.
- * Reference: peft/tuners/tuners_utils.py, check_target_module_exists
+ * Chooses layers as PEFT does, none of those in modules that train `whole`. Throws "adapter-targets" where
+ * nothing matches: the error lists what is there. Reference: peft/tuners/tuners_utils.py,
+ * check_target_module_exists
  */
 export function matchTargets(
   spec: ModelSpec,
@@ -106,8 +113,9 @@ export function matchTargets(
 }
 
 /**
- * Paths of the norms that a selection means: modules with weights that are neither linear layers nor embeddings; all of them where
- * neither it nor the architecture names any. Throws "adapter-targets" where there are none.
+ * Paths of the norms that a selection means: modules with weights that are neither linear layers nor
+ * embeddings; all of them where neither it nor the architecture names any. Throws "adapter-targets" where
+ * there are none.
  */
 export function matchNorms(
   spec: ModelSpec,

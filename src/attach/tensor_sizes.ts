@@ -4,11 +4,15 @@ import { option, words } from "../words.js";
 
 /** Numbers that any tensor of an adapter may have, however small the layer. */
 const ALWAYS = 2 ** 20;
-/** How many times as large as the layer's own weight a tensor may be: ranks above a layer's dimensions are of no use. */
+/**
+ * How many times as large as the layer's own weight a tensor may be: ranks above a layer's dimensions are of
+ * no use.
+ */
 const TIMES = 64;
 
 /**
- * Refuses a tensor that no adapter of good faith has, before anything is allocated. Throws "adapter-config", which names the option.
+ * Refuses a tensor that no adapter of good faith has, before anything is allocated. Throws "adapter-config",
+ * which names the option.
  * @param where the layer, or what the tensor is of
  * @param held how many numbers the layer's own weight has
  */

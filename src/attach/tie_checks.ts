@@ -12,8 +12,8 @@ import { savesTied, targetsTied } from "./ties.js";
 type Fault = readonly [what: string | Words, why: string | Words, fix: string | Words];
 
 /**
- * What an adapter has on an embedding and its head: refuses what Python's PEFT 0.21.2 refuses, and what it gets wrong. Returns
- * warnings. Throws "adapter-config".
+ * What an adapter has on an embedding and its head: refuses what Python's PEFT 0.21.2 refuses, and what it
+ * gets wrong. Returns warnings. Throws "adapter-config".
  */
 export function checkTies<C extends AdapterConfig>(
   adapter: AdapterParts<C>,
@@ -33,7 +33,10 @@ export function checkTies<C extends AdapterConfig>(
   return tyingWarnings(adapter, tie);
 }
 
-/** transformers reads the embedding of an encoder-decoder through other modules: what stands on it is never computed. */
+/**
+ * transformers reads the embedding of an encoder-decoder through other modules: what stands on it is never
+ * computed.
+ */
 function storageFault<C extends AdapterConfig>(
   adapter: AdapterParts<C>,
   { architecture, config }: ModelSpec,
@@ -55,7 +58,10 @@ function storageFault<C extends AdapterConfig>(
   ];
 }
 
-/** Rows of a table that is trained otherwise too, and those that Python would write into a head of other weights. */
+/**
+ * Rows of a table that is trained otherwise too, and those that Python would write into a head of other
+ * weights.
+ */
 function rowsFault<C extends AdapterConfig>(
   adapter: AdapterParts<C>,
   { architecture, config, task }: ModelSpec,

@@ -2,19 +2,27 @@ import type { AdapterConfig, Selection } from "../methods/method.js";
 import type { Tie } from "../weights/tie.js";
 import { matching } from "./targets.js";
 
-/** Names by which PEFT knows an embedding or a head. Reference: peft/utils/constants.py, EMBEDDING_LAYER_NAMES */
+/**
+ * Names by which PEFT knows an embedding or a head. Reference: peft/utils/constants.py, EMBEDDING_LAYER_NAMES
+ */
 export const EMBEDDING_NAMES: readonly string[] = ["embed_tokens", "lm_head"];
 
 function isEmbeddingName(name: string): boolean {
   return EMBEDDING_NAMES.includes(name.slice(name.lastIndexOf(".") + 1));
 }
 
-/** Whether `ensureWeightTying` makes one tensor of what modulesToSave has in place of an embedding and its head. */
+/**
+ * Whether `ensureWeightTying` makes one tensor of what modulesToSave has in place of an embedding and its
+ * head.
+ */
 export function savesTied({ ensureWeightTying, modulesToSave = [] }: AdapterConfig): boolean {
   return ensureWeightTying === true && modulesToSave.some(isEmbeddingName);
 }
 
-/** Whether `ensureWeightTying` asks for LoRA on both sides of a tie. Reference: peft/tuners/tuners_utils.py, _check_tied_modules */
+/**
+ * Whether `ensureWeightTying` asks for LoRA on both sides of a tie. Reference: peft/tuners/tuners_utils.py,
+ * _check_tied_modules
+ */
 export function targetsTied(config: AdapterConfig, targets: string | readonly string[] | undefined): boolean {
   if (config.ensureWeightTying !== true || savesTied(config) || targets === undefined) return false;
   if (typeof targets !== "string") return targets.some(isEmbeddingName);
@@ -31,8 +39,8 @@ export function tiedSelection(config: AdapterConfig, selection: Selection, tie: 
 }
 
 /**
- * modulesToSave once the model is known: `ensureWeightTying` puts the embedding's path in place of the head's.
- * Reference: peft/tuners/lora/model.py, _add_modules_to_save_to_tie
+ * modulesToSave once the model is known: `ensureWeightTying` puts the embedding's path in place of the
+ * head's. Reference: peft/tuners/lora/model.py, _add_modules_to_save_to_tie
  */
 export function settledModules(config: AdapterConfig, tie: Tie | undefined): readonly string[] {
   const modules = config.modulesToSave ?? [];

@@ -24,8 +24,9 @@ function tablesOf({ embeddings, linears }: Inventory, vocabulary: number): Table
 }
 
 /**
- * Rows that train in place of the base's. A head that is tied to their embedding has the same ones, unless it is given others.
- * Reference: peft/utils/other.py, set_additional_trainable_modules; peft/tuners/trainable_tokens/model.py
+ * Rows that train in place of the base's. A head that is tied to their embedding has the same ones, unless it
+ * is given others. Reference: peft/utils/other.py, set_additional_trainable_modules;
+ * peft/tuners/trainable_tokens/model.py
  */
 export function addTrainedRows<C extends AdapterConfig>(
   draft: AdapterDraft<C>,

@@ -4,7 +4,10 @@ import { namesOf, type Option } from "./options.js";
 import { otherWay } from "./other_names.js";
 import type { Terminal } from "./terminal.js";
 
-/** Reads a JSON or YAML file of options, named as in the API or in Python. Throws "option": unreadable, no object, unknown keys. */
+/**
+ * Reads a JSON or YAML file of options, named as in the API or in Python. Throws "option": unreadable, no
+ * object, unknown keys.
+ */
 export async function readConfigFile(
   path: string,
   options: readonly Option[],
@@ -34,7 +37,10 @@ export async function readConfigFile(
   return given;
 }
 
-/** YAML is a superset of JSON, and its parser says where a fault stands. Aliases stand for themselves, as often as a file needs them. */
+/**
+ * YAML is a superset of JSON, and its parser says where a fault stands. Aliases stand for themselves, as
+ * often as a file needs them.
+ */
 async function parse(text: string, path: string): Promise<unknown> {
   const { parseDocument } = await import("yaml"); // a start without a file stays quick
   const document = parseDocument(text, { prettyErrors: true, logLevel: "error" });

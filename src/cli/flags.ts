@@ -2,7 +2,10 @@ import type { NamedOption, ShowOption } from "../words.js";
 import { inCode } from "../words.js";
 import { flagOf, type Option } from "./options.js";
 
-/** Shows options that an error names as flags of a command: `emptyLabels: "drop"` becomes `--empty-labels drop`. */
+/**
+ * Shows options that an error names as flags of a command: `emptyLabels: "drop"` becomes `--empty-labels
+ * drop`.
+ */
 export function inFlags(options: readonly Option[]): ShowOption {
   const find = (name: string): Option | undefined => options.find(({ key, api = key }) => api === name);
   return (named) => {
@@ -46,7 +49,9 @@ export function commandLine(verb: string, flags: Readonly<Record<string, string 
   return ["peft", verb, ...given].join(" ");
 }
 
-/** A text as one word of a POSIX shell. Characters that act on a terminal are written as escapes, in `$'...'`. */
+/**
+ * A text as one word of a POSIX shell. Characters that act on a terminal are written as escapes, in `$'...'`.
+ */
 export function shellQuote(text: string): string {
   if (/^[\w@%+=:,./-]+$/.test(text)) return text;
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for

@@ -94,8 +94,8 @@ async function run(given: Settings, terminal: Terminal): Promise<number> {
 }
 
 /**
- * Models with a chat template are asked through it; an adapter that a run of ours taught otherwise is asked as it was taught, and
- * a template for columns is taken to the letter.
+ * Models with a chat template are asked through it; an adapter that a run of ours taught otherwise is asked
+ * as it was taught, and a template for columns is taken to the letter.
  */
 async function asksInChats(settings: Settings, tokenizer: Tokenizer, terminal: Terminal): Promise<boolean> {
   if (settings.flag("raw") || settings.flag("chat")) return settings.flag("chat");
@@ -235,7 +235,9 @@ function chatText(tokenizer: Tokenizer, messages: readonly ChatMessage[]): strin
   return tokenizer.applyChatTemplate(messages, { addGenerationPrompt: true, tokenize: false });
 }
 
-/** Turn by turn, with all that was said before where the model has a template for chats; else line by line. */
+/**
+ * Turn by turn, with all that was said before where the model has a template for chats; else line by line.
+ */
 async function chat(talk: Talk, settings: Settings, terminal: Terminal): Promise<void> {
   const { isChat } = talk;
   const generation = { maxNewTokens: 256, ...talk.generation };

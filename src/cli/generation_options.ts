@@ -8,7 +8,10 @@ const allFields = Object.keys(generationTable) as Field[];
 /** For evaluations, where maxLength is that of samples. */
 export const answerFields: readonly Field[] = allFields.filter((field) => field !== "maxLength");
 
-/** Every setting of generation as an option; the model's own files decide where nothing is said, before the defaults that help shows. */
+/**
+ * Every setting of generation as an option; the model's own files decide where nothing is said, before the
+ * defaults that help shows.
+ */
 export function generationGroup(title: string, fields: readonly Field[] = allFields): OptionGroup {
   return { title: `${title}; defaults are the model's own, or these`, options: fields.map(generationOption) };
 }

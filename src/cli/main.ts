@@ -16,7 +16,10 @@ import { schema } from "./schema.js";
 import { nodeTerminal, type Terminal } from "./terminal.js";
 import { train } from "./train.js";
 
-/** The command line. Returns the exit code: 1 after an error, 2 where the command cannot be understood, 130 after Ctrl-C. */
+/**
+ * The command line. Returns the exit code: 1 after an error, 2 where the command cannot be understood, 130
+ * after Ctrl-C.
+ */
 export async function main(argv: readonly string[], terminal: Terminal = nodeTerminal()): Promise<number> {
   const working = [train, prediction, generate, evaluation, merge, info, data, push, doctor];
   const verbs = [...working, schema(working), completion(working)];

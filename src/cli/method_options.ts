@@ -24,7 +24,10 @@ function methodIn(argv: readonly string[], byDefault: string): Method {
   return methodNamed(at < 0 ? byDefault : name) ?? methodNamed(byDefault)!;
 }
 
-/** `--method` and the flags of every method, each once; help shows those of the method that the command line names. */
+/**
+ * `--method` and the flags of every method, each once; help shows those of the method that the command line
+ * names.
+ */
 export function methodGroups(argv: readonly string[], byDefault = "lora"): OptionGroup[] {
   const chosen = methodIn(argv, byDefault);
   const rows = rowsOf(chosen);
@@ -69,7 +72,10 @@ export function methodRows(key: string): MethodRow[] {
   return methods.flatMap((m) => rowsOf(m)[key] ?? []);
 }
 
-/** The settings with the options of their method read as it has them. Throws "option" for those of another, and for wrong values. */
+/**
+ * The settings with the options of their method read as it has them. Throws "option" for those of another,
+ * and for wrong values.
+ */
 export function withMethod(settings: Settings): Settings {
   const method = methodNamed(settings.text("method"))!;
   const rows = rowsOf(method);

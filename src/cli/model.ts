@@ -102,7 +102,10 @@ interface OpenOptions {
   readonly isTrainable?: boolean;
 }
 
-/** Loads the model, its tokenizer and the adapter that the settings name, for the task that they or the rows mean. */
+/**
+ * Loads the model, its tokenizer and the adapter that the settings name, for the task that they or the rows
+ * mean.
+ */
 export async function openModel(
   settings: Settings,
   terminal: Terminal,
@@ -188,9 +191,9 @@ export async function readBase(settings: Settings, hub: ConfigOptions): Promise<
 }
 
 /**
- * Fields of config.json that differ from the base's own: the head and the vocabulary that an adapter was trained with, by its own
- * file; its run, where it is one of ours, names the classes. Without an adapter, a head for the rows' classes. Throws "data" where
- * the rows have other classes than the adapter.
+ * Fields of config.json that differ from the base's own: the head and the vocabulary that an adapter was
+ * trained with, by its own file; its run, where it is one of ours, names the classes. Without an adapter, a
+ * head for the rows' classes. Throws "data" where the rows have other classes than the adapter.
  */
 async function fieldsFor(
   chosen: TaskType,
@@ -238,7 +241,10 @@ function headFields(chosen: TaskType, rows: readonly Row[] | undefined): Record<
   return { ...problem, ...classFields(names) };
 }
 
-/** What is said; else what the adapter was made for; else what the data are good for; else what the model was made for. */
+/**
+ * What is said; else what the adapter was made for; else what the data are good for; else what the model was
+ * made for.
+ */
 export function chooseTask(
   settings: Settings,
   model: PretrainedConfig,

@@ -40,7 +40,10 @@ export interface Option {
   readonly help: string;
   /** The API's own name, where it is another one: errors name it. */
   readonly api?: string;
-  /** Where it stands in the API's table: what it takes is read and checked by that, and help says what that says. */
+  /**
+   * Where it stands in the API's table: what it takes is read and checked by that, and help says what that
+   * says.
+   */
   readonly row?: OptionRow;
   /** Taken where nothing is given. */
   readonly byDefault?: unknown;

@@ -27,7 +27,10 @@ const otherWays: Readonly<Record<string, Words>> = {
   packing: words`leave it out: padding is computed nowhere but in attention.`,
 };
 
-/** An error for an option of others that we do in another way; undefined: nobody has it. `name` as it was written. */
+/**
+ * An error for an option of others that we do in another way; undefined: nobody has it. `name` as it was
+ * written.
+ */
 export function otherWay(where: string, name: string): PeftError | undefined {
   const key = name.replace(/^-+/, "").replace(/[_-]+([a-zA-Z0-9])/g, (_, c: string) => c.toUpperCase());
   const fix = Object.hasOwn(otherWays, key) ? otherWays[key] : undefined;

@@ -10,8 +10,9 @@ import type { Terminal } from "./terminal.js";
 const beforeRecord = ["training_config.json", "metrics.jsonl"];
 
 /**
- * Decides whether a run may write to its folder: it is new, or goes on with a run that was interrupted. Throws "output" where
- * the folder holds a finished run, one with other options, or other files; and where it cannot be written.
+ * Decides whether a run may write to its folder: it is new, or goes on with a run that was interrupted.
+ * Throws "output" where the folder holds a finished run, one with other options, or other files; and where it
+ * cannot be written.
  */
 export async function openOutput(
   folder: string,

@@ -77,7 +77,10 @@ export async function runProgram(
   }
 }
 
-/** Flags under Python's names as ours: `--lora_alpha`. Throws "option" for names that others give to an option. */
+/**
+ * Flags under Python's names as ours: `--lora_alpha`. Throws "option" for names that others give to an
+ * option.
+ */
 function settled(argv: readonly string[], verbs: readonly Verb[]): string[] {
   const verb = verbs.find(({ name }) => name === argv[0]);
   const names = namesOf(verb === undefined ? [] : optionsOf(verb, argv));

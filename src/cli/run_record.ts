@@ -1,7 +1,9 @@
 import type { Row } from "../index.js";
 import type { Terminal } from "./terminal.js";
 
-/** What a run was asked to do. It lies in the run's folder, so that the next one knows whether it may go on. */
+/**
+ * What a run was asked to do. It lies in the run's folder, so that the next one knows whether it may go on.
+ */
 export interface RunRecord {
   readonly settings: Readonly<Record<string, unknown>>;
   /** SHA-256 of the data files. */
@@ -31,7 +33,10 @@ export async function readRecord(folder: string, terminal: Terminal): Promise<Ru
   }
 }
 
-/** The settings of the run of ours that made an adapter, with what its rows were where only their columns told it. */
+/**
+ * The settings of the run of ours that made an adapter, with what its rows were where only their columns told
+ * it.
+ */
 export async function readRunSettings(adapter: string, terminal: Terminal): Promise<RunRecord["settings"]> {
   const { settings = {}, kind } = (await readRecord(adapter, terminal)) ?? {};
   const isSaid = kind === undefined || settings["kind"] !== undefined || settings["template"] !== undefined;

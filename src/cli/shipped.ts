@@ -5,7 +5,10 @@ import type { Terminal } from "./terminal.js";
 /** Options that name files, which assets/shipped.json gives relative to itself. */
 const paths = ["model", "data", "validation", "test"];
 
-/** What `peft train` does where nothing is said: the one place for it is assets/shipped.json, which is a config file. */
+/**
+ * What `peft train` does where nothing is said: the one place for it is assets/shipped.json, which is a
+ * config file.
+ */
 async function shippedOptions(terminal: Terminal): Promise<Record<string, unknown>> {
   const options = JSON.parse(await terminal.readFile(terminal.packagePath("assets/shipped.json")));
   for (const key of paths)
@@ -14,7 +17,10 @@ async function shippedOptions(terminal: Terminal): Promise<Record<string, unknow
   return options;
 }
 
-/** Fills in what is not said: without data, the shipped ones with their recipe; without a model, the shipped one. */
+/**
+ * Fills in what is not said: without data, the shipped ones with their recipe; without a model, the shipped
+ * one.
+ */
 export async function withShipped(settings: Settings, terminal: Terminal): Promise<Settings> {
   const shipped = await shippedOptions(terminal);
   if (settings.isGiven("data"))

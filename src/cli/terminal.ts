@@ -16,8 +16,9 @@ export type Piece = string | { readonly marked: string } | { readonly text: stri
 export type Line = string | readonly Piece[];
 
 /**
- * The world outside: files, streams, signals. The only file of cli/ that knows Node, and the only door to the terminal: what would act
- * on it (escape sequences in data, file names, answers of servers) is shown in place of obeyed.
+ * The world outside: files, streams, signals. The only file of cli/ that knows Node, and the only door to the
+ * terminal: what would act on it (escape sequences in data, file names, answers of servers) is shown in place
+ * of obeyed.
  */
 export interface Terminal {
   /** A line of results, to stdout. */
@@ -38,8 +39,8 @@ export interface Terminal {
   /** Lines that a person types, until they end it with Ctrl-D or Ctrl-C. */
   ask(prompt: string): AsyncIterable<string>;
   /**
-   * Aborts at the first Ctrl-C, SIGTERM or SIGHUP; a second Ctrl-C ends the process at once, with code 130. `onInterrupt` says so, before
-   * each.
+   * Aborts at the first Ctrl-C, SIGTERM or SIGHUP; a second Ctrl-C ends the process at once, with code 130.
+   * `onInterrupt` says so, before each.
    */
   interruptible<T>(
     onInterrupt: (isLast: boolean) => void,
@@ -53,7 +54,10 @@ export interface Terminal {
   /** Names in a folder; [] where there is none. */
   list(folder: string): Promise<string[]>;
   remove(path: string): Promise<void>;
-  /** Proves that files can be put into a folder, or into one that is to be made; leaves nothing behind. Throws "output". */
+  /**
+   * Proves that files can be put into a folder, or into one that is to be made; leaves nothing behind. Throws
+   * "output".
+   */
   checkWritable(folder: string): Promise<void>;
   join(...parts: string[]): string;
   absolute(path: string): string;
@@ -118,7 +122,9 @@ export function lineText(line: Line, mark: (text: string) => string, paint: Pain
     .join("");
 }
 
-/** FORCE_COLOR decides, then NO_COLOR, then what the terminal can do. See no-color.org and force-color.org. */
+/**
+ * FORCE_COLOR decides, then NO_COLOR, then what the terminal can do. See no-color.org and force-color.org.
+ */
 export function showsColours(
   env: Readonly<Record<string, string | undefined>>,
   isTerminal: boolean,
@@ -150,7 +156,10 @@ async function* ask(prompt: string): AsyncGenerator<string> {
   }
 }
 
-/** Signals that ask for an end, and the exit codes of a process that they ended: Ctrl-C, kill and `docker stop`, a terminal that closes. */
+/**
+ * Signals that ask for an end, and the exit codes of a process that they ended: Ctrl-C, kill and `docker
+ * stop`, a terminal that closes.
+ */
 const ENDS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
 
 async function interruptible<T>(
@@ -225,7 +234,10 @@ async function checkWritable(folder: string): Promise<void> {
   }
 }
 
-/** Folders that a path lacks, the outermost first; Node's own `recursive` never ends where a disk refuses (/proc). */
+/**
+ * Folders that a path lacks, the outermost first; Node's own `recursive` never ends where a disk refuses
+ * (/proc).
+ */
 async function missingFolders(folder: string): Promise<string[]> {
   if ((await fs.stat(folder).catch(() => undefined)) !== undefined) return [];
   return [...(await missingFolders(paths.dirname(folder))), folder];

@@ -171,7 +171,9 @@ async function run(given: Settings, world: Terminal): Promise<number> {
   });
 }
 
-/** The settings, with what is not said taken from what ships, or from the adapter that the run starts from. */
+/**
+ * The settings, with what is not said taken from what ships, or from the adapter that the run starts from.
+ */
 async function startingPoint(given: Settings, terminal: Terminal): Promise<Settings> {
   if (!given.isGiven("adapter")) return withShipped(given, terminal);
   const fixed = methodKeys(given).filter((key) => given.isGiven(key));

@@ -79,7 +79,10 @@ export interface QuestionAnsweringBatch extends BatchInputs {
   readonly endPositions: Ids; // [batch, 1]
 }
 
-/** Texts, or rows of several: [samples, texts] says which of the batch's texts are a row's; -1: it has no more. */
+/**
+ * Texts, or rows of several: [samples, texts] says which of the batch's texts are a row's; -1: it has no
+ * more.
+ */
 export interface FeatureExtractionBatch extends BatchInputs {
   readonly task: "FEATURE_EXTRACTION";
   readonly texts?: Ids; // [samples, texts]

@@ -10,7 +10,10 @@ import { formatOf } from "./tables/formats.js";
 /** What `datasets` and others write beside data. */
 const notData = new Set(["dataset_info.json", "state.json", "dataset_dict.json", "dataset_infos.json"]);
 
-/** The files that names stand for: a file itself, what lies in a folder, what a pattern matches. Throws "data" where there are none. */
+/**
+ * The files that names stand for: a file itself, what lies in a folder, what a pattern matches. Throws "data"
+ * where there are none.
+ */
 export async function filesOf(names: readonly string[], files: Files, hub?: HubOptions): Promise<string[]> {
   const lists = names.map(async (name) => {
     if (isHubName(name)) return hubFiles(name, hub, files);

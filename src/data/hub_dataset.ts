@@ -17,7 +17,10 @@ export function isHubName(name: string): boolean {
   return name.startsWith(SCHEME);
 }
 
-/** The files of `hf://datasets/OWNER/NAME[@REVISION][/CONFIG][/SPLIT]` in the cache, downloaded where they are not there. Throws hub, data, output, aborted. */
+/**
+ * The files of `hf://datasets/OWNER/NAME[@REVISION][/CONFIG][/SPLIT]` in the cache, downloaded where they are
+ * not there. Throws hub, data, output, aborted.
+ */
 export async function hubFiles(name: string, hub: HubOptions = {}, files: Files): Promise<string[]> {
   const found = NAME.exec(name);
   const repo = found?.[1];

@@ -17,9 +17,10 @@ import type { DataRecord, Table, TableOptions } from "./tables/table.js";
 import { readText } from "./tables/text.js";
 
 /**
- * Reads files as rows of one kind: paths of files and folders, patterns (`data/*.jsonl`), data sets of the Hub
- * (`hf://datasets/OWNER/NAME/CONFIG/SPLIT`), "-" for standard input; docs/data.md says which forms and columns are understood. With `streaming` the rows are read when
- * they are needed, and may be more than memory holds.
+ * Reads files as rows of one kind: paths of files and folders, patterns (`data/*.jsonl`), data sets of the
+ * Hub (`hf://datasets/OWNER/NAME/CONFIG/SPLIT`), "-" for standard input; docs/data.md says which forms and
+ * columns are understood. With `streaming` the rows are read when they are needed, and may be more than
+ * memory holds.
  * @throws "data" for malformed lines, missing columns, values of a wrong form (all of a kind at once, with
  *   file and line), an empty file, an unknown extension
  * @example

@@ -12,7 +12,10 @@ export interface SampleInputs {
   readonly at: string;
   readonly inputIds: Int32Array; // [seq]
   readonly tokenTypeIds?: Int32Array; // [seq]
-  /** Texts beside the first one: a row of several texts is as many rows of the model's input. @default none */
+  /**
+   * Texts beside the first one: a row of several texts is as many rows of the model's input.
+   * @default none
+   */
   readonly others?: readonly Sequence[];
   /** Numbers for a custom loss. */
   readonly columns?: Readonly<Record<string, number | readonly number[]>>;

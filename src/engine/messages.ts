@@ -130,7 +130,10 @@ export type Request =
   | { readonly kind: "release"; readonly names: readonly string[] }
   | { readonly kind: "run"; readonly request: RunRequest };
 
-/** What requests are answered by: devices by their names, the version by a text, the largest int8 by a number, a run by its results. */
+/**
+ * What requests are answered by: devices by their names, the version by a text, the largest int8 by a number,
+ * a run by its results.
+ */
 export type Answer = readonly string[] | string | Int8Limit | RunResult | undefined;
 
 /** The largest int8 weight whose products a machine's kernels add up rightly. */

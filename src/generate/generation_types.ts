@@ -4,23 +4,35 @@ import type { SettledOptions } from "../options.js";
 
 /** Options of the Generation as its table has them. */
 export interface PlainGenerationOptions {
-  /** Longest whole sequence, prompt included; a number of new tokens decides over it. A whole number, from 1 to 1048576, in tokens. @default 20 new tokens */
+  /**
+   * Longest whole sequence, prompt included; a number of new tokens decides over it. A whole number, from 1
+   * to 1048576, in tokens. @default 20 new tokens
+   */
   maxLength?: number | undefined;
   /** Longest answer. A whole number, from 1 to 1048576, in tokens. @default 20 */
   maxNewTokens?: number | undefined;
-  /** Length, prompt included, before which no answer ends; a number of new tokens decides over it. A whole number, from 0 to 1048576, in tokens. @default 0 */
+  /**
+   * Length, prompt included, before which no answer ends; a number of new tokens decides over it. A whole
+   * number, from 0 to 1048576, in tokens. @default 0
+   */
   minLength?: number | undefined;
   /** Length before which no answer ends. A whole number, from 0 to 1048576, in tokens. @default none */
   minNewTokens?: number | undefined;
   /** Draw tokens by their probability instead of taking the likeliest. @default false */
   doSample?: boolean | undefined;
-  /** Answers that are followed side by side, of which the likeliest is kept (beam search). A whole number, from 1 to 1000. @default 1 */
+  /**
+   * Answers that are followed side by side, of which the likeliest is kept (beam search). A whole number,
+   * from 1 to 1000. @default 1
+   */
   numBeams?: number | undefined;
   /** Answers to each prompt; several need sampling or beams. A whole number, from 1 to 1000. @default 1 */
   numReturnSequences?: number | undefined;
   /** When sampling, what logits are divided by: lower is surer, higher more varied. @default 1 */
   temperature?: number | undefined;
-  /** When sampling, draw from so many likeliest tokens; 0: from all. A whole number, at least 0, in tokens. @default 50 */
+  /**
+   * When sampling, draw from so many likeliest tokens; 0: from all. A whole number, at least 0, in tokens.
+   * @default 50
+   */
   topK?: number | undefined;
   /** When sampling, draw from the likeliest tokens that together have this probability. @default 1 */
   topP?: number | undefined;
@@ -30,11 +42,17 @@ export interface PlainGenerationOptions {
   typicalP?: number | undefined;
   /** Makes tokens that were there already less likely where it is above 1. A number, above 0. @default 1 */
   repetitionPenalty?: number | undefined;
-  /** Length of runs of tokens that may not come twice; 0: any may. A whole number, at least 0, in tokens. @default 0 */
+  /**
+   * Length of runs of tokens that may not come twice; 0: any may. A whole number, at least 0, in tokens.
+   * @default 0
+   */
   noRepeatNgramSize?: number | undefined;
   /** Of beams: scores are divided by length to this power, so above 0 favours long answers. @default 1 */
   lengthPenalty?: number | undefined;
-  /** Of beams: true stops when as many are finished as are kept, false by a guess, never when none can get better. @default false */
+  /**
+   * Of beams: true stops when as many are finished as are kept, false by a guess, never when none can get
+   * better. @default false
+   */
   earlyStopping?: boolean | "never" | undefined;
   /** Ids of tokens that end an answer. @default none */
   eosTokenId?: number | readonly number[] | undefined;
@@ -42,9 +60,15 @@ export interface PlainGenerationOptions {
   padTokenId?: number | undefined;
   /** Id of the token that begins a text. A whole number, at least 0. @default none */
   bosTokenId?: number | undefined;
-  /** Id of the token with which an encoder-decoder begins its answer. A whole number, at least 0. @default the token that begins a text */
+  /**
+   * Id of the token with which an encoder-decoder begins its answer. A whole number, at least 0. @default the
+   * token that begins a text
+   */
   decoderStartTokenId?: number | undefined;
-  /** Id of the token that is written first, whatever the model says: a target language. A whole number, at least 0. @default none */
+  /**
+   * Id of the token that is written first, whatever the model says: a target language. A whole number, at
+   * least 0. @default none
+   */
   forcedBosTokenId?: number | undefined;
   /** Ids of the token that is written last where the longest length is reached. @default none */
   forcedEosTokenId?: number | readonly number[] | undefined;

@@ -73,15 +73,18 @@ export interface Meeting {
 }
 
 /**
- * How the positions of a stack's sequences lie where it works position by position: padded, [batch, length, width], or packed, with
- * padding left out, [1, tokens, width]; or as rows that are the same for all samples. Only attention needs to know which.
+ * How the positions of a stack's sequences lie where it works position by position: padded, [batch, length,
+ * width], or packed, with padding left out, [1, tokens, width]; or as rows that are the same for all samples.
+ * Only attention needs to know which.
  */
 export interface Layout {
   /** [batch, length, width] -> as positions lie here. */
   readonly pack: (x: Tensor) => Tensor;
   /** Back to [batch, length, width], with any finite numbers at padding. */
   readonly unpack: (x: Tensor) => Tensor;
-  /** Zeroes elements in training mode, by the random numbers of a site: the same ones however positions lie. */
+  /**
+   * Zeroes elements in training mode, by the random numbers of a site: the same ones however positions lie.
+   */
   readonly dropout: (x: Tensor, p: number, site: string) => Tensor;
 }
 

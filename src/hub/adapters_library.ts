@@ -1,7 +1,10 @@
 import { PeftError } from "../errors.js";
 import type { Archive, StoredTensor } from "./tensors/archive.js";
 
-/** Files of the library "adapters" (AdapterHub): an adapter's tensors, and those of a head; the first that is there is read. */
+/**
+ * Files of the library "adapters" (AdapterHub): an adapter's tensors, and those of a head; the first that is
+ * there is read.
+ */
 export const LIBRARY_FILES = {
   adapter: ["adapter.safetensors", "pytorch_adapter.bin"],
   head: ["model_head.safetensors", "pytorch_model_head.bin"],
@@ -27,7 +30,10 @@ export function libraryName(name: string, adapter: string): string {
   return plain.replace(/(^|\.)(adapters|invertible_adapters|shared_parameters)\./, `$1$2.${adapter}.`);
 }
 
-/** Tensors of that library's files by the names that PEFT would give them. Throws "file-format" for several adapters in one file. */
+/**
+ * Tensors of that library's files by the names that PEFT would give them. Throws "file-format" for several
+ * adapters in one file.
+ */
 export function asPeft(path: string, archives: readonly Archive[]): Archive {
   const tensors = new Map<string, StoredTensor>();
   for (const tensor of archives.flatMap((archive) => [...archive.tensors.values()])) {

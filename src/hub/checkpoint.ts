@@ -46,7 +46,9 @@ export async function openAdapterWeights(folder: string, files: Files = nodeFile
   throw await noWeights(folder, "adapter_model.safetensors or adapter_model.bin", files);
 }
 
-/** An adapter that the library "adapters" saved, with its head, where there is one; undefined: there is none. */
+/**
+ * An adapter that the library "adapters" saved, with its head, where there is one; undefined: there is none.
+ */
 async function openLibraryAdapter(folder: string, files: Files): Promise<Checkpoint | undefined> {
   const paths: string[] = [];
   for (const names of [LIBRARY_FILES.adapter, LIBRARY_FILES.head])

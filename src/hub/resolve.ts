@@ -81,7 +81,9 @@ export async function resolveRepo(
   }
 }
 
-/** Names of all files of a repository, as the Hub lists them; without it, of those in the cache. Throws hub. */
+/**
+ * Names of all files of a repository, as the Hub lists them; without it, of those in the cache. Throws hub.
+ */
 export async function repoFiles(
   repo: Repo,
   options: ResolveOptions,

@@ -11,9 +11,9 @@ export interface CosentOptions {
 }
 
 /**
- * Pairs with a higher score are to be nearer than pairs with a lower one: log(1 + sum exp(scale * (cos i - cos j))) over all i, j of
- * the batch with score i < score j. It is one number for a batch.
- * Reference: sentence_transformers/sentence_transformer/losses/cosent.py
+ * Pairs with a higher score are to be nearer than pairs with a lower one: log(1 + sum exp(scale * (cos i -
+ * cos j))) over all i, j of the batch with score i < score j. It is one number for a batch. Reference:
+ * sentence_transformers/sentence_transformer/losses/cosent.py
  */
 export function cosentLoss({ scale = 20 }: CosentOptions = {}): Loss {
   return {

@@ -3,11 +3,11 @@ import type { Tensor } from "../graph/ops.js";
 import type { ModelConfig } from "../models/model.js";
 
 /**
- * A column of the batch that a loss reads. `shape`: of numbers and names, where "batch" are the batch's rows, "seq" its tokens,
- * "target" those of a decoder, and "outputs" the numbers that the task's head says at a place. `isPlace`: its numbers are places of
- * tokens, and those beyond the sequence become -100: they are not learnt. `per` "label": one number for each label, as
- * [batch, labels] in the batch; the loss sees those of the labelled tokens, [chunks, chunk], zeros (labels: -100) where a chunk is
- * not full.
+ * A column of the batch that a loss reads. `shape`: of numbers and names, where "batch" are the batch's rows,
+ * "seq" its tokens, "target" those of a decoder, and "outputs" the numbers that the task's head says at a
+ * place. `isPlace`: its numbers are places of tokens, and those beyond the sequence become -100: they are not
+ * learnt. `per` "label": one number for each label, as [batch, labels] in the batch; the loss sees those of
+ * the labelled tokens, [chunks, chunk], zeros (labels: -100) where a chunk is not full.
  */
 export type LossColumn =
   | {
@@ -22,8 +22,9 @@ export interface LossContext {
   readonly g: Graph;
   readonly config: ModelConfig;
   /**
-   * All logits (or hidden states, where the task has no head): [batch, total, n] or [batch, n]. At padding (see `mask`) they mean
-   * nothing, unless the loss says `padding: true`. `head`: one of the task's heads beside its own.
+   * All logits (or hidden states, where the task has no head): [batch, total, n] or [batch, n]. At padding
+   * (see `mask`) they mean nothing, unless the loss says `padding: true`. `head`: one of the task's heads
+   * beside its own.
    */
   readonly logits: (head?: string) => Tensor;
   /** Logits where the model predicts a labelled token, [chunks, chunk, n]: no others are computed. */
@@ -37,9 +38,9 @@ export interface LossContext {
 }
 
 /**
- * A loss is a function in the graph: the sum over what it counts, and the number that sum is divided by, so that accumulated
- * batches weigh by what they count. One that is registered writes the same for a model each time; another one is written down with each
- * call, and compiled where it writes something new.
+ * A loss is a function in the graph: the sum over what it counts, and the number that sum is divided by, so
+ * that accumulated batches weigh by what they count. One that is registered writes the same for a model each
+ * time; another one is written down with each call, and compiled where it writes something new.
  * @example
  * ```ts
  * import type { Loss } from "peft.js";
@@ -58,12 +59,16 @@ export interface LossContext {
  */
 export interface Loss {
   readonly name: string;
-  /** Columns of the batch that it reads, by name: among the batch's `columns`, or its own fields (labels). @default none */
+  /**
+   * Columns of the batch that it reads, by name: among the batch's `columns`, or its own fields (labels).
+   * @default none
+   */
   readonly columns?: Readonly<Record<string, LossColumn>>;
   /** It reads logits at padding. @default false: they are not computed */
   readonly padding?: boolean;
   /**
-   * It reads vectors alone, and going back no more than so many texts are in the model at a time: a batch may be larger than memory.
+   * It reads vectors alone, and going back no more than so many texts are in the model at a time: a batch may
+   * be larger than memory.
    * @default all of them
    */
   readonly chunk?: number;

@@ -13,7 +13,8 @@ export interface RankingOptions {
   /** Anchors are told apart by their positives, too, and the two losses averaged. @default false */
   readonly symmetric?: boolean;
   /**
-   * No more than so many texts are in the model at a time: batches may be larger than memory, the gradient is the same (GradCache).
+   * No more than so many texts are in the model at a time: batches may be larger than memory, the gradient is
+   * the same (GradCache).
    * @default all of a batch
    */
   readonly chunk?: number;
@@ -25,7 +26,8 @@ const NEVER = 1e9;
 /**
  * Each anchor's positive is to be nearer than the positives of all other rows, and than all negatives:
  * crossEntropy(scale * similarity(anchors, candidates), own).
- * Reference: sentence_transformers/sentence_transformer/losses/multiple_negatives_ranking.py; GradCache: https://arxiv.org/abs/2101.06983
+ * Reference: sentence_transformers/sentence_transformer/losses/multiple_negatives_ranking.py; GradCache:
+ * https://arxiv.org/abs/2101.06983
  * @example
  * ```ts
  * import { multipleNegativesRankingLoss, Trainer } from "peft.js";

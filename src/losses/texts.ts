@@ -4,7 +4,10 @@ import type { Tensor } from "../graph/ops.js";
 import type { LossColumn, LossContext } from "./loss.js";
 import { unit } from "./vectors.js";
 
-/** Which of the batch's texts are a row's: an anchor, its positive, negatives; -1 where a row has fewer than others. */
+/**
+ * Which of the batch's texts are a row's: an anchor, its positive, negatives; -1 where a row has fewer than
+ * others.
+ */
 export const textsColumn: LossColumn = { dtype: "i64", shape: ["rows", "texts"] };
 
 /** How near the two texts of a row are. */

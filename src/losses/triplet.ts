@@ -21,9 +21,9 @@ const distances: {
 };
 
 /**
- * relu(distance(anchor, positive) - distance(anchor, negative) + margin), the mean over all negatives. With distances from 0 to 2
- * (cosine) a margin of 5 is never reached: give one below 1.
- * Reference: sentence_transformers/sentence_transformer/losses/triplet.py
+ * relu(distance(anchor, positive) - distance(anchor, negative) + margin), the mean over all negatives. With
+ * distances from 0 to 2 (cosine) a margin of 5 is never reached: give one below 1. Reference:
+ * sentence_transformers/sentence_transformer/losses/triplet.py
  */
 export function tripletLoss({ distance = "euclidean", margin = 5 }: TripletOptions = {}): Loss {
   return {
@@ -35,7 +35,8 @@ export function tripletLoss({ distance = "euclidean", margin = 5 }: TripletOptio
       const [, each] = axes(isThere.shape, 2);
       const negatives = (x: Tensor): Tensor => g.slice(x, 1, 1, each);
       const far = distances[distance];
-      const margins = g.sub(far(g, anchors, positives), far(g, anchors, negatives(candidates))); // [rows, negatives]
+      // [rows, negatives]
+      const margins = g.sub(far(g, anchors, positives), far(g, anchors, negatives(candidates)));
       const isNegative = negatives(isThere);
       return { sum: g.sum(g.mul(g.relu(g.add(margins, margin)), isNegative)), count: g.sum(isNegative) };
     },

@@ -171,8 +171,9 @@ function dropRows({ g, dropout }: At, x: Tensor, p: number): Tensor {
 }
 
 /**
- * Of the sublayer's result h: norm(sum(h + A(x))), where x is h (Houlsby), norm(sum(h)) (Pfeiffer) or what the sublayer read
- * (parallel). Several adapters stand one behind another: each changes h, and the model's sum and norm follow the last.
+ * Of the sublayer's result h: norm(sum(h + A(x))), where x is h (Houlsby), norm(sum(h)) (Pfeiffer) or what
+ * the sublayer read (parallel). Several adapters stand one behind another: each changes h, and the model's
+ * sum and norm follow the last.
  */
 function forward(a: At, h: Tensor, c: BottleneckConfig): Tensor {
   const { g } = a;

@@ -15,7 +15,10 @@ const parallel: Values = {
 const compact: Values = { phmLayer: true, reductionFactor: 32, nonLinearity: "gelu" };
 const invertible: Values = { invAdapter: "nice", invAdapterReductionFactor: 2 };
 
-/** What each preset has beside the options' defaults, which are seq_bn's. Reference: adapters, ADAPTER_CONFIG_MAP */
+/**
+ * What each preset has beside the options' defaults, which are seq_bn's. Reference: adapters,
+ * ADAPTER_CONFIG_MAP
+ */
 const presets: Readonly<Record<string, Values>> = {
   seq_bn: {},
   double_seq_bn: double,
@@ -188,8 +191,9 @@ const recorded: Readonly<Record<string, Json>> = {
 export type { BottleneckOptions };
 export type BottleneckConfig = BottleneckValues;
 /**
- * Config of bottleneck adapters, as the library "adapters" has them: Houlsby (arXiv 1902.00751), Pfeiffer (2005.00247), parallel
- * (2110.04366), compacter (2106.04647), AdapterPlus (2406.06820), MAD-X (2005.00052). Reference: adapters/configuration/adapter_config.py
+ * Config of bottleneck adapters, as the library "adapters" has them: Houlsby (arXiv 1902.00751), Pfeiffer
+ * (2005.00247), parallel (2110.04366), compacter (2106.04647), AdapterPlus (2406.06820), MAD-X (2005.00052).
+ * Reference: adapters/configuration/adapter_config.py
  * @throws "adapter-config"
  * @example
  * ```ts

@@ -29,7 +29,10 @@ export interface CommonOptions {
 
 /** Which layers a method adapts, by name. */
 export interface TargetOptions {
-  /** Layers that are adapted: by name or the end of a path, by a regular expression that matches the whole path, or all of them. @default the model's */
+  /**
+   * Layers that are adapted: by name or the end of a path, by a regular expression that matches the whole
+   * path, or all of them. @default the model's
+   */
   targetModules?: string | readonly string[] | undefined;
   /** Layers that stay as they are, in the same forms. @default none */
   excludeModules?: string | readonly string[] | undefined;
@@ -47,9 +50,15 @@ export interface BlockOptions {
 export interface PromptOptions {
   /** Number of virtual tokens. A whole number, at least 1. @default 20 */
   numVirtualTokens?: number | undefined;
-  /** Width of a virtual token: the model's hidden size (prefixes: of its keys). A whole number, at least 1. @default the model's */
+  /**
+   * Width of a virtual token: the model's hidden size (prefixes: of its keys). A whole number, at least 1.
+   * @default the model's
+   */
   tokenDim?: number | undefined;
-  /** 2 in encoder-decoders, else 1: prompts keep tokens * 2 rows there. A whole number, from 1 to 2. @default the model's */
+  /**
+   * 2 in encoder-decoders, else 1: prompts keep tokens * 2 rows there. A whole number, from 1 to 2. @default
+   * the model's
+   */
   numTransformerSubmodules?: number | undefined;
   /** Number of attention heads (prefixes: of keys). A whole number, at least 1. @default the model's */
   numAttentionHeads?: number | undefined;
@@ -79,15 +88,22 @@ export interface AdaLoraOptions extends SavingOptions, TargetOptions, BlockOptio
   orthRegWeight?: number | undefined;
   /** Scale of the update: alpha / initR. @default 8 */
   loraAlpha?: number | undefined;
-  /** Share of the adapter's input that is dropped in training. A number, at least 0 and below 1. @default 0 */
+  /**
+   * Share of the adapter's input that is dropped in training. A number, at least 0 and below 1. @default 0
+   */
   loraDropout?: number | undefined;
-  /** Python's word for weights stored [in, out]; here it is known from the model, and only recorded. @default false */
+  /**
+   * Python's word for weights stored [in, out]; here it is known from the model, and only recorded. @default
+   * false
+   */
   fanInFanOut?: boolean | undefined;
   /** Biases of the base that train too; lora_only: those of adapted layers. @default "none" */
   bias?: "none" | "all" | "lora_only" | undefined;
   /** Start without effect; off: at random. @default true */
   initLoraWeights?: boolean | undefined;
-  /** Which singular values stayed, by a layer's path and .lora_E, as a finished training says. @default none */
+  /**
+   * Which singular values stayed, by a layer's path and .lora_E, as a finished training says. @default none
+   */
   rankPattern?: Readonly<Record<string, readonly boolean[]>> | undefined;
 }
 /** A AdaLoraConfig with its defaults filled in. */
@@ -112,7 +128,10 @@ export interface AdaptionPromptOptions extends CommonOptions {
   targetModules?: string | undefined;
   /** Rows of a prompt; the paper has 10. A whole number, at least 1. @default must be given */
   adapterLen?: number | undefined;
-  /** How many layers have a prompt, from the top; the paper has 30. A whole number, at least 1. @default must be given */
+  /**
+   * How many layers have a prompt, from the top; the paper has 30. A whole number, at least 1. @default must
+   * be given
+   */
   adapterLayers?: number | undefined;
 }
 /** A AdaptionPromptConfig with its defaults filled in. */
@@ -124,13 +143,25 @@ export type AdaptionPromptValues = ValuesOf<
 
 /** Options of new BOFTConfig(). */
 export interface BOFTOptions extends SavingOptions, TargetOptions, BlockOptions {
-  /** Size of a block, which divides the inputs of all targets; 0: as boftBlockNum gives. A whole number, at least 0. @default 4 */
+  /**
+   * Size of a block, which divides the inputs of all targets; 0: as boftBlockNum gives. A whole number, at
+   * least 0. @default 4
+   */
   boftBlockSize?: number | undefined;
-  /** How many blocks, with boftBlockSize 0; 0: as many as the size gives. A whole number, at least 0. @default 0 */
+  /**
+   * How many blocks, with boftBlockSize 0; 0: as many as the size gives. A whole number, at least 0. @default
+   * 0
+   */
   boftBlockNum?: number | undefined;
-  /** How many rotations follow each other, each among blocks twice as far apart; 1 is OFT's. A whole number, at least 1. @default 1 */
+  /**
+   * How many rotations follow each other, each among blocks twice as far apart; 1 is OFT's. A whole number,
+   * at least 1. @default 1
+   */
   boftNButterflyFactor?: number | undefined;
-  /** Python's word for weights stored [in, out]; here it is known from the model, and only recorded. @default false */
+  /**
+   * Python's word for weights stored [in, out]; here it is known from the model, and only recorded. @default
+   * false
+   */
   fanInFanOut?: boolean | undefined;
   /** Biases of the base that train too; boft_only: those of adapted layers. @default "none" */
   bias?: "none" | "all" | "boft_only" | undefined;
@@ -179,9 +210,15 @@ export interface BottleneckOptions extends SavingOptions {
   crossAdapter?: boolean | undefined;
   /** Numbers of layers without adapters; a decoder's go on after its encoder's. @default [] */
   leaveOut?: readonly number[] | undefined;
-  /** The model's width over the bottleneck's; by layer with a default: default=16,1=8. A number or numbers by name, above 0. @default 16 */
+  /**
+   * The model's width over the bottleneck's; by layer with a default: default=16,1=8. A number or numbers by
+   * name, above 0. @default 16
+   */
   reductionFactor?: number | Readonly<Record<string, number>> | undefined;
-  /** Read what the model's residual and norm make of the sublayer's result, not the result itself. @default true */
+  /**
+   * Read what the model's residual and norm make of the sublayer's result, not the result itself. @default
+   * true
+   */
   originalLnBefore?: boolean | undefined;
   /** The model's residual and norm follow. @default true */
   originalLnAfter?: boolean | undefined;
@@ -189,7 +226,10 @@ export interface BottleneckOptions extends SavingOptions {
   lnBefore?: boolean | undefined;
   /** A LayerNorm of its own after the bottleneck. @default false */
   lnAfter?: boolean | undefined;
-  /** What is added to the bottleneck's result: the sublayer's result; off: what the bottleneck reads; post_add: the sum before the model's norm. @default true */
+  /**
+   * What is added to the bottleneck's result: the sublayer's result; off: what the bottleneck reads;
+   * post_add: the sum before the model's norm. @default true
+   */
   residualBeforeLn?: boolean | "post_add" | undefined;
   /** LnAfter norms that sum as well. @default false */
   adapterResidualBeforeLn?: boolean | undefined;
@@ -217,15 +257,23 @@ export interface BottleneckOptions extends SavingOptions {
   scaling?: number | "learned" | "channel" | undefined;
   /** A trained gate per row of a batch, the mean over its tokens, padding too. @default false */
   useGating?: boolean | undefined;
-  /** Share of the adapter's result that is dropped in training. A number, at least 0 and below 1. @default 0 */
+  /**
+   * Share of the adapter's result that is dropped in training. A number, at least 0 and below 1. @default 0
+   */
   dropout?: number | undefined;
-  /** Share of rows whose result is dropped in training; not where isParallel is on. A number, at least 0 and below 1. @default 0 */
+  /**
+   * Share of rows whose result is dropped in training; not where isParallel is on. A number, at least 0 and
+   * below 1. @default 0
+   */
   stochasticDepth?: number | undefined;
   /** How it starts: at random, without effect, or close to none. @default "bert" */
   initWeights?: "bert" | "mam_adapter" | "houlsby" | undefined;
   /** An invertible adapter behind the embeddings (MAD-X). @default none */
   invAdapter?: "nice" | undefined;
-  /** Half the model's width over the width inside the invertible adapter. A number, above 0. @default the preset's */
+  /**
+   * Half the model's width over the width inside the invertible adapter. A number, above 0. @default the
+   * preset's
+   */
   invAdapterReductionFactor?: number | undefined;
   /** Weights are sums of Kronecker products (compacter). @default false */
   phmLayer?: boolean | undefined;
@@ -264,9 +312,15 @@ export type BottleneckValues = ValuesOf<
 
 /** Options of new C3AConfig(). */
 export interface C3AOptions extends SavingOptions, BlockOptions {
-  /** Layers that are adapted: by name or the end of a path, by a regular expression that matches the whole path, or all of them. @default the model's */
+  /**
+   * Layers that are adapted: by name or the end of a path, by a regular expression that matches the whole
+   * path, or all of them. @default the model's
+   */
   targetModules?: string | readonly string[] | undefined;
-  /** Size of the circulant blocks, a divisor of the layers' inputs and outputs. A whole number, at least 1. @default 256 */
+  /**
+   * Size of the circulant blocks, a divisor of the layers' inputs and outputs. A whole number, at least 1.
+   * @default 256
+   */
   blockSize?: number | undefined;
   /** Biases of the base that train too; c3a_only: those of adapted layers. @default "none" */
   bias?: "none" | "all" | "c3a_only" | undefined;
@@ -294,7 +348,9 @@ export interface DeloraOptions extends SavingOptions, TargetOptions, BlockOption
   r?: number | undefined;
   /** Where the bound of the update's norm starts. @default 15 */
   deloraLambda?: number | undefined;
-  /** Share of the adapter's input that is dropped in training. A number, at least 0 and below 1. @default 0 */
+  /**
+   * Share of the adapter's input that is dropped in training. A number, at least 0 and below 1. @default 0
+   */
   moduleDropout?: number | undefined;
   /** Biases of the base that train too; delora_only: those of adapted layers. @default "none" */
   bias?: "none" | "all" | "delora_only" | undefined;
@@ -331,7 +387,10 @@ export interface FourierFTOptions extends SavingOptions, TargetOptions, BlockOpt
   nFrequencyPattern?: Readonly<Record<string, number>> | undefined;
   /** Biases of the base that train too; fourier_only: those of adapted layers. @default "none" */
   bias?: "none" | "all" | "fourier_only" | undefined;
-  /** Python's word for weights stored [in, out]; here it is known from the model, and only recorded. @default false */
+  /**
+   * Python's word for weights stored [in, out]; here it is known from the model, and only recorded. @default
+   * false
+   */
   fanInFanOut?: boolean | undefined;
   /** Start without effect; off: at random. @default false */
   initWeights?: boolean | undefined;
@@ -352,7 +411,10 @@ export type FourierFTValues = ValuesOf<
 
 /** Options of new GraloraConfig(). */
 export interface GraloraOptions extends SavingOptions, BlockOptions {
-  /** Layers that are adapted: by name or the end of a path, by a regular expression that matches the whole path, or all of them. @default the model's */
+  /**
+   * Layers that are adapted: by name or the end of a path, by a regular expression that matches the whole
+   * path, or all of them. @default the model's
+   */
   targetModules?: string | readonly string[] | undefined;
   /** The rank, a multiple of graloraK. A whole number, at least 1. @default 32 */
   r?: number | undefined;
@@ -360,11 +422,16 @@ export interface GraloraOptions extends SavingOptions, BlockOptions {
   hybridR?: number | undefined;
   /** Scale of the update: alpha / (r + hybridR). @default 64 */
   alpha?: number | undefined;
-  /** Share of the adapter's input that is dropped in training. A number, at least 0 and below 1. @default 0 */
+  /**
+   * Share of the adapter's input that is dropped in training. A number, at least 0 and below 1. @default 0
+   */
   graloraDropout?: number | undefined;
   /** Into how many parts the layer's input and output are cut. A whole number, at least 1. @default 2 */
   graloraK?: number | undefined;
-  /** Python's word for weights stored [in, out]; here it is known from the model, and only recorded. @default false */
+  /**
+   * Python's word for weights stored [in, out]; here it is known from the model, and only recorded. @default
+   * false
+   */
   fanInFanOut?: boolean | undefined;
   /** Biases of the base that train too; gralora_only: those of adapted layers. @default "none" */
   bias?: "none" | "all" | "gralora_only" | undefined;
@@ -388,9 +455,14 @@ export type GraloraValues = ValuesOf<
 export interface HiraOptions extends SavingOptions, TargetOptions, BlockOptions {
   /** The rank: A is [r, in], B is [out, r]. A whole number, at least 1. @default 32 */
   r?: number | undefined;
-  /** Share of the adapter's input that is dropped in training. A number, at least 0 and below 1. @default 0 */
+  /**
+   * Share of the adapter's input that is dropped in training. A number, at least 0 and below 1. @default 0
+   */
   hiraDropout?: number | undefined;
-  /** Python's word for weights stored [in, out]; here it is known from the model, and only recorded. @default false */
+  /**
+   * Python's word for weights stored [in, out]; here it is known from the model, and only recorded. @default
+   * false
+   */
   fanInFanOut?: boolean | undefined;
   /** True: start without effect; gaussian: the same with a normal A; false: at random. @default true */
   initWeights?: boolean | "gaussian" | undefined;
@@ -413,7 +485,10 @@ export type HiraValues = ValuesOf<
 
 /** Options of new HRAConfig(). */
 export interface HRAOptions extends SavingOptions, TargetOptions, BlockOptions {
-  /** How many reflections, the rank; an even number starts without effect. A whole number, at least 1. @default 8 */
+  /**
+   * How many reflections, the rank; an even number starts without effect. A whole number, at least 1.
+   * @default 8
+   */
   r?: number | undefined;
   /** Make the reflections' vectors orthogonal to each other (Gram and Schmidt). @default false */
   applyGS?: boolean | undefined;
@@ -438,9 +513,15 @@ export type HRAValues = ValuesOf<
 
 /** Options of new IA3Config(). */
 export interface IA3Options extends SavingOptions, TargetOptions {
-  /** Targets that are scaled at their input instead of their output: by endings of names among targetModules, or a pattern. @default the model's */
+  /**
+   * Targets that are scaled at their input instead of their output: by endings of names among targetModules,
+   * or a pattern. @default the model's
+   */
   feedforwardModules?: string | readonly string[] | undefined;
-  /** Python's word for weights stored [in, out]; here it is known from the model, and only recorded. @default false */
+  /**
+   * Python's word for weights stored [in, out]; here it is known from the model, and only recorded. @default
+   * false
+   */
   fanInFanOut?: boolean | undefined;
   /** Start at ones, without effect; off: at random. @default true */
   initIa3Weights?: boolean | undefined;
@@ -502,9 +583,14 @@ export interface LoKrOptions extends SavingOptions, TargetOptions, BlockOptions 
   alpha?: number | undefined;
   /** Cut the left factor into two as well, where the rank makes that smaller. @default false */
   decomposeBoth?: boolean | undefined;
-  /** Size of the left factor, where it divides the layer's; -1: near the square root. A whole number, at least -1. @default -1 */
+  /**
+   * Size of the left factor, where it divides the layer's; -1: near the square root. A whole number, at least
+   * -1. @default -1
+   */
   decomposeFactor?: number | undefined;
-  /** True: start without effect by the left factor; lycoris: by the right one; false: at random. @default true */
+  /**
+   * True: start without effect by the left factor; lycoris: by the right one; false: at random. @default true
+   */
   initWeights?: boolean | "lycoris" | undefined;
   /** Ranks by layer name or pattern where they differ from r. @default {} */
   rankPattern?: Readonly<Record<string, number>> | undefined;
@@ -533,9 +619,14 @@ export interface LoraOptions extends SavingOptions, TargetOptions, BlockOptions 
   r?: number | undefined;
   /** Scale of the update: alpha / r. @default 8 */
   loraAlpha?: number | undefined;
-  /** Share of the adapter's input that is dropped in training. A number, at least 0 and below 1. @default 0 */
+  /**
+   * Share of the adapter's input that is dropped in training. A number, at least 0 and below 1. @default 0
+   */
   loraDropout?: number | undefined;
-  /** Python's word for weights stored [in, out]; here it is known from the model, and only recorded. @default false */
+  /**
+   * Python's word for weights stored [in, out]; here it is known from the model, and only recorded. @default
+   * false
+   */
   fanInFanOut?: boolean | undefined;
   /** Biases of the base that train too; lora_only: those of adapted layers. @default "none" */
   bias?: "none" | "all" | "lora_only" | undefined;
@@ -558,7 +649,10 @@ export interface LoraOptions extends SavingOptions, TargetOptions, BlockOptions 
   useDora?: boolean | undefined;
   /** A bias in B. @default false */
   loraBias?: boolean | undefined;
-  /** Ids of tokens whose rows of the input embedding train, or ids by an embedding's or head's name. @default none */
+  /**
+   * Ids of tokens whose rows of the input embedding train, or ids by an embedding's or head's name. @default
+   * none
+   */
   trainableTokenIndices?: readonly number[] | Readonly<Record<string, readonly number[]>> | undefined;
   /** ModulesToSave keep an embedding and the head that is tied to it one tensor. @default false */
   ensureWeightTying?: boolean | undefined;
@@ -580,13 +674,23 @@ export type LoraValues = ValuesOf<
 
 /** Options of new MissConfig(). */
 export interface MissOptions extends SavingOptions, TargetOptions, BlockOptions {
-  /** Every r-th input shares its weights; with initWeights bat, the size of blocks. A whole number, at least 1. @default 64 */
+  /**
+   * Every r-th input shares its weights; with initWeights bat, the size of blocks. A whole number, at least
+   * 1. @default 64
+   */
   r?: number | undefined;
-  /** Share of the adapter's input that is dropped in training; not with initWeights bat. A number, at least 0 and below 1. @default 0 */
+  /**
+   * Share of the adapter's input that is dropped in training; not with initWeights bat. A number, at least 0
+   * and below 1. @default 0
+   */
   missDropout?: number | undefined;
-  /** With initWeights mini: every miniR-th output shares its weights. A whole number, at least 1. @default 1 */
+  /**
+   * With initWeights mini: every miniR-th output shares its weights. A whole number, at least 1. @default 1
+   */
   miniR?: number | undefined;
-  /** True: start without effect; false: at random; bat and mini are other forms of the update. @default true */
+  /**
+   * True: start without effect; false: at random; bat and mini are other forms of the update. @default true
+   */
   initWeights?: boolean | "bat" | "mini" | undefined;
   /** Biases of the base that train too; MiSS_only: those of adapted layers. @default "none" */
   bias?: "none" | "all" | "MiSS_only" | undefined;
@@ -607,11 +711,20 @@ export type MissValues = ValuesOf<
 
 /** Options of new OFTConfig(). */
 export interface OFTOptions extends SavingOptions, TargetOptions, BlockOptions {
-  /** How many blocks the input is cut into, with oftBlockSize 0; 0: as many as the size gives. A whole number, at least 0. @default 0 */
+  /**
+   * How many blocks the input is cut into, with oftBlockSize 0; 0: as many as the size gives. A whole number,
+   * at least 0. @default 0
+   */
   r?: number | undefined;
-  /** Size of a block; where it does not divide a layer's inputs, the nearest that does; 0: as r gives. A whole number, at least 0. @default 32 */
+  /**
+   * Size of a block; where it does not divide a layer's inputs, the nearest that does; 0: as r gives. A whole
+   * number, at least 0. @default 32
+   */
   oftBlockSize?: number | undefined;
-  /** Python's word for weights stored [in, out]; here it is known from the model, and only recorded. @default false */
+  /**
+   * Python's word for weights stored [in, out]; here it is known from the model, and only recorded. @default
+   * false
+   */
   fanInFanOut?: boolean | undefined;
   /** Biases of the base that train too; oft_only: those of adapted layers. @default "none" */
   bias?: "none" | "all" | "oft_only" | undefined;
@@ -648,7 +761,10 @@ export interface PromptEncoderOptions extends SavingOptions, PromptOptions {
   encoderHiddenSize?: number | undefined;
   /** Layers of the LSTM; an MLP always has its three. A whole number, at least 1. @default 2 */
   encoderNumLayers?: number | undefined;
-  /** Share dropped between the LSTM's layers; an MLP has none, as in Python. A number, at least 0 and below 1. @default 0 */
+  /**
+   * Share dropped between the LSTM's layers; an MLP has none, as in Python. A number, at least 0 and below 1.
+   * @default 0
+   */
   encoderDropout?: number | undefined;
 }
 /** A PromptEncoderConfig with its defaults filled in. */
@@ -693,7 +809,10 @@ export type PrefixTuningValues = ValuesOf<
 
 /** Options of new PromptTuningConfig(). */
 export interface PromptTuningOptions extends SavingOptions, PromptOptions {
-  /** How the rows start: at random, as random tokens of the vocabulary, or as a text's tokens. @default "RANDOM" */
+  /**
+   * How the rows start: at random, as random tokens of the vocabulary, or as a text's tokens. @default
+   * "RANDOM"
+   */
   promptTuningInit?: "RANDOM" | "SAMPLE_VOCAB" | "TEXT" | undefined;
   /** That text, cut or repeated to length. @default none */
   promptTuningInitText?: string | undefined;
@@ -721,25 +840,38 @@ export type PromptTuningValues = ValuesOf<
 
 /** Options of new RandLoraConfig(). */
 export interface RandLoraOptions extends SavingOptions, BlockOptions {
-  /** Layers that are adapted: by name or the end of a path, by a regular expression that matches the whole path, or all of them. @default the model's */
+  /**
+   * Layers that are adapted: by name or the end of a path, by a regular expression that matches the whole
+   * path, or all of them. @default the model's
+   */
   targetModules?: string | readonly string[] | undefined;
-  /** The rank of each random base; the smaller, the more numbers are trained. A whole number, at least 1. @default 32 */
+  /**
+   * The rank of each random base; the smaller, the more numbers are trained. A whole number, at least 1.
+   * @default 32
+   */
   r?: number | undefined;
   /** Seed of the bases. A whole number, from 0 to 4294967295. @default 0 */
   projectionPrngKey?: number | undefined;
-  /** Save the bases with the adapter; Python's off is not built: its bases are drawn in 16 bits. @default true */
+  /**
+   * Save the bases with the adapter; Python's off is not built: its bases are drawn in 16 bits. @default true
+   */
   saveProjection?: boolean | undefined;
   /** Bases of -1, 0 and 1, two thirds of them 0. @default false */
   sparse?: boolean | undefined;
   /** The same with fewer that are not 0. @default false */
   verySparse?: boolean | undefined;
-  /** Share of the adapter's input that is dropped in training. A number, at least 0 and below 1. @default 0 */
+  /**
+   * Share of the adapter's input that is dropped in training. A number, at least 0 and below 1. @default 0
+   */
   randloraDropout?: number | undefined;
   /** Scale of the update: alpha / r. @default 640 */
   randloraAlpha?: number | undefined;
   /** Biases of the base that train too; randlora_only: those of adapted layers. @default "none" */
   bias?: "none" | "all" | "randlora_only" | undefined;
-  /** Python's word for weights stored [in, out]; here it is known from the model, and only recorded. @default false */
+  /**
+   * Python's word for weights stored [in, out]; here it is known from the model, and only recorded. @default
+   * false
+   */
   fanInFanOut?: boolean | undefined;
   /** Start without effect; off: at random. @default true */
   initWeights?: boolean | undefined;
@@ -759,11 +891,20 @@ export type RandLoraValues = ValuesOf<
 
 /** Options of new RoadConfig(). */
 export interface RoadOptions extends SavingOptions {
-  /** Layers that are adapted: by name or the end of a path, by a regular expression that matches the whole path, or all of them. @default the model's */
+  /**
+   * Layers that are adapted: by name or the end of a path, by a regular expression that matches the whole
+   * path, or all of them. @default the model's
+   */
   targetModules?: string | readonly string[] | undefined;
-  /** How many angles and scales: one of each for a pair of outputs, one for each output, or two. @default "road_1" */
+  /**
+   * How many angles and scales: one of each for a pair of outputs, one for each output, or two. @default
+   * "road_1"
+   */
   variant?: "road_1" | "road_2" | "road_4" | undefined;
-  /** Outputs are paired within groups of this even size, the first half with the second; it divides outDim. A whole number, at least 2. @default 64 */
+  /**
+   * Outputs are paired within groups of this even size, the first half with the second; it divides outDim. A
+   * whole number, at least 2. @default 64
+   */
   groupSize?: number | undefined;
   /** Start without effect; off: at random. @default true */
   initWeights?: boolean | undefined;
@@ -777,15 +918,27 @@ export type RoadValues = ValuesOf<
 
 /** Options of new ShiraConfig(). */
 export interface ShiraOptions extends SavingOptions {
-  /** Layers that are adapted: by name or the end of a path, by a regular expression that matches the whole path, or all of them. @default the model's */
+  /**
+   * Layers that are adapted: by name or the end of a path, by a regular expression that matches the whole
+   * path, or all of them. @default the model's
+   */
   targetModules?: string | readonly string[] | undefined;
-  /** R (in + out) numbers of each weight are trained, as many as LoRA of this rank has. A whole number, at least 1. @default 32 */
+  /**
+   * R (in + out) numbers of each weight are trained, as many as LoRA of this rank has. A whole number, at
+   * least 1. @default 32
+   */
   r?: number | undefined;
   /** How they are chosen; Python's own functions cannot be carried over. @default "random" */
   maskType?: "random" | undefined;
-  /** Seed by which they are chosen; the places are saved. A whole number, from 0 to 4294967295. @default another one each time, as in Python */
+  /**
+   * Seed by which they are chosen; the places are saved. A whole number, from 0 to 4294967295. @default
+   * another one each time, as in Python
+   */
   randomSeed?: number | undefined;
-  /** Python's word for weights stored [in, out]; here it is known from the model, and only recorded. @default false */
+  /**
+   * Python's word for weights stored [in, out]; here it is known from the model, and only recorded. @default
+   * false
+   */
   fanInFanOut?: boolean | undefined;
   /** Start without effect; off: at random. @default true */
   initWeights?: boolean | undefined;
@@ -819,15 +972,23 @@ export interface VBLoRAOptions extends SavingOptions, TargetOptions, BlockOption
   r?: number | undefined;
   /** Vectors in the bank that all layers share. A whole number, at least 1. @default 256 */
   numVectors?: number | undefined;
-  /** Length of the bank's vectors; it divides the widths of all adapted layers. A whole number, at least 1. @default 256 */
+  /**
+   * Length of the bank's vectors; it divides the widths of all adapted layers. A whole number, at least 1.
+   * @default 256
+   */
   vectorLength?: number | undefined;
   /** How many vectors each piece of a matrix is mixed of. A whole number, at least 1. @default 2 */
   topk?: number | undefined;
-  /** Share of the adapter's input that is dropped in training. A number, at least 0 and below 1. @default 0 */
+  /**
+   * Share of the adapter's input that is dropped in training. A number, at least 0 and below 1. @default 0
+   */
   vbloraDropout?: number | undefined;
   /** Biases of the base that train too; vblora_only: those of adapted layers. @default "none" */
   bias?: "none" | "all" | "vblora_only" | undefined;
-  /** Python's word for weights stored [in, out]; here it is known from the model, and only recorded. @default false */
+  /**
+   * Python's word for weights stored [in, out]; here it is known from the model, and only recorded. @default
+   * false
+   */
   fanInFanOut?: boolean | undefined;
   /** The bank starts uniform within this bound. A number, at least 0. @default 0.02 */
   initVectorBankBound?: number | undefined;
@@ -850,7 +1011,10 @@ export type VBLoRAValues = ValuesOf<
 
 /** Options of new VeraConfig(). */
 export interface VeraOptions extends SavingOptions, BlockOptions {
-  /** Layers that are adapted: by name or the end of a path, by a regular expression that matches the whole path, or all of them. @default the model's */
+  /**
+   * Layers that are adapted: by name or the end of a path, by a regular expression that matches the whole
+   * path, or all of them. @default the model's
+   */
   targetModules?: string | readonly string[] | undefined;
   /** The rank; as few numbers are trained, it is large. A whole number, at least 1. @default 256 */
   r?: number | undefined;
@@ -858,13 +1022,18 @@ export interface VeraOptions extends SavingOptions, BlockOptions {
   projectionPrngKey?: number | undefined;
   /** Save the projections with the adapter; off: draw them again from the seed. @default true */
   saveProjection?: boolean | undefined;
-  /** Share of the adapter's input that is dropped in training. A number, at least 0 and below 1. @default 0 */
+  /**
+   * Share of the adapter's input that is dropped in training. A number, at least 0 and below 1. @default 0
+   */
   veraDropout?: number | undefined;
   /** Where the scales inside start. @default 0.1 */
   dInitial?: number | undefined;
   /** Biases of the base that train too; vera_only: those of adapted layers. @default "none" */
   bias?: "none" | "all" | "vera_only" | undefined;
-  /** Python's word for weights stored [in, out]; here it is known from the model, and only recorded. @default false */
+  /**
+   * Python's word for weights stored [in, out]; here it is known from the model, and only recorded. @default
+   * false
+   */
   fanInFanOut?: boolean | undefined;
   /** Start without effect; off: at random. @default true */
   initWeights?: boolean | undefined;

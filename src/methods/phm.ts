@@ -22,7 +22,10 @@ function xavier(rows: number, columns: number): Initial {
   return { kind: "normal", std: Math.sqrt(2 / (rows + columns)) };
 }
 
-/** The rules, [n, n, n] or as [n, n, 1] x [n, 1, n]; Python starts those that layers share with a spread of their own. */
+/**
+ * The rules, [n, n, n] or as [n, n, 1] x [n, 1, n]; Python starts those that layers share with a spread of
+ * their own.
+ */
 function rules(c: BottleneckConfig, prefix: string): ParameterSpec[] {
   const { phmDim: n, sharedPhmRule: shared } = c;
   const spread = shared ? { uniform: 1, std: c.phmInitRange } : { uniform: 0.01, std: 0.01 };
@@ -90,6 +93,7 @@ export function phm(
 /** sum_i kron(a_i, b_i), of a [n, n, n] and b [n, in / n, out / n] */
 function krons(g: Graph, a: Tensor, b: Tensor, inDim: number, outDim: number): Tensor {
   const n = a.shape[0] as number;
-  const products = g.mul(g.reshape(a, [n, n, 1, n, 1]), g.reshape(b, [n, 1, inDim / n, 1, outDim / n])); // [n, n, in / n, n, out / n]
+  // [n, n, in / n, n, out / n]
+  const products = g.mul(g.reshape(a, [n, n, 1, n, 1]), g.reshape(b, [n, 1, inDim / n, 1, outDim / n]));
   return g.reshape(g.sum(products, 0), [inDim, outDim]);
 }

@@ -208,7 +208,8 @@ function distanceScores(
     : ["pos_key_proj", "pos_query_proj"];
   /** x [batch, heads, n, headDim], found [queries, keys] among [n * 2 span] */
   const meet = (x: Tensor, name: string, found: Tensor): Tensor => {
-    const scores = g.matmul(x, project(name, distances, w.same), { transB: true }); // [batch, heads, n, 2 span]
+    // [batch, heads, n, 2 span]
+    const scores = g.matmul(x, project(name, distances, w.same), { transB: true });
     const [batch, heads, n, count] = axes(scores.shape, 4);
     return g.gather(g.reshape(scores, [batch, heads, mulDims(n, count)]), found, -1);
   };

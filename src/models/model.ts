@@ -46,7 +46,10 @@ export interface ModelConfig {
    * than the config.
    */
   readonly tied: boolean;
-  /** How texts become vectors, where the model's folder or its user says it. @default the mean of the tokens */
+  /**
+   * How texts become vectors, where the model's folder or its user says it.
+   * @default the mean of the tokens
+   */
   readonly pooling?: Pooling | undefined;
 }
 

@@ -18,7 +18,8 @@ function namesOf({ modelTypes }: Architecture): readonly unknown[] {
  *
  * declare const myDecoder: Architecture; // see docs/extending.md
  * registerArchitecture(myDecoder);
- * const mine = await AutoModelForCausalLM.fromPretrained("folder"); // its config.json says "model_type": "my_decoder"
+ * const mine = await AutoModelForCausalLM.fromPretrained("folder");
+ * // its config.json says "model_type": "my_decoder"
  * ```
  */
 export function registerArchitecture<C extends ModelConfig, X = TextInputs>(

@@ -30,7 +30,10 @@ function chooseAdapters(model: AdaptedBase, options: RowAdapters, rows: number):
   return choose(state, options, rows);
 }
 
-/** Runs with these adapters. A call for the base gets it: what is merged is unmerged first, for good, as in Python. */
+/**
+ * Runs with these adapters. A call for the base gets it: what is merged is unmerged first, for good, as in
+ * Python.
+ */
 function withView<R>(model: AdaptedBase, chosen: Chosen, run: (view: View) => Promise<R>): Promise<R> {
   const { changes } = model;
   const isMerged = changes.merged.length > 0 || model.merging.length > 0;
@@ -69,7 +72,10 @@ export function lossOf(
   );
 }
 
-/** Adds the gradient of the loss to the adapters' parameters. Throws "training", "batch", "adapter-name", "engine". */
+/**
+ * Adds the gradient of the loss to the adapters' parameters. Throws "training", "batch", "adapter-name",
+ * "engine".
+ */
 export async function forwardBackward(
   model: AdaptedBase,
   batch: Inputs,

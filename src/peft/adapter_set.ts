@@ -87,7 +87,10 @@ export class AdapterSet {
     }
   }
 
-  /** Trainable tensors of adapters that train together, with their gradient: for the same adapters the same object. */
+  /**
+   * Trainable tensors of adapters that train together, with their gradient: for the same adapters the same
+   * object.
+   */
   parametersOf(adapters: readonly Adapter[]): Parameters {
     if (adapters.length === 1) return parametersOf(adapters);
     const key = adapters.map((a) => a.uid).join();

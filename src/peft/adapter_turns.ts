@@ -2,10 +2,14 @@ import type { Adapter } from "../adapters/adapter.js";
 import { PeftError } from "../errors.js";
 import type { Turns } from "../run/turns.js";
 
-/** Calls on a model with adapters, in their order: each waits for what was to be done to its adapters before. */
+/**
+ * Calls on a model with adapters, in their order: each waits for what was to be done to its adapters before.
+ */
 export class AdapterTurns {
   readonly #turns: Turns;
-  /** What is still to be done before the next run: starting values from the base's weights, restored weights. */
+  /**
+   * What is still to be done before the next run: starting values from the base's weights, restored weights.
+   */
   #ready: Promise<void> = Promise.resolve();
   readonly #faults: unknown[] = [];
   /** Adapters that such work is for. */

@@ -5,8 +5,8 @@ import { PreTrainedModel } from "./base_model.js";
 /** Loads models for one task. */
 export interface AutoModelFor<T extends TaskType> {
   /**
-   * Loads a Hub repository or a folder. Weights are mapped from the checkpoint; the engine starts with the first run.
-   * Reference: transformers/models/auto/modeling_auto.py
+   * Loads a Hub repository or a folder. Weights are mapped from the checkpoint; the engine starts with the
+   * first run. Reference: transformers/models/auto/modeling_auto.py
    * @throws "unknown-model", "unknown-task", "checkpoint", "file-format", "hub", "option", "engine"
    * @example
    * ```ts

@@ -14,7 +14,10 @@ export interface PretrainedConfig {
   readonly json: Readonly<Record<string, unknown>>;
   /** What the model was made for, by its class; undefined: a bare model, or a class that no task is for. */
   readonly taskType: TaskType | undefined;
-  /** Names of the classes that its head tells apart, in the order of their ids; undefined: it has none, or LABEL_0, LABEL_1, ... */
+  /**
+   * Names of the classes that its head tells apart, in the order of their ids; undefined: it has none, or
+   * LABEL_0, LABEL_1, ...
+   */
   readonly labels: readonly string[] | undefined;
 }
 

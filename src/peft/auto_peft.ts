@@ -8,7 +8,10 @@ import { type LoadOptions, loadNames, PreTrainedModel } from "./base_model.js";
 import { inspectAdapter } from "./inspect.js";
 import { PeftModel } from "./peft_model.js";
 
-/** How an adapter is loaded together with its base. Those of the Hub are for both; the revision is the adapter's. */
+/**
+ * How an adapter is loaded together with its base. Those of the Hub are for both; the revision is the
+ * adapter's.
+ */
 export interface AutoPeftOptions extends LoadOptions, LoadAdapterOptions {
   /** Where the base is. @default as the adapter's adapter_config.json names it */
   readonly base?: string | undefined;
@@ -17,10 +20,10 @@ export interface AutoPeftOptions extends LoadOptions, LoadAdapterOptions {
 /** Loads adapters for one task, each with the base that it was trained on. */
 export interface AutoPeftModelFor<T extends TaskType> {
   /**
-   * Loads an adapter from a folder or the Hub, and the base that it names: with a head of its size, its classes' names, its vocabulary.
-   * Reference: peft/auto.py
-   * @throws "adapter-mismatch" where it was trained for another task, "unknown-method", "adapter-config", "checkpoint", "file-format",
-   * "hub", "option", "engine"
+   * Loads an adapter from a folder or the Hub, and the base that it names: with a head of its size, its
+   * classes' names, its vocabulary. Reference: peft/auto.py
+   * @throws "adapter-mismatch" where it was trained for another task, "unknown-method", "adapter-config",
+   * "checkpoint", "file-format", "hub", "option", "engine"
    * @example
    * ```ts
    * import { AutoPeftModelForSequenceClassification } from "peft.js";
@@ -89,7 +92,8 @@ export interface AdapterBaseOptions extends ConfigOptions {
 
 /**
  * The config of an adapter's base, found as its adapter_config.json names it.
- * @throws "adapter-mismatch" for an adapter of another task, "adapter-config" where it names no base, "hub", "file-format"
+ * @throws "adapter-mismatch" for an adapter of another task, "adapter-config" where it names no base, "hub",
+ * "file-format"
  * @example
  * ```ts
  * import { baseOfAdapter } from "peft.js";

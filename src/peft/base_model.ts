@@ -57,7 +57,10 @@ import {
 export interface LoadOptions extends RuntimeSettings, Omit<ResolveOptions, "files"> {
   /** Fields of config.json that are set here, by their names there: { num_labels: 77, dropout_rate: 0 }. */
   readonly config?: Readonly<Record<string, unknown>>;
-  /** How texts become vectors. @default as the folder says it (1_Pooling, 2_Normalize), else the mean of their tokens */
+  /**
+   * How texts become vectors.
+   * @default as the folder says it (1_Pooling, 2_Normalize), else the mean of their tokens
+   */
   readonly pooling?: Pooling | undefined;
   /** Seed of what the checkpoint lacks: new heads, adapters. @default 0 */
   readonly seed?: number;
@@ -87,9 +90,9 @@ export const loadNames: NamesOf<LoadOptions> = {
 };
 
 /**
- * A pretrained model for one task, as AutoModelForCausalLM and the like load it. Its weights are mapped from the checkpoint; the
- * engine starts with the first run. Without adapters all of it can be trained: see `trainableParameters`.
- * Reference: transformers/modeling_utils.py
+ * A pretrained model for one task, as AutoModelForCausalLM and the like load it. Its weights are mapped from
+ * the checkpoint; the engine starts with the first run. Without adapters all of it can be trained: see
+ * `trainableParameters`. Reference: transformers/modeling_utils.py
  */
 export class PreTrainedModel<T extends TaskType = TaskType> implements TrainableModel<T> {
   readonly taskType: T;
@@ -140,7 +143,10 @@ export class PreTrainedModel<T extends TaskType = TaskType> implements Trainable
     this.seed = parts.options.seed ?? 0;
   }
 
-  /** Loads a Hub repository or a folder. Throws "unknown-model", "unknown-task", "checkpoint", "file-format", "hub", "option", "engine". */
+  /**
+   * Loads a Hub repository or a folder. Throws "unknown-model", "unknown-task", "checkpoint", "file-format",
+   * "hub", "option", "engine".
+   */
   static async load<T extends TaskType>(
     task: T,
     nameOrFolder: string,
@@ -183,7 +189,10 @@ export class PreTrainedModel<T extends TaskType = TaskType> implements Trainable
     return this.runtime.weights.spec;
   }
 
-  /** What a step of training is expected to take at its peak, by the plan that was chosen for it; known from the first step on. */
+  /**
+   * What a step of training is expected to take at its peak, by the plan that was chosen for it; known from
+   * the first step on.
+   */
   get memoryEstimate(): Runtime["memoryEstimate"] {
     return this.runtime.memoryEstimate;
   }
@@ -205,7 +214,10 @@ export class PreTrainedModel<T extends TaskType = TaskType> implements Trainable
     return this.#viewed((view) => forwardPass(this.runtime, view, batch, options));
   }
 
-  /** The loss alone, without dropout: logits over a large vocabulary are never whole in memory. @throws "batch", "engine" */
+  /**
+   * The loss alone, without dropout: logits over a large vocabulary are never whole in memory. @throws
+   * "batch", "engine"
+   */
   async lossOf(batch: Inputs<T>, options: PassOptions = {}): Promise<StepResult> {
     refuseUnknown("lossOf", options, passNames);
     return this.#viewed(async (view) => meanLoss(await lossPass(this.runtime, view, batch, options)));
@@ -221,7 +233,9 @@ export class PreTrainedModel<T extends TaskType = TaskType> implements Trainable
     return undefined;
   }
 
-  /** Names of the classes that its head tells apart, in the order of their ids; undefined: nobody named them. */
+  /**
+   * Names of the classes that its head tells apart, in the order of their ids; undefined: nobody named them.
+   */
   get classNames(): readonly string[] | undefined {
     return classNames(this.configJson);
   }
@@ -239,8 +253,8 @@ export class PreTrainedModel<T extends TaskType = TaskType> implements Trainable
   }
 
   /**
-   * All weights of the model, to train them in full. From then on the model computes with these; their values are read by the next
-   * run, or by `ready()`.
+   * All weights of the model, to train them in full. From then on the model computes with these; their values
+   * are read by the next run, or by `ready()`.
    */
   trainableParameters(): Parameters {
     return this.#trainable().state.parameters;
@@ -276,8 +290,8 @@ export class PreTrainedModel<T extends TaskType = TaskType> implements Trainable
   }
 
   /**
-   * Adds the gradient of the loss to `trainableParameters()`, until an optimizer's step takes it. Batches weigh by what they have
-   * of labelled tokens (or rows), as if they were one.
+   * Adds the gradient of the loss to `trainableParameters()`, until an optimizer's step takes it. Batches
+   * weigh by what they have of labelled tokens (or rows), as if they were one.
    * @throws "batch", "training" within `disableAdapter`, "engine"
    */
   async forwardBackward(batch: Inputs<T>, options: TrainOptions = {}): Promise<StepResult> {
@@ -348,7 +362,10 @@ export class PreTrainedModel<T extends TaskType = TaskType> implements Trainable
     await this.runtime.close();
   }
 
-  /** Closes the model at the end of a block: `await using base = await AutoModelForCausalLM.fromPretrained(name)`. */
+  /**
+   * Closes the model at the end of a block: `await using base = await
+   * AutoModelForCausalLM.fromPretrained(name)`.
+   */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }

@@ -16,8 +16,8 @@ const MODES: { readonly [T in Pooling["tokens"]]: readonly [mode: string, flag: 
 };
 
 /**
- * How a folder of sentence-transformers makes vectors of texts; undefined: it says nothing of it, or something that is not built here,
- * which `warn` hears.
+ * How a folder of sentence-transformers makes vectors of texts; undefined: it says nothing of it, or
+ * something that is not built here, which `warn` hears.
  */
 export async function readPooling(
   folder: string,
@@ -57,7 +57,10 @@ function modeOf(json: Readonly<Record<string, unknown>>): Pooling["tokens"] | un
   );
 }
 
-/** Writes what makes the model in a folder, or the adapter, one of sentence-transformers. `from`: the folder of the model before. */
+/**
+ * Writes what makes the model in a folder, or the adapter, one of sentence-transformers. `from`: the folder
+ * of the model before.
+ */
 export async function writePooling(
   folder: string,
   { tokens, normalize, maxLength }: Pooling,

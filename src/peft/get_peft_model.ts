@@ -8,7 +8,8 @@ import { PeftModel } from "./peft_model.js";
 
 /**
  * Puts a new adapter on a base model. Reference: peft/mapping_func.py
- * @throws "adapter-targets" where no layer matches, "adapter-config" for what the model does not allow, "adapter-name"
+ * @throws "adapter-targets" where no layer matches, "adapter-config" for what the model does not allow,
+ * "adapter-name"
  * @example
  * ```ts
  * import { AutoModelForCausalLM, getPeftModel, LoraConfig } from "peft.js";

@@ -10,8 +10,9 @@ import type { PreTrainedModel } from "./base_model.js";
 import { specOf } from "./spec.js";
 
 /**
- * How many labels an adapter's own head has; undefined where it brings none. The base's config.json does not say: its head
- * was made for the adapter. Which weight the head is shows where one more label changes a shape.
+ * How many labels an adapter's own head has; undefined where it brings none. The base's config.json does not
+ * say: its head was made for the adapter. Which weight the head is shows where one more label changes a
+ * shape.
  */
 export async function labelsOfAdapter(
   folder: string,
@@ -37,7 +38,9 @@ function autoPeftName(task: TaskType): string {
   return `AutoPeftModel${taskOf(task).classEnds[0]}`;
 }
 
-/** Throws "adapter-mismatch" where an adapter brings a head for another number of labels than the model has. */
+/**
+ * Throws "adapter-mismatch" where an adapter brings a head for another number of labels than the model has.
+ */
 export async function checkHead(
   folder: string,
   model: Pick<PreTrainedModel, "taskType" | "configJson" | "config" | "name">,

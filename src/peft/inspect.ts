@@ -78,7 +78,10 @@ export interface InspectedMemory {
   readonly budget: number;
   /** What the checkpoint is stored in. */
   readonly stored: "f32" | "f16" | "bf16";
-  /** How its layers are quantized, as config.json says, and the row of the table that they take by themselves; undefined: they are not. */
+  /**
+   * How its layers are quantized, as config.json says, and the row of the table that they take by themselves;
+   * undefined: they are not.
+   */
   readonly codes: StoredCodes | undefined;
   /** The sizes that were counted: rows, tokens of a row, target tokens of a row (encoder-decoders). */
   readonly batchSize: number;
@@ -112,9 +115,10 @@ const inspectNames: NamesOf<InspectOptions> = { ...hubNames, taskType: {}, adapt
 const sizeNames: NamesOf<StepSizes> = { batchSize: {}, length: {}, targetLength: {}, maxMemory: {} };
 
 /**
- * What a model is, what a method would train of it, and what a training step would take: counted from config.json alone, which is
- * all that is downloaded.
- * @throws "unknown-model", "unknown-task", "adapter-targets", "adapter-config", "batch", "option", "hub", "file-format"
+ * What a model is, what a method would train of it, and what a training step would take: counted from
+ * config.json alone, which is all that is downloaded.
+ * @throws "unknown-model", "unknown-task", "adapter-targets", "adapter-config", "batch", "option", "hub",
+ * "file-format"
  * @example
  * ```ts
  * import { inspect, LoraConfig } from "peft.js";
@@ -201,7 +205,10 @@ function memoryOf(
 
 /** Options of `inspectAdapter`. */
 export interface InspectAdapterOptions extends Omit<ResolveOptions, "files"> {
-  /** The base's config, to find what the adapter's own head and embeddings are sized for. @default sizes are not looked for */
+  /**
+   * The base's config, to find what the adapter's own head and embeddings are sized for.
+   * @default sizes are not looked for
+   */
   readonly base?: PretrainedConfig | undefined;
   /** What the model is for. @default what the adapter was trained for, else what the base was made for */
   readonly taskType?: TaskType | undefined;
@@ -215,7 +222,10 @@ export interface AdapterInspection {
   readonly numLabels: number | undefined;
   /** Names of those labels, in the order of their ids; undefined: nobody named them. */
   readonly labels: readonly string[] | undefined;
-  /** Tokens of the embedding or head that the adapter brings; undefined: it brings none, or of the base's size. */
+  /**
+   * Tokens of the embedding or head that the adapter brings; undefined: it brings none, or of the base's
+   * size.
+   */
   readonly vocabSize: number | undefined;
   /** Fields of config.json that its base is to be loaded with: { num_labels: 3, id2label: { ... } }. */
   readonly baseFields: Readonly<Record<string, unknown>>;
@@ -224,8 +234,8 @@ export interface AdapterInspection {
 const adapterNames: NamesOf<InspectAdapterOptions> = { ...hubNames, base: {}, taskType: {} };
 
 /**
- * What an adapter is, and how its base must be loaded for it: a head with as many labels, a vocabulary of that size. Without `base`,
- * adapter_config.json is all that is read.
+ * What an adapter is, and how its base must be loaded for it: a head with as many labels, a vocabulary of
+ * that size. Without `base`, adapter_config.json is all that is read.
  * @throws "unknown-method", "adapter-config", "file-format", "hub"
  * @example
  * ```ts
@@ -234,7 +244,8 @@ const adapterNames: NamesOf<InspectAdapterOptions> = { ...hubNames, base: {}, ta
  * const name = (await inspectAdapter("out")).config.baseModelNameOrPath ?? "bert-base-uncased";
  * const { baseFields } = await inspectAdapter("out", { base: await AutoConfig.fromPretrained(name), taskType: "SEQ_CLS" });
  * const base = await AutoModelForSequenceClassification.fromPretrained(name, { config: baseFields });
- * const model = await PeftModel.fromPretrained(base, "out"); // AutoPeftModelForSequenceClassification does all of this
+ * const model = await PeftModel.fromPretrained(base, "out");
+ * // AutoPeftModelForSequenceClassification does all of this
  * ```
  */
 export async function inspectAdapter(

@@ -21,7 +21,10 @@ export interface Advice {
 
 /** What this machine has of what peft.js needs. Sizes are in bytes. */
 export interface MachineReport {
-  /** The system as Node names it: "linux 6.1", its processor architecture, and the C library where Node tells it. */
+  /**
+   * The system as Node names it: "linux 6.1", its processor architecture, and the C library where Node tells
+   * it.
+   */
   readonly system: { readonly name: string; readonly arch: string; readonly glibc: string | undefined };
   readonly node: string;
   readonly engine: {
@@ -36,7 +39,10 @@ export interface MachineReport {
   readonly processor: {
     readonly model: string;
     readonly threads: number;
-    /** Of avx2, avx512f, avx512_vnni, avx_vnni, avx512_bf16, amx_int8, asimddp; undefined where the system does not tell. */
+    /**
+     * Of avx2, avx512f, avx512_vnni, avx_vnni, avx512_bf16, amx_int8, asimddp; undefined where the system
+     * does not tell.
+     */
     readonly kernels: readonly string[] | undefined;
   };
   readonly memory: {
@@ -69,7 +75,8 @@ export interface MachineReport {
 const KERNELS = ["avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "asimddp"];
 
 /**
- * What this machine has of what peft.js needs, and what would help. Asks the Hub once, without a token, unless it is offline.
+ * What this machine has of what peft.js needs, and what would help. Asks the Hub once, without a token,
+ * unless it is offline.
  * @example
  * ```ts
  * import { inspectMachine } from "peft.js";

@@ -49,7 +49,10 @@ export async function mergeForGood(model: AdaptedBase, options: MergeOptions): P
   });
 }
 
-/** Writes the base with adapters merged into it; the model itself stays as it is, but for merges, which are undone. */
+/**
+ * Writes the base with adapters merged into it; the model itself stays as it is, but for merges, which are
+ * undone.
+ */
 export async function saveMerged(
   model: AdaptedBase,
   folder: string,

@@ -1,3 +1,4 @@
+// Over 400 lines: the public class, with a docstring for every call. What calls do is in what it imports.
 import type { Adapter } from "../adapters/adapter.js";
 import type { WeightedOptions } from "../adapters/mix.js";
 import type { RowAdapters, ViewOptions } from "../adapters/views.js";
@@ -37,8 +38,8 @@ import type { SaveModelOptions } from "./save_model.js";
 import type { StepResult, TrainableModel, TrainOptions } from "./trainable.js";
 
 /**
- * A base model with adapters on it: one or more active at a time, switched, disabled and mixed without another copy of the base.
- * Reference: peft/peft_model.py
+ * A base model with adapters on it: one or more active at a time, switched, disabled and mixed without
+ * another copy of the base. Reference: peft/peft_model.py
  */
 export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<T> {
   /** The model under the adapters. */
@@ -55,8 +56,10 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
   }
 
   /**
-   * Loads an adapter from a folder or the Hub onto a base, and activates it. Reference: peft/peft_model.py, from_pretrained
-   * @throws "adapter-mismatch" where it was made for another base, "unknown-method", "adapter-config", "file-format", "hub"
+   * Loads an adapter from a folder or the Hub onto a base, and activates it. Reference: peft/peft_model.py,
+   * from_pretrained
+   * @throws "adapter-mismatch" where it was made for another base, "unknown-method", "adapter-config",
+   * "file-format", "hub"
    * @example
    * ```ts
    * import { AutoModelForSeq2SeqLM, PeftModel } from "peft.js";
@@ -104,7 +107,10 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
   get adapterTargets(): readonly string[] {
     return this.#state.adapters.named()[0]?.targets ?? [];
   }
-  /** Names of the classes that the active adapter's head tells apart, in the order of their ids; undefined: nobody named them. */
+  /**
+   * Names of the classes that the active adapter's head tells apart, in the order of their ids; undefined:
+   * nobody named them.
+   */
   get classNames(): readonly string[] | undefined {
     const [adapter] = this.#state.adapters.named();
     return classNames(adapter?.state.classes ?? {}) ?? classNames(this.base.configJson);
@@ -130,8 +136,8 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
   }
 
   /**
-   * Waits for starting values, and for weights that are being restored. Throws what went wrong in it, once: the
-   * adapter in question is removed.
+   * Waits for starting values, and for weights that are being restored. Throws what went wrong in it, once:
+   * the adapter in question is removed.
    */
   async ready(): Promise<void> {
     await this.#state.turns.ready();
@@ -175,7 +181,8 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
   }
 
   /**
-   * Makes one adapter, or several together, the active ones. Nothing is compiled for it, and no weight is copied.
+   * Makes one adapter, or several together, the active ones. Nothing is compiled for it, and no weight is
+   * copied.
    * @throws "adapter-name", "adapter-config" for those that cannot work together
    */
   setAdapter(names: string | readonly string[]): void {
@@ -188,8 +195,9 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
   }
 
   /**
-   * Runs something on the plain base; where an adapter keeps a part of it (PiSSA, OLoRA), on what is left, as in Python. It reaches what
-   * `run` calls, and nothing that runs beside it. Merged adapters are unmerged, and stay so. Reference: peft/peft_model.py, disable_adapter
+   * Runs something on the plain base; where an adapter keeps a part of it (PiSSA, OLoRA), on what is left, as
+   * in Python. It reaches what `run` calls, and nothing that runs beside it. Merged adapters are unmerged,
+   * and stay so. Reference: peft/peft_model.py, disable_adapter
    * @example
    * ```ts
    * const { logits } = await model.disableAdapter(() => model.forward(batch));
@@ -220,13 +228,19 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
     this.#state.adapters.allocate(globalStep);
   }
 
-  /** Lets the base choose how steps with batches of these sizes run within its `maxMemory`. Throws "option" where nothing fits. */
+  /**
+   * Lets the base choose how steps with batches of these sizes run within its `maxMemory`. Throws "option"
+   * where nothing fits.
+   */
   async planMemory(sizes: BatchSizes): Promise<void> {
     const adapters = this.#state.adapters.named();
     if (adapters.length > 0) await this.base.runtime.planMemory(adapters, sizes);
   }
 
-  /** Says how many steps a training takes, to methods that take ranks away over all of it. The Trainer calls it by itself. */
+  /**
+   * Says how many steps a training takes, to methods that take ranks away over all of it. The Trainer calls
+   * it by itself.
+   */
   planSteps(totalSteps: number): void {
     for (const adapter of this.#state.adapters.named()) adapter.state.planSteps(totalSteps);
   }
@@ -271,8 +285,9 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
   }
 
   /**
-   * Adds the gradient of the loss to `trainableParameters()`, until an optimizer's step takes it; with `adapters`, to those of the
-   * adapters named. Batches weigh by what they have of labelled tokens (or rows), as if they were one.
+   * Adds the gradient of the loss to `trainableParameters()`, until an optimizer's step takes it; with
+   * `adapters`, to those of the adapters named. Batches weigh by what they have of labelled tokens (or rows),
+   * as if they were one.
    * @throws "batch", "training" where nothing trains, "adapter-name", "engine"
    * @example
    * ```ts
@@ -302,7 +317,8 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
   }
 
   /**
-   * Merges the active adapters (or those named) into the base's weights; `safe` refuses NaN and leaves all as it was.
+   * Merges the active adapters (or those named) into the base's weights; `safe` refuses NaN and leaves all as
+   * it was.
    * @throws "adapter-config" for methods that cannot be merged, "adapter-name"
    */
   async mergeAdapter(options: MergeOptions = {}): Promise<void> {
@@ -315,8 +331,8 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
   }
 
   /**
-   * The base with the adapters merged into it, as a plain model: save it, and transformers loads it. The PeftModel has no adapters
-   * then. Reference: peft/tuners/tuners_utils.py, merge_and_unload
+   * The base with the adapters merged into it, as a plain model: save it, and transformers loads it. The
+   * PeftModel has no adapters then. Reference: peft/tuners/tuners_utils.py, merge_and_unload
    * @throws "adapter-config" for methods that cannot be merged, "adapter-name"
    * @example
    * ```ts
@@ -330,8 +346,9 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
   }
 
   /**
-   * Writes the base with adapters merged into it as a plain Hub folder, weight by weight from the checkpoint in full precision: for bases
-   * that are larger than memory, or held in 8 or 4 bits. The model itself stays as it is.
+   * Writes the base with adapters merged into it as a plain Hub folder, weight by weight from the checkpoint
+   * in full precision: for bases that are larger than memory, or held in 8 or 4 bits. The model itself stays
+   * as it is.
    */
   async saveMerged(folder: string, options: SaveModelOptions & MergeOptions = {}): Promise<void> {
     await saveMerged(this.#state, folder, options);
@@ -344,8 +361,8 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
   }
 
   /**
-   * Writes adapters as PEFT does: "default" into the folder itself, others into folders of their names. Each is adapter_config.json,
-   * adapter_model.safetensors and README.md: all of them, or none where one fails.
+   * Writes adapters as PEFT does: "default" into the folder itself, others into folders of their names. Each
+   * is adapter_config.json, adapter_model.safetensors and README.md: all of them, or none where one fails.
    * @throws "output", "adapter-name"
    * @example
    * ```ts
@@ -357,7 +374,8 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
   }
 
   /**
-   * Uploads adapters to a repository on the Hub, which is made where it does not exist, as savePretrained writes them.
+   * Uploads adapters to a repository on the Hub, which is made where it does not exist, as savePretrained
+   * writes them.
    * @param repo "you/name"
    * @throws "hub", "aborted"
    */
@@ -380,7 +398,9 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
     await this.base.close();
   }
 
-  /** Closes the base at the end of a block: `await using model = await PeftModel.fromPretrained(base, "out")`. */
+  /**
+   * Closes the base at the end of a block: `await using model = await PeftModel.fromPretrained(base, "out")`.
+   */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }

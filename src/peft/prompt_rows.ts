@@ -2,7 +2,10 @@ import type { Adapter } from "../adapters/adapter.js";
 import type { Result } from "../run/passes.js";
 import type { Runtime } from "../run/runtime.js";
 
-/** The virtual tokens of a prompt, [rows, dim]: as they were saved, or as its encoder yields them; undefined: the adapter is no prompt. */
+/**
+ * The virtual tokens of a prompt, [rows, dim]: as they were saved, or as its encoder yields them; undefined:
+ * the adapter is no prompt.
+ */
 export async function promptRows(runtime: Runtime, adapter: Adapter): Promise<Result | undefined> {
   const prompt = adapter.method?.prompt;
   if (prompt === undefined) return undefined;

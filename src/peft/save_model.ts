@@ -36,8 +36,8 @@ export const savedNames: NamesOf<SaveModelOptions> = { dtype: { also: ["torch_dt
 type Changed = ReadonlyMap<string, () => Float32Array | Promise<Float32Array>>;
 
 /**
- * Writes a plain Hub folder: config.json, model.safetensors (one tensor at a time), and the tokenizer's files. A folder that is not there
- * yet gets its name when it is whole.
+ * Writes a plain Hub folder: config.json, model.safetensors (one tensor at a time), and the tokenizer's
+ * files. A folder that is not there yet gets its name when it is whole.
  */
 export async function saveModel(
   model: Saved,
@@ -122,7 +122,10 @@ async function writeConfig(
   await nodeFiles.writeAtomic(nodeFiles.join(folder, "config.json"), [new TextEncoder().encode(text)]);
 }
 
-/** `architectures` as Python would write it for the head that the model has now: BertModel with classes is another class. */
+/**
+ * `architectures` as Python would write it for the head that the model has now: BertModel with classes is
+ * another class.
+ */
 function classesOf(stored: unknown, task: TaskType): { architectures?: readonly string[] } {
   const name: unknown = Array.isArray(stored) ? stored[0] : undefined;
   const ends = taskOf(task).classEnds;

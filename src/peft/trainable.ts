@@ -46,7 +46,10 @@ export interface TrainableBase {
   readonly runtime: Pick<Runtime, "memoryEstimate" | "memoryLimit" | "memoryFree" | "compute">;
 }
 
-/** What training asks of a model. A PreTrainedModel trains all of its weights, a PeftModel its active adapters on a frozen base. */
+/**
+ * What training asks of a model. A PreTrainedModel trains all of its weights, a PeftModel its active adapters
+ * on a frozen base.
+ */
 export interface TrainableModel<T extends TaskType = TaskType> {
   readonly taskType: T;
   /** config.json as the architecture reads it. */
@@ -59,7 +62,9 @@ export interface TrainableModel<T extends TaskType = TaskType> {
   readonly adapterTargets: readonly string[];
   /** Tokens that a sample may have; Infinity: the model has no table of positions. */
   readonly maxPositions: number;
-  /** Names of the classes that its head tells apart, in the order of their ids; undefined: nobody named them. */
+  /**
+   * Names of the classes that its head tells apart, in the order of their ids; undefined: nobody named them.
+   */
   readonly classNames: readonly string[] | undefined;
   /** The tensors that train, with their gradient. Their starting values are there after `ready()`. */
   trainableParameters(): Parameters;
@@ -67,7 +72,9 @@ export interface TrainableModel<T extends TaskType = TaskType> {
   ready(): Promise<void>;
   /** Parameters that train, and all. */
   getNbTrainableParameters(): { trainable: number; total: number };
-  /** Chooses how steps with batches of these sizes run within the budget. Throws "option" where nothing fits. */
+  /**
+   * Chooses how steps with batches of these sizes run within the budget. Throws "option" where nothing fits.
+   */
   planMemory(sizes: BatchSizes): Promise<void>;
   /** Says how many optimizer steps the run takes. Throws "adapter-config" for too few. */
   planSteps(totalSteps: number): void;

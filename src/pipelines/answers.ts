@@ -13,8 +13,9 @@ export interface Asked<Input, Output, Options, Result> {
 type Inputs<Input> = Iterable<Input> | AsyncIterable<Input>;
 
 /**
- * An output for each input, in their order. Inputs are read in windows, within which batches are sorted by length, so that little of them
- * is padding and no more than a window is in memory. The first windows are short: the first answers come soon.
+ * An output for each input, in their order. Inputs are read in windows, within which batches are sorted by
+ * length, so that little of them is padding and no more than a window is in memory. The first windows are
+ * short: the first answers come soon.
  */
 export async function* answers<Input, Output, Options, Result>(
   asked: Asked<Input, Output, Options, Result>,

@@ -50,8 +50,9 @@ export function partOf(encoding: Encoding, text: string, tokenizer: Tokenizer): 
 }
 
 /**
- * Whether a token goes on with a word shows in its name where a tokenizer marks that (WordPiece), else no white space stands before it.
- * Reference: transformers/pipelines/token_classification.py, gather_pre_entities
+ * Whether a token goes on with a word shows in its name where a tokenizer marks that (WordPiece), else no
+ * white space stands before it. Reference: transformers/pipelines/token_classification.py,
+ * gather_pre_entities
  */
 function tokensOf(
   { inputIds, offsets, sequenceIds }: Encoding,

@@ -24,7 +24,10 @@ export interface PipelineOptions extends LoadOptions {
 
 export const openNames: NamesOf<PipelineOptions> = { ...loadNames, base: {}, tokenizer: {} };
 
-/** Loads what a name stands for: an adapter with its base, or a model. A model that is given stays its owner's. */
+/**
+ * Loads what a name stands for: an adapter with its base, or a model. A model that is given stays its
+ * owner's.
+ */
 export async function openModel(
   task: TaskType,
   given: string | TrainableModel,

@@ -38,14 +38,17 @@ export type PipelineFor<N extends PipelineName> = Pipeline<
 >;
 
 /**
- * A trained model, to be asked: an adapter's folder or Hub id (its base is found through it), a model's, or a model that is loaded
- * already. Options of calls may be given here for all of them. Reference: transformers/pipelines/__init__.py
- * @throws "option" for a name that no pipeline has, "adapter-mismatch" for an adapter of another task, and what loading throws
+ * A trained model, to be asked: an adapter's folder or Hub id (its base is found through it), a model's, or a
+ * model that is loaded already. Options of calls may be given here for all of them. Reference:
+ * transformers/pipelines/__init__.py
+ * @throws "option" for a name that no pipeline has, "adapter-mismatch" for an adapter of another task, and
+ * what loading throws
  * @example
  * ```ts
  * import { pipeline } from "peft.js";
  *
- * await using classify = await pipeline("text-classification", "teams"); // what `peft train --output teams` wrote
+ * // what `peft train --output teams` wrote
+ * await using classify = await pipeline("text-classification", "teams");
  * console.log(await classify("My parcel never came")); // [{ label: "delivery", score: 0.97 }]
  * console.log(await classify(["My parcel never came", "Where is my refund?"], { topK: 2 }));
  * ```

@@ -22,7 +22,10 @@ export interface QuestionAnsweringOptions {
   readonly maxAnswerLen?: number | undefined;
   /** There may be no answer: "" then. @default false */
   readonly handleImpossibleAnswer?: boolean | undefined;
-  /** Tokens of question and context together; a longer context is read in windows. @default 384, or what the model reads */
+  /**
+   * Tokens of question and context together; a longer context is read in windows.
+   * @default 384, or what the model reads
+   */
   readonly maxSeqLen?: number | undefined;
   /** Tokens that two windows share. @default 128, or half a window */
   readonly docStride?: number | undefined;
@@ -32,7 +35,10 @@ export interface QuestionAnsweringOptions {
 const LENGTH = 384;
 const STRIDE = 128;
 
-/** The parts of a context that answer a question. Reference: transformers/pipelines/question_answering.py of transformers 4 */
+/**
+ * The parts of a context that answer a question. Reference: transformers/pipelines/question_answering.py of
+ * transformers 4
+ */
 export const questionAnswering: PipelineDefinition<
   QuestionInput,
   SpanAnswer[],

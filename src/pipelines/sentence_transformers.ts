@@ -4,11 +4,17 @@ import { words } from "../words.js";
 
 /** How a text's vector is made of those of its tokens. */
 export interface FeatureExtractionOptions {
-  /** Their mean, the first one, or the last one. @default as modules.json of sentence-transformers says, else "mean" */
+  /**
+   * Their mean, the first one, or the last one.
+   * @default as modules.json of sentence-transformers says, else "mean"
+   */
   readonly pooling?: "mean" | "cls" | "last" | undefined;
   /** Whether it gets length 1, so that products are cosines. @default as modules.json says, else false */
   readonly normalize?: boolean | undefined;
-  /** Tokens that a text may have; the rest is cut. @default as sentence-transformers' files say, else as many as the model reads */
+  /**
+   * Tokens that a text may have; the rest is cut.
+   * @default as sentence-transformers' files say, else as many as the model reads
+   */
   readonly maxLength?: number | undefined;
 }
 
@@ -19,7 +25,10 @@ export const sentenceFiles: readonly string[] = [
   "*_Pooling/config.json",
 ];
 
-/** What the first of these folders that is one of sentence-transformers says; {}: none is. Throws "file-format". */
+/**
+ * What the first of these folders that is one of sentence-transformers says; {}: none is. Throws
+ * "file-format".
+ */
 export async function sentenceTransformer(folders: readonly string[]): Promise<FeatureExtractionOptions> {
   for (const folder of folders) {
     const found = await readPooling(folder, (message) => {

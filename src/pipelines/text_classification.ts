@@ -8,13 +8,19 @@ import { forwardParts, type PartLogits, predict } from "./forward.js";
 export interface TextClassificationOptions {
   /** How many labels, the likeliest first. @default 1; all of them where a text may have several */
   readonly topK?: number | undefined;
-  /** How scores are made of logits. @default softmax; sigmoid where a text may have several labels; none for numbers */
+  /**
+   * How scores are made of logits.
+   * @default softmax; sigmoid where a text may have several labels; none for numbers
+   */
   readonly functionToApply?: "softmax" | "sigmoid" | "none" | undefined;
   /** Tokens that a text may have; the rest is cut. @default as many as the model reads */
   readonly maxLength?: number | undefined;
 }
 
-/** Labels of texts, or of pairs of texts, with their scores. Reference: transformers/pipelines/text_classification.py */
+/**
+ * Labels of texts, or of pairs of texts, with their scores. Reference:
+ * transformers/pipelines/text_classification.py
+ */
 export const textClassification: PipelineDefinition<
   TextInput,
   LabelScore[],

@@ -6,8 +6,9 @@ import { forwardParts, type PartLogits, predict } from "./forward.js";
 /** How entities are found. */
 export interface TokenClassificationOptions {
   /**
-   * "none": each token with its label; "simple": neighbours of one label are one entity; "first", "average", "max": tokens of a word agree
-   * first, on what its first token says, on the mean, on what the surest says. @default "simple"
+   * "none": each token with its label; "simple": neighbours of one label are one entity; "first", "average",
+   * "max": tokens of a word agree first, on what its first token says, on the mean, on what the surest says.
+   * @default "simple"
    */
   readonly aggregationStrategy?: "none" | "simple" | "first" | "average" | "max" | undefined;
   /** Labels that are no entities. @default ["O"] */

@@ -16,9 +16,10 @@ import type { Names, Planned, Wanted } from "./planned.js";
 import { withResiduals } from "./residuals.js";
 
 /**
- * Block after block: blocks of one kind share a session, weights are fed to it, and only what passes between blocks is kept. Going
- * back, a block is computed again inside its gradient's program, unless `keeps` says that its products are kept (blocks are counted
- * from the first that has a gradient). Gradients of what several blocks read add up.
+ * Block after block: blocks of one kind share a session, weights are fed to it, and only what passes between
+ * blocks is kept. Going back, a block is computed again inside its gradient's program, unless `keeps` says
+ * that its products are kept (blocks are counted from the first that has a gradient). Gradients of what
+ * several blocks read add up.
  */
 export function blockwise(
   g: Graph,
@@ -172,8 +173,8 @@ class Layout {
   }
 
   /**
-   * What is differentiated by: as much as for another block of this kind, so that both share a session. (The lowest one needs less;
-   * a session of its own would cost more memory than that saves time.)
+   * What is differentiated by: as much as for another block of this kind, so that both share a session. (The
+   * lowest one needs less; a session of its own would cost more memory than that saves time.)
    */
   #asAnother(piece: Piece, slopes: readonly string[], by: readonly Tensor<"input">[]): Tensor<"input">[] {
     const kind = JSON.stringify([toProgram(Object.fromEntries(piece.outputs.entries())), slopes]);
@@ -238,7 +239,10 @@ class Layout {
 const DIM = "dim:";
 const NUMBER = "number:";
 
-/** Inputs that tell a program the dimensions it speaks of, whether or not its other inputs do; `local`: these do. */
+/**
+ * Inputs that tell a program the dimensions it speaks of, whether or not its other inputs do; `local`: these
+ * do.
+ */
 function withDims(program: Program, local: ReadonlySet<string>): Program {
   const names = new Set(program.nodes.flatMap((n) => n.shape.flatMap(dimNames)));
   const inputs = [...names]

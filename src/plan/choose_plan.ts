@@ -23,9 +23,15 @@ export interface ChosenPlan {
 
 /** Share of a budget that an estimate may fill: estimates are right within 15 %. */
 const SAFE = 0.9;
-/** Bytes beside it for evaluation and generation: their sessions, and what malloc keeps of those that were released. */
+/**
+ * Bytes beside it for evaluation and generation: their sessions, and what malloc keeps of those that were
+ * released.
+ */
 const KEPT = 64 << 20;
-/** Of these, for sessions. Where they fit, none is released and made again, which takes seconds and leaves malloc's heaps torn. */
+/**
+ * Of these, for sessions. Where they fit, none is released and made again, which takes seconds and leaves
+ * malloc's heaps torn.
+ */
 export const BESIDE: number = KEPT / 2;
 
 /** Of a budget, what the estimate of a step may take. */
@@ -41,8 +47,9 @@ export function budgetFor(bytes: number): number {
 const ALL = Number.POSITIVE_INFINITY;
 
 /**
- * The fastest way to run a step within a budget: in one piece; block by block with everything kept; with weights read ahead of their use;
- * with more and more blocks computed again; with as little as can be. Throws "option", which names the smallest budget that would do.
+ * The fastest way to run a step within a budget: in one piece; block by block with everything kept; with
+ * weights read ahead of their use; with more and more blocks computed again; with as little as can be. Throws
+ * "option", which names the smallest budget that would do.
  */
 export function choosePlan(memory: RunMemory, question: PlanQuestion): ChosenPlan {
   const limit = usable(question.budget);
@@ -69,7 +76,8 @@ export function choosePlan(memory: RunMemory, question: PlanQuestion): ChosenPla
     const least = of("streamed", recompute, 0);
     const block = least.estimate.parts.blocks;
     const rest = limit - least.estimate.bytes;
-    // Room to read ahead. What more there is, the system's own cache of the file fills, and gives back where it is needed.
+    // Room to read ahead. What more there is, the system's own cache of the file fills, and gives back where
+    // it is needed.
     if (rest >= block) return of("streamed", recompute, 2 * block);
     if (recompute === shares.at(-1)) return rest >= 0 ? least : tooLarge(least, question);
   }

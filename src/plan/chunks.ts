@@ -14,7 +14,10 @@ import { type BackwardOptions, backwardRequest, keysOf, prepare, withCustomLoss 
 
 type Weights = Pick<BoundWeights, "spec" | "inventory">;
 
-/** The sum of vectors times a gradient that is known: its own gradient is that of the loss the gradient comes from. */
+/**
+ * The sum of vectors times a gradient that is known: its own gradient is that of the loss the gradient comes
+ * from.
+ */
 const known: Loss = {
   name: "vectors with a gradient",
   columns: {
@@ -103,7 +106,10 @@ export function lossOfVectorsRequest(
   });
 }
 
-/** The way back of a part whose gradient by vectors is known. `count`: its share of what the loss is divided by. */
+/**
+ * The way back of a part whose gradient by vectors is known. `count`: its share of what the loss is divided
+ * by.
+ */
 export function chunkRequest(
   weights: Weights,
   view: View,

@@ -14,8 +14,8 @@ import { option, words } from "../words.js";
 const CHUNK_LOGITS = 1 << 23;
 
 /**
- * Feeds of a loss: the columns that it declares, as the batch has them, and where labels are. Throws "batch" for all that is missing
- * or of another form, and where all labels are masked.
+ * Feeds of a loss: the columns that it declares, as the batch has them, and where labels are. Throws "batch"
+ * for all that is missing or of another form, and where all labels are masked.
  */
 export function lossFeeds(
   loss: Loss,
@@ -74,7 +74,10 @@ function columnFault(
   );
 }
 
-/** A column with its first axis the rows; places that lie beyond the sequence are not learnt, as transformers has it. */
+/**
+ * A column with its first axis the rows; places that lie beyond the sequence are not learnt, as transformers
+ * has it.
+ */
 function rowColumn(
   { dtype, shape, isPlace = false }: Extract<LossColumn, { shape: unknown }>,
   { data, shape: given }: BatchColumn,
@@ -96,7 +99,10 @@ function checkSome({ columns = {} }: Loss, feeds: Readonly<Record<string, HostTe
   if (labels.length > 0 && labels.every(({ data }) => data.every((label) => label < 0))) throw allMasked();
 }
 
-/** Where the model predicts a labelled token, as rows of the flattened (or packed) hidden states, in chunks of bounded size. */
+/**
+ * Where the model predicts a labelled token, as rows of the flattened (or packed) hidden states, in chunks of
+ * bounded size.
+ */
 function labelLayout(
   { task, config }: ModelSpec,
   labels: Ids | Floats,

@@ -19,7 +19,10 @@ export interface PlanSettings {
   readonly plan?: PlanName | "auto" | undefined;
   /** What a step may take: "4GB", or bytes. Default: what is free. */
   readonly maxMemory?: string | number | undefined;
-  /** How many blocks, from the first, are computed again on the way back where a step runs block by block. Default: by the budget. */
+  /**
+   * How many blocks, from the first, are computed again on the way back where a step runs block by block.
+   * Default: by the budget.
+   */
   readonly recompute?: number | undefined;
   /** What f16 and bf16 are brought to: see LoadOptions. */
   readonly load?: FormatName | undefined;
@@ -27,7 +30,10 @@ export interface PlanSettings {
 
 const ALL = Number.POSITIVE_INFINITY;
 
-/** Holds a model to a plan: the one that is asked for, or the one that fits the budget, found when the first batch is known. */
+/**
+ * Holds a model to a plan: the one that is asked for, or the one that fits the budget, found when the first
+ * batch is known.
+ */
 export class PlanChooser {
   readonly #weights: BoundWeights;
   readonly #settings: PlanSettings;
@@ -63,7 +69,9 @@ export class PlanChooser {
     return this.#settings.maxMemory === undefined ? undefined : this.#budget;
   }
 
-  /** Bytes that there were when the model was loaded, this process's own included; or those that were said. */
+  /**
+   * Bytes that there were when the model was loaded, this process's own included; or those that were said.
+   */
   get budget(): number {
     return this.#budget;
   }
@@ -73,7 +81,9 @@ export class PlanChooser {
     return this.estimate === undefined ? ALL : Math.max(0, usable(this.#budget) - this.estimate.bytes);
   }
 
-  /** Bytes that arenas of all sessions may take: those of a step, some beside it, and half of what is left. */
+  /**
+   * Bytes that arenas of all sessions may take: those of a step, some beside it, and half of what is left.
+   */
   get arenas(): number {
     const { estimate } = this;
     if (estimate !== undefined) return estimate.parts.activations + BESIDE + this.unusedBudget / 2;
@@ -81,8 +91,8 @@ export class PlanChooser {
   }
 
   /**
-   * Chooses again where batches grew, adapters are others, or a custom loss is new (`custom`: its run). A plan that serves several
-   * losses stays. Tells whether the plan is another one now.
+   * Chooses again where batches grew, adapters are others, or a custom loss is new (`custom`: its run). A
+   * plan that serves several losses stays. Tells whether the plan is another one now.
    */
   choose(adapters: readonly Adapter[], sizes: BatchSizes, custom?: RunRequest): boolean {
     if (this.#isFixed) return false;

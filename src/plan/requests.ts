@@ -67,7 +67,9 @@ export interface Prepared {
   readonly sizes: ReadonlyMap<string, number>;
 }
 
-/** Checks a batch and lays out all that a pass over it feeds. `keys`: random keys of the rows, in training. */
+/**
+ * Checks a batch and lays out all that a pass over it feeds. `keys`: random keys of the rows, in training.
+ */
 export function prepare(
   weights: Pick<BoundWeights, "spec" | "inventory">,
   view: View,
@@ -162,8 +164,8 @@ export function backwardRequest(
 }
 
 /**
- * A run with a loss that is given. One that is registered is known by its name; any other by what it writes: losses of one name may
- * differ, and one may change from call to call.
+ * A run with a loss that is given. One that is registered is known by its name; any other by what it writes:
+ * losses of one name may differ, and one may change from call to call.
  */
 export function withCustomLoss(
   given: Loss | string | undefined,

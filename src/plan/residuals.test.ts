@@ -4,7 +4,10 @@ import { Graph } from "../graph/graph.js";
 import type { Tensor } from "../graph/ops.js";
 import { withResiduals } from "./residuals.js";
 
-/** What is kept of x -> W1 -> activation (-> adapter, if trained) -> W2 -> sum, for the gradients by x and by the adapter. */
+/**
+ * What is kept of x -> W1 -> activation (-> adapter, if trained) -> W2 -> sum, for the gradients by x and by
+ * the adapter.
+ */
 function kept(activation: (g: Graph, x: Tensor) => Tensor, adapted: boolean): string[] {
   const g = new Graph();
   const x = g.input("x", ["tokens", 64]);

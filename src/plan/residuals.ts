@@ -14,9 +14,10 @@ export interface WithResiduals {
 }
 
 /**
- * Splits gradients from the forward pass that they were written after: nodes from `first` on are the gradients' own. Results of linear
- * layers and dropout's masks are kept; what is cheap (norms, activations, attention, which grows with the square of the length) is
- * computed again from them. Where comparisons are all that is needed of a layer's result (ReLU), these are kept in place of it.
+ * Splits gradients from the forward pass that they were written after: nodes from `first` on are the
+ * gradients' own. Results of linear layers and dropout's masks are kept; what is cheap (norms, activations,
+ * attention, which grows with the square of the length) is computed again from them. Where comparisons are
+ * all that is needed of a layer's result (ReLU), these are kept in place of it.
  */
 export function withResiduals(outputs: Readonly<Record<string, Tensor>>, first: number): WithResiduals {
   const isOwn = (x: Tensor): boolean => x.id < first;
@@ -48,7 +49,10 @@ function split(outputs: Readonly<Record<string, Tensor>>, isResidual: (x: Tensor
   return { outputs: Object.fromEntries(copied), residuals };
 }
 
-/** Whether it costs more to compute again than to keep. Of random numbers, only what was kept of them is needed: a byte an element. */
+/**
+ * Whether it costs more to compute again than to keep. Of random numbers, only what was kept of them is
+ * needed: a byte an element.
+ */
 function isKept(x: Tensor): boolean {
   if (x.dtype === "bool") return x.inputs.some((y) => isOp(y, "random") || (y.dtype === "bool" && isKept(y)));
   if (!isOp(x, "linear")) return isOp(x, "random");

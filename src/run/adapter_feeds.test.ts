@@ -12,7 +12,10 @@ const INPUTS: readonly AdapterInput[] = [
 ];
 const inputs = new Map(INPUTS.map((input) => [adapterInputName(input), input]));
 
-/** An adapter of two tensors, of which b replaces the base's weight "w", and an engine that notes what it is sent. */
+/**
+ * An adapter of two tensors, of which b replaces the base's weight "w", and an engine that notes what it is
+ * sent.
+ */
 function setUp() {
   const draft = new AdapterDraft("one", undefined, { peftType: "TEST" });
   for (const key of ["a", "b"])

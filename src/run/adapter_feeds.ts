@@ -6,7 +6,10 @@ import { PeftError } from "../errors.js";
 import { at } from "../present.js";
 import type { AdapterInputs } from "../trace/adapter_inputs.js";
 
-/** Feeds of adapters' inputs. Tensors stay in the engine: they are sent where they changed; scales and gates go with every run. */
+/**
+ * Feeds of adapters' inputs. Tensors stay in the engine: they are sent where they changed; scales and gates
+ * go with every run.
+ */
 export class AdapterFeeds {
   /** Names of tensors in the engine -> the version that was sent. */
   readonly #sent: Map<string, number> = new Map();
@@ -72,7 +75,10 @@ export class AdapterFeeds {
 const tensorName = (adapter: Adapter, key: string): string => `${adapter.uid}:${key}`;
 const baseName = (weight: string): string => `base:${weight}`;
 
-/** The weight of the base that an adapter has this tensor in place of; undefined: the tensor stands beside the base. */
+/**
+ * The weight of the base that an adapter has this tensor in place of; undefined: the tensor stands beside the
+ * base.
+ */
 function replacedBy(adapter: Adapter, key: string): string | undefined {
   return [...adapter.replaced].findLast(([, own]) => own === key)?.[0];
 }

@@ -1,6 +1,9 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 
-/** A mark on everything that a function calls, in whatever order its promises settle, and on nothing that runs beside it. */
+/**
+ * A mark on everything that a function calls, in whatever order its promises settle, and on nothing that runs
+ * beside it.
+ */
 export class CallScope {
   readonly #storage: AsyncLocalStorage<boolean> = new AsyncLocalStorage();
 

@@ -16,9 +16,10 @@ export interface ChunkedPass {
 }
 
 /**
- * Of a loss that says so (`chunk`), for a batch of more texts: vectors first, without a way back; then the loss of all of them with its
- * gradient by vector; then each part forward and back with its vectors' gradient. The sum of the parts' gradients is that of the whole
- * batch (GradCache, https://arxiv.org/abs/2101.06983). Undefined: the batch is computed as a whole.
+ * Of a loss that says so (`chunk`), for a batch of more texts: vectors first, without a way back; then the
+ * loss of all of them with its gradient by vector; then each part forward and back with its vectors'
+ * gradient. The sum of the parts' gradients is that of the whole batch (GradCache,
+ * https://arxiv.org/abs/2101.06983). Undefined: the batch is computed as a whole.
  */
 export async function inChunks(
   runtime: Runtime,

@@ -21,8 +21,8 @@ interface Runs {
 }
 
 /**
- * An encoder's output, kept per sample: where nothing in the encoder is trained and no dropout is on, it is the same in every epoch. (A
- * prefix, or LoRA on the decoder alone.) What was not used for longest goes.
+ * An encoder's output, kept per sample: where nothing in the encoder is trained and no dropout is on, it is
+ * the same in every epoch. (A prefix, or LoRA on the decoder alone.) What was not used for longest goes.
  */
 export class EncoderStates {
   readonly #kept: Map<string, Float32Array> = new Map();

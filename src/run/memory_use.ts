@@ -43,7 +43,10 @@ export function anonymousIn(status: string): number | undefined {
 
 type Span = readonly [start: number, end: number];
 
-/** Resident bytes of mapped weight files, by a process's /proc/PID/smaps; pages that several mappings share (sessions, neighbours in a file) count once. */
+/**
+ * Resident bytes of mapped weight files, by a process's /proc/PID/smaps; pages that several mappings share
+ * (sessions, neighbours in a file) count once.
+ */
 export function mappedWeights(smaps: string): number {
   const counted = new Map<string, Span[]>();
   let total = 0;

@@ -21,7 +21,10 @@ export interface Result {
 
 /** What a forward pass gave. */
 export interface ForwardResult {
-  /** [batch, total, n] where virtual tokens count, [batch, n] where the task pools; hidden states for FEATURE_EXTRACTION. */
+  /**
+   * [batch, total, n] where virtual tokens count, [batch, n] where the task pools; hidden states for
+   * FEATURE_EXTRACTION.
+   */
   readonly logits: Result;
   /** The mean loss, where the batch has labels. */
   readonly loss: number | undefined;

@@ -25,7 +25,9 @@ import { AdapterFeeds } from "./adapter_feeds.js";
 import { EncoderStates } from "./encoder_states.js";
 import { Turns } from "./turns.js";
 
-/** A program in the engine: the inputs that it reads, which of them are adapters', and which have a gradient. */
+/**
+ * A program in the engine: the inputs that it reads, which of them are adapters', and which have a gradient.
+ */
 interface Compiled {
   readonly inputs: ReadonlySet<string>;
   readonly adapterInputs: AdapterInputs;
@@ -34,7 +36,8 @@ interface Compiled {
 
 export interface RuntimeSettings extends PlanSettings, Omit<EngineSettings, "resident" | "keep"> {
   /**
-   * The format of linear layers of blocks (int8, int4, nf4), or of all matrices (f16, bf16): made once, into a cache.
+   * The format of linear layers of blocks (int8, int4, nf4), or of all matrices (f16, bf16): made once, into
+   * a cache.
    * @default as the checkpoint has them, computed in f32
    */
   readonly load?: FormatName | undefined;
@@ -49,14 +52,17 @@ export interface Patch {
   readonly before: ReadonlyMap<string, Float32Array | undefined>;
 }
 
-/** A run's results; gradients by adapters' tensors, in the order of `gradients`, one after another in `packed`. */
+/**
+ * A run's results; gradients by adapters' tensors, in the order of `gradients`, one after another in
+ * `packed`.
+ */
 export interface RunOutcome extends RunResult {
   readonly gradients: readonly AdapterTensor[];
 }
 
 /**
- * A model's weights on an engine, and its compiled programs. One program serves every batch shape and all adapters of one
- * structure; adapters' tensors stay in the engine until they change.
+ * A model's weights on an engine, and its compiled programs. One program serves every batch shape and all
+ * adapters of one structure; adapters' tensors stay in the engine until they change.
  */
 export class Runtime {
   readonly #bound: BoundWeights;
@@ -194,7 +200,10 @@ export class Runtime {
     if (sources.size > 0) await (await this.#live())?.changeWeights(sources);
   }
 
-  /** Throws "engine" where the engine fails; where memory was scarce, with the budget that a step of this batch needs. */
+  /**
+   * Throws "engine" where the engine fails; where memory was scarce, with the budget that a step of this
+   * batch needs.
+   */
   async run(request: RunRequest): Promise<RunOutcome> {
     try {
       return await this.#run(request);
@@ -227,14 +236,18 @@ export class Runtime {
   }
 
   /**
-   * Plans the memory of steps with batches of these sizes: to be called with those of the longest batch, before the first step. Where
-   * that takes another plan than before, programs are compiled again. Throws "option" where none fits the budget.
+   * Plans the memory of steps with batches of these sizes: to be called with those of the longest batch,
+   * before the first step. Where that takes another plan than before, programs are compiled again. Throws
+   * "option" where none fits the budget.
    */
   planMemory(adapters: readonly Adapter[], sizes: BatchSizes): Promise<void> {
     return this.turns.alone(() => this.#planMemory(adapters, sizes));
   }
 
-  /** The same for a step whose turn has come, where its batch is larger than any before, or its custom loss is new. */
+  /**
+   * The same for a step whose turn has come, where its batch is larger than any before, or its custom loss is
+   * new.
+   */
   async planStep(request: RunRequest): Promise<void> {
     const { view, sizes, isCustom } = request;
     if (sizes !== undefined && view.adapters.length > 0)

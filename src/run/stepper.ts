@@ -37,8 +37,8 @@ export type StepRuntime = Pick<Runtime, "run" | "put" | "release" | "unique"> & 
 };
 
 /**
- * One running batch on a model with caches of keys and values, which stay in the engine. Prompts of prompt methods stand before
- * the first step's input; a prefix is the cache that generation starts with.
+ * One running batch on a model with caches of keys and values, which stay in the engine. Prompts of prompt
+ * methods stand before the first step's input; a prefix is the cache that generation starts with.
  */
 export async function makeStepper(
   runtime: StepRuntime,
@@ -163,7 +163,8 @@ class CachedStepper implements Stepper {
   }
 
   /**
-   * Positions count real tokens (and a prefix). Where a prompt stood before the input they count everything, padding included.
+   * Positions count real tokens (and a prefix). Where a prompt stood before the input they count everything,
+   * padding included.
    */
   #positions(input: Named, virtual: number, length: number): Record<string, HostTensor> {
     const all = virtualOf(this.#view).input > 0 || this.#runtime.weights.spec.config.encoderDecoder;

@@ -1,6 +1,6 @@
 /**
- * Whose turn it is on one model. Work that leaves it as it is runs side by side; work that changes it (its weights, its plan, the
- * gradient) runs by itself; both in the order of their calls.
+ * Whose turn it is on one model. Work that leaves it as it is runs side by side; work that changes it (its
+ * weights, its plan, the gradient) runs by itself; both in the order of their calls.
  */
 export class Turns {
   /** The end of the last work that ran by itself. */

@@ -1,6 +1,9 @@
 import type { Architecture, ModelConfig, PooledHead } from "../models/model.js";
 
-/** What a model says over its hidden states: one of the architecture's own heads, or a head that a task brings along. */
+/**
+ * What a model says over its hidden states: one of the architecture's own heads, or a head that a task brings
+ * along.
+ */
 export interface Head {
   /** What writes it; undefined: this architecture has no such head. */
   write(architecture: Architecture): PooledHead<ModelConfig> | undefined;

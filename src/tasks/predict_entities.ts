@@ -31,8 +31,9 @@ const ofWord: Readonly<Record<"first" | "average" | "max", (word: readonly Score
   };
 
 /**
- * Parts of a text with their labels. "none": each token; "simple": neighbours of one label are one entity, where B- begins a new
- * one; the others first give all tokens of a word one label. Reference: transformers/pipelines/token_classification.py
+ * Parts of a text with their labels. "none": each token; "simple": neighbours of one label are one entity,
+ * where B- begins a new one; the others first give all tokens of a word one label. Reference:
+ * transformers/pipelines/token_classification.py
  */
 export function predictEntities(
   { logits, outputs, tokens, text, nameOf }: Said,

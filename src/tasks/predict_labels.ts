@@ -10,7 +10,9 @@ function scoresFor({ problemType, numLabels }: ModelProblem): NonNullable<Predic
 
 const apply = { softmax, sigmoid, none: (y: Float32Array): Float32Array => y } as const;
 
-/** All labels with their scores, the likeliest first. Reference: transformers/pipelines/text_classification.py */
+/**
+ * All labels with their scores, the likeliest first. Reference: transformers/pipelines/text_classification.py
+ */
 export function predictLabels(
   { logits, config, nameOf }: Said,
   { topK = Number.POSITIVE_INFINITY, scores = scoresFor(config) }: PredictOptions = {},

@@ -2,16 +2,17 @@ import type { Predicted, PredictOptions, Said, SpanAnswer } from "./prediction.j
 import { softmax } from "./prediction.js";
 
 /**
- * The likeliest spans of a context: P(start) P(end), each a softmax over the context's tokens and [CLS], which stands for "no answer".
- * Reference: transformers/pipelines/question_answering.py of transformers 4
+ * The likeliest spans of a context: P(start) P(end), each a softmax over the context's tokens and [CLS],
+ * which stands for "no answer". Reference: transformers/pipelines/question_answering.py of transformers 4
  */
 export function predictSpans(said: Said, options: PredictOptions = {}): Predicted {
   return predictSpansOf([said], options);
 }
 
 /**
- * The same for a context that is longer than the model reads, in windows that overlap. Spans of one text are one answer, whose score is
- * the sum of theirs; that there is no answer is as likely as in the window where it is least likely.
+ * The same for a context that is longer than the model reads, in windows that overlap. Spans of one text are
+ * one answer, whose score is the sum of theirs; that there is no answer is as likely as in the window where
+ * it is least likely.
  */
 export function predictSpansOf(
   windows: readonly Said[],

@@ -1,8 +1,8 @@
 import type { Predicted, PredictOptions, Said } from "./prediction.js";
 
 /**
- * One vector of a text's tokens, special ones included: their mean, the first one's ("cls"), or the last one's; of length 1 where it is
- * normalized. Reference: sentence_transformers/models/Pooling.py
+ * One vector of a text's tokens, special ones included: their mean, the first one's ("cls"), or the last
+ * one's; of length 1 where it is normalized. Reference: sentence_transformers/models/Pooling.py
  */
 export function predictVector(
   { logits, outputs, config }: Pick<Said, "logits" | "outputs"> & Partial<Pick<Said, "config">>,

@@ -35,7 +35,8 @@ export function headModules(task: TaskType): readonly string[] {
 }
 
 /**
- * Adds a task: models load for it, rows become its batches, and the `Trainer` and `evaluate` work on it from then on.
+ * Adds a task: models load for it, rows become its batches, and the `Trainer` and `evaluate` work on it from
+ * then on.
  * @throws "registered" where its name is known
  * @example
  * ```ts

@@ -4,7 +4,10 @@ import { at } from "../present.js";
 /** The ranks of a query's right documents among all documents, from 1, ascending. */
 export type Ranks = readonly number[];
 
-/** Where right documents stand when all are sorted by their scores, the highest first; of equal scores the first one first. */
+/**
+ * Where right documents stand when all are sorted by their scores, the highest first; of equal scores the
+ * first one first.
+ */
 export function ranksOf(scores: ArrayLike<number>, relevant: Iterable<number>): Ranks {
   const all = Array.from(scores);
   const rank = (own: number): number => {
@@ -14,7 +17,10 @@ export function ranksOf(scores: ArrayLike<number>, relevant: Iterable<number>): 
   return [...relevant].map(rank).sort((a, b) => a - b);
 }
 
-/** Share of right documents that are among the first k. Reference: InformationRetrievalEvaluator of sentence-transformers. */
+/**
+ * Share of right documents that are among the first k. Reference: InformationRetrievalEvaluator of
+ * sentence-transformers.
+ */
 export function recallAt(queries: readonly Ranks[], k: number): number {
   return meanOf(queries, (ranks) => ranks.filter((rank) => rank <= k).length / ranks.length);
 }
@@ -24,7 +30,10 @@ export function reciprocalRankAt(queries: readonly Ranks[], k: number): number {
   return meanOf(queries, ([first = Number.POSITIVE_INFINITY]) => (first <= k ? 1 / first : 0));
 }
 
-/** Sum of 1 / log2(rank + 1) of right documents among the first k, divided by the most that there can be (NDCG@k). */
+/**
+ * Sum of 1 / log2(rank + 1) of right documents among the first k, divided by the most that there can be
+ * (NDCG@k).
+ */
 export function ndcgAt(queries: readonly Ranks[], k: number): number {
   const gain = (ranks: readonly number[]): number =>
     ranks.reduce((sum, rank) => sum + 1 / Math.log2(rank + 1), 0);

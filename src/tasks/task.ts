@@ -8,7 +8,10 @@ import type { Predicted, PredictOptions, Said } from "./prediction.js";
 import type { ModelProblem } from "./problem.js";
 import type { Scores } from "./scores.js";
 
-/** What labels say: a token, the token after it, an answer's tokens, a row, the ends of a span; or there are none. */
+/**
+ * What labels say: a token, the token after it, an answer's tokens, a row, the ends of a span; or there are
+ * none.
+ */
 export type LabelPlace = "token" | "next token" | "target" | "row" | "span" | "none";
 
 /** Labels are class or token ids, or numbers. */
@@ -26,11 +29,17 @@ export interface Task<T extends TaskType = TaskType> extends DataTask<T> {
   readonly heads?: Readonly<Record<string, Head>>;
   /** The form that labels must have; undefined: that of the batch at hand. */
   labelForm(config: ModelConfig): LabelForm | undefined;
-  /** The loss that is computed where none is given; undefined: none of its own. `labels`: their form in the batch. */
+  /**
+   * The loss that is computed where none is given; undefined: none of its own. `labels`: their form in the
+   * batch.
+   */
   loss(config: ModelConfig, labels: LabelForm): Loss | undefined;
   /** `problem`: what the rows' labels are for, where the config does not say. */
   scores(config: ModelProblem, problem?: ProblemType): Scores;
-  /** What its numbers mean for one text. @default it answers in text: the tokens that it generates are the prediction */
+  /**
+   * What its numbers mean for one text.
+   * @default it answers in text: the tokens that it generates are the prediction
+   */
   predict?(said: Said, options?: PredictOptions): Predicted;
   /** Padding can be left out of everything but attention, where the loss reads none. */
   readonly packs: boolean;

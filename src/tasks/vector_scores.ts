@@ -5,12 +5,16 @@ import type { ModelProblem } from "./problem.js";
 import { averagePrecisionAt, ndcgAt, type Ranks, ranksOf, recallAt, reciprocalRankAt } from "./retrieval.js";
 import type { LabelledBatch, Logits, Scored, Scores } from "./scores.js";
 
-/** Anchors that are looked up among all texts of an evaluation; more would take minutes where there are many rows. */
+/**
+ * Anchors that are looked up among all texts of an evaluation; more would take minutes where there are many
+ * rows.
+ */
 const MOST_QUERIES = 1000;
 
 /**
- * Vectors of rows of texts: where rows have scores, the correlation of these with cosines; else how well an anchor finds its positive
- * among the positives and negatives of all rows, and how often a negative is farther from it.
+ * Vectors of rows of texts: where rows have scores, the correlation of these with cosines; else how well an
+ * anchor finds its positive among the positives and negatives of all rows, and how often a negative is
+ * farther from it.
  */
 export function vectorScores(config: ModelProblem): Scores {
   return {

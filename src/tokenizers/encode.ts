@@ -26,7 +26,10 @@ export type EncodeOptions = {
   addSpecialTokens?: boolean;
   /** Whether each token's place in the text is told. @default false */
   returnOffsets?: boolean;
-  /** Whether it is told which text of a pair a token is of, as the model reads it. @default what the model reads */
+  /**
+   * Whether it is told which text of a pair a token is of, as the model reads it.
+   * @default what the model reads
+   */
   returnTokenTypeIds?: boolean;
   /** Whether it is told which text of a pair a token is of, and which word of it. @default false */
   returnWordIds?: boolean;
@@ -65,7 +68,10 @@ export type Encoding = {
   offsets?: [number, number][][];
   /** Which text of a pair each token is of, 0 or 1; undefined for added tokens and padding. */
   sequenceIds?: (number | undefined)[][];
-  /** Which word of its text each token is of, as the tokenizer cuts words; undefined for added tokens and padding. */
+  /**
+   * Which word of its text each token is of, as the tokenizer cuts words; undefined for added tokens and
+   * padding.
+   */
   wordIds?: (number | undefined)[][];
   /** How many rows lost tokens to the length limit. */
   truncated: number;

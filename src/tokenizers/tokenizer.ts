@@ -40,7 +40,9 @@ export type Tokenizer = SpecialProperties & {
   readonly allSpecialIds: number[];
   /** Tokens added to the vocabulary, by id. */
   readonly addedTokens: ReadonlyMap<number, AddedToken>;
-  /** What tokens begin with that go on with a word: "##" of WordPiece; undefined where tokens do not show it. */
+  /**
+   * What tokens begin with that go on with a word: "##" of WordPiece; undefined where tokens do not show it.
+   */
   readonly continuingSubwordPrefix: string | undefined;
   /** Entries of the vocabulary without added tokens. */
   readonly vocabSize: number;

@@ -15,7 +15,10 @@ import { placesOf } from "./packing.js";
 import type { Inventory } from "./trace.js";
 import type { ModelSpec } from "./write.js";
 
-/** A batch of text, without labels too, for a forward pass; encoder-decoders may name the decoder's input themselves. */
+/**
+ * A batch of text, without labels too, for a forward pass; encoder-decoders may name the decoder's input
+ * themselves.
+ */
 export type TextBatch<T extends BatchTask = BatchTask> = Pick<
   Batch<T>,
   "task" | "inputIds" | "attentionMask"
@@ -23,7 +26,10 @@ export type TextBatch<T extends BatchTask = BatchTask> = Pick<
   readonly [K in Exclude<keyof Batch<T>, "task" | "inputIds" | "attentionMask">]?: Batch<T>[K] | undefined;
 } & { readonly decoderInputIds?: Ids };
 
-/** A batch of a model that reads no text: what it reads instead is among the `columns`, by the names of its inputs. */
+/**
+ * A batch of a model that reads no text: what it reads instead is among the `columns`, by the names of its
+ * inputs.
+ */
 export interface ColumnBatch<T extends BatchTask = BatchTask> {
   readonly task: T;
   readonly columns: Readonly<Record<string, BatchColumn>>;
@@ -98,8 +104,8 @@ function ownOf(input: Input, batch: Inputs, config: ModelConfig): Column | undef
 }
 
 /**
- * Throws "batch" for what cannot be run, all of it at once: another task's batch, ids or labels that do not exist, wrong shapes. Returns the
- * lengths of all dimensions that inputs name.
+ * Throws "batch" for what cannot be run, all of it at once: another task's batch, ids or labels that do not
+ * exist, wrong shapes. Returns the lengths of all dimensions that inputs name.
  */
 export function checkBatch(
   { spec, inventory }: { readonly spec: ModelSpec; readonly inventory: Inventory },
@@ -157,7 +163,10 @@ function inputFaults(
   ];
 }
 
-/** What is wrong with a column, by what `who` says of it; names of dimensions that are new take their length from it. */
+/**
+ * What is wrong with a column, by what `who` says of it; names of dimensions that are new take their length
+ * from it.
+ */
 export function formFault(
   who: "the model reads" | "the loss declares",
   name: string,
@@ -230,15 +239,18 @@ function feedsOf(
   return Object.fromEntries(feeds);
 }
 
-/** Which places of a batch are computed where padding is left out: of the input, and of an encoder-decoder's decoder. */
+/**
+ * Which places of a batch are computed where padding is left out: of the input, and of an encoder-decoder's
+ * decoder.
+ */
 export interface BatchPlaces {
   readonly input: Places;
   readonly decoder: Places | undefined;
 }
 
 /**
- * Places of all tokens, and of what a label or a pooler reads though it is padding. Behind the last label nothing of a decoder
- * counts for the loss; `wholeDecoder` keeps it for its logits.
+ * Places of all tokens, and of what a label or a pooler reads though it is padding. Behind the last label
+ * nothing of a decoder counts for the loss; `wholeDecoder` keeps it for its logits.
  */
 export function batchPlaces(
   spec: ModelSpec,
@@ -275,7 +287,10 @@ export function batchPlaces(
   return { input, decoder: placesOf((row, j) => j <= at(ends, row), rows, columns) };
 }
 
-/** Which tokens of a batch are no padding, 1 or 0, [batch, length]; undefined: the model reads none, or all of them are. */
+/**
+ * Which tokens of a batch are no padding, 1 or 0, [batch, length]; undefined: the model reads none, or all of
+ * them are.
+ */
 export function maskOf(spec: ModelSpec, batch: Inputs): BatchColumn | undefined {
   const mask = inputOf(inputsOf(spec), "mask");
   return mask && columnOf(batch, mask.name);

@@ -73,7 +73,10 @@ export const prefixRows: CoreInput = { name: "prefixRows", dtype: "i64", shape: 
 /** Names of a layer's keys and values in a cache. */
 export type CacheNames = { readonly [K in keyof KeyValue]: string };
 
-/** past: what a step of generation reads; present: what it leaves; cross: what an encoder left. Layer by layer. */
+/**
+ * past: what a step of generation reads; present: what it leaves; cross: what an encoder left. Layer by
+ * layer.
+ */
 export function cacheNames(kind: "past" | "present" | "cross", { layers }: CacheShape): CacheNames[] {
   return Array.from({ length: layers }, (_, i) => ({ k: `${kind}.${i}.k`, v: `${kind}.${i}.v` }));
 }

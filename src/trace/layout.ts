@@ -8,7 +8,10 @@ import { packRows, unpackRows } from "./packing.js";
 
 /** A layout of a stack's sequences, of which a head may see chosen positions alone. */
 export interface StackLayout extends Layout {
-  /** How positions lie at `rows` [chunks, chunk] of the stack's flattened result [rows of a batch, positions, width]. */
+  /**
+   * How positions lie at `rows` [chunks, chunk] of the stack's flattened result [rows of a batch, positions,
+   * width].
+   */
   readonly chosen: (rows: Tensor, of: readonly Dim[]) => Layout;
 }
 
@@ -24,7 +27,8 @@ export function paddedLayout(g: Graph, key: Tensor | undefined): StackLayout {
     chosen: (rows, of) => ({
       pack: asItIs,
       unpack: asItIs,
-      // The mask is that of the whole [batch, length, n], so that it is one and the same wherever the chosen ones lie.
+      // The mask is that of the whole [batch, length, n], so that it is one and the same wherever the chosen
+      // ones lie.
       dropout: (x, p, site) => {
         if (key === undefined || p === 0) return x;
         const ones = g.expand(g.scalar(1), [...of.slice(0, -1), dimAt(x.shape, -1)]);

@@ -10,8 +10,9 @@ import type { CoreInput } from "./inputs.js";
 import { declareCore, feedInput } from "./inputs.js";
 
 /**
- * Sequences of one length whose padding is left out: places [batch * length] <-> tokens. Linear layers, norms and activations see
- * [1, tokens, width]; attention sees whole sequences, with any finite numbers at padding, which its mask hides.
+ * Sequences of one length whose padding is left out: places [batch * length] <-> tokens. Linear layers, norms
+ * and activations see [1, tokens, width]; attention sees whole sequences, with any finite numbers at padding,
+ * which its mask hides.
  */
 export interface Packing {
   readonly tokens: string;
@@ -81,7 +82,10 @@ export function placesOf(keep: (row: number, at: number) => boolean, rows: numbe
   return { kept: Int32Array.from(kept), tokenAt, shape: [rows, length] };
 }
 
-/** Feeds of a packing. `rowKeys` are the samples' random keys: a token's key follows from its sample's and its position. */
+/**
+ * Feeds of a packing. `rowKeys` are the samples' random keys: a token's key follows from its sample's and its
+ * position.
+ */
 export function packingFeeds(
   of: Pick<Input, "name">,
   { kept, tokenAt, shape }: Places,

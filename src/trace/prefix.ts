@@ -6,9 +6,10 @@ import type { ModelConfig } from "../models/model.js";
 import type { ModelTrace } from "./trace.js";
 
 /**
- * A prefix as a cache that is already filled: [tokens, layers * 2 * dim] -> per layer keys and values [batch, heads, tokens, headDim].
- * `rowsOf` [batch] (zeros) says how many rows there are where no other input does.
- * In an encoder-decoder Python deals the layers out two at a time (self- and cross-attention), so layer i reads slot 2 i mod layers.
+ * A prefix as a cache that is already filled: [tokens, layers * 2 * dim] -> per layer keys and values [batch,
+ * heads, tokens, headDim]. `rowsOf` [batch] (zeros) says how many rows there are where no other input does.
+ * In an encoder-decoder Python deals the layers out two at a time (self- and cross-attention), so layer i
+ * reads slot 2 i mod layers.
  */
 export function prefixCache(
   trace: ModelTrace,

@@ -53,13 +53,16 @@ export interface TraceOptions {
   readonly virtual: boolean;
   /** Padding is left out where the model works position by position. */
   readonly packed: boolean;
-  /** The weight that a layer multiplies by: its own name for it where a tied head is held apart. Default: the site's weight. */
+  /**
+   * The weight that a layer multiplies by: its own name for it where a tied head is held apart. Default: the
+   * site's weight.
+   */
   readonly weightOf?: ((site: LinearSite) => string) | undefined;
 }
 
 /**
- * Writes a model with adapters into a graph: the call that would emit a layer emits the adapted one. Scales and gates are
- * inputs, so switching, disabling and mixing need no other graph.
+ * Writes a model with adapters into a graph: the call that would emit a layer emits the adapted one. Scales
+ * and gates are inputs, so switching, disabling and mixing need no other graph.
  */
 export class ModelTrace implements Trace {
   readonly g: Graph = new Graph();
@@ -92,8 +95,8 @@ export class ModelTrace implements Trace {
   }
 
   /**
-   * A weight of the base, or what an adapter has in its place; `own` is a tied module's own name for it, `stored` the name that it is
-   * held under.
+   * A weight of the base, or what an adapter has in its place; `own` is a tied module's own name for it,
+   * `stored` the name that it is held under.
    */
   parameter(name: string, shape: readonly number[], own: string = name, stored: string = name): Tensor {
     this.weights.set(name, shape);
@@ -203,7 +206,10 @@ export class ModelTrace implements Trace {
     return layout.dropout(x, p, `${path}#${count}`);
   }
 
-  /** How a stack's sequences of this length lie: packed, where padding is left out; `of` is the input that has their tokens. */
+  /**
+   * How a stack's sequences of this length lie: packed, where padding is left out; `of` is the input that has
+   * their tokens.
+   */
   layout(of: Pick<Input, "name">, length: Dim): StackLayout {
     const { packed, training } = this.options;
     return packed ? packedLayout(this.g, declarePacking(this.g, of, length), training) : this.padded;
@@ -223,7 +229,9 @@ export class ModelTrace implements Trace {
     return out;
   }
 
-  /** The prompt of a slot, [tokens, dim], without the rows of further submodules; undefined: no prompt method. */
+  /**
+   * The prompt of a slot, [tokens, dim], without the rows of further submodules; undefined: no prompt method.
+   */
   promptRows(slot: number): Tensor | undefined {
     const adapter = at(this.options.adapters, slot);
     const prompt = adapter.method?.prompt;
@@ -252,7 +260,10 @@ export class ModelTrace implements Trace {
     );
   }
 
-  /** What methods add to a mean loss, where they are on; undefined: nothing, as where rows have adapters of their own. */
+  /**
+   * What methods add to a mean loss, where they are on; undefined: nothing, as where rows have adapters of
+   * their own.
+   */
   penalty(): Tensor | undefined {
     let total: Tensor | undefined;
     for (const [slot, { method, layers: sites, config }] of this.options.adapters.entries()) {
@@ -266,8 +277,9 @@ export class ModelTrace implements Trace {
   }
 
   /**
-   * `base` below the adapters that stand at a place, one over another; `own` is what this kind of place gives them. `isFirstOver`:
-   * the first adapter is over the others, so that they change what goes in there in their order.
+   * `base` below the adapters that stand at a place, one over another; `own` is what this kind of place gives
+   * them. `isFirstOver`: the first adapter is over the others, so that they change what goes in there in
+   * their order.
    */
   #adapt<Own>(
     sitesOf: (adapter: Adapter) => ReadonlyMap<string, AdaptedSite<Place & Below & Own>>,

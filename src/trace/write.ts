@@ -99,7 +99,10 @@ function declareInputs<I extends InputSet>(trace: ModelTrace, inputs: I, at: Len
   return { x: Object.fromEntries(declared) as Tensors<I>, layout };
 }
 
-/** What a stack reads, as its architecture's function has it: of text, where the architecture declares nothing else. */
+/**
+ * What a stack reads, as its architecture's function has it: of text, where the architecture declares nothing
+ * else.
+ */
 function stackInputs(
   spec: ModelSpec,
   trace: ModelTrace,
@@ -110,7 +113,9 @@ function stackInputs(
   return { x: { ...x, past } as unknown as TextInputs, layout };
 }
 
-/** The mask of the places of `hidden`, without the past; without a mask among the inputs all of them count. */
+/**
+ * The mask of the places of `hidden`, without the past; without a mask among the inputs all of them count.
+ */
 function maskOf(trace: ModelTrace, mask: Tensor | undefined, past: Dim, hidden: Tensor): Tensor {
   const { g } = trace;
   if (mask !== undefined) return g.slice(mask, 1, past, dimAt(mask.shape, 1));
@@ -211,7 +216,10 @@ interface WrittenLoss {
   readonly text: () => string;
 }
 
-/** The loss's sum and count, and the logits if they are asked for. `fromStates`: the encoder's output is an input. */
+/**
+ * The loss's sum and count, and the logits if they are asked for. `fromStates`: the encoder's output is an
+ * input.
+ */
 export function writeLoss(spec: ModelSpec, trace: ModelTrace, loss: Loss, fromStates = false): WrittenLoss {
   const { g } = trace;
   const { hidden, layout, mask } = writeHidden(spec, trace, fromStates);
@@ -220,7 +228,8 @@ export function writeLoss(spec: ModelSpec, trace: ModelTrace, loss: Loss, fromSt
   const labelled = (name?: string): Tensor => {
     const positions = declareCore(g, labelPositions);
     const head = headNamed(spec.task, name);
-    if (trace.options.mixed) return g.gather(g.rows(logits(name)), positions); // scales are per row of the batch
+    // scales are per row of the batch
+    if (trace.options.mixed) return g.gather(g.rows(logits(name)), positions);
     const rows = g.gather(g.rows(hidden), positions); // [chunks, chunk, hidden]
     return writeHead(spec, trace, head, rows, mask, layout.chosen(positions, hidden.shape));
   };
@@ -302,8 +311,8 @@ export interface StepOptions {
 }
 
 /**
- * Generation with caches: the last position's logits [batch, vocab] and keys and values grown by the new tokens. Encoder-decoders
- * read the cross-attention's keys and values from inputs that `writeEncode` made.
+ * Generation with caches: the last position's logits [batch, vocab] and keys and values grown by the new
+ * tokens. Encoder-decoders read the cross-attention's keys and values from inputs that `writeEncode` made.
  */
 export function writeStep(spec: ModelSpec, trace: ModelTrace, options: StepOptions): Record<string, Tensor> {
   const { g } = trace;
@@ -349,7 +358,10 @@ function crossInputs(
   };
 }
 
-/** Runs the encoder once and projects its output for every layer's cross-attention; `rows` repeats rows for beams. */
+/**
+ * Runs the encoder once and projects its output for every layer's cross-attention; `rows` repeats rows for
+ * beams.
+ */
 export function writeEncode(spec: ModelSpec, trace: ModelTrace): Record<string, Tensor> {
   const { g } = trace;
   const { config } = spec;

@@ -61,7 +61,8 @@ const looks = {
 };
 const rule = () => ({ stroke: color("line"), width: 1 });
 const axis = () => ({ stroke: color("quiet"), grid: rule(), ticks: rule() });
-const steps = [1, 2, 5].flatMap((n) => [...Array(9).keys()].map((power) => n * 10 ** power)).sort((a, b) => a - b);
+const powers = [...Array(9).keys()].map((power) => 10 ** power);
+const steps = powers.flatMap((power) => [1, 2, 5].map((n) => n * power));
 const size = (box) => ({ width: box.clientWidth, height: 240 });
 function draw(box, chart) {
   box.replaceChildren();

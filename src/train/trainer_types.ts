@@ -6,13 +6,21 @@ import type { SettledOptions } from "../options.js";
 export interface PlainTrainerOptions {
   /** Passes over the training rows. A whole number, at least 1. @default 3 */
   epochs?: number | undefined;
-  /** Optimizer steps of the whole run; decides over epochs. A whole number, at least 1, in steps. @default by epochs */
+  /**
+   * Optimizer steps of the whole run; decides over epochs. A whole number, at least 1, in steps. @default by
+   * epochs
+   */
   maxSteps?: number | undefined;
   /** Rows that go through the model at a time. A whole number, at least 1, in rows. @default 8 */
   batchSize?: number | undefined;
-  /** Batches of one optimizer step; the last step of an epoch may have fewer. A whole number, at least 1, in batches. @default 1 */
+  /**
+   * Batches of one optimizer step; the last step of an epoch may have fewer. A whole number, at least 1, in
+   * batches. @default 1
+   */
   gradientAccumulationSteps?: number | undefined;
-  /** Learning rate at its peak. A number, at least 0. @default 0.001 for adapters, 0.00005 for a whole model */
+  /**
+   * Learning rate at its peak. A number, at least 0. @default 0.001 for adapters, 0.00005 for a whole model
+   */
   lr?: number | undefined;
   /** How the learning rate moves after the warmup. @default "linear" */
   schedule?:
@@ -30,15 +38,24 @@ export interface PlainTrainerOptions {
   warmupSteps?: number | undefined;
   /** The same as a share of all steps, in place of a number of them. A number, from 0 to 1. @default 0 */
   warmupRatio?: number | undefined;
-  /** Share of each weight that AdamW takes away per step, times the learning rate. A number, at least 0. @default 0 */
+  /**
+   * Share of each weight that AdamW takes away per step, times the learning rate. A number, at least 0.
+   * @default 0
+   */
   weightDecay?: number | undefined;
-  /** Decay of AdamW's running means of the gradient and of its square. Two numbers, at least 0 and below 1. @default [0.9,0.999] */
+  /**
+   * Decay of AdamW's running means of the gradient and of its square. Two numbers, at least 0 and below 1.
+   * @default [0.9,0.999]
+   */
   betas?: readonly [number, number] | undefined;
   /** What AdamW adds to its denominator. A number, at least 0. @default 1e-8 */
   eps?: number | undefined;
   /** Norm to which a larger gradient is scaled down; Infinity: none is. A number, above 0. @default 1 */
   maxGradNorm?: number | undefined;
-  /** Longest sample; what is longer is cut. A whole number, at least 1, in tokens. @default the tokenizer's or the model's own limit */
+  /**
+   * Longest sample; what is longer is cut. A whole number, at least 1, in tokens. @default the tokenizer's or
+   * the model's own limit
+   */
   maxLength?: number | undefined;
   /** Longest target of an encoder-decoder. A whole number, at least 1, in tokens. @default maxLength */
   maxTargetLength?: number | undefined;
@@ -46,27 +63,47 @@ export interface PlainTrainerOptions {
   emptyLabels?: "error" | "drop" | undefined;
   /** Which end of a sample that is too long is cut (causal models). @default "right" */
   truncationSide?: "left" | "right" | undefined;
-  /** Decides the order of rows; on the command line new weights and dropout too. A whole number, at least 0. @default 0 */
+  /**
+   * Decides the order of rows; on the command line new weights and dropout too. A whole number, at least 0.
+   * @default 0
+   */
   seed?: number | undefined;
   /** Draw another order of the rows in every epoch. @default true */
   shuffle?: boolean | undefined;
   /** Put rows of similar length into one batch, for less padding. @default as shuffle */
   groupByLength?: boolean | undefined;
-  /** Of rows that are streamed: how many are shuffled together. A whole number, at least 1, in rows. @default 10000 */
+  /**
+   * Of rows that are streamed: how many are shuffled together. A whole number, at least 1, in rows. @default
+   * 10000
+   */
   shuffleWindow?: number | undefined;
-  /** Steps between evaluations on the validation rows; the last step is always one. A whole number, at least 1, or one of "epoch", in steps. @default "epoch" */
+  /**
+   * Steps between evaluations on the validation rows; the last step is always one. A whole number, at least
+   * 1, or one of "epoch", in steps. @default "epoch"
+   */
   evaluateEvery?: number | "epoch" | undefined;
   /** Evaluate before the first step as well. @default false */
   evaluateOnStart?: boolean | undefined;
-  /** Keep the adapter that is best by this: loss, or a metric of the task such as accuracy. @default the last adapter is kept */
+  /**
+   * Keep the adapter that is best by this: loss, or a metric of the task such as accuracy. @default the last
+   * adapter is kept
+   */
   bestMetric?: string | undefined;
   /** Rows whose answers are shown before and after. A whole number, at least 0, in rows. @default 0 */
   samples?: number | undefined;
-  /** Steps between checkpoints; the last step is always one. A whole number, at least 1, or one of "epoch", in steps. @default "epoch" */
+  /**
+   * Steps between checkpoints; the last step is always one. A whole number, at least 1, or one of "epoch", in
+   * steps. @default "epoch"
+   */
   saveEvery?: number | "epoch" | undefined;
-  /** Write what is measured for TensorBoard as well, into tensorboard/ of the output folder. @default false */
+  /**
+   * Write what is measured for TensorBoard as well, into tensorboard/ of the output folder. @default false
+   */
   tensorboard?: boolean | undefined;
-  /** How many checkpoints stay; the best one stays besides. A whole number, at least 0, in checkpoints. @default 2 */
+  /**
+   * How many checkpoints stay; the best one stays besides. A whole number, at least 0, in checkpoints.
+   * @default 2
+   */
   keepCheckpoints?: number | undefined;
 }
 

@@ -5,7 +5,8 @@ import { PeftModel } from "../../src/peft/peft_model.js";
 import { AdamW } from "../../src/train/adamw.js";
 import { loadBase, sampleBatch, temporaryFolder } from "./kit.js";
 
-// Which adapters and which values a call uses is fixed when it is called: calls that overlap give what they give one after another.
+// Which adapters and which values a call uses is fixed when it is called: calls that overlap give what they
+// give one after another.
 let base: PreTrainedModel<"CAUSAL_LM">;
 let stored: string;
 const batch = sampleBatch("llama") as never;
@@ -78,7 +79,9 @@ async function seen(model: PeftModel<"CAUSAL_LM">): Promise<unknown> {
   ];
 }
 
-/** An adapter that is being loaded is on the model once its config was read: after what is called meanwhile. */
+/**
+ * An adapter that is being loaded is on the model once its config was read: after what is called meanwhile.
+ */
 const LATE = new Set(["loadAdapter, unload"]);
 
 async function fresh(): Promise<PeftModel<"CAUSAL_LM">> {

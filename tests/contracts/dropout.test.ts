@@ -6,9 +6,12 @@ import { PeftModel } from "../../src/peft/peft_model.js";
 import type { Inputs } from "../../src/trace/feeds.js";
 import { batchOf, difference, disturb, ids, loadBase, logitsOf, sampleBatch } from "./kit.js";
 
-// Dropout through the real engine: the base's by its config's rates, the adapter's on its own branch, both by counters.
+// Dropout through the real engine: the base's by its config's rates, the adapter's on its own branch, both by
+// counters.
 
-/** Hidden states' mean: linear in what is dropped, so that its mean over seeds is the mean without dropout. */
+/**
+ * Hidden states' mean: linear in what is dropped, so that its mean over seeds is the mean without dropout.
+ */
 const average: Loss = {
   name: "average of the logits",
   write: ({ g, logits }) => ({ sum: g.mean(logits()), count: g.scalar(1) }),

@@ -29,7 +29,10 @@ interface Image {
   readonly exposure: Tensor;
 }
 
-/** Every pixel is a place with `channels` numbers; blocks of two layers see them one by one, and the head their mean. */
+/**
+ * Every pixel is a place with `channels` numbers; blocks of two layers see them one by one, and the head
+ * their mean.
+ */
 const mosaic: Architecture<MosaicConfig, Image> = {
   modelTypes: ["mosaic"],
   prefix: "mosaic",

@@ -118,7 +118,9 @@ export interface Warned {
   readonly warnings: string[];
 }
 
-/** A model with a disturbed adapter on it, and what it warned of; the test's end takes the adapters off again. */
+/**
+ * A model with a disturbed adapter on it, and what it warned of; the test's end takes the adapters off again.
+ */
 export async function adapted(
   base: PreTrainedModel,
   config: AdapterConfig,

@@ -12,7 +12,8 @@ import type { Inputs } from "../../src/trace/feeds.js";
 import type { Kind } from "./kit.js";
 import { batchOf, ids, loadBase, TASKS } from "./kit.js";
 
-// Adapters in odd places against Python's PEFT: tied heads, heads with labels, modules of modules, biases, several at once.
+// Adapters in odd places against Python's PEFT: tied heads, heads with labels, modules of modules, biases,
+// several at once.
 type Digest = readonly [sum: number, norm: number, ordered: number];
 interface Numbers {
   readonly loss: number;

@@ -4,7 +4,8 @@ import type { PreTrainedModel } from "../../src/peft/base_model.js";
 import { PeftModel } from "../../src/peft/peft_model.js";
 import { CLOSE, difference, disturb, loadBase, logitsOf, sampleBatch, temporaryFolder } from "./kit.js";
 
-// PiSSA and OLoRA take a part of the base's weights into the adapter: what is left must come back when the adapter goes.
+// PiSSA and OLoRA take a part of the base's weights into the adapter: what is left must come back when the
+// adapter goes.
 const batch = sampleBatch("llama");
 const models: PeftModel[] = [];
 let base: PreTrainedModel;

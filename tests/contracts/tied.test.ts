@@ -11,7 +11,8 @@ import { PeftModel } from "../../src/peft/peft_model.js";
 import type { Inputs } from "../../src/trace/feeds.js";
 import { batchOf, folderOf, ids, loadBase, temporaryFolder } from "./kit.js";
 
-// Adapters on embeddings and heads that share one weight, or do not: case by case as Python's PEFT has them (tools/golden/tied.py).
+// Adapters on embeddings and heads that share one weight, or do not: case by case as Python's PEFT has them
+// (tools/golden/tied.py).
 type Digest = readonly [sum: number, norm: number, ordered: number];
 interface Failed {
   readonly error: string;
@@ -36,7 +37,10 @@ interface Golden {
 const golden = JSON.parse(readFileSync(join(import.meta.dirname, "../golden/tied.json"), "utf8")) as Golden;
 const cases = Object.entries(golden.cases);
 
-/** Where Python computes, and is wrong: T5 and BART do not read the table that "shared" is, and T5 v1.1 is not tied. */
+/**
+ * Where Python computes, and is wrong: T5 and BART do not read the table that "shared" is, and T5 v1.1 is not
+ * tied.
+ */
 const REFUSED = {
   "stands on":
     /^(t5|t5-v1_1|bart): (save (embed|both)|lora (embed|both)|lora embed, save head|lora head, save embed|ia3 save both|tokens differing|lora head, tied)(, tied)?$|^t5-v1_1: (tokens|method tokens) both/,
@@ -164,7 +168,10 @@ describe.each(cases.filter(([name, c]) => refusal(name, c) === undefined) as [st
   },
 );
 
-/** Merging leaves the model as it was, in place and as a folder of its own; where Python's does not, it is refused. */
+/**
+ * Merging leaves the model as it was, in place and as a folder of its own; where Python's does not, it is
+ * refused.
+ */
 async function merges(model: PeftModel, { merged, logits, model: kind }: Case): Promise<void> {
   if ("error" in merged || !isNear(merged.logits, logits)) {
     await expect(model.mergeAdapter()).rejects.toThrow(/\[adapter-config\].*cannot be merged.*tied/s);

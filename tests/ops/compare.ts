@@ -36,8 +36,8 @@ function given({ shape, data }: Feed): WeightSource {
 }
 
 /**
- * Runs a draw on ONNX Runtime and in f64, and compares its results and those of every node of the primitive itself.
- * `sources`: where the draw's weights are; default: given as f32.
+ * Runs a draw on ONNX Runtime and in f64, and compares its results and those of every node of the primitive
+ * itself. `sources`: where the draw's weights are; default: given as f32.
  */
 export async function compare(
   engine: Engine,

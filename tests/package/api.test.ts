@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, expect, test } from "vitest";
 
-// docs/api is made of the docstrings of what src/index.ts exports: a new public name, a changed one, and one without a docstring show
-// here.
+// docs/api is made of the docstrings of what src/index.ts exports: a new public name, a changed one, and one
+// without a docstring show here.
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "peft-api-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

@@ -14,7 +14,8 @@ import { ModelTrace } from "../../src/trace/trace.js";
 import { type ModelSpec, takeInventory, writeLoss } from "../../src/trace/write.js";
 import { hashedStepper } from "../golden/hashed_model.js";
 
-// What stands below the engine, used once each: Node runs it from source, browser.test.ts in a bundle without Node.
+// What stands below the engine, used once each: Node runs it from source, browser.test.ts in a bundle without
+// Node.
 
 /** The content of files, by name. */
 export type Fetched = Readonly<Record<string, string>>;
@@ -26,7 +27,10 @@ export async function useAll(fetched: Fetched): Promise<Record<string, unknown>>
   return { ...trainingStep(spec), ...(await textAsBatches(fetched)), generated: await greedy() };
 }
 
-/** Parameters of the model and of an adapter on it; the graph of a step of training, by how often it has each primitive. */
+/**
+ * Parameters of the model and of an adapter on it; the graph of a step of training, by how often it has each
+ * primitive.
+ */
 function trainingStep(spec: ModelSpec) {
   const inventory = takeInventory(spec);
   const config = new LoraConfig({ taskType: "CAUSAL_LM", r: 4, targetModules: ".*self_attn\\.(q|v)_proj" });

@@ -6,8 +6,8 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Packed, packed, run } from "../support/packed.js";
 
-// From an empty folder: `npm init -y` (a CommonJS project), the package installed, forty lines of TypeScript, a trained classifier
-// that answers over HTTP.
+// From an empty folder: `npm init -y` (a CommonJS project), the package installed, forty lines of TypeScript,
+// a trained classifier that answers over HTTP.
 const root = fileURLToPath(new URL("../..", import.meta.url));
 let made: Packed;
 beforeAll(() => {

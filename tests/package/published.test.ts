@@ -6,7 +6,8 @@ import { formatMessage } from "publint/utils";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Packed, packed, run } from "../support/packed.js";
 
-// What npm would publish: as publint and are-the-types-wrong see it, and as its pages' links find one another.
+// What npm would publish: as publint and are-the-types-wrong see it, and as its pages' links find one
+// another.
 let made: Packed;
 beforeAll(() => {
   made = packed("published");
@@ -28,7 +29,8 @@ test("publint finds no fault and warns of nothing", async () => {
 test("types are found by every resolution; CommonJS gets an ES module, which Node 20.19 can require", async () => {
   const result = await checkPackage(createPackageFromTarballData(readFileSync(made.tarball)));
   const problems = "problems" in result ? result.problems : [{ kind: "no types" }];
-  // "node10" is TypeScript's resolution before exports were known: the main entry has no other place for its types.
+  // "node10" is TypeScript's resolution before exports were known: the main entry has no other place for its
+  // types.
   const left = problems.filter(
     (p) => p.kind !== "CJSResolvesToESM" && !("resolutionKind" in p && p.resolutionKind === "node10"),
   );

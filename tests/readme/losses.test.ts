@@ -6,7 +6,8 @@ import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { afterAll, expect, test } from "vitest";
 
-// docs/losses.md, word for word: only the model's name is replaced by a small one's, and the package's by its source.
+// docs/losses.md, word for word: only the model's name is replaced by a small one's, and the package's by its
+// source.
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const page = readFileSync(join(root, "docs/losses.md"), "utf8");
 const folder = mkdtempSync(join(tmpdir(), "peft-losses-"));

@@ -6,7 +6,8 @@ import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
-// README.md, word for word: only the model's name is replaced by a small one's, and the package's by its source.
+// README.md, word for word: only the model's name is replaced by a small one's, and the package's by its
+// source.
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const readme = readFileSync(join(root, "README.md"), "utf8");
 const small = join(root, "tests/kit/models/t5-text");

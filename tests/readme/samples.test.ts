@@ -5,9 +5,10 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, expect, test } from "vitest";
 
-// The code in docs/*.md and in the @example of docstrings type-checks as strictly as ours. A page is one module, so that its later
-// blocks know what its earlier ones declare; a block that begins with ```ts fragment is a part of something, and is left out. An
-// example of a docstring is a module of its own. Names that all of them may use without making them stand in `common`.
+// The code in docs/*.md and in the @example of docstrings type-checks as strictly as ours. A page is one
+// module, so that its later blocks know what its earlier ones declare; a block that begins with ```ts
+// fragment is a part of something, and is left out. An example of a docstring is a module of its own. Names
+// that all of them may use without making them stand in `common`.
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "peft-samples-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

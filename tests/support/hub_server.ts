@@ -3,7 +3,10 @@ import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 
-/** A real HTTP server on 127.0.0.1 that speaks the part of the Hub's protocol that hub/ uses; other tests start it too. */
+/**
+ * A real HTTP server on 127.0.0.1 that speaks the part of the Hub's protocol that hub/ uses; other tests
+ * start it too.
+ */
 export interface HubServer {
   readonly endpoint: string;
   /** Another origin, as the Hub's file store is. */
@@ -41,7 +44,10 @@ export interface Fault {
   readonly id?: string;
   /** Sends other bytes of the same length. */
   readonly garble?: boolean;
-  /** What is sent in place of the answer: a text as it is, else JSON; "endless" never ends, "stalls" sends nothing. */
+  /**
+   * What is sent in place of the answer: a text as it is, else JSON; "endless" never ends, "stalls" sends
+   * nothing.
+   */
   readonly body?: unknown;
 }
 

@@ -7,7 +7,9 @@ import { fileURLToPath } from "node:url";
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const windows = process.platform === "win32";
 
-/** What a build and a pack read of this checkout. They run on a copy, so that tests that pack may run at once. */
+/**
+ * What a build and a pack read of this checkout. They run on a copy, so that tests that pack may run at once.
+ */
 const PARTS = ["bin", "src", "assets", "docs", "examples", "tools/build.mjs", "package.json", "LICENSE"];
 const ALSO = [
   "tsconfig.json",
@@ -39,8 +41,8 @@ export function run(command: string, args: readonly string[], cwd: string): stri
 }
 
 /**
- * What `npm install --ignore-scripts peft.js-*.tgz` leaves, without its network: npm packs and links the bin, and the dependencies are
- * this checkout's, since npm would ask the registry for them.
+ * What `npm install --ignore-scripts peft.js-*.tgz` leaves, without its network: npm packs and links the bin,
+ * and the dependencies are this checkout's, since npm would ask the registry for them.
  */
 export function packed(name: string, manifest: Readonly<Record<string, unknown>> = {}): Packed {
   const { version, dependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));

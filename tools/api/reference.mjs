@@ -1,5 +1,6 @@
-// Writes docs/api, or the folder that is named, from the docstrings of what src/index.ts exports: a page for each section of that file.
-// TypeDoc reads TypeScript 6, the package is compiled by TypeScript 7: so it has its own, in tools/api/node_modules (a workspace).
+// Writes docs/api, or the folder that is named, from the docstrings of what src/index.ts exports: a page for
+// each section of that file. TypeDoc reads TypeScript 6, the package is compiled by TypeScript 7: so it has
+// its own, in tools/api/node_modules (a workspace).
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -47,8 +48,8 @@ const LAYOUT = {
 };
 
 /**
- * Writes the pages into a folder, and returns every public name by section, what TypeDoc warned of, and the names that have no
- * docstring.
+ * Writes the pages into a folder, and returns every public name by section, what TypeDoc warned of, and the
+ * names that have no docstring.
  */
 export async function writeReference(folder) {
   writeEntries();

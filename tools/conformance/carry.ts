@@ -4,8 +4,8 @@ import { nodeFiles } from "../../src/hub/files.js";
 import { openSafetensors, writeSafetensors } from "../../src/hub/tensors/safetensors.js";
 
 /**
- * The part of the kit that the repository carries: each variant of a method, each task, each model once. Further methods on layers are
- * in tests/golden/adapters.json, which takes less.
+ * The part of the kit that the repository carries: each variant of a method, each task, each model once.
+ * Further methods on layers are in tests/golden/adapters.json, which takes less.
  */
 const CASES = [
   ...["lora", "lora-all-linear", "rslora-bias", "dora", "ia3"].map((m) => `t5--${m}`),
@@ -34,8 +34,8 @@ const SMALL = ["qwen3--prefix", "gemma2--lora", "bart--prompt"];
 const FORMATS = ["adapter-bin", "bf16", "bin-sharded", "f16", "refused", "sharded"];
 
 /**
- * npx tsx tools/conformance/carry.ts KIT SMALL_KIT: copies the part into tests/kit. Models and tokenizers are there
- * already.
+ * npx tsx tools/conformance/carry.ts KIT SMALL_KIT: copies the part into tests/kit. Models and tokenizers are
+ * there already.
  */
 const [kit = "", small = "", target = "tests/kit"] = process.argv.slice(2);
 for (const folder of ["cases", "multi", "formats"])

@@ -188,8 +188,9 @@ async function checkGenerate(c: Context, model: PeftModel, label: string, extra:
     },
   );
   const wanted = c.expected.get(`generate.${label}`);
-  // The library adapters 1.3.0 hands no cache to Llama's attention under transformers 4.57 (past_key_value for past_key_values), so
-  // that each step of its generation sees itself alone. With use_cache=False it generates what is generated here.
+  // The library adapters 1.3.0 hands no cache to Llama's attention under transformers 4.57 (past_key_value
+  // for past_key_values), so that each step of its generation sees itself alone. With use_cache=False it
+  // generates what is generated here.
   if (c.file.peft_type === "BOTTLENECK" && c.file.model === "models/llama") return;
   c.checks.push(equal(`generate.${label}`, got, wanted && rowsOf(wanted)));
 }

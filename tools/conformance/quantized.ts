@@ -20,9 +20,10 @@ interface Limits {
 }
 
 /**
- * What formats may differ by from Python's f32: logits and all gradients together in the norm of their difference, relative to their
- * own; losses absolute or relative. The kit's matrices are small and random, which is hard on them. T5 does not scale its attention's
- * scores: with random weights its softmax is all but an arg-max, and errors grow.
+ * What formats may differ by from Python's f32: logits and all gradients together in the norm of their
+ * difference, relative to their own; losses absolute or relative. The kit's matrices are small and random,
+ * which is hard on them. T5 does not scale its attention's scores: with random weights its softmax is all but
+ * an arg-max, and errors grow.
  */
 const LIMITS: Readonly<Record<Format, Limits>> = {
   f32: { logits: 1e-4, loss: 1e-4, grad: 1e-4 },
@@ -39,7 +40,8 @@ const LIMITS: Readonly<Record<Format, Limits>> = {
 const SEVEN_BITS = { logits: 6e-2, loss: 3e-2, grad: 0.16 };
 
 /** What such models and adapters make of the base's rounding: T5 as above; RandLoRA's products of many random matrices. Rounding llama's
- * weights alone to 8 bits, in f32 arithmetic, moves RandLoRA's logits by 16 % and its gradients by 27 %, against LoRA's 1 and 1.5 %. */
+ * weights alone to 8 bits, in f32 arithmetic, moves RandLoRA's logits by 16 % and its gradients by 27 %,
+ * against LoRA's 1 and 1.5 %. */
 const UNSCALED = { logits: 4, grad: 10 };
 const AMPLIFIED = { logits: 10, grad: 20 };
 
@@ -60,7 +62,10 @@ async function limitsOf(name: string, { file }: Context, format: Format): Promis
 /** Starts that take a part of the base's weights into the adapter are refused on a base of few bits. */
 const TAKES_WEIGHTS = /^(pissa|olora)/;
 
-/** A case of the kit on a base whose weights are in another format: logits and losses without and with the adapter, and its gradients. */
+/**
+ * A case of the kit on a base whose weights are in another format: logits and losses without and with the
+ * adapter, and its gradients.
+ */
 export async function runQuantized(
   kit: string,
   name: string,

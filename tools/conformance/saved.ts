@@ -59,7 +59,10 @@ function newJson(model: PeftModel, name: string): unknown {
   return settings(JSON.parse(formatAdapterConfig({ method, config, json, state, loaded: undefined })));
 }
 
-/** A config without what says where and by whom it was made; where Python knew no task, it names its class instead. */
+/**
+ * A config without what says where and by whom it was made; where Python knew no task, it names its class
+ * instead.
+ */
 function settings({
   base_model_name_or_path: _,
   peft_version: __,

@@ -4,8 +4,9 @@ import type { Finding } from "./battery.js";
 import { targets } from "./targets.js";
 
 /**
- * npm run fuzz -- TARGET|all SECONDS SEED [INPUT]: damaged inputs for a parser, as many as the seconds allow, with what no input may do:
- * errors that are not our own, more than 2 s, more than 200 MB. With INPUT, writes that one input to stdout.
+ * npm run fuzz -- TARGET|all SECONDS SEED [INPUT]: damaged inputs for a parser, as many as the seconds allow,
+ * with what no input may do: errors that are not our own, more than 2 s, more than 200 MB. With INPUT, writes
+ * that one input to stdout.
  */
 const tsx = JSON.stringify(import.meta.resolve("tsx/esm/api"));
 const entry = JSON.stringify(new URL("worker.ts", import.meta.url).href);

@@ -111,7 +111,10 @@ const insertText: Mutation = (bytes, _, next) => {
   return joined(bytes.subarray(0, place), text, bytes.subarray(place));
 };
 
-/** Replaces one number, text or list of a text format, which leaves the rest sound: damage gets past the syntax. */
+/**
+ * Replaces one number, text or list of a text format, which leaves the rest sound: damage gets past the
+ * syntax.
+ */
 const replaceToken: Mutation = (bytes, _, next) => {
   const text = Buffer.from(bytes).toString("latin1");
   const tokens = [

@@ -2,7 +2,10 @@ import { parentPort, workerData } from "node:worker_threads";
 import { mutated, tryInput } from "./battery.js";
 import { targets } from "./targets.js";
 
-/** Runs inputs from number `from` on until it is ended; `at` is shared, so that the watcher sees which input hangs. */
+/**
+ * Runs inputs from number `from` on until it is ended; `at` is shared, so that the watcher sees which input
+ * hangs.
+ */
 console.warn = () => {}; // what a parser says of an input that it takes
 process.removeAllListeners("warning");
 const { name, seed, from, at } = workerData as { name: string; seed: number; from: number; at: Int32Array };

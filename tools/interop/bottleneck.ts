@@ -9,8 +9,9 @@ import {
 } from "../../src/index.js";
 
 /**
- * npx tsx tools/interop/bottleneck.ts MODEL OUT, then python -P tools/interop/bottleneck.py MODEL OUT in an environment of the library
- * "adapters": it loads what was trained and saved here and must give the same logits. The other way is the kit's folder bottleneck.
+ * npx tsx tools/interop/bottleneck.ts MODEL OUT, then python -P tools/interop/bottleneck.py MODEL OUT in an
+ * environment of the library "adapters": it loads what was trained and saved here and must give the same
+ * logits. The other way is the kit's folder bottleneck.
  */
 const [folder = "", out = ""] = process.argv.slice(2);
 const shape = [2, 5] as const;

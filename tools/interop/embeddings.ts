@@ -17,8 +17,9 @@ import {
 import { predictVector } from "../../src/tasks/predict_vector.js";
 
 /**
- * sentence-transformers loads what is written here and gives the same vectors: an adapter's folder, and a merged one.
- * PEFT_PYTHON=python-with-sentence-transformers node --import tsx tools/interop/embeddings.ts MODEL_FOLDER
+ * sentence-transformers loads what is written here and gives the same vectors: an adapter's folder, and a
+ * merged one. PEFT_PYTHON=python-with-sentence-transformers node --import tsx tools/interop/embeddings.ts
+ * MODEL_FOLDER
  */
 const WITHIN = 1e-5;
 const python = process.env["PEFT_PYTHON"] ?? "python3";

@@ -20,8 +20,9 @@ import { below, random } from "../../src/random.js";
 import { readTensors } from "../conformance/tensors.js";
 
 /**
- * Both ways with Python: an adapter trained here is loaded there and gives the same logits; one trained there is continued here,
- * saved, and loaded there; merged folders load in transformers. node --import tsx tools/interop/main.ts
+ * Both ways with Python: an adapter trained here is loaded there and gives the same logits; one trained there
+ * is continued here, saved, and loaded there; merged folders load in transformers. node --import tsx
+ * tools/interop/main.ts
  */
 const WITHIN = 1e-4;
 const python = process.env["PEFT_PYTHON"] ?? "/tmp/ref/bin/python";

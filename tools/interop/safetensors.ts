@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { differences } from "../../tests/golden/safetensors.js";
 
 /**
- * The reference parser of safetensors and ours, on many small files, sound and damaged: COUNT of them from SEED.
- * node --import tsx tools/interop/safetensors.ts 100000 1
+ * The reference parser of safetensors and ours, on many small files, sound and damaged: COUNT of them from
+ * SEED. node --import tsx tools/interop/safetensors.ts 100000 1
  */
 const [count = "100000", seed = "1"] = process.argv.slice(2);
 const python = process.env["PEFT_PYTHON"] ?? "/tmp/ref/bin/python";

@@ -3,8 +3,9 @@ import { chains } from "./chains.js";
 import { type Chain, killChain } from "./kill_chain.js";
 
 /**
- * npm run kills -- COUNT SEED [--only train|merge|quantize|download]: kills commands at random moments (SIGKILL), runs each again until it
- * ends, and compares every file with those of a run that nobody killed. One line a chain, a table at the end; 1 where one differs.
+ * npm run kills -- COUNT SEED [--only train|merge|quantize|download]: kills commands at random moments
+ * (SIGKILL), runs each again until it ends, and compares every file with those of a run that nobody killed.
+ * A count on stderr as it goes, a line for each difference, a table at the end; 1 where one differs.
  */
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -29,6 +30,7 @@ async function battery(name: string, chain: Chain, most: number) {
       const result = await killChain(chain, seed * 1000 + i);
       kills += result.kills;
       ends++;
+      console.error(`${name}: ${kills} kills, ${ends} runs to the end`);
       if (result.fault === undefined) continue;
       faults++;
       console.log(`${name} ${seed * 1000 + i}, after ${result.kills} kills: ${result.fault}`);

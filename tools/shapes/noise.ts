@@ -10,7 +10,10 @@ const SHIFT = 611_953;
 const MATRIX = 0.03;
 const BIAS = 0.003;
 
-/** Bytes of tensors, in pieces of some MB: matrices and biases at random, norms' scales 1. The same on every machine. */
+/**
+ * Bytes of tensors, in pieces of some MB: matrices and biases at random, norms' scales 1. The same on every
+ * machine.
+ */
 export class Noise {
   readonly #bytes: number;
   readonly #matrix: Uint8Array;

@@ -113,7 +113,9 @@ export const shapes: Readonly<Record<string, Shape>> = {
     tie_word_embeddings: true,
     pad_token_id: 2,
   }),
-  /** No public models, this and the next: results inside of a step outweigh weights, as `bench soak` wants it. */
+  /**
+   * No public models, this and the next: results inside of a step outweigh weights, as `bench soak` wants it.
+   */
   "llama-small": llamaShape({
     vocab_size: 8000,
     hidden_size: 512,

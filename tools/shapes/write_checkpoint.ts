@@ -35,9 +35,9 @@ const TORCH_NAMES = { f32: "float32", f16: "float16", bf16: "bfloat16" } as cons
 const STORED_NAMES = { f32: "F32", f16: "F16", bf16: "BF16" } as const;
 
 /**
- * Writes a checkpoint of this shape with random weights as the Hub has it: shards with their index (or one file), then config.json.
- * Files that are there and whole stay as they are.
- * Throws "output" where the disk is too small, or the folder holds weights of something else.
+ * Writes a checkpoint of this shape with random weights as the Hub has it: shards with their index (or one
+ * file), then config.json. Files that are there and whole stay as they are. Throws "output" where the disk is
+ * too small, or the folder holds weights of something else.
  */
 export async function writeCheckpoint(
   shape: Shape,
@@ -135,7 +135,10 @@ async function isOwn(path: string, { header }: Shard, files: Files): Promise<boo
   return Buffer.compare(await files.read(path, 0, header.byteLength), header) === 0;
 }
 
-/** Refuses weights that a reader might take in place of these, and what would be lost: a config.json that is not of these weights. */
+/**
+ * Refuses weights that a reader might take in place of these, and what would be lost: a config.json that is
+ * not of these weights.
+ */
 async function refuseOthers(
   folder: string,
   shards: readonly Shard[],

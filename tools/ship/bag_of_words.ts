@@ -1,6 +1,6 @@
 /**
- * The baseline that the data set must be too hard for: logistic regression on which words occur, L2, its strength chosen
- * on the validation split. Run: node --import tsx tools/ship/bag_of_words.ts [--ngrams 2]
+ * The baseline that the data set must be too hard for: logistic regression on which words occur, L2, its
+ * strength chosen on the validation split. Run: node --import tsx tools/ship/bag_of_words.ts [--ngrams 2]
  */
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";

@@ -1,7 +1,7 @@
 /**
- * Fails if a sentence of the data set, or its template, occurs in the pretraining text, or if a label is an answer there.
- * A template is a sentence with every fragment, name, number and day masked. Also fails on a row that two splits share.
- * Run: node --import tsx tools/ship/check_overlap.ts [--lines 200000] [--seed 1]
+ * Fails if a sentence of the data set, or its template, occurs in the pretraining text, or if a label is an
+ * answer there. A template is a sentence with every fragment, name, number and day masked. Also fails on a
+ * row that two splits share. Run: node --import tsx tools/ship/check_overlap.ts [--lines 200000] [--seed 1]
  */
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";

@@ -1,4 +1,7 @@
-/** The customers' world: fragments, slots, and the expansion of a frame into a sentence. Seeded; nothing is kept between calls. */
+/**
+ * The customers' world: fragments, slots, and the expansion of a frame into a sentence. Seeded; nothing is
+ * kept between calls.
+ */
 import { readFileSync } from "node:fs";
 import { parse } from "yaml";
 
@@ -224,7 +227,9 @@ export function capitalise(text: string): string {
     .replace(/(^|[.?!] )([a-z])/g, (_, before: string, letter: string) => before + letter.toUpperCase());
 }
 
-/** Everything that can fill a slot, longest first: what check_overlap.ts masks to see a sentence's template. */
+/**
+ * Everything that can fill a slot, longest first: what check_overlap.ts masks to see a sentence's template.
+ */
 export function slotFillers(issues: readonly Issue[]): string[] {
   const fragments = issues.flatMap((issue) => Object.values(issue.slots));
   const units = spans.flatMap((span) => [span, `${span}s`]);

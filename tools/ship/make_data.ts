@@ -1,7 +1,7 @@
 /**
- * Writes assets/complaints/{train,validation,test}.csv: rows written by hand (by_hand.yaml) and rows from the frames of
- * messages.yaml, both labels of each skill equally often, no row twice.
- * Run: node --import tsx tools/ship/make_data.ts
+ * Writes assets/complaints/{train,validation,test}.csv: rows written by hand (by_hand.yaml) and rows from the
+ * frames of messages.yaml, both labels of each skill equally often, no row twice. Run: node --import tsx
+ * tools/ship/make_data.ts
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";

@@ -16,8 +16,9 @@ import { AdamW } from "../../src/train/adamw.js";
 import { pretrainingPairs } from "./pretraining_text.js";
 
 /**
- * Pretrains the model that ships with the package, all its weights, with this very engine, on text that the script beside makes.
- * The weights that ship came from two stages (25 minutes on 2 cores), each with its own decay to zero:
+ * Pretrains the model that ships with the package, all its weights, with this very engine, on text that the
+ * script beside makes. The weights that ship came from two stages (25 minutes on 2 cores), each with its own
+ * decay to zero:
  *   node --import tsx tools/ship/pretrain.ts --out /tmp/stage1 && cp assets/model/tokenizer* /tmp/stage1
  *   node --import tsx tools/ship/pretrain.ts --from /tmp/stage1 --steps 2600 --lr 8e-4 --seed 7
  */
@@ -66,8 +67,8 @@ const config = {
 };
 
 /**
- * Standard deviations as T5 starts: products of them keep their scale. The embedding is smaller, and the decoder's last norm larger
- * by as much: it is the head too, and learns faster so.
+ * Standard deviations as T5 starts: products of them keep their scale. The embedding is smaller, and the
+ * decoder's last norm larger by as much: it is the head too, and learns faster so.
  */
 const EMBEDDING = 0.2;
 
@@ -79,7 +80,10 @@ function deviation(name: string): number {
   return name.endsWith(".wo.weight") ? ff ** -0.5 : d ** -0.5;
 }
 
-/** Heads that look near, back, ahead (2108.12409), and one that looks everywhere: order is learnt sooner than from nothing. */
+/**
+ * Heads that look near, back, ahead (2108.12409), and one that looks everywhere: order is learnt sooner than
+ * from nothing.
+ */
 function distances(bidirectional: boolean): Float32Array {
   const {
     relative_attention_num_buckets: buckets,

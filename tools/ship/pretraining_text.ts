@@ -1,8 +1,8 @@
 /**
- * The pretraining text: an endless seeded stream of text-to-text pairs about customers' messages. The tasks ask for parts
- * of what a reader understands: what happened, in which order, in which tone, and whether a word applies ("X or no X?").
- * No sentence, no template and no label of the data set is in it (check_overlap.ts).
- * Run: node --import tsx tools/ship/pretraining_text.ts --lines 40000 --seed 1 > text.tsv
+ * The pretraining text: an endless seeded stream of text-to-text pairs about customers' messages. The tasks
+ * ask for parts of what a reader understands: what happened, in which order, in which tone, and whether a
+ * word applies ("X or no X?"). No sentence, no template and no label of the data set is in it
+ * (check_overlap.ts). Run: node --import tsx tools/ship/pretraining_text.ts --lines 40000 --seed 1 > text.tsv
  */
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";

@@ -10,7 +10,9 @@ import { isScalar, print, show } from "../tables/values.js";
 export interface Slot {
   readonly names: readonly string[];
   readonly optional?: true;
-  /** All columns of these names fill it, numbered ones too (negative_1, negative_2): their values are a list. */
+  /**
+   * All columns of these names fill it, numbered ones too (negative_1, negative_2): their values are a list.
+   */
   readonly several?: true;
   /** Only a chat template writes it. */
   readonly ofChats?: true;

@@ -3,8 +3,9 @@ import { isScalar, print, show } from "../tables/values.js";
 import { type Entry, type Kind, readEntries, refuseEntry } from "./kind.js";
 
 /**
- * Texts that are near each other, as sentence-transformers' data sets have them: an anchor with its positive (a query with its
- * answer), with negatives (a column, several, or a list), or a pair with a score that says how near its texts are.
+ * Texts that are near each other, as sentence-transformers' data sets have them: an anchor with its positive
+ * (a query with its answer), with negatives (a column, several, or a list), or a pair with a score that says
+ * how near its texts are.
  */
 export const similarity: Kind<SimilarityRow> = {
   kind: "similarity",

@@ -19,9 +19,9 @@ import type { DataRecord, TableOptions } from "./table.js";
 import { asFloat, asInteger, isRecord, printDate } from "./values.js";
 
 /**
- * Apache Arrow, as a file (Feather 2) or as a stream, which Hugging Face's `datasets` writes: both are messages one after another, read
- * one batch of rows at a time.
- * Reference: https://arrow.apache.org/docs/format/Columnar.html#serialization-and-interprocess-communication-ipc
+ * Apache Arrow, as a file (Feather 2) or as a stream, which Hugging Face's `datasets` writes: both are
+ * messages one after another, read one batch of rows at a time. Reference:
+ * https://arrow.apache.org/docs/format/Columnar.html#serialization-and-interprocess-communication-ipc
  */
 export async function readArrow(file: string, options: TableOptions): Promise<RecordSource> {
   const [head] = await firstOf(tablesOf(file, options), 1);

@@ -1,6 +1,6 @@
 /**
- * What an Arrow file says of its own parts, held against the bytes that are there: flechette makes room for whatever
- * they claim.
+ * What an Arrow file says of its own parts, held against the bytes that are there: flechette makes room for
+ * whatever they claim.
  */
 
 /** Kinds of messages. */
@@ -101,7 +101,10 @@ export function fieldAt(
   return offset === 0 ? undefined : table + offset;
 }
 
-/** Throws where a list of a message's header claims more parts than its bytes can hold: the library would make room for them. */
+/**
+ * Throws where a list of a message's header claims more parts than its bytes can hold: the library would make
+ * room for them.
+ */
 export function checkLists(metadata: Uint8Array): void {
   const view = new DataView(metadata.buffer, metadata.byteOffset, metadata.byteLength);
   let budget = metadata.length;

@@ -2,7 +2,10 @@ import { PeftError } from "../../errors.js";
 import { standardInput } from "../../platform.js";
 import type { TableOptions } from "./table.js";
 
-/** Bytes of a file from its beginning to its end, in pieces; what is packed with gzip or Zstandard comes unpacked. */
+/**
+ * Bytes of a file from its beginning to its end, in pieces; what is packed with gzip or Zstandard comes
+ * unpacked.
+ */
 
 const pieceBytes = 4 * 2 ** 20;
 

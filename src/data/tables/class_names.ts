@@ -1,6 +1,9 @@
 import { isRecord } from "./values.js";
 
-/** `datasets` stores its features as JSON beside the schema: a ClassLabel's names stand under names, a list of them under feature. */
+/**
+ * `datasets` stores its features as JSON beside the schema: a ClassLabel's names stand under names, a list of
+ * them under feature.
+ */
 export function classNames(text: string | undefined): Record<string, string[]> {
   if (text === undefined) return {};
   const features = dig(JSON.parse(text), "info", "features");

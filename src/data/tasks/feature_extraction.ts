@@ -6,7 +6,10 @@ import type { SimilarityRow } from "../row.js";
 import { type FeatureExtractionSample, sequencesOf } from "../sample.js";
 import { type DataTask, type EncodeContext, type Encoded, encodeText } from "./task.js";
 
-/** Texts, and texts that are near each other or far from each other. What is learnt from texts alone is the caller's loss. */
+/**
+ * Texts, and texts that are near each other or far from each other. What is learnt from texts alone is the
+ * caller's loss.
+ */
 export const featureExtraction: DataTask<"FEATURE_EXTRACTION"> = {
   name: "FEATURE_EXTRACTION",
   accepts: ["similarity", "text", "classify", "prompt"],

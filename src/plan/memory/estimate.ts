@@ -68,7 +68,10 @@ export interface MemoryEstimate {
   readonly parts: MemoryParts;
 }
 
-/** Measured, see tools/memory: a process with the package and ONNX Runtime loaded; each node that a session has; each that was traced. */
+/**
+ * Measured, see tools/memory: a process with the package and ONNX Runtime loaded; each node that a session
+ * has; each that was traced.
+ */
 const PROCESS = 100 << 20;
 const PER_NODE = 7.5 * 1024;
 const PER_STEP_NODE = 1024;
@@ -76,7 +79,10 @@ const PER_STEP_NODE = 1024;
 const MOST_GARBAGE = 64 << 20;
 const GARBAGE_STEPS = 1.5;
 const ALL = Number.POSITIVE_INFINITY;
-/** Copies of each number of an adapter: values twice; in training also its gradient three times (summed, packed, as results), two moments. */
+/**
+ * Copies of each number of an adapter: values twice; in training also its gradient three times (summed,
+ * packed, as results), two moments.
+ */
 const COPIES = 2;
 const TRAINED_COPIES = 7;
 
@@ -97,7 +103,10 @@ export class RunMemory {
     this.#quantized = quantizable(model.inventory);
   }
 
-  /** Of a training step with a batch of these sizes. Throws "batch" for sizes that the model cannot be run with. */
+  /**
+   * Of a training step with a batch of these sizes. Throws "batch" for sizes that the model cannot be run
+   * with.
+   */
   static ofStep(model: Countable, shape: TrainingShape): RunMemory {
     return new RunMemory(model, fakeRun(model, shape));
   }
@@ -154,7 +163,10 @@ export class RunMemory {
     return schedule;
   }
 
-  /** How the engine holds a weight: 8 and 4 bits are for linear layers of blocks, f16 and bf16 for every matrix. */
+  /**
+   * How the engine holds a weight: 8 and 4 bits are for linear layers of blocks, f16 and bf16 for every
+   * matrix.
+   */
   #stored(name: string, { plan, format, stored = "f32" }: MemoryChoice): StoredAs {
     const { weights } = this.#model.inventory;
     const change = this.#quantized.get(name);

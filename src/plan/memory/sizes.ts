@@ -11,7 +11,10 @@ const UNITS = new Map([
   ["T", TB],
 ]);
 
-/** Bytes of a size as people write it: "4GB", "900 MB", "1.5gb", "2GiB" (all of them by 1024), or bytes, as a number. @throws "option" */
+/**
+ * Bytes of a size as people write it: "4GB", "900 MB", "1.5gb", "2GiB" (all of them by 1024), or bytes, as a
+ * number. @throws "option"
+ */
 export function parseBytes(text: string | number): number {
   const found = /^\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(I?B)?\s*$/i.exec(`${text}`);
   const hasUnit = typeof text === "number" || /[a-z]/i.test(text);

@@ -17,7 +17,9 @@ export interface TableQuestion {
   readonly budget: number;
 }
 
-/** The least that a plan can do with: blocks computed again, one of them in memory at a time where streamed. */
+/**
+ * The least that a plan can do with: blocks computed again, one of them in memory at a time where streamed.
+ */
 export interface TableCell {
   readonly estimate: MemoryEstimate;
   readonly fits: boolean;
@@ -39,7 +41,10 @@ export interface StoredCodes {
   readonly format: FormatName;
 }
 
-/** How config.json says that a checkpoint is quantized; undefined: it is not. Codes that no format of ours holds become f32. */
+/**
+ * How config.json says that a checkpoint is quantized; undefined: it is not. Codes that no format of ours
+ * holds become f32.
+ */
 export function codesIn(json: Readonly<Record<string, unknown>>): StoredCodes | undefined {
   const name = quantizationOf(json)?.name;
   if (name === undefined) return undefined;
@@ -50,7 +55,10 @@ export function codesIn(json: Readonly<Record<string, unknown>>): StoredCodes | 
   return { name, format: ours[name] ?? "f32" };
 }
 
-/** What a checkpoint is stored in, as its config.json says. Layers of a quantized one that are put together are f32. */
+/**
+ * What a checkpoint is stored in, as its config.json says. Layers of a quantized one that are put together
+ * are f32.
+ */
 export function storedIn(json: Readonly<Record<string, unknown>>): Stored {
   if (codesIn(json) !== undefined) return "f32";
   const text = json["dtype"] ?? json["torch_dtype"];
@@ -58,7 +66,9 @@ export function storedIn(json: Readonly<Record<string, unknown>>): Stored {
   return isOneOf(text, keysOf(names)) ? names[text] : "f32";
 }
 
-/** What a training step takes in each weight format and plan, counted from config.json alone. Throws "batch". */
+/**
+ * What a training step takes in each weight format and plan, counted from config.json alone. Throws "batch".
+ */
 export function memoryTable(model: Countable, shape: TrainingShape, question: TableQuestion): TableRow[] {
   const memory = RunMemory.ofStep(model, shape);
   const fits = ({ bytes }: MemoryEstimate): boolean => bytes <= usable(question.budget);
@@ -88,7 +98,9 @@ export function smallestBudget(table: readonly TableRow[]): number {
   return budgetFor(Math.min(...peaks));
 }
 
-/** Of the two of 16 bits, the one that the checkpoint is in; of the three of 4 bits in blocks, the usual one. */
+/**
+ * Of the two of 16 bits, the one that the checkpoint is in; of the three of 4 bits in blocks, the usual one.
+ */
 function shownFormats(stored: Stored): FormatName[] {
   const half = stored === "f16" ? "f16" : "bf16";
   const shown: readonly string[] = ["f32", half, "int8", "int4", "nf4"];

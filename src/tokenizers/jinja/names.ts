@@ -4,8 +4,9 @@ import { TemplateFault } from "./fault.js";
 import { hasTest } from "./tests.js";
 
 /**
- * Throws where a template names a filter or a test that there is none of, as jinja2 does when it compiles. What stands right in an `if`
- * may be there for other versions of jinja2: that fails when it is reached. Reference: CodeGenerator._filter_test_common
+ * Throws where a template names a filter or a test that there is none of, as jinja2 does when it compiles.
+ * What stands right in an `if` may be there for other versions of jinja2: that fails when it is reached.
+ * Reference: CodeGenerator._filter_test_common
  */
 export function checkNames(body: Body): void {
   checkAll(body, { isSoft: false, line: undefined });
@@ -19,7 +20,10 @@ interface Place {
 
 type Node = Readonly<Record<string, unknown>>;
 
-/** Parts of a statement that jinja2 compiles as what stands around it; all others begin anew. Of other nodes, all parts are. */
+/**
+ * Parts of a statement that jinja2 compiles as what stands around it; all others begin anew. Of other nodes,
+ * all parts are.
+ */
 const sameAsAround: Readonly<Record<string, readonly string[]>> = {
   for: ["over"],
   with: ["bindings"],
