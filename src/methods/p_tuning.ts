@@ -49,7 +49,8 @@ export type PromptEncoderConfig = PromptEncoderValues;
  * ```ts
  * import { getPeftModel, PromptEncoderConfig } from "peft.js";
  *
- * const adapted = getPeftModel(base, new PromptEncoderConfig({ numVirtualTokens: 20, encoderHiddenSize: 128 }));
+ * const prompt = new PromptEncoderConfig({ numVirtualTokens: 20, encoderHiddenSize: 128 });
+ * const adapted = getPeftModel(base, prompt);
  * ```
  */
 export const PromptEncoderConfig: ConfigClass<PromptEncoderValues, PromptEncoderOptions> = configClass(

@@ -5,7 +5,8 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import * as api from "../../src/index.js";
 
 // What users of plain JavaScript write: an option that does not exist, an argument of another kind. Types are
-// off here. biome-ignore lint/suspicious/noExplicitAny: the compiler would refuse every line of this file
+// off here.
+// biome-ignore lint/suspicious/noExplicitAny: the compiler would refuse every line of this file
 type Untyped = any;
 const P = api as unknown as Record<string, Untyped>;
 const model = "tests/kit/models/t5-text";
