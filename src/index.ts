@@ -141,6 +141,7 @@ export type { BackwardOptions } from "./plan/requests.js";
 export type { ClassFigures, ClassReport } from "./tasks/class_report.js";
 export type { AdamWOptions, AdamWState, StepOptions, StepResult as OptimizerStep } from "./train/adamw.js";
 export { AdamW } from "./train/adamw.js";
+export type { CustomMetrics } from "./train/custom_metrics.js";
 export {
   classTable,
   describeEvent,
@@ -151,9 +152,10 @@ export {
   formatDuration,
   plural,
 } from "./train/describe.js";
-export type { EvaluateOptions, Evaluation, Prediction } from "./train/evaluate.js";
+export type { EvaluateOptions, Evaluation } from "./train/evaluate.js";
 export { evaluate } from "./train/evaluate.js";
 export * from "./train/events.js";
+export type { Prediction } from "./train/prediction.js";
 export type { Progress, ProgressOptions, ProgressStream } from "./train/progress.js";
 export { createProgress } from "./train/progress.js";
 export { restoreParameters } from "./train/restore.js";

@@ -175,7 +175,20 @@ function docsTables(): string {
     if (rows.length === 0) return [];
     return [`### ${method.config.name}`, ...headLines, ...rows.map(([key, row]) => docsRow(key, row)), ""];
   });
-  return [...sharedTables, ...own].join("\n");
+  return [...sharedTables, ...own, ...ratesTable()].join("\n");
+}
+
+/** Learning rates of runs that say none. */
+function ratesTable(): string[] {
+  const rates = methods.flatMap(({ config, learningRate: rate }) =>
+    rate === undefined ? [] : [`| ${config.name.replace(/Config$/, "")} | ${rate.value} | ${rate.from} |`],
+  );
+  const head = ["### Learning rates", "| where nobody says one | | from |", "|---|---|---|"];
+  const others = [
+    "| other adapters | 0.001 | PEFT's guides |",
+    "| a whole model | 0.00005 | the Trainer of transformers |",
+  ];
+  return [...head, ...rates, ...others, ""];
 }
 
 /** docs/methods.md with its tables as they should be. */

@@ -79,6 +79,7 @@ function forward({ g, project, p, gate }: AttentionPlace, q: Tensor): Tensor {
 export const adaptionPrompt: Method<AdaptionPromptConfig> = {
   name: "adaption-prompt",
   config: AdaptionPromptConfig,
+  learningRate: { value: 5e-3, from: "PEFT's comparison of methods" },
   attention: {
     module: (c) => c.targetModules,
     layers: (c) => given(c.adapterLayers, "adapterLayers", "layers"),

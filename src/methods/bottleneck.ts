@@ -257,6 +257,7 @@ const invertible: OutputMethod<BottleneckConfig> = {
 export const bottleneck: Method<BottleneckConfig> = {
   name: "bottleneck",
   config: BottleneckConfig,
+  learningRate: { value: 1e-4, from: "the guide of the library adapters" },
   files: "adapters",
   sublayers,
   outputs: invertible,

@@ -83,6 +83,7 @@ const linear: SiteMethod<HiraConfig, LinearSite> = {
 export const hira: Method<HiraConfig> = {
   name: "hira",
   config: HiraConfig,
+  learningRate: { value: 4.5e-3, from: "PEFT's comparison of methods" },
   layers: {
     select: (c) => c,
     defaults: (roles) => roles.targets,

@@ -121,6 +121,7 @@ const linear: SiteMethod<IA3Config, LinearSite> = {
 export const ia3: Method<IA3Config> = {
   name: "ia3",
   config: IA3Config,
+  learningRate: { value: 5e-3, from: "PEFT's comparison of methods" },
   layers: {
     select: (c) => c,
     defaults: (roles) => roles.scaled?.targets,

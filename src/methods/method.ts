@@ -434,6 +434,12 @@ export interface StoredFields {
   readonly notes: readonly string[];
 }
 
+/** A default with its source in words, which follow "from". */
+export interface LearningRate {
+  readonly value: number;
+  readonly from: string;
+}
+
 /**
  * One method: one object of plain functions in one file. Shared code asks what it can do, never which one it
  * is.
@@ -447,6 +453,8 @@ export interface Method<C extends AdapterConfig = AdapterConfig> {
    * Fields of a stored adapter without what only mattered when it was made, and what is to be said of them.
    */
   readonly fromFile?: (fields: Readonly<Record<string, unknown>>) => StoredFields;
+  /** The learning rate of a run that says none, and where it comes from. @default 0.001, as PEFT's guides */
+  readonly learningRate?: LearningRate;
   /** The library whose form its files have. Default: PEFT's. */
   readonly files?: "adapters";
   readonly layers?: LayerMethod<C>;

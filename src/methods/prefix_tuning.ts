@@ -128,6 +128,7 @@ function encode(g: Graph, p: (key: string) => Tensor, c: PrefixTuningConfig): Te
 export const prefixTuning: Method<PrefixTuningConfig> = {
   name: "prefix-tuning",
   config: PrefixTuningConfig,
+  learningRate: { value: 1e-2, from: "PEFT's example of it" },
   prompt: {
     place: "cache",
     tokens: (c) => c.numVirtualTokens,

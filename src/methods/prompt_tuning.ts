@@ -99,6 +99,7 @@ function initialTokens(
 export const promptTuning: Method<PromptTuningConfig> = {
   name: "prompt-tuning",
   config: PromptTuningConfig,
+  learningRate: { value: 3e-2, from: "PEFT's example of it" },
   prompt: {
     place: "input",
     tokens: (c) => c.numVirtualTokens,

@@ -129,6 +129,7 @@ const linear: SiteMethod<VeraConfig, LinearSite> = {
 export const vera: Method<VeraConfig> = {
   name: "vera",
   config: VeraConfig,
+  learningRate: { value: 4e-3, from: "its paper" },
   layers: {
     select: (c) => c,
     defaults: (roles) => roles.targets,

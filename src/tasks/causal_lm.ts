@@ -7,6 +7,7 @@ import { answerScores } from "./text_scores.js";
 /** The text that goes on. */
 export const causalLM: Task<"CAUSAL_LM"> = {
   ...data,
+  title: "text generation",
   classEnds: ["ForCausalLM", "LMHeadModel"],
   impliedBy: ["prompt", "chat", "text"],
   labels: "next token",

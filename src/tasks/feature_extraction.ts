@@ -9,6 +9,7 @@ import { vectorScores } from "./vector_scores.js";
 /** The hidden states of a model without a head, and vectors of texts. */
 export const featureExtraction: Task<"FEATURE_EXTRACTION"> = {
   ...data,
+  title: "embeddings",
   classEnds: ["Model"],
   impliedBy: ["similarity"],
   labels: "none",

@@ -8,6 +8,7 @@ import { spanScores } from "./text_scores.js";
 /** The part of a context that answers a question. */
 export const questionAns: Task<"QUESTION_ANS"> = {
   ...data,
+  title: "question answering",
   classEnds: ["ForQuestionAnswering"],
   impliedBy: ["question"],
   labels: "span",

@@ -7,6 +7,7 @@ import { answerScores } from "./text_scores.js";
 /** The text that a decoder writes of what an encoder read. */
 export const seq2SeqLM: Task<"SEQ_2_SEQ_LM"> = {
   ...data,
+  title: "text to text",
   classEnds: ["ForConditionalGeneration", "ForSeq2SeqLM"],
   impliedBy: [],
   labels: "target",

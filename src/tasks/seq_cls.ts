@@ -17,6 +17,7 @@ const scores = {
 /** A label, several, or a number for each text or pair of texts. */
 export const seqCls: Task<"SEQ_CLS"> = {
   ...data,
+  title: "text classification",
   classEnds: ["ForSequenceClassification"],
   impliedBy: ["classify"],
   labels: "row",

@@ -19,6 +19,8 @@ export type LabelForm = "ids" | "floats";
 
 /** What a model is for: all that shared code asks of it. */
 export interface Task<T extends TaskType = TaskType> extends DataTask<T> {
+  /** What it is called in words. @default its name */
+  readonly title?: string;
   /** What transformers' classes for it end in; the first is meant for new ones. */
   readonly classEnds: readonly string[];
   /** Kinds of rows that say that it is meant, where nothing else does. */

@@ -8,6 +8,7 @@ import type { Task } from "./task.js";
 /** A label for each word. */
 export const tokenCls: Task<"TOKEN_CLS"> = {
   ...data,
+  title: "token classification",
   classEnds: ["ForTokenClassification"],
   impliedBy: ["tokens"],
   labels: "token",

@@ -44,7 +44,10 @@ export function describeHeader(h: RunHeader): (string | Words)[] {
     ["rows", rowsOf(h)],
     ["tokens", tokensOf(h)],
     ["method", methodOf(h)],
-    ["training", `learning rate ${h.lr} (${h.schedule}), batches of ${batchOf(h)}`],
+    [
+      "training",
+      `learning rate ${h.lr}${h.lrFrom === undefined ? "" : `, from ${h.lrFrom}`} (${h.schedule}), batches of ${batchOf(h)}`,
+    ],
     ["engine", `${planOf(h)}${plural(h.threads, "thread")} on ${h.device}`],
   ];
   return lines.flatMap(([name, says]) => (says === undefined ? [] : [words`${name.padEnd(9)} ${says}`]));

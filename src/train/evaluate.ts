@@ -16,8 +16,10 @@ import type { Scored, Scores, Vocabulary } from "../tasks/scores.js";
 import type { Tokenizer } from "../tokenizers/tokenizer.js";
 import type { Words } from "../words.js";
 import { aborted, answerable, answersOf } from "./answers.js";
+import { type CustomMetrics, measureBy } from "./custom_metrics.js";
 import type { EvaluationProgress, SampleEvent } from "./events.js";
 import { expectModel } from "./model.js";
+import type { Prediction } from "./prediction.js";
 import { scoresOf } from "./scores.js";
 
 /** How a model is evaluated. */
@@ -40,6 +42,8 @@ export interface EvaluateOptions
   generate?: boolean | number | undefined;
   /** How they answer. @default greedy, a little longer than the longest target */
   generation?: GenerationConfig | undefined;
+  /** Figures of your own from the predictions, beside the task's. @default none */
+  metrics?: CustomMetrics | undefined;
   /** Throws "aborted" at the next batch. */
   signal?: AbortSignal | undefined;
   /** Gets what `generation` says in vain, such as a temperature without sampling. @default console.warn */
@@ -64,26 +68,11 @@ const evaluateNames: NamesOf<EvaluateOptions> = {
   loss: {},
   generate: { python: "predict_with_generate" },
   generation: { python: "generation_config" },
+  metrics: { python: "compute_metrics" },
   signal: {},
   warn: {},
   progress: {},
 };
-
-/** What the model says about a row, in words. */
-export interface Prediction {
-  /** The row's place in the data set. */
-  readonly row: number;
-  /** What the model read. */
-  readonly prompt: string;
-  /** The same turn by turn, where it is a chat. */
-  readonly turns?: NonNullable<SampleEvent["turns"]>;
-  /** What it said. */
-  readonly output: string;
-  /** What the row says. */
-  readonly expected: string;
-  /** An answer that was cut: the model had more to say than it may. */
-  readonly isCut?: boolean;
-}
 
 /** How good a model is on rows. */
 export interface Evaluation {
@@ -164,12 +153,17 @@ export async function evaluateSamples(
     progress?.({ type: "progress", what: "evaluation", done, total });
   }
   const loss = sum / count;
+  const withOwn = async (
+    metrics: Readonly<Record<string, number>>,
+    predictions: readonly Prediction[],
+  ): Promise<Record<string, number>> =>
+    finite({ ...metrics, ...(options.metrics && (await measureBy(options.metrics, predictions))) });
   if (scores.from === "logits") {
     const ids = new Map(samples.map((sample) => [sample.row, sample.inputIds]));
     const predictions = scored.map((s) =>
       inWords(model, scores, at(rows, s.row), s, entry(ids, s.row), options),
     );
-    const metrics = finite(scores.measure(scored, predictions));
+    const metrics = await withOwn(scores.measure(scored, predictions), predictions);
     const names = options.labels ?? labelNames(rows);
     const nameOf = (id: number): string => names[id] ?? labelOf(model, id);
     const classes = scored.length === 0 ? undefined : scores.classes?.(scored, nameOf);
@@ -183,7 +177,8 @@ export async function evaluateSamples(
     if (row.kind === "prompt") return { ...answer, prompt: row.prompt }; // decoding may lose spaces
     return row.kind === "chat" ? { ...answer, turns: turnsOf(row) } : answer;
   });
-  return { loss, count, rows: total, metrics: scores.measure([], predictions), predictions };
+  const metrics = await withOwn(scores.measure([], predictions), predictions);
+  return { loss, count, rows: total, metrics, predictions };
 }
 
 interface BatchResult {

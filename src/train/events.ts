@@ -74,6 +74,8 @@ export interface RunHeader {
   readonly targets: readonly string[];
   /** At its peak. */
   readonly lr: number;
+  /** Where that comes from, where nobody said it. */
+  readonly lrFrom?: string;
   readonly schedule: string;
   /** Rows of a batch. */
   readonly batchSize: number;

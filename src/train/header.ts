@@ -9,7 +9,7 @@ import type { Settings } from "./trainer_options.js";
 
 /** What a run will do, said before its first step. The plan of its memory is there once it was chosen. */
 export function headerOf(s: Settings, plan: Plan): RunHeader {
-  const { model, train, validation, lr, schedule, batchSize, gradientAccumulationSteps, isSplit } = s;
+  const { model, train, validation, lr, lrFrom, schedule, batchSize, gradientAccumulationSteps, isSplit } = s;
   const { memoryEstimate, compute } = model.base.runtime;
   const { adapterConfig } = model;
   const rank = rankOf(adapterConfig);
@@ -26,6 +26,7 @@ export function headerOf(s: Settings, plan: Plan): RunHeader {
     ...(rank === undefined ? {} : { rank }),
     targets: model.adapterTargets,
     lr,
+    ...(lrFrom === undefined ? {} : { lrFrom }),
     schedule,
     batchSize,
     gradientAccumulationSteps,

@@ -123,6 +123,22 @@ describe("Trainer", () => {
     expect(loss).toBeCloseTo(evaluations.at(-1)!.loss, 5);
   });
 
+  it("has figures of one's own beside the task's, and may keep the best by one", async () => {
+    const seen: number[] = [];
+    const metrics = (said: readonly { output: string }[]): Record<string, number> => {
+      seen.push(said.length);
+      return { costLoss: 5 - seen.length };
+    };
+    const options = { validation: rows.slice(0, 4), maxSteps: 4, evaluateEvery: 2, metrics, samples: 1 };
+    const { trainer, model, tokenizer } = await trainerOf({ ...options, bestMetric: "costLoss" });
+    const events = await all(trainer);
+    expect(of(events, "evaluation").map(({ metrics }) => metrics["costLoss"])).toEqual([4, 3]);
+    expect(seen).toEqual([4, 4]);
+    expect(of(events, "end")[0]?.best).toEqual({ step: 4, metric: "costLoss", value: 3 });
+    const other = new Trainer({ ...options, model, tokenizer, train: rows, bestMetric: "cost" });
+    await expect(all(other)).rejects.toThrow('bestMetric is "cost", which the evaluation does not have.');
+  });
+
   it("goes on after a stop to the same bits: weights, moments, losses, with dropout on", async () => {
     const common = { maxSteps: 10, batchSize: 5, gradientAccumulationSteps: 2, lr: 1e-2, warmupSteps: 2 };
     const straight = await trainerOf({ ...common, outputDir: join(root, "straight") });

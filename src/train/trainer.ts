@@ -14,7 +14,7 @@ import { scoresOf } from "./scores.js";
 import { type Given, type Settings, settingsOf, type TrainerOptions } from "./trainer_options.js";
 import { TrainingRun } from "./training_run.js";
 
-export type { EvaluateOptions, Evaluation, Prediction } from "./evaluate.js";
+export type { EvaluateOptions, Evaluation } from "./evaluate.js";
 export { evaluate } from "./evaluate.js";
 export type { EarlyStopping, TrainerOptions } from "./trainer_options.js";
 
@@ -228,7 +228,10 @@ async function* samplesOf(run: TrainingRun, isEnd = false): AsyncGenerator<Sampl
   const chosen = Array.from({ length: count }, (_, i) => at(usable, Math.floor((i * usable.length) / count)));
   if (count === 0) return;
   const signal = isEnd ? undefined : s.signal; // a run that has finished is not stopped any more
-  const { predictions } = await evaluateSamples(s.model, rows, chosen, { ...s, generate: true, signal });
+  const { predictions } = await evaluateSamples(s.model, rows, chosen, {
+    ...s,
+    ...{ generate: true, signal, metrics: undefined },
+  });
   for (const { row, ...said } of predictions.toSorted((a, b) => a.row - b.row))
     yield { type: "sample", step: run.step, ...said };
 }

@@ -11,6 +11,8 @@ import type { TrainableModel } from "../peft/trainable.js";
 import { taskOf } from "../tasks/registry.js";
 import type { Tokenizer } from "../tokenizers/tokenizer.js";
 import { joined, option, type Words, words } from "../words.js";
+import { type CustomMetrics, directionOf } from "./custom_metrics.js";
+import { defaultRate } from "./default_rate.js";
 import type { EvaluationProgress } from "./events.js";
 import { expectModel } from "./model.js";
 import type { ScheduleExtras } from "./schedules.js";
@@ -73,6 +75,11 @@ export interface TrainerOptions<T extends TaskType = TaskType> extends PlainTrai
   generate?: boolean | number | undefined;
   /** How it answers in evaluations. @default greedy, a little longer than the longest target */
   generation?: GenerationConfig | undefined;
+  /**
+   * Figures of your own from an evaluation's predictions, beside the task's. `bestMetric` may name one: more
+   * is better, unless its name ends in "loss". @default none
+   */
+  metrics?: CustomMetrics | undefined;
   /** Stops after the step that runs, and saves a checkpoint. */
   signal?: AbortSignal | undefined;
   /** Hears how far an evaluation has come, and answers before and after training. */
@@ -95,6 +102,7 @@ const trainerNames: NamesOf<TrainerOptions> = {
   resume: { python: "resume_from_checkpoint" },
   overwrite: { python: "overwrite_output_dir" },
   generation: { python: "generation_config" },
+  metrics: { python: "compute_metrics" },
   signal: {},
   progress: { also: ["callbacks"] },
   config: {},
@@ -116,6 +124,8 @@ export interface Settings
   readonly loss: Loss | undefined;
   readonly model: TrainableModel;
   readonly lr: number;
+  /** Where the learning rate comes from, where it is a default. */
+  readonly lrFrom: string | undefined;
   readonly groupByLength: boolean;
   readonly bestMetric: string;
   /** Which way that metric is better. */
@@ -156,12 +166,13 @@ export function settingsOf<T extends TaskType>(given: TrainerOptions<T>): Given 
     loss: options.loss === undefined ? undefined : lossNamed(options.loss),
     train: isSource(train) ? [] : train,
     source: isSource(train) ? train : undefined,
-    lr: options.lr ?? (model.adapterConfig === undefined ? 5e-5 : 1e-3),
+    lr: options.lr ?? defaultRate(model).value,
+    lrFrom: options.lr === undefined ? defaultRate(model).from : undefined,
     groupByLength: options.groupByLength ?? filled.shuffle,
     bestMetric,
-    betterIs: bestMetric === "loss" ? "lower" : (scores.metrics[bestMetric] ?? "higher"),
+    betterIs: bestMetric === "loss" ? "lower" : (scores.metrics[bestMetric] ?? directionOf(bestMetric)),
     keepBest: earlyStopping !== undefined || options.bestMetric !== undefined,
-    generate: options.generate ?? (generation !== undefined || answers),
+    generate: options.generate ?? (generation !== undefined || options.metrics !== undefined || answers),
     resume: options.resume ?? false,
     overwrite: options.overwrite ?? false,
     now: options.now ?? ((): number => Date.now()),
@@ -224,7 +235,7 @@ function contradictions(s: Given, given: TrainerOptions): Words[] {
     faults.push(words`${option("warmupSteps")} and ${option("warmupRatio")} say the same thing; give one`);
   const scores = scoresOf(model);
   const known = ["loss", ...Object.keys(scores.metrics)];
-  if (!known.includes(s.bestMetric))
+  if (s.metrics === undefined && !known.includes(s.bestMetric))
     faults.push(words`the metric ${JSON.stringify(s.bestMetric)} is none of ${known.join(", ")}`);
   if (given.bestMetric !== undefined && (earlyStopping?.metric ?? s.bestMetric) !== s.bestMetric)
     faults.push(

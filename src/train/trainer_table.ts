@@ -39,7 +39,7 @@ export const trainerTable: { readonly [K in keyof TrainerValues]: OptionRow } = 
   lr: {
     kind: "number",
     min: 0,
-    otherwise: "0.001 for adapters, 0.00005 for a whole model",
+    otherwise: "0.001 for most adapters, else as docs/methods.md has it; 0.00005 for a whole model",
     python: "learning_rate",
     means: "learning rate at its peak",
   },

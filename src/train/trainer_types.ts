@@ -19,7 +19,8 @@ export interface PlainTrainerOptions {
    */
   gradientAccumulationSteps?: number | undefined;
   /**
-   * Learning rate at its peak. A number, at least 0. @default 0.001 for adapters, 0.00005 for a whole model
+   * Learning rate at its peak. A number, at least 0. @default 0.001 for most adapters, else as
+   * docs/methods.md has it; 0.00005 for a whole model
    */
   lr?: number | undefined;
   /** How the learning rate moves after the warmup. @default "linear" */

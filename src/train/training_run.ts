@@ -5,6 +5,7 @@ import { taskOf } from "../tasks/registry.js";
 import type { Inputs } from "../trace/feeds.js";
 import { AdamW } from "./adamw.js";
 import { BestSoFar } from "./best.js";
+import { expectMetric } from "./custom_metrics.js";
 import { evaluateSamples } from "./evaluate.js";
 import type { CheckpointEvent, EvaluationEvent, StepEvent } from "./events.js";
 import { MemoryGauge } from "./memory_gauge.js";
@@ -182,6 +183,7 @@ export class TrainingRun {
     const { loss, metrics, classes } = await evaluateSamples(model, validation, plan.validation, s);
     await this.memory.read();
     if (!Number.isFinite(loss)) throw lossNotFinite(loss, "in the evaluation", this);
+    if (s.metrics !== undefined) expectMetric(s.bestMetric, { ...metrics, loss });
     this.evaluatedAt = step;
     this.isDirty = step > 0;
     const isBest = this.best.take(step, { ...metrics, loss });

@@ -1,0 +1,41 @@
+import { describe, expect, it } from "vitest";
+import { directionOf, measureBy } from "./custom_metrics.js";
+import { defaultRate } from "./default_rate.js";
+
+const predictions = [
+  { row: 0, prompt: "a", output: "yes", expected: "yes" },
+  { row: 1, prompt: "b", output: "no", expected: "yes" },
+];
+
+describe("metrics of one's own", () => {
+  it("get the predictions, and may take their time", async () => {
+    const right = await measureBy(async (said) => {
+      const hits = said.filter(({ output, expected }) => output === expected);
+      return { hits: hits.length };
+    }, predictions);
+    expect(right).toEqual({ hits: 1 });
+  });
+
+  it("are named where they throw, and where they give no numbers", async () => {
+    const broken = (): Record<string, number> => {
+      throw new TypeError("no such field");
+    };
+    await expect(measureBy(broken, predictions)).rejects.toThrow(
+      /^\[option\] The metrics function threw "no such field"\. .* predictions of an evaluation, 2 of them/,
+    );
+    const text = { accuracy: "high" } as unknown as Record<string, number>;
+    await expect(measureBy(() => text, predictions)).rejects.toThrow(
+      '[option] The metrics function gave {"accuracy":"high"}.',
+    );
+  });
+
+  it("are better where they are more, but for losses", () => {
+    expect(["cost", "valLoss", "loss"].map(directionOf)).toEqual(["higher", "lower", "lower"]);
+  });
+});
+
+it("a run that says no learning rate has its method's", () => {
+  const of = (peftType?: string): number =>
+    defaultRate({ adapterConfig: peftType === undefined ? undefined : { peftType } }).value;
+  expect([of(), of("LORA"), of("PROMPT_TUNING"), of("IA3")]).toEqual([5e-5, 1e-3, 3e-2, 5e-3]);
+});
