@@ -136,6 +136,7 @@ export type { EncodeTextOptions, Message, Reader, TokenizerLike } from "./data/t
 export type { Parameter } from "./graph/parameters.js";
 export { Parameters } from "./graph/parameters.js";
 export type { StepResult, TrainableBase, TrainableModel, TrainOptions } from "./peft/trainable.js";
+export type { TrainedBy } from "./peft/trained_by.js";
 export type { BatchSizes } from "./plan/memory/batch.js";
 export type { BackwardOptions } from "./plan/requests.js";
 export type { ClassFigures, ClassReport } from "./tasks/class_report.js";
@@ -276,6 +277,7 @@ export type {
   LayerLists,
   LayerMethod,
   LayerPlace,
+  LearningRate,
   Merged,
   Merging,
   Method,

@@ -52,6 +52,7 @@ import {
   type TrainOptions,
   trainNames,
 } from "./trainable.js";
+import { type TrainedBy, trainedBy } from "./trained_by.js";
 
 /** How a model is loaded, held and run. Those of the Hub are left out for local folders. */
 export interface LoadOptions extends RuntimeSettings, Omit<ResolveOptions, "files"> {
@@ -238,6 +239,11 @@ export class PreTrainedModel<T extends TaskType = TaskType> implements Trainable
    */
   get classNames(): readonly string[] | undefined {
     return classNames(this.configJson);
+  }
+
+  /** All weights train, with the learning rate that is usual then. */
+  get trainedBy(): TrainedBy {
+    return trainedBy(undefined);
   }
 
   /** No place is adapted: all weights train. */

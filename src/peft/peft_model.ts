@@ -36,6 +36,7 @@ import {
 import { promptEmbeddings, pushAdapters, saveAdapters } from "./save_adapters.js";
 import type { SaveModelOptions } from "./save_model.js";
 import type { StepResult, TrainableModel, TrainOptions } from "./trainable.js";
+import { type TrainedBy, trainedBy } from "./trained_by.js";
 
 /**
  * A base model with adapters on it: one or more active at a time, switched, disabled and mixed without
@@ -102,6 +103,10 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
   /** The config of the adapter that trains, the first one of several. */
   get adapterConfig(): AdapterConfig | undefined {
     return this.#state.adapters.named()[0]?.config;
+  }
+  /** Its method, in words, with the learning rate that is usual for it. */
+  get trainedBy(): TrainedBy {
+    return trainedBy(this.#state.adapters.named()[0]?.method);
   }
   /** Kinds of places where that adapter stands, by the last part of their paths: q_proj, v_proj. */
   get adapterTargets(): readonly string[] {

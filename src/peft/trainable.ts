@@ -11,6 +11,7 @@ import type { Runtime } from "../run/runtime.js";
 import type { Inputs } from "../trace/feeds.js";
 import type { Words } from "../words.js";
 import type { GenerateInput, GenerateSettings } from "./generate.js";
+import type { TrainedBy } from "./trained_by.js";
 
 /** What a forward and backward pass gave. */
 export interface StepResult {
@@ -58,6 +59,8 @@ export interface TrainableModel<T extends TaskType = TaskType> {
   readonly base: TrainableBase;
   /** Of the adapter that trains, the first one of several; undefined: all weights train. */
   readonly adapterConfig: AdapterConfig | undefined;
+  /** Its method, in words, with the learning rate that is usual for it. */
+  readonly trainedBy: TrainedBy;
   /** Kinds of places where that adapter stands, by the last part of their paths: q_proj, v_proj. */
   readonly adapterTargets: readonly string[];
   /** Tokens that a sample may have; Infinity: the model has no table of positions. */

@@ -1,6 +1,5 @@
 import { describe, expect, it } from "vitest";
 import { directionOf, measureBy } from "./custom_metrics.js";
-import { defaultRate } from "./default_rate.js";
 
 const predictions = [
   { row: 0, prompt: "a", output: "yes", expected: "yes" },
@@ -32,10 +31,4 @@ describe("metrics of one's own", () => {
   it("are better where they are more, but for losses", () => {
     expect(["cost", "valLoss", "loss"].map(directionOf)).toEqual(["higher", "lower", "lower"]);
   });
-});
-
-it("a run that says no learning rate has its method's", () => {
-  const of = (peftType?: string): number =>
-    defaultRate({ adapterConfig: peftType === undefined ? undefined : { peftType } }).value;
-  expect([of(), of("LORA"), of("PROMPT_TUNING"), of("IA3")]).toEqual([5e-5, 1e-3, 3e-2, 5e-3]);
 });

@@ -1,4 +1,3 @@
-import { methods } from "../methods/registry.js";
 import { taskOf } from "../tasks/registry.js";
 import { formatBytes, formatDuration, plural } from "./describe.js";
 import type { RunHeader, SampleEvent, TrainEvent, TrainEventOf } from "./events.js";
@@ -71,13 +70,11 @@ export function reportOf({ settings, plan }: Reported, events: readonly TrainEve
 /** "MiniLM-L6 · lora, rank 8 · text classification, 6 classes" */
 function titleOf({ model }: Settings, header: RunHeader | undefined): string {
   const name = model.base.name.split(/[\\/]/).filter(Boolean).at(-1) ?? "model";
-  const { adapterConfig, taskType } = model;
-  const peftType = adapterConfig?.peftType;
-  const method = peftType === undefined ? "all weights" : (methods.find(peftType)?.name ?? peftType);
+  const { taskType, trainedBy } = model;
   const rank = header?.rank === undefined ? "" : `, rank ${header.rank}`;
   const count = header?.classes?.length ?? 0;
   const classes = count === 0 ? "" : `, ${plural(count, "class", "classes")}`;
-  return `${name} · ${method}${rank} · ${taskOf(taskType).title ?? taskType}${classes}`;
+  return `${name} · ${trainedBy.name}${rank} · ${taskOf(taskType).title ?? taskType}${classes}`;
 }
 
 /** Outputs at step 0 beside the newest ones to the same prompt. */

@@ -12,7 +12,6 @@ import { taskOf } from "../tasks/registry.js";
 import type { Tokenizer } from "../tokenizers/tokenizer.js";
 import { joined, option, type Words, words } from "../words.js";
 import { type CustomMetrics, directionOf } from "./custom_metrics.js";
-import { defaultRate } from "./default_rate.js";
 import type { EvaluationProgress } from "./events.js";
 import { expectModel } from "./model.js";
 import type { ScheduleExtras } from "./schedules.js";
@@ -156,6 +155,7 @@ export function settingsOf<T extends TaskType>(given: TrainerOptions<T>): Given 
     TrainerValues;
   const { model, train, earlyStopping, generation } = options;
   const bestMetric = options.bestMetric ?? earlyStopping?.metric ?? "loss";
+  const { learningRate: usual } = model.trainedBy;
   const scores = scoresOf(model);
   const answers = scores.from === "text" && bestMetric in scores.metrics;
   const settings: Given = {
@@ -166,8 +166,8 @@ export function settingsOf<T extends TaskType>(given: TrainerOptions<T>): Given 
     loss: options.loss === undefined ? undefined : lossNamed(options.loss),
     train: isSource(train) ? [] : train,
     source: isSource(train) ? train : undefined,
-    lr: options.lr ?? defaultRate(model).value,
-    lrFrom: options.lr === undefined ? defaultRate(model).from : undefined,
+    lr: options.lr ?? usual.value,
+    lrFrom: options.lr === undefined ? usual.from : undefined,
     groupByLength: options.groupByLength ?? filled.shuffle,
     bestMetric,
     betterIs: bestMetric === "loss" ? "lower" : (scores.metrics[bestMetric] ?? directionOf(bestMetric)),
