@@ -57,6 +57,26 @@ const linear: Vjp<"linear"> = (g, y, dy, [x, w], wants) => {
   ];
 };
 
+const expertLinear: Vjp<"expertLinear"> = (g, y, dy, [x, starts, w], wants) => {
+  const { transposed } = y.attrs;
+  const byW = (): Tensor =>
+    transposed
+      ? g.expertOuter(x, dy, starts) // y_e = x_e W_e: dW_e = x_e^T dy_e
+      : g.expertOuter(dy, x, starts); // y_e = x_e W_e^T: dW_e = dy_e^T x_e
+  return [
+    wants[0] ? g.expertLinear(dy, starts, w, !transposed) : undefined, // dx_e = dy_e W_e
+    undefined,
+    wants[2] ? byW() : undefined,
+  ];
+};
+
+// z_e = y_e^T x_e: dy_e = x_e dz_e^T, dx_e = y_e dz_e
+const expertOuter: Vjp<"expertOuter"> = (g, _, dz, [y, x, starts], wants) => [
+  wants[0] ? g.expertLinear(x, starts, dz) : undefined,
+  wants[1] ? g.expertLinear(y, starts, dz, true) : undefined,
+  undefined,
+];
+
 const concat: Vjp<"concat"> = (g, y, dy, inputs, wants) => {
   const { axis } = y.attrs;
   let start: Ops["slice"]["start"] = 0;
@@ -197,8 +217,12 @@ export const rules: Table<{ [K in OpName]: Vjp<K> }> = {
   gatherLast: (g, _y, dy, [x, ids]) => [g.scatterLast(dy, ids, dimAt(x.shape, -1))],
   scatterLast: (g, _y, dy, [_, ids]) => [g.gatherLast(dy, ids)],
 
+  topK: noGradient,
+
   matmul,
   linear,
+  expertLinear,
+  expertOuter,
 
   softmax,
   logSoftmax,

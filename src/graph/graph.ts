@@ -259,6 +259,13 @@ export class Graph {
   scatterLast(dy: Tensor, ids: Tensor, size: Dim): Tensor {
     return this.add_("scatterLast", { size }, [dy, ids]);
   }
+  topK(x: Tensor, k: Dim): Tensor {
+    return this.add_("topK", { k, largest: true }, [x]);
+  }
+  /** Places of x [n] in ascending order. */
+  argsort(x: Tensor): Tensor {
+    return this.add_("topK", { k: dimAt(x.shape, -1), largest: false }, [x]);
+  }
 
   // ---- products
   matmul(a: Tensor, b: Tensor, options: { transA?: boolean; transB?: boolean } = {}): Tensor {
@@ -266,6 +273,12 @@ export class Graph {
   }
   linear(x: Tensor, w: Tensor, transposed = false): Tensor {
     return this.add_("linear", { transposed }, [x, w]);
+  }
+  expertLinear(x: Tensor, starts: Tensor, w: Tensor, transposed = false): Tensor {
+    return this.add_("expertLinear", { transposed }, [x, starts, w]);
+  }
+  expertOuter(y: Tensor, x: Tensor, starts: Tensor): Tensor {
+    return this.add_("expertOuter", {}, [y, x, starts]);
   }
 
   // ---- compounds

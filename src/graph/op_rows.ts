@@ -11,6 +11,8 @@ type DimAttribute<Attrs> = {
  */
 export type StoredInput =
   | { readonly as: "linear"; readonly input: number; readonly x: number; readonly transposed: boolean }
+  /** The same, one matrix of a stack after another. */
+  | { readonly as: "experts"; readonly input: number; readonly x: number; readonly transposed: boolean }
   /** The products of a loss's head, chunk by chunk. */
   | { readonly as: "head"; readonly input: number }
   | { readonly as: "rows"; readonly input: number; readonly ids: number };
@@ -82,8 +84,11 @@ export const opRows: Table<{ [K in OpName]: OpRow<Ops[K]> }> = {
   moveRows: plain,
   gatherLast: plain,
   scatterLast: { ...plain, dims: { size: true } },
+  topK: { ...plain, dims: { k: true } },
   matmul: plain,
   linear: { ...plain, stored: ({ transposed }) => ({ as: "linear", input: 1, x: 0, transposed }) },
+  expertLinear: { ...plain, stored: ({ transposed }) => ({ as: "experts", input: 2, x: 0, transposed }) },
+  expertOuter: plain,
   softmax: plain,
   logSoftmax: plain,
   layerNorm: { ...plain, further: ["row", "row"] },

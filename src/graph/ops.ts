@@ -97,6 +97,11 @@ export interface Ops {
   gatherLast: None;
   /** dy [..., m], ids [..., m] -> [..., size], adding up: the gradient of gatherLast. */
   scatterLast: { size: Dim };
+  /**
+   * x [..., n] (f32 or i64) -> ids of its k largest numbers, largest first, or its k smallest, smallest
+   * first; equal ones in their order. [..., k], i64
+   */
+  topK: { k: Dim; largest: boolean };
 
   // ---- products
   matmul: { transA: boolean; transB: boolean };
@@ -105,6 +110,14 @@ export interface Ops {
    * gradient).
    */
   linear: { transposed: boolean };
+  /**
+   * x [rows, in], starts [experts + 1] (i64), W [experts, out, in] -> [rows, out]: rows starts[e] to
+   * starts[e + 1] by expert e's matrix. No expert without rows is computed, or its matrix read. `transposed`
+   * as in linear.
+   */
+  expertLinear: { transposed: boolean };
+  /** y [rows, out], x [rows, in], starts -> y_e^T x_e of each expert's rows, [experts, out, in]. */
+  expertOuter: None;
 
   // ---- compounds that kernels have whole
   /** over the last axis */
@@ -191,9 +204,12 @@ export interface Inputs<X> {
   moveRows: readonly [x: X, index: X, inverse: X];
   gatherLast: readonly [x: X, ids: X];
   scatterLast: readonly [dy: X, ids: X];
+  topK: readonly [x: X];
 
   matmul: readonly [a: X, b: X];
   linear: readonly [x: X, w: X];
+  expertLinear: readonly [x: X, starts: X, w: X];
+  expertOuter: readonly [y: X, x: X, starts: X];
 
   softmax: readonly [x: X];
   logSoftmax: readonly [x: X];

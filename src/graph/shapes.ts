@@ -61,6 +61,13 @@ function linear({ transposed }: Ops["linear"], [x, w]: Read<"linear">): Type {
   return { shape: [...x.shape.slice(0, -1), out], dtype: "f32" };
 }
 
+function expertLinear({ transposed }: Ops["expertLinear"], [x, starts, w]: Read<"expertLinear">): Type {
+  const [out, inner] = lastTwo(w, transposed);
+  expectEqual(`expertLinear of [${x.shape}] with [${w.shape}]`, x.shape[1], inner);
+  expectEqual("expertLinear's experts", starts.shape[0], addDims(dimAt(w.shape, 0), 1));
+  return { shape: [dimAt(x.shape, 0), out], dtype: "f32" };
+}
+
 function aux({ index }: Ops["aux"], [node]: Read<"aux">): Type {
   const { shape } = at(node.inputs, 0);
   const further = opRows[node.op].further[index - 1];
@@ -152,8 +159,15 @@ export const shapes: Table<{ [K in OpName]: ShapeRule<Ops[K], Read<K>> }> = {
   moveRows: (_, [x, index]) => ({ shape: [dimAt(index.shape, 0), dimAt(x.shape, 1)], dtype: x.dtype }),
   gatherLast: (_, [x, ids]) => ({ shape: ids.shape, dtype: x.dtype }),
   scatterLast: ({ size }, [dy]) => ({ shape: [...dy.shape.slice(0, -1), size], dtype: dy.dtype }),
+  topK: ({ k }, [x]) => ({ shape: [...x.shape.slice(0, -1), k], dtype: "i64" }),
   matmul,
   linear,
+  expertLinear,
+  expertOuter: (_, [y, x, starts]) => {
+    expectEqual("expertOuter's rows", y.shape[0], x.shape[0]);
+    const experts = subDims(dimAt(starts.shape, 0), 1);
+    return { shape: [experts, dimAt(y.shape, 1), dimAt(x.shape, 1)], dtype: "f32" };
+  },
   softmax: same,
   logSoftmax: same,
   layerNorm: same,

@@ -1,6 +1,7 @@
 import { elements } from "../engine/formats/format.js";
 import type { FormatName } from "../engine/formats/index.js";
 import { formats } from "../engine/formats/index.js";
+import { fits } from "../engine/formats/stack.js";
 import type { WeightSource } from "../engine/messages.js";
 import { resolved } from "../engine/weights/files.js";
 import { nodeFiles } from "../hub/files.js";
@@ -123,7 +124,7 @@ function quantized(
   for (const [name, { from, transposed, isHead }] of quantizable(inventory)) {
     const { shape } = entry(sources, from);
     const own = isHead ? HEAD_FORMAT : format;
-    if (fresh.includes(from) || !(formats[own].fits?.(shape, transposed) ?? true)) continue;
+    if (fresh.includes(from) || !fits(formats[own], shape, transposed)) continue;
     found.set(name, { target: { format: own, shape, transposed, parts: {} }, from });
   }
   return found;

@@ -1,7 +1,8 @@
 import type { PackOptions, PartData, PartElement, PartType } from "../engine/formats/format.js";
-import { bytesOf, elements } from "../engine/formats/format.js";
+import { bytesOf, elements, partsOf as typesOfParts } from "../engine/formats/format.js";
 import type { FormatName } from "../engine/formats/index.js";
 import { formats } from "../engine/formats/index.js";
+import { pack } from "../engine/formats/stack.js";
 import type { FilePlace, WeightSource } from "../engine/messages.js";
 import { internal, PeftError } from "../errors.js";
 import { isHalf, roundToHalves } from "../halves.js";
@@ -62,7 +63,7 @@ const STORED: Readonly<Record<PartElement, TensorToWrite["dtype"]>> = {
 const tensorName = (weight: string, part: string): string => `${weight}:${part}`;
 
 function typesOf({ format, shape, transposed }: WeightSource): [string, PartType][] {
-  return Object.entries(formats[format].parts(shape, transposed));
+  return Object.entries(typesOfParts(formats[format], shape, transposed));
 }
 
 /** What a cache file gives; undefined: there is none, or none that is whole, which is said. */
@@ -168,9 +169,10 @@ export function packWeight(
   options: PackOptions,
 ): Readonly<Record<string, PartData>> {
   if (data.length !== elements(shape)) throw changedMeanwhile();
-  const { pack } = formats[format];
   return (
-    pack?.(data, shape, transposed, options) ?? { data: isHalf(format) ? roundToHalves(data, format) : data }
+    pack(formats[format], data, shape, transposed, options) ?? {
+      data: isHalf(format) ? roundToHalves(data, format) : data,
+    }
   );
 }
 

@@ -201,6 +201,47 @@ const linear: DrawOf = (random) => {
   return s.done(s.g.linear(x, random.chance(0.5) ? s.weight(shape) : s.f32(shape), transposed));
 };
 
+const topK: DrawOf = (random) => {
+  const s = sketch(random, false);
+  const lead = s.shape(0, 2);
+  const n = random.int(1, 5);
+  const x = s.f32([...lead, n], s.distinct);
+  const ids = random.chance(0.5)
+    ? s.g.topK(x, random.int(1, n))
+    : s.g.argsort(random.chance(0.3) ? s.integers([...lead, n], 0, 2, "i64") : x);
+  return s.done(s.g.gatherLast(x, ids));
+};
+
+/** Where each expert's rows begin, some of them without any. */
+function expertStarts(s: Sketch, experts: number, rows: Dim): Tensor {
+  const cuts = Array.from({ length: experts - 1 }, () => s.random.int(0, s.sizeOf(rows))).sort(
+    (a, b) => a - b,
+  );
+  return s.g.constant([0, ...cuts, s.sizeOf(rows)], [experts + 1], "i64");
+}
+
+const expertLinear: DrawOf = (random) => {
+  const s = sketch(random);
+  const [experts, inDim, outDim] = [random.int(1, 4), random.int(1, 4), random.int(1, 4)];
+  const transposed = random.chance(0.5);
+  const rows = random.pick<Dim>(["seq", "2*seq", 5]);
+  const shape = [experts, ...(transposed ? [inDim, outDim] : [outDim, inDim])];
+  s.bind("seq");
+  const x = s.f32([rows, inDim]);
+  const w = random.chance(0.5) ? s.weight(shape) : s.f32(shape);
+  return s.done(s.g.expertLinear(x, expertStarts(s, experts, rows), w, transposed));
+};
+
+const expertOuter: DrawOf = (random) => {
+  const s = sketch(random);
+  const experts = random.int(1, 4);
+  const [y, x] = [random.int(1, 4), random.int(1, 4)].map((width) => s.f32(["seq", width])) as [
+    Tensor,
+    Tensor,
+  ];
+  return s.done(s.g.expertOuter(y, x, expertStarts(s, experts, "seq")));
+};
+
 const crossEntropy: DrawOf = (random) => {
   const s = sketch(random);
   const [hidden, vocab] = [random.int(1, 4), random.int(1, 5)];
@@ -325,8 +366,12 @@ export const draws: Table<{ [K in OpName]: DrawOf }> = {
   gatherLast,
   scatterLast,
 
+  topK,
+
   matmul,
   linear,
+  expertLinear,
+  expertOuter,
 
   softmax: rowwise((s, x) => s.g.softmax(x)),
   logSoftmax: rowwise((s, x) => s.g.logSoftmax(x)),

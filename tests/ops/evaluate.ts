@@ -191,6 +191,44 @@ function linear({ transposed }: Ops["linear"], [x, w]: readonly Value[]): Value 
   return { data: y.data, shape: [...x!.shape.slice(0, -1), y.shape[1]!] };
 }
 
+function topK(attrs: Ops["topK"], [x]: readonly Value[], { dim }: Context): Value {
+  const sign = attrs.largest ? -1 : 1;
+  return mapRows(x!, (row) => {
+    const order = [...row.keys()].sort((a, b) => sign * (row[a]! - row[b]!) || a - b);
+    return order.slice(0, dim(attrs.k));
+  });
+}
+
+/** Row by row: the expert that it belongs to. */
+function expertOf(starts: Value, row: number): number {
+  return starts.data.findLastIndex((start) => start <= row);
+}
+
+function expertLinear({ transposed }: Ops["expertLinear"], [x, starts, w]: readonly Value[]): Value {
+  const [, a, b] = w!.shape as [number, number, number];
+  const [outDim, inDim] = transposed ? [b, a] : [a, b];
+  return build([x!.shape[0]!, outDim], ([row, out]) => {
+    const e = expertOf(starts!, row!);
+    return total(
+      Array.from(
+        { length: inDim },
+        (_, k) => at(x!, [row!, k]) * at(w!, transposed ? [e, k, out!] : [e, out!, k]),
+      ),
+    );
+  });
+}
+
+function expertOuter(_: unknown, [y, x, starts]: readonly Value[]): Value {
+  const rows = Array.from({ length: y!.shape[0]! }, (_, row) => row);
+  return build([starts!.shape[0]! - 1, y!.shape[1]!, x!.shape[1]!], ([e, out, k]) =>
+    total(
+      rows
+        .filter((row) => expertOf(starts!, row) === e)
+        .map((row) => at(y!, [row, out!]) * at(x!, [row, k!])),
+    ),
+  );
+}
+
 function logSoftmaxRow(row: Float64Array): Float64Array {
   const top = Math.max(...row);
   const norm = top + Math.log(total(row.map((x) => Math.exp(x - top))));
@@ -323,8 +361,12 @@ export const evaluators: Table<{ [K in OpName]: Evaluate<Ops[K]> }> = {
     build(ids!.shape, (index) => at(x!, [...index.slice(0, -1), wholeId(at(ids!, index), x!.shape.at(-1)!)])),
   scatterLast,
 
+  topK,
+
   matmul,
   linear,
+  expertLinear,
+  expertOuter,
 
   softmax: (_, [x]) => mapRows(x!, (row) => logSoftmaxRow(row).map(Math.exp)),
   logSoftmax: (_, [x]) => mapRows(x!, logSoftmaxRow),

@@ -13,7 +13,7 @@ import { draws } from "./draws.js";
 import { createRandom, type Draw, type Feed } from "./sketch.js";
 
 const drawsPerPrimitive = 8;
-const readers = ["weight", "linear", "layerNorm", "rmsNorm", "crossEntropy", "aux"] as const;
+const readers = ["weight", "linear", "expertLinear", "layerNorm", "rmsNorm", "crossEntropy", "aux"] as const;
 type Format = "f32" | "f16" | "bf16";
 const ways = (["f32", "f16", "bf16", "mixed"] as const).flatMap((format) =>
   (["f32", "stored"] as const).map((resident) => ({ format, resident })),

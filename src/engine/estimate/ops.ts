@@ -36,6 +36,11 @@ const outside = (): Cost => ({ result: "outside", scratch: [] });
 const beside = (...scratch: number[]): Cost => ({ result: "own", scratch });
 const reduce = ({ attrs }: { readonly attrs: Ops["sum"] }): Cost => (attrs.axes.length === 0 ? ALIAS : OWN);
 
+/** The part of all rows that one expert may have: four times its even share. */
+export function shareOf(experts: number): number {
+  return Math.min(1, 4 / experts);
+}
+
 /** As `onnx/lowering.ts` writes them: most are one kernel with one result. */
 const costs: Table<{ [K in OpName]: Rule<K> }> = {
   input: outside,
@@ -91,8 +96,20 @@ const costs: Table<{ [K in OpName]: Rule<K> }> = {
   moveRows: (node, s) => (node.attrs.fill ? beside(4 * s.elements(node.shape)) : OWN),
   gatherLast: own,
   scatterLast: (node, s) => beside(4 * s.elements(node.shape)),
+  topK: (node, s) => beside(4 * s.elements(node.shape)),
   matmul: own,
   linear: own,
+  // the experts' results before they are put together; one expert's rows, its matrix and its result
+  expertLinear: (node, s) => {
+    const share = shareOf(s.dim(dimAt(s.input(1), 0)) - 1);
+    return beside(4 * s.elements(node.shape), 4 * share * s.elements(s.input(0)));
+  },
+  expertOuter: (node, s) => {
+    const [experts] = node.shape;
+    const share = shareOf(s.dim(experts ?? 1));
+    const rows = 4 * share * (s.elements(s.input(0)) + s.elements(s.input(1)));
+    return beside(rows, (4 * s.elements(node.shape)) / s.dim(experts ?? 1));
+  },
   softmax: own,
   logSoftmax: own,
   layerNorm: own,

@@ -4,14 +4,14 @@ import type { StoredInput } from "../../graph/op_rows.js";
 import { storedInput } from "../../graph/op_rows.js";
 import { at, entry } from "../../present.js";
 import type { Temporary } from "../formats/costs.js";
-import { elements } from "../formats/format.js";
+import { bytesOf, elements } from "../formats/format.js";
 import type { FormatName } from "../formats/index.js";
 import { formats } from "../formats/index.js";
 import type { Program, ProgramNode } from "../program.js";
 import { furtherResults, isNode } from "../program.js";
 import type { Chunk } from "./arena.js";
 import { Arena } from "./arena.js";
-import { BYTES_OF, costOf } from "./ops.js";
+import { BYTES_OF, costOf, shareOf } from "./ops.js";
 
 /** How a program reads one of its weights. */
 export interface WeightUse {
@@ -159,6 +159,7 @@ class Kernels {
     if (stored === undefined || source === undefined || !isNode(source, "weight"))
       return { reads: node.inputs.map((from) => this.#read(from)), scratch: [] };
     if (stored.as === "linear") return this.#product(node, stored, source);
+    if (stored.as === "experts") return this.#expertProduct(node, stored, source);
     const { costs } = formats[this.#useOf(source.attrs.name).format];
     // of a chunk
     const logits = (): number => this.#elements([dimAt(node.shape, -1), dimAt(source.attrs.shape, 0)]);
@@ -190,6 +191,31 @@ class Kernels {
     if (perInput !== undefined) reads.push(this.#once(`x${from} ${forward ? "" : w}`, value, perInput));
     if (perWeight !== undefined) reads.push(this.#temporary([value], perWeight));
     return { reads, scratch };
+  }
+
+  /** One product after another: what the largest takes, all of it beside the product. */
+  #expertProduct(
+    { inputs, shape }: ProgramNode,
+    { x, input, transposed }: Extract<StoredInput, { as: "experts" }>,
+    { attrs }: ProgramNode<"weight">,
+  ): Reads {
+    const use = this.#useOf(attrs.name);
+    const [experts, ...matrix] = attrs.shape;
+    const share = shareOf(experts ?? 1);
+    const weight = elements(matrix);
+    const { costs, ...format } = formats[use.format];
+    const { perInput, perWeight, scratch } = costs.linear({
+      x: share * this.#elements(this.#node(at(inputs, x)).shape),
+      weight,
+      y: share * this.#elements(shape),
+      forward: transposed === use.transposed,
+    });
+    const temporaries = [perInput, perWeight].flatMap((t) =>
+      t === undefined ? [] : [t.bytes, ...t.scratch],
+    );
+    const own = bytesOf({ costs, ...format }, matrix, use.transposed);
+    const reads = inputs.filter((_, k) => k !== input).map((from) => this.#read(from));
+    return { reads, scratch: [own, ...temporaries, ...scratch] };
   }
 
   #temporary(reads: readonly Value[], { bytes, scratch }: Temporary): Value {

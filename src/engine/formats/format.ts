@@ -107,9 +107,31 @@ export function partBytes({ element, shape }: PartType): number {
   return BYTES[element] * elements(shape);
 }
 
+/**
+ * Formats are about matrices. A weight of three dimensions, [experts, out, in], is a stack of them: its parts
+ * are those of a matrix with an axis in front.
+ */
+export function isStack(format: WeightFormat, shape: readonly number[]): boolean {
+  return format.pack !== undefined && shape.length === 3;
+}
+
+/** The parts that a weight of this shape is stored in. */
+export function partsOf(
+  format: WeightFormat,
+  shape: readonly number[],
+  transposed: boolean,
+): Readonly<Record<string, PartType>> {
+  if (!isStack(format, shape)) return format.parts(shape, transposed);
+  const [count = 0, ...matrix] = shape;
+  const parts = Object.entries(format.parts(matrix, transposed));
+  return Object.fromEntries(
+    parts.map(([name, { element, shape }]) => [name, { element, shape: [count, ...shape] }]),
+  );
+}
+
 /** Bytes of a weight of this shape in this format. */
 export function bytesOf(format: WeightFormat, shape: readonly number[], transposed = false): number {
-  return Object.values(format.parts(shape, transposed)).reduce((n, part) => n + partBytes(part), 0);
+  return Object.values(partsOf(format, shape, transposed)).reduce((n, part) => n + partBytes(part), 0);
 }
 
 /** A product with an f32 matrix: the same bytes serve both directions. */

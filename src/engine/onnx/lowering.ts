@@ -10,6 +10,7 @@ import type { Program, ProgramNode } from "../program.js";
 import { furtherResults, isNode } from "../program.js";
 import { addRequest } from "../region.js";
 import { crossEntropyScan } from "./cross_entropy.js";
+import { asStack, expertLinear, expertOuter } from "./experts.js";
 import { OnnxGraph } from "./onnx.js";
 import { lowerRandom } from "./random.js";
 
@@ -300,8 +301,26 @@ export const lowering: Table<{ [K in OpName]: LoweringRule<K> }> = {
       reduction: "add",
     }),
 
+  topK: ({ l, o, node, inputs }) => {
+    const largest = node.attrs.largest ? 1 : 0;
+    const attributes = { axis: -1, largest, sorted: 1 };
+    return at(o.onceNodes("TopK", [inputs[0], dimValue(l, node.attrs.k)], attributes, 2), 1);
+  },
+
   matmul,
   linear,
+  expertLinear: ({ l, o, node, inputs }) => {
+    const { transposed } = node.attrs;
+    const [x, starts, value] = inputs;
+    const shape = inputShape(l, node, 2).map((_, i, all) => lengthAt(all, i));
+    const w = l.weights.get(node.inputs[2]) ?? asStack(value, shape, transposed);
+    return expertLinear(o, x, starts, w, { transposed, outDim: lengthAt(node.shape, 1) });
+  },
+  expertOuter: ({ o, node, inputs }) => {
+    const [y, x, starts] = inputs;
+    const [experts, outDim, inDim] = [0, 1, 2].map((i) => lengthAt(node.shape, i));
+    return expertOuter(o, y, x, starts, [experts ?? 0, outDim ?? 0, inDim ?? 0]);
+  },
   softmax: ({ o, inputs }) => o.node("Softmax", inputs, { axis: -1 }),
   logSoftmax: ({ o, inputs }) => o.node("LogSoftmax", inputs, { axis: -1 }),
   layerNorm: (c) => withResults(c, "LayerNormalization", { axis: -1, epsilon: { float: c.node.attrs.eps } }),

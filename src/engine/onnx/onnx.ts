@@ -48,13 +48,21 @@ export class OnnxGraph {
   /** Results of nodes that are outputs, by the names that they were made under. */
   readonly #promoted: Map<string, string> = new Map();
   readonly #prefix: string;
+  readonly #around: OnnxGraph | undefined;
   #count = 0;
   readonly #constants: Map<string, string> = new Map();
   readonly #once: Map<string, readonly string[]> = new Map();
   #opset = OPSET;
 
-  constructor(prefix = "v") {
+  /** `around`: the graph that it is the body of a node of. */
+  constructor(prefix = "v", around?: OnnxGraph) {
     this.#prefix = prefix;
+    this.#around = around;
+  }
+
+  /** A graph inside of a node of this one, whose values it may read. */
+  body(prefix: string): OnnxGraph {
+    return new OnnxGraph(prefix, this);
   }
 
   fresh(): string {
@@ -114,8 +122,13 @@ export class OnnxGraph {
 
   /** Bits of one type read as another of the same width. */
   bitCast(value: string, to: Element): string {
-    this.#opset = BIT_CAST_OPSET;
+    this.#needs(BIT_CAST_OPSET);
     return this.node("BitCast", [value], { to: ELEMENT[to] });
+  }
+
+  #needs(opset: number): void {
+    this.#opset = opset;
+    if (this.#around !== undefined) this.#around.#needs(opset);
   }
 
   /** A node of ONNX Runtime's own operators. */
@@ -130,6 +143,18 @@ export class OnnxGraph {
   input(name: string, element: Element, shape: ValueShape): string {
     this.#proto.message(11, valueInfo(name, element, shape));
     return name;
+  }
+
+  /** An input that is a sequence of tensors. */
+  sequence(name: string, element: Element): string {
+    this.#proto.message(11, sequenceInfo(name, element));
+    return name;
+  }
+
+  /** An output that is one, by a value that a node makes. */
+  sequenceOutput(value: string, name: string, element: Element): void {
+    this.#promoted.set(value, name);
+    this.#proto.message(12, sequenceInfo(name, element));
   }
 
   output(name: string, element: Element, shape: ValueShape): void {
@@ -222,6 +247,13 @@ function valueInfo(name: string, element: Element, shape: ValueShape): ProtoWrit
   const tensor = new ProtoWriter().int(1, ELEMENT[element]);
   if (shape !== undefined) tensor.message(2, shapeProto(shape));
   return new ProtoWriter().string(1, name).message(2, new ProtoWriter().message(1, tensor));
+}
+
+function sequenceInfo(name: string, element: Element): ProtoWriter {
+  const tensor = new ProtoWriter().message(1, new ProtoWriter().int(1, ELEMENT[element]));
+  return new ProtoWriter()
+    .string(1, name)
+    .message(2, new ProtoWriter().message(4, new ProtoWriter().message(1, tensor)));
 }
 
 function shapeProto(shape: readonly (number | string)[]): ProtoWriter {

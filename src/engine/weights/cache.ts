@@ -2,7 +2,7 @@ import { internal } from "../../errors.js";
 import { entry } from "../../present.js";
 import { Buffers, LARGE } from "../buffers.js";
 import type { PartData, PartTensor, PartType } from "../formats/format.js";
-import { bytesOf, elements, partBytes } from "../formats/format.js";
+import { bytesOf, elements, partBytes, partsOf } from "../formats/format.js";
 import { formats } from "../formats/index.js";
 import type { WeightSource } from "../messages.js";
 import type { WeightFiles } from "./files.js";
@@ -83,7 +83,7 @@ export class WeightCache {
     const reads: Promise<void>[] = [];
     const own: ArrayBuffer[] = [];
     const parts: Record<string, PartTensor> = {};
-    for (const [part, type] of Object.entries(formats[format].parts(shape, transposed))) {
+    for (const [part, type] of Object.entries(partsOf(formats[format], shape, transposed))) {
       const place = given[part] ?? internal(`weight "${name}" lacks its ${part}`);
       if (!isPlace(place)) {
         parts[part] = { ...type, data: place };

@@ -3,7 +3,7 @@ import { expandToF32, isHalf } from "../../halves.js";
 import { at } from "../../present.js";
 import type { WeightUse } from "../estimate/program.js";
 import type { BoundWeight, PartData, PartTensor, PartType } from "../formats/format.js";
-import { bytesOf, partBytes } from "../formats/format.js";
+import { bytesOf, partBytes, partsOf } from "../formats/format.js";
 import { formats } from "../formats/index.js";
 import type { EngineOptions, FilePlace, WeightSource, WeightType } from "../messages.js";
 import type { OnnxGraph } from "../onnx/onnx.js";
@@ -73,7 +73,7 @@ export class WeightStore {
     if (!this.isMapped(name, byRows)) return fedWeight(o, name, shape, this.#heldType(source));
     const format = formats[source.format];
     const parts: Record<string, string> = {};
-    for (const [part, type] of Object.entries(format.parts(shape, source.transposed))) {
+    for (const [part, type] of Object.entries(partsOf(format, shape, source.transposed))) {
       const place = source.parts[part];
       if (place === undefined || !isPlace(place)) return internal(`"${name}" is not in a file`);
       const { path: file, offset } = place;
@@ -150,7 +150,7 @@ export class WeightStore {
     const source = this.#source(name);
     const { shape, transposed } = source;
     const tensors: Tensors = {};
-    for (const [part, type] of Object.entries(formats[source.format].parts(shape, transposed))) {
+    for (const [part, type] of Object.entries(partsOf(formats[source.format], shape, transposed))) {
       const data = this.#read(source.parts[part] ?? internal(`no part "${part}" of "${name}"`), type);
       tensors[inputName(name, part)] =
         isHalf(source.format) && this.#expands(source)
@@ -180,7 +180,7 @@ export function fedWeight(
 ): BoundWeight {
   const format = formats[formatName];
   const parts: Record<string, string> = {};
-  for (const [part, { element, shape: partShape }] of Object.entries(format.parts(shape, transposed))) {
+  for (const [part, { element, shape: partShape }] of Object.entries(partsOf(format, shape, transposed))) {
     parts[part] = o.input(inputName(name, part), isHalf(element) ? "u16" : element, partShape);
   }
   return { format, parts, shape, transposed, asBits: true };

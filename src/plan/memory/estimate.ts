@@ -4,6 +4,7 @@ import { estimateSchedule } from "../../engine/estimate/estimate.js";
 import { bytesOf, elements } from "../../engine/formats/format.js";
 import type { FormatName } from "../../engine/formats/index.js";
 import { formats } from "../../engine/formats/index.js";
+import { fits } from "../../engine/formats/stack.js";
 import type { Schedule } from "../../engine/messages.js";
 import { internal } from "../../errors.js";
 import { isHalf } from "../../halves.js";
@@ -174,8 +175,8 @@ export class RunMemory {
     const transposed = change?.transposed ?? false;
     const halves = isHalf(format);
     const packed = change?.isHead ? HEAD_FORMAT : format;
-    const fits = change !== undefined && (formats[packed].fits?.(shape, transposed) ?? true);
-    const changed = isPacked(format) && fits ? packed : stored;
+    const isChanged = change !== undefined && fits(formats[packed], shape, transposed);
+    const changed = isPacked(format) && isChanged ? packed : stored;
     const own = halves && shape.length === 2 ? format : changed;
     const bytes = bytesOf(formats[own], shape, transposed);
     // in one piece, 16 bits of the checkpoint are brought to f32 once
