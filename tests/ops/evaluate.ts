@@ -14,6 +14,7 @@ import {
   type Value,
   value,
 } from "./arrays.js";
+import { expertLinear, expertOuter } from "./experts.js";
 import { uniform } from "./uniform.js";
 
 /** Inputs and weights by name. */
@@ -197,36 +198,6 @@ function topK(attrs: Ops["topK"], [x]: readonly Value[], { dim }: Context): Valu
     const order = [...row.keys()].sort((a, b) => sign * (row[a]! - row[b]!) || a - b);
     return order.slice(0, dim(attrs.k));
   });
-}
-
-/** Row by row: the expert that it belongs to. */
-function expertOf(starts: Value, row: number): number {
-  return starts.data.findLastIndex((start) => start <= row);
-}
-
-function expertLinear({ transposed }: Ops["expertLinear"], [x, starts, w]: readonly Value[]): Value {
-  const [, a, b] = w!.shape as [number, number, number];
-  const [outDim, inDim] = transposed ? [b, a] : [a, b];
-  return build([x!.shape[0]!, outDim], ([row, out]) => {
-    const e = expertOf(starts!, row!);
-    return total(
-      Array.from(
-        { length: inDim },
-        (_, k) => at(x!, [row!, k]) * at(w!, transposed ? [e, k, out!] : [e, out!, k]),
-      ),
-    );
-  });
-}
-
-function expertOuter(_: unknown, [y, x, starts]: readonly Value[]): Value {
-  const rows = Array.from({ length: y!.shape[0]! }, (_, row) => row);
-  return build([starts!.shape[0]! - 1, y!.shape[1]!, x!.shape[1]!], ([e, out, k]) =>
-    total(
-      rows
-        .filter((row) => expertOf(starts!, row) === e)
-        .map((row) => at(y!, [row, out!]) * at(x!, [row, k!])),
-    ),
-  );
 }
 
 function logSoftmaxRow(row: Float64Array): Float64Array {

@@ -37,7 +37,9 @@ export function asStack(value: string, shape: readonly number[], transposed: boo
   return { format: f32, parts: { data: value }, shape, transposed };
 }
 
-/** y [rows, out], x [rows, in] -> y_e^T x_e of each expert, [experts, out, in]; zeros of those without rows. */
+/**
+ * y [rows, out], x [rows, in] -> y_e^T x_e of each expert, [experts, out, in]; zeros for those without rows.
+ */
 export function expertOuter(
   o: OnnxGraph,
   y: string,
