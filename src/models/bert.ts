@@ -2,14 +2,15 @@ import type { Activation } from "../graph/activations.js";
 import { activate, activationNames } from "../graph/activations.js";
 import type { KeyValue, Module, SublayerSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
-import type { Architecture, ModelConfig, StackOutput, TextInputs } from "./model.js";
+import type { Architecture, StackOutput, TextInputs } from "./model.js";
 import { attend, paddingBias, splitHeads, withPast } from "./parts/attention.js";
 import type { Fields } from "./parts/config.js";
 import { commonFields, readConfig, stackSizes } from "./parts/config.js";
+import type { EncoderConfig } from "./parts/encoder_heads.js";
+import { besidePooler, classify, pool, spanEnds } from "./parts/encoder_heads.js";
 import { repeat } from "./parts/layers.js";
-import { firstToken } from "./parts/pooling.js";
 
-export interface BertConfig extends ModelConfig {
+export interface BertConfig extends EncoderConfig {
   readonly heads: number;
   readonly headDim: number;
   readonly inter: number;
@@ -23,7 +24,6 @@ export interface BertConfig extends ModelConfig {
   readonly tokenTypes: number;
   readonly dropout: number;
   readonly attentionDropout: number;
-  readonly classifierDropout: number;
 }
 
 /** The fields that every relative of BERT has. */
@@ -54,45 +54,62 @@ export function readBert(f: Fields, tokenTypes: number = f.size("type_vocab_size
   };
 }
 
+/** What attention and its residual make of x: `w` is the module of both. */
+export type BertAttention<C, S> = (
+  w: Module,
+  c: C,
+  x: Tensor,
+  shared: S,
+  past: KeyValue | undefined,
+  index: number,
+) => { readonly x: Tensor; readonly present: KeyValue };
+
 /** ids -> [batch, virtual + seq, hidden] */
-export function bertStack(w: Module, c: BertConfig, x: TextInputs): StackOutput {
-  const shared = { bias: paddingBias(w.g, x.mask) };
-  const embedded = embed(w.at("embeddings"), c, x);
-  return repeat(
-    w.at("encoder.layer"),
-    c.layers,
-    c.embeddingDim === c.hiddenSize ? embedded : w.linear("embeddings_project", embedded, c.hiddenSize),
-    x.past,
-    shared,
-    (w, x, s, past) => {
-      const attended = attention(w.at("attention"), c, x, s.bias, past);
-      const inner = w.linear("intermediate.dense", attended.x, c.inter);
+type Stack<C> = (w: Module, c: C, x: TextInputs) => StackOutput;
+
+/** The stack whose layers read `share` and attend by `attention`. */
+export function bertStackOf<C extends BertConfig, S extends Record<string, Tensor>>(
+  share: (w: Module, c: C, x: TextInputs) => S,
+  attention: BertAttention<C, S>,
+): Stack<C> {
+  return (w, c, x) => {
+    const embedded = embed(w.at("embeddings"), c, x);
+    const wide =
+      c.embeddingDim === c.hiddenSize ? embedded : w.linear("embeddings_project", embedded, c.hiddenSize);
+    const at = w.at("encoder.layer");
+    return repeat(at, c.layers, wide, x.past, share(w, c, x), (w, x, s, past, i) => {
+      const attended = attention(w.at("attention"), c, x, s, past, i);
+      const inner = activate(w.g, c.activation, w.linear("intermediate.dense", attended.x, c.inter));
       return {
-        x: addAndNorm(w.at("output"), "feedForward", c, activate(w.g, c.activation, inner), attended.x),
+        x: addAndNorm(w.at("output"), "feedForward", c, inner, attended.x),
         present: attended.present,
       };
-    },
-  );
+    });
+  };
 }
 
 function embed(w: Module, c: BertConfig, x: TextInputs): Tensor {
   const { g } = w;
   const words = w.trace.prepend(w.embedding("word_embeddings", x.ids, c.vocabSize, c.embeddingDim));
-  const typeIds = x.typeIds ?? g.constant([0], [1, 1], "i64");
   const limit = c.maxPositions - c.firstPosition;
   const positions = w.embedding("position_embeddings", x.positions, c.maxPositions, c.embeddingDim, limit);
-  const types = w.embedding("token_type_embeddings", typeIds, c.tokenTypes, c.embeddingDim);
-  const sum = w.pack(g.add(g.add(words, types), positions));
+  const sum = w.pack(g.add(withTypes(w, c, x, words), positions));
   return w.dropout("dropout", w.layerNorm("LayerNorm", sum, c.eps), c.dropout);
 }
 
-function attention(
+/** x + the embeddings of token types, where the model has any. */
+export function withTypes(
   w: Module,
-  c: BertConfig,
+  c: { readonly tokenTypes: number; readonly embeddingDim: number },
+  { typeIds }: TextInputs,
   x: Tensor,
-  bias: Tensor,
-  past: KeyValue | undefined,
-): { x: Tensor; present: KeyValue } {
+): Tensor {
+  if (c.tokenTypes === 0) return x;
+  const ids = typeIds ?? w.g.constant([0], [1, 1], "i64");
+  return w.g.add(x, w.embedding("token_type_embeddings", ids, c.tokenTypes, c.embeddingDim));
+}
+
+const attention: BertAttention<BertConfig, { bias: Tensor }> = (w, c, x, { bias }, past) => {
   const at = w.at("self");
   const project = (name: string): Tensor =>
     splitHeads(w, at.linear(name, x, c.hiddenSize), c.heads, c.headDim);
@@ -100,7 +117,12 @@ function attention(
   const present = withPast(w.g, { k: project("key"), v: project("value") }, past);
   const mixed = attend(at, q, present, { scale: c.headDim ** -0.5, bias, dropout: c.attentionDropout });
   return { x: addAndNorm(w.at("output"), "attention", c, at.output(mixed), x), present };
-}
+};
+
+export const bertStack: Stack<BertConfig> = bertStackOf<BertConfig, { bias: Tensor }>(
+  (w, _c, x) => ({ bias: paddingBias(w.g, x.mask) }),
+  attention,
+);
 
 /** LayerNorm(x + dropout(dense(y))) */
 export function addAndNorm(
@@ -116,14 +138,11 @@ export function addAndNorm(
   return w.output(w.sublayer(does, dense, x, { sum, norm }));
 }
 
-/** hidden [batch, length, hidden] -> tanh(dense(first position)), [batch, hidden] */
-function pool(w: Module, c: BertConfig, hidden: Tensor): Tensor {
-  return w.output(w.g.tanh(w.linear("dense", firstToken(w.g, hidden), c.hiddenSize)));
-}
-
-function classify(w: Module, c: BertConfig, x: Tensor): Tensor {
-  return w.linear("classifier", w.dropout("dropout", x, c.classifierDropout), c.numLabels);
-}
+/** Names of norms' weights in the first checkpoints. */
+export const LEGACY_NORMS: readonly (readonly [RegExp, string])[] = [
+  [/\.LayerNorm\.gamma$/, ".LayerNorm.weight"],
+  [/\.LayerNorm\.beta$/, ".LayerNorm.bias"],
+];
 
 /** Reference: transformers/models/bert */
 export const bert: Architecture<BertConfig> = {
@@ -134,21 +153,13 @@ export const bert: Architecture<BertConfig> = {
     scaled: { targets: ["key", "value", "output.dense"], feedforward: ["output.dense"] },
   },
   parse: (json) => readConfig(json, readBert),
-  checkpoint: {
-    rename: [
-      [/\.LayerNorm\.gamma$/, ".LayerNorm.weight"],
-      [/\.LayerNorm\.beta$/, ".LayerNorm.bias"],
-    ],
-  },
+  checkpoint: { rename: LEGACY_NORMS },
   stack: bertStack,
   heads: {
     rowLabels: (w, c, hidden) => classify(w, c, pool(w.at("bert.pooler"), c, hidden)),
     tokenLabels: classify,
-    spanEnds: (w, _c, hidden) => w.linear("qa_outputs", hidden, 2),
-    hidden: (w, c, hidden) => {
-      pool(w.at("pooler"), c, hidden); // part of the model: named and counted, though nothing reads it
-      return hidden;
-    },
+    spanEnds,
+    hidden: besidePooler,
   },
   newModules: ["classifier", "qa_outputs", "pooler"],
 };

@@ -2,6 +2,7 @@
 import { bart } from "./bart.js";
 import { bert } from "./bert.js";
 import { bloom } from "./bloom.js";
+import { camembert } from "./camembert.js";
 import { clipText } from "./clip_text.js";
 import { debertaV2 } from "./deberta_v2.js";
 import { distilbert } from "./distilbert.js";
@@ -17,6 +18,7 @@ import { gptj } from "./gptj.js";
 import { llama } from "./llama.js";
 import { mistral } from "./mistral.js";
 import type { Architecture } from "./model.js";
+import { mpnet } from "./mpnet.js";
 import { mt5 } from "./mt5.js";
 import { opt } from "./opt.js";
 import { phi } from "./phi.js";
@@ -25,12 +27,15 @@ import { qwen2 } from "./qwen2.js";
 import { qwen3 } from "./qwen3.js";
 import { roberta } from "./roberta.js";
 import { t5 } from "./t5.js";
+import { umt5 } from "./umt5.js";
+import { xlmRoberta } from "./xlm_roberta.js";
 
 /** Every architecture, one file each. */
 export const architectures: readonly Architecture[] = [
   bart,
   bert,
   bloom,
+  camembert,
   clipText,
   debertaV2,
   distilbert,
@@ -45,6 +50,7 @@ export const architectures: readonly Architecture[] = [
   gptj,
   llama,
   mistral,
+  mpnet,
   mt5,
   opt,
   phi,
@@ -53,4 +59,6 @@ export const architectures: readonly Architecture[] = [
   qwen3,
   roberta,
   t5,
+  umt5,
+  xlmRoberta,
 ] as unknown as readonly Architecture[];

@@ -1,7 +1,6 @@
 import { internal } from "../errors.js";
 import type { Activation } from "../graph/activations.js";
 import { activate, activationNames } from "../graph/activations.js";
-import type { Dim } from "../graph/dims.js";
 import { dimAt } from "../graph/dims.js";
 import type { KeyValue, Layout, Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
@@ -10,6 +9,7 @@ import { attend, causalBias, paddingBias, splitHeads, withPast } from "./parts/a
 import type { Fields } from "./parts/config.js";
 import { commonFields, MOST, readConfig } from "./parts/config.js";
 import { repeat } from "./parts/layers.js";
+import { relativeBias, relativeBuckets } from "./parts/relative.js";
 
 export interface T5Config extends ModelConfig {
   readonly decoderLayers: number;
@@ -23,6 +23,8 @@ export interface T5Config extends ModelConfig {
   readonly dropout: number;
   readonly buckets: number;
   readonly maxDistance: number;
+  /** Each layer has a table of distances of its own, else the first one's serves all. */
+  readonly biasPerLayer: boolean;
   /** The decoder's output is scaled by hidden^-0.5 before the head. */
   readonly scaled: boolean;
 }
@@ -52,6 +54,7 @@ export function readT5(f: Fields, scaled: boolean): T5Config {
     dropout: f.rate("dropout_rate", 0.1),
     buckets: f.size("relative_attention_num_buckets", 32, MOST.table),
     maxDistance: f.size("relative_attention_max_distance", 128, MOST.table),
+    biasPerLayer: false,
     scaled: scaled && f.flag("scale_decoder_outputs", tied),
   };
 }
@@ -67,19 +70,16 @@ function readFeedForward(f: Fields): { activation: Activation; gated: boolean } 
 
 /** Encoder: ids -> [batch, virtual + seq, hidden] */
 export function encode(w: Module, c: T5Config, x: TextInputs): Tensor {
-  const { g } = w;
   const at = w.at("encoder");
   const embedded = w.trace.prepend(w.embedding("shared", x.ids, c.vocabSize, c.hiddenSize));
-  const length = dimAt(embedded.shape, 1);
-  const bias = g.add(relativeBias(at, c, length, length, true), paddingBias(g, x.mask));
   const { hidden } = repeat(
     at.at("block"),
     c.layers,
     at.dropout("dropout", w.pack(embedded), c.dropout),
     undefined,
-    { bias },
-    (w, x, { bias }) => {
-      const attended = selfAttention(w.at("layer.0"), c, x, bias, undefined).x;
+    selfShared(at, c, x, true, paddingBias(w.g, x.mask)),
+    (w, x, shared) => {
+      const attended = selfAttention(w.at("layer.0"), c, x, shared, undefined).x;
       return { x: feedForward(w.at("layer.1"), c, attended) };
     },
   );
@@ -91,10 +91,8 @@ export function decode(w: Module, c: T5Config, x: DecoderInputs, encoded: Tensor
   const { g } = w;
   const at = w.at("decoder");
   const embedded = w.embedding("shared", x.ids, c.vocabSize, c.hiddenSize);
-  const queries = dimAt(embedded.shape, 1);
-  const relative = relativeBias(at, c, queries, dimAt(x.mask.shape, 1), false);
   const shared: DecoderShared = {
-    bias: g.add(relative, causalBias(g, x.mask, queries)),
+    ...selfShared(at, c, x, false, causalBias(g, x.mask, dimAt(embedded.shape, 1))),
     crossBias: paddingBias(g, x.encoderMask),
     ...(encoded === undefined ? {} : { encoded }),
   };
@@ -105,7 +103,7 @@ export function decode(w: Module, c: T5Config, x: DecoderInputs, encoded: Tensor
     x.past,
     shared,
     (w, h, s, past, i) => {
-      const self = selfAttention(w.at("layer.0"), c, h, s.bias, past);
+      const self = selfAttention(w.at("layer.0"), c, h, s, past);
       const crossed = crossAttention(w.at("layer.1"), c, self.x, s, (project) => x.cross(i, project));
       return { x: feedForward(w.at("layer.2"), c, crossed), present: self.present };
     },
@@ -113,7 +111,25 @@ export function decode(w: Module, c: T5Config, x: DecoderInputs, encoded: Tensor
   return { hidden: finish(at, c, hidden), present };
 }
 
-type DecoderShared = { bias: Tensor; crossBias: Tensor; encoded?: Tensor };
+/** What is added to scores, and the buckets of distances where each layer adds its own table's rows too. */
+type SelfShared = { bias: Tensor; buckets?: Tensor };
+
+type DecoderShared = SelfShared & { crossBias: Tensor; encoded?: Tensor };
+
+/** `mask`: what is added to scores that do not count; `w` is the place of the stack. */
+function selfShared(
+  w: Module,
+  c: T5Config,
+  x: TextInputs,
+  isBidirectional: boolean,
+  mask: Tensor,
+): SelfShared {
+  const { buckets: count, maxDistance: farthest } = c;
+  const buckets = relativeBuckets(w.g, x, { buckets: count, farthest, isBidirectional });
+  if (c.biasPerLayer) return { bias: mask, buckets };
+  const first = w.at("block.0.layer.0.SelfAttention");
+  return { bias: w.g.add(relativeBias(first, buckets, count, c.heads), mask) };
+}
 
 function finish(w: Module, c: T5Config, hidden: Tensor): Tensor {
   return w.dropout("final_dropout", w.rmsNorm("final_layer_norm", hidden, c.eps), c.dropout);
@@ -135,10 +151,11 @@ function selfAttention(
   w: Module,
   c: T5Config,
   x: Tensor,
-  bias: Tensor,
+  { bias: shared, buckets }: SelfShared,
   past: KeyValue | undefined,
 ): { x: Tensor; present: KeyValue } {
   const at = w.at("SelfAttention");
+  const bias = buckets ? w.g.add(relativeBias(at, buckets, c.buckets, c.heads), shared) : shared;
   const normed = w.rmsNorm("layer_norm", x, c.eps);
   const q = project(at, c, "q", normed);
   const now = { k: project(at, c, "k", normed), v: project(at, c, "v", normed) };
@@ -174,42 +191,6 @@ function feedForward(w: Module, c: T5Config, x: Tensor): Tensor {
     : activate(g, c.activation, wi("wi"));
   const y = at.linear("wo", at.dropout("dropout", inner, c.dropout), c.hiddenSize, { bias: false });
   return w.sublayer("feedForward", w.dropout("dropout", at.output(y), c.dropout), x);
-}
-
-/** What scores gain by the distance of key and query, [1, heads, queries, keys]; past keys stand in front. */
-function relativeBias(w: Module, c: T5Config, queries: Dim, keys: Dim, bidirectional: boolean): Tensor {
-  const { g } = w;
-  const far = c.maxDistance;
-  const past = g.sub(g.size(keys, "i64"), g.size(queries, "i64"));
-  const query = g.unsqueeze(g.add(g.iota(queries), past), 1); // [queries, 1]
-  const ahead = g.sub(g.unsqueeze(g.iota(keys), 0), query); // [queries, keys]
-  const table = g.constant(bucketTable(c.buckets, far, bidirectional), [2 * far + 1], "i64");
-  const buckets = g.gather(table, g.add(g.max(g.min(ahead, far), -far), far));
-  const at = w.at("block.0.layer.0.SelfAttention");
-  const bias = at.embedding("relative_attention_bias", buckets, c.buckets, c.heads); // [queries, keys, heads]
-  return g.unsqueeze(g.transpose(bias, [2, 0, 1]), 0);
-}
-
-/**
- * The bucket of each distance key - query from -maxDistance to maxDistance, beyond which it does not change.
- * Logarithms are rounded to f32 at each step as torch does, so that distances on a boundary fall into the
- * same.
- * Reference: transformers/models/t5/modeling_t5.py
- */
-export function bucketTable(buckets: number, maxDistance: number, bidirectional: boolean): number[] {
-  const half = bidirectional ? Math.floor(buckets / 2) : buckets;
-  const exact = Math.floor(half / 2);
-  const f32 = Math.fround;
-  const bucket = (distance: number): number => {
-    if (distance < exact) return distance;
-    const ratio = f32(f32(Math.log(f32(distance / exact))) / f32(Math.log(maxDistance / exact)));
-    return Math.min(exact + Math.trunc(f32(ratio * (half - exact))), half - 1);
-  };
-  return Array.from({ length: 2 * maxDistance + 1 }, (_, i) => {
-    const ahead = i - maxDistance;
-    if (ahead <= 0) return bucket(Math.abs(ahead));
-    return bidirectional ? half + bucket(ahead) : 0;
-  });
 }
 
 /** Reference: transformers/models/t5 */

@@ -1,7 +1,10 @@
 """Writes tests/golden/architectures.json: config.json and the shapes of the checkpoint of models that tests/kit does not carry.
 
     /tmp/ref/bin/python /work/shared/conformance/generate.py --hidden 16 --only ' lora$' KIT
-    /tmp/ref/bin/python tools/golden/architectures.py KIT        (torch 2.13.0, transformers 5.23.0)
+    /tmp/ref/bin/python /work/shared/conformance-more/generate.py --hidden 16 --only ' lora$' MORE
+    /tmp/ref/bin/python tools/golden/architectures.py KIT MORE       (torch 2.13.0, transformers 5.23.0)
+
+With MORE alone it changes the models of that kit.
 """
 import json
 import sys
@@ -10,14 +13,18 @@ from pathlib import Path
 from safetensors import safe_open
 
 NAMES = ["clip-text", "deberta-v2", "distilbert", "electra", "falcon", "gemma", "gemma3", "gpt_neo", "gptj", "phi", "phi3"]
-kit = Path(sys.argv[1]) / "models"
+MORE = ["camembert", "mpnet", "umt5", "xlm-roberta"]
 
 
-def model(name):
+def model(kit, name):
     with safe_open(kit / name / "model.safetensors", "pt") as file:
         weights = {key: file.get_slice(key).get_shape() for key in sorted(file.keys())}
     return dict(config=json.loads((kit / name / "config.json").read_text()), weights=weights)
 
 
 out = Path(__file__).resolve().parents[2] / "tests/golden/architectures.json"
-out.write_text(json.dumps({name: model(name) for name in NAMES}, separators=(",", ":")) + "\n")
+models = json.loads(out.read_text())
+for kit in sys.argv[1:]:
+    kit = Path(kit) / "models"
+    models |= {name: model(kit, name) for name in [*NAMES, *MORE] if (kit / name).exists()}
+out.write_text(json.dumps({name: models[name] for name in sorted(models)}, separators=(",", ":")) + "\n")
