@@ -110,9 +110,17 @@ export class Adapter<C extends AdapterConfig = AdapterConfig> implements Adapter
 
   #trained(): ConstructorParameters<typeof AdapterState>[0] {
     const entries = trainedOf(this);
-    const ofLayers = entries.filter(({ key }) => this.layers.has(key.slice(0, key.lastIndexOf("."))));
-    const make = this.method?.layers?.allocator;
-    return { entries, ofLayers, allocator: make && ((tensors) => make(this.config, tensors)) };
+    const keys = new Set(
+      [...this.layers].flatMap(([path, { specs }]) => specs.map(({ key }) => `${path}.${key}`)),
+    );
+    const ofLayers = entries.filter(({ key }) => keys.has(key));
+    const { allocator, constrain } = this.method?.layers ?? {};
+    return {
+      entries,
+      ofLayers,
+      allocator: allocator && ((tensors) => allocator(this.config, tensors)),
+      constrain: constrain && ((tensors) => constrain(this.config, tensors)),
+    };
   }
 
   /** Whether what it does is a change of the base's weights. */

@@ -11,6 +11,8 @@ interface Trained {
   readonly ofLayers: readonly Entry[];
   /** Makes what takes ranks away while the adapter trains; undefined: nothing does. */
   readonly allocator: ((tensors: readonly NamedTensor[]) => Allocator) | undefined;
+  /** Moves tensors to where they may be; undefined: they may be anywhere. */
+  readonly constrain: ((tensors: readonly NamedTensor[]) => void) | undefined;
 }
 
 /**
@@ -79,6 +81,11 @@ export class AdapterState {
     });
     allocator.update(step, graded);
     this.touch();
+  }
+
+  /** Moves trained tensors to where their method lets them be, before a pass that trains them. */
+  constrain(): void {
+    this.#trained.constrain?.(this.#trained.ofLayers);
   }
 
   /** Grows whenever a tensor may have changed. */

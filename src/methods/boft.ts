@@ -17,9 +17,19 @@ import type {
   Method,
   MethodTable,
   ParameterSpec,
+  Place,
   SiteMethod,
 } from "./method.js";
-import { bias, blocks, fanInFanOut, saving, startsWithoutEffect, targets } from "./shared_options.js";
+import {
+  bias,
+  blocks,
+  fanInFanOut,
+  moduleDropout,
+  saving,
+  startsWithoutEffect,
+  targets,
+} from "./shared_options.js";
+import { keptBlocks } from "./weight_dropout.js";
 
 const options: MethodTable = {
   ...saving,
@@ -44,6 +54,10 @@ const options: MethodTable = {
     byDefault: 1,
     means: "how many rotations follow each other, each among blocks twice as far apart; 1 is OFT's",
   },
+  boftDropout: {
+    ...moduleDropout,
+    means: "share of the blocks of one of the rotations that are dropped, drawn for each pass in training",
+  },
   fanInFanOut,
   bias: bias("boft_only"),
   initWeights: startsWithoutEffect,
@@ -63,8 +77,6 @@ export type BOFTConfig = BOFTValues;
  */
 export const BOFTConfig: ConfigClass<BOFTValues, BOFTOptions> = configClass("BOFT", "BOFTConfig", {
   options,
-  unbuilt: { boft_dropout: 0 },
-  floats: ["boft_dropout"],
   check: (c, fault) => checkOneGiven(c, { size: "boftBlockSize", count: "boftBlockNum", usual: 4 }, fault),
 });
 
@@ -110,17 +122,36 @@ interface Factor {
   readonly order: { readonly from: Tensor; readonly back: Tensor } | undefined;
 }
 
-function factorsOf({ g, p, site }: Pick<Adapted<LinearSite>, "g" | "p" | "site">, c: BOFTConfig): Factor[] {
-  const { size } = blocksOf(c, site);
+function factorsOf(
+  { g, p, site, draw }: Pick<Adapted<LinearSite>, "g" | "p" | "site"> & Partial<Pick<Place, "draw">>,
+  c: BOFTConfig,
+): Factor[] {
+  const { size, blocks } = blocksOf(c, site);
   const all = p("boft_R");
+  const dropped = Math.floor(c.boftDropout * blocks);
+  const drawn = dropped > 0 ? draw?.("blocks", [blocks + 1]) : undefined;
   return Array.from({ length: c.boftNButterflyFactor }, (_, i) => {
     const data = g.squeeze(g.slice(all, 0, i, i + 1), 0); // [blocks, size, size]
     const q = g.mul(g.sub(data, flipped(g, data)), 0.5);
+    const d = cayley(g, q);
     return {
-      d: cayley(g, q),
+      d: drawn ? g.mul(d, keptOf(g, drawn, { i, blocks, dropped }, c)) : d,
       order: i === 0 ? undefined : butterfly(g, site.inDim, size * 2 ** i, size / 2),
     };
   });
+}
+
+/** Which blocks of factor i stay: all, but where the last number of `drawn` falls on it. [blocks, 1, 1] */
+function keptOf(
+  g: Graph,
+  drawn: Tensor,
+  { i, blocks, dropped }: { readonly i: number; readonly blocks: number; readonly dropped: number },
+  { boftNButterflyFactor: factors }: BOFTConfig,
+): Tensor {
+  const chosen = g.slice(drawn, 0, blocks, blocks + 1);
+  const kept = keptBlocks(g, g.slice(drawn, 0, 0, blocks), blocks, dropped);
+  const orLater = g.where(g.less(chosen, (i + 1) / factors), kept, 1);
+  return g.reshape(g.where(g.less(chosen, i / factors), 1, orLater), [blocks, 1, 1]);
 }
 
 /**

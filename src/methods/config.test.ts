@@ -199,7 +199,7 @@ describe("methods that cut a layer into parts", () => {
     ["gralora", { r: 5, graloraK: 2 }, /r is 5 with graloraK: 2.*r: 6/],
     ["gralora", { excludeModules: ["q"] }, /no option "excludeModules"/],
     ["hira", { rankPattern: { q: 2 } }, /rankPattern is \{"q":2\}.*rank r/],
-    ["lokr", { rankDropout: 0.1, moduleDropout: 0.1 }, /rankDropout: 0\.1.*moduleDropout: 0\.1/],
+    ["lokr", { rankDropout: 1, moduleDropout: -1 }, /rankDropout is 1.*moduleDropout is -1/],
     ["lokr", { initWeights: "gaussian" }, /initWeights is "gaussian".*"lycoris"/],
   ])("refuse options that do not fit: %s %j", (name, options, message) => {
     expect(() => method(name).config.create(options)).toThrow(message);

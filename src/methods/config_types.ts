@@ -159,6 +159,11 @@ export interface BOFTOptions extends SavingOptions, TargetOptions, BlockOptions 
    */
   boftNButterflyFactor?: number | undefined;
   /**
+   * Share of the blocks of one of the rotations that are dropped, drawn for each pass in training. A number,
+   * at least 0 and below 1. @default 0
+   */
+  boftDropout?: number | undefined;
+  /**
    * Python's word for weights stored [in, out]; here it is known from the model, and only recorded. @default
    * false
    */
@@ -560,6 +565,16 @@ export interface LoHaOptions extends SavingOptions, TargetOptions, BlockOptions 
   rankPattern?: Readonly<Record<string, number>> | undefined;
   /** Alphas by layer name or pattern where they differ from alpha. @default {} */
   alphaPattern?: Readonly<Record<string, number>> | undefined;
+  /**
+   * Share of the outputs whose change is dropped in training, for a whole batch at a time. A number, at least
+   * 0 and below 1. @default 0
+   */
+  rankDropout?: number | undefined;
+  /**
+   * Share of the passes in training for which all of a layer's change is dropped. A number, at least 0 and
+   * below 1. @default 0
+   */
+  moduleDropout?: number | undefined;
 }
 /** A LoHaConfig with its defaults filled in. */
 export type LoHaValues = ValuesOf<
@@ -596,8 +611,18 @@ export interface LoKrOptions extends SavingOptions, TargetOptions, BlockOptions 
   rankPattern?: Readonly<Record<string, number>> | undefined;
   /** Alphas by layer name or pattern where they differ from alpha. @default {} */
   alphaPattern?: Readonly<Record<string, number>> | undefined;
-  /** Of dropout of ranks, which is not built; only recorded. @default false */
+  /**
+   * Share of the outputs whose change is dropped in training, for a whole batch at a time. A number, at least
+   * 0 and below 1. @default 0
+   */
+  rankDropout?: number | undefined;
+  /** The outputs whose change is kept make up for those whose change is dropped. @default false */
   rankDropoutScale?: boolean | undefined;
+  /**
+   * Share of the passes in training for which all of a layer's change is dropped. A number, at least 0 and
+   * below 1. @default 0
+   */
+  moduleDropout?: number | undefined;
 }
 /** A LoKrConfig with its defaults filled in. */
 export type LoKrValues = ValuesOf<
@@ -730,7 +755,17 @@ export interface OFTOptions extends SavingOptions, TargetOptions, BlockOptions {
   bias?: "none" | "all" | "oft_only" | undefined;
   /** Start without effect; off: at random. @default true */
   initWeights?: boolean | undefined;
-  /** Control of the constrained variant, which is not built; only recorded. @default 0.00006 */
+  /**
+   * Of blocks; only recorded, as Python's PEFT 0.21.2 applies none. A number, at least 0 and below 1.
+   * @default 0
+   */
+  moduleDropout?: number | undefined;
+  /**
+   * Keep rotations near the identity (constrained OFT): each block's Q is cut to the length eps /
+   * sqrt(blocks). @default false
+   */
+  coft?: boolean | undefined;
+  /** That length, with coft. A number, at least 0. @default 0.00006 */
   eps?: number | undefined;
   /** One rotation for all blocks. @default false */
   blockShare?: boolean | undefined;

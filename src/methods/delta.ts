@@ -3,6 +3,7 @@ import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import { withChange } from "./gate.js";
 import type { Merging, SiteMethod } from "./method.js";
+import { dropChange, type WeightDropout } from "./weight_dropout.js";
 
 /** What a change of a weight is made of. */
 export interface DeltaParts {
@@ -16,16 +17,17 @@ export interface DeltaParts {
 
 /**
  * Methods that add to a layer's weight: y = (W + s D) x + b. `delta` makes D [out, in] of the layer's
- * parameters.
+ * parameters; `dropout` says what of s D is dropped in training.
  */
 export function addsToWeight<C>(
   delta: (parts: DeltaParts, c: C) => Tensor,
+  dropout?: (c: C) => WeightDropout,
 ): Pick<SiteMethod<C, LinearSite>, "forward" | "merge"> {
   return {
     forward: (a, x, c) => {
       const { g, site } = a;
       const change = g.linear(x, delta({ ...a, weight: () => upright(g, site, a.weight()) }, c));
-      return withChange(a, x, change);
+      return withChange(a, x, dropout ? dropChange(a, change, site.outDim, dropout(c)) : change);
     },
     merge: (m, c) => {
       const { g, site } = m;

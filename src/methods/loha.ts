@@ -10,7 +10,9 @@ import { byPattern } from "./pattern.js";
 import {
   alphaPattern,
   blocks,
+  moduleDropout,
   rank,
+  rankDropout,
   rankPattern,
   saving,
   startsWithoutEffect,
@@ -26,6 +28,8 @@ const options: MethodTable = {
   initWeights: startsWithoutEffect,
   rankPattern,
   alphaPattern: alphaPattern("alpha"),
+  rankDropout,
+  moduleDropout,
 };
 
 export type { LoHaOptions };
@@ -42,9 +46,7 @@ export type LoHaConfig = LoHaValues;
  */
 export const LoHaConfig: ConfigClass<LoHaValues, LoHaOptions> = configClass("LOHA", "LoHaConfig", {
   options,
-  unbuilt: { rank_dropout: 0, module_dropout: 0 },
   ignored: { use_effective_conv2d: false },
-  floats: ["rank_dropout", "module_dropout"],
 });
 
 const rankOf = (c: LoHaConfig, { path }: LinearSite): number => byPattern(c.rankPattern, path) ?? c.r;
@@ -67,9 +69,11 @@ const linear: SiteMethod<LoHaConfig, LinearSite> = {
       { ...b, key: "hada_w2_b", initial: c.initWeights ? ZERO : b.initial },
     ];
   },
-  ...addsToWeight(delta),
+  ...addsToWeight(delta, ({ rankDropout, moduleDropout }) => ({
+    ...{ rankDropout, moduleDropout, isScaled: true },
+  })),
   scale: (c, site) => (byPattern(c.alphaPattern, site.path) ?? c.alpha) / rankOf(c, site),
-  structure: () => "",
+  structure: (c) => `dropout ${c.rankDropout} ${c.moduleDropout}`,
 };
 
 /**

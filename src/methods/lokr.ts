@@ -7,7 +7,16 @@ import { addsToWeight } from "./delta.js";
 import { kaiming, ZERO } from "./initial.js";
 import type { ConfigClass, Initial, Method, MethodTable, ParameterSpec, SiteMethod } from "./method.js";
 import { byPattern } from "./pattern.js";
-import { alphaPattern, blocks, rank, rankPattern, saving, targets } from "./shared_options.js";
+import {
+  alphaPattern,
+  blocks,
+  moduleDropout,
+  rank,
+  rankDropout,
+  rankPattern,
+  saving,
+  targets,
+} from "./shared_options.js";
 
 const options: MethodTable = {
   ...saving,
@@ -34,12 +43,13 @@ const options: MethodTable = {
   },
   rankPattern,
   alphaPattern: alphaPattern("alpha"),
+  rankDropout,
   rankDropoutScale: {
     kind: "flag",
     byDefault: false,
-    means: "of dropout of ranks, which is not built; only recorded",
-    fileOnly: true,
+    means: "the outputs whose change is kept make up for those whose change is dropped",
   },
+  moduleDropout,
 };
 
 export type { LoKrOptions };
@@ -56,9 +66,7 @@ export type LoKrConfig = LoKrValues;
  */
 export const LoKrConfig: ConfigClass<LoKrValues, LoKrOptions> = configClass("LOKR", "LoKrConfig", {
   options,
-  unbuilt: { rank_dropout: 0, module_dropout: 0 },
   ignored: { use_effective_conv2d: false },
-  floats: ["rank_dropout", "module_dropout"],
 });
 
 const rankOf = (c: LoKrConfig, { path }: LinearSite): number => byPattern(c.rankPattern, path) ?? c.r;
@@ -132,9 +140,11 @@ function delta({ g, p, site }: DeltaParts, c: LoKrConfig): Tensor {
 
 const linear: SiteMethod<LoKrConfig, LinearSite> = {
   parameters,
-  ...addsToWeight(delta),
+  ...addsToWeight(delta, ({ rankDropout, rankDropoutScale: isScaled, moduleDropout }) => ({
+    ...{ rankDropout, isScaled, moduleDropout },
+  })),
   scale: (c, site) => (byPattern(c.alphaPattern, site.path) ?? c.alpha) / rankOf(c, site),
-  structure: () => "",
+  structure: (c) => `dropout ${c.rankDropout} ${c.rankDropoutScale} ${c.moduleDropout}`,
 };
 
 /** Kronecker products of two small matrices. arXiv 2309.14859. Reference: peft/tuners/lokr/layer.py */

@@ -138,6 +138,11 @@ export interface Place {
   readonly gate: Tensor;
   /** Drops elements of what this place computes on, in training mode. */
   readonly dropout: (x: Tensor, p: number) => Tensor;
+  /**
+   * Numbers in [0, 1) that are drawn once per pass, for all samples alike; undefined in evaluation. `name`
+   * tells one draw of a place from another.
+   */
+  readonly draw: (name: string, shape: readonly number[]) => Tensor | undefined;
 }
 
 /** A place that computes something without the adapter as well. */
@@ -310,6 +315,11 @@ export interface LayerMethod<C> {
   readonly penalty?: (g: Graph, layers: readonly ((key: string) => Tensor)[], c: C) => Tensor;
   /** How several of its adapters become one; absent: they do not. */
   readonly mixing?: Mixing<C>;
+  /**
+   * Moves trained tensors, in place, to where they may be, before each pass that trains them: to where what
+   * it computes takes them to be anyway.
+   */
+  readonly constrain?: (c: C, tensors: readonly NamedTensor[]) => void;
   /** Takes ranks away while it trains. */
   readonly allocator?: (c: C, tensors: readonly NamedTensor[]) => Allocator;
   /**

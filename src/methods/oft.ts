@@ -1,3 +1,4 @@
+import { lengthAt } from "../graph/dims.js";
 import type { Graph } from "../graph/graph.js";
 import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
@@ -7,8 +8,24 @@ import type { OFTOptions, OFTValues } from "./config_types.js";
 import { upright } from "./delta.js";
 import { perRow } from "./gate.js";
 import { ZERO } from "./initial.js";
-import type { Adapted, ConfigClass, Merging, Method, MethodTable, SiteMethod } from "./method.js";
-import { bias, blocks, fanInFanOut, saving, startsWithoutEffect, targets } from "./shared_options.js";
+import type {
+  Adapted,
+  ConfigClass,
+  Merging,
+  Method,
+  MethodTable,
+  NamedTensor,
+  SiteMethod,
+} from "./method.js";
+import {
+  bias,
+  blocks,
+  fanInFanOut,
+  moduleDropout,
+  saving,
+  startsWithoutEffect,
+  targets,
+} from "./shared_options.js";
 
 const options: MethodTable = {
   ...saving,
@@ -30,12 +47,18 @@ const options: MethodTable = {
   fanInFanOut,
   bias: bias("oft_only"),
   initWeights: startsWithoutEffect,
-  eps: {
-    kind: "number",
-    byDefault: 6e-5,
-    means: "control of the constrained variant, which is not built; only recorded",
+  moduleDropout: {
+    ...moduleDropout,
+    means: "of blocks; only recorded, as Python's PEFT 0.21.2 applies none",
     fileOnly: true,
   },
+  coft: {
+    kind: "flag",
+    byDefault: false,
+    means:
+      "keep rotations near the identity (constrained OFT): each block's Q is cut to the length eps / sqrt(blocks)",
+  },
+  eps: { kind: "number", min: 0, byDefault: 6e-5, means: "that length, with coft" },
   blockShare: { kind: "flag", byDefault: false, means: "one rotation for all blocks" },
   useCayleyNeumann: {
     kind: "flag",
@@ -59,8 +82,6 @@ export type OFTConfig = OFTValues;
  */
 export const OFTConfig: ConfigClass<OFTValues, OFTOptions> = configClass("OFT", "OFTConfig", {
   options,
-  unbuilt: { module_dropout: 0, coft: false },
-  floats: ["module_dropout"],
   check: (c, fault) => checkOneGiven(c, { size: "oftBlockSize", count: "r", usual: 32 }, fault),
 });
 
@@ -109,11 +130,41 @@ function neumann(g: Graph, q: Tensor, terms: number): Tensor {
   return g.add(g.mul(sum, 2), g.matmul(power, q));
 }
 
+/** The length to which the Q of each of so many blocks is cut. */
+function limitOf({ eps }: OFTConfig, blocks: number): number {
+  return eps / Math.sqrt(blocks);
+}
+
+/** Q's numbers [blocks, n], cut to the length that Q may have. The gradient is that of what is not cut. */
+function cut(g: Graph, vector: Tensor, c: OFTConfig): Tensor {
+  const limit = limitOf(c, lengthAt(vector.shape, 0));
+  const v = g.detach(vector);
+  const length = g.sqrt(g.mul(g.sum(g.square(v), 1, true), 2)); // each number stands twice in Q
+  const inside = g.where(g.lessEqual(length, limit), v, g.mul(v, g.div(limit, g.max(length, 1e-30))));
+  return g.add(vector, g.sub(inside, v));
+}
+
+/** The same in what is stored, as each of Python's forward passes leaves it. */
+function constrain(c: OFTConfig, tensors: readonly NamedTensor[]): void {
+  if (!c.coft) return;
+  for (const { shape, data } of tensors) {
+    const [blocks = 1, n = 1] = shape;
+    const limit = limitOf(c, blocks);
+    for (let block = 0; block < blocks; block++) {
+      const row = data.subarray(block * n, (block + 1) * n);
+      const length = Math.sqrt(2 * row.reduce((sum, x) => sum + x * x, 0));
+      if (length <= limit) continue;
+      for (const [i, x] of row.entries()) row[i] = (x * limit) / length;
+    }
+  }
+}
+
 /** D = R - I [blocks, size, size], or [1, size, size] for all */
 function rotation({ g, p, site }: Pick<Adapted<LinearSite>, "g" | "p" | "site">, c: OFTConfig): Tensor {
   const { blocks, size } = blocksOf(c, site);
   if (size === 1) return g.zeros([c.blockShare ? 1 : blocks, 1, 1]); // of an empty parameter
-  const q = skew(g, p("oft_R.weight"), size);
+  const vector = p("oft_R.weight");
+  const q = skew(g, c.coft ? cut(g, vector, c) : vector, size);
   return c.useCayleyNeumann ? neumann(g, q, c.numCayleyNeumannTerms) : cayley(g, q);
 }
 
@@ -154,5 +205,6 @@ export const oft: Method<OFTConfig> = {
     defaults: (roles) => roles.targets,
     bias: (c) => c.bias,
     linear,
+    constrain,
   },
 };

@@ -121,6 +121,21 @@ export const dropout: MethodRow = {
   means: "share of the adapter's input that is dropped in training",
 };
 
+/** Of methods whose changes of weights are dropped: their rows, or all of a layer's. */
+export const rankDropout: MethodRow = {
+  kind: "number",
+  min: 0,
+  below: 1,
+  byDefault: 0,
+  float: true,
+  means: "share of the outputs whose change is dropped in training, for a whole batch at a time",
+};
+
+export const moduleDropout: MethodRow = {
+  ...rankDropout,
+  means: "share of the passes in training for which all of a layer's change is dropped",
+};
+
 export const seedOf = (what: string, byDefault?: number): MethodRow => ({
   kind: "whole",
   min: 0,

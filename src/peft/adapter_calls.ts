@@ -88,6 +88,7 @@ export async function forwardBackward(
   const parameters = model.adapters.parametersOf(adapters);
   return await model.turns.turn("alone", adapters, async () => {
     for (const adapter of adapters) checkTrainable(adapter, model.changes.merged);
+    for (const adapter of adapters) adapter.state.constrain();
     const view = { adapters, gates: adapters.map(() => 1), versions };
     const settings = { ...options, seed: model.base.seed, step: parameters.step };
     return meanLoss(await backwardPass(model.base.runtime, view, parameters, batch, settings));

@@ -2,7 +2,7 @@ import type { Adapter } from "../adapters/adapter.js";
 import type { AdaptedSite } from "../adapters/site.js";
 import type { Dim, Shape } from "../graph/dims.js";
 import { addDims, axes, dimAt, lengthAt, localDim } from "../graph/dims.js";
-import { Graph } from "../graph/graph.js";
+import { Graph, siteNumber } from "../graph/graph.js";
 import type {
   AttentionSite,
   EmbeddingSite,
@@ -309,6 +309,11 @@ export class ModelTrace implements Trace {
       scale: this.scale(slot, path),
       gate: this.gate(slot),
       dropout: (x, p) => layout.dropout(x, p, `${path}/${slot}`),
+      draw: (name, shape) => {
+        if (this.randomKey === undefined) return undefined;
+        const key = this.g.slice(this.randomKey, 0, 0, 1);
+        return this.g.squeeze(this.g.random(key, siteNumber(`${path}/${slot}/${name}`), [1, ...shape]), 0);
+      },
     };
   }
 

@@ -1,6 +1,7 @@
 import type { Adapter } from "../../src/adapters/adapter.js";
 import { libraryName } from "../../src/hub/adapters_library.js";
 import type { PeftModel } from "../../src/peft/peft_model.js";
+import type { TrainOptions } from "../../src/peft/trainable.js";
 import { AdamW } from "../../src/train/adamw.js";
 import { lossOption } from "./batches.js";
 import type { Context } from "./result.js";
@@ -19,11 +20,16 @@ export function kitName(adapter: Adapter, key: string): string {
   return prefix + (module === undefined ? key : `${module}.modules_to_save${key.slice(module.length)}`);
 }
 
+/** Python trained in evaluation mode: nothing is dropped. */
+function passOptions(task: Context["task"]): TrainOptions {
+  return { ...lossOption(task), training: false };
+}
+
 /** The gradient of the mean loss for every trainable tensor. */
 export async function checkGradients(c: Context, model: PeftModel): Promise<void> {
   const parameters = model.trainableParameters();
   parameters.zero();
-  await model.forwardBackward(c.batch, lossOption(c.task));
+  await model.forwardBackward(c.batch, passOptions(c.task));
   const none = new Set(c.file.parameters_without_gradient);
   for (const [i, p] of parameters.list.entries()) {
     const name = kitName(model.activeAdapter, p.name);
@@ -71,7 +77,7 @@ async function checkAllocation(c: Context, model: PeftModel): Promise<void> {
   const start = [...entries, ...adapter.state.allocator!.state()].map(({ data }) => data.slice());
   const [losses, ranks]: [number[], number[]] = [[], []];
   for (let step = 1; step <= 6; step++) {
-    losses.push((await model.forwardBackward(c.batch, lossOption(c.task))).loss);
+    losses.push((await model.forwardBackward(c.batch, passOptions(c.task))).loss);
     await optimizer.step();
     model.updateAndAllocate(step);
     const values = entries.filter(({ key }) => key.endsWith(".lora_E"));
@@ -91,7 +97,7 @@ async function train(c: Context, model: PeftModel, label: "train" | "firm"): Pro
   const optimizer = new AdamW(model.trainableParameters(), options);
   const losses: number[] = [];
   for (let i = 0; i < steps; i++) {
-    losses.push((await model.forwardBackward(c.batch, lossOption(c.task))).loss);
+    losses.push((await model.forwardBackward(c.batch, passOptions(c.task))).loss);
     await optimizer.step();
   }
   const key = `${label}.losses`;
