@@ -89,6 +89,12 @@ export const crossEntropy: Vjp<"crossEntropy"> = (g, y, dy, _inputs, wants) => {
   return [g.mul(g.unsqueeze(dy, -1), g.aux(y, 1))];
 };
 
+/** One node has all three: scores, computed again, are what they share. */
+export const attention: Vjp<"attention"> = (g, y, dy, inputs, wants) => {
+  const d = g.add_("attentionGradient", y.attrs, [...inputs, dy]);
+  return [wants[0] ? d : undefined, wants[1] ? g.aux(d, 1) : undefined, wants[2] ? g.aux(d, 2) : undefined];
+};
+
 /**
  * Turned back: dx = rotary(dy, cos, -sin). The tables' own: sums over heads of dy x, and of dy x turned by a
  * right angle.

@@ -3,7 +3,17 @@ import { addDims, dimAt, subDims } from "../graph/dims.js";
 import type { Graph } from "../graph/graph.js";
 import type { OpName, Ops, Table, Tensor } from "../graph/ops.js";
 import { isOp } from "../graph/ops.js";
-import { crossEntropy, gelu, layerNorm, logSoftmax, rmsNorm, rotary, silu, softmax } from "./compounds.js";
+import {
+  attention,
+  crossEntropy,
+  gelu,
+  layerNorm,
+  logSoftmax,
+  rmsNorm,
+  rotary,
+  silu,
+  softmax,
+} from "./compounds.js";
 import { binary, noGradient, unary, unbroadcast, type Vjp } from "./vjp.js";
 
 /** Puts the axes that a reduction dropped back, with length 1. */
@@ -230,6 +240,9 @@ export const rules: Table<{ [K in OpName]: Vjp<K> }> = {
   rmsNorm,
   rotary,
   crossEntropy,
+  attentionBias: noGradient,
+  attention,
+  attentionGradient: noGradient,
   aux: (_, y) =>
     internal(`no second derivatives: result ${y.attrs.index} of ${y.inputs[0].op} was differentiated`),
 };

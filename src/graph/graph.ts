@@ -1,7 +1,7 @@
 import { internal } from "../errors.js";
 import type { Dim, Shape } from "./dims.js";
 import { addDims, dimAt, mulDims, sameShape, subDims } from "./dims.js";
-import type { DType, Inputs, OpName, Ops, Tensor } from "./ops.js";
+import type { DType, Inputs, OpName, Ops, Sees, Tensor } from "./ops.js";
 import { isOp } from "./ops.js";
 import { shapes } from "./shapes.js";
 
@@ -296,6 +296,12 @@ export class Graph {
   }
   rotary(x: Tensor, cos: Tensor, sin: Tensor): Tensor {
     return this.add_("rotary", {}, [x, cos, sin]);
+  }
+  attentionBias(mask: Tensor, sees: Sees): Tensor {
+    return this.add_("attentionBias", sees, [mask]);
+  }
+  attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, attrs: Ops["attention"]): Tensor {
+    return this.add_("attention", attrs, [q, k, v, mask]);
   }
   aux(node: Tensor, index: number): Tensor {
     return this.add_("aux", { index }, [node]);

@@ -118,6 +118,8 @@ export interface Trace {
   /** The layout of whole sequences, and of what is the same for all samples, [1, ...]. */
   readonly padded: Layout;
   readonly same: Layout;
+  /** Whether an attention with this dropout goes in chunks of queries: where sequences are long. */
+  inChunks(dropout: number): boolean;
   /** The base model's own dropout; active in training mode only. */
   dropout(path: string, x: Tensor, p: number, layout: Layout): Tensor;
 }

@@ -26,8 +26,8 @@ export interface OpRow<Attrs> {
   readonly stored: (attrs: Attrs) => StoredInput | undefined;
   /** Index of the input that is a number which differs between blocks of one kind. */
   readonly site: number | undefined;
-  /** Results beyond the first (`aux`): as large as its first input, or one number per row of that. */
-  readonly further: readonly ("input" | "row")[];
+  /** Results beyond the first (`aux`): as large as which of its inputs, or one number per row of the first. */
+  readonly further: readonly (number | "row")[];
 }
 
 const none = (): undefined => undefined;
@@ -94,7 +94,10 @@ export const opRows: Table<{ [K in OpName]: OpRow<Ops[K]> }> = {
   layerNorm: { ...plain, further: ["row", "row"] },
   rmsNorm: { ...plain, further: ["row"] },
   rotary: plain,
-  crossEntropy: { ...plain, stored: () => ({ as: "head", input: 1 }), further: ["input"] },
+  crossEntropy: { ...plain, stored: () => ({ as: "head", input: 1 }), further: [0] },
+  attentionBias: { ...plain, dims: { queries: true } },
+  attention: { ...plain, dims: { queries: true } },
+  attentionGradient: { ...plain, dims: { queries: true }, further: [1, 2] },
   aux: plain,
 };
 

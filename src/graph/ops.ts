@@ -138,9 +138,40 @@ export interface Ops {
    * logits. aux 1: its gradient by x.
    */
   crossEntropy: None;
+  /**
+   * mask [batch, keys] (i64) -> what is added to scores, 0 where a query sees a key, else MASKED: [batch, 1,
+   * queries, keys] where `causal`, else [batch, 1, 1, keys]. 0 in a mask is padding, which nobody sees; other
+   * numbers are documents: a query sees the keys of its own, up to itself, and of these the last `window`.
+   */
+  attentionBias: Sees;
+  /**
+   * q [batch, heads, queries, dim], k v [batch, kvHeads, keys, dim], mask [batch, keys] -> softmax(scale q k^T
+   * + attentionBias(mask)) v, in q's shape, `chunk` queries after another: no [queries, keys] is ever whole. A query that sees nothing (padding in
+   * front) gives the mean of the values before it.
+   */
+  attention: Attends;
+  /** The same and dy in q's shape -> dq; aux 1: dk, aux 2: dv. Scores are computed again. */
+  attentionGradient: Attends;
   /** A further result of the node that is its only input. */
   aux: { index: number };
 }
+
+/** Which keys a query sees. Queries are the last of the keys. */
+export interface Sees {
+  readonly queries: Dim;
+  readonly causal: boolean;
+  readonly window: number | undefined;
+}
+
+interface Attends extends Sees {
+  readonly scale: number;
+  /** Scores stay within -cap to cap: cap tanh(x / cap). */
+  readonly cap: number | undefined;
+  readonly chunk: number;
+}
+
+/** What is added to a score that must not count. */
+export const MASKED = -1e9;
 
 /** A primitive's name. */
 export type OpName = keyof Ops;
@@ -217,6 +248,9 @@ export interface Inputs<X> {
   rmsNorm: readonly [x: X, scale: X];
   rotary: readonly [x: X, cos: X, sin: X];
   crossEntropy: readonly [x: X, w: X, labels: X];
+  attentionBias: readonly [mask: X];
+  attention: readonly [q: X, k: X, v: X, mask: X];
+  attentionGradient: readonly [q: X, k: X, v: X, mask: X, dy: X];
   aux: readonly [node: X];
 }
 

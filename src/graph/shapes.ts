@@ -1,7 +1,7 @@
 import { internal } from "../errors.js";
 import { at } from "../present.js";
 import type { Dim, Shape } from "./dims.js";
-import { addDims, broadcast, dimAt, lengthAt, mulDims, sameShape, subDims } from "./dims.js";
+import { addDims, axes, broadcast, dimAt, lengthAt, mulDims, sameShape, subDims } from "./dims.js";
 import { opRows } from "./op_rows.js";
 import type { BinaryOp, DType, Inputs, OpName, Ops, Table, Tensor } from "./ops.js";
 
@@ -69,10 +69,9 @@ function expertLinear({ transposed }: Ops["expertLinear"], [x, starts, w]: Read<
 }
 
 function aux({ index }: Ops["aux"], [node]: Read<"aux">): Type {
-  const { shape } = at(node.inputs, 0);
   const further = opRows[node.op].further[index - 1];
-  if (further !== undefined)
-    return { shape: further === "row" ? [...shape.slice(0, -1), 1] : shape, dtype: "f32" };
+  if (further === "row") return { shape: [...at(node.inputs, 0).shape.slice(0, -1), 1], dtype: "f32" };
+  if (further !== undefined) return { shape: at(node.inputs, further).shape, dtype: "f32" };
   return internal(`${node.op} has no result ${index}`);
 }
 
@@ -179,5 +178,15 @@ export const shapes: Table<{ [K in OpName]: ShapeRule<Ops[K], Read<K>> }> = {
     return { shape: x.shape, dtype: "f32" };
   },
   crossEntropy: (_, [, , labels]) => ({ shape: labels.shape, dtype: "f32" }),
+  attentionBias: ({ queries, causal }, [mask]) => {
+    const [batch, keys] = axes(mask.shape, 2);
+    return { shape: [batch, 1, causal ? queries : 1, keys], dtype: "f32" };
+  },
+  attention: ({ queries }, [q, k, v]) => {
+    expectEqual("attention's queries", q.shape[2], queries);
+    expectEqual("attention's keys and values", `${k.shape}`, `${v.shape}`);
+    return { shape: q.shape, dtype: "f32" };
+  },
+  attentionGradient: same,
   aux,
 };

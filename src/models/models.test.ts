@@ -83,6 +83,7 @@ function plainTrace(g: Graph, virtual: number, sublayers: SublayerSite[]): Trace
     prepend: (x) => (virtual === 0 ? x : g.concat([g.zeros([x.shape[0]!, virtual, x.shape[2]!]), x], 1)),
     padded: PLAIN,
     same: PLAIN,
+    inChunks: () => false,
     dropout: (_, x) => x,
   };
 }

@@ -9,6 +9,7 @@ import type { TraceOptions } from "../trace/trace.js";
 import { ModelTrace } from "../trace/trace.js";
 import { blockwise } from "./blockwise.js";
 import { fused } from "./fused.js";
+import { areLong } from "./long.js";
 import type { BatchSizes } from "./memory/batch.js";
 import type { Names, Planned, Wanted } from "./planned.js";
 
@@ -43,6 +44,8 @@ export interface RunRequest {
   readonly sizes?: BatchSizes;
   /** Its loss is a custom one: sizes alone do not say what it takes. */
   readonly isCustom?: boolean;
+  /** Attention goes in chunks of queries. @default where the sequences that are fed are long */
+  readonly long?: boolean;
   /** It runs block by block whatever the plan, so that blocks of one kind share a session. */
   readonly forceBlockwise?: boolean;
   readonly write: (trace: ModelTrace) => Written;
@@ -58,6 +61,7 @@ function traceOptions(request: RunRequest): TraceOptions {
     training: request.training ?? false,
     virtual: request.virtual ?? true,
     packed: request.packed ?? false,
+    long: request.long ?? areLong(request.feeds),
   };
 }
 

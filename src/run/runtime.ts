@@ -9,6 +9,7 @@ import { givenWeight } from "../engine/weights/source.js";
 import { internal, PeftError } from "../errors.js";
 import type { LinearSite } from "../graph/module.js";
 import { isHalf } from "../halves.js";
+import { isLong } from "../plan/long.js";
 import type { BatchSizes } from "../plan/memory/batch.js";
 import type { MemoryEstimate } from "../plan/memory/estimate.js";
 import type { Plan, PlannedRun, RunRequest } from "../plan/plan.js";
@@ -85,6 +86,8 @@ export class Runtime {
   };
   /** Whose turn it is on this model. */
   readonly turns: Turns = new Turns();
+  /** A training step had long sequences, or will have: all of them go in one way, and are one program. */
+  #long = false;
   #engine: Promise<Engine> | undefined;
   #isClosed = false;
   #uid = 0;
@@ -213,7 +216,8 @@ export class Runtime {
     }
   }
 
-  async #run(request: RunRequest): Promise<RunOutcome> {
+  async #run(given: RunRequest): Promise<RunOutcome> {
+    const request = given.sizes !== undefined && this.#long ? { ...given, long: true } : given;
     const { view } = request;
     const engine = await this.engine();
     const name = this.#name(programName(request));
@@ -255,6 +259,7 @@ export class Runtime {
   }
 
   async #planMemory(adapters: readonly Adapter[], sizes: BatchSizes, custom?: RunRequest): Promise<void> {
+    this.#long ||= isLong(sizes);
     const isOther = this.#chooser.choose(adapters, sizes, custom);
     this.encoderStates.capacity = this.#chooser.unusedBudget / 2;
     if (isOther) await this.#stop();

@@ -53,6 +53,8 @@ export interface TraceOptions {
   readonly virtual: boolean;
   /** Padding is left out where the model works position by position. */
   readonly packed: boolean;
+  /** Sequences are long: attention goes in chunks of queries, where it can. */
+  readonly long: boolean;
   /**
    * The weight that a layer multiplies by: its own name for it where a tied head is held apart. Default: the
    * site's weight.
@@ -105,6 +107,10 @@ export class ModelTrace implements Trace {
       if (key !== undefined) return this.entry(slot, key);
     }
     return this.g.weight(stored, shape);
+  }
+
+  inChunks(dropout: number): boolean {
+    return this.options.long && (dropout === 0 || !this.options.training);
   }
 
   entry(slot: number, key: string): Tensor {

@@ -56,6 +56,7 @@ export function takeInventory(spec: ModelSpec): Inventory {
     training: false,
     virtual: false,
     packed: false,
+    long: false,
   });
   const { hidden, layout, mask } = writeHidden(spec, trace);
   for (const head of headsOf(spec.task)) writeHead(spec, trace, head, layout.unpack(hidden), mask);

@@ -251,6 +251,40 @@ const crossEntropy: DrawOf = (random) => {
   return { ...s.done(s.g.crossEntropy(s.g.linear(x, s.frozen([vocab, hidden])), labels)), by: [x] };
 };
 
+/** Rows of one or two documents, padded behind, some of it in a cache: every query sees something. */
+function attended(random: Random, kind: "attention" | "attentionGradient"): Draw {
+  const s = sketch(random, false);
+  const kvHeads = random.int(1, 2);
+  const [heads, dim] = [kvHeads * random.int(1, 2), random.int(1, 3)];
+  const causal = random.chance(0.7);
+  const keys = causal ? "past+seq" : "past+1";
+  const queries = "seq";
+  s.bind("past");
+  const q = s.f32(["batch", heads, queries, dim]);
+  const [k, v] = [s.f32(["batch", kvHeads, keys, dim]), s.f32(["batch", kvHeads, keys, dim])];
+  const padded = random.chance(0.5);
+  const length = s.sizeOf(keys);
+  const first = random.int(1, length); // tokens of the first document
+  const real = padded ? random.int(first, length) : length;
+  const mask = s.given(["batch", keys], ([, at = 0]) => (at < first ? 1 : at < real ? 2 : 0));
+  const attrs = {
+    ...{ queries, causal, window: causal && !padded && random.chance(0.4) ? random.int(1, 3) : undefined },
+    ...{ scale: random.pick([1, 0.5]), cap: random.chance(0.3) ? 2 : undefined, chunk: random.int(1, 3) },
+  };
+  if (kind === "attention") return s.done(s.g.attention(q, k, v, mask, attrs));
+  const dq = s.g.add_("attentionGradient", attrs, [q, k, v, mask, s.f32(["batch", heads, queries, dim])]);
+  return { ...s.done(dq, s.g.aux(dq, 1), s.g.aux(dq, 2)), by: [] };
+}
+
+const attentionBias: DrawOf = (random) => {
+  const s = sketch(random, false);
+  s.bind("past", "seq");
+  const mask = s.integers(["batch", "past+seq"], 0, random.int(1, 3), "i64");
+  const window = random.chance(0.4) ? random.int(1, 3) : undefined;
+  const bias = s.g.attentionBias(mask, { queries: "seq", causal: random.chance(0.7), window });
+  return s.done(s.g.mul(s.f32(bias.shape), s.g.mul(bias, 1e-9)));
+};
+
 /** What may be asked of a compound's further results; no gradient by design, so nothing is watched. */
 const aux: DrawOf = (random) => {
   const name = random.pick(["layerNorm", "rmsNorm", "crossEntropy"] as const);
@@ -384,5 +418,8 @@ export const draws: Table<{ [K in OpName]: DrawOf }> = {
     return s.done(s.g.rotary(x, s.f32(["batch", "seq", half]), s.f32(["batch", "seq", half])));
   },
   crossEntropy,
+  attentionBias,
+  attention: (random) => attended(random, "attention"),
+  attentionGradient: (random) => attended(random, "attentionGradient"),
   aux,
 };

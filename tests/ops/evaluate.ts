@@ -1,6 +1,14 @@
 import { type Dim, evalDim } from "../../src/graph/dims.js";
 import type { Graph } from "../../src/graph/graph.js";
-import { type DType, isOp, type OpName, type Ops, type Table, type Tensor } from "../../src/graph/ops.js";
+import {
+  type DType,
+  isOp,
+  MASKED,
+  type OpName,
+  type Ops,
+  type Table,
+  type Tensor,
+} from "../../src/graph/ops.js";
 import {
   at,
   broadcastShapes,
@@ -244,6 +252,63 @@ function crossEntropy(_: unknown, [x, w, labels]: readonly Value[]): Value[] {
   return [loss, linear({ transposed: true }, [byLogits, w!])];
 }
 
+/** [batch, 1, queries or 1, keys] */
+function attentionBias(
+  { queries, causal, window }: Ops["attentionBias"],
+  [mask]: readonly Value[],
+  { dim }: Context,
+): Value {
+  const [batch, keys] = [mask!.shape[0]!, mask!.shape[1]!];
+  const past = keys - dim(queries);
+  return build([batch, 1, causal ? dim(queries) : 1, keys], ([b, , i, j]) => {
+    const key = at(mask!, [b!, j!]);
+    if (!causal) return key > 0 ? 0 : MASKED;
+    const own = past + i!;
+    const seen = j! <= own && own - j! < (window ?? keys) && key === Math.max(1, at(mask!, [b!, own]));
+    return seen ? 0 : MASKED;
+  });
+}
+
+/** Its scores, capped, and its weights, [batch, heads, queries, keys]; keys and values as if each head had its own. */
+function attended(attrs: Ops["attention"], [q, k, v, mask]: readonly Value[], c: Context) {
+  const group = q!.shape[1]! / k!.shape[1]!;
+  const own = (x: Value): Value =>
+    build(x.shape.with(1, q!.shape[1]!), (index) => at(x, index.with(1, Math.floor(index[1]! / group))));
+  const [keys, values] = [own(k!), own(v!)];
+  const raw = map((x) => attrs.scale * x, matmul({ transA: false, transB: true }, [q!, keys]));
+  const scores = map((x) => (attrs.cap === undefined ? x : attrs.cap * Math.tanh(x / attrs.cap)), raw);
+  const bias = attentionBias(attrs, [mask!], c);
+  const masked = build(scores.shape, (index) => at(scores, index) + at(bias, index.with(1, 0)));
+  return { keys, values, scores, weights: mapRows(masked, (row) => logSoftmaxRow(row).map(Math.exp)), group };
+}
+
+function attention(attrs: Ops["attention"], inputs: readonly Value[], c: Context): Value {
+  const { weights, values } = attended(attrs, inputs, c);
+  return matmul({ transA: false, transB: false }, [weights, values]);
+}
+
+function attentionGradient(attrs: Ops["attention"], inputs: readonly Value[], c: Context): Value[] {
+  const [q, k, , , dy] = inputs;
+  const { keys, values, scores, weights, group } = attended(attrs, inputs, c);
+  const dp = matmul({ transA: false, transB: true }, [dy!, values]);
+  const sums = mapRows(
+    map((p, d) => p * d, weights, dp),
+    (row) => [total(row)],
+  );
+  const slope = (y: number): number => (attrs.cap === undefined ? 1 : 1 - (y / attrs.cap) ** 2);
+  const ds = map((p, d, s, y) => attrs.scale * p * (d - s) * slope(y), weights, dp, sums, scores);
+  // each head of keys serves a group
+  const summed = (x: Value): Value =>
+    build(k!.shape, (index) =>
+      total(Float64Array.from({ length: group }, (_, i) => at(x, index.with(1, index[1]! * group + i)))),
+    );
+  return [
+    matmul({ transA: false, transB: false }, [ds, keys]),
+    summed(matmul({ transA: true, transB: false }, [ds, q!])),
+    summed(matmul({ transA: true, transB: false }, [weights, dy!])),
+  ];
+}
+
 function cast({ to }: Ops["cast"], [x]: readonly Value[]): Value {
   if (to === "bool") return map((a) => (a === 0 ? 0 : 1), x!);
   return to === "f32" ? x! : map(Math.trunc, x!);
@@ -345,6 +410,9 @@ export const evaluators: Table<{ [K in OpName]: Evaluate<Ops[K]> }> = {
   rmsNorm,
   rotary,
   crossEntropy,
+  attentionBias,
+  attention,
+  attentionGradient,
   aux: ({ index }, _, { results }) => results[index]!,
 };
 

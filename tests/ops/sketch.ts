@@ -51,7 +51,7 @@ export interface Draw {
 }
 
 /** How the numbers of an input are drawn. */
-export type Sample = () => number;
+export type Sample = (index: readonly number[]) => number;
 
 /** A graph being drawn, with inputs that bring their own numbers. */
 export interface Sketch {
@@ -68,6 +68,8 @@ export interface Sketch {
   /** An f32 input, or now and then one of i64: for primitives that only move numbers. */
   either(shape: Shape): Tensor;
   ids(shape: Shape, below: number): Tensor;
+  /** i64 numbers of each index. */
+  given(shape: Shape, numbers: Sample): Tensor;
   bool(shape: Shape): Tensor;
   integers(shape: Shape, low: number, high: number, dtype: "i32" | "i64"): Tensor;
   weight(shape: readonly number[], sample?: Sample): Tensor;
@@ -123,6 +125,7 @@ export function sketch(random: Random, empty = true): Sketch {
     either: (shape) =>
       random.chance(0.2) ? integers(shape, -9, 9, "i64") : watched(input(shape, "f32", normal)),
     ids: (shape, below) => input(shape, "i64", () => random.int(0, below - 1)),
+    given: (shape, numbers) => input(shape, "i64", numbers),
     bool: (shape) => input(shape, "bool", () => random.int(0, 1)),
     integers,
     weight: (shape, sample = normal) => watched(g.weight(fill(shape, "f32", sample), shape)),

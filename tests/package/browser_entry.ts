@@ -35,7 +35,14 @@ function trainingStep(spec: ModelSpec) {
   const inventory = takeInventory(spec);
   const config = new LoraConfig({ taskType: "CAUSAL_LM", r: 4, targetModules: ".*self_attn\\.(q|v)_proj" });
   const { adapter } = attach("default", lora, config, spec, inventory, { seed: 0 });
-  const options = { adapters: [adapter], mixed: false, training: true, virtual: true, packed: true };
+  const options = {
+    adapters: [adapter],
+    mixed: false,
+    training: true,
+    virtual: true,
+    packed: true,
+    long: false,
+  };
   const trace = new ModelTrace(options);
   const { sum } = writeLoss(spec, trace, tokens);
   const inputs = trace.g.nodes.filter((x) => isOp(x, "input") && x.attrs.name.includes("lora_"));

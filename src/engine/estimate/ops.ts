@@ -1,5 +1,5 @@
 import type { Dim, Shape } from "../../graph/dims.js";
-import { dimAt } from "../../graph/dims.js";
+import { axes, dimAt } from "../../graph/dims.js";
 import type { DType, OpName, Ops, Table } from "../../graph/ops.js";
 import type { ProgramNode } from "../program.js";
 
@@ -39,6 +39,12 @@ const reduce = ({ attrs }: { readonly attrs: Ops["sum"] }): Cost => (attrs.axes.
 /** The part of all rows that one expert may have: four times its even share. */
 export function shareOf(experts: number): number {
   return Math.min(1, 4 / experts);
+}
+
+/** Bytes of one chunk's scores. */
+function chunkScores({ attrs, shape }: ProgramNode<"attention" | "attentionGradient">, s: Sizes): number {
+  const [batch, heads, queries] = axes(shape, 4);
+  return 4 * s.elements([batch, heads, Math.min(attrs.chunk, s.dim(queries)), dimAt(s.input(1), 2)]);
 }
 
 /** As `onnx/lowering.ts` writes them: most are one kernel with one result. */
@@ -121,6 +127,17 @@ const costs: Table<{ [K in OpName]: Rule<K> }> = {
     const logits = 4 * chunk * s.dim(dimAt(s.input(1), 0));
     const rows = 4 * chunk * hidden;
     return s.wanted.has(1) ? beside(logits, logits, rows, rows) : beside(logits, logits);
+  },
+  attentionBias: (node, s) => beside(s.elements(node.shape)),
+  // the queries in chunks, what comes of them, and of one chunk the scores, with their mask, and weights
+  attention: (node, s) => {
+    const [q, scores] = [4 * s.elements(node.shape), chunkScores(node, s)];
+    return beside(q, q, scores, scores, scores);
+  },
+  // dy's chunks too; keys' and values' gradients, as they were and as they become
+  attentionGradient: (node, s) => {
+    const [q, kv, scores] = [4 * s.elements(node.shape), 4 * s.elements(s.input(1)), chunkScores(node, s)];
+    return beside(q, q, q, kv, kv, scores, scores, scores, scores);
   },
   aux: () => ({ result: "further", scratch: [] }),
 };

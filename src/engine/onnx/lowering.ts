@@ -9,6 +9,8 @@ import type { BoundWeight } from "../formats/format.js";
 import type { Program, ProgramNode } from "../program.js";
 import { furtherResults, isNode } from "../program.js";
 import { addRequest } from "../region.js";
+import type { Heads } from "./attention.js";
+import { attentionBias, attentionGradientScan, attentionScan } from "./attention.js";
 import { crossEntropyScan } from "./cross_entropy.js";
 import { asStack, expertLinear, expertOuter } from "./experts.js";
 import { OnnxGraph } from "./onnx.js";
@@ -336,8 +338,17 @@ export const lowering: Table<{ [K in OpName]: LoweringRule<K> }> = {
     const w = l.weights.get(node.inputs[1]) ?? internal("crossEntropy's head is no weight");
     return crossEntropyScan(o, inputs[0], w, inputs[2], l.wanted.get(index)?.has(1) ?? false);
   },
+  attentionBias: ({ l, o, node, inputs }) =>
+    attentionBias(o, inputs[0], dimValue(l, node.attrs.queries), node.attrs),
+  attention: ({ l, o, node, inputs }) => attentionScan(o, inputs, headsOf(l, node), node.attrs),
+  attentionGradient: ({ l, o, node, inputs }) =>
+    attentionGradientScan(o, inputs, headsOf(l, node), node.attrs),
   aux: ({ l, node }) => at(at(l.values, node.inputs[0]), node.attrs.index),
 };
+
+function headsOf(l: Lowering, node: ProgramNode<"attention" | "attentionGradient">): Heads {
+  return { heads: lengthAt(node.shape, 1), kvHeads: lengthAt(inputShape(l, node, 1), 1) };
+}
 
 /** 0, 1, 2, ... in the shape of a table's rows: [batch, seq], for y [batch, seq, n]. */
 function rowNumbers(o: OnnxGraph, y: string): string {

@@ -3,9 +3,9 @@ import { axes, dimAt, lengthAt, mulDims } from "../../graph/dims.js";
 import type { Graph } from "../../graph/graph.js";
 import type { KeyValue, Module } from "../../graph/module.js";
 import type { Tensor } from "../../graph/ops.js";
+import { isOp } from "../../graph/ops.js";
 
-/** What is added to a score that must not count. */
-export const MASKED = -1e9;
+export { MASKED } from "../../graph/ops.js";
 
 /** x [batch, seq, heads * headDim], packed or not -> [batch, heads, seq, headDim] */
 export function splitHeads(w: Module, x: Tensor, heads: number, headDim: number): Tensor {
@@ -35,29 +35,30 @@ export function withPast(g: Graph, now: KeyValue, past: KeyValue | undefined): K
 
 /** mask [batch, keys] (i64) -> what is added to scores, [batch, 1, 1, keys]. */
 export function paddingBias(g: Graph, mask: Tensor): Tensor {
-  const [batch, keys] = axes(mask.shape, 2);
-  const padded = g.equal(mask, g.scalar(0, "i64"));
-  return g.reshape(g.where(padded, g.scalar(MASKED), 0), [batch, 1, 1, keys]);
+  return g.attentionBias(mask, { queries: dimAt(mask.shape, 1), causal: false, window: undefined });
 }
 
 /**
  * Bias of causal attention with padding, [batch, 1, queries, keys]: a query at i sees keys up to i + past,
- * and of these only the last `window` where one is given.
+ * and of these only the last `window` where one is given. Where a mask's numbers are those of documents (1,
+ * 2, ...), a query sees its own document.
  */
 export function causalBias(g: Graph, mask: Tensor, queries: Dim, window?: number): Tensor {
-  const [batch, keys] = axes(mask.shape, 2);
-  const past = g.sub(g.size(keys, "i64"), g.size(queries, "i64"));
-  const at = g.unsqueeze(g.add(g.iota(queries), past), 1); // [queries, 1]
-  const key = g.unsqueeze(g.iota(keys), 0); // [1, keys]
-  let seen = g.lessEqual(key, at);
-  if (window !== undefined) seen = g.and(seen, g.less(g.sub(at, key), window));
-  const real = g.reshape(g.less(0, mask), [batch, 1, 1, keys]);
-  return g.where(g.and(seen, real), g.scalar(0), MASKED);
+  return g.attentionBias(mask, { queries, causal: true, window });
 }
 
 /** limit tanh(x / limit), within -limit to limit. */
 export function cap(g: Graph, x: Tensor, limit: number): Tensor {
   return g.mul(g.tanh(g.mul(x, 1 / limit)), limit);
+}
+
+export interface AttendOptions {
+  readonly scale: number;
+  readonly cap?: number | undefined;
+  readonly bias: Tensor | undefined;
+  readonly dropout: number;
+  /** What methods add to the heads' results. */
+  readonly beside?: Tensor | undefined;
 }
 
 /**
@@ -67,19 +68,26 @@ export function cap(g: Graph, x: Tensor, limit: number): Tensor {
  * q [batch, heads, queries, headDim], k v [batch, kvHeads, keys, headDim] with heads a multiple of kvHeads,
  * each serving its group.
  */
-export function attend(
-  w: Module,
-  q: Tensor,
-  { k, v }: KeyValue,
-  options: {
-    scale: number;
-    cap?: number | undefined;
-    bias: Tensor | undefined;
-    dropout: number;
-    /** What methods add to the heads' results. */
-    beside?: Tensor | undefined;
-  },
-): Tensor {
+export function attend(w: Module, q: Tensor, { k, v }: KeyValue, options: AttendOptions): Tensor {
+  const whole = inChunks(w, q, { k, v }, options) ?? atOnce(w, q, { k, v }, options);
+  const all = options.beside === undefined ? whole : w.g.add(whole, options.beside);
+  return w.pack(mergeHeads(w.g, all));
+}
+
+/** Queries that are together in a chunk: their scores stay in the processor's cache. */
+const CHUNK = 64;
+
+/** Heads' results chunk by chunk, where the trace wants that and nothing but a mask is added to scores. */
+function inChunks(w: Module, q: Tensor, { k, v }: KeyValue, options: AttendOptions): Tensor | undefined {
+  const { bias, scale, cap: limit } = options;
+  if (bias === undefined || !isOp(bias, "attentionBias") || !w.trace.inChunks(options.dropout))
+    return undefined;
+  const attrs = { ...bias.attrs, queries: dimAt(q.shape, 2), scale, cap: limit, chunk: CHUNK };
+  return w.g.attention(q, k, v, bias.inputs[0], attrs);
+}
+
+/** Heads' results with all scores at once, [batch, heads, queries, headDim]. */
+function atOnce(w: Module, q: Tensor, { k, v }: KeyValue, options: AttendOptions): Tensor {
   const g = w.g;
   const [batch, , queries, headDim] = axes(q.shape, 4);
   const keys = dimAt(k.shape, 2);
@@ -92,7 +100,5 @@ export function attend(
   if (options.bias !== undefined) scores = g.add(scores, options.bias);
   const weights = w.padded.dropout("attention", g.softmax(scores), options.dropout);
   const mixed = g.matmul(kvHeads === heads ? weights : g.reshape(weights, [...grouped, keys]), v);
-  const whole = kvHeads === heads ? mixed : g.reshape(mixed, [batch, heads, queries, headDim]);
-  const all = options.beside === undefined ? whole : g.add(whole, options.beside);
-  return w.pack(mergeHeads(g, all));
+  return kvHeads === heads ? mixed : g.reshape(mixed, [batch, heads, queries, headDim]);
 }
