@@ -26,7 +26,7 @@ export interface OpRow<Attrs> {
   readonly stored: (attrs: Attrs) => StoredInput | undefined;
   /** Index of the input that is a number which differs between blocks of one kind. */
   readonly site: number | undefined;
-  /** Results beyond the first (`aux`): as large as which of its inputs, or one number per row of the first. */
+  /** Results beyond the first (`aux`): as large as which input, or one number per row of the first. */
   readonly further: readonly (number | "row")[];
 }
 

@@ -145,9 +145,9 @@ export interface Ops {
    */
   attentionBias: Sees;
   /**
-   * q [batch, heads, queries, dim], k v [batch, kvHeads, keys, dim], mask [batch, keys] -> softmax(scale q k^T
-   * + attentionBias(mask)) v, in q's shape, `chunk` queries after another: no [queries, keys] is ever whole. A query that sees nothing (padding in
-   * front) gives the mean of the values before it.
+   * q [batch, heads, queries, dim], k v [batch, kvHeads, keys, dim], mask [batch, keys] -> softmax(scale q
+   * k^T + attentionBias(mask)) v, in q's shape, `chunk` queries after another: no [queries, keys] is ever
+   * whole. A query that sees nothing (padding in front) gives the mean of the values before it.
    */
   attention: Attends;
   /** The same and dy in q's shape -> dq; aux 1: dk, aux 2: dv. Scores are computed again. */

@@ -1,3 +1,4 @@
+// Over 400 lines: one table, a draw for each primitive.
 import { addDims, type Dim, mulDims, type Shape, subDims } from "../../src/graph/dims.js";
 import type { OpName, Table, Tensor } from "../../src/graph/ops.js";
 import { type Draw, type Random, type Sample, type Sketch, sketch } from "./sketch.js";

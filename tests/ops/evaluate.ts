@@ -1,3 +1,4 @@
+// Over 400 lines: one table, each primitive in f64.
 import { type Dim, evalDim } from "../../src/graph/dims.js";
 import type { Graph } from "../../src/graph/graph.js";
 import {

@@ -1,3 +1,4 @@
+// Over 400 lines: one table, one rule for each primitive.
 import { internal, PeftError } from "../../errors.js";
 import type { Dim, DimSource, Shape } from "../../graph/dims.js";
 import { dimAt, findDims, isFixedShape, lengthAt, parseDim } from "../../graph/dims.js";
