@@ -1,5 +1,6 @@
 import type { Tensor } from "../graph/ops.js";
 import type {
+  BaseLayer,
   LayerPlace,
   Merged,
   MergingPlace,
@@ -36,7 +37,7 @@ export interface BoundSite {
    */
   readonly merge?: (m: MergingPlace) => Merged;
   /** Starting values that depend on the base's weight; absent: there are none. */
-  readonly prepare?: (weight: Float32Array, random: () => number) => Prepared | undefined;
+  readonly prepare?: (weight: Float32Array, random: () => number, layer: BaseLayer) => Prepared | undefined;
 }
 
 /** Binds a method to a place. */
@@ -62,12 +63,14 @@ export function bindLayer<C, S extends Site>(
   site: S,
   config: C,
 ): AdaptedSite<LayerPlace> {
-  const { merge, prepare } = method;
+  const { merge, mergesInto, prepare } = method;
+  const bias = "bias" in site ? site.bias : undefined;
+  const isThere = mergesInto !== "bias" || bias !== undefined;
   return {
     ...bindSite<C, S, LayerPlace>(method, site, config),
     weight: site.weight,
-    bias: "bias" in site ? site.bias : undefined,
-    ...(merge && { merge: (m) => merge({ ...m, site }, config) }),
-    ...(prepare && { prepare: (weight, random) => prepare(config, site, weight, random) }),
+    bias,
+    ...(merge && isThere && { merge: (m) => merge({ ...m, site }, config) }),
+    ...(prepare && { prepare: (...start) => prepare(config, site, ...start) }),
   };
 }

@@ -128,11 +128,17 @@ function checkMergeable(adapter: Adapter, tie: Tie | undefined): void {
   if (adapter.isMergeable) return;
   throw new PeftError("adapter-config", {
     what: `The ${method?.config.peftType ?? "?"} adapter "${adapter.name}" cannot be merged.`,
-    why: method?.prompt
-      ? "virtual tokens are no change of the base's weights."
-      : "what it does is not linear in the input.",
+    why: whyApart(adapter),
     fix: words`keep the adapter apart: it is a few megabytes, and ${option("adapter", undefined, "PeftModel.fromPretrained")} loads it.`,
   });
+}
+
+function whyApart({ method, sites }: Adapter): string {
+  if (method?.prompt !== undefined) return "virtual tokens are no change of the base's weights.";
+  const without = [...sites.values()].find(({ bias }) => bias === undefined);
+  return method?.layers?.linear?.mergesInto === "bias" && without !== undefined
+    ? `it changes biases, and ${without.path} has none.`
+    : "what it does is not linear in the input.";
 }
 
 /** A layer of a tie that an adapter does not change as it does the other one. */

@@ -41,9 +41,12 @@ async function prepareSites(
   next: () => number,
 ): Promise<Map<string, Float32Array>> {
   const residuals = new Map<string, Float32Array>();
-  for (const { path, weight, prepare } of adapter.sites.values()) {
+  for (const { path, weight, bias, prepare } of adapter.sites.values()) {
     if (prepare === undefined || weight === undefined) continue;
-    const prepared = prepare(await runtime.weight(weight), next);
+    const prepared = prepare(await runtime.weight(weight), next, {
+      bias: bias === undefined ? undefined : await runtime.weight(bias),
+      p: (key) => adapter.entry(`${path}.${key}`).data,
+    });
     for (const [key, data] of Object.entries(prepared?.parameters ?? {}))
       adapter.entry(`${path}.${key}`).data.set(data);
     if (prepared?.weight !== undefined) residuals.set(weight, prepared.weight);

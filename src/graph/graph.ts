@@ -322,12 +322,11 @@ export class Graph {
   }
 
   /**
-   * Zeroes each element with probability p and scales the rest by 1 / (1 - p). `key` [batch]: undefined in
-   * evaluation.
+   * Zeroes each element with probability p and scales the rest by 1 / (1 - p). `random`: uniform in [0, 1),
+   * of x's shape.
    */
-  dropout(x: Tensor, p: number, key: Tensor | undefined, site: string): Tensor {
-    if (key === undefined || p === 0) return x;
-    const keep = this.lessEqual(p, this.random(key, siteNumber(site), x.shape));
+  dropout(x: Tensor, p: number, random: Tensor): Tensor {
+    const keep = this.lessEqual(p, random);
     return this.where(keep, this.mul(x, 1 / (1 - p)), 0);
   }
 

@@ -86,6 +86,8 @@ export interface Layout {
    * Zeroes elements in training mode, by the random numbers of a site: the same ones however positions lie.
    */
   readonly dropout: (x: Tensor, p: number, site: string) => Tensor;
+  /** Those numbers for the elements of x, uniform in [0, 1); undefined in evaluation. */
+  readonly random: (x: Tensor, site: string) => Tensor | undefined;
 }
 
 /** Rows [1, length, hidden] -> keys and values of the attention's own projections, without positions. */

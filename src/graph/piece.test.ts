@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { cut } from "./cut.js";
 import { localDim } from "./dims.js";
-import { Graph } from "./graph.js";
+import { Graph, siteNumber } from "./graph.js";
 import type { Tensor } from "./ops.js";
 import { isOp } from "./ops.js";
 import { pieceOf } from "./piece.js";
@@ -14,7 +14,7 @@ function blocks(count: number) {
   for (let i = 0; i < count; i++) {
     const rank = localDim(`slot${i}`, "r");
     x = g.block(`layers.${i}`, { x }, {}, ({ x: from }) => {
-      const dropped = g.dropout(from, 0.5, key, `layers.${i}`);
+      const dropped = g.dropout(from, 0.5, g.random(key, siteNumber(`layers.${i}`), from.shape));
       const down = g.linear(dropped, g.input(`${i}/A`, [rank, 4]));
       const up = g.linear(g.reshape(down, ["batch", rank]), g.input(`${i}/B`, [4, rank]));
       return { x: g.add(g.linear(from, g.weight(`layers.${i}.w`, [4, 4])), up) };
@@ -57,7 +57,9 @@ test("what stands between blocks keeps its names and numbers", () => {
   const g = new Graph();
   const rank = localDim("slot0", "r");
   const key = g.input("key", ["batch"], "i32");
-  const y = g.mul(g.input("0/A", ["batch", rank]), g.dropout(g.input("x", ["batch", 1]), 0.5, key, "head"));
+  const x = g.input("x", ["batch", 1]);
+  const dropped = g.dropout(x, 0.5, g.random(key, siteNumber("head"), x.shape));
+  const y = g.mul(g.input("0/A", ["batch", rank]), dropped);
   const piece = pieceOf({ block: undefined, inputs: [], outputs: [y] });
   expect([...piece.inputs].every(([name, own]) => name === own.attrs.name)).toBe(true);
   expect(piece.numbers.size).toBe(0);

@@ -141,6 +141,23 @@ export type AdaptionPromptValues = ValuesOf<
   "ADAPTION_PROMPT"
 >;
 
+/** Options of new BeftConfig(). */
+export interface BeftOptions extends SavingOptions {
+  /**
+   * Layers that are adapted: by name or the end of a path, by a regular expression that matches the whole
+   * path, or all of them. @default the model's
+   */
+  targetModules?: string | readonly string[] | undefined;
+  /** Start without effect; off: at random. @default true */
+  initWeights?: boolean | undefined;
+}
+/** A BeftConfig with its defaults filled in. */
+export type BeftValues = ValuesOf<
+  BeftOptions,
+  "taskType" | "baseModelNameOrPath" | "revision" | "modulesToSave" | "targetModules",
+  "BEFT"
+>;
+
 /** Options of new BOFTConfig(). */
 export interface BOFTOptions extends SavingOptions, TargetOptions, BlockOptions {
   /**
@@ -347,6 +364,50 @@ export type C3AValues = ValuesOf<
   "C3A"
 >;
 
+/** Options of new DeftConfig(). */
+export interface DeftOptions extends SavingOptions, TargetOptions, BlockOptions {
+  /**
+   * How many directions of a layer's output are taken out and given anew. A whole number, at least 1.
+   * @default 8
+   */
+  r?: number | undefined;
+  /** How directions become a projection: relu by P relu(P)^T, qr by an orthonormal basis. @default "relu" */
+  decompositionMethod?: "relu" | "qr" | undefined;
+  /** Factor of the random numbers in R where initWeights is off. A number, at least 0. @default 1 */
+  initScale?: number | undefined;
+  /** What is given anew is scaled by alpha / r. A whole number, at least 0. @default no factor */
+  alpha?: number | undefined;
+  /** Take directions out and give nothing anew (PaRa). @default false */
+  para?: boolean | undefined;
+  /**
+   * Python's word for weights stored [in, out]; here it is known from the model, and only recorded. @default
+   * false
+   */
+  fanInFanOut?: boolean | undefined;
+  /**
+   * Share of the adapter's input that is dropped in training. A number, at least 0 and below 1. @default 0
+   */
+  deftDropout?: number | undefined;
+  /** Start without effect; off: at random. @default true */
+  initWeights?: boolean | undefined;
+  /** Biases of the base that train too; deft_only: those of adapted layers. @default "none" */
+  bias?: "none" | "all" | "deft_only" | undefined;
+}
+/** A DeftConfig with its defaults filled in. */
+export type DeftValues = ValuesOf<
+  DeftOptions,
+  | "taskType"
+  | "baseModelNameOrPath"
+  | "revision"
+  | "modulesToSave"
+  | "targetModules"
+  | "excludeModules"
+  | "layersToTransform"
+  | "layersPattern"
+  | "alpha",
+  "DEFT"
+>;
+
 /** Options of new DeloraConfig(). */
 export interface DeloraOptions extends SavingOptions, TargetOptions, BlockOptions {
   /** The rank: A is [r, in], B is [out, r]. A whole number, at least 1. @default 8 */
@@ -412,6 +473,33 @@ export type FourierFTValues = ValuesOf<
   | "layersToTransform"
   | "layersPattern",
   "FOURIERFT"
+>;
+
+/** Options of new GloraConfig(). */
+export interface GloraOptions extends SavingOptions {
+  /**
+   * Layers that are adapted: by name or the end of a path, by a regular expression that matches the whole
+   * path, or all of them. @default the model's
+   */
+  targetModules?: string | readonly string[] | undefined;
+  /** The rank of matrices whose form is lora. A whole number, at least 1. @default 8 */
+  r?: number | undefined;
+  /** Form of A and B, which scale and shift the weight. @default "lora" */
+  configAB?: "lora" | "vector" | "constant" | "none" | undefined;
+  /** Form of C, which makes a change of the bias of the weight. @default "lora" */
+  configC?: "lora" | "vector" | "none" | undefined;
+  /** Form of D and E, which scale and shift the bias. @default "constant" */
+  configDE?: "constant" | "vector" | "none" | undefined;
+  /** Biases of the base that train too; glora_only: those of adapted layers. @default "none" */
+  bias?: "none" | "all" | "glora_only" | undefined;
+  /** Start without effect; off: at random. @default true */
+  initWeights?: boolean | undefined;
+}
+/** A GloraConfig with its defaults filled in. */
+export type GloraValues = ValuesOf<
+  GloraOptions,
+  "taskType" | "baseModelNameOrPath" | "revision" | "modulesToSave" | "targetModules",
+  "GLORA"
 >;
 
 /** Options of new GraloraConfig(). */
@@ -817,6 +905,51 @@ export type PromptEncoderValues = ValuesOf<
   "P_TUNING"
 >;
 
+/** Options of new PeanutConfig(). */
+export interface PeanutOptions extends SavingOptions, TargetOptions, BlockOptions {
+  /** Width of the network that makes the update of the weight. A whole number, at least 1. @default 32 */
+  r?: number | undefined;
+  /**
+   * Hidden layers on each side of the network, between its first and its last one. A whole number, at least
+   * 0. @default 0
+   */
+  depth?: number | undefined;
+  /** Activation of the network. @default "relu" */
+  actFn?:
+    | "relu"
+    | "relu2"
+    | "gelu"
+    | "gelu_python"
+    | "gelu_new"
+    | "gelu_fast"
+    | "gelu_accurate"
+    | "gelu_pytorch_tanh"
+    | "quick_gelu"
+    | "silu"
+    | "swish"
+    | "tanh"
+    | "sigmoid"
+    | "linear"
+    | undefined;
+  /** Factor of the change. @default 1 */
+  scaling?: number | undefined;
+  /** Start without effect; off: at random. @default true */
+  initWeights?: boolean | undefined;
+}
+/** A PeanutConfig with its defaults filled in. */
+export type PeanutValues = ValuesOf<
+  PeanutOptions,
+  | "taskType"
+  | "baseModelNameOrPath"
+  | "revision"
+  | "modulesToSave"
+  | "targetModules"
+  | "excludeModules"
+  | "layersToTransform"
+  | "layersPattern",
+  "PEANUT"
+>;
+
 /** Options of new PrefixTuningConfig(). */
 export interface PrefixTuningOptions extends SavingOptions, PromptOptions {
   /** How keys and values start. @default at random */
@@ -871,6 +1004,48 @@ export type PromptTuningValues = ValuesOf<
   | "tokenizerNameOrPath"
   | "tokenizerKwargs",
   "PROMPT_TUNING"
+>;
+
+/** Options of new PveraConfig(). */
+export interface PveraOptions extends SavingOptions, BlockOptions {
+  /**
+   * Layers that are adapted: by name or the end of a path, by a regular expression that matches the whole
+   * path, or all of them. @default the model's
+   */
+  targetModules?: string | readonly string[] | undefined;
+  /** The rank; as few numbers are trained, it is large. A whole number, at least 1. @default 256 */
+  r?: number | undefined;
+  /** Seed of the projections. A whole number, from 0 to 4294967295. @default 0 */
+  projectionPrngKey?: number | undefined;
+  /** Save the projections with the adapter; off: draw them again from the seed. @default true */
+  saveProjection?: boolean | undefined;
+  /**
+   * Share of the adapter's input that is dropped in training. A number, at least 0 and below 1. @default 0
+   */
+  pveraDropout?: number | undefined;
+  /** Where the scales inside start. @default 0.1 */
+  dInitial?: number | undefined;
+  /** Biases of the base that train too; pvera_only: those of adapted layers. @default "none" */
+  bias?: "none" | "all" | "pvera_only" | undefined;
+  /**
+   * Python's word for weights stored [in, out]; here it is known from the model, and only recorded. @default
+   * false
+   */
+  fanInFanOut?: boolean | undefined;
+  /** Start without effect; off: at random. @default true */
+  initWeights?: boolean | undefined;
+}
+/** A PveraConfig with its defaults filled in. */
+export type PveraValues = ValuesOf<
+  PveraOptions,
+  | "taskType"
+  | "baseModelNameOrPath"
+  | "revision"
+  | "modulesToSave"
+  | "targetModules"
+  | "layersToTransform"
+  | "layersPattern",
+  "PVERA"
 >;
 
 /** Options of new RandLoraConfig(). */
@@ -983,6 +1158,35 @@ export type ShiraValues = ValuesOf<
   ShiraOptions,
   "taskType" | "baseModelNameOrPath" | "revision" | "modulesToSave" | "targetModules" | "randomSeed",
   "SHIRA"
+>;
+
+/** Options of new SupertuningConfig(). */
+export interface SupertuningOptions extends SavingOptions {
+  /**
+   * Layers that are adapted: by name or the end of a path, by a regular expression that matches the whole
+   * path, or all of them. @default the model's
+   */
+  targetModules?: string | readonly string[] | undefined;
+  /** Share of each weight's numbers that are not trained. A number, at least 0 and below 1. @default 0.99 */
+  sparsity?: number | undefined;
+  /** Train the numbers of a weight that are largest; off: those that are smallest. @default true */
+  selectTop?: boolean | undefined;
+  /** The rank of a LoRA beside them (Supra). A whole number, at least 1. @default no LoRA */
+  r?: number | undefined;
+  /** Scale of that LoRA: alpha / r. @default 2 r */
+  loraAlpha?: number | undefined;
+  /** Share of that LoRA's input that is dropped in training. A number, at least 0 and below 1. @default 0 */
+  loraDropout?: number | undefined;
+  /** Start without effect; off: at random. @default true */
+  initWeights?: boolean | undefined;
+  /** Save which numbers are trained; off: choose them again from the base's weights. @default true */
+  savePrecomputedIndices?: boolean | undefined;
+}
+/** A SupertuningConfig with its defaults filled in. */
+export type SupertuningValues = ValuesOf<
+  SupertuningOptions,
+  "taskType" | "baseModelNameOrPath" | "revision" | "modulesToSave" | "targetModules" | "r" | "loraAlpha",
+  "SUPERTUNING"
 >;
 
 /** Options of new TrainableTokensConfig(). */

@@ -182,6 +182,8 @@ export function qr(w: Dense, r: number): { q: Dense; r: Dense } {
   const first = new Matrix(w.rows, r);
   for (let i = 0; i < w.rows; i++) for (let j = 0; j < r; j++) first.set(i, j, at(w.data, i * w.cols + j));
   const q = fromMatrix(new QrDecomposition(first).orthogonalMatrix, r);
+  // LAPACK does not reflect the last column of a square matrix, where nothing stands below its diagonal.
+  if (r === w.rows) for (let i = 0; i < r; i++) q.data[i * r + r - 1]! *= -1;
   const upper = new Float64Array(r * w.cols);
   for (let k = 0; k < r; k++) {
     const column = Float64Array.from({ length: w.rows }, (_, i) => at(q.data, i * r + k));

@@ -42,6 +42,16 @@ export function withDelta(m: Merging<LinearSite>, d: Tensor): { weight: Tensor }
   return { weight: g.add(weight, g.mul(upright(g, site, d), scale)) };
 }
 
+/** A matrix that is zero but for n numbers [n] at flat places [1, n], all of them different. */
+export function scattered(
+  g: Graph,
+  numbers: Tensor,
+  places: Tensor,
+  [rows, columns]: readonly [number, number],
+): Tensor {
+  return g.reshape(g.scatterLast(g.unsqueeze(numbers, 0), places, rows * columns), [rows, columns]);
+}
+
 /** Between [out, in] and the order in which the layer holds its weight. */
 export function upright(g: Graph, { transposed }: LinearSite, weight: Tensor): Tensor {
   return transposed ? g.transpose(weight, [1, 0]) : weight;

@@ -104,6 +104,7 @@ function run(name: string, gate: number | number[], factor?: Plain): { y: Value;
     scale: g.mul(on, at.scale?.(config, site) ?? 1),
     dropout: (x) => (factor === undefined ? x : g.mul(x, input("factor", factor.shape))),
     draw: () => undefined,
+    normal: () => undefined,
   };
   const x = g.input("x", c.x.shape, c.kind === "embedding" ? "i64" : "f32");
   const all: Record<string, Value> = { ...feeds, gate: value([gate].flat(), shape) };
@@ -184,6 +185,7 @@ it("scales a pooler's [batch, hidden] by row", () => {
       bias: () => undefined,
       dropout: (x) => x,
       draw: () => undefined,
+      normal: () => undefined,
     },
     p: (key) => g.input(key, feeds[key]!.shape),
     shared: (key) => g.input(key, feeds[key]!.shape),

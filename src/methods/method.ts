@@ -143,6 +143,8 @@ export interface Place {
    * tells one draw of a place from another.
    */
   readonly draw: (name: string, shape: readonly number[]) => Tensor | undefined;
+  /** Standard normal numbers of x's shape, new ones in every step; undefined in evaluation. */
+  readonly normal: (x: Tensor) => Tensor | undefined;
 }
 
 /** A place that computes something without the adapter as well. */
@@ -193,8 +195,23 @@ export interface SiteMethod<C, S extends Site> extends PlaceMethod<C, S, LayerPl
   readonly sharedCopies?: readonly string[];
   /** The weight (and bias) that does without the adapter what the layer did with it. */
   readonly merge?: (m: Merging<S>, c: C) => Merged;
+  /** It changes biases alone: a layer without one cannot be merged into. */
+  readonly mergesInto?: "bias";
   /** Starting values that depend on the base's weight; may return a new base weight (the residual). */
-  readonly prepare?: (c: C, site: S, weight: Float32Array, random: () => number) => Prepared | undefined;
+  readonly prepare?: (
+    c: C,
+    site: S,
+    weight: Float32Array,
+    random: () => number,
+    layer: BaseLayer,
+  ) => Prepared | undefined;
+}
+
+/** What a start reads of a layer beside its weight. */
+export interface BaseLayer {
+  readonly bias: Float32Array | undefined;
+  /** The first values of a parameter that starts by its spec. */
+  readonly p: (key: string) => Float32Array;
 }
 
 /** What a layer's weight and bias become by a merge. */

@@ -11,11 +11,11 @@ import type { Adapted, ConfigClass, Initial, Merging, Method, MethodTable, Param
 import {
   bias,
   blocks,
+  drawn,
   dropout,
   fanInFanOut,
   rank,
   saving,
-  seedOf,
   startsWithoutEffect,
   targetModules,
 } from "./shared_options.js";
@@ -26,10 +26,9 @@ const options: MethodTable = {
   targetModules,
   ...blocks,
   r: rank(32, "the rank of each random base; the smaller, the more numbers are trained"),
-  projectionPrngKey: seedOf("of the bases", 0),
+  ...drawn("bases"),
   saveProjection: {
-    kind: "flag",
-    byDefault: true,
+    ...drawn("bases").saveProjection,
     means: "save the bases with the adapter; Python's off is not built: its bases are drawn in 16 bits",
   },
   sparse: { kind: "flag", byDefault: false, means: "bases of -1, 0 and 1, two thirds of them 0" },

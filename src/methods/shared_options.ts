@@ -144,6 +144,24 @@ export const seedOf = (what: string, byDefault?: number): MethodRow => ({
   ...(byDefault === undefined ? {} : { byDefault }),
 });
 
+/** Of methods whose layers share random matrices: from which seed, and whether files hold them. */
+export function drawn(what: string): { readonly [K in "projectionPrngKey" | "saveProjection"]: MethodRow } {
+  return {
+    projectionPrngKey: seedOf(`of the ${what}`, 0),
+    saveProjection: {
+      kind: "flag",
+      byDefault: true,
+      means: `save the ${what} with the adapter; off: draw them again from the seed`,
+    },
+  };
+}
+
+export const dInitial: MethodRow = {
+  kind: "number",
+  byDefault: 0.1,
+  means: "where the scales inside start",
+};
+
 /** Which blocks a selection is in. */
 export function checkBlocks(c: Partial<Selection>, fault: SayFault): void {
   const { targetModules, layersToTransform, layersPattern } = c;

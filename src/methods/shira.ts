@@ -6,7 +6,7 @@ import { option, words } from "../words.js";
 import { configClass } from "./config.js";
 import type { ShiraOptions, ShiraValues } from "./config_types.js";
 import type { DeltaParts } from "./delta.js";
-import { addsToWeight } from "./delta.js";
+import { addsToWeight, scattered } from "./delta.js";
 import { ZERO } from "./initial.js";
 import type { ConfigClass, Method, MethodTable, ParameterSpec, SiteMethod } from "./method.js";
 import { fanInFanOut, rank, saving, seedOf, startsWithoutEffect, targetModules } from "./shared_options.js";
@@ -69,8 +69,7 @@ function parameters(c: ShiraConfig, { path, inDim, outDim }: LinearSite): Parame
 function delta({ g, site: { inDim, outDim }, p }: DeltaParts): Tensor {
   const [row, column] = g.split(g.cast(p("shira_indices"), "i64"), 0, [1, 1]);
   const at = g.add(g.mul(row, g.scalar(inDim, "i64")), column);
-  const flat = g.scatterLast(g.unsqueeze(p("shira_weight"), 0), at, inDim * outDim);
-  return g.reshape(flat, [outDim, inDim]);
+  return scattered(g, p("shira_weight"), at, [outDim, inDim]);
 }
 
 const linear: SiteMethod<ShiraConfig, LinearSite> = {

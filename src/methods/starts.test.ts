@@ -27,9 +27,11 @@ function transposeOf(x: ArrayLike<number>, rows: number, cols: number): Float32A
 
 const weight = Float32Array.from(starts.weight.data);
 
+const bare = { bias: undefined, p: () => new Float32Array(0) };
+
 function prepare(options: LoraOptions, transposed = false): Prepared {
   const stored = transposed ? transposeOf(weight, OUT, IN) : weight;
-  return lora.layers!.linear!.prepare!(new LoraConfig(options), site(transposed), stored, random(0))!;
+  return lora.layers!.linear!.prepare!(new LoraConfig(options), site(transposed), stored, random(0), bare)!;
 }
 
 /** B A [out, in] */
@@ -80,7 +82,13 @@ it("PiSSA shares the singular values evenly: rows of A and columns of B are of o
 it("orthogonal: B A is zero though neither is, and the elements' deviation is 1/10 of a row's share", () => {
   const big: LinearSite = { ...site(), inDim: 2000, outDim: 2000 };
   const c = new LoraConfig({ r: 8, initLoraWeights: "orthogonal" });
-  const { parameters, weight: left } = lora.layers!.linear!.prepare!(c, big, new Float32Array(0), random(1))!;
+  const { parameters, weight: left } = lora.layers!.linear!.prepare!(
+    c,
+    big,
+    new Float32Array(0),
+    random(1),
+    bare,
+  )!;
   expect(left).toBeUndefined();
   for (const key of ["lora_A.weight", "lora_B.weight"]) {
     const x = parameters[key]!;
@@ -127,6 +135,7 @@ describe("DoRA's magnitude", () => {
       place,
       table,
       random(0),
+      bare,
     )!;
     const wanted = [0, 1, 2].map((d) => Math.hypot(...[0, 1, 2, 3, 4, 5].map((row) => table[row * 3 + d]!)));
     expect(distance(parameters.lora_magnitude_vector!, wanted)).toBeLessThan(1e-5);

@@ -5,42 +5,29 @@ import type { VeraOptions, VeraValues } from "./config_types.js";
 import { withDelta } from "./delta.js";
 import { withChange } from "./gate.js";
 import { ONE, ZERO } from "./initial.js";
-import type {
-  Adapted,
-  ConfigClass,
-  Initial,
-  Merging,
-  Method,
-  MethodTable,
-  ParameterSpec,
-  SiteMethod,
-} from "./method.js";
+import type { Adapted, ConfigClass, Merging, Method, MethodTable, SiteMethod } from "./method.js";
+import { projections, projectionsAt } from "./projections.js";
 import {
   bias,
   blocks,
+  dInitial,
+  drawn,
   dropout,
   fanInFanOut,
   rank,
   saving,
-  seedOf,
   startsWithoutEffect,
   targetModules,
 } from "./shared_options.js";
-import { TorchRandom } from "./torch_random.js";
 
 const options: MethodTable = {
   ...saving,
   targetModules,
   ...blocks,
   r: rank(256, "the rank; as few numbers are trained, it is large"),
-  projectionPrngKey: seedOf("of the projections", 0),
-  saveProjection: {
-    kind: "flag",
-    byDefault: true,
-    means: "save the projections with the adapter; off: draw them again from the seed",
-  },
+  ...drawn("projections"),
   veraDropout: dropout,
-  dInitial: { kind: "number", byDefault: 0.1, means: "where the scales inside start" },
+  dInitial,
   bias: bias("vera_only"),
   fanInFanOut,
   initWeights: startsWithoutEffect,
@@ -62,35 +49,10 @@ export const VeraConfig: ConfigClass<VeraValues, VeraOptions> = configClass("VER
   options,
 });
 
-/** A [r, in] and B [out, r] for the widest layers: others use their first columns and rows. */
-function shared(c: VeraConfig, sites: readonly LinearSite[]): ParameterSpec[] {
-  const inDim = Math.max(...sites.map((s) => s.inDim));
-  const outDim = Math.max(...sites.map((s) => s.outDim));
-  const random = new TorchRandom(c.projectionPrngKey); // A is drawn first
-  const drawn = (fan: number): Initial => {
-    const bound = Math.sqrt(3) * (Math.SQRT2 / Math.sqrt(fan));
-    return { kind: "made", make: (data) => random.uniform(data, -bound, bound) };
-  };
-  const frozen = c.saveProjection ? "saved" : "derived";
-  return [
-    { key: "vera_A", shape: [c.r, inDim], initial: drawn(inDim), frozen },
-    { key: "vera_B", shape: [outDim, c.r], initial: drawn(c.r), frozen },
-  ];
-}
-
-type Parts = Pick<Adapted<LinearSite>, "g" | "site" | "p" | "shared">;
-
-function projections({ g, site, shared }: Parts): { a: Tensor; b: Tensor } {
-  return {
-    a: g.slice(shared("vera_A"), 1, 0, site.inDim),
-    b: g.slice(shared("vera_B"), 0, 0, site.outDim),
-  };
-}
-
 /** y + b o (B (d o (A x))) */
 function forward(a: Adapted<LinearSite>, x: Tensor, c: VeraConfig): Tensor {
   const { g, p } = a;
-  const fixed = projections(a);
+  const fixed = projectionsAt(a, "vera");
   const low = g.mul(g.linear(a.dropout(x, c.veraDropout), fixed.a), p("vera_lambda_d"));
   const change = g.mul(g.linear(low, fixed.b), p("vera_lambda_b"));
   return withChange(a, x, change);
@@ -98,7 +60,7 @@ function forward(a: Adapted<LinearSite>, x: Tensor, c: VeraConfig): Tensor {
 
 function merge(m: Merging<LinearSite>): { weight: Tensor } {
   const { g, p } = m;
-  const { a, b } = projections(m);
+  const { a, b } = projectionsAt(m, "vera");
   const column = (key: string): Tensor => g.unsqueeze(p(key), -1);
   const delta = g.matmul(g.mul(column("vera_lambda_b"), b), g.mul(column("vera_lambda_d"), a));
   return withDelta(m, delta);
@@ -135,6 +97,6 @@ export const vera: Method<VeraConfig> = {
     defaults: (roles) => roles.targets,
     bias: (c) => c.bias,
     linear,
-    shared,
+    shared: (c, sites) => projections(c, sites, { method: "vera", inner: c.r }),
   },
 };

@@ -59,7 +59,7 @@ function kitWeights(model: string, rules: CheckpointRules = {}): Record<string, 
   return Object.fromEntries(Object.entries(header).map(([name, { shape }]) => [current(name), shape]));
 }
 
-const PLAIN: Layout = { pack: (x) => x, unpack: (x) => x, dropout: (x) => x };
+const PLAIN: Layout = { pack: (x) => x, unpack: (x) => x, dropout: (x) => x, random: () => undefined };
 
 /** The plain model: each layer as it is. `virtual` tokens of zeros stand in for a prompt method's. */
 function plainTrace(g: Graph, virtual: number, sublayers: SublayerSite[]): Trace {

@@ -1,6 +1,6 @@
 import type { Dim } from "../graph/dims.js";
 import { dimAt, mulDims } from "../graph/dims.js";
-import type { Graph } from "../graph/graph.js";
+import { type Graph, siteNumber } from "../graph/graph.js";
 import type { Layout } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import type { Packing } from "./packing.js";
@@ -17,53 +17,58 @@ export interface StackLayout extends Layout {
 
 const asItIs = (x: Tensor): Tensor => x;
 
+type Uniform = Layout["random"];
+
+/** Drops by a layout's random numbers. */
+function droppingBy(g: Graph, random: Uniform): Layout["dropout"] {
+  return (x, p, site) => {
+    const numbers = p === 0 ? undefined : random(x, site);
+    return numbers === undefined ? x : g.dropout(x, p, numbers);
+  };
+}
+
+/** Positions that lie as they are used: their random numbers are all that there is to know. */
+function asUsed(g: Graph, random: Uniform): Layout {
+  return { pack: asItIs, unpack: asItIs, random, dropout: droppingBy(g, random) };
+}
+
 /** [batch, length, width]. `key` [batch]: of the samples' random numbers, in training mode. */
 export function paddedLayout(g: Graph, key: Tensor | undefined): StackLayout {
-  const dropout: Layout["dropout"] = (x, p, site) => g.dropout(x, p, key, site);
+  const draw = (shape: readonly Dim[], site: string): Tensor | undefined =>
+    key && g.random(key, siteNumber(site), shape);
   return {
-    pack: asItIs,
-    unpack: asItIs,
-    dropout,
-    chosen: (rows, of) => ({
-      pack: asItIs,
-      unpack: asItIs,
-      // The mask is that of the whole [batch, length, n], so that it is one and the same wherever the chosen
-      // ones lie.
-      dropout: (x, p, site) => {
-        if (key === undefined || p === 0) return x;
-        const ones = g.expand(g.scalar(1), [...of.slice(0, -1), dimAt(x.shape, -1)]);
-        return g.mul(x, g.gather(g.rows(dropout(ones, p, site)), rows));
-      },
-    }),
+    ...asUsed(g, (x, site) => draw(x.shape, site)),
+    // The numbers are those of the whole [batch, length, n], so that they are the same wherever the chosen
+    // ones lie.
+    chosen: (rows, of) =>
+      asUsed(g, (x, site) => {
+        const whole = draw([...of.slice(0, -1), dimAt(x.shape, -1)], site);
+        return whole && g.gather(g.rows(whole), rows);
+      }),
   };
 }
 
 /** [1, ...]: what is the same for all samples, and so is its mask. */
 export function sameLayout(g: Graph, key: Tensor | undefined): Layout {
-  return {
-    pack: asItIs,
-    unpack: asItIs,
-    dropout: (x, p, site) =>
-      key === undefined || p === 0 ? x : g.dropout(x, p, g.slice(key, 0, 0, 1), site),
-  };
+  return asUsed(g, (x, site) => key && g.random(g.slice(key, 0, 0, 1), siteNumber(site), x.shape));
 }
 
 /** [1, tokens, width]: padding is left out. */
 export function packedLayout(g: Graph, packing: Packing, isTraining: boolean): StackLayout {
-  const drop = (x: Tensor, p: number, site: string, keyOf: () => Tensor): Tensor => {
-    if (!isTraining || p === 0) return x;
-    const key = keyOf();
-    return g.reshape(g.dropout(g.rows(x), p, key, site), x.shape);
-  };
+  const drawn =
+    (keyOf: () => Tensor): Uniform =>
+    (x, site) =>
+      isTraining ? g.reshape(g.random(keyOf(), siteNumber(site), g.rows(x).shape), x.shape) : undefined;
+  const random = drawn(() => packing.key);
   return {
     pack: (x) => packRows(g, x, packing),
     unpack: (x) => unpackRows(g, x, packing),
-    dropout: (x, p, site) => drop(x, p, site, () => packing.key),
-    chosen: (rows) => ({
-      pack: asItIs,
-      unpack: asItIs,
-      dropout: (x, p, site) =>
-        drop(x, p, site, () => g.gather(packing.key, g.reshape(rows, [mulDims(...rows.shape)]))),
-    }),
+    random,
+    dropout: droppingBy(g, random),
+    chosen: (rows) =>
+      asUsed(
+        g,
+        drawn(() => g.gather(packing.key, g.reshape(rows, [mulDims(...rows.shape)]))),
+      ),
   };
 }

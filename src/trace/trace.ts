@@ -320,6 +320,7 @@ export class ModelTrace implements Trace {
         const key = this.g.slice(this.randomKey, 0, 0, 1);
         return this.g.squeeze(this.g.random(key, siteNumber(`${path}/${slot}/${name}`), [1, ...shape]), 0);
       },
+      normal: (x) => normal(this.g, (part) => layout.random(x, `${path}/${slot}${part}`)),
     };
   }
 
@@ -354,4 +355,11 @@ export class ModelTrace implements Trace {
     }
     return logits;
   }
+}
+
+/** Standard normal numbers of two uniform ones in [0, 1) (Box and Muller). */
+function normal(g: Graph, uniform: (part: string) => Tensor | undefined): Tensor | undefined {
+  const [u, v] = [uniform("~radius"), uniform("~angle")];
+  if (u === undefined || v === undefined) return undefined;
+  return g.mul(g.sqrt(g.mul(g.log(g.sub(1, u)), -2)), g.cos(g.mul(v, 2 * Math.PI)));
 }

@@ -58,7 +58,7 @@ function examples(form: string, { meaning }: Shown): (readonly [text: string, va
   return form.split("|").flatMap((alternative): (readonly [string, unknown])[] => {
     switch (alternative) {
       case "N":
-        return /dropped/.test(meaning) || /smoothing/.test(meaning) ? [["0.5", 0.5]] : [["2", 2]];
+        return /^share|smoothing/.test(meaning) ? [["0.5", 0.5]] : [["2", 2]];
       case "N,N":
         return [["1,2", [1, 2]]];
       case "NAME":
@@ -95,6 +95,7 @@ function examples(form: string, { meaning }: Shown): (readonly [text: string, va
 const beside: Readonly<Record<string, readonly string[]>> = {
   "--layers-pattern": ["--layers-to-transform", "0"],
   "--boft-block-num": ["--boft-block-size", "0"],
+  "supertuning --lora-alpha": ["--r", "4"],
   "oft --r": ["--oft-block-size", "0"],
   TEXT: ["--prompt-tuning-init-text", "a", "--tokenizer-name-or-path", "b"],
   "--tokenizer-kwargs": [

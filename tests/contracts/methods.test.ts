@@ -21,9 +21,13 @@ import {
   temporaryFolder,
 } from "./kit.js";
 
-const mergeable = methods
-  .filter(({ layers }) => layers !== undefined && (layers.linear === undefined || layers.linear.merge))
-  .map((m) => m.name);
+/** Methods that merge into a kind of model: into its biases, where it has some. */
+function mergeable(kind: Kind): string[] {
+  return methods
+    .filter(({ layers }) => layers !== undefined && (layers.linear === undefined || layers.linear.merge))
+    .filter(({ layers }) => layers?.linear?.mergesInto !== "bias" || kind === "bert")
+    .map((m) => m.name);
+}
 
 // What every method promises on every kind of model. A new method is here by being in the index.
 describe.each(Object.keys(TASKS) as Kind[])("on %s", (kind) => {
@@ -128,7 +132,7 @@ describe.each(Object.keys(TASKS) as Kind[])("on %s", (kind) => {
     },
   );
 
-  describe.each(mergeable)("%s merges", (method) => {
+  describe.each(mergeable(kind))("%s merges", (method) => {
     it("into the base and out of it again", async () => {
       const { model, warnings } = await adapted(base, configFor(method));
       const before = await logitsOf(model, batch);
@@ -162,29 +166,34 @@ describe.each(Object.keys(TASKS) as Kind[])("on %s", (kind) => {
   });
 });
 
-describe.each(mergeable)("%s", (method) => {
-  it.each(Object.keys(TASKS) as Kind[])(
-    "merged and unloaded, %s is a plain model that saves",
-    async (kind) => {
-      const base = (await loadBase(TASKS[kind], kind)) as unknown as PreTrainedModel;
-      const batch = sampleBatch(kind);
-      try {
-        const model = new PeftModel(base);
-        model.addAdapter("default", configFor(method));
-        await model.ready();
-        disturb(model.activeAdapter);
-        const before = await logitsOf(model, batch);
-        const whole = await model.mergeAndUnload({ safe: true });
-        expect(difference(await logitsOf(whole, batch), before)).toBeLessThan(CLOSE);
-        const folder = temporaryFolder();
-        await whole.savePretrained(folder);
-        const { PreTrainedModel } = await import("../../src/peft/base_model.js");
-        const again = await PreTrainedModel.load(TASKS[kind], folder, { threads: 1 });
-        expect(difference(await logitsOf(again as never, batch), before)).toBeLessThan(CLOSE);
-        await again.close();
-      } finally {
-        await base.close();
-      }
-    },
-  );
+describe.each(Object.keys(TASKS) as Kind[])("merged and unloaded, %s is a plain model that saves", (kind) => {
+  it.each(mergeable(kind))("%s", async (method) => {
+    const base = (await loadBase(TASKS[kind], kind)) as unknown as PreTrainedModel;
+    const batch = sampleBatch(kind);
+    try {
+      const model = new PeftModel(base);
+      model.addAdapter("default", configFor(method));
+      await model.ready();
+      disturb(model.activeAdapter);
+      const before = await logitsOf(model, batch);
+      const whole = await model.mergeAndUnload({ safe: true });
+      expect(difference(await logitsOf(whole, batch), before)).toBeLessThan(CLOSE);
+      const folder = temporaryFolder();
+      await whole.savePretrained(folder);
+      const { PreTrainedModel } = await import("../../src/peft/base_model.js");
+      const again = await PreTrainedModel.load(TASKS[kind], folder, { threads: 1 });
+      expect(difference(await logitsOf(again as never, batch), before)).toBeLessThan(CLOSE);
+      await again.close();
+    } finally {
+      await base.close();
+    }
+  });
+});
+
+it("a method of biases says which layer has none", async () => {
+  const base = (await loadBase(TASKS.llama, "llama")) as unknown as PreTrainedModel;
+  const { model } = await adapted(base, configFor("beft"));
+  expect(model.isMergeable).toBe(false);
+  await expect(model.mergeAdapter()).rejects.toThrow(/it changes biases, and model.layers.0.* has none/);
+  await base.close();
 });
