@@ -132,7 +132,7 @@ function parameters(c: SupertuningConfig, site: LinearSite): ParameterSpec[] {
   ];
 }
 
-/** Flat places in W [out, in] of its numbers that are largest (or smallest) without their signs, these first. */
+/** Flat places in W [out, in] of the numbers that are largest (or smallest) without signs, these first. */
 function prepare(c: SupertuningConfig, site: LinearSite, weight: Float32Array): Prepared {
   const { inDim, outDim, transposed } = site;
   const count = countAt(c, site);
