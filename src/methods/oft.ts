@@ -58,7 +58,8 @@ const options: MethodTable = {
     means:
       "keep rotations near the identity (constrained OFT): each block's Q is cut to the length eps / sqrt(blocks)",
   },
-  eps: { kind: "number", min: 0, byDefault: 6e-5, means: "that length, with coft" },
+  // the command line has an --eps of AdamW
+  eps: { kind: "number", min: 0, byDefault: 6e-5, fileOnly: true, means: "that length, with coft" },
   blockShare: { kind: "flag", byDefault: false, means: "one rotation for all blocks" },
   useCayleyNeumann: {
     kind: "flag",
