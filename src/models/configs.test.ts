@@ -8,6 +8,7 @@ import { gemma3 } from "./gemma3.js";
 import { gptNeo } from "./gpt_neo.js";
 import { gptj } from "./gptj.js";
 import { llama } from "./llama.js";
+import { HEAD_NORM } from "./parts/decoder_config.js";
 import { phi } from "./phi.js";
 import { phi3 } from "./phi3.js";
 import { qwen3 } from "./qwen3.js";
@@ -24,7 +25,9 @@ function kitConfig(model: string): Record<string, unknown> {
 
 it("read qwen3's windows and heads, and what Gemma scales and caps", () => {
   const qwen = (more: object): object => qwen3.parse({ ...kitConfig("qwen3"), ...more });
-  expect(qwen({})).toMatchObject({ headDim: 8, headNorm: true, qkvBias: false, window: undefined });
+  expect(qwen({})).toMatchObject({
+    ...{ headDim: 8, headNorm: HEAD_NORM, qkvBias: false, window: undefined },
+  });
   expect(qwen({ head_dim: undefined, attention_bias: true })).toMatchObject({
     headDim: 128,
     qkvBias: true,
@@ -84,7 +87,8 @@ it("turn a part of Phi's channels, and Phi 3's, and refuse what is not there", (
   const newer = (more: object): ReturnType<typeof phi3.parse> =>
     phi3.parse({ ...kitConfig("phi3"), ...more });
   expect(newer({ sliding_window: 3 })).toMatchObject({ window: 3, windowed: [true, true] });
-  expect(() => newer({ resid_pdrop: 0.1 })).toThrow(/resid_pdrop/);
+  expect(newer({ resid_pdrop: 0.1 })).toMatchObject({ attendedDropout: 0.1, mlpDropout: 0.1 });
+  expect(() => newer({ embd_pdrop: 0.1 })).toThrow(/embd_pdrop/);
   const partial = { rope_parameters: { rope_type: "default", rope_theta, partial_rotary_factor: 0.5 } };
   expect(newer(partial).turned).toBe(2);
   const large = { rope_parameters: { ...partial.rope_parameters, partial_rotary_factor: 65536 } };

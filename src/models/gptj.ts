@@ -1,7 +1,6 @@
 import type { Activation } from "../graph/activations.js";
 import { activate, activationNames } from "../graph/activations.js";
-import { axes, dimAt, lengthAt } from "../graph/dims.js";
-import type { Graph } from "../graph/graph.js";
+import { dimAt } from "../graph/dims.js";
 import type { KeyValue, Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import type { Architecture, ModelConfig, StackOutput, TextInputs } from "./model.js";
@@ -10,8 +9,8 @@ import type { Fields } from "./parts/config.js";
 import { commonFields, readConfig, stackSizes } from "./parts/config.js";
 import { decoderHeads } from "./parts/decoder_heads.js";
 import { meetBoth, repeat } from "./parts/layers.js";
-import type { CausalRotary, RotaryTables } from "./parts/rotary.js";
-import { causalRotary, pairs, rotate } from "./parts/rotary.js";
+import type { CausalRotary } from "./parts/rotary.js";
+import { causalRotary, pairs, rotateNeighbours } from "./parts/rotary.js";
 
 export interface GptjConfig extends ModelConfig {
   readonly heads: number;
@@ -80,28 +79,12 @@ function attention(
   const { g } = w;
   const project = (name: string): Tensor =>
     splitHeads(w, w.linear(name, x, c.hiddenSize, { bias: false }), c.heads, c.headDim);
-  const q = rotateNeighbours(g, project("q_proj"), c.turned, tables);
-  const k = rotateNeighbours(g, project("k_proj"), c.turned, tables);
+  const q = rotateNeighbours(g, project("q_proj"), tables);
+  const k = rotateNeighbours(g, project("k_proj"), tables);
   const present = withPast(g, { k, v: project("v_proj") }, past);
   const mixed = attend(w, q, present, { scale: c.headDim ** -0.5, bias, dropout: c.attentionDropout });
   const y = w.linear("out_proj", mixed, c.hiddenSize, { bias: false });
   return { x: w.output(w.dropout("resid_dropout", y, c.residualDropout)), present };
-}
-
-/**
- * x [batch, heads, seq, headDim]: of the first `turned` channels, each pair (x[2i], x[2i + 1]) turned by its
- * angle.
- */
-function rotateNeighbours(g: Graph, x: Tensor, turned: number, tables: RotaryTables): Tensor {
-  const [batch, heads, seq, headDim] = axes(x.shape, 4);
-  const swap = (x: Tensor, rows: number, columns: number): Tensor => {
-    const apart = g.reshape(x, [batch, heads, seq, rows, columns]);
-    return g.reshape(g.transpose(apart, [0, 1, 2, 4, 3]), [batch, heads, seq, turned]);
-  };
-  const turn = (x: Tensor): Tensor => swap(rotate(g, swap(x, turned / 2, 2), tables), 2, turned / 2);
-  if (turned === headDim) return turn(x);
-  const [first, rest] = g.split(x, -1, [turned, lengthAt(x.shape, -1) - turned]);
-  return g.concat([turn(first), rest], -1);
 }
 
 function feedForward(w: Module, c: GptjConfig, x: Tensor): Tensor {

@@ -47,6 +47,19 @@ export function causalBias(g: Graph, mask: Tensor, queries: Dim, window?: number
   return g.attentionBias(mask, { queries, causal: true, window });
 }
 
+/**
+ * Bias of attention to both sides with padding, [batch, 1, queries, keys]: a query sees keys up to `reach`
+ * tokens away. The queries are the last of the keys.
+ */
+export function windowBias(g: Graph, mask: Tensor, queries: Dim, reach: number): Tensor {
+  const [batch, keys] = axes(mask.shape, 2);
+  const past = g.sub(g.size(keys, "i64"), g.size(queries, "i64"));
+  const at = g.unsqueeze(g.add(g.iota(queries), past), 1); // [queries, 1]
+  const away = g.abs(g.cast(g.sub(g.unsqueeze(g.iota(keys), 0), at), "f32")); // [queries, keys]
+  const real = g.reshape(g.less(0, mask), [batch, 1, 1, keys]);
+  return g.where(g.and(g.less(away, reach + 0.5), real), g.scalar(0), MASKED);
+}
+
 /** limit tanh(x / limit), within -limit to limit. */
 export function cap(g: Graph, x: Tensor, limit: number): Tensor {
   return g.mul(g.tanh(g.mul(x, 1 / limit)), limit);

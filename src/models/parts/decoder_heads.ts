@@ -1,11 +1,18 @@
 import type { Heads, ModelConfig } from "../model.js";
+import { cap } from "./attention.js";
+import type { DecoderConfig } from "./decoder_config.js";
 import { lastToken } from "./pooling.js";
+
+type HeadsOf<C, K extends keyof Heads<C>> = Required<Pick<Heads<C>, K>>;
 
 /**
  * The heads of a plain decoder: `lm_head`, tied to `embedding` (a weight's name) where the config says so,
  * and `score`.
  */
-export function decoderHeads<C extends ModelConfig>(embedding: string, bias = false): Heads<C> {
+export function decoderHeads<C extends ModelConfig>(
+  embedding: string,
+  bias = false,
+): HeadsOf<C, "vocabulary" | "rowLabels" | "hidden"> {
   return {
     vocabulary: (w, c, hidden) => {
       const tied = c.tied ? embedding : undefined;
@@ -16,3 +23,18 @@ export function decoderHeads<C extends ModelConfig>(embedding: string, bias = fa
     hidden: (_w, _c, hidden) => hidden,
   };
 }
+
+const plain = decoderHeads<DecoderConfig>("model.embed_tokens.weight");
+
+/** The heads of a decoder of Llama's kind that scales or caps its logits, where the config says so. */
+export const llamaHeads: HeadsOf<DecoderConfig, "vocabulary" | "rowLabels" | "tokenLabels" | "hidden"> = {
+  ...plain,
+  /** Logits are scaled by scaling what the head reads, so that it stays a plain product. */
+  vocabulary: (w, c, hidden) => {
+    const scaled = c.logitScale === 1 ? hidden : w.g.mul(hidden, c.logitScale);
+    const logits = plain.vocabulary(w, c, scaled);
+    return c.logitCap === undefined ? logits : cap(w.g, logits, c.logitCap);
+  },
+  tokenLabels: (w, c, hidden) =>
+    w.linear("score", w.dropout("dropout", hidden, c.classifierDropout), c.numLabels),
+};

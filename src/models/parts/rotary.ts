@@ -56,6 +56,23 @@ export function readRope(f: Fields, defaultTheta = 10000): Rope {
 }
 
 /**
+ * One rope per kind of layer: by their names in transformers 5; in transformers 4 `rope_scaling` is of layers
+ * without a window.
+ * @param near - base of layers with a window, where the config does not say
+ */
+export function readRopes(f: Fields, theta: number, near: number): { rope: Rope; windowRope: Rope } {
+  const parameters = f.object("rope_parameters");
+  const full = parameters?.object("full_attention");
+  const sliding = parameters?.object("sliding_attention");
+  const base = (fields: Fields | undefined): number | undefined =>
+    fields?.has("rope_theta") === true ? fields.number("rope_theta") : undefined;
+  return {
+    rope: scaledRope(f, full ?? f.object("rope_scaling"), base(full) ?? f.number("rope_theta", theta)),
+    windowRope: scaledRope(f, sliding, base(sliding) ?? near),
+  };
+}
+
+/**
  * `scaling`: the object that says how, in either form.
  * Reference: transformers/modeling_rope_utils.py
  */
@@ -199,4 +216,21 @@ export function rotate(g: Graph, x: Tensor, tables: RotaryTables): Tensor {
     return g.concat([rotate(g, first, tables), rest], -1);
   }
   return g.rotary(x, cos, sin);
+}
+
+/**
+ * x [batch, heads, seq, headDim]: of as many channels as the tables turn, each pair (x[2i], x[2i + 1]) turned
+ * by its angle.
+ */
+export function rotateNeighbours(g: Graph, x: Tensor, tables: RotaryTables): Tensor {
+  const [batch, heads, seq, headDim] = axes(x.shape, 4);
+  const half = lengthAt(tables.cos.shape, -1);
+  const swap = (x: Tensor, rows: number, columns: number): Tensor => {
+    const apart = g.reshape(x, [batch, heads, seq, rows, columns]);
+    return g.reshape(g.transpose(apart, [0, 1, 2, 4, 3]), [batch, heads, seq, 2 * half]);
+  };
+  const turn = (x: Tensor): Tensor => swap(rotate(g, swap(x, half, 2), tables), 2, half);
+  if (2 * half === headDim) return turn(x);
+  const [first, rest] = g.split(x, -1, [2 * half, lengthAt(x.shape, -1) - 2 * half]);
+  return g.concat([turn(first), rest], -1);
 }
