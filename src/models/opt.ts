@@ -9,6 +9,8 @@ import type { Fields } from "./parts/config.js";
 import { commonFields, readConfig, stackSizes } from "./parts/config.js";
 import { decoderHeads } from "./parts/decoder_heads.js";
 import { meet, repeat } from "./parts/layers.js";
+import type { NormKind } from "./parts/norms.js";
+import { norm } from "./parts/norms.js";
 import { realPositions } from "./parts/positions.js";
 
 export interface OptConfig extends ModelConfig {
@@ -22,8 +24,7 @@ export interface OptConfig extends ModelConfig {
   readonly embeddingDim: number;
   readonly activation: Activation;
   readonly bias: boolean;
-  /** Norms have a scale and a bias. */
-  readonly affine: boolean;
+  readonly norm: NormKind;
   /** Norms stand before attention and feed-forward; after them in the 350m model. */
   readonly preNorm: boolean;
   readonly finalNorm: boolean;
@@ -54,7 +55,7 @@ function read(f: Fields): OptConfig {
     embeddingDim: f.size("word_embed_proj_dim", sizes.hiddenSize),
     activation: f.choice("activation_function", activationNames, "relu"),
     bias: f.flag("enable_bias", true),
-    affine: f.flag("layer_norm_elementwise_affine", true),
+    norm: f.flag("layer_norm_elementwise_affine", true) ? "layer" : "bare",
     preNorm,
     finalNorm: preNorm && !f.flag("_remove_final_layer_norm", false),
     maxPositions: f.count("max_position_embeddings", 2048),
@@ -86,24 +87,17 @@ function stack(w: Module, c: OptConfig, x: TextInputs): StackOutput {
       return { x: feedForward(w, c, attended.x), present: attended.present };
     },
   );
-  const last = c.finalNorm ? norm(at, c, "final_layer_norm", hidden) : hidden;
+  const last = c.finalNorm ? norm(at, c.norm, "final_layer_norm", hidden, EPS) : hidden;
   return {
     hidden: projects ? at.linear("project_out", last, c.embeddingDim, { bias: false }) : last,
     present,
   };
 }
 
-function norm(w: Module, c: OptConfig, name: string, x: Tensor): Tensor {
-  if (c.affine) return w.layerNorm(name, x, EPS);
-  const { g } = w;
-  const dim = [c.hiddenSize];
-  return w.at(name).output(g.layerNorm(x, g.expand(g.scalar(1), dim), g.zeros(dim), EPS));
-}
-
 /** x + dropout(y), where y saw x's norm, or else the norm of the sum. */
 function add(w: Module, c: OptConfig, does: keyof typeof NORMS, x: Tensor, y: Tensor): Tensor {
   const h = w.dropout("dropout", y, c.dropout);
-  return meet(w, does, h, x, { norm: c.preNorm ? undefined : (x) => norm(w, c, NORMS[does], x) });
+  return meet(w, does, h, x, { norm: c.preNorm ? undefined : (x) => norm(w, c.norm, NORMS[does], x, EPS) });
 }
 
 function attention(
@@ -114,7 +108,7 @@ function attention(
   past: KeyValue | undefined,
 ): { x: Tensor; present: KeyValue } {
   const at = w.at("self_attn");
-  const normed = c.preNorm ? norm(w, c, NORMS.attention, x) : x;
+  const normed = c.preNorm ? norm(w, c.norm, NORMS.attention, x, EPS) : x;
   const project = (name: string): Tensor =>
     splitHeads(w, at.linear(name, normed, c.hiddenSize, { bias: c.bias }), c.heads, c.headDim);
   const q = project("q_proj");
@@ -125,7 +119,7 @@ function attention(
 }
 
 function feedForward(w: Module, c: OptConfig, x: Tensor): Tensor {
-  const normed = c.preNorm ? norm(w, c, NORMS.feedForward, x) : x;
+  const normed = c.preNorm ? norm(w, c.norm, NORMS.feedForward, x, EPS) : x;
   const inner = activate(w.g, c.activation, w.linear("fc1", normed, c.inter, { bias: c.bias }));
   return add(w, c, "feedForward", x, w.linear("fc2", inner, c.hiddenSize, { bias: c.bias }));
 }

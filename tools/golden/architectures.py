@@ -13,7 +13,11 @@ from pathlib import Path
 from safetensors import safe_open
 
 NAMES = ["clip-text", "deberta-v2", "distilbert", "electra", "falcon", "gemma", "gemma3", "gpt_neo", "gptj", "phi", "phi3"]
-MORE = ["camembert", "mpnet", "umt5", "xlm-roberta"]
+MORE = [
+    "arcee", "camembert", "cohere", "cohere2", "embeddinggemma", "ernie4_5", "exaone4", "glm", "glm4",
+    "granite", "helium", "hunyuan_v1_dense", "internlm3", "ministral", "ministral3", "mpnet", "nemotron",
+    "olmo", "olmo2", "olmo3", "seed_oss", "smollm3", "stablelm", "starcoder2", "umt5", "xlm-roberta",
+]
 
 
 def model(kit, name):

@@ -2,7 +2,7 @@ import type { KeyValue, Module } from "../../graph/module.js";
 import type { Tensor } from "../../graph/ops.js";
 import { attend, splitHeads, withPast } from "./attention.js";
 import type { DecoderConfig, HeadNorm } from "./decoder_config.js";
-import { norm } from "./norms.js";
+import { norm, unbiased } from "./norms.js";
 import type { RotaryTables } from "./rotary.js";
 import { rotate, rotateNeighbours } from "./rotary.js";
 
@@ -102,7 +102,6 @@ function normHeads(
   const one = (_: unknown, i: number): Tensor => at.get(`norms.${i}.weight`, [c.headDim]);
   const scale =
     over === "heads" ? at.get("weight", [count, c.headDim]) : g.concat(Array.from({ length: count }, one), 0);
-  const dim = [c.headDim];
-  const normed = g.layerNorm(x, g.expand(g.scalar(1), dim), g.zeros(dim), c.eps);
+  const normed = unbiased(g, x, undefined, c.eps);
   return at.output(g.mul(normed, g.reshape(scale, [count, 1, c.headDim])));
 }

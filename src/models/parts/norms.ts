@@ -1,4 +1,5 @@
 import { lengthAt } from "../../graph/dims.js";
+import type { Graph } from "../../graph/graph.js";
 import type { Module } from "../../graph/module.js";
 import type { Tensor } from "../../graph/ops.js";
 
@@ -18,10 +19,16 @@ export function norm(w: Module, kind: NormKind, name: string, x: Tensor, eps: nu
   const { g } = w;
   const at = w.at(name);
   const dim = [lengthAt(x.shape, -1)];
-  const ones = (): Tensor => g.expand(g.scalar(1), dim);
-  const stored = (): Tensor => at.get("weight", dim);
-  if (kind === "rms1p") return at.output(g.rmsNorm(x, g.add(stored(), 1), eps));
-  if (kind === "layer1p") return at.output(g.layerNorm(x, g.add(stored(), 1), at.get("bias", dim), eps));
-  const scale = kind === "weightOnly" ? stored() : ones();
-  return at.output(g.layerNorm(x, scale, g.zeros(dim), eps));
+  if (kind === "bare") return at.output(unbiased(g, x, undefined, eps));
+  const stored = at.get("weight", dim);
+  if (kind === "weightOnly") return at.output(unbiased(g, x, stored, eps));
+  if (kind === "rms1p") return at.output(g.rmsNorm(x, g.add(stored, 1), eps));
+  return at.output(g.layerNorm(x, g.add(stored, 1), at.get("bias", dim), eps));
+}
+
+/** Layer norm without a bias: x [..., width], scale [width], or none. */
+export function unbiased(g: Graph, x: Tensor, scale: Tensor | undefined, eps: number): Tensor {
+  const width = lengthAt(x.shape, -1);
+  const filled = (value: number): Tensor => g.constant(new Array<number>(width).fill(value), [width]);
+  return g.layerNorm(x, scale ?? filled(1), filled(0), eps);
 }
