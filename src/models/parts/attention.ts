@@ -3,9 +3,9 @@ import { axes, dimAt, lengthAt, mulDims } from "../../graph/dims.js";
 import type { Graph } from "../../graph/graph.js";
 import type { KeyValue, Module } from "../../graph/module.js";
 import type { Tensor } from "../../graph/ops.js";
-import { isOp } from "../../graph/ops.js";
+import { isOp, MASKED } from "../../graph/ops.js";
 
-export { MASKED } from "../../graph/ops.js";
+export { MASKED };
 
 /** x [batch, seq, heads * headDim], packed or not -> [batch, heads, seq, headDim] */
 export function splitHeads(w: Module, x: Tensor, heads: number, headDim: number): Tensor {
