@@ -8,7 +8,10 @@ import { llamaHeads } from "./parts/decoder_heads.js";
 
 const NAMES = { q: "query_layernorm", k: "key_layernorm" };
 
-/** Llama that norms heads after positions have turned them. Reference: transformers/models/hunyuan_v1_dense */
+/**
+ * Llama that norms heads after positions have turned them.
+ * Reference: transformers/models/hunyuan_v1_dense
+ */
 export const hunyuanV1Dense: Architecture<DecoderConfig> = {
   ...llama,
   modelTypes: ["hunyuan_v1_dense"],

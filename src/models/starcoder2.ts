@@ -5,7 +5,10 @@ import { readConfig } from "./parts/config.js";
 import type { DecoderConfig } from "./parts/decoder_config.js";
 import { readDecoder } from "./parts/decoder_config.js";
 
-/** Llama with biases, layer norms and a feed-forward without a gate. Reference: transformers/models/starcoder2 */
+/**
+ * Llama with biases, layer norms and a feed-forward without a gate.
+ * Reference: transformers/models/starcoder2
+ */
 export const starcoder2: Architecture<DecoderConfig> = {
   ...llama,
   modelTypes: ["starcoder2"],
