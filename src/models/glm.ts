@@ -17,7 +17,8 @@ export function readGlm(f: Fields): DecoderConfig {
 }
 
 /**
- * Llama with a fused feed-forward; positions turn half of a head's channels. Reference: transformers/models/glm
+ * Llama with a fused feed-forward; positions turn half of a head's channels.
+ * Reference: transformers/models/glm
  */
 export const glm: Architecture<DecoderConfig> = {
   ...llama,
