@@ -211,7 +211,7 @@ export type { TokenClassificationOptions } from "./pipelines/token_classificatio
 
 export type { InspectedMemory, StepSizes } from "./peft/inspect.js";
 export type { ChosenPlan } from "./plan/choose_plan.js";
-export type { MemoryEstimate, MemoryParts } from "./plan/memory/estimate.js";
+export type { MemoryEstimate, MemoryParts, RunPurpose } from "./plan/memory/estimate.js";
 export { parseBytes, sizeText } from "./plan/memory/sizes.js";
 export type { StoredCodes, TableCell, TableRow } from "./plan/memory/table.js";
 export type { Plan, PlanName } from "./plan/plan.js";

@@ -11,12 +11,18 @@ import {
 } from "../adapters/views.js";
 import { refuseUnknown } from "../arguments.js";
 import type { PassOptions } from "../plan/requests.js";
-import { backwardPass, type ForwardResult, forwardPass, lossPass } from "../run/passes.js";
+import { backwardPass, type ForwardResult, forwardPass, lossPass, planPass } from "../run/passes.js";
 import { type Inputs, rowsOf } from "../trace/feeds.js";
 import { words } from "../words.js";
 import { type AdaptedBase, namesOf } from "./adapted_base.js";
 import { backwardNames, rowNames } from "./adapter_options.js";
-import { checkPrompt, type GenerateInput, type GenerateSettings, generateWith } from "./generate.js";
+import {
+  checkPrompt,
+  type GenerateInput,
+  type GenerateSettings,
+  generateWith,
+  planGeneration,
+} from "./generate.js";
 import { meanLoss, nothingTrains, type StepResult, type TrainOptions } from "./trainable.js";
 
 /** Fixes which adapters a call of so many rows uses. Throws "adapter-name", "adapter-config", "batch". */
@@ -31,14 +37,20 @@ function chooseAdapters(model: AdaptedBase, options: RowAdapters, rows: number):
 }
 
 /**
- * Runs with these adapters. A call for the base gets it: what is merged is unmerged first, for good, as in
+ * Runs with these adapters, whose memory was planned just before. A call for the base gets it: what is merged is unmerged first, for good, as in
  * Python.
  */
-function withView<R>(model: AdaptedBase, chosen: Chosen, run: (view: View) => Promise<R>): Promise<R> {
+function withView<R>(
+  model: AdaptedBase,
+  chosen: Chosen,
+  planned: Promise<void>,
+  run: (view: View) => Promise<R>,
+): Promise<R> {
   const { changes } = model;
   const isMerged = changes.merged.length > 0 || model.merging.length > 0;
   const unmerges = isMerged && isBase(chosen);
   return model.turns.turn(unmerges ? "alone" : "beside", chosen.adapters, async () => {
+    await planned;
     const { merged } = changes;
     if (unmerges && merged.length > 0) {
       model.warn(words`Adapters ${namesOf(merged)} were unmerged: this call asks for the base without them.`);
@@ -46,6 +58,11 @@ function withView<R>(model: AdaptedBase, chosen: Chosen, run: (view: View) => Pr
     }
     return await run(viewOf(chosen, changes.merged));
   });
+}
+
+/** The adapters whose tensors a call reads. */
+function usedBy({ adapters, isOn }: Chosen): readonly Adapter[] {
+  return isOn ? adapters : [];
 }
 
 /** Logits, and the loss where the batch has labels. */
@@ -56,7 +73,9 @@ export function forward(
 ): Promise<ForwardResult> {
   refuseUnknown("forward", options, rowNames);
   const chosen = chooseAdapters(model, options, rowsOf(batch));
-  return withView(model, chosen, (view) => forwardPass(model.base.runtime, view, batch, options));
+  const { runtime } = model.base;
+  const planned = planPass(runtime, usedBy(chosen), batch, options, "forward");
+  return withView(model, chosen, planned, (view) => forwardPass(runtime, view, batch, options));
 }
 
 /** The loss alone. */
@@ -67,8 +86,10 @@ export function lossOf(
 ): Promise<StepResult> {
   refuseUnknown("lossOf", options, rowNames);
   const chosen = chooseAdapters(model, options, rowsOf(batch));
-  return withView(model, chosen, async (view) =>
-    meanLoss(await lossPass(model.base.runtime, view, batch, options)),
+  const { runtime } = model.base;
+  const planned = planPass(runtime, usedBy(chosen), batch, options, "loss");
+  return withView(model, chosen, planned, async (view) =>
+    meanLoss(await lossPass(runtime, view, batch, options)),
   );
 }
 
@@ -103,7 +124,7 @@ export function generate(
 ): Promise<number[][]> {
   checkPrompt(input);
   const chosen = chooseAdapters(model, { adapters, adapterNames }, input.inputIds.length);
-  return withView(model, chosen, (view) =>
-    generateWith(model.base, model.base.runtime, view, input, settings),
-  );
+  const { base } = model;
+  const planned = planGeneration(base, base.runtime, usedBy(chosen), input, settings);
+  return withView(model, chosen, planned, (view) => generateWith(base, base.runtime, view, input, settings));
 }

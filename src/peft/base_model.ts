@@ -19,12 +19,14 @@ import type { ResolveOptions } from "../hub/resolve.js";
 import { resolveFolder, resolveNames } from "../hub/resolve.js";
 import { type HubOptions, hubSettings } from "../hub/settings.js";
 import type { ModelConfig, Pooling, TaskType } from "../models/model.js";
+import type { BatchSizes } from "../plan/memory/batch.js";
+import type { RunPurpose } from "../plan/memory/estimate.js";
 import { type PassOptions, passNames } from "../plan/requests.js";
 import { entry } from "../present.js";
 import { warnOnConsole } from "../printable.js";
 import { CallScope } from "../run/call_scope.js";
 import type { ForwardResult } from "../run/passes.js";
-import { backwardPass, forwardPass, lossPass } from "../run/passes.js";
+import { backwardPass, forwardPass, lossPass, planPass } from "../run/passes.js";
 import type { RuntimeSettings } from "../run/runtime.js";
 import { Runtime } from "../run/runtime.js";
 import { taskOf } from "../tasks/registry.js";
@@ -41,7 +43,7 @@ import { bindWeights } from "../weights/weights.js";
 import { option, type Words, words } from "../words.js";
 import { readPooling } from "./embedding_files.js";
 import type { GenerateInput, GenerateSettings } from "./generate.js";
-import { generateWith } from "./generate.js";
+import { generateWith, planGeneration } from "./generate.js";
 import { type SaveModelOptions, savedNames, saveModel } from "./save_model.js";
 import { specOf } from "./spec.js";
 import {
@@ -191,8 +193,8 @@ export class PreTrainedModel<T extends TaskType = TaskType> implements Trainable
   }
 
   /**
-   * What a step of training is expected to take at its peak, by the plan that was chosen for it; known from
-   * the first step on.
+   * What the largest run so far is expected to take at its peak, by the plan that was chosen for it; known
+   * from the first one on.
    */
   get memoryEstimate(): Runtime["memoryEstimate"] {
     return this.runtime.memoryEstimate;
@@ -212,7 +214,9 @@ export class PreTrainedModel<T extends TaskType = TaskType> implements Trainable
    */
   async forward(batch: Inputs<T>, options: PassOptions = {}): Promise<ForwardResult> {
     refuseUnknown("forward", options, passNames);
-    return this.#viewed((view) => forwardPass(this.runtime, view, batch, options));
+    const plan = (adapters: readonly Adapter[]): Promise<void> =>
+      planPass(this.runtime, adapters, batch, options, "forward");
+    return this.#viewed(plan, (view) => forwardPass(this.runtime, view, batch, options));
   }
 
   /**
@@ -221,7 +225,9 @@ export class PreTrainedModel<T extends TaskType = TaskType> implements Trainable
    */
   async lossOf(batch: Inputs<T>, options: PassOptions = {}): Promise<StepResult> {
     refuseUnknown("lossOf", options, passNames);
-    return this.#viewed(async (view) => meanLoss(await lossPass(this.runtime, view, batch, options)));
+    const plan = (adapters: readonly Adapter[]): Promise<void> =>
+      planPass(this.runtime, adapters, batch, options, "loss");
+    return this.#viewed(plan, async (view) => meanLoss(await lossPass(this.runtime, view, batch, options)));
   }
 
   /** Itself: what a PeftModel has under its adapters. */
@@ -277,8 +283,14 @@ export class PreTrainedModel<T extends TaskType = TaskType> implements Trainable
     return { trainable: total, total };
   }
 
-  /** A model that trains whole runs by the plan that it was loaded with. */
-  async planMemory(): Promise<void> {}
+  /**
+   * Chooses how runs with batches of these sizes stay within `maxMemory`: of training, or as `purpose` says.
+   * @throws "option" where nothing fits training
+   */
+  async planMemory(sizes: BatchSizes, purpose: RunPurpose = "training"): Promise<void> {
+    const whole = purpose === "training" ? this.#trainable() : this.#whole;
+    await this.runtime.planMemory(whole === undefined ? [] : [whole], sizes, purpose);
+  }
 
   /** All weights train to the end: nothing is taken away. */
   planSteps(): void {}
@@ -323,17 +335,24 @@ export class PreTrainedModel<T extends TaskType = TaskType> implements Trainable
    * ```
    */
   async generate(input: GenerateInput, settings: GenerateSettings = {}): Promise<number[][]> {
-    return this.#viewed((view) => generateWith(this, this.runtime, view, input, settings));
+    const plan = (adapters: readonly Adapter[]): Promise<void> =>
+      planGeneration(this, this.runtime, adapters, input, settings);
+    return this.#viewed(plan, (view) => generateWith(this, this.runtime, view, input, settings));
   }
 
-  /** Runs with the weights as they are now, when its turn has come. */
-  #viewed<R>(work: (view: View) => Promise<R>): Promise<R> {
+  /** Plans memory, and runs with the weights as they are now when its turn has come. */
+  #viewed<R>(
+    plan: (adapters: readonly Adapter[]) => Promise<void>,
+    work: (view: View) => Promise<R>,
+  ): Promise<R> {
     const whole = this.#disabled.isInside ? undefined : this.#whole;
+    const planned = plan(whole === undefined ? [] : [whole]);
     const view = whole === undefined ? NO_ADAPTERS : wholeView(whole);
     const changes = whole?.state.changing ?? [];
-    return this.#turn("beside", whole, changes, () =>
-      work(changes.length > 0 && whole !== undefined ? wholeView(whole) : view),
-    );
+    return this.#turn("beside", whole, changes, async () => {
+      await planned;
+      return await work(changes.length > 0 && whole !== undefined ? wholeView(whole) : view);
+    });
   }
 
   /** A call's work when its turn has come and the values are there; they do not change meanwhile. */

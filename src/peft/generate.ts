@@ -1,13 +1,16 @@
+import type { Adapter } from "../adapters/adapter.js";
 import type { View } from "../adapters/view.js";
 import { expectArgument } from "../arguments.js";
 import { PeftError } from "../errors.js";
 import type { GenerationConfig, GenerationSource } from "../generate/config.js";
 import { decoderStartToken, mergeGeneration } from "../generate/config.js";
 import { generate } from "../generate/generate.js";
-import { samplingInVain } from "../generate/resolve.js";
+import type { GenerationContext } from "../generate/resolve.js";
+import { resolveGeneration, samplingInVain } from "../generate/resolve.js";
 import type { TokenDecoder } from "../generate/stepper.js";
 import type { TokenStreamer } from "../generate/streamer.js";
 import type { ModelConfig, TaskType } from "../models/model.js";
+import { at } from "../present.js";
 import { warnOnConsole } from "../printable.js";
 import type { Runtime } from "../run/runtime.js";
 import { makeStepper } from "../run/stepper.js";
@@ -45,6 +48,34 @@ interface Generator {
   readonly generationSource: GenerationSource;
 }
 
+/** Answers are planned for up to this length: a limit of more tokens is seldom reached. */
+const LONGEST_PLANNED = 2048;
+
+/** Plans the memory of generation that is called now. Throws "generation", "batch". */
+export function planGeneration(
+  model: Generator,
+  runtime: Runtime,
+  adapters: readonly Adapter[],
+  input: GenerateInput,
+  settings: GenerateSettings,
+): Promise<void> {
+  checkPrompt(input);
+  checkInput(model, input);
+  const { options } = callOf(settings);
+  const width = at(input.inputIds, 0).length;
+  const promptLength = model.config.encoderDecoder ? 1 : width;
+  const { numBeams, numReturnSequences, maxLength } = resolveGeneration(
+    mergeGeneration(options, model.generationConfig),
+    { ...contextOf(model, options), promptLength, vocabSize: Number.POSITIVE_INFINITY },
+  );
+  const sizes = {
+    batch: input.inputIds.length * Math.max(numBeams, numReturnSequences),
+    seq: Math.max(1, width),
+    target: Math.max(1, Math.min(maxLength - promptLength, LONGEST_PLANNED)),
+  };
+  return runtime.planAhead(adapters, sizes, "generation");
+}
+
 /** Generation on a model with the adapters of a view. Throws "generation", "batch", "aborted". */
 export async function generateWith(
   model: Generator,
@@ -53,7 +84,7 @@ export async function generateWith(
   input: GenerateInput,
   settings: GenerateSettings,
 ): Promise<number[][]> {
-  const { streamer, signal, tokenizer, seed, warn = warnOnConsole, ...options } = settings;
+  const { call, warn, options } = callOf(settings);
   checkPrompt(input);
   checkInput(model, input);
   const config = mergeGeneration(options, model.generationConfig);
@@ -69,15 +100,7 @@ export async function generateWith(
       ? { ids: input.inputIds, mask, isEncoderDecoder: false }
       : { ids: input.inputIds.map(() => start), isEncoderDecoder: true },
     config,
-    {
-      streamer,
-      signal,
-      tokenizer,
-      seed,
-      maxPositions: maxPositions(model.configJson),
-      source: model.generationSource,
-      given: options,
-    },
+    { ...call, ...contextOf(model, options) },
   );
   return sequences.map((row) => [...row]);
 }
@@ -91,6 +114,23 @@ function startToken({ config, generationSource }: Generator, generation: Generat
     why: `${named === undefined ? "config.json beside it" : "it"} says so as "decoder_start_token_id" (else "bos_token_id"), and the model has tokens 0 to ${config.vocabSize - 1}.`,
     fix: words`correct the file, or set ${option("decoderStartTokenId")}.`,
   });
+}
+
+/** What a call may say, and the settings of generation. */
+function callOf({ streamer, signal, tokenizer, seed, warn = warnOnConsole, ...options }: GenerateSettings): {
+  call: Pick<GenerateSettings, "streamer" | "signal" | "tokenizer" | "seed">;
+  warn: (message: Words) => void;
+  options: GenerationConfig;
+} {
+  return { call: { streamer, signal, tokenizer, seed }, warn, options };
+}
+
+/** What settings are judged by. */
+function contextOf(
+  model: Generator,
+  given: GenerationConfig,
+): Pick<GenerationContext, "maxPositions" | "source" | "given"> {
+  return { maxPositions: maxPositions(model.configJson), source: model.generationSource, given };
 }
 
 function maxPositions(json: Readonly<Record<string, unknown>>): number | undefined {

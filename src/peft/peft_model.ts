@@ -9,6 +9,7 @@ import type { PushOptions } from "../hub/upload.js";
 import type { AdapterConfig } from "../methods/method.js";
 import type { ModelConfig, TaskType } from "../models/model.js";
 import type { BatchSizes } from "../plan/memory/batch.js";
+import type { RunPurpose } from "../plan/memory/estimate.js";
 import type { PassOptions } from "../plan/requests.js";
 import type { ForwardResult } from "../run/passes.js";
 import type { Inputs } from "../trace/feeds.js";
@@ -234,12 +235,14 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
   }
 
   /**
-   * Lets the base choose how steps with batches of these sizes run within its `maxMemory`. Throws "option"
-   * where nothing fits.
+   * Lets the base choose how runs with batches of these sizes stay within its `maxMemory`: of training, or as
+   * `purpose` says.
+   * @throws "option" where nothing fits training
    */
-  async planMemory(sizes: BatchSizes): Promise<void> {
+  async planMemory(sizes: BatchSizes, purpose: RunPurpose = "training"): Promise<void> {
     const adapters = this.#state.adapters.named();
-    if (adapters.length > 0) await this.base.runtime.planMemory(adapters, sizes);
+    if (adapters.length > 0 || purpose !== "training")
+      await this.base.runtime.planMemory(adapters, sizes, purpose);
   }
 
   /**

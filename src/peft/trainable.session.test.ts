@@ -73,7 +73,12 @@ describe("what training asks of a model", () => {
     model.planSteps(3);
     model.updateAndAllocate(1);
     expect(model.allocationState()).toEqual([]);
-    await model.planMemory({ batch: 2, seq: 3 });
+    await model.planMemory({ batch: 200, seq: 3 });
+    const { memoryEstimate } = base;
+    await model.forwardBackward(batch);
+    await model.planMemory({ batch: 100, seq: 3 }, "loss");
+    expect(base.memoryEstimate).toBe(memoryEstimate);
+    model.trainableParameters().zero();
     await model.saveInCheckpoint(folder);
     expect(readdirSync(folder).toSorted()).toEqual(saved);
     expect(model.base).toBe(base);

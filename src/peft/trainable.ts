@@ -5,6 +5,7 @@ import type { Parameter, Parameters } from "../graph/parameters.js";
 import type { AdapterConfig } from "../methods/method.js";
 import type { ModelConfig, TaskType } from "../models/model.js";
 import type { BatchSizes } from "../plan/memory/batch.js";
+import type { RunPurpose } from "../plan/memory/estimate.js";
 import { type BackwardOptions, type PassOptions, passNames } from "../plan/requests.js";
 import type { BackwardResult, ForwardResult } from "../run/passes.js";
 import type { Runtime } from "../run/runtime.js";
@@ -76,9 +77,10 @@ export interface TrainableModel<T extends TaskType = TaskType> {
   /** Parameters that train, and all. */
   getNbTrainableParameters(): { trainable: number; total: number };
   /**
-   * Chooses how steps with batches of these sizes run within the budget. Throws "option" where nothing fits.
+   * Chooses how runs with batches of these sizes stay within the budget: of training, or as `purpose` says.
+   * Throws "option" where nothing fits training.
    */
-  planMemory(sizes: BatchSizes): Promise<void>;
+  planMemory(sizes: BatchSizes, purpose?: RunPurpose): Promise<void>;
   /** Says how many optimizer steps the run takes. Throws "adapter-config" for too few. */
   planSteps(totalSteps: number): void;
   /** To be called after the optimizer's step number `globalStep` (from 1). */

@@ -1,6 +1,6 @@
 import { internal, PeftError } from "../errors.js";
 import { option, words } from "../words.js";
-import type { MemoryChoice, MemoryEstimate, RunMemory } from "./memory/estimate.js";
+import type { Estimated, MemoryChoice, MemoryEstimate } from "./memory/estimate.js";
 import { sizeText } from "./memory/sizes.js";
 import type { Plan, PlanName } from "./plan.js";
 
@@ -51,7 +51,7 @@ const ALL = Number.POSITIVE_INFINITY;
  * weights read ahead of their use; with more and more blocks computed again; with as little as can be. Throws
  * "option", which names the smallest budget that would do.
  */
-export function choosePlan(memory: RunMemory, question: PlanQuestion): ChosenPlan {
+export function choosePlan(memory: Estimated, question: PlanQuestion): ChosenPlan {
   const limit = usable(question.budget);
   const of = (name: PlanName, recompute: number, keep: number): ChosenPlan => ({
     plan: { name, recompute, keep },

@@ -10,7 +10,7 @@ import type { ChosenPlan } from "./choose_plan.js";
 import { BESIDE, budgetFor, choosePlan, scarceMemory, usable } from "./choose_plan.js";
 import type { BatchSizes } from "./memory/batch.js";
 import type { MemoryEstimate } from "./memory/estimate.js";
-import { RunMemory, readAhead } from "./memory/estimate.js";
+import { largestOf, RunMemory, readAhead } from "./memory/estimate.js";
 import { freeMemory, parseBytes } from "./memory/sizes.js";
 import type { Plan, PlanName, RunRequest } from "./plan.js";
 
@@ -30,6 +30,24 @@ export interface PlanSettings {
 
 const ALL = Number.POSITIVE_INFINITY;
 
+/** Runs whose memory is to be planned. */
+export interface RunsToPlan {
+  /** What they compute: the same for batches of all sizes. */
+  readonly what: string;
+  /** Steps of training: where a budget that was said is too small for them, that is an error. */
+  readonly isStep: boolean;
+  readonly adapters: readonly Adapter[];
+  readonly sizes: BatchSizes;
+  /** The runs with the largest batch, of these sizes. */
+  readonly requests: (largest: BatchSizes) => Promise<readonly RunRequest[]> | readonly RunRequest[];
+}
+
+interface PlannedRuns {
+  readonly isStep: boolean;
+  readonly largest: BatchSizes;
+  readonly memory: readonly RunMemory[];
+}
+
 /**
  * Holds a model to a plan: the one that is asked for, or the one that fits the budget, found when the first
  * batch is known.
@@ -41,8 +59,8 @@ export class PlanChooser {
   /** Undefined: the one that fits. */
   readonly #asked: PlanName | undefined;
   #plan: Plan;
-  /** The largest batches so far, by what is computed of them. */
-  readonly #sizes: Map<string, BatchSizes> = new Map();
+  /** What was planned so far. */
+  readonly #planned: Map<string, PlannedRuns> = new Map();
   #structure = "";
   estimate: (MemoryEstimate & { readonly plan: Plan }) | undefined;
 
@@ -90,34 +108,33 @@ export class PlanChooser {
     return this.#plan.name === "streamed" ? 0 : ALL;
   }
 
+  /** Whether there is nothing to choose: batches as large were planned for, or the plan is fixed. */
+  covers({ what, isStep, adapters, sizes }: Omit<RunsToPlan, "requests">): boolean {
+    if (this.#isFixed) return true;
+    const structure = structureOf(adapters);
+    const known = this.#planned.get(isStep ? what : `${what}\n${structure}`);
+    return (!isStep || structure === this.#structure) && known !== undefined && covers(known.largest, sizes);
+  }
+
   /**
-   * Chooses again where batches grew, adapters are others, or a custom loss is new (`custom`: its run). A
-   * plan that serves several losses stays. Tells whether the plan is another one now.
+   * Chooses the plan again where batches grew, adapters that train are others, or something else is
+   * computed. One that serves all that was planned stays. What is no step and fits by no plan runs by the one
+   * that takes least, or that steps have. Tells whether the plan is another one now. @throws "option"
    */
-  choose(adapters: readonly Adapter[], sizes: BatchSizes, custom?: RunRequest): boolean {
-    if (this.#isFixed) return false;
-    const structure = adapters.map((adapter) => adapter.structure).join("\n");
-    if (structure !== this.#structure) this.#forget(structure);
-    const what = custom?.kind ?? "";
-    const known = this.#sizes.get(what);
-    if (known !== undefined && covers(known, sizes)) return false;
-    const isAnother = known === undefined && this.#sizes.size > 0;
-    const largest = known === undefined ? sizes : larger(known, sizes);
-    this.#sizes.set(what, largest);
-    const memory =
-      custom === undefined
-        ? RunMemory.ofStep(this.#weights, { adapters, ...largest })
-        : new RunMemory(this.#weights, custom);
-    const { maxMemory, recompute, load } = this.#settings;
-    const held = { format: load ?? "f32", stored: this.#stored() };
-    if (isAnother) {
-      const same = memory.estimate({ ...held, ...this.#plan, plan: this.#plan.name });
-      if (same.bytes <= usable(this.#budget)) return this.#take({ plan: this.#plan, estimate: same });
-    }
-    const strict = maxMemory !== undefined;
-    return this.#take(
-      choosePlan(memory, { ...held, plan: this.#asked, recompute, budget: this.#budget, strict }),
-    );
+  async choose(runs: RunsToPlan): Promise<boolean> {
+    if (this.covers(runs)) return false;
+    const { what, isStep, adapters, sizes, requests } = runs;
+    const structure = structureOf(adapters);
+    if (isStep && structure !== this.#structure) this.#forget(structure);
+    const key = isStep ? what : `${what}\n${structure}`;
+    const known = this.#planned.get(key);
+    const largest = known === undefined ? sizes : larger(known.largest, sizes);
+    const memory: RunMemory[] = [];
+    for (const request of await requests(largest))
+      memory.push(new RunMemory(this.#weights, request, known?.memory[memory.length] ?? memory.at(-1)));
+    const isOther = this.#planFor([...this.#others(key), { isStep, memory }], isStep);
+    this.#planned.set(key, { isStep, largest, memory });
+    return isOther;
   }
 
   /** An engine's want of memory in a run, told with the smallest budget that a run of its batch does with. */
@@ -132,8 +149,29 @@ export class PlanChooser {
     return scarceMemory(error, budgetFor(least.bytes), isStep);
   }
 
+  #others(key: string): PlannedRuns[] {
+    return [...this.#planned].flatMap(([name, runs]) => (name === key ? [] : [runs]));
+  }
+
+  #planFor(runs: readonly Pick<PlannedRuns, "isStep" | "memory">[], isStep: boolean): boolean {
+    const { maxMemory, recompute, load } = this.#settings;
+    const held = { format: load ?? "f32", stored: this.#stored() };
+    const limit = usable(this.#budget);
+    const all = largestOf(runs.flatMap(({ memory }) => memory));
+    if (this.estimate !== undefined) {
+      const same = all.estimate({ ...held, ...this.#plan, plan: this.#plan.name });
+      if (same.bytes <= limit) return this.#take({ plan: this.#plan, estimate: same });
+    }
+    const question = { ...held, plan: this.#asked, recompute, budget: this.#budget };
+    const chosen = choosePlan(all, { ...question, strict: false });
+    const steps = runs.filter((each) => each.isStep).flatMap(({ memory }) => memory);
+    if (chosen.estimate.bytes <= limit || steps.length === 0) return this.#take(chosen);
+    if (!isStep) return false;
+    return this.#take(choosePlan(largestOf(steps), { ...question, strict: maxMemory !== undefined }));
+  }
+
   #forget(structure: string): void {
-    this.#sizes.clear();
+    this.#planned.clear();
     this.#structure = structure;
     this.estimate = undefined;
   }
@@ -178,6 +216,10 @@ export class PlanChooser {
     if (counts.f32 >= counts.f16 + counts.bf16) return "f32";
     return counts.f16 > counts.bf16 ? "f16" : "bf16";
   }
+}
+
+function structureOf(adapters: readonly Adapter[]): string {
+  return adapters.map((adapter) => adapter.structure).join("\n");
 }
 
 /** All sizes of a batch as numbers, defaults and dimensions by their names included. */

@@ -20,13 +20,14 @@ import {
 } from "../trace/feeds.js";
 import { encoderStates, inputOf, inputsOf, randomKey } from "../trace/inputs.js";
 import { packingFeeds } from "../trace/packing.js";
+import type { ModelTrace } from "../trace/trace.js";
 import type { ModelSpec } from "../trace/write.js";
-import { writeLoss } from "../trace/write.js";
+import { writeLogits, writeLoss } from "../trace/write.js";
 import type { BoundWeights } from "../weights/weights.js";
 import { toCode } from "../words.js";
 import { lossFeeds } from "./loss_feeds.js";
 import type { BatchSizes } from "./memory/batch.js";
-import type { RunRequest } from "./plan.js";
+import type { RunRequest, Written } from "./plan.js";
 import { traceOf } from "./plan.js";
 
 /** Options of a pass over a batch. */
@@ -48,7 +49,7 @@ export interface BackwardOptions extends PassOptions {
 export const passNames: NamesOf<PassOptions> = { loss: {} };
 
 /** Virtual tokens of a view's prompt method. */
-export function virtualOf(view: View): { input: number; cache: number } {
+export function virtualOf(view: Pick<View, "adapters">): { input: number; cache: number } {
   const virtual = { input: 0, cache: 0 };
   for (const { method, config } of view.adapters)
     if (method?.prompt !== undefined) virtual[method.prompt.place] += method.prompt.tokens(config);
@@ -115,7 +116,7 @@ export function usedLoss(
   return taskOf(task).loss(config, floats ? "floats" : "ids");
 }
 
-export function noLoss(task: TaskType, batch: Inputs): never {
+function noLoss(task: TaskType, batch: Inputs): never {
   const features = taskOf(task).labels === "none";
   throw new PeftError(features ? "training" : "batch", {
     what: features
@@ -134,6 +135,53 @@ export function noLoss(task: TaskType, batch: Inputs): never {
 /** Random keys of a batch's rows in a step. */
 export function keysOf(batch: Inputs, { seed, step }: BackwardOptions): HostTensor {
   return randomKeys(seed, step, "rows" in batch && batch.rows ? batch.rows : counting(rowsOf(batch)));
+}
+
+/** Logits, and the loss where there are labels; dropout is off. Throws "batch" for what cannot be run. */
+export function forwardRequest(
+  weights: Pick<BoundWeights, "spec" | "inventory">,
+  view: View,
+  batch: Inputs,
+  options: PassOptions,
+): RunRequest {
+  const { spec } = weights;
+  const { loss, packed, feeds } = prepare(weights, view, batch, options.loss, { logits: true });
+  if (loss === undefined) {
+    const write = (trace: ModelTrace): Written => ({ outputs: { logits: writeLogits(spec, trace) } });
+    return { kind: "logits", view, packed, write, feeds };
+  }
+  return withCustomLoss(options.loss, spec, {
+    kind: `logits and ${loss.name}`,
+    view,
+    packed,
+    write: (trace) => {
+      const { sum, count, logits } = writeLoss(spec, trace, loss);
+      return { outputs: { sum, count, logits: logits() } };
+    },
+    feeds,
+  });
+}
+
+/** The loss alone; dropout is off. Throws "batch" for what cannot be run. */
+export function lossRequest(
+  weights: Pick<BoundWeights, "spec" | "inventory">,
+  view: View,
+  batch: Inputs,
+  options: PassOptions,
+): RunRequest {
+  const { spec } = weights;
+  const { loss, packed, feeds } = prepare(weights, view, batch, options.loss);
+  const named = loss ?? noLoss(spec.task, batch);
+  return withCustomLoss(options.loss, spec, {
+    kind: `loss ${named.name}`,
+    view,
+    packed,
+    write: (trace) => {
+      const { sum, count } = writeLoss(spec, trace, named);
+      return { outputs: { sum, count } };
+    },
+    feeds,
+  });
 }
 
 /** A step's run; `states`: the encoder's output, where it is known. Throws "batch" for what cannot be run. */
@@ -159,7 +207,7 @@ export function backwardRequest(
       return { outputs: { sum, count }, loss: sum };
     },
     feeds: states === undefined ? feeds : { ...feeds, [encoderStates(spec.config.hiddenSize).name]: states },
-    sizes: stepSizes(spec, batch, sizes),
+    sizes: sizesOf(spec, batch, sizes),
   });
 }
 
@@ -180,7 +228,18 @@ export function withCustomLoss(
   return { ...request, kind: `${request.kind}\n${text}`, isCustom: true };
 }
 
-function stepSizes(spec: ModelSpec, batch: Inputs, lengths: ReadonlyMap<string, number>): BatchSizes {
+/** What the memory of a pass over a batch is planned by. Throws "batch" for one that cannot be run. */
+export function batchSizes(
+  weights: Pick<BoundWeights, "spec" | "inventory">,
+  adapters: View["adapters"],
+  batch: Inputs,
+  { loss }: PassOptions,
+): BatchSizes {
+  const virtual = virtualOf({ adapters });
+  return sizesOf(weights.spec, batch, checkBatch(weights, batch, virtual, loss === undefined));
+}
+
+function sizesOf(spec: ModelSpec, batch: Inputs, lengths: ReadonlyMap<string, number>): BatchSizes {
   const { batch: rows = 0, seq, target: _, ...dims } = Object.fromEntries(lengths);
   const sizes = {
     batch: rows,

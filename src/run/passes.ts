@@ -1,15 +1,14 @@
+import type { Adapter } from "../adapters/adapter.js";
 import { parameterName } from "../adapters/adapter.js";
 import type { View } from "../adapters/view.js";
 import { floatsOf } from "../engine/host_tensor.js";
 import type { HostTensor } from "../engine/messages.js";
 import { internal, PeftError } from "../errors.js";
 import type { Parameters } from "../graph/parameters.js";
-import type { RunRequest, Written } from "../plan/plan.js";
+import type { RunRequest } from "../plan/plan.js";
 import type { BackwardOptions, PassOptions } from "../plan/requests.js";
-import { backwardRequest, noLoss, prepare, withCustomLoss } from "../plan/requests.js";
+import { backwardRequest, batchSizes, forwardRequest, lossRequest } from "../plan/requests.js";
 import { type Inputs, rowsOf } from "../trace/feeds.js";
-import type { ModelTrace } from "../trace/trace.js";
-import { writeLogits, writeLoss } from "../trace/write.js";
 import { inChunks } from "./chunked_pass.js";
 import type { RunOutcome, Runtime } from "./runtime.js";
 /** A tensor of results. */
@@ -32,6 +31,21 @@ export interface ForwardResult {
   readonly count: number | undefined;
 }
 
+/**
+ * Plans the memory of a pass that is called now and runs when its turn has come, where it is to be awaited.
+ * What a custom loss reads, sizes do not say: logits are the most.
+ */
+export function planPass(
+  runtime: Runtime,
+  adapters: readonly Adapter[],
+  batch: Inputs,
+  options: PassOptions,
+  purpose: "forward" | "loss",
+): Promise<void> {
+  const sizes = batchSizes(runtime.weights, adapters, batch, options);
+  return runtime.planAhead(adapters, sizes, options.loss === undefined ? purpose : "forward");
+}
+
 /** Logits, and the loss where there are labels; dropout is off. */
 export async function forwardPass(
   runtime: Runtime,
@@ -39,26 +53,11 @@ export async function forwardPass(
   batch: Inputs,
   options: PassOptions = {},
 ): Promise<ForwardResult> {
-  const { spec } = runtime.weights;
-  const { loss, packed, feeds } = prepare(runtime.weights, view, batch, options.loss, { logits: true });
-  if (loss === undefined) {
-    const write = (trace: ModelTrace): Written => ({ outputs: { logits: writeLogits(spec, trace) } });
-    const { outputs } = await runtime.run({ kind: "logits", view, packed, write, feeds });
-    return { logits: floatsOf(outputs, "logits"), loss: undefined, count: undefined };
-  }
-  const request: RunRequest = {
-    kind: `logits and ${loss.name}`,
-    view,
-    packed,
-    write: (trace) => {
-      const { sum, count, logits } = writeLoss(spec, trace, loss);
-      return { outputs: { sum, count, logits: logits() } };
-    },
-    feeds,
-  };
-  const { outputs } = await runtime.run(withCustomLoss(options.loss, spec, request));
+  const { outputs } = await runtime.run(forwardRequest(runtime.weights, view, batch, options));
+  const logits = floatsOf(outputs, "logits");
+  if (outputs["count"] === undefined) return { logits, loss: undefined, count: undefined };
   const count = numberOf(outputs, "count");
-  return { logits: floatsOf(outputs, "logits"), loss: numberOf(outputs, "sum") / count, count };
+  return { logits, loss: numberOf(outputs, "sum") / count, count };
 }
 
 /** The loss alone; dropout is off. */
@@ -68,20 +67,7 @@ export async function lossPass(
   batch: Inputs,
   options: PassOptions = {},
 ): Promise<BackwardResult> {
-  const { spec } = runtime.weights;
-  const { loss, packed, feeds } = prepare(runtime.weights, view, batch, options.loss);
-  const named = loss ?? noLoss(spec.task, batch);
-  const request: RunRequest = {
-    kind: `loss ${named.name}`,
-    view,
-    packed,
-    write: (trace) => {
-      const { sum, count } = writeLoss(spec, trace, named);
-      return { outputs: { sum, count } };
-    },
-    feeds,
-  };
-  const { outputs } = await runtime.run(withCustomLoss(options.loss, spec, request));
+  const { outputs } = await runtime.run(lossRequest(runtime.weights, view, batch, options));
   return { sum: numberOf(outputs, "sum"), count: numberOf(outputs, "count") };
 }
 

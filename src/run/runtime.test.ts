@@ -82,14 +82,48 @@ describe("planMemory", () => {
     expect(runtime.memoryEstimate!.bytes).toBeGreaterThan(memoryEstimate!.bytes);
   });
 
+  it("is done for evaluation and generation by the same call, before anything runs", async () => {
+    const runtime = open({ maxMemory: "2GB" });
+    const sizes = { batch: 4, seq: 32, target: 8 };
+    const bytes: number[] = [];
+    for (const purpose of ["loss", "forward", "generation", "training"] as const) {
+      await runtime.planMemory([adapter], sizes, purpose);
+      bytes.push(runtime.memoryEstimate!.bytes);
+    }
+    expect(runtime.memoryEstimate?.plan.name).toBe("fused");
+    expect(bytes.slice(0, 3)).toEqual(bytes.slice(0, 3).toSorted((a, b) => a - b));
+    const { memoryEstimate } = runtime;
+    for (const purpose of ["loss", "forward", "generation"] as const)
+      await runtime.planMemory([adapter], { batch: 3, seq: 32, target: 8 }, purpose);
+    expect(runtime.memoryEstimate).toBe(memoryEstimate);
+    await runtime.planMemory([adapter], { batch: 4, seq: 32, target: 5000 }, "generation");
+    expect(runtime.memoryEstimate!.bytes).toBeGreaterThan(memoryEstimate!.bytes);
+  });
+
+  it("gives what is no step of training the plan that takes least, where none fits", async () => {
+    const small = open({ maxMemory: "1MB" });
+    await small.planMemory([], { batch: 4, seq: 32 }, "generation");
+    expect(small.memoryEstimate?.plan).toMatchObject({ name: "streamed", keep: 0 });
+    const runtime = open({ maxMemory: "300MB" });
+    await runtime.planMemory([adapter], { batch: 4, seq: 32 });
+    const { memoryEstimate } = runtime;
+    expect(memoryEstimate?.plan.name).toBe("fused");
+    await runtime.planMemory([adapter], { batch: 5000, seq: 32 }, "forward");
+    expect(runtime.memoryEstimate).toBe(memoryEstimate);
+    await runtime.planMemory([adapter], { batch: 8, seq: 32 });
+    expect(runtime.memoryEstimate!.bytes).toBeGreaterThan(memoryEstimate!.bytes);
+  });
+
   it("refuses a budget that nothing fits", async () => {
     const runtime = open({ maxMemory: "1MB" });
     await expect(runtime.planStep(step(2, 16))).rejects.toThrow(/\[option\] A step does not fit into 1MB/);
+    await expect(runtime.planStep(step(2, 16))).rejects.toThrow(/does not fit/);
   });
 
   it("does nothing for a plan that is fixed, or a run that trains nothing", async () => {
     const fixed = open({ plan: "checkpointed" });
     await fixed.planMemory([adapter], { batch: 4, seq: 32 });
+    await fixed.planMemory([adapter], { batch: 4, seq: 32 }, "generation");
     expect(fixed.memoryEstimate).toBeUndefined();
     const runtime = open();
     await runtime.planStep({ ...step(2, 16), view: { adapters: [], gates: [] } });

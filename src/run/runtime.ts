@@ -11,10 +11,11 @@ import type { LinearSite } from "../graph/module.js";
 import { isHalf } from "../halves.js";
 import { isLong } from "../plan/long.js";
 import type { BatchSizes } from "../plan/memory/batch.js";
-import type { MemoryEstimate } from "../plan/memory/estimate.js";
+import type { MemoryEstimate, RunPurpose } from "../plan/memory/estimate.js";
+import { requestOf } from "../plan/memory/estimate.js";
 import type { Plan, PlannedRun, RunRequest } from "../plan/plan.js";
 import { planRun, programName } from "../plan/plan.js";
-import type { PlanSettings } from "../plan/plan_chooser.js";
+import type { PlanSettings, RunsToPlan } from "../plan/plan_chooser.js";
 import { PlanChooser } from "../plan/plan_chooser.js";
 import type { Names } from "../plan/planned.js";
 import type { AdapterInputs, AdapterTensor } from "../trace/adapter_inputs.js";
@@ -24,6 +25,7 @@ import { tieOf, untied } from "../weights/tie.js";
 import type { BoundWeights } from "../weights/weights.js";
 import { AdapterFeeds } from "./adapter_feeds.js";
 import { EncoderStates } from "./encoder_states.js";
+import { generationRequests } from "./generation_requests.js";
 import { Turns } from "./turns.js";
 
 /**
@@ -240,12 +242,24 @@ export class Runtime {
   }
 
   /**
-   * Plans the memory of steps with batches of these sizes: to be called with those of the longest batch,
-   * before the first step. Where that takes another plan than before, programs are compiled again. Throws
-   * "option" where none fits the budget.
+   * Plans the memory of runs with batches of these sizes: to be called with those of the longest batch,
+   * before the first run. Where that takes another plan than before, programs are compiled again. Throws
+   * "option" where training fits the budget by no plan.
    */
-  planMemory(adapters: readonly Adapter[], sizes: BatchSizes): Promise<void> {
-    return this.turns.alone(() => this.#planMemory(adapters, sizes));
+  planMemory(
+    adapters: readonly Adapter[],
+    sizes: BatchSizes,
+    purpose: RunPurpose = "training",
+  ): Promise<void> {
+    const runs = this.#runsOf(adapters, sizes, purpose);
+    return this.#chooser.covers(runs) ? Promise.resolve() : this.turns.alone(() => this.#planMemory(runs));
+  }
+
+  /** The same for a run that waits for it when its turn has come, and throws then what it threw. */
+  planAhead(adapters: readonly Adapter[], sizes: BatchSizes, purpose: RunPurpose): Promise<void> {
+    const planned = this.planMemory(adapters, sizes, purpose);
+    planned.catch(() => undefined);
+    return planned;
   }
 
   /**
@@ -254,13 +268,22 @@ export class Runtime {
    */
   async planStep(request: RunRequest): Promise<void> {
     const { view, sizes, isCustom } = request;
-    if (sizes !== undefined && view.adapters.length > 0)
-      await this.#planMemory(view.adapters, sizes, isCustom ? request : undefined);
+    if (sizes === undefined || view.adapters.length === 0) return;
+    const runs = this.#runsOf(view.adapters, sizes, "training");
+    await this.#planMemory(isCustom ? { ...runs, what: request.kind, requests: () => [request] } : runs);
   }
 
-  async #planMemory(adapters: readonly Adapter[], sizes: BatchSizes, custom?: RunRequest): Promise<void> {
-    this.#long ||= isLong(sizes);
-    const isOther = this.#chooser.choose(adapters, sizes, custom);
+  #runsOf(adapters: readonly Adapter[], sizes: BatchSizes, purpose: RunPurpose): RunsToPlan {
+    const requests = (largest: BatchSizes): Promise<RunRequest[]> | RunRequest[] =>
+      purpose === "generation"
+        ? generationRequests(this.weights.spec, adapters, largest)
+        : [requestOf(purpose, this.weights, adapters, largest)];
+    return { what: purpose, isStep: purpose === "training", adapters, sizes, requests };
+  }
+
+  async #planMemory(runs: RunsToPlan): Promise<void> {
+    if (runs.isStep) this.#long ||= isLong(runs.sizes);
+    const isOther = await this.#chooser.choose(runs);
     this.encoderStates.capacity = this.#chooser.unusedBudget / 2;
     if (isOther) await this.#stop();
   }

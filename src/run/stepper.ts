@@ -1,12 +1,13 @@
 import type { View } from "../adapters/view.js";
 import { floatsOf } from "../engine/host_tensor.js";
-import type { Feed, HostTensor } from "../engine/messages.js";
+import type { Feed, HostTensor, RunResult } from "../engine/messages.js";
 import { internal } from "../errors.js";
 import type { Stepper } from "../generate/stepper.js";
 import type { CacheShape } from "../graph/module.js";
 import type { Column } from "../models/inputs.js";
 import { counting, filled } from "../models/inputs.js";
 import { textInputs } from "../models/text_inputs.js";
+import type { RunRequest } from "../plan/plan.js";
 import { virtualOf } from "../plan/requests.js";
 import { at } from "../present.js";
 import type { Named } from "../trace/inputs.js";
@@ -20,8 +21,8 @@ import {
   writerInputs,
 } from "../trace/inputs.js";
 import { prefixCache } from "../trace/prefix.js";
+import type { ModelSpec } from "../trace/write.js";
 import { writeEncode, writeStep } from "../trace/write.js";
-import type { Runtime } from "./runtime.js";
 
 /** What generation reads: one row per prompt, all of one length. */
 export interface PromptInput {
@@ -32,9 +33,14 @@ export interface PromptInput {
 }
 
 /** What runs the steps: a Runtime. */
-export type StepRuntime = Pick<Runtime, "run" | "put" | "release" | "unique"> & {
-  readonly weights: Pick<Runtime["weights"], "spec">;
-};
+export interface StepRuntime {
+  readonly weights: { readonly spec: ModelSpec };
+  run(request: RunRequest): Promise<RunResult>;
+  put(tensors: Readonly<Record<string, HostTensor>>): Promise<void>;
+  release(names: readonly string[]): Promise<void>;
+  /** A number that no other caller got. */
+  unique(): number;
+}
 
 /**
  * One running batch on a model with caches of keys and values, which stay in the engine. Prompts of prompt

@@ -20,6 +20,7 @@ import { type CustomMetrics, measureBy } from "./custom_metrics.js";
 import type { EvaluationProgress, SampleEvent } from "./events.js";
 import { expectModel } from "./model.js";
 import type { Prediction } from "./prediction.js";
+import { sizesOf } from "./row_source.js";
 import { scoresOf } from "./scores.js";
 
 /** How a model is evaluated. */
@@ -140,6 +141,7 @@ export async function evaluateSamples(
   const padding = { padTokenId: padTokenOf(tokenizer), paddingSide: tokenizer.paddingSide };
   const order = { batchSize, shuffle: false, groupByLength: true };
   const scored: Scored[] = [];
+  if (samples.length > 0) await planEvaluation(model, scores, samples, { ...options, batchSize });
   let [sum, count, done] = [0, 0, 0];
   const total = samples.length;
   progress?.({ type: "progress", what: "evaluation", done, total });
@@ -179,6 +181,17 @@ export async function evaluateSamples(
   });
   const metrics = await withOwn(scores.measure([], predictions), predictions);
   return { loss, count, rows: total, metrics, predictions };
+}
+
+/** Plans the memory of the largest batch. A custom loss may read all logits. */
+async function planEvaluation(
+  model: TrainableModel,
+  scores: Scores,
+  samples: readonly Sample[],
+  { batchSize, loss }: { readonly batchSize: number } & Pick<EvaluateOptions, "loss">,
+): Promise<void> {
+  const isLossAlone = scores.from === "text" && loss === undefined;
+  await model.planMemory(sizesOf(samples, batchSize), isLossAlone ? "loss" : "forward");
 }
 
 interface BatchResult {

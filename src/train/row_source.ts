@@ -99,8 +99,8 @@ export function longestSamples(samples: readonly Sample[], batchSize: number): r
   return longest.some(isLabelled) ? longest : [];
 }
 
-/** As many of the longest rows as a batch has. */
-function sizesOf(samples: readonly Sample[], batchSize: number): BatchSizes {
+/** Sizes of the largest batch that there can be: of as many of the longest rows as a batch has. */
+export function sizesOf(samples: readonly Sample[], batchSize: number): BatchSizes {
   const longest = (of: (sample: Sample) => number): number =>
     samples.reduce((n, sample) => Math.max(n, of(sample)), 0);
   const target = longest((sample) => dataTaskOf(sample.task).target?.(sample).length ?? 0);

@@ -13,9 +13,9 @@ import type { Quantizable } from "../../weights/quantizable.js";
 import { HEAD_FORMAT, headCopy, quantizable } from "../../weights/quantizable.js";
 import type { BoundWeights } from "../../weights/weights.js";
 import type { Plan, PlanName, RunRequest, WrittenRun } from "../plan.js";
-import { layOut, writeRun } from "../plan.js";
+import { layOut, programName, writeRun } from "../plan.js";
 import type { Names } from "../planned.js";
-import { backwardRequest } from "../requests.js";
+import { backwardRequest, forwardRequest, lossRequest } from "../requests.js";
 import type { BatchSizes } from "./batch.js";
 import { fakeBatch } from "./batch.js";
 
@@ -27,6 +27,12 @@ export interface TrainingShape extends BatchSizes {
   /** All that are active. */
   readonly adapters: readonly Adapter[];
 }
+
+/**
+ * What memory is planned for: a step of training, the loss alone, logits with the loss, or generation. The
+ * first three are `forwardBackward`, `lossOf` and `forward`.
+ */
+export type RunPurpose = "training" | "loss" | "forward" | "generation";
 
 /** How weights are held and steps run. */
 export interface MemoryChoice {
@@ -87,20 +93,33 @@ const ALL = Number.POSITIVE_INFINITY;
 const COPIES = 2;
 const TRAINED_COPIES = 7;
 
+/** What runs of one program share, whatever their sizes. */
+interface Traced {
+  readonly name: string;
+  run: WrittenRun | undefined;
+  readonly schedules: Map<string, Schedule>;
+}
+
+/** What takes memory, as choosing a plan asks it. */
+export type Estimated = Pick<RunMemory, "blocks" | "estimate">;
+
 /** Schedules of a run, which formats and budgets do not change. */
 export class RunMemory {
   readonly #model: Countable;
   readonly #request: RunRequest;
-  #written: WrittenRun | undefined;
-  readonly #schedules: Map<string, Schedule> = new Map();
+  readonly #traced: Traced;
   /** Arenas by program, for each schedule and format. */
   readonly #arenas: Map<string, Map<string, number>> = new Map();
   /** Weights that formats of 8 and 4 bits are for. */
   readonly #quantized: ReadonlyMap<string, Quantizable>;
 
-  constructor(model: Countable, request: RunRequest) {
+  /** @param same - of a run that may be the same with other sizes: what is traced then is not traced again */
+  constructor(model: Countable, request: RunRequest, same?: RunMemory) {
     this.#model = model;
     this.#request = request;
+    const name = programName(request);
+    const isSame = same !== undefined && same.#traced.name === name;
+    this.#traced = isSame ? same.#traced : { name, run: undefined, schedules: new Map() };
     this.#quantized = quantizable(model.inventory);
   }
 
@@ -109,7 +128,7 @@ export class RunMemory {
    * with.
    */
   static ofStep(model: Countable, shape: TrainingShape): RunMemory {
-    return new RunMemory(model, fakeRun(model, shape));
+    return new RunMemory(model, requestOf("training", model, shape.adapters, shape));
   }
 
   /** How many blocks the model has. */
@@ -132,8 +151,7 @@ export class RunMemory {
     };
     const schedule = this.#schedule(kind, { name: plan, recompute, keep: 0 });
     const options = { weight, feeds: this.#feeds(), keep, arenas };
-    const parts = partsOf(estimateSchedule(schedule, options), this.#request);
-    return { bytes: Object.values(parts).reduce((a, b) => a + b, 0), parts };
+    return sumOf(partsOf(estimateSchedule(schedule, options), this.#request));
   }
 
   #readAhead(choice: MemoryChoice): number {
@@ -146,7 +164,7 @@ export class RunMemory {
 
   /** A tied head is written as if it were always apart: see `#stored`. */
   #schedule(kind: string, plan: Plan): Schedule {
-    const known = this.#schedules.get(kind);
+    const known = this.#traced.schedules.get(kind);
     if (known !== undefined) return known;
     const programs = new Map<string, string>();
     const names: Names = {
@@ -158,9 +176,9 @@ export class RunMemory {
         return name;
       },
     };
-    this.#written ??= writeRun(this.#request, names);
-    const { schedule } = layOut(this.#written, kind, plan, names);
-    this.#schedules.set(kind, schedule);
+    this.#traced.run ??= writeRun(this.#request, names);
+    const { schedule } = layOut(this.#traced.run, kind, plan, names);
+    this.#traced.schedules.set(kind, schedule);
     return schedule;
   }
 
@@ -190,17 +208,48 @@ export class RunMemory {
     const feeds = new Map<string, readonly number[]>();
     for (const [name, { shape }] of Object.entries(this.#request.feeds))
       if (shape !== undefined) feeds.set(name, shape);
-    for (const [name, input] of this.#written?.adapterInputs ?? [])
+    for (const [name, input] of this.#traced.run?.adapterInputs ?? [])
       if (input.kind === "tensor")
         feeds.set(name, at(this.#request.view.adapters, input.slot).entry(input.key).shape);
     return feeds;
   }
 }
 
-function fakeRun(model: Countable, shape: TrainingShape): RunRequest {
-  const { adapters } = shape;
+/** The run with a batch of these sizes. Throws "batch" for sizes that the model cannot be run with. */
+export function requestOf(
+  purpose: Exclude<RunPurpose, "generation">,
+  model: Countable,
+  adapters: readonly Adapter[],
+  sizes: BatchSizes,
+): RunRequest {
   const view = { adapters, gates: adapters.map(() => 1) };
-  return backwardRequest(model, view, fakeBatch(model.spec, shape), { seed: 0, step: 0 });
+  const batch = fakeBatch(model.spec, sizes);
+  switch (purpose) {
+    case "training":
+      return backwardRequest(model, view, batch, { seed: 0, step: 0 });
+    case "loss":
+      return lossRequest(model, view, batch, {});
+    case "forward":
+      return forwardRequest(model, view, batch, {});
+  }
+}
+
+/**
+ * Runs that a model does by turns: the largest counts, with the most that adapters take in any of them, for
+ * an optimizer's state stays while a model is evaluated.
+ */
+export function largestOf(runs: readonly Estimated[]): Estimated {
+  const estimate = (choice: MemoryChoice): MemoryEstimate => {
+    const parts = runs.map((run) => run.estimate(choice).parts);
+    const trained = Math.max(...parts.map((each) => each.trained));
+    const all = parts.map((each) => sumOf({ ...each, trained }));
+    return all.reduce((a, b) => (b.bytes > a.bytes ? b : a));
+  };
+  return { blocks: at(runs, 0).blocks, estimate };
+}
+
+function sumOf(parts: MemoryParts): MemoryEstimate {
+  return { bytes: Object.values(parts).reduce((a, b) => a + b, 0), parts };
 }
 
 /** Bytes of two blocks, the largest twice: of the one that runs, and the one that is read meanwhile. */
