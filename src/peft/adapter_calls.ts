@@ -37,8 +37,8 @@ function chooseAdapters(model: AdaptedBase, options: RowAdapters, rows: number):
 }
 
 /**
- * Runs with these adapters, whose memory was planned just before. A call for the base gets it: what is merged is unmerged first, for good, as in
- * Python.
+ * Runs with these adapters, when what was planned just before is done. A call for the base gets it: what is
+ * merged is unmerged first, for good, as in Python.
  */
 function withView<R>(
   model: AdaptedBase,

@@ -12,7 +12,6 @@ import { isHalf } from "../halves.js";
 import { isLong } from "../plan/long.js";
 import type { BatchSizes } from "../plan/memory/batch.js";
 import type { MemoryEstimate, RunPurpose } from "../plan/memory/estimate.js";
-import { requestOf } from "../plan/memory/estimate.js";
 import type { Plan, PlannedRun, RunRequest } from "../plan/plan.js";
 import { planRun, programName } from "../plan/plan.js";
 import type { PlanSettings, RunsToPlan } from "../plan/plan_chooser.js";
@@ -25,7 +24,7 @@ import { tieOf, untied } from "../weights/tie.js";
 import type { BoundWeights } from "../weights/weights.js";
 import { AdapterFeeds } from "./adapter_feeds.js";
 import { EncoderStates } from "./encoder_states.js";
-import { generationRequests } from "./generation_requests.js";
+import { runsToPlan } from "./runs_to_plan.js";
 import { Turns } from "./turns.js";
 
 /**
@@ -251,7 +250,7 @@ export class Runtime {
     sizes: BatchSizes,
     purpose: RunPurpose = "training",
   ): Promise<void> {
-    const runs = this.#runsOf(adapters, sizes, purpose);
+    const runs = runsToPlan(this.weights, adapters, sizes, purpose);
     return this.#chooser.covers(runs) ? Promise.resolve() : this.turns.alone(() => this.#planMemory(runs));
   }
 
@@ -269,16 +268,8 @@ export class Runtime {
   async planStep(request: RunRequest): Promise<void> {
     const { view, sizes, isCustom } = request;
     if (sizes === undefined || view.adapters.length === 0) return;
-    const runs = this.#runsOf(view.adapters, sizes, "training");
+    const runs = runsToPlan(this.weights, view.adapters, sizes, "training");
     await this.#planMemory(isCustom ? { ...runs, what: request.kind, requests: () => [request] } : runs);
-  }
-
-  #runsOf(adapters: readonly Adapter[], sizes: BatchSizes, purpose: RunPurpose): RunsToPlan {
-    const requests = (largest: BatchSizes): Promise<RunRequest[]> | RunRequest[] =>
-      purpose === "generation"
-        ? generationRequests(this.weights.spec, adapters, largest)
-        : [requestOf(purpose, this.weights, adapters, largest)];
-    return { what: purpose, isStep: purpose === "training", adapters, sizes, requests };
   }
 
   async #planMemory(runs: RunsToPlan): Promise<void> {

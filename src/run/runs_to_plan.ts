@@ -1,16 +1,32 @@
 import type { Adapter } from "../adapters/adapter.js";
 import type { BatchSizes } from "../plan/memory/batch.js";
+import { type Countable, type RunPurpose, requestOf } from "../plan/memory/estimate.js";
 import type { RunRequest } from "../plan/plan.js";
+import type { RunsToPlan } from "../plan/plan_chooser.js";
 import type { ModelSpec } from "../trace/write.js";
 import type { PromptInput } from "./stepper.js";
 import { makeStepper } from "./stepper.js";
+
+/** The runs whose memory is planned for a purpose. */
+export function runsToPlan(
+  model: Countable,
+  adapters: readonly Adapter[],
+  sizes: BatchSizes,
+  purpose: RunPurpose,
+): RunsToPlan {
+  const requests = (largest: BatchSizes): Promise<RunRequest[]> | RunRequest[] =>
+    purpose === "generation"
+      ? generationRequests(model.spec, adapters, largest)
+      : [requestOf(purpose, model, adapters, largest)];
+  return { what: purpose, isStep: purpose === "training", adapters, sizes, requests };
+}
 
 /**
  * The runs of generation that take the most, to plan their memory: those that read the prompt, and the last
  * step, whose caches are the longest.
  * @param sizes - `seq` tokens of the prompts, `target` of the answers
  */
-export async function generationRequests(
+async function generationRequests(
   spec: ModelSpec,
   adapters: readonly Adapter[],
   { batch, seq = 1, target = 1 }: BatchSizes,
