@@ -28,6 +28,18 @@ export interface EmbeddingSite {
   readonly positions?: number | undefined;
 }
 
+/** A tensor that never trains, as a model names it: a table of sines, or one of Python's buffers. */
+export interface FrozenSite {
+  readonly name: string;
+  readonly shape: readonly number[];
+  /** Its numbers where the checkpoint has none. */
+  readonly initial: () => Float32Array;
+  /** Python counts it with the parameters. */
+  readonly isParameter: boolean;
+  /** As an embedding's. */
+  readonly positions?: number | undefined;
+}
+
 /** An attention over a sequence's own tokens, as a model names it. */
 export interface AttentionSite {
   readonly path: string;
@@ -101,6 +113,7 @@ export interface Trace {
   readonly g: Graph;
   /** A weight used as such: a norm's scale, a bias, a table of positions. */
   parameter(name: string, shape: readonly number[]): Tensor;
+  frozen(site: FrozenSite): Tensor;
   /** `layout` here and below: how the positions of x lie. */
   linear(site: LinearSite, x: Tensor, layout: Layout): Tensor;
   embedding(site: EmbeddingSite, ids: Tensor): Tensor;
@@ -183,6 +196,11 @@ export class Module {
 
   get(name: string, shape: readonly number[]): Tensor {
     return this.trace.parameter(this.name(name), shape);
+  }
+
+  /** A tensor that never trains. */
+  frozen(name: string, site: Omit<FrozenSite, "name">): Tensor {
+    return this.trace.frozen({ ...site, name: this.name(name) });
   }
 
   /** x [..., in] -> [..., outDim] */

@@ -8,7 +8,7 @@ import type { Architecture, DecoderInputs, ModelConfig, StackOutput, TextInputs 
 import { attend, causalBias, paddingBias, splitHeads, withPast } from "./parts/attention.js";
 import type { Fields } from "./parts/config.js";
 import { commonFields, readConfig, stackSizes } from "./parts/config.js";
-import { meet, repeat } from "./parts/layers.js";
+import { leaveOut, meet, repeat } from "./parts/layers.js";
 
 /** What may differ between the two stacks. */
 interface BartStack {
@@ -16,9 +16,30 @@ interface BartStack {
   readonly heads: number;
   readonly headDim: number;
   readonly inter: number;
+  /** How often training leaves out a layer. */
+  readonly layerDrop: number;
+}
+
+/** How BART's relatives differ from one another. */
+export interface BartForm {
+  /** Norms stand before what they serve, and one behind the last layer. */
+  readonly normsFirst: boolean;
+  /** The sum of words and positions is normed. */
+  readonly embeddingNorm: boolean;
+  /** Virtual tokens come in place of words that are scaled, and then nothing is. */
+  readonly scalesWordsAlone: boolean;
+  /** Defaults of both stacks. */
+  readonly layerDrop: number;
+  readonly attentionDropout: number;
+  readonly activation: Activation;
+  readonly scalesEmbeddings: boolean;
+  readonly maxPositions: number;
+  /** Vectors of the places of tokens, [batch, virtual + seq, hidden]; `w` is the place of the stack. */
+  readonly positions: (w: Module, c: BartConfig, x: TextInputs) => Tensor;
 }
 
 export interface BartConfig extends ModelConfig {
+  readonly form: BartForm;
   readonly encoder: BartStack;
   readonly decoder: BartStack;
   readonly activation: Activation;
@@ -30,25 +51,24 @@ export interface BartConfig extends ModelConfig {
   readonly activationDropout: number;
 }
 
-/** The table of positions begins with rows for padding. */
-const OFFSET = 2;
 const EPS = 1e-5;
 
-function readStack(f: Fields, name: "encoder" | "decoder", hiddenSize: number): BartStack {
+function readStack(f: Fields, name: "encoder" | "decoder", hiddenSize: number, form: BartForm): BartStack {
   const layers = f.layers(`${name}_layers`, 12);
   const heads = f.size(`${name}_attention_heads`, 16);
   const { headDim } = stackSizes(f, { hiddenSize, layers, heads });
-  if (f.rate(`${name}_layerdrop`, 0) > 0)
-    f.unbuilt(`"${name}_layerdrop" is not 0, and peft.js leaves no layer out`);
-  return { layers, heads, headDim, inter: f.size(`${name}_ffn_dim`, 4096) };
+  const layerDrop = f.rate(`${name}_layerdrop`, form.layerDrop);
+  return { layers, heads, headDim, inter: f.size(`${name}_ffn_dim`, 4096), layerDrop };
 }
 
-function read(f: Fields): BartConfig {
+/** The fields that every relative of BART has. */
+export function readBart(f: Fields, form: BartForm): BartConfig {
   const hiddenSize = f.size("d_model");
-  const encoder = readStack(f, "encoder", hiddenSize);
-  const decoder = readStack(f, "decoder", hiddenSize);
+  const encoder = readStack(f, "encoder", hiddenSize, form);
+  const decoder = readStack(f, "decoder", hiddenSize, form);
   return {
     ...commonFields(f),
+    form,
     initializerRange: f.number("init_std", 0.02),
     hiddenSize,
     layers: encoder.layers,
@@ -57,47 +77,58 @@ function read(f: Fields): BartConfig {
     tied: f.flag("tie_word_embeddings", true),
     encoder,
     decoder,
-    activation: f.choice("activation_function", activationNames, "gelu"),
-    maxPositions: f.count("max_position_embeddings", 1024),
-    embeddingScale: f.flag("scale_embedding", false) ? hiddenSize ** 0.5 : 1,
+    activation: f.choice("activation_function", activationNames, form.activation),
+    maxPositions: f.count("max_position_embeddings", form.maxPositions),
+    embeddingScale: f.flag("scale_embedding", form.scalesEmbeddings) ? hiddenSize ** 0.5 : 1,
     dropout: f.rate("dropout", 0.1),
-    attentionDropout: f.rate("attention_dropout", 0),
+    attentionDropout: f.rate("attention_dropout", form.attentionDropout),
     activationDropout: f.rate("activation_dropout", 0),
   };
 }
 
-/** LayerNorm(words + positions): [batch, virtual + seq, hidden]; `w` is the place of one stack. */
-function embed(w: Module, c: BartConfig, x: TextInputs, words: Tensor): Tensor {
-  const { g } = w;
-  const rows = c.maxPositions + OFFSET;
-  const places = g.add(x.positions, g.scalar(OFFSET, "i64"));
-  const positions = w.embedding("embed_positions", places, rows, c.hiddenSize, c.maxPositions);
-  const sum = w.pack(g.add(words, positions));
-  return w.dropout("dropout", w.layerNorm("layernorm_embedding", sum, EPS), c.dropout);
+/** Rows of a table that training made; the first `unused` ones serve padding. */
+export function learnedPositions(unused: number): BartForm["positions"] {
+  return (w, { maxPositions, hiddenSize }, x) => {
+    const rows = unused === 0 ? x.positions : w.g.add(x.positions, w.g.scalar(unused, "i64"));
+    return w.embedding("embed_positions", rows, maxPositions + unused, hiddenSize, maxPositions);
+  };
 }
 
-function embedWords(w: Module, c: BartConfig, ids: Tensor): Tensor {
+/** words + positions: [batch, virtual + seq, hidden]; `w` is the place of one stack. */
+function embed(w: Module, c: BartConfig, x: TextInputs, words: Tensor): Tensor {
+  const sum = w.pack(w.g.add(words, c.form.positions(w, c, x)));
+  const normed = c.form.embeddingNorm ? w.layerNorm("layernorm_embedding", sum, EPS) : sum;
+  return w.dropout("dropout", normed, c.dropout);
+}
+
+function embedWords(w: Module, c: BartConfig, ids: Tensor, scale = c.embeddingScale): Tensor {
   const words = w.embedding("shared", ids, c.vocabSize, c.hiddenSize);
-  return c.embeddingScale === 1 ? words : w.g.mul(words, c.embeddingScale);
+  return scale === 1 ? words : w.g.mul(words, scale);
+}
+
+/** The norm behind the last layer. */
+function finish(w: Module, c: BartConfig, hidden: Tensor): Tensor {
+  return c.form.normsFirst ? w.layerNorm("layer_norm", hidden, EPS) : hidden;
 }
 
 /** ids -> [batch, virtual + seq, hidden] */
 function encode(w: Module, c: BartConfig, x: TextInputs): Tensor {
   const at = w.at("encoder");
-  const embedded = embed(at, c, x, w.trace.prepend(embedWords(w, c, x.ids)));
+  const hasPrompt = x.positions.shape[1] !== x.ids.shape[1];
+  const words = embedWords(w, c, x.ids, hasPrompt && c.form.scalesWordsAlone ? 1 : undefined);
   const shared = { bias: paddingBias(w.g, x.mask) };
   const { hidden } = repeat(
     at.at("layers"),
     c.encoder.layers,
-    embedded,
+    embed(at, c, x, w.trace.prepend(words)),
     undefined,
     shared,
     (w, x, { bias }) => {
       const attended = selfAttention(w, c, c.encoder, x, bias, undefined).x;
-      return { x: feedForward(w, c, c.encoder, attended) };
+      return { x: leaveOut(w, x, feedForward(w, c, c.encoder, attended), c.encoder.layerDrop) };
     },
   );
-  return hidden;
+  return finish(at, c, hidden);
 }
 
 type DecoderShared = { bias: Tensor; crossBias: Tensor; encoded?: Tensor };
@@ -111,7 +142,7 @@ function decode(w: Module, c: BartConfig, x: DecoderInputs, encoded: Tensor | un
     crossBias: paddingBias(w.g, x.encoderMask),
     ...(encoded === undefined ? {} : { encoded }),
   };
-  return repeat(
+  const { hidden, present } = repeat(
     at.at("layers"),
     c.decoder.layers,
     embed(at, c, x, words),
@@ -120,9 +151,11 @@ function decode(w: Module, c: BartConfig, x: DecoderInputs, encoded: Tensor | un
     (w, h, s, past, i) => {
       const self = selfAttention(w, c, c.decoder, h, s.bias, past);
       const crossed = crossAttention(w, c, self.x, s, (project) => x.cross(i, project));
-      return { x: feedForward(w, c, c.decoder, crossed), present: self.present };
+      const out = leaveOut(w, h, feedForward(w, c, c.decoder, crossed), c.decoder.layerDrop);
+      return { x: out, present: self.present };
     },
   );
+  return { hidden: finish(at, c, hidden), present };
 }
 
 /** One of the projections: x [batch, seq, hidden] -> [batch, heads, seq, headDim] */
@@ -148,11 +181,18 @@ const NORMS = {
   feedForward: "final_layer_norm",
 } as const;
 
-/** LayerNorm(x + dropout(y)) */
-function addAndNorm(w: Module, c: BartConfig, does: keyof typeof NORMS, x: Tensor, y: Tensor): Tensor {
+type Does = keyof typeof NORMS;
+
+/** What a sublayer reads: x, normed where norms come first. */
+function before(w: Module, c: BartConfig, does: Does, x: Tensor): Tensor {
+  return c.form.normsFirst ? w.layerNorm(NORMS[does], x, EPS) : x;
+}
+
+/** x + dropout(y), normed where norms come last. */
+function addAndNorm(w: Module, c: BartConfig, does: Does, x: Tensor, y: Tensor): Tensor {
   const name = NORMS[does];
   const h = w.at(name).dropout("dropout", y, c.dropout);
-  return meet(w, does, h, x, { norm: (x) => w.layerNorm(name, x, EPS) });
+  return meet(w, does, h, x, c.form.normsFirst ? {} : { norm: (x) => w.layerNorm(name, x, EPS) });
 }
 
 function selfAttention(
@@ -164,8 +204,9 @@ function selfAttention(
   past: KeyValue | undefined,
 ): { x: Tensor; present: KeyValue } {
   const at = w.at("self_attn");
-  const q = project(at, c, s, "q", x);
-  const present = withPast(w.g, { k: project(at, c, s, "k", x), v: project(at, c, s, "v", x) }, past);
+  const from = before(w, c, "attention", x);
+  const q = project(at, c, s, "q", from);
+  const present = withPast(w.g, { k: project(at, c, s, "k", from), v: project(at, c, s, "v", from) }, past);
   return { x: addAndNorm(w, c, "attention", x, mix(at, c, s, q, present, bias)), present };
 }
 
@@ -177,7 +218,7 @@ function crossAttention(
   cross: (project: (of: Layout) => KeyValue) => KeyValue,
 ): Tensor {
   const at = w.at("encoder_attn");
-  const q = project(at, c, c.decoder, "q", x);
+  const q = project(at, c, c.decoder, "q", before(w, c, "crossAttention", x));
   const kv = cross((of) => {
     if (encoded === undefined) return internal("a BART decoder got neither encoder output nor cross keys");
     const from = at.within(of);
@@ -187,10 +228,23 @@ function crossAttention(
 }
 
 function feedForward(w: Module, c: BartConfig, s: BartStack, x: Tensor): Tensor {
-  const inner = activate(w.g, c.activation, w.linear("fc1", x, s.inter));
+  const from = before(w, c, "feedForward", x);
+  const inner = activate(w.g, c.activation, w.linear("fc1", from, s.inter));
   const y = w.linear("fc2", w.dropout("activation_dropout", inner, c.activationDropout), c.hiddenSize);
   return addAndNorm(w, c, "feedForward", x, y);
 }
+
+export const BART_FORM: BartForm = {
+  normsFirst: false,
+  embeddingNorm: true,
+  scalesWordsAlone: false,
+  layerDrop: 0,
+  attentionDropout: 0,
+  activation: "gelu",
+  scalesEmbeddings: false,
+  maxPositions: 1024,
+  positions: learnedPositions(2),
+};
 
 /**
  * Without `final_logits_bias`: it is no parameter, and zero in every BART. Reference:
@@ -211,7 +265,7 @@ export const bart: Architecture<BartConfig> = {
     norms: ["self_attn_layer_norm", "encoder_attn_layer_norm", "final_layer_norm"],
     scaled: { targets: ["q_proj", "v_proj", "fc2"], feedforward: ["fc2"] },
   },
-  parse: (json) => readConfig(json, read),
+  parse: (json) => readConfig(json, (f) => readBart(f, BART_FORM)),
   checkpoint: { rename: [[/^(model\.)?(?:encoder|decoder)\.embed_tokens\.weight$/, "$1shared.weight"]] },
   tie: ["lm_head.weight", "model.shared.weight"],
   embeddingReaders: ["encoder.embed_tokens", "decoder.embed_tokens"],

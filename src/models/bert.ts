@@ -88,7 +88,8 @@ export function bertStackOf<C extends BertConfig, S extends Record<string, Tenso
   };
 }
 
-function embed(w: Module, c: BertConfig, x: TextInputs): Tensor {
+/** word, type and position, normed: [batch, virtual + seq, embeddingDim] */
+export function embed(w: Module, c: BertConfig, x: TextInputs): Tensor {
   const { g } = w;
   const words = w.trace.prepend(w.embedding("word_embeddings", x.ids, c.vocabSize, c.embeddingDim));
   const limit = c.maxPositions - c.firstPosition;

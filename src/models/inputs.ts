@@ -25,6 +25,7 @@ export interface Lengths<D extends Dim = Dim> {
 export interface SpecialTokens {
   readonly padTokenId: number | undefined;
   readonly decoderStartTokenId: number | undefined;
+  readonly startsWithLastLabel?: boolean;
 }
 
 /**

@@ -30,6 +30,8 @@ export interface ModelConfig {
   readonly encoderDecoder: boolean;
   readonly padTokenId: number | undefined;
   readonly decoderStartTokenId: number | undefined;
+  /** What a decoder reads of labels starts with the last of them, the language's. @default false */
+  readonly startsWithLastLabel?: boolean;
   /** Standard deviation of modules that a checkpoint lacks and that are made new. */
   readonly initializerRange: number;
   /**
@@ -113,6 +115,11 @@ export interface Heads<C> {
  */
 export interface CheckpointRules {
   readonly rename?: readonly (readonly [RegExp, string])[];
+  /**
+   * Tensors that are several weights of one shape, one below another: a pattern and what each of the parts has
+   * in its place. Before `rename`.
+   */
+  readonly split?: readonly (readonly [RegExp, readonly string[]])[];
 }
 
 /** Names of layers that methods take by default where a config names none. */

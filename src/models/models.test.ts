@@ -6,7 +6,7 @@ import { PeftError } from "../errors.js";
 import type { Dim } from "../graph/dims.js";
 import { addDims } from "../graph/dims.js";
 import { Graph } from "../graph/graph.js";
-import type { CacheShape, KeyValue, Layout, SublayerSite, Trace } from "../graph/module.js";
+import type { CacheShape, FrozenSite, KeyValue, Layout, SublayerSite, Trace } from "../graph/module.js";
 import { Module } from "../graph/module.js";
 import type { Ops, Tensor } from "../graph/ops.js";
 import { bert } from "./bert.js";
@@ -47,22 +47,37 @@ function kitConfig(model: string): Record<string, unknown> {
   return others[model]?.config ?? JSON.parse(read(`../../tests/kit/models/${model}/config.json`));
 }
 /** Current names and shapes in the checkpoint's header. */
-function kitWeights(model: string, rules: CheckpointRules = {}): Record<string, number[]> {
-  if (others[model] !== undefined) return others[model].weights;
+function kitWeights(
+  model: string,
+  { rename = [], split = [] }: CheckpointRules = {},
+): Record<string, number[]> {
+  const stored = Object.entries(others[model]?.weights ?? kitHeader(model));
+  const apart = stored.flatMap(([name, shape]) => {
+    const [from, into] = split.find(([from]) => from.test(name)) ?? [];
+    if (from === undefined || into === undefined) return [[name, shape] as const];
+    const own = [shape[0]! / into.length, ...shape.slice(1)];
+    return into.map((to) => [name.replace(from, to), own] as const);
+  });
+  const current = (name: string): string => rename.reduce((name, [from, to]) => name.replace(from, to), name);
+  return Object.fromEntries(apart.map(([name, shape]) => [current(name), shape]));
+}
+function kitHeader(model: string): Record<string, number[]> {
   const bytes = readFileSync(new URL(`../../tests/kit/models/${model}/model.safetensors`, import.meta.url));
   const end = 8 + Number(bytes.readBigUInt64LE(0));
   const header = JSON.parse(bytes.toString("utf8", 8, end)) as Record<string, { shape: number[] }>;
   delete header["__metadata__"];
-  delete header["final_logits_bias"]; // zero, and no parameter
-  const current = (name: string): string =>
-    (rules.rename ?? []).reduce((name, [from, to]) => name.replace(from, to), name);
-  return Object.fromEntries(Object.entries(header).map(([name, { shape }]) => [current(name), shape]));
+  return Object.fromEntries(Object.entries(header).map(([name, { shape }]) => [name, shape]));
 }
 
 const PLAIN: Layout = { pack: (x) => x, unpack: (x) => x, dropout: (x) => x, random: () => undefined };
 
 /** The plain model: each layer as it is. `virtual` tokens of zeros stand in for a prompt method's. */
-function plainTrace(g: Graph, virtual: number, sublayers: SublayerSite[]): Trace {
+function plainTrace(
+  g: Graph,
+  virtual: number,
+  sublayers: SublayerSite[],
+  frozen: Map<string, FrozenSite>,
+): Trace {
   return {
     g,
     parameter: (name, shape) => g.weight(name, shape),
@@ -73,6 +88,10 @@ function plainTrace(g: Graph, virtual: number, sublayers: SublayerSite[]): Trace
       return site.bias === undefined ? y : g.add(y, g.weight(site.bias, [site.outDim]));
     },
     embedding: (site, ids) => g.gather(g.weight(site.weight, [site.vocab, site.dim]), ids),
+    frozen: (site) => {
+      frozen.set(site.name, site);
+      return g.weight(site.name, site.shape);
+    },
     output: (_, x) => x,
     embedded: (x) => x,
     sublayer: (site, h, { sum, norm = (x) => x }) => {
@@ -119,6 +138,7 @@ interface Traced {
   logits: Tensor;
   present: readonly KeyValue[];
   sublayers: readonly SublayerSite[];
+  frozen: ReadonlyMap<string, FrozenSite>;
   weights: Record<string, readonly number[]>;
 }
 
@@ -131,7 +151,8 @@ function trace<C extends ModelConfig>(
   const c = a.parse(json);
   const g = new Graph();
   const sublayers: SublayerSite[] = [];
-  const w = new Module(plainTrace(g, options.virtual ?? 0, sublayers));
+  const frozen = new Map<string, FrozenSite>();
+  const w = new Module(plainTrace(g, options.virtual ?? 0, sublayers, frozen));
   const bare = task === "FEATURE_EXTRACTION" ? w : w.at(a.prefix);
   const x = inputs(g, "", "seq", c.cache, { ...options, past: (options.past ?? false) && !c.encoderDecoder });
   let out = a.stack?.(bare, c, x);
@@ -158,7 +179,8 @@ function trace<C extends ModelConfig>(
     logits,
     present,
     sublayers,
-    weights: Object.fromEntries(weights.map((x) => [x.name, x.shape])),
+    frozen,
+    weights: Object.fromEntries(weights.filter((x) => !frozen.has(x.name)).map((x) => [x.name, x.shape])),
   };
 }
 
@@ -175,7 +197,7 @@ const headOf: Readonly<Record<string, keyof Heads<never>>> = {
 /** What the class of a checkpoint (`architectures`) ends in -> its task and the shape of its logits. */
 const heads: readonly [RegExp, TaskType, (c: ModelConfig) => Dim[]][] = [
   [/CausalLM|LMHeadModel/, "CAUSAL_LM", (c) => ["batch", "seq", c.vocabSize]],
-  [/ConditionalGeneration/, "SEQ_2_SEQ_LM", (c) => ["batch", "target", c.vocabSize]],
+  [/ConditionalGeneration|MTModel/, "SEQ_2_SEQ_LM", (c) => ["batch", "target", c.vocabSize]],
   [/SequenceClassification/, "SEQ_CLS", (c) => ["batch", c.numLabels]],
   [/TokenClassification/, "TOKEN_CLS", (c) => ["batch", "seq", c.numLabels]],
   [/QuestionAnswering/, "QUESTION_ANS", () => ["batch", "seq", 2]],
@@ -195,7 +217,7 @@ const cases: Case[] = [...readdirSync(kit), ...Object.keys(others)].flatMap((mod
 it("has a model in the kit for each architecture", () => {
   const types = new Set(cases.map(([model]) => kitConfig(model)["model_type"]));
   expect(architectures.filter(({ modelTypes }) => !modelTypes.some((t) => types.has(t)))).toEqual([]);
-  expect(cases.length).toBeGreaterThanOrEqual(41);
+  expect(cases.length).toBeGreaterThanOrEqual(47);
 });
 
 describe.each(cases)("%s", (model, a, task, shape) => {
@@ -204,7 +226,13 @@ describe.each(cases)("%s", (model, a, task, shape) => {
     const expected = kitWeights(model, a.checkpoint);
     // Where the checkpoint holds a head of its own, the loader says so, whatever the config says.
     const tied = a.tie !== undefined && !(a.tie[0] in expected);
-    const { weights, logits } = trace(a, { ...json, tie_word_embeddings: tied }, task);
+    const { weights, frozen, logits } = trace(a, { ...json, tie_word_embeddings: tied }, task);
+    if (!frozen.has("final_logits_bias")) delete expected["final_logits_bias"]; // zero, and no parameter
+    for (const { name, shape, initial } of frozen.values()) {
+      expect(initial().length).toBe(shape.reduce((a, b) => a * b, 1));
+      if (expected[name] !== undefined) expect(shape).toEqual(expected[name]);
+      delete expected[name];
+    }
     expect(weights).toEqual(expected);
     expect(logits.shape).toEqual(shape);
   });
@@ -212,15 +240,18 @@ describe.each(cases)("%s", (model, a, task, shape) => {
   it("names where the results of each layer's sublayers meet their residual", () => {
     const { sublayers, g } = trace(a, kitConfig(model), task);
     const layers = g.blocks.map((_, i) => sublayers.filter(({ layer }) => layer === i));
-    const isDecoder = (i: number): boolean => task === "SEQ_2_SEQ_LM" && i >= g.blocks.length - 2;
+    const c: ModelConfig = a.parse(kitConfig(model));
+    const isDecoder = (i: number): boolean => task === "SEQ_2_SEQ_LM" && i >= c.layers;
     for (const [i, places] of layers.entries())
       expect(places.map(({ does }) => does)).toEqual([
         "attention",
         ...(isDecoder(i) ? ["crossAttention"] : []),
         "feedForward",
       ]);
-    expect(new Set(sublayers.map(({ path }) => path)).size).toBe(sublayers.length);
-    const c: ModelConfig = a.parse(kitConfig(model));
+    const blocks = new Set(g.blocks.map(({ name }) => name)); // some layers may share their weights
+    expect(new Set(sublayers.map(({ path }) => path)).size).toBe(
+      sublayers.length * (blocks.size / g.blocks.length),
+    );
     expect(sublayers.every(({ hidden }) => hidden === c.hiddenSize)).toBe(true);
   });
 
@@ -235,7 +266,7 @@ describe.each(cases)("%s", (model, a, task, shape) => {
       expect(k.shape[2]).toBe(decoding ? "past+target" : "past+seq+5");
       expect(v.shape).toEqual(k.shape);
     }
-    expect(g.blocks.length).toBe(c.layers + (decoding ? c.cache.layers : 0));
+    expect(g.blocks.length).toBe(c.cache.layers + (decoding ? c.layers : 0));
   });
 
   it("keeps blocks apart: each reads only its inputs, what is shared, weights and constants", () => {

@@ -54,13 +54,19 @@ export const decoderInputs: InputsFor<Omit<TextInputs, "typeIds">> = {
   positions: positionsInput("decoderPositionIds"),
 };
 
-/** Labels moved right by one, after the start token; ignored ones become padding. */
+/**
+ * Labels moved right by one, after the start token, or after the last label that is no padding; ignored ones
+ * become padding.
+ */
 function shiftedRight(labels: Column | undefined, c: SpecialTokens): Column | undefined {
   if (labels === undefined) return undefined;
   const [rows, columns] = axes(labels.shape, 2);
-  const out = filled([rows, columns], c.padTokenId ?? 0);
+  const padding = c.padTokenId ?? 0;
+  const out = filled([rows, columns], padding);
   for (let i = 0; i < rows; i++) {
-    out.data[i * columns] = c.decoderStartTokenId ?? c.padTokenId ?? 0;
+    const own = Array.from(labels.data.subarray(i * columns, (i + 1) * columns));
+    const last = c.startsWithLastLabel ? own.findLast((label) => label >= 0 && label !== padding) : undefined;
+    out.data[i * columns] = last ?? c.decoderStartTokenId ?? padding;
     for (let j = 1; j < columns; j++) {
       const label = at(labels.data, i * columns + j - 1);
       if (label >= 0) out.data[i * columns + j] = label;

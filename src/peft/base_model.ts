@@ -31,6 +31,7 @@ import type { RuntimeSettings } from "../run/runtime.js";
 import { Runtime } from "../run/runtime.js";
 import { taskOf } from "../tasks/registry.js";
 import type { Inputs } from "../trace/feeds.js";
+import { countParameters } from "../trace/trace.js";
 import type { ModelSpec } from "../trace/write.js";
 import { takeInventory } from "../trace/write.js";
 import { quantizationOf } from "../weights/packed/index.js";
@@ -202,10 +203,7 @@ export class PreTrainedModel<T extends TaskType = TaskType> implements Trainable
 
   /** Number of parameters; tied ones count once. Reference: transformers/modeling_utils.py, num_parameters */
   numParameters(): number {
-    return [...this.runtime.weights.inventory.weights.values()].reduce(
-      (n, s) => n + s.reduce((a, b) => a * b, 1),
-      0,
-    );
+    return countParameters(this.runtime.weights.inventory);
   }
 
   /**

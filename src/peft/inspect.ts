@@ -13,6 +13,7 @@ import type { StoredCodes, TableRow } from "../plan/memory/table.js";
 import { codesIn, memoryTable, smallestBudget, storedIn } from "../plan/memory/table.js";
 import { isTaskType, taskOf } from "../tasks/registry.js";
 import type { Inventory } from "../trace/trace.js";
+import { countParameters } from "../trace/trace.js";
 import type { ModelSpec } from "../trace/write.js";
 import { takeInventory } from "../trace/write.js";
 import { vocabularyOfAdapter } from "../weights/resized_vocabulary.js";
@@ -141,7 +142,7 @@ export async function inspect(nameOrFolder: string, options: InspectOptions = {}
   const { adapter: method, memory } = options;
   const attached =
     method && attach("default", methodOf(method.peftType), method, spec, inventory, { seed: 0 });
-  const parameters = countOf(inventory);
+  const parameters = countParameters(inventory);
   return {
     taskType,
     config: spec.config,
@@ -157,10 +158,6 @@ export async function inspect(nameOrFolder: string, options: InspectOptions = {}
     },
     memory: memory && memoryOf({ spec, inventory }, attached?.adapter, read, memory),
   };
-}
-
-function countOf({ weights }: Inventory): number {
-  return [...weights.values()].reduce((n, shape) => n + shape.reduce((a, b) => a * b, 1), 0);
 }
 
 function layersOf({ linears, embeddings }: Inventory, adapter: Adapter | undefined): InspectedLayer[] {

@@ -71,8 +71,9 @@ async function writeModel(
   const tie = tieOf(runtime.weights.inventory);
   const isUntied = runtime.isUntied || (tie !== undefined && changed.has(tie.own));
   const { inventory } = tie !== undefined && isUntied ? untied(runtime.weights, tie) : runtime.weights;
+  const tables = [...inventory.tables].map(([name, { shape }]) => [name, shape] as const);
   const tensors = new Map(
-    [...inventory.weights].map(([name, shape]) => [
+    [...inventory.weights, ...tables].map(([name, shape]) => [
       name,
       {
         dtype,

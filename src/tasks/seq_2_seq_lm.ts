@@ -8,7 +8,7 @@ import { answerScores } from "./text_scores.js";
 export const seq2SeqLM: Task<"SEQ_2_SEQ_LM"> = {
   ...data,
   title: "text to text",
-  classEnds: ["ForConditionalGeneration", "ForSeq2SeqLM"],
+  classEnds: ["ForConditionalGeneration", "ForSeq2SeqLM", "MTModel"],
   impliedBy: [],
   labels: "target",
   head: targetWord,

@@ -6,6 +6,7 @@ import { Graph, siteNumber } from "../graph/graph.js";
 import type {
   AttentionSite,
   EmbeddingSite,
+  FrozenSite,
   Layout,
   LinearSite,
   Meeting,
@@ -36,10 +37,19 @@ export interface Inventory {
   readonly sublayers: ReadonlyMap<string, SublayerSite>;
   readonly outputs: ReadonlyMap<string, OutputSite>;
   readonly weights: ReadonlyMap<string, readonly number[]>;
+  /** What never trains, beside the weights. */
+  readonly tables: ReadonlyMap<string, FrozenSite>;
   /** Paths of repeated parts: what lies below is fed block by block. */
   readonly blocks: readonly string[];
   /** How many positions a sequence can take; undefined: they have no end. */
   readonly positions: number | undefined;
+}
+
+/** How many parameters a model has, as Python counts them. */
+export function countParameters({ weights, tables }: Inventory): number {
+  const counted = [...tables.values()].filter(({ isParameter }) => isParameter);
+  const shapes = [...weights.values(), ...counted.map(({ shape }) => shape)];
+  return shapes.reduce((n, shape) => n + shape.reduce((a, b) => a * b, 1), 0);
 }
 
 export interface TraceOptions {
@@ -74,6 +84,7 @@ export class ModelTrace implements Trace {
   readonly sublayers: Map<string, SublayerSite> = new Map();
   readonly outputs: Map<string, OutputSite> = new Map();
   readonly weights: Map<string, readonly number[]> = new Map();
+  readonly tables: Map<string, FrozenSite> = new Map();
   /** What the graph's inputs of adapters are, by their names. */
   readonly adapterInputs: Map<string, AdapterInput> = new Map();
   positions: number | undefined;
@@ -111,6 +122,12 @@ export class ModelTrace implements Trace {
 
   inChunks(dropout: number): boolean {
     return this.options.long && (dropout === 0 || !this.options.training);
+  }
+
+  frozen(site: FrozenSite): Tensor {
+    this.tables.set(site.name, site);
+    if (site.positions !== undefined) this.positions = site.positions;
+    return this.g.weight(site.name, site.shape);
   }
 
   entry(slot: number, key: string): Tensor {

@@ -5,16 +5,27 @@ import type { ModelSpec } from "../trace/write.js";
 import { takeInventory } from "../trace/write.js";
 import { moduleNames } from "./weights.js";
 
+/** Where a vocabulary's size is in a shape, and what new rows are. */
+interface VocabularyAxis {
+  readonly axis: number;
+  readonly size: number;
+  readonly fill: "mean" | "zeros";
+}
+
 /**
  * Weights whose shape a vocabulary's size is in, and where: which these are shows where another size changes
  * a shape.
  */
-function vocabularyWeights(spec: ModelSpec, other: ModelSpec): Map<string, { axis: number; size: number }> {
-  const [own, others] = [takeInventory(spec).weights, takeInventory(other).weights];
-  const found = new Map<string, { axis: number; size: number }>();
-  for (const [name, shape] of own) {
-    const axis = shape.findIndex((size, i) => size !== others.get(name)?.[i]);
-    if (axis >= 0) found.set(name, { axis, size: shape[axis] ?? 0 });
+function vocabularyWeights(spec: ModelSpec, other: ModelSpec): Map<string, VocabularyAxis> {
+  const [own, others] = [takeInventory(spec), takeInventory(other)];
+  const found = new Map<string, VocabularyAxis>();
+  for (const [name, shape] of own.weights) {
+    const axis = shape.findIndex((size, i) => size !== others.weights.get(name)?.[i]);
+    if (axis >= 0) found.set(name, { axis, size: shape[axis] ?? 0, fill: "mean" });
+  }
+  for (const [name, { shape }] of own.tables) {
+    const axis = shape.findIndex((size, i) => size !== others.tables.get(name)?.shape[i]);
+    if (axis >= 0) found.set(name, { axis, size: shape[axis] ?? 0, fill: "zeros" });
   }
   // A tied head is no weight of the model, and may stand in a file.
   const [head, embedding] = spec.architecture.tie ?? [];
@@ -60,13 +71,13 @@ export async function resizeVocabulary(
 function withRows(
   data: Float32Array,
   shape: readonly number[],
-  { axis, size }: { axis: number; size: number },
+  { axis, size, fill }: VocabularyAxis,
 ): Float32Array {
   const before = shape[axis] ?? 0;
   const width = elements(shape.slice(axis + 1));
   const out = new Float32Array(size * width);
   out.set(data.subarray(0, Math.min(before, size) * width));
-  if (size <= before) return out;
+  if (size <= before || fill === "zeros") return out;
   const mean = new Float64Array(width);
   for (let i = 0; i < before * width; i++) mean[i % width] = (mean[i % width] ?? 0) + (data[i] ?? 0) / before;
   for (let row = before; row < size; row++) out.set(mean, row * width);

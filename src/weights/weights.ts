@@ -14,6 +14,7 @@ import { takeInventory } from "../trace/write.js";
 import type { PackedWeight, Quantization } from "./packed/index.js";
 import { unpackedWeights, unreadQuantization } from "./packed/index.js";
 import { turned as transposed } from "./packed/packing.js";
+import { splitTensors } from "./split_tensors.js";
 
 /** A model's weights, found in a checkpoint (or made new), by module name. */
 export interface BoundWeights {
@@ -57,10 +58,11 @@ export function moduleNames(architecture: Architecture, name: string): string[] 
  */
 export async function bindWeights(
   spec: ModelSpec,
-  checkpoint: Checkpoint,
+  file: Checkpoint,
   seed: number,
   quantization?: Quantization,
 ): Promise<BoundWeights> {
+  const checkpoint = splitTensors(file, spec.architecture.checkpoint);
   const weights = await unpackedWeights(checkpoint, quantization);
   const stored = new Map<string, Stored>();
   for (const tensor of [...weights.plain, ...weights.packed])
@@ -79,6 +81,12 @@ export async function bindWeights(
       sources.set(name, codesOf(tensor, shape, turned.has(name)));
     } else
       sources.set(name, tensor ? await sourceOf(tensor, checkpoint) : freshWeight(name, shape, spec, seed));
+  }
+  for (const [name, { shape, initial }] of inventory.tables) {
+    const tensor = stored.get(name);
+    const isStored = tensor !== undefined && !isPacked(tensor) && `${tensor.shape}` === `${shape}`;
+    if (isStored) found.tensors.set(name, tensor);
+    sources.set(name, isStored ? await sourceOf(tensor, checkpoint) : givenWeight(shape, initial()));
   }
   const used = new Set(
     [...found.tensors.values()].flatMap((t) => (isPacked(t) ? t.tensors : [t]).map((u) => u.name)),

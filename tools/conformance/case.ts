@@ -6,6 +6,7 @@ import { architectures } from "../../src/models/index.js";
 import type { PreTrainedModel } from "../../src/peft/base_model.js";
 import { PeftModel } from "../../src/peft/peft_model.js";
 import { specOf } from "../../src/peft/spec.js";
+import { countParameters } from "../../src/trace/trace.js";
 import { takeInventory } from "../../src/trace/write.js";
 import type { Bases } from "./bases.js";
 import { batchOf, countedAt, kitLogits, lossOption, rowsOf } from "./batches.js";
@@ -88,10 +89,9 @@ async function checkCounts(c: Context): Promise<void> {
   const inventory = takeInventory(spec);
   const file = await readAdapterConfig(c.folder);
   const { adapter } = attach("default", file.method, file.config, spec, inventory, { seed: 0, file });
-  const base = [...inventory.weights.values()].reduce((n, s) => n + s.reduce((a, b) => a * b, 1), 0);
   c.checks.push(
     equal("counts.trainable", adapter.state.parameters.size, c.file.trainable),
-    equal("counts.total", base + adapter.addedSize, c.file.total),
+    equal("counts.total", countParameters(inventory) + adapter.addedSize, c.file.total),
     equal(
       "counts.config",
       [file.method.config.peftType, file.config.taskType],

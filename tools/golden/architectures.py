@@ -14,9 +14,38 @@ from safetensors import safe_open
 
 NAMES = ["clip-text", "deberta-v2", "distilbert", "electra", "falcon", "gemma", "gemma3", "gpt_neo", "gptj", "phi", "phi3"]
 MORE = [
-    "arcee", "camembert", "cohere", "cohere2", "embeddinggemma", "ernie4_5", "exaone4", "glm", "glm4",
-    "granite", "helium", "hunyuan_v1_dense", "internlm3", "ministral", "ministral3", "mpnet", "nemotron",
-    "olmo", "olmo2", "olmo3", "seed_oss", "smollm3", "stablelm", "starcoder2", "umt5", "xlm-roberta",
+    "albert",
+    "arcee",
+    "blenderbot",
+    "camembert",
+    "cohere",
+    "cohere2",
+    "embeddinggemma",
+    "ernie4_5",
+    "exaone4",
+    "glm",
+    "glm4",
+    "granite",
+    "helium",
+    "hunyuan_v1_dense",
+    "internlm3",
+    "m2m_100",
+    "marian",
+    "mbart",
+    "ministral",
+    "ministral3",
+    "mpnet",
+    "nemotron",
+    "olmo",
+    "olmo2",
+    "olmo3",
+    "pegasus",
+    "seed_oss",
+    "smollm3",
+    "stablelm",
+    "starcoder2",
+    "umt5",
+    "xlm-roberta",
 ]
 
 
@@ -31,4 +60,5 @@ models = json.loads(out.read_text())
 for kit in sys.argv[1:]:
     kit = Path(kit) / "models"
     models |= {name: model(kit, name) for name in [*NAMES, *MORE] if (kit / name).exists()}
-out.write_text(json.dumps({name: models[name] for name in sorted(models)}, separators=(",", ":")) + "\n")
+lines = [f"{json.dumps(name)}:{json.dumps(models[name], separators=(',', ':'))}" for name in sorted(models)]
+out.write_text("{\n" + ",\n".join(lines) + "\n}\n")  # a line each, so that changes to two of them merge

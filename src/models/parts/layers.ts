@@ -11,10 +11,13 @@ export type Layer<S> = (
   index: number,
 ) => { readonly x: Tensor; readonly present?: KeyValue };
 
-/** Writes `count` layers, one after another below `w`, each as a block of the graph. */
+/**
+ * Writes layers, one after another below `w`, each as a block of the graph. `layers`: how many there are, or
+ * their names, of which some may come again where they share weights.
+ */
 export function repeat<S extends Record<string, Tensor>>(
   w: Module,
-  count: number,
+  layers: number | readonly string[],
   x: Tensor,
   past: readonly KeyValue[] | undefined,
   shared: S,
@@ -22,8 +25,9 @@ export function repeat<S extends Record<string, Tensor>>(
 ): StackOutput {
   const present: KeyValue[] = [];
   let hidden = w.trace.embedded(x, w.layout);
-  for (let i = 0; i < count; i++) {
-    const at = w.at(i);
+  const names = typeof layers === "number" ? Array.from({ length: layers }, (_, i) => i) : layers;
+  for (const [i, name] of names.entries()) {
+    const at = w.at(name);
     const given = past?.[i];
     const inputs: BlockInputs = given === undefined ? { x: hidden } : { x: hidden, k: given.k, v: given.v };
     const out: BlockInputs = w.g.block(at.path, inputs, shared, ({ x, k, v }, s) => {
@@ -56,4 +60,15 @@ export function meet(w: Module, does: Does, h: Tensor, x: Tensor, options?: Part
 export function meetBoth(w: Module, x: Tensor, attended: Tensor, y: Tensor): Tensor {
   const a = meet(w, "attention", attended, x, { sum: (a) => a });
   return meet(w, "feedForward", y, x, { sum: (y) => w.g.add(w.g.add(a, y), x) });
+}
+
+/**
+ * y, or in training with probability p what the layer read, x: one draw for all rows of a batch. Reference: the
+ * layerdrop of transformers/models/bart
+ */
+export function leaveOut(w: Module, x: Tensor, y: Tensor, p: number): Tensor {
+  if (p === 0) return y;
+  const all = w.g.constant([1], [1, 1, 1]);
+  const kept = w.same.dropout("layerdrop", all, p); // 0 or 1 / (1 - p)
+  return kept === all ? y : w.g.where(w.g.less(0, kept), y, x);
 }

@@ -187,9 +187,10 @@ export class RunMemory {
    * matrix.
    */
   #stored(name: string, { plan, format, stored = "f32" }: MemoryChoice): StoredAs {
-    const { weights } = this.#model.inventory;
+    const { weights, tables } = this.#model.inventory;
     const change = this.#quantized.get(name);
-    const shape = weights.get(change?.from ?? name) ?? internal(`no weight "${name}"`);
+    const known = weights.get(change?.from ?? name) ?? tables.get(name)?.shape;
+    const shape = known ?? internal(`no weight "${name}"`);
     const transposed = change?.transposed ?? false;
     const halves = isHalf(format);
     const packed = change?.isHead ? HEAD_FORMAT : format;
