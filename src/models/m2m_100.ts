@@ -15,7 +15,10 @@ const FORM: BartForm = {
   positions: (w, c, x) => sinesAfterPadding(w, c.hiddenSize, c.padTokenId ?? 1, x),
 };
 
-/** BART with norms in front and sines for positions, on a hundred languages. Reference: transformers/models/m2m_100 */
+/**
+ * BART with norms in front and sines for positions, on a hundred languages. Reference:
+ * transformers/models/m2m_100
+ */
 export const m2m100: Architecture<BartConfig> = {
   ...bart,
   modelTypes: ["m2m_100"],

@@ -5,8 +5,8 @@ import { readConfig } from "./parts/config.js";
 import { sineTable } from "./parts/sines.js";
 
 /**
- * BART with sines for positions, and a bias of the logits that no training changes: transformers holds it as a
- * buffer. Reference: transformers/models/marian
+ * BART with sines for positions, and a bias of the logits that no training changes, a buffer in Python.
+ * Reference: transformers/models/marian
  */
 export const marian: Architecture<BartConfig> = {
   ...bart,

@@ -116,8 +116,8 @@ export interface Heads<C> {
 export interface CheckpointRules {
   readonly rename?: readonly (readonly [RegExp, string])[];
   /**
-   * Tensors that are several weights of one shape, one below another: a pattern and what each of the parts has
-   * in its place. Before `rename`.
+   * Tensors that are several weights of one shape, one below another: a pattern and what each part has in its
+   * place. Comes before `rename`.
    */
   readonly split?: readonly (readonly [RegExp, readonly string[]])[];
 }

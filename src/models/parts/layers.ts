@@ -63,8 +63,8 @@ export function meetBoth(w: Module, x: Tensor, attended: Tensor, y: Tensor): Ten
 }
 
 /**
- * y, or in training with probability p what the layer read, x: one draw for all rows of a batch. Reference: the
- * layerdrop of transformers/models/bart
+ * y, or in training with probability p what the layer read, x: one draw for all rows of a batch.
+ * Reference: the layerdrop of transformers/models/bart
  */
 export function leaveOut(w: Module, x: Tensor, y: Tensor, p: number): Tensor {
   if (p === 0) return y;
