@@ -142,6 +142,8 @@ export type { BackwardOptions } from "./plan/requests.js";
 export type { ClassFigures, ClassReport } from "./tasks/class_report.js";
 export type { AdamWOptions, AdamWState, StepOptions, StepResult as OptimizerStep } from "./train/adamw.js";
 export { AdamW } from "./train/adamw.js";
+export type { RecordedRun, RunTable } from "./train/compare_runs.js";
+export { readRuns, tableOf } from "./train/compare_runs.js";
 export type { CustomMetrics } from "./train/custom_metrics.js";
 export {
   classTable,
@@ -162,6 +164,7 @@ export { createProgress } from "./train/progress.js";
 export { restoreParameters } from "./train/restore.js";
 export type { RunMode } from "./train/run_folder.js";
 export { eventLine } from "./train/run_folder.js";
+export { renderRunsReport } from "./train/runs_report.js";
 export type { Checkpoint, SaveOptions, TrainingState } from "./train/saved_state.js";
 export { listCheckpoints, loadState, saveState } from "./train/saved_state.js";
 export type {

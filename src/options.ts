@@ -27,8 +27,8 @@ export interface OptionRow extends OptionNames {
   /** Infinity is one of the numbers. */
   readonly endless?: true;
   /**
-   * Words: of a text the only ones, else taken besides what the kind takes. "_N" at the end stands for any
-   * whole number.
+   * Words: of a text the only ones, else taken besides what the kind takes. "_N" or "+N" at the end stands
+   * for any whole number.
    */
   readonly choices?: readonly string[];
   /** What stands for the value in help where the kind's own form says too little: FILE. */
@@ -326,7 +326,7 @@ function quoted(list: readonly string[]): string {
   return list.map((word) => `"${word}"`).join(", ");
 }
 function isChoice(choice: string, text: string): boolean {
-  if (!choice.endsWith("_N")) return choice === text;
+  if (!/[_+]N$/.test(choice)) return choice === text;
   return text.startsWith(choice.slice(0, -1)) && /^\d+$/.test(text.slice(choice.length - 1));
 }
 

@@ -49,6 +49,11 @@ export function commandLine(verb: string, flags: Readonly<Record<string, string 
   return ["peft", verb, ...given].join(" ");
 }
 
+/** A command of `peft train` as it was typed. */
+export function typed(argv: readonly string[]): string {
+  return ["peft train", ...argv.map(shellQuote)].join(" ");
+}
+
 /**
  * A text as one word of a POSIX shell. Characters that act on a terminal are written as escapes, in `$'...'`.
  */

@@ -12,6 +12,7 @@ import { prediction } from "./predict.js";
 import { runProgram } from "./program.js";
 import { push } from "./push.js";
 import { report } from "./report.js";
+import { runsReport } from "./runs_report.js";
 import { schema } from "./schema.js";
 import { nodeTerminal, type Terminal } from "./terminal.js";
 import { train } from "./train.js";
@@ -21,7 +22,7 @@ import { train } from "./train.js";
  * after Ctrl-C.
  */
 export async function main(argv: readonly string[], terminal: Terminal = nodeTerminal()): Promise<number> {
-  const working = [train, prediction, generate, evaluation, merge, info, data, push, doctor];
+  const working = [train, prediction, generate, evaluation, merge, info, data, runsReport, push, doctor];
   const verbs = [...working, schema(working), completion(working)];
   try {
     const { version } = JSON.parse(await terminal.readFile(terminal.packagePath("package.json")));

@@ -91,11 +91,19 @@ export class Settings {
   readonly #defaults: ReadonlyMap<string, unknown>;
   /** How messages name options: as flags of this command. */
   readonly show: ShowOption;
+  /** The words of the command line after the command's name; of settings that are made none. */
+  readonly argv: readonly string[];
 
-  constructor(given: ReadonlyMap<string, unknown>, defaults: ReadonlyMap<string, unknown>, show: ShowOption) {
+  constructor(
+    given: ReadonlyMap<string, unknown>,
+    defaults: ReadonlyMap<string, unknown>,
+    show: ShowOption,
+    argv: readonly string[] = [],
+  ) {
     this.#given = given;
     this.#defaults = defaults;
     this.show = show;
+    this.argv = argv;
   }
 
   /** Whether the user said something. */
@@ -129,12 +137,13 @@ export class Settings {
     return Object.fromEntries(keys.flatMap((key) => (this.isGiven(key) ? [[key, this.get(key)]] : [])));
   }
   /** The same with other values for what was given. */
-  with(values: ReadonlyMap<string, unknown>): Settings {
-    return new Settings(new Map([...this.#given, ...values]), this.#defaults, this.show);
+  with(values: ReadonlyMap<string, unknown>, argv: readonly string[] = this.argv): Settings {
+    return new Settings(new Map([...this.#given, ...values]), this.#defaults, this.show, argv);
   }
   /** The same with values under what was given. */
   over(base: Readonly<Record<string, unknown>>): Settings {
-    return new Settings(new Map([...Object.entries(base), ...this.#given]), this.#defaults, this.show);
+    const given = new Map([...Object.entries(base), ...this.#given]);
+    return new Settings(given, this.#defaults, this.show, this.argv);
   }
 }
 

@@ -10,18 +10,19 @@ import type { Terminal } from "./terminal.js";
 const beforeRecord = ["training_config.json", "metrics.jsonl"];
 
 /**
- * Decides whether a run may write to its folder: it is new, or goes on with a run that was interrupted.
- * Throws "output" where the folder holds a finished run, one with other options, or other files; and where it
- * cannot be written.
+ * Decides whether a run may write to its folder: it is new, goes on with a run that was interrupted, or with
+ * one to which epochs are added. "finished": the folder holds this very run. Throws "output" where it holds
+ * one with other options, or other files; and where it cannot be written.
  */
 export async function openOutput(
   folder: string,
   record: RunRecord,
   overwrite: boolean,
   terminal: Terminal,
-): Promise<RunMode> {
+): Promise<RunMode | "finished"> {
   const names = (await terminal.list(folder)).filter((name) => !name.startsWith("."));
   const mode = await modeOf(folder, names, record, overwrite, terminal);
+  if (mode === "finished") return mode;
   await terminal.checkWritable(folder);
   await checkOutputDir(folder, mode);
   return mode;
@@ -33,7 +34,7 @@ async function modeOf(
   record: RunRecord,
   overwrite: boolean,
   terminal: Terminal,
-): Promise<RunMode> {
+): Promise<RunMode | "finished"> {
   if (overwrite) return "overwrite";
   if (names.length === 0) return "new";
   if (names.every((name) => beforeRecord.includes(name))) return "resume";
@@ -45,9 +46,12 @@ async function modeOf(
     );
     throw foreign(folder, names, isRun);
   }
-  const differences = compare(before, record);
+  const isLonger = record.added !== undefined && before.finished;
+  const { epochs } = record.settings;
+  const expected = isLonger ? { ...before, settings: { ...before.settings, epochs } } : before;
+  const differences = compare(expected, record);
   if (differences.length > 0) throw otherRun(folder, differences, await freeFolder(folder, terminal));
-  if (before.finished) throw isFinished(folder, await taskIn(folder, terminal));
+  if (before.finished && !isLonger) return "finished";
   return "resume";
 }
 
@@ -91,11 +95,6 @@ async function freeFolder(folder: string, terminal: Terminal): Promise<string> {
   }
 }
 
-async function taskIn(folder: string, terminal: Terminal): Promise<unknown> {
-  const path = terminal.join(folder, "adapter_config.json");
-  return JSON.parse(await terminal.readFile(path).catch(() => "{}"))["task_type"];
-}
-
 function otherRun(folder: string, differences: readonly string[], free: string): PeftError {
   return new PeftError("output", {
     what: `The output folder "${folder}" holds a run with other options.`,
@@ -104,10 +103,13 @@ function otherRun(folder: string, differences: readonly string[], free: string):
   });
 }
 
-function isFinished(folder: string, task: unknown): PeftError {
+/** What is said of a run that is there already. */
+export async function isFinished(folder: string, terminal: Terminal): Promise<PeftError> {
+  const path = terminal.join(folder, "adapter_config.json");
+  const task = JSON.parse(await terminal.readFile(path).catch(() => "{}"))["task_type"];
   return new PeftError("output", {
     what: `The output folder "${folder}" holds this very run, finished.`,
     why: "the same options and data would give the same adapter.",
-    fix: words`use it (${waysToUse({ adapter: folder }, task)[0]}), or add ${option("overwrite", true)} to train it again.`,
+    fix: words`use it (${waysToUse({ adapter: folder }, task)[0]}), train it for longer (${option("epochs", "+1")}), or add ${option("overwrite", true)} to train it again.`,
   });
 }

@@ -56,7 +56,7 @@ export async function runProgram(
       async (settings) => {
         code = await verb.run(settings, about.terminal);
       },
-      about.terminal,
+      { argv: argv.slice(1), terminal: about.terminal },
     );
   program.addHelpText(
     "after",
@@ -107,7 +107,7 @@ function addVerb(
   verb: Verb,
   groups: readonly OptionGroup[],
   run: (settings: Settings) => Promise<void>,
-  terminal: Terminal,
+  { argv, terminal }: { argv: readonly string[]; terminal: Terminal },
 ): void {
   const command = program.command(verb.name).description(verb.summary).exitOverride();
   for (const { name, help } of verb.arguments ?? []) command.argument(name, help);
@@ -118,7 +118,7 @@ function addVerb(
   command.configureHelp({ helpWidth: 100, optionDescription: describe, optionTerm: term });
   command.action(async () => {
     const options = [...groups.flatMap((group) => group.options), ...argumentOptions(verb)];
-    await run(await settingsOf(command, options, verb, terminal));
+    await run(await settingsOf(command, options, { verb, argv, terminal }));
   });
 }
 
@@ -182,8 +182,7 @@ function describe(made: Flag): string {
 async function settingsOf(
   command: Command,
   options: readonly Option[],
-  verb: Verb,
-  terminal: Terminal,
+  { verb, argv, terminal }: { verb: Verb; argv: readonly string[]; terminal: Terminal },
 ): Promise<Settings> {
   const flags = new Map(
     options.flatMap(({ key }) => {
@@ -200,5 +199,5 @@ async function settingsOf(
   const given = new Map<string, unknown>([...file, ...flags]);
   for (const key of ["config"]) given.delete(key);
   checkValues(given, options);
-  return new Settings(given, defaultsOf(options), inFlags(options));
+  return new Settings(given, defaultsOf(options), inFlags(options), argv);
 }

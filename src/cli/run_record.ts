@@ -11,6 +11,10 @@ export interface RunRecord {
   /** What its rows were, as the columns told it, and whether the chat template wrote them. */
   readonly kind?: Row["kind"];
   readonly isChat?: boolean;
+  /** The command that trains as much from the start. */
+  readonly command?: string;
+  /** Epochs that were added to a run that had finished, by the last command. */
+  readonly added?: number;
   readonly finished: boolean;
 }
 

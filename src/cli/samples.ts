@@ -75,13 +75,17 @@ export function printClasses(report: ClassReport, { print }: Pick<Terminal, "pri
 /** Wider tables do not fit a terminal. */
 const MOST_COLUMNS = 10;
 
-/** The first column to the left, numbers to the right; the first row stands out. */
-function columns(rows: readonly (readonly string[])[]): Line[] {
+/** The first column to the left, numbers to the right; the first row stands out, and cells that are good. */
+export function columns(
+  rows: readonly (readonly string[])[],
+  isGood: (row: number, column: number) => boolean = () => false,
+): Line[] {
   const widths = (rows[0] ?? []).map((_, i) => Math.max(...rows.map((row) => row[i]?.length ?? 0)));
   return rows.map((row, r) => {
-    const text = row
-      .map((cell, i) => (i === 0 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0)))
-      .join("  ");
-    return r === 0 ? [{ text, look: "quiet" }] : text;
+    const cells = row.map((cell, i) =>
+      i === 0 ? cell.padEnd(widths[i] ?? 0) : `  ${cell.padStart(widths[i] ?? 0)}`,
+    );
+    if (r === 0) return [{ text: cells.join(""), look: "quiet" }];
+    return cells.map((text, i) => (isGood(r, i) ? { text, look: "good" } : text));
   });
 }

@@ -53,9 +53,10 @@ export function rowSchema({ kind, choices, byDefault, ...row }: OptionRow): Sche
   return { ...(all.length === 1 ? all[0] : either(...all)), ...(isValue ? { default: byDefault } : {}) };
 }
 
-/** "_N" at the end stands for any whole number. */
+/** "_N" or "+N" at the end stands for any whole number. */
 function wordSchema(word: string): Schema {
-  return word.endsWith("_N") ? { type: "string", pattern: `^${word.slice(0, -1)}\\d+$` } : { const: word };
+  const start = word.slice(0, -1).replaceAll("+", "\\+");
+  return /[_+]N$/.test(word) ? { type: "string", pattern: `^${start}\\d+$` } : { const: word };
 }
 
 /** What the command line's own options take in a file. */

@@ -23,12 +23,13 @@ import {
   taskOf,
 } from "../index.js";
 import { joined, option, words } from "../words.js";
-import { commandLine } from "./flags.js";
+import { commandLine, typed } from "./flags.js";
 import { methodConfig, methodGroups, methodKeys, withMethod } from "./method_options.js";
 import { adapterOption, engineGroup, knownLabels, modelGroup, openModel } from "./model.js";
+import { longerRun } from "./more_epochs.js";
 import { waysToUse } from "./next.js";
-import type { Option, Settings, Verb } from "./options.js";
-import { digests, openOutput } from "./output.js";
+import { type Option, optionsOf, type Settings, type Verb } from "./options.js";
+import { digests, isFinished, openOutput } from "./output.js";
 import {
   asTrained,
   dataFiles,
@@ -41,6 +42,7 @@ import {
 import { NO_VALIDATION, type RunRecord, writeRecord } from "./run_record.js";
 import { printClasses, printSamples } from "./samples.js";
 import { withShipped } from "./shipped.js";
+import { sweep } from "./sweep.js";
 import { exitCode, lineText, type Terminal } from "./terminal.js";
 import { lengthOptions, trainerOptions, trainingGroups, trainingKeys } from "./training_options.js";
 
@@ -54,6 +56,8 @@ export const train: Verb = {
     "peft train --model HuggingFaceTB/SmolLM2-135M-Instruct --data chats.jsonl --validation-split 0.1 --output out",
     "peft train --model microsoft/MiniLM-L12-H384-uncased --data banking77.csv --text text --label category --output out",
     "peft train --config run.yaml --epochs 5",
+    "peft train --output out --epochs +2",
+    "peft train --data tweets.csv --text text --label label --sweep lr=1e-4,3e-4 r=8,16 --output sweep",
   ],
   groups: (argv) => [
     modelGroup("the model that ships", {
@@ -95,6 +99,13 @@ export const train: Verb = {
           byDefault: "out",
         },
         { key: "overwrite", kind: "flag", help: "remove a former run from the folder and start anew" },
+        {
+          key: "sweep",
+          kind: "text",
+          many: true,
+          value: "NAME=A,B...",
+          help: "train each combination of values, in folders of their own, and set them side by side",
+        },
         ...talkOptions,
       ],
     },
@@ -117,7 +128,17 @@ const talkOptions: readonly Option[] = [
 const stopping = "Stopping after this step. Once more ends at once.";
 
 async function run(given: Settings, world: Terminal): Promise<number> {
-  const terminal = asTalkative(given, world);
+  if (!given.isGiven("sweep")) return trainOne(given, world);
+  return sweep(given, world, {
+    options: optionsOf(train, given.argv),
+    train: (settings) => trainOne(settings, world, true),
+  });
+}
+
+/** @param isSwept a run that is there already is passed over */
+async function trainOne(said: Settings, world: Terminal, isSwept = false): Promise<number> {
+  const terminal = asTalkative(said, world);
+  const { settings: given, added, command = typed(said.argv) } = await longerRun(said, terminal);
   const settings = withMethod(await startingPoint(given, terminal));
   dataFiles(settings);
   methodConfig(settings);
@@ -134,9 +155,16 @@ async function run(given: Settings, world: Terminal): Promise<number> {
   const wanted = {
     settings: settings.pick(keys),
     files: await digests(settings, terminal),
+    command,
+    ...(added === undefined ? {} : { added }),
     finished: false,
   };
   const start = await openOutput(output, wanted, settings.flag("overwrite"), terminal);
+  if (start === "finished") {
+    if (!isSwept) throw await isFinished(output, terminal);
+    terminal.note(`It is in "${output}" already.`);
+    return 0;
+  }
   const rows = await readTrainingRows(settings, terminal);
   const progress = progressOf(settings, terminal);
   const onInterrupt = (isLast: boolean): void => (isLast ? progress.stop() : progress.note(stopping));
@@ -247,7 +275,7 @@ interface Job {
 async function work(job: Job, mode: RunMode): Promise<number> {
   const { terminal, model, output, record, signal } = job;
   const began = terminal.now();
-  const trainer = new Trainer(optionsOf(job, mode));
+  const trainer = new Trainer(trainerOf(job, mode));
   const header = await trainer.header();
   if (job.settings.flag("dryRun")) {
     if (job.settings.flag("json")) job.world.print(JSON.stringify(header));
@@ -274,7 +302,7 @@ async function work(job: Job, mode: RunMode): Promise<number> {
   return 0;
 }
 
-function optionsOf(
+function trainerOf(
   { settings, progress, model, tokenizer, rows, labels, record, output, signal }: Job,
   mode: RunMode,
 ): TrainerOptions {
@@ -290,6 +318,7 @@ function optionsOf(
     overwrite: mode === "overwrite",
     signal,
     config: {
+      command: record.command,
       model: settings.text("model"),
       data: settings.list("data").join(", "),
       files: Object.entries(record.files).map((file) => file.join(" sha256:")),

@@ -1,10 +1,22 @@
 import { trainerParts, trainerTable } from "../index.js";
 import { type Option, type OptionGroup, rowOption, type Settings } from "./options.js";
 
-/** Options of the Trainer, under its names: what differs here is how many samples are shown. */
-const rows = { ...trainerTable, samples: { ...trainerTable.samples, byDefault: 5 } };
+/**
+ * Options of the Trainer, under its names: what differs here is how many samples are shown, and that epochs
+ * may be added to a run.
+ */
+const rows = {
+  ...trainerTable,
+  samples: { ...trainerTable.samples, byDefault: 5 },
+  epochs: {
+    ...trainerTable.epochs,
+    choices: ["+N"],
+    form: "N|+N",
+    means: "passes over the training rows; +2: two more by the finished run in the output folder",
+  },
+};
 const { maxLength, maxTargetLength, evaluateEvery, evaluateOnStart, bestMetric, samples, ...rest } = rows;
-const { saveEvery, keepCheckpoints, ...plain } = rest;
+const { saveEvery, keepCheckpoints, tensorboard, mlflow, ...plain } = rest;
 
 const options = (table: Readonly<Record<string, Option["row"] & {}>>): Option[] =>
   Object.entries(table).map(([key, row]) => rowOption(key, row));
@@ -24,7 +36,7 @@ const watching: readonly Option[] = [
   part("generate", "value"),
   ...options({ bestMetric }),
   part("earlyStopping", "map"),
-  ...options({ samples, saveEvery, keepCheckpoints }),
+  ...options({ samples, saveEvery, keepCheckpoints, tensorboard, mlflow }),
 ];
 
 /** How long samples may be, for every command that reads rows. */

@@ -28,7 +28,7 @@ describe("metrics of one's own", () => {
     );
   });
 
-  it("are better where they are more, but for losses", () => {
-    expect(["cost", "valLoss", "loss"].map(directionOf)).toEqual(["higher", "lower", "lower"]);
+  it("are better where they are more, but for losses and errors", () => {
+    expect(["cost", "valLoss", "meanSquaredError"].map(directionOf)).toEqual(["higher", "lower", "lower"]);
   });
 });

@@ -36,9 +36,9 @@ export async function measureBy(
   });
 }
 
-/** Which way a metric is better whose name alone is known: as transformers has it, a loss is lower. */
+/** Which way a metric is better whose name alone is known: losses and errors are better where they are less. */
 export function directionOf(name: string): "higher" | "lower" {
-  return name.toLowerCase().endsWith("loss") ? "lower" : "higher";
+  return /(loss|error)$/i.test(name) ? "lower" : "higher";
 }
 
 /** Throws "option" where an evaluation has not the metric by which runs are compared. */

@@ -34,6 +34,8 @@ export interface RunOrigin {
   readonly runId: string;
   /** 2026-11-28T12:00:00.000Z */
   readonly time: string;
+  /** Of the base's config.json and weights, in hexadecimal: another model has another. */
+  readonly modelHash: string;
   readonly host: string;
   readonly processor: string;
   readonly system: string;

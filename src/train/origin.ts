@@ -1,9 +1,13 @@
+import { modelHash } from "../hub/model_hash.js";
 import { machine } from "../platform.js";
 import type { RunOrigin } from "./events.js";
 import { readPackageFile } from "./report_assets.js";
 
-/** @param now gives the time in milliseconds */
-export function originOf(now: () => number): RunOrigin {
+/**
+ * @param folder the base's
+ * @param now gives the time in milliseconds
+ */
+export async function originOf(folder: string, now: () => number): Promise<RunOrigin> {
   const { node, ...where } = machine();
   const packages = ["peft.js", "onnxruntime-node"].flatMap((name) => {
     const version = versionOf(name);
@@ -12,6 +16,7 @@ export function originOf(now: () => number): RunOrigin {
   return {
     runId: crypto.randomUUID(),
     time: new Date(now()).toISOString(),
+    modelHash: await modelHash(folder),
     ...where,
     versions: { node, ...Object.fromEntries(packages) },
   };

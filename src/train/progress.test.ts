@@ -41,6 +41,7 @@ const run: TrainEvent[] = [
     origin: {
       runId: "a",
       time: "2026-11-28T12:00:00.000Z",
+      modelHash: "00ff",
       host: "h",
       processor: "p",
       system: "s",

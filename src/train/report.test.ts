@@ -116,6 +116,7 @@ describe("what the report says of a run", () => {
     origin: {
       runId: "id",
       time: "now",
+      modelHash: "00ff",
       host: "box",
       processor: "chip",
       system: "os",

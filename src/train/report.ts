@@ -1,9 +1,8 @@
 import type { ClassReport } from "../tasks/class_report.js";
 import { classTable, count, describeHeader } from "./describe.js";
 import type { RunHeader, RunOrigin, SampleEvent } from "./events.js";
-import { readPackageFile } from "./report_assets.js";
 import { type ReportEvaluation, type ReportStep, reportCharts } from "./report_charts.js";
-import { pageScript, pageStyle } from "./report_page.js";
+import { cell, chartSections, escapeHtml, facts, figure, renderPage, section, table } from "./report_html.js";
 
 export interface ReportSample {
   prompt: string;
@@ -33,63 +32,19 @@ export interface Report {
 
 /** One self-contained page: curves, samples before and after, the config. Its policy forbids all loading. */
 export function renderReport(report: Report): string {
-  const { title, read = readPackageFile } = report;
+  const { title, read } = report;
   const charts = reportCharts(report.steps, report.evaluations);
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="${policy}">
-<title>${escapeHtml(title)}</title>
-<style>${read("uplot/dist/uPlot.min.css")}${pageStyle}</style>
-</head>
-<body>
-<main>
-<h1>${escapeHtml(title)}</h1>
-${facts(report.summary)}
-${charts.map((chart) => section(chart.title, '<div class="chart"></div>')).join("\n")}
-${samples(report.samples)}
-${evaluations(report.evaluations)}
-${classSections(report.evaluations.at(-1)?.classes)}
-${dataSections(report.header)}
-${about(report)}
-${config(report.config)}
-<footer>Made by peft.js. Charts: uPlot, © Leon Sorokin, MIT license.</footer>
-</main>
-<script type="application/json" id="charts">${scriptText(JSON.stringify(charts), "json")}</script>
-<script>${scriptText(read("uplot/dist/uPlot.iife.min.js"), "script")}</script>
-<script>${pageScript}</script>
-</body>
-</html>
-`;
-}
-
-const policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
-
-export function escapeHtml(text: string): string {
-  return text
-    .replaceAll("&", "&amp;")
-    .replaceAll("<", "&lt;")
-    .replaceAll(">", "&gt;")
-    .replaceAll('"', "&quot;")
-    .replaceAll("'", "&#39;");
-}
-
-/** Text that cannot end the script element it stands in. */
-function scriptText(text: string, kind: "json" | "script"): string {
-  return kind === "json" ? text.replaceAll("<", "\\u003c") : text.replaceAll(/<(?=\/script|!--)/gi, "\\x3c");
-}
-
-function section(heading: string, body: string): string {
-  return `<section><h2>${escapeHtml(heading)}</h2>${body}</section>`;
-}
-
-function facts(summary: Report["summary"]): string {
-  const entries = Object.entries(summary).map(
-    ([name, value]) => `<div><dt>${escapeHtml(name)}</dt><dd>${escapeHtml(figure(value))}</dd></div>`,
-  );
-  return entries.length === 0 ? "" : `<dl class="facts">${entries.join("")}</dl>`;
+  const body = [
+    facts(report.summary),
+    chartSections(charts),
+    samples(report.samples),
+    evaluations(report.evaluations),
+    classSections(report.evaluations.at(-1)?.classes),
+    dataSections(report.header),
+    about(report),
+    config(report.config),
+  ].join("\n");
+  return renderPage({ title, body, charts, ...(read === undefined ? {} : { read }) });
 }
 
 function samples(list: readonly ReportSample[]): string {
@@ -172,10 +127,11 @@ function bars(counts: readonly (readonly [string, number])[]): string {
 }
 
 /** The run in words, when it ran, and on what. */
-function about({ header, origin }: Report): string {
+function about({ header, origin, config }: Report): string {
   const lines =
     header === undefined ? [] : describeHeader(header).map((line) => /^(\S+)\s+(.*)$/s.exec(`${line}`));
   const rows = lines.flatMap((found) => (found === null ? [] : [[found[1] ?? "", found[2] ?? ""]]));
+  if (typeof config["command"] === "string") rows.push(["command", config["command"]]);
   const { versions = {}, ...where } = origin ?? {};
   const facts = [...Object.entries(where), ...Object.entries(versions)].map(([name, value]) => [
     name,
@@ -208,21 +164,4 @@ function config(values: Report["config"]): string {
   return rows.length === 0
     ? ""
     : `<section><details><summary>Config</summary>${table([], rows)}</details></section>`;
-}
-
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const names = head.map((text) => `<th>${escapeHtml(text)}</th>`).join("");
-  const heading = names && `<thead><tr>${names}</tr></thead>`;
-  const body = rows.map((cells) => `<tr>${cells.join("")}</tr>`).join("\n");
-  return `<div class="scroll"><table>${heading}<tbody>${body}</tbody></table></div>`;
-}
-
-function cell(text: string, kind: string): string {
-  return `<td${kind && ` class="${kind}"`}>${escapeHtml(text)}</td>`;
-}
-
-/** Whole numbers in full, others to four digits. */
-function figure(value: string | number): string {
-  if (typeof value === "string") return value;
-  return Number.isInteger(value) ? value.toLocaleString("en-US") : String(Number(value.toPrecision(4)));
 }

@@ -91,7 +91,7 @@ function spreadsWide(values: readonly number[]): boolean {
 }
 
 /** Means of equal runs of steps, each standing at its last step. */
-function thin(steps: readonly ReportStep[]): ReportStep[] {
+export function thin(steps: readonly ReportStep[]): ReportStep[] {
   const run = Math.ceil(steps.length / MOST_POINTS);
   if (run <= 1) return [...steps];
   const groups = Array.from({ length: Math.ceil(steps.length / run) }, (_, i) =>
@@ -104,7 +104,7 @@ function thin(steps: readonly ReportStep[]): ReportStep[] {
 }
 
 /** Exponential mean over about a thirtieth of the run, free of the pull towards its start. */
-function smooth(values: readonly number[]): number[] {
+export function smooth(values: readonly number[]): number[] {
   const keep = 1 - 1 / Math.max(2, values.length / 30);
   let weight = 0;
   let total = 0;
@@ -118,7 +118,7 @@ function smooth(values: readonly number[]): number[] {
 }
 
 /** Values at their steps, null elsewhere and for what cannot be drawn. */
-function spread(
+export function spread(
   x: readonly number[],
   at: readonly { step: number }[],
   values: readonly (number | undefined)[],

@@ -191,6 +191,13 @@ export class RunFolder {
     await this.#files.writeAtomic(this.#files.join(this.path, reportFile), [encode(html)]);
   }
 
+  /** Adds to the card of the adapter that was saved; a model as a whole has none. */
+  async addToCard(text: string): Promise<void> {
+    const path = this.#files.join(this.path, "README.md");
+    if (!(await this.#files.exists(path))) return;
+    await this.#files.writeAtomic(path, [encode(`${await this.#files.text(path)}${text}`)]);
+  }
+
   async copyTokenizer(from: string): Promise<void> {
     const files = this.#files;
     if (files.resolve(from) === files.resolve(this.path)) return;
@@ -216,6 +223,11 @@ export function eventLine(event: TrainEvent): string {
 
 function lineOf(event: TrainEvent): string {
   return `${eventLine(event)}\n`;
+}
+
+/** Every event of the run in a folder. */
+export async function readMetrics(folder: string, files: Files = nodeFiles): Promise<readonly TrainEvent[]> {
+  return parseLines(await files.text(files.join(folder, metricsFile)));
 }
 
 /** A line that a full disk cut short is left out. */

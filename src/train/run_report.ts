@@ -1,3 +1,4 @@
+import { isRecord } from "../narrow.js";
 import { taskOf } from "../tasks/registry.js";
 import { formatBytes, formatDuration, plural } from "./describe.js";
 import type { RunHeader, SampleEvent, TrainEvent, TrainEventOf } from "./events.js";
@@ -44,6 +45,15 @@ export function configOf(s: Settings, plan: Plan): Record<string, unknown> {
     warmupSteps: plan.warmupSteps,
     ...config,
   };
+}
+
+/** The same as texts; what lies in objects as "adapter.r". */
+export function flatConfig(values: Readonly<Record<string, unknown>>, before = ""): [string, string][] {
+  return Object.entries(values).flatMap(([name, value]) => {
+    if (isRecord(value)) return flatConfig(value, `${before}${name}.`);
+    if (value === undefined) return [];
+    return [[`${before}${name}`, typeof value === "string" ? value : JSON.stringify(value)]];
+  });
 }
 
 interface Reported {

@@ -1,5 +1,6 @@
 import { at } from "../present.js";
 import type { TrainEvent } from "./events.js";
+import { scalarsOf } from "./scalars.js";
 
 // TensorBoard's event files: records of protobuf messages, each framed by its length and two checksums.
 // Reference: tensorflow/core/lib/io/record_writer.cc, tensorflow/core/util/event.proto, summary.proto
@@ -11,26 +12,12 @@ export function firstRecord(seconds: number): Uint8Array {
 
 /** An event's numbers as one record; undefined: it has none. @param seconds since 1970 */
 export function recordOf(event: TrainEvent, seconds: number): Uint8Array | undefined {
-  const values = Object.entries(scalarsOf(event)).filter(([, value]) => Number.isFinite(value));
+  const values = scalarsOf(event);
   if (values.length === 0 || !("step" in event)) return undefined;
   const summary = values.flatMap(([tag, value]) =>
     bytesField(1, [...bytesField(1, encoder.encode(tag)), ...floatField(2, value)]),
   );
   return framed([...wallTime(seconds), 2 << 3, ...varint(event.step), ...bytesField(5, summary)]);
-}
-
-/** Numbers by their tags, grouped as TensorBoard groups them. */
-function scalarsOf(event: TrainEvent): Readonly<Record<string, number>> {
-  if (event.type === "step") {
-    const { loss, lr, gradNorm, tokensPerSecond, epoch, memoryBytes } = event;
-    return {
-      ...{ "train/loss": loss, "train/learning_rate": lr, "train/grad_norm": gradNorm, "train/epoch": epoch },
-      ...{ "train/tokens_per_second": tokensPerSecond, "train/memory_bytes": memoryBytes },
-    };
-  }
-  if (event.type !== "evaluation") return {};
-  const named = Object.entries({ loss: event.loss, ...event.metrics });
-  return Object.fromEntries(named.map(([name, value]) => [`eval/${name}`, value]));
 }
 
 const encoder = new TextEncoder();

@@ -1,14 +1,18 @@
 import type { TaskType } from "../data/batch.js";
 import { PeftError } from "../errors.js";
+import { messageOf } from "../narrow.js";
 import { at } from "../present.js";
+import { option, words } from "../words.js";
 import { answerable } from "./answers.js";
+import { trainingCard } from "./card.js";
 import { evaluateSamples } from "./evaluate.js";
 import type { EndEvent, EndReason, RunHeader, SampleEvent, StartEvent, TrainEvent } from "./events.js";
 import { headerOf } from "./header.js";
+import { MlflowRun } from "./mlflow.js";
 import { originOf } from "./origin.js";
 import { openRows, type Plan, planMemory, planOf } from "./plan.js";
 import { RunFolder, type RunMode } from "./run_folder.js";
-import { configOf, reportOf } from "./run_report.js";
+import { configOf, flatConfig, reportOf } from "./run_report.js";
 import { listCheckpoints } from "./saved_state.js";
 import { scoresOf } from "./scores.js";
 import { type Given, type Settings, settingsOf, type TrainerOptions } from "./trainer_options.js";
@@ -79,15 +83,39 @@ export class Trainer<T extends TaskType = TaskType> {
     const run = await openRun(this.#given, () => this.#ready());
     const { folder } = run;
     try {
-      for await (const event of eventsOf(run)) {
-        await folder?.record(event);
-        if (event.type === "end") await folder?.writeReport(reportOf(run, folder.events));
-        yield event;
+      const mlflow = await trackerOf(run);
+      try {
+        for await (const event of eventsOf(run)) {
+          await folder?.record(event);
+          const fault = await mlflow?.record(event);
+          if (event.type === "end") await folder?.writeReport(reportOf(run, folder.events));
+          if (fault !== undefined) yield { type: "warning", message: `MLflow hears no more: ${fault}` };
+          yield event;
+        }
+      } finally {
+        await mlflow?.fail();
       }
     } finally {
       await folder?.flush();
       await folder?.close();
     }
+  }
+}
+
+/** The run on the MLflow server that the options name. Throws "option" where it cannot be reached. */
+async function trackerOf({ settings: s, plan, folder }: TrainingRun): Promise<MlflowRun | undefined> {
+  if (s.mlflow === undefined) return undefined;
+  const params = flatConfig(configOf(s, plan));
+  const name = folder?.path.split(/[\\/]/).findLast(Boolean) ?? "run";
+  try {
+    return await MlflowRun.start(s.mlflow, { name, params, now: s.now });
+  } catch (cause) {
+    throw new PeftError("option", {
+      what: words`${option("mlflow", s.mlflow)} takes no run.`,
+      why: `${messageOf(cause)}.`,
+      fix: "start the server (mlflow server), correct the address, or leave it out.",
+      cause,
+    });
   }
 }
 
@@ -139,7 +167,7 @@ async function checkpointOf(
 }
 
 async function* eventsOf(run: TrainingRun): AsyncGenerator<TrainEvent, void, undefined> {
-  yield startOf(run);
+  yield await startOf(run);
   for (const message of run.plan.warnings) yield { type: "warning", message };
   const expected = run.memory.expectation();
   if (expected !== undefined) yield { type: "warning", message: expected };
@@ -214,7 +242,12 @@ async function* finish(run: TrainingRun, reason: EndReason): AsyncGenerator<Trai
     await s.model.savePretrained(folder.path);
     await folder.copyTokenizer(s.model.base.folder);
   }
-  yield endOf(run, reason);
+  const end = endOf(run, reason);
+  const { command } = s.config ?? {};
+  await folder?.addToCard(
+    trainingCard(headerOf(s, run.plan), end, typeof command === "string" ? command : undefined),
+  );
+  yield end;
 }
 
 /** What the model says to some rows of the validation set, or of the training set. */
@@ -236,7 +269,7 @@ async function* samplesOf(run: TrainingRun, isEnd = false): AsyncGenerator<Sampl
     yield { type: "sample", step: run.step, ...said };
 }
 
-function startOf({ step, plan, settings }: TrainingRun): StartEvent {
+async function startOf({ step, plan, settings }: TrainingRun): Promise<StartEvent> {
   const { trainable, total } = settings.model.getNbTrainableParameters();
   return {
     type: "start",
@@ -247,7 +280,7 @@ function startOf({ step, plan, settings }: TrainingRun): StartEvent {
     trainableParameters: trainable,
     allParameters: total,
     header: headerOf(settings, plan),
-    origin: originOf(settings.now),
+    origin: await originOf(settings.model.base.folder, settings.now),
   };
 }
 

@@ -76,7 +76,7 @@ export interface TrainerOptions<T extends TaskType = TaskType> extends PlainTrai
   generation?: GenerationConfig | undefined;
   /**
    * Figures of your own from an evaluation's predictions, beside the task's. `bestMetric` may name one: more
-   * is better, unless its name ends in "loss". @default none
+   * is better, unless its name ends in "loss" or "error". @default none
    */
   metrics?: CustomMetrics | undefined;
   /** Stops after the step that runs, and saves a checkpoint. */

@@ -195,6 +195,13 @@ export const trainerTable: { readonly [K in keyof TrainerValues]: OptionRow } = 
     also: ["report_to", "logging_dir"],
     means: "write what is measured for TensorBoard as well, into tensorboard/ of the output folder",
   },
+  mlflow: {
+    kind: "text",
+    form: "URL",
+    otherwise: "nothing is sent",
+    also: ["tracking_uri", "mlflow_tracking_uri"],
+    means: "an MLflow server that the run's numbers are sent to: http://localhost:5000",
+  },
   keepCheckpoints: {
     kind: "whole",
     min: 0,

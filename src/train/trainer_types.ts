@@ -101,6 +101,8 @@ export interface PlainTrainerOptions {
    * Write what is measured for TensorBoard as well, into tensorboard/ of the output folder. @default false
    */
   tensorboard?: boolean | undefined;
+  /** An MLflow server that the run's numbers are sent to: http://localhost:5000. @default nothing is sent */
+  mlflow?: string | undefined;
   /**
    * How many checkpoints stay; the best one stays besides. A whole number, at least 0, in checkpoints.
    * @default 2
@@ -119,4 +121,5 @@ export type TrainerValues = SettledOptions<
   | "maxTargetLength"
   | "groupByLength"
   | "bestMetric"
+  | "mlflow"
 >;

@@ -30,7 +30,11 @@ npx peft generate --adapter out --prompt "Tweet text : ... Label : "
   \`validation: "auto"\`.
 - **The output folder** of \`peft train\` holds the adapter as Python's PEFT loads it, \`metrics.jsonl\`, \`report.html\`, checkpoints, and
   \`run.json\`: what was asked for. The same command again goes on where an interrupted run stopped; a finished run, one with other
-  options or data, or other files in the folder are refused. \`--overwrite\` removes the former run (and nothing else) and starts anew.
+  options or data, or other files in the folder are refused. \`--overwrite\` removes the former run (and nothing else) and starts anew; \`--epochs +2\` goes on with a
+  finished one, by its own options.
+- **Several runs**: \`--sweep lr=1e-4,3e-4 r=8,16\` trains each combination in a folder of its own below the output folder (values that
+  hold commas stand between semicolons), prints a table with the best figures marked, and writes \`runs.html\`. Given again, it goes on
+  where it was. \`peft report FOLDER\` does the same for any runs in a folder.
 - **TensorBoard**: \`--tensorboard\` writes its event files too: \`tensorboard --logdir out/tensorboard\`.
 - **Ctrl-C** stops after the step and saves a checkpoint; a second time ends at once.
 - **Results** go to stdout, the work is told on stderr. Exit codes: 0; 1 for an error, in three lines: what, why, fix (\`--debug\` adds
@@ -40,7 +44,19 @@ npx peft generate --adapter out --prompt "Tweet text : ... Label : "
   and README.md; checkpoints, metrics, report and training_config.json (it names your paths) stay.
 `;
 
-const verbs = ["train", "predict", "generate", "eval", "merge", "info", "data", "push", "doctor", "schema"];
+const verbs = [
+  "train",
+  "predict",
+  "generate",
+  "eval",
+  "merge",
+  "info",
+  "data",
+  "report",
+  "push",
+  "doctor",
+  "schema",
+];
 
 async function help(verb: string): Promise<string> {
   let text = "";
