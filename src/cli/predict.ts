@@ -52,6 +52,19 @@ const answerOptions: readonly Option[] = [
     otherwise: "by modules.json, else mean",
   },
   { key: "normalize", kind: "flag", help: "make vectors of length 1" },
+  {
+    key: "maxLength",
+    kind: "whole",
+    help: "tokens that a text may have; of a longer one the rest is cut, but for contexts of questions, which are read in windows of so many",
+    otherwise: "what the model reads; 384 of question and context",
+  },
+  {
+    key: "docStride",
+    kind: "whole",
+    help: "tokens that two windows of a context share",
+    otherwise: "128, or half a window",
+  },
+  { key: "maxAnswerLen", kind: "whole", help: "tokens that an answer has at most", byDefault: 15 },
   { key: "handleImpossibleAnswer", kind: "flag", help: "a question may have no answer" },
 ];
 
@@ -61,7 +74,7 @@ export const prediction: Verb = {
   summary: "Ask a trained model: labels, entities, answers, vectors, of one text or of a file.",
   examples: [
     'peft predict --adapter out --text "My parcel never came"',
-    "peft predict --adapter out --data tickets.csv --column body --jsonl > answers.jsonl",
+    "peft predict --adapter out --data tickets.csv --column body --output answers.jsonl",
     'peft predict --model deepset/roberta-base-squad2 --question "Who?" --context "Ann was here."',
   ],
   groups: () => [
@@ -100,6 +113,13 @@ export const prediction: Verb = {
     {
       title: "Output",
       options: [
+        {
+          key: "output",
+          kind: "text",
+          value: "FILE",
+          help: "where answers go; .jsonl, .json and .csv say the form",
+          otherwise: "standard output",
+        },
         { key: "json", kind: "flag", help: "print one list of JSON" },
         { key: "jsonl", kind: "flag", help: "print an object of JSON a line" },
         { key: "csv", kind: "flag", help: "print a table" },
@@ -121,6 +141,7 @@ async function run(settings: Settings, terminal: Terminal): Promise<number> {
   if (taskOf(task).generates || name === undefined)
     throw notHere(task, adapter ?? base.name, adapter !== undefined);
   const inputs = await inputsOf(settings, task, terminal);
+  refuseInputAsOutput(settings, terminal);
   return terminal.interruptible(
     () => terminal.note("\nStopping."),
     async (signal) => {
@@ -159,8 +180,15 @@ async function write(
   settings: Settings,
   terminal: Terminal,
 ): Promise<void> {
-  const form = (["json", "jsonl", "csv"] as const).find((key) => settings.flag(key));
-  const writer = writerOf(form ?? ("text" satisfies PredictionForm));
+  const writer = writerOf(formOf(settings));
+  const path = settings.text("output");
+  const file = path === undefined ? undefined : await terminal.openFile(path);
+  const put =
+    file?.write ??
+    (async (text: string): Promise<void> => {
+      terminal.write(text);
+      await terminal.written();
+    });
   const waiting: Input[] = [];
   async function* kept(): AsyncGenerator<Input> {
     for await (const input of inputs) {
@@ -168,18 +196,51 @@ async function write(
       yield input;
     }
   }
-  for await (const output of ask(kept(), call)) terminal.write(writer.row(waiting.shift() ?? "", output));
-  terminal.write(writer.end());
+  try {
+    // Each answer is written whole, and a list is closed, also where the work is stopped.
+    for await (const output of ask(kept(), call)) await put(writer.row(waiting.shift() ?? "", output));
+  } finally {
+    await put(writer.end());
+    await file?.close();
+  }
+}
+
+const forms = ["json", "jsonl", "csv"] as const satisfies readonly PredictionForm[];
+
+/** As a flag says it, or the ending of the output file. */
+function formOf(settings: Settings): PredictionForm {
+  const path = settings.text("output")?.toLowerCase();
+  return (
+    forms.find((form) => settings.flag(form)) ?? forms.find((form) => path?.endsWith(`.${form}`)) ?? "text"
+  );
+}
+
+/** Rows are read while answers are written. Throws "option" where both are one file. */
+function refuseInputAsOutput(settings: Settings, terminal: Terminal): void {
+  const path = settings.text("output");
+  if (path === undefined) return;
+  const isRead = settings.list("data").some((name) => terminal.absolute(name) === terminal.absolute(path));
+  if (!isRead) return;
+  throw new PeftError("option", {
+    what: `"${path}" is read and written.`,
+    why: "its rows would be gone before they are answered.",
+    fix: "choose another --output.",
+  });
 }
 
 /** Options of the pipeline that its kind of answer has. */
 function ownOptions(name: PipelineName, settings: Settings): object {
   const strategy = settings.text("aggregation");
+  const maxLength = settings.number("maxLength");
+  const cut = maxLength === undefined ? {} : { maxLength };
   const byName: Partial<Record<PipelineName, object>> = {
-    "text-classification": settings.pickGiven(["topK"]),
-    "token-classification": strategy === undefined ? {} : { aggregationStrategy: strategy },
-    "question-answering": settings.pickGiven(["topK", "handleImpossibleAnswer"]),
-    "feature-extraction": settings.pickGiven(["pooling", "normalize"]),
+    "text-classification": { ...settings.pickGiven(["topK"]), ...cut },
+    "token-classification": { ...(strategy === undefined ? {} : { aggregationStrategy: strategy }), ...cut },
+    "question-answering": {
+      ...settings.pickGiven(["topK", "handleImpossibleAnswer", "docStride", "maxAnswerLen"]),
+      ...(maxLength === undefined ? {} : { maxSeqLen: maxLength }),
+    },
+    "feature-extraction": { ...settings.pickGiven(["pooling", "normalize"]), ...cut },
   };
   return byName[name] ?? {};
 }

@@ -15,6 +15,12 @@ export type Piece = string | { readonly marked: string } | { readonly text: stri
 /** A line, or its pieces. */
 export type Line = string | readonly Piece[];
 
+/** A file that is being written. */
+export interface OpenFile {
+  write(text: string): Promise<void>;
+  close(): Promise<void>;
+}
+
 /**
  * The world outside: files, streams, signals. The only file of cli/ that knows Node, and the only door to the
  * terminal: what would act on it (escape sequences in data, file names, answers of servers) is shown in place
@@ -25,6 +31,10 @@ export interface Terminal {
   print(line: Line): void;
   /** Text of results without an end of line. */
   write(text: string): void;
+  /** Waits until stdout has taken what was written: a slow reader slows the work, and fills no memory. */
+  written(): Promise<void>;
+  /** A file to write to, piece by piece; what was in it goes. Throws "output". */
+  openFile(path: string): Promise<OpenFile>;
   /** A line about the work, to stderr. */
   note(line: string): void;
   /** For a bar that is drawn there. */
@@ -76,6 +86,8 @@ export function nodeTerminal(): Terminal {
   return {
     print: (line) => void process.stdout.write(`${lineText(line, mark, paint)}\n`),
     write: (text) => void process.stdout.write(printable(text)),
+    written,
+    openFile,
     note: (line) => void process.stderr.write(`${printable(line)}\n`),
     stderr: process.stderr,
     drawsBar: process.stderr.isTTY === true && !isDumb,
@@ -215,6 +227,30 @@ async function writeFile(path: string, text: string): Promise<void> {
     await fs.rm(temporary, { force: true });
     throw cannotWrite(path, cause);
   }
+}
+
+async function written(): Promise<void> {
+  const { stdout } = process;
+  if (!stdout.writableNeedDrain || stdout.destroyed) return;
+  const ends = ["drain", "close", "error"];
+  await new Promise<void>((resolve) => {
+    const end = (): void => {
+      for (const name of ends) stdout.off(name, end);
+      resolve();
+    };
+    for (const name of ends) stdout.on(name, end);
+  });
+}
+
+async function openFile(path: string): Promise<OpenFile> {
+  const failed = (cause: unknown): never => {
+    throw cannotWrite(path, cause);
+  };
+  const file = await fs.open(path, "w").catch(failed);
+  return {
+    write: async (text) => void (await file.appendFile(text).catch(failed)),
+    close: () => file.close(),
+  };
 }
 
 async function checkWritable(folder: string): Promise<void> {

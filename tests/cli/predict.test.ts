@@ -1,3 +1,4 @@
+import { spawn } from "node:child_process";
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -67,6 +68,61 @@ test("peft predict and pipeline() say the same, with the classes' names", async 
     /^row,label,score,start,end,text\n1,[ab],0\.\d+,,,\n2,[ab],0\.\d+,,,\n3,[ab],0\.\d+,,,\n$/,
   );
 }, 60_000);
+
+test("answers go to a file, whose ending says their form; texts are cut where that is asked for", async () => {
+  const args = [
+    "predict",
+    "--adapter",
+    at("out"),
+    "--threads",
+    "1",
+    "--data",
+    at("rows.csv"),
+    "--limit",
+    "2",
+  ];
+  const said = await peft(...args, "--output", at("answers.JSONL"), "--max-length", "3");
+  expect(said).toMatchObject({ code: 0, out: "" });
+  expect(said.err).toContain("Texts of more than 3 tokens are cut to these (--max-length).");
+  const lines = readFileSync(at("answers.JSONL"), "utf8").trimEnd().split("\n");
+  expect(lines.map((line) => JSON.parse(line).text)).toEqual(["ann lives in rome", "lee was born"]);
+  await peft(...args, "--output", at("answers.json"));
+  expect(JSON.parse(readFileSync(at("answers.json"), "utf8"))).toHaveLength(2);
+  const same = await peft(...args, "--output", at("rows.csv"));
+  expect(same.err).toContain(`"${at("rows.csv")}" is read and written.`);
+  const nowhere = await peft(...args, "--output", at("no/where.csv"));
+  expect(nowhere.err).toContain("there is no such file or folder.");
+}, 60_000);
+
+test.each(["--jsonl", "--json"])(
+  "Ctrl-C leaves whole answers: %s",
+  async (form) => {
+    const rows = Array.from({ length: 40_000 }, (_, i) => `ann lives in rome ${i},a`);
+    writeFileSync(at("many.csv"), ["body,team", ...rows].join("\n"));
+    const root = join(import.meta.dirname, "../..");
+    const args = ["predict", "--adapter", at("out"), "--threads", "1", "--data", at("many.csv"), form];
+    const child = spawn(process.execPath, ["bin/peft.js", ...args], { cwd: root });
+    let out = "";
+    child.stdout.on("data", (chunk) => {
+      if (out === "") child.kill("SIGINT");
+      out += chunk;
+    });
+    const code = await new Promise((resolve) => child.on("close", resolve));
+    expect(code).toBe(130);
+    const answers =
+      form === "--json"
+        ? JSON.parse(out)
+        : out
+            .trimEnd()
+            .split("\n")
+            .map((line) => JSON.parse(line));
+    expect(out.endsWith("\n")).toBe(true);
+    expect(answers.length).toBeGreaterThan(0);
+    expect(answers.length).toBeLessThan(40_000);
+    expect(answers.at(-1).labels).toHaveLength(1);
+  },
+  90_000,
+);
 
 test("what cannot be asked is said", async () => {
   const nothing = await peft("predict", "--adapter", at("out"));
