@@ -36,7 +36,7 @@ export async function measureBy(
   });
 }
 
-/** Which way a metric is better whose name alone is known: losses and errors are better where they are less. */
+/** Which way a metric is better whose name alone is known: of losses and errors less is better. */
 export function directionOf(name: string): "higher" | "lower" {
   return /(loss|error)$/i.test(name) ? "lower" : "higher";
 }

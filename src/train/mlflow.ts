@@ -44,7 +44,7 @@ export class MlflowRun {
     this.#sent = now();
   }
 
-  /** Starts a run in the experiment of MLFLOW_EXPERIMENT_NAME, or "peft.js". Throws where the server refuses. */
+  /** Starts a run in the experiment MLFLOW_EXPERIMENT_NAME, or "peft.js". Throws where the server refuses. */
   static async start(server: string, { name, params, now }: TrackedRun): Promise<MlflowRun> {
     const url = `${server.replace(/\/+$/, "")}/api/2.0/mlflow`;
     const experiment = await experimentId(url, environment()["MLFLOW_EXPERIMENT_NAME"] || "peft.js");
