@@ -239,6 +239,8 @@ export type { BatchLabels, DataTask, EncodeContext, Encoded } from "./data/tasks
 export { encodeText } from "./data/tasks/task.js";
 export type { Dim } from "./graph/dims.js";
 export type { Graph, Operand } from "./graph/graph.js";
+export type { Input, InputSet } from "./graph/inputs.js";
+export { rowInput, tokenInput } from "./graph/inputs.js";
 export type {
   AttentionSite,
   CacheShape,
@@ -309,8 +311,6 @@ export {
   saving as savingOptions,
   targets as targetOptions,
 } from "./methods/shared_options.js";
-export type { Input, InputSet } from "./models/inputs.js";
-export { rowInput, tokenInput } from "./models/inputs.js";
 export type {
   Architecture,
   CheckpointRules,

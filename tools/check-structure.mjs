@@ -31,7 +31,6 @@ const ALLOWED = {
     "graph",
     "engine",
     "models/model.ts",
-    "models/inputs.ts",
     "models/text_inputs.ts",
     "methods/method.ts",
     "type data/batch.ts",
@@ -39,12 +38,12 @@ const ALLOWED = {
   weights: ["tasks", "trace", "adapters", "graph", "engine", "hub", "models/model.ts", "methods/method.ts"],
   plan: [
     ...["tasks", "losses", "weights", "trace", "adapters", "graph", "autodiff", "engine"],
-    ...["models/model.ts", "models/inputs.ts", "models/text_inputs.ts"],
+    ...["models/model.ts", "models/text_inputs.ts"],
     ...["methods/method.ts", "type data/batch.ts"],
   ],
   run: [
     ...["tasks", "losses", "plan", "weights", "trace", "adapters", "graph", "engine", "hub", "generate"],
-    ...["models/model.ts", "models/inputs.ts", "models/text_inputs.ts"],
+    ...["models/model.ts", "models/text_inputs.ts"],
     ...["methods/method.ts", "type data/batch.ts"],
   ],
   attach: [

@@ -340,10 +340,11 @@ function addPrompt<C extends AdapterConfig>(
     draft.add({ key: "prompt_embeddings", savedKey: undefined, shape: prompt.shape(config) });
     return;
   }
-  for (const { key, shape, initial } of prompt.parameters(config)) {
+  for (const { key, shape, initial, frozen } of prompt.parameters(config)) {
     checkTensorSize(config, "the prompt", { key, shape }, held);
     const fill = (data: Float32Array): void => initialize(data, shape, initial, next);
-    draft.add({ key: `prompt_encoder.${key}`, savedKey: undefined, shape, fill });
+    const savedKey = prompt.saved?.includes(key) ? key : undefined;
+    draft.add({ key: `prompt_encoder.${key}`, savedKey, shape, frozen: frozen !== undefined, fill });
   }
 }
 

@@ -36,7 +36,7 @@ const configs: readonly {
 
 /** Methods of Python's PEFT that are not built here. */
 const elsewhere: readonly string[] = [
-  ...["MULTITASK_PROMPT_TUNING", "ADAMSS", "BEFT", "BONE", "LILY", "POLY", "FROD", "PVERA", "GLORA", "XLORA"],
+  ...["ADAMSS", "BEFT", "BONE", "LILY", "FROD", "PVERA", "GLORA", "XLORA"],
   ...[
     "UNILORA",
     "CPT",

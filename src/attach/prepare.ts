@@ -1,12 +1,18 @@
 import type { Adapter } from "../adapters/adapter.js";
-import { at } from "../present.js";
+import { PeftError } from "../errors.js";
+import { openTensors } from "../hub/checkpoint.js";
+import type { NamedTensor } from "../methods/method.js";
+import { at, entry } from "../present.js";
 import { random } from "../random.js";
 import type { Runtime } from "../run/runtime.js";
+import { option, words } from "../words.js";
 
 interface PrepareOptions {
   readonly seed: number;
   /** Turns a prompt's text into ids (prompt tuning's TEXT). */
   readonly tokenize?: ((text: string) => readonly number[]) | undefined;
+  /** The adapter's tensors come from a file. */
+  readonly file?: object;
 }
 
 /**
@@ -20,7 +26,10 @@ export async function prepare(
   const next = random(options.seed, 0x9e4);
   await copyFromBase(adapter, runtime);
   const residuals = await prepareSites(adapter, runtime, next);
-  await startPrompt(adapter, runtime, options, next);
+  if (options.file === undefined) {
+    await startPrompt(adapter, runtime, options, next);
+    await startFromFile(adapter);
+  }
   adapter.state.touch();
   return residuals;
 }
@@ -52,6 +61,30 @@ async function prepareSites(
     if (prepared?.weight !== undefined) residuals.set(weight, prepared.weight);
   }
   return residuals;
+}
+
+/** A prompt that starts from another adapter's tensors. Throws "adapter-mismatch" where they do not fit. */
+async function startFromFile({ method, config, entries }: Adapter): Promise<void> {
+  const prompt = method?.prompt;
+  const path = prompt?.source?.(config);
+  if (path === undefined || prompt?.fromSource === undefined) return;
+  const file = await openTensors(path);
+  const source = new Map<string, NamedTensor>();
+  for (const key of ["prompt_embeddings", ...(prompt.saved ?? [])]) {
+    const shape = file.tensors.get(key)?.shape;
+    if (shape !== undefined) source.set(key, { key, shape, data: await file.readF32(key) });
+  }
+  for (const [key, tensor] of Object.entries(prompt.fromSource(config, source))) {
+    if (tensor === undefined) continue;
+    const { shape, data } = entry(entries, `prompt_encoder.${key}`);
+    if (`${tensor.shape}` !== `${shape}`)
+      throw new PeftError("adapter-mismatch", {
+        what: `"${path}" does not fit: its ${tensor.key} is [${tensor.shape}], the new adapter's ${key} is [${shape}].`,
+        why: "an adapter that starts from another one has its sizes.",
+        fix: words`give ${option("numVirtualTokens")} and ${option("numRanks")} as that adapter has them.`,
+      });
+    data.set(tensor.data);
+  }
 }
 
 /** Prompt tuning from rows of the vocabulary or from a text. */

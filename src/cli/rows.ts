@@ -51,6 +51,12 @@ const rowOptions: readonly Option[] = [
   },
   { key: "messages", kind: "text", value: "COLUMN", help: "the column of a chat's messages" },
   {
+    key: "lossColumns",
+    kind: "names",
+    value: "COLUMN,...",
+    help: "columns whose numbers a loss, or the adapter's method, reads of each row: task_ids",
+  },
+  {
     key: "labels",
     kind: "names",
     help: "names of the classes in the order of their ids",
@@ -104,6 +110,7 @@ const formKeys = [
   "label",
   "columns",
   "messages",
+  "lossColumns",
   "kind",
   "problemType",
   "raw",
@@ -162,6 +169,7 @@ function loadOptions(
     "split",
     "limit",
     "labels",
+    "lossColumns",
     "raw",
     "encoding",
   ]);

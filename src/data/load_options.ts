@@ -17,7 +17,10 @@ export interface RowOptions {
    * or a function that makes of each row one with the usual names.
    */
   columns?: Readonly<Record<string, string>> | RowMapping;
-  /** Columns whose numbers a custom loss reads: they go with each row into the batch's `columns`. */
+  /**
+   * Columns whose numbers a custom loss, or an adapter's method, reads: they go with each row into the batch's
+   * `columns`.
+   */
   lossColumns?: readonly string[];
   /** What a row is. @default read off the template, the task and the columns */
   kind?: RowKind;

@@ -72,6 +72,11 @@ const isWeightFile = (name: string): boolean =>
   /^((model|adapter_model)\.safetensors|(pytorch_model|adapter_model)\.bin)(\.index\.json)?$/.test(name) ||
   LIBRARY_FILES.adapter.some((file) => file === name);
 
+/** One file of tensors by its path. */
+export async function openTensors(path: string, files: Files = nodeFiles): Promise<Checkpoint> {
+  return checkpoint(path, await openArchive(path, files), files);
+}
+
 /** Opens one file by what its name ends in. */
 export function openArchive(path: string, files: Files = nodeFiles): Promise<Archive> {
   return path.endsWith(".safetensors") ? openSafetensors(path, files) : openTorchBin(path, files);

@@ -224,7 +224,6 @@ const sublayers: SublayerMethod<BottleneckConfig> = {
   shared,
   forward,
   structure: (c) => FORM.map((key) => c[key]).join(" "),
-  readsPadding: (c) => c.useGating || c.stochasticDepth > 0,
 };
 
 /** NICE: y1 = x1 + F(x2), y2 = x2 + G(y1), of the halves of an embedding. arXiv 1410.8516 */
@@ -259,6 +258,7 @@ export const bottleneck: Method<BottleneckConfig> = {
   config: BottleneckConfig,
   learningRate: { value: 1e-4, from: "the guide of the library adapters" },
   files: "adapters",
+  wholeRows: (c) => c.useGating || c.stochasticDepth > 0,
   sublayers,
   outputs: invertible,
 };

@@ -822,6 +822,52 @@ export type MissValues = ValuesOf<
   "MISS"
 >;
 
+/** Options of new MultitaskPromptTuningConfig(). */
+export interface MultitaskPromptTuningOptions extends SavingOptions, PromptOptions {
+  /**
+   * How it starts: at random, as a text's tokens, or as an adapter of several tasks: with the mean of its
+   * tasks, with one of them, or with what they share. @default "RANDOM"
+   */
+  promptTuningInit?:
+    | "RANDOM"
+    | "TEXT"
+    | "AVERAGE_SOURCE_TASKS"
+    | "EXACT_SOURCE_TASK"
+    | "ONLY_SOURCE_SHARED"
+    | undefined;
+  /** That text, cut or repeated to length. @default none */
+  promptTuningInitText?: string | undefined;
+  /** The tokenizer of that text: a Hub id or a folder. @default none */
+  tokenizerNameOrPath?: string | undefined;
+  /** Options of that tokenizer, as Python's AutoTokenizer takes them. @default none */
+  tokenizerKwargs?: Readonly<Record<string, unknown>> | undefined;
+  /** That adapter's adapter_model.safetensors. @default none */
+  promptTuningInitStateDictPath?: string | undefined;
+  /** The task of it to start from. A whole number, at least 0. @default 0 */
+  promptTuningInitTask?: number | undefined;
+  /** Rank of what a task changes. A whole number, at least 1. @default 1 */
+  numRanks?: number | undefined;
+  /** How many tasks there are. A whole number, at least 1. @default 1 */
+  numTasks?: number | undefined;
+}
+/** A MultitaskPromptTuningConfig with its defaults filled in. */
+export type MultitaskPromptTuningValues = ValuesOf<
+  MultitaskPromptTuningOptions,
+  | "taskType"
+  | "baseModelNameOrPath"
+  | "revision"
+  | "modulesToSave"
+  | "tokenDim"
+  | "numTransformerSubmodules"
+  | "numAttentionHeads"
+  | "numLayers"
+  | "promptTuningInitText"
+  | "tokenizerNameOrPath"
+  | "tokenizerKwargs"
+  | "promptTuningInitStateDictPath",
+  "MULTITASK_PROMPT_TUNING"
+>;
+
 /** Options of new OFTConfig(). */
 export interface OFTOptions extends SavingOptions, TargetOptions, BlockOptions {
   /**
@@ -948,6 +994,31 @@ export type PeanutValues = ValuesOf<
   | "layersToTransform"
   | "layersPattern",
   "PEANUT"
+>;
+
+/** Options of new PolyConfig(). */
+export interface PolyOptions extends SavingOptions, TargetOptions {
+  /** The rank of each skill. A whole number, at least 1. @default 8 */
+  r?: number | undefined;
+  /** How many tasks there are. A whole number, at least 1. @default 1 */
+  nTasks?: number | undefined;
+  /** How many skills, each a LoRA, the tasks are mixed of. A whole number, at least 1. @default 4 */
+  nSkills?: number | undefined;
+  /**
+   * In how many parts a layer's inputs and outputs are split, each with a mixture of its own. A whole number,
+   * at least 1. @default 1
+   */
+  nSplits?: number | undefined;
+  /** How tasks are mixed of skills. @default "poly" */
+  polyType?: "poly" | undefined;
+  /** Start without effect; off: at random. @default true */
+  initWeights?: boolean | undefined;
+}
+/** A PolyConfig with its defaults filled in. */
+export type PolyValues = ValuesOf<
+  PolyOptions,
+  "taskType" | "baseModelNameOrPath" | "revision" | "modulesToSave" | "targetModules" | "excludeModules",
+  "POLY"
 >;
 
 /** Options of new PrefixTuningConfig(). */

@@ -19,9 +19,11 @@ import { lokr } from "./lokr.js";
 import { lora } from "./lora.js";
 import type { Method } from "./method.js";
 import { miss } from "./miss.js";
+import { multitaskPromptTuning } from "./multitask_prompt_tuning.js";
 import { oft } from "./oft.js";
 import { pTuning } from "./p_tuning.js";
 import { peanut } from "./peanut.js";
+import { poly } from "./poly.js";
 import { prefixTuning } from "./prefix_tuning.js";
 import { promptTuning } from "./prompt_tuning.js";
 import { pvera } from "./pvera.js";
@@ -71,12 +73,16 @@ export type { LoraOptions } from "./lora.js";
 export { LoraConfig } from "./lora.js";
 export type { MissOptions } from "./miss.js";
 export { MissConfig } from "./miss.js";
+export type { MultitaskPromptTuningOptions } from "./multitask_prompt_tuning.js";
+export { MultitaskPromptTuningConfig } from "./multitask_prompt_tuning.js";
 export type { OFTOptions } from "./oft.js";
 export { OFTConfig } from "./oft.js";
 export type { PromptEncoderOptions } from "./p_tuning.js";
 export { PromptEncoderConfig } from "./p_tuning.js";
 export type { PeanutOptions } from "./peanut.js";
 export { PeanutConfig } from "./peanut.js";
+export type { PolyOptions } from "./poly.js";
+export { PolyConfig } from "./poly.js";
 export type { PrefixTuningOptions } from "./prefix_tuning.js";
 export { PrefixTuningConfig } from "./prefix_tuning.js";
 export type { PromptTuningOptions } from "./prompt_tuning.js";
@@ -119,9 +125,11 @@ export const methods: readonly Method[] = [
   lokr,
   lora,
   miss,
+  multitaskPromptTuning,
   oft,
   pTuning,
   peanut,
+  poly,
   prefixTuning,
   promptTuning,
   pvera,

@@ -105,6 +105,8 @@ function run(name: string, gate: number | number[], factor?: Plain): { y: Value;
     dropout: (x) => (factor === undefined ? x : g.mul(x, input("factor", factor.shape))),
     draw: () => undefined,
     normal: () => undefined,
+    input: (name) => input(name),
+    drawRows: () => undefined,
   };
   const x = g.input("x", c.x.shape, c.kind === "embedding" ? "i64" : "f32");
   const all: Record<string, Value> = { ...feeds, gate: value([gate].flat(), shape) };
@@ -186,6 +188,8 @@ it("scales a pooler's [batch, hidden] by row", () => {
       dropout: (x) => x,
       draw: () => undefined,
       normal: () => undefined,
+      input: () => gate,
+      drawRows: () => undefined,
     },
     p: (key) => g.input(key, feeds[key]!.shape),
     shared: (key) => g.input(key, feeds[key]!.shape),

@@ -1,7 +1,9 @@
 // Over 400 lines: what a method is, each part with its docstring.
 
 import type { ErrorCode } from "../errors.js";
+import type { Shape } from "../graph/dims.js";
 import type { Graph } from "../graph/graph.js";
+import type { InputSet } from "../graph/inputs.js";
 import type {
   AttentionSite,
   CacheShape,
@@ -145,6 +147,10 @@ export interface Place {
   readonly draw: (name: string, shape: readonly number[]) => Tensor | undefined;
   /** Standard normal numbers of x's shape, new ones in every step; undefined in evaluation. */
   readonly normal: (x: Tensor) => Tensor | undefined;
+  /** The same, drawn for each row of the batch: shape [batch, ...]. */
+  readonly drawRows: (name: string, shape: Shape) => Tensor | undefined;
+  /** What the method itself reads of a batch, by the name that it has for it (`Method.inputs`). */
+  readonly input: (name: string) => Tensor;
 }
 
 /** A place that computes something without the adapter as well. */
@@ -390,8 +396,6 @@ export interface SublayerMethod<C> extends PlaceMethod<C, SublayerSite, Sublayer
   readonly select: (c: C, site: SublayerSite) => boolean;
   /** Parameters that all of its sublayers share; in the file they stand under their keys alone. */
   readonly shared?: (c: C, sites: readonly SublayerSite[]) => readonly ParameterSpec[];
-  /** Whether what it makes of a row depends on the row's padding, which is left out otherwise. */
-  readonly readsPadding?: (c: C) => boolean;
 }
 
 /**
@@ -413,6 +417,9 @@ export interface PromptShape {
   readonly cache: CacheShape;
 }
 
+/** What a prompt's place gives a method that makes it for each row. */
+export type PromptPlace = Pick<Place, "g" | "p" | "input">;
+
 /**
  * Methods that add virtual tokens: as rows before the embeddings, or as a cache of keys and values that is
  * already filled.
@@ -420,6 +427,11 @@ export interface PromptShape {
 export interface PromptMethod<C> {
   readonly place: "input" | "cache";
   readonly tokens: (c: C) => number;
+  /**
+   * How many stand before a decoder's input as well, in an encoder-decoder's passes over whole sequences; their
+   * rows follow those of `tokens`. Default: none.
+   */
+  readonly decoderTokens?: (c: C) => number;
   /** Fills in what Python's config records of the model (token_dim, num_layers, ...). */
   readonly resolve: (c: C, shape: PromptShape) => C;
   /** The encoder's own parameters; keys as in Python's `prompt_encoder`. */
@@ -434,6 +446,13 @@ export interface PromptMethod<C> {
     c: C,
     dropout?: (x: Tensor, p: number) => Tensor,
   ) => Tensor;
+  /**
+   * What each row of a batch gets of what `encode` makes: [rows, dim] -> [batch, rows, dim]. Default: all get the
+   * same.
+   */
+  readonly perRow?: (a: PromptPlace, rows: Tensor, c: C) => Tensor;
+  /** Parameters that the file has under their own keys, beside prompt_embeddings. */
+  readonly saved?: readonly string[];
   /** Shape of prompt_embeddings. */
   readonly shape: (c: C) => readonly [rows: number, dim: number];
   /**
@@ -452,6 +471,13 @@ export interface PromptMethod<C> {
     random: () => number,
     tokenize?: (text: string) => readonly number[],
   ) => readonly number[] | undefined;
+  /** The file of tensors that the encoder starts from; undefined: none. */
+  readonly source?: (c: C) => string | undefined;
+  /** The encoder's parameters by that file's tensors; undefined: they start by their specs. */
+  readonly fromSource?: (
+    c: C,
+    source: ReadonlyMap<string, NamedTensor>,
+  ) => Readonly<Record<string, NamedTensor | undefined>>;
   readonly structure?: (c: C) => string;
 }
 
@@ -484,6 +510,16 @@ export interface Method<C extends AdapterConfig = AdapterConfig> {
   readonly learningRate?: LearningRate;
   /** The library whose form its files have. Default: PEFT's. */
   readonly files?: "adapters";
+  /**
+   * What it reads of a batch beside what the model reads, by the names that it has for it: the batch has it among
+   * its `columns`.
+   */
+  readonly inputs?: (c: C) => InputSet;
+  /**
+   * Whether it works on whole sequences, [batch, length, width], padding included: what it does to a row is that
+   * row's own, or depends on padding. Others see tokens alone.
+   */
+  readonly wholeRows?: (c: C) => boolean;
   readonly layers?: LayerMethod<C>;
   readonly prompt?: PromptMethod<C>;
   readonly attention?: AttentionMethod<C>;

@@ -5,19 +5,12 @@ import { option, words } from "../words.js";
 import { configClass, withFields } from "./config.js";
 import type { PromptTuningOptions, PromptTuningValues } from "./config_types.js";
 import type { ConfigClass, Method, MethodTable, SayFault } from "./method.js";
-import { promptShape, promptSizes, resolveSizes, tableSpec } from "./prompt.js";
+import { type PromptSizes, promptShape, promptSizes, resolveSizes, tableSpec } from "./prompt.js";
 import { saving } from "./shared_options.js";
 export type PromptTuningInit = "RANDOM" | "SAMPLE_VOCAB" | "TEXT";
 
-const options: MethodTable = {
-  ...saving,
-  ...promptSizes,
-  promptTuningInit: {
-    kind: "text",
-    choices: ["RANDOM", "SAMPLE_VOCAB", "TEXT"],
-    byDefault: "RANDOM",
-    means: "how the rows start: at random, as random tokens of the vocabulary, or as a text's tokens",
-  },
+/** Of methods whose rows may start as a text's tokens. */
+export const textStart: MethodTable = {
   promptTuningInitText: { kind: "text", otherwise: "none", means: "that text, cut or repeated to length" },
   tokenizerNameOrPath: {
     kind: "text",
@@ -30,6 +23,24 @@ const options: MethodTable = {
     means: "options of that tokenizer, as Python's AutoTokenizer takes them",
   },
 };
+
+const options: MethodTable = {
+  ...saving,
+  ...promptSizes,
+  promptTuningInit: {
+    kind: "text",
+    choices: ["RANDOM", "SAMPLE_VOCAB", "TEXT"],
+    byDefault: "RANDOM",
+    means: "how the rows start: at random, as random tokens of the vocabulary, or as a text's tokens",
+  },
+  ...textStart,
+};
+
+/** What of a config says how its rows start. */
+type TextStart = PromptSizes &
+  Pick<PromptTuningValues, "promptTuningInitText" | "tokenizerNameOrPath" | "tokenizerKwargs"> & {
+    readonly promptTuningInit: string;
+  };
 
 export type { PromptTuningOptions };
 export type PromptTuningConfig = PromptTuningValues;
@@ -48,11 +59,11 @@ export const PromptTuningConfig: ConfigClass<PromptTuningValues, PromptTuningOpt
   "PromptTuningConfig",
   {
     options,
-    check: checkText,
+    check: (c, fault) => checkText(c, fault),
   },
 );
 
-function checkText(c: PromptTuningConfig, fault: SayFault): void {
+export function checkText(c: TextStart, fault: SayFault): void {
   if (c.promptTuningInit !== "TEXT") {
     if (Object.keys(c.tokenizerKwargs ?? {}).length === 0) return;
     fault(
@@ -73,16 +84,16 @@ function checkText(c: PromptTuningConfig, fault: SayFault): void {
 }
 
 /** Reference: peft/tuners/prompt_tuning/model.py */
-function initialTokens(
-  c: PromptTuningConfig,
+export function initialTokens(
+  c: TextStart,
   vocabSize: number,
   random: () => number,
   tokenize?: (text: string) => readonly number[],
 ): readonly number[] | undefined {
   const [rows] = promptShape(c);
-  if (c.promptTuningInit === "RANDOM") return undefined;
   if (c.promptTuningInit === "SAMPLE_VOCAB")
     return Array.from({ length: rows }, () => below(random, vocabSize));
+  if (c.promptTuningInit !== "TEXT") return undefined;
   const ids = tokenize?.(c.promptTuningInitText ?? "") ?? [];
   if (ids.length > 0) return Array.from({ length: rows }, (_, i) => at(ids, i % ids.length));
   throw new PeftError("tokenizer", {

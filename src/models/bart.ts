@@ -136,7 +136,7 @@ type DecoderShared = { bias: Tensor; crossBias: Tensor; encoded?: Tensor };
 /** ids, the encoder's output -> [batch, seq, hidden], present keys and values of self-attention. */
 function decode(w: Module, c: BartConfig, x: DecoderInputs, encoded: Tensor | undefined): StackOutput {
   const at = w.at("decoder");
-  const words = embedWords(w, c, x.ids);
+  const words = w.trace.prepend(embedWords(w, c, x.ids));
   const shared: DecoderShared = {
     bias: causalBias(w.g, x.mask, dimAt(words.shape, 1)),
     crossBias: paddingBias(w.g, x.encoderMask),

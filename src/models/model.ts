@@ -1,6 +1,6 @@
+import type { InputsFor } from "../graph/inputs.js";
 import type { CacheShape, KeyValue, Layout, Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
-import type { InputsFor } from "./inputs.js";
 
 export type { TaskType } from "../task.js";
 

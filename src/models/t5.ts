@@ -90,7 +90,7 @@ export function encode(w: Module, c: T5Config, x: TextInputs): Tensor {
 export function decode(w: Module, c: T5Config, x: DecoderInputs, encoded: Tensor | undefined): StackOutput {
   const { g } = w;
   const at = w.at("decoder");
-  const embedded = w.embedding("shared", x.ids, c.vocabSize, c.hiddenSize);
+  const embedded = w.trace.prepend(w.embedding("shared", x.ids, c.vocabSize, c.hiddenSize));
   const shared: DecoderShared = {
     ...selfShared(at, c, x, false, causalBias(g, x.mask, dimAt(embedded.shape, 1))),
     crossBias: paddingBias(g, x.encoderMask),

@@ -1,8 +1,8 @@
 import type { Shape } from "../graph/dims.js";
 import { addDims, axes } from "../graph/dims.js";
+import type { Column, Input, InputsFor, Lengths, SpecialTokens } from "../graph/inputs.js";
+import { counting, filled, padFront, tokenInput, total } from "../graph/inputs.js";
 import { at } from "../present.js";
-import type { Column, Input, InputsFor, Lengths, SpecialTokens } from "./inputs.js";
-import { counting, filled, padFront, tokenInput, total } from "./inputs.js";
 import type { TextInputs } from "./model.js";
 
 /** Which tokens are real, where a batch says so. Cached and virtual ones are. */

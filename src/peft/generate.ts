@@ -1,6 +1,7 @@
 import type { Adapter } from "../adapters/adapter.js";
 import type { View } from "../adapters/view.js";
 import { expectArgument } from "../arguments.js";
+import type { BatchColumn } from "../data/batch.js";
 import { PeftError } from "../errors.js";
 import type { GenerationConfig, GenerationSource } from "../generate/config.js";
 import { decoderStartToken, mergeGeneration } from "../generate/config.js";
@@ -10,11 +11,13 @@ import { resolveGeneration, samplingInVain } from "../generate/resolve.js";
 import type { TokenDecoder } from "../generate/stepper.js";
 import type { TokenStreamer } from "../generate/streamer.js";
 import type { ModelConfig, TaskType } from "../models/model.js";
+import { methodInputs } from "../plan/requests.js";
 import { at } from "../present.js";
 import { warnOnConsole } from "../printable.js";
 import type { Runtime } from "../run/runtime.js";
 import { makeStepper } from "../run/stepper.js";
 import { taskOf } from "../tasks/registry.js";
+import { type ColumnBatch, checkColumns } from "../trace/feeds.js";
 import type { Words } from "../words.js";
 import { option, toCode, words } from "../words.js";
 
@@ -24,6 +27,12 @@ export interface GenerateInput {
   readonly inputIds: readonly (readonly number[])[];
   /** 1 for tokens, 0 for padding. @default no padding */
   readonly attentionMask?: readonly (readonly number[])[] | undefined;
+  /**
+   * What an adapter's method reads beside the prompt, by name: a number, or numbers, for each row.
+   * @default none
+   * @example { taskIds: [0, 2] }
+   */
+  readonly columns?: Readonly<Record<string, readonly (number | readonly number[])[]>> | undefined;
 }
 
 /** Settings of a call of generate(). */
@@ -93,7 +102,10 @@ export async function generateWith(
   const mask = input.attentionMask ?? input.inputIds.map((row) => row.map(() => 1));
   const { encoderDecoder } = model.config;
   const start = encoderDecoder ? [startToken(model, config)] : undefined;
-  const prompt = { ids: input.inputIds, mask, start };
+  const columns = columnsOf(input);
+  const { spec } = runtime.weights;
+  checkColumns(spec, methodInputs(view.adapters), asBatch(spec.task, input.inputIds, columns));
+  const prompt = { ids: input.inputIds, mask, start, columns };
   const { sequences } = await generate(
     (expand) => makeStepper(runtime, view, prompt, expand),
     start === undefined
@@ -103,6 +115,25 @@ export async function generateWith(
     { ...call, ...contextOf(model, options) },
   );
   return sequences.map((row) => [...row]);
+}
+
+/** Numbers by row as columns. */
+function columnsOf({ columns = {} }: GenerateInput): Record<string, BatchColumn> {
+  const column = (rows: readonly (number | readonly number[])[]): BatchColumn => {
+    const width = Array.isArray(rows[0]) ? [rows[0].length] : [];
+    return { data: Float32Array.from(rows.flat()), shape: [rows.length, ...width] };
+  };
+  return Object.fromEntries(Object.entries(columns).map(([name, rows]) => [name, column(rows)]));
+}
+
+/** Prompts as what methods read of a batch. */
+function asBatch(
+  task: TaskType,
+  ids: GenerateInput["inputIds"],
+  columns: Record<string, BatchColumn>,
+): ColumnBatch {
+  const inputIds = { data: Int32Array.from(ids.flat()), shape: [ids.length, ids[0]?.length ?? 0] };
+  return { task, columns: { inputIds, ...columns } };
 }
 
 function startToken({ config, generationSource }: Generator, generation: GenerationConfig): number {

@@ -5,7 +5,7 @@ import type { Loss, LossColumn } from "../losses/loss.js";
 import { at } from "../present.js";
 import { taskOf } from "../tasks/registry.js";
 import type { BatchPlaces, Inputs, Virtual } from "../trace/feeds.js";
-import { columnOf, formFault, ids, labelsOf } from "../trace/feeds.js";
+import { asDeclared, columnOf, formFault, ids, labelsOf } from "../trace/feeds.js";
 import { labelPositions } from "../trace/inputs.js";
 import type { ModelSpec } from "../trace/write.js";
 import { option, words } from "../words.js";
@@ -28,7 +28,8 @@ export function lossFeeds(
   sizes.set("outputs", taskOf(spec.task).head.outputs(spec.config));
   const faults: string[] = [];
   const found = Object.entries(loss.columns ?? {}).flatMap(([name, column]) => {
-    const given = asDeclared(columnOf(batch, name), column);
+    const own = columnOf(batch, name);
+    const given = own && asDeclared(own, column.dtype);
     const fault = given === undefined ? `it has no ${name}` : columnFault(name, column, given, sizes);
     if (fault !== undefined) faults.push(fault);
     return given === undefined || fault !== undefined ? [] : [{ name, column, given }];
@@ -51,12 +52,6 @@ export function lossFeeds(
   feeds[labelPositions.name] = layout.fill(layout.positions, 0);
   for (const { name, column, given } of perLabel) feeds[name] = layout.column(name, column.dtype, given.data);
   return feeds;
-}
-
-/** Columns that come from rows are floats: they serve as whole numbers where all of them are. */
-function asDeclared(given: BatchColumn | undefined, { dtype }: LossColumn): BatchColumn | undefined {
-  if (dtype !== "i64" || !(given?.data instanceof Float32Array)) return given;
-  return given.data.every(Number.isInteger) ? { ...given, data: Int32Array.from(given.data) } : given;
 }
 
 function columnFault(
@@ -119,8 +114,8 @@ function labelLayout(
   const isTarget = place === "target";
   const tokenAt = (isTarget ? places?.decoder : places?.input)?.tokenAt;
   const shift = place === "next token" ? 1 : 0;
-  const before = isTarget ? 0 : virtual.input;
-  const width = isTarget ? columns : length;
+  const before = isTarget ? (virtual.decoder ?? 0) : virtual.input;
+  const width = isTarget ? before + columns : length;
   const positions: number[] = [];
   const from: number[] = [];
   for (let i = 0; i < rows; i++)

@@ -92,6 +92,6 @@ describe("backwardRequest", () => {
 it("virtual tokens are those of a view's prompt methods", () => {
   const config = new PrefixTuningConfig({ numVirtualTokens: 4 });
   const prefix = attach("prefix", prefixTuning, config, spec, model.inventory, { seed: 0 }).adapter;
-  expect(virtualOf({ adapters: [prefix, adapter] })).toEqual({ input: 0, cache: 4 });
-  expect(virtualOf(view)).toEqual({ input: 0, cache: 0 });
+  expect(virtualOf({ adapters: [prefix, adapter] })).toEqual({ input: 0, cache: 4, decoder: 0 });
+  expect(virtualOf(view)).toEqual({ input: 0, cache: 0, decoder: 0 });
 });

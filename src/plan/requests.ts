@@ -1,14 +1,16 @@
+import type { Adapter } from "../adapters/adapter.js";
 import type { View } from "../adapters/view.js";
 import type { NamesOf } from "../arguments.js";
 import type { Floats, Ids } from "../data/batch.js";
 import type { HostTensor } from "../engine/messages.js";
 import { PeftError } from "../errors.js";
+import type { Input } from "../graph/inputs.js";
 import type { Loss } from "../losses/loss.js";
 import { losses, lossNamed } from "../losses/registry.js";
 import type { TaskType } from "../models/model.js";
 import { decoderInputs } from "../models/text_inputs.js";
 import { taskOf } from "../tasks/registry.js";
-import type { Inputs } from "../trace/feeds.js";
+import type { Inputs, Virtual } from "../trace/feeds.js";
 import {
   batchPlaces,
   checkBatch,
@@ -49,11 +51,19 @@ export interface BackwardOptions extends PassOptions {
 export const passNames: NamesOf<PassOptions> = { loss: {} };
 
 /** Virtual tokens of a view's prompt method. */
-export function virtualOf(view: Pick<View, "adapters">): { input: number; cache: number } {
-  const virtual = { input: 0, cache: 0 };
-  for (const { method, config } of view.adapters)
-    if (method?.prompt !== undefined) virtual[method.prompt.place] += method.prompt.tokens(config);
+export function virtualOf(view: Pick<View, "adapters">): Required<Virtual> {
+  const virtual = { input: 0, cache: 0, decoder: 0 };
+  for (const { method, config } of view.adapters) {
+    if (method?.prompt === undefined) continue;
+    virtual[method.prompt.place] += method.prompt.tokens(config);
+    virtual.decoder += method.prompt.decoderTokens?.(config) ?? 0;
+  }
   return virtual;
+}
+
+/** What the methods of adapters read of a batch beside what the model reads. */
+export function methodInputs(adapters: readonly Adapter[]): readonly Input[] {
+  return adapters.flatMap(({ method, config }) => Object.values(method?.inputs?.(config) ?? {}));
 }
 
 function hasLabels(batch: Inputs): boolean {
@@ -81,16 +91,17 @@ export function prepare(
   const { keys } = more;
   const { spec } = weights;
   const virtual = virtualOf(view);
-  const sizes = checkBatch(weights, batch, virtual, given === undefined);
+  const ofMethods = methodInputs(view.adapters);
+  const sizes = checkBatch(weights, batch, virtual, given === undefined, ofMethods);
   const used = usedLoss(spec, batch, given);
   const tokens = inputOf(inputsOf(spec), "tokens");
   const packed =
     tokens !== undefined &&
     !(used?.padding ?? false) &&
     taskOf(spec.task).packs &&
-    !view.adapters.some(({ method, config }) => method?.sublayers?.readsPadding?.(config)) &&
+    !view.adapters.some(({ method, config }) => method?.wholeRows?.(config)) &&
     view.gates.every((g) => typeof g === "number");
-  const feeds: Record<string, HostTensor> = forwardFeeds(spec, batch, virtual);
+  const feeds: Record<string, HostTensor> = forwardFeeds(spec, batch, virtual, ofMethods);
   const places = packed
     ? batchPlaces(spec, batch, virtual, given !== undefined || (more.logits ?? false))
     : undefined;
@@ -236,7 +247,8 @@ export function batchSizes(
   { loss }: PassOptions,
 ): BatchSizes {
   const virtual = virtualOf({ adapters });
-  return sizesOf(weights.spec, batch, checkBatch(weights, batch, virtual, loss === undefined));
+  const lengths = checkBatch(weights, batch, virtual, loss === undefined, methodInputs(adapters));
+  return sizesOf(weights.spec, batch, lengths);
 }
 
 function sizesOf(spec: ModelSpec, batch: Inputs, lengths: ReadonlyMap<string, number>): BatchSizes {

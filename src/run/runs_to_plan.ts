@@ -1,8 +1,9 @@
 import type { Adapter } from "../adapters/adapter.js";
-import type { BatchSizes } from "../plan/memory/batch.js";
+import { type BatchSizes, fakeColumns } from "../plan/memory/batch.js";
 import { type Countable, type RunPurpose, requestOf } from "../plan/memory/estimate.js";
 import type { RunRequest } from "../plan/plan.js";
 import type { RunsToPlan } from "../plan/plan_chooser.js";
+import { methodInputs } from "../plan/requests.js";
 import type { ModelSpec } from "../trace/write.js";
 import type { PromptInput } from "./stepper.js";
 import { makeStepper } from "./stepper.js";
@@ -34,7 +35,8 @@ async function generationRequests(
   const view = { adapters, gates: adapters.map(() => 1) };
   const tokens = (length: number): number[][] => Array.from({ length: batch }, () => filled(length));
   const promptOf = (length: number, start: number): PromptInput => {
-    return { ids: tokens(length), mask: tokens(length), start: filled(start) };
+    const columns = fakeColumns(methodInputs(adapters), spec, { batch, seq: length });
+    return { ids: tokens(length), mask: tokens(length), start: filled(start), columns };
   };
   const requests: RunRequest[] = [];
   const runtime = {

@@ -3,13 +3,14 @@ import { floatsOf } from "../engine/host_tensor.js";
 import type { Feed, HostTensor, RunResult } from "../engine/messages.js";
 import { internal } from "../errors.js";
 import type { Stepper } from "../generate/stepper.js";
+import type { Column, Lengths } from "../graph/inputs.js";
+import { counting, filled } from "../graph/inputs.js";
 import type { CacheShape } from "../graph/module.js";
-import type { Column } from "../models/inputs.js";
-import { counting, filled } from "../models/inputs.js";
 import { textInputs } from "../models/text_inputs.js";
 import type { RunRequest } from "../plan/plan.js";
-import { virtualOf } from "../plan/requests.js";
+import { methodInputs, virtualOf } from "../plan/requests.js";
 import { at } from "../present.js";
+import { readInput } from "../trace/feeds.js";
 import type { Named } from "../trace/inputs.js";
 import {
   beamOrder,
@@ -30,6 +31,8 @@ export interface PromptInput {
   readonly mask: readonly (readonly number[])[];
   /** Encoder-decoders: what the decoder starts with, per row. */
   readonly start: readonly number[] | undefined;
+  /** What methods read of a batch, by name; the first axis is the rows. */
+  readonly columns?: Readonly<Record<string, Column>> | undefined;
 }
 
 /** What runs the steps: a Runtime. */
@@ -146,6 +149,7 @@ class CachedStepper implements Stepper {
       ...feedInput(ids, Int32Array.from(rows.flat()), [rows.length, length]),
       ...feedInput(mask, Int32Array.from(this.#mask.flat()), [rows.length, total]),
       ...this.#positions(positions, virtual, length),
+      ...this.#ofMethods(this.#expand, { batch: rows.length, length, virtual, past: this.#past }),
       ...(encoderDecoder ? this.#encoderMask() : noTypes(rows.length, virtual + length)),
       ...(order === undefined ? {} : feedInput(beamOrder, order, [order.length])),
     };
@@ -184,6 +188,20 @@ class CachedStepper implements Stepper {
       }
     }
     return feedInput(input, out, [this.#rows, length]);
+  }
+
+  /** What methods read of the prompts' rows, each `times` over. */
+  #ofMethods(times: number, at: Lengths<number>): Record<string, HostTensor> {
+    const { ids, columns = {} } = this.#prompt;
+    const tokens = { data: Int32Array.from(ids.flat()), shape: [ids.length, ids[0]?.length ?? 0] };
+    const all: Readonly<Record<string, Column>> = { [textInputs.ids.name]: tokens, ...columns };
+    const { config } = this.#runtime.weights.spec;
+    const feeds = methodInputs(this.#view.adapters).map((input) => {
+      const own = readInput(input, (name) => all[name], config);
+      const fed = input.feed(own && repeated(own, times), at);
+      return fed === undefined ? {} : feedColumn(input, fed);
+    });
+    return Object.assign({}, ...feeds);
   }
 
   /** The cache before the first token: empty, or a prefix. */
@@ -238,11 +256,24 @@ class CachedStepper implements Stepper {
         ...feedInput(textInputs.mask, masks, [rows, virtual + width]),
         ...feedColumn(textInputs.positions, counting(rows, 0, virtual + width)),
         ...noTypes(rows, virtual + width),
+        ...this.#ofMethods(1, { batch: rows, length: width, virtual, past: 0 }),
         ...feedInput(encodedRows, Int32Array.from(source), [this.#rows]),
       },
       keep: this.#holdAll(namesIn("cross", spec.config.cache)),
     });
   }
+}
+
+/** A column with each of its rows so many times. */
+function repeated({ data, shape }: Column, times: number): Column {
+  const [rows = 0, ...rest] = shape;
+  const width = rest.reduce((a, b) => a * b, 1);
+  const out = new (data instanceof Float32Array ? Float32Array : Int32Array)(data.length * times);
+  for (let i = 0; i < rows * times; i++) {
+    const from = Math.floor(i / times) * width;
+    out.set(data.subarray(from, from + width), i * width);
+  }
+  return { data: out, shape: [rows * times, ...rest] };
 }
 
 /** Token types of what is generated: all of the first. */

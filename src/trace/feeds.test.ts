@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { rowInput, tokenInput } from "../models/inputs.js";
+import { rowInput, tokenInput } from "../graph/inputs.js";
 import { specOf } from "../peft/spec.js";
 import type { Inputs, TextBatch } from "./feeds.js";
 import { batchPlaces, checkBatch, forwardFeeds, lengthsOf } from "./feeds.js";

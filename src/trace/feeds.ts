@@ -3,12 +3,13 @@ import type { Batch, BatchColumn, TaskType as BatchTask, Floats, Ids } from "../
 import type { HostTensor } from "../engine/messages.js";
 import { PeftError } from "../errors.js";
 import type { Shape } from "../graph/dims.js";
-import type { Column, Input, InputSet, Lengths } from "../models/inputs.js";
+import type { Column, Input, InputSet, Lengths, ReadColumn, SpecialTokens } from "../graph/inputs.js";
 import type { ModelConfig } from "../models/model.js";
 import { decoderInputs } from "../models/text_inputs.js";
 import { at } from "../present.js";
 import { mix } from "../random.js";
 import { taskOf } from "../tasks/registry.js";
+import { option, words } from "../words.js";
 import { inputOf, inputsOf } from "./inputs.js";
 import type { Places } from "./packing.js";
 import { placesOf } from "./packing.js";
@@ -43,10 +44,11 @@ export interface ColumnBatch<T extends BatchTask = BatchTask> {
 /** What a model runs on. */
 export type Inputs<T extends BatchTask = BatchTask> = TextBatch<T> | ColumnBatch<T>;
 
-/** Virtual tokens of the active prompt method: before the input, or in the cache. */
+/** Virtual tokens of the active prompt method: before the input, in the cache, before a decoder's input. */
 export interface Virtual {
   readonly input: number;
   readonly cache: number;
+  readonly decoder?: number;
 }
 
 export function ids(data: HostTensor["data"], shape: readonly number[]): HostTensor {
@@ -95,12 +97,23 @@ export function lengthsOf(spec: ModelSpec, batch: Inputs, virtual: Virtual): Bat
   const stack = { batch: rows, length: lengthIn(inputsOf(spec)), virtual: virtual.input, past };
   if (!config.encoderDecoder) return { stack, decoder: undefined };
   const length = lengthIn(decoderInputs);
-  return { stack, decoder: { batch: rows, length, virtual: 0, past: virtual.cache } };
+  return { stack, decoder: { batch: rows, length, virtual: virtual.decoder ?? 0, past: virtual.cache } };
 }
 
 function ownOf(input: Input, batch: Inputs, config: ModelConfig): Column | undefined {
-  const column = (name: string): Column | undefined => columnOf(batch, name);
-  return input.read === undefined ? column(input.name) : input.read(column, config);
+  return readInput(input, (name) => columnOf(batch, name), config);
+}
+
+/** What an input reads of columns. */
+export function readInput(input: Input, column: ReadColumn, c: SpecialTokens): Column | undefined {
+  const own = input.read === undefined ? column(input.name) : input.read(column, c);
+  return own && asDeclared(own, input.dtype);
+}
+
+/** Columns that come from rows are floats: they serve as whole numbers where all of them are. */
+export function asDeclared(own: BatchColumn, dtype: "f32" | "i64"): BatchColumn {
+  if (dtype !== "i64" || !(own.data instanceof Float32Array) || !own.data.every(Number.isInteger)) return own;
+  return { ...own, data: Int32Array.from(own.data) };
 }
 
 /**
@@ -112,6 +125,7 @@ export function checkBatch(
   batch: Inputs,
   virtual: Virtual,
   hasTaskLabels = true,
+  ofMethods: readonly Input[] = [],
 ): Map<string, number> {
   const { stack, decoder } = lengthsOf(spec, batch, virtual);
   const sizes = new Map([["batch", stack.batch]]);
@@ -128,7 +142,10 @@ export function checkBatch(
   if (inventory.positions !== undefined && length > inventory.positions)
     faults.push(`it is ${length} tokens long (virtual ones included) of ${inventory.positions} positions`);
   if (batch.task === spec.task && hasTaskLabels) faults.push(...labelFaults(spec, batch, stack));
-  if (faults.length === 0) return sizes;
+  if (faults.length === 0) {
+    checkColumns(spec, ofMethods, batch, sizes);
+    return sizes;
+  }
   throw new PeftError("batch", {
     what: `This batch cannot be run: ${[...new Set(faults)].join("; ")}.`,
     why: `the model is a ${spec.config.modelType} for ${spec.task}.`,
@@ -136,6 +153,24 @@ export function checkBatch(
       inputOf(inputsOf(spec), "tokens") === undefined
         ? `give what it reads: columns: { ${Object.values(inputsOf(spec)).map(({ name }) => `${name}: { data, shape }`)} }.`
         : "make batches with this model's own tokenizer: batches(rows, { tokenizer, model }).",
+  });
+}
+
+/** Throws "batch" for a batch without what the methods of its adapters read. */
+export function checkColumns(
+  spec: ModelSpec,
+  ofMethods: readonly Input[],
+  batch: Inputs,
+  sizes: Map<string, number> = new Map([["batch", rowsOf(batch)]]),
+): void {
+  const { stack } = lengthsOf(spec, batch, { input: 0, cache: 0 });
+  const faults = ofMethods.flatMap((input) => inputFaults(input, spec.config, batch, stack, sizes));
+  if (faults.length === 0) return;
+  const names = ofMethods.map(({ name }) => name);
+  throw new PeftError("batch", {
+    what: `This batch cannot be run: ${faults.join("; ")}.`,
+    why: `the adapter's method reads ${names.join(", ")} beside what the model reads.`,
+    fix: words`rows bring it as a column of that name: ${option("lossColumns", names)}; a batch of your own as columns: { ${names[0] ?? ""}: { data: Int32Array.of(0, ...), shape: [rows] } }.`,
   });
 }
 
@@ -157,9 +192,12 @@ function inputFaults(
   const { vocabSize } = config;
   const ids = role === "tokens" ? columnOf(batch, name)?.data : undefined;
   const beyond = ids?.find((id) => id < 0 || id >= vocabSize);
+  const { below = Number.POSITIVE_INFINITY } = input;
+  const outside = input.below === undefined ? undefined : own.data.find((x) => x < 0 || x >= below);
   return [
     ...(fault === undefined ? [] : [fault]),
     ...(beyond === undefined ? [] : [`token id ${beyond} is beyond the vocabulary of ${vocabSize}`]),
+    ...(outside === undefined ? [] : [`${name} has ${outside}, and there are ${below}`]),
   ];
 }
 
@@ -212,27 +250,33 @@ function labelFaults({ task, config }: ModelSpec, batch: Inputs, at: Lengths<num
 }
 
 /** Feeds of a pass over whole sequences. */
-export function forwardFeeds(spec: ModelSpec, batch: Inputs, virtual: Virtual): Record<string, HostTensor> {
+export function forwardFeeds(
+  spec: ModelSpec,
+  batch: Inputs,
+  virtual: Virtual,
+  ofMethods: readonly Input[] = [],
+): Record<string, HostTensor> {
   const { stack, decoder } = lengthsOf(spec, batch, virtual);
   return {
-    ...feedsOf(inputsOf(spec), spec, batch, stack),
-    ...(decoder === undefined ? {} : feedsOf(decoderInputs, spec, batch, decoder)),
+    ...feedsOf(Object.values(inputsOf(spec)), spec, batch, stack),
+    ...feedsOf(ofMethods, spec, batch, stack),
+    ...(decoder === undefined ? {} : feedsOf(Object.values(decoderInputs), spec, batch, decoder)),
   };
 }
 
 /** Feeds of an encoder alone. */
 export function encoderFeeds(spec: ModelSpec, batch: Inputs): Record<string, HostTensor> {
   const { stack } = lengthsOf(spec, batch, { input: 0, cache: 0 });
-  return feedsOf(inputsOf(spec), spec, batch, stack);
+  return feedsOf(Object.values(inputsOf(spec)), spec, batch, stack);
 }
 
 function feedsOf(
-  inputs: InputSet,
+  inputs: readonly Input[],
   { config }: ModelSpec,
   batch: Inputs,
   at: Lengths<number>,
 ): Record<string, HostTensor> {
-  const feeds = Object.values(inputs).flatMap((input) => {
+  const feeds = inputs.flatMap((input) => {
     const column = input.feed(ownOf(input, batch, config), at);
     return column === undefined ? [] : [[input.name, { dtype: input.dtype, ...column }] as const];
   });
@@ -277,14 +321,15 @@ export function batchPlaces(
   };
   const input = placesOf(keep, rows, virtual.input + seq);
   if (decoder === undefined) return { input, decoder };
+  const before = virtual.decoder ?? 0;
   const columns = decoder.length;
   const last = (row: number): number => {
     let j = columns - 1;
     while (!wholeDecoder && j > 0 && labels !== undefined && labels.data[row * columns + j]! < 0) j--;
-    return j;
+    return before + j;
   };
   const ends = Array.from({ length: rows }, (_, row) => last(row));
-  return { input, decoder: placesOf((row, j) => j <= at(ends, row), rows, columns) };
+  return { input, decoder: placesOf((row, j) => j <= at(ends, row), rows, before + columns) };
 }
 
 /**

@@ -1,9 +1,9 @@
 import type { HostTensor } from "../engine/messages.js";
 import type { Dim, Shape } from "../graph/dims.js";
 import type { Graph } from "../graph/graph.js";
+import type { Input, InputSet, Lengths } from "../graph/inputs.js";
 import type { CacheShape, KeyValue } from "../graph/module.js";
 import type { DType, Tensor } from "../graph/ops.js";
-import type { Input, InputSet, Lengths } from "../models/inputs.js";
 import type { Architecture, ModelConfig } from "../models/model.js";
 import { decoderInputs, textInputs } from "../models/text_inputs.js";
 

@@ -1,8 +1,10 @@
 import type { Adapter } from "../adapters/adapter.js";
 import type { AdaptedSite } from "../adapters/site.js";
+import { internal } from "../errors.js";
 import type { Dim, Shape } from "../graph/dims.js";
 import { addDims, axes, dimAt, lengthAt, localDim } from "../graph/dims.js";
 import { Graph, siteNumber } from "../graph/graph.js";
+import type { Input, Lengths } from "../graph/inputs.js";
 import type {
   AttentionSite,
   EmbeddingSite,
@@ -17,11 +19,10 @@ import type {
 } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import type { Below, Place } from "../methods/method.js";
-import type { Input } from "../models/inputs.js";
 import { at } from "../present.js";
 import type { AdapterInput } from "./adapter_inputs.js";
 import { adapterInputName } from "./adapter_inputs.js";
-import { declareCore, randomKey } from "./inputs.js";
+import { declare, declareCore, randomKey } from "./inputs.js";
 import type { StackLayout } from "./layout.js";
 import { packedLayout, paddedLayout, sameLayout } from "./layout.js";
 import { declarePacking } from "./packing.js";
@@ -88,8 +89,12 @@ export class ModelTrace implements Trace {
   /** What the graph's inputs of adapters are, by their names. */
   readonly adapterInputs: Map<string, AdapterInput> = new Map();
   positions: number | undefined;
-  /** The path of the stack whose embeddings methods may change; undefined: of none. */
+  /** The path of the stack whose embeddings methods may change; undefined: of none, in a decoder. */
   stack: string | undefined;
+  /** Prompts that a decoder has of its own stand before its input: in passes over whole sequences. */
+  promptsDecoder = false;
+  /** Lengths of what the stack that is being written reads. */
+  lengths: Lengths = { batch: "batch", length: "seq", virtual: 0, past: 0 };
   readonly options: TraceOptions;
   get blocks(): readonly string[] {
     return this.g.blocks.map((block) => block.name);
@@ -242,44 +247,82 @@ export class ModelTrace implements Trace {
     if (!this.options.virtual) return x;
     const { g } = this;
     let out = x;
-    for (const [slot, { method }] of this.options.adapters.entries()) {
-      const rows = this.promptRows(slot);
-      if (rows === undefined || method?.prompt?.place !== "input") continue;
-      const [count, dim] = axes(rows.shape, 2);
-      const batch = dimAt(out.shape, 0);
-      out = g.concat([g.expand(g.reshape(rows, [1, count, dim]), [batch, count, dim]), out], 1);
+    for (const [slot, { method, config }] of this.options.adapters.entries()) {
+      const prompt = method?.prompt;
+      if (prompt === undefined || prompt.place !== "input") continue;
+      const isDecoder = this.stack === undefined;
+      const own = isDecoder && this.promptsDecoder ? (prompt.decoderTokens?.(config) ?? 0) : 0;
+      const [first, end] = isDecoder
+        ? [prompt.tokens(config), prompt.tokens(config) + own]
+        : [0, prompt.tokens(config)];
+      if (end > first)
+        out = g.concat([g.slice(this.#promptOfRows(slot, dimAt(out.shape, 0)), 1, first, end), out], 1);
     }
     return out;
+  }
+
+  /** The prompt of a slot for each row of a batch, [batch, rows, dim]. */
+  #promptOfRows(slot: number, batch: Dim): Tensor {
+    const { g } = this;
+    const { method, config } = at(this.options.adapters, slot);
+    const rows = this.#prompt(slot) ?? internal("a prompt without rows");
+    const perRow = method?.prompt?.perRow;
+    if (perRow !== undefined) {
+      const p = (key: string): Tensor => this.entry(slot, `prompt_encoder.${key}`);
+      return perRow({ g, p, input: (name) => this.#methodInput(slot, name) }, rows, config);
+    }
+    const [count, dim] = axes(rows.shape, 2);
+    return g.expand(g.reshape(rows, [1, count, dim]), [batch, count, dim]);
+  }
+
+  /** An input that the method of a slot reads of the batch. */
+  #methodInput(slot: number, name: string): Tensor {
+    const { method, config } = at(this.options.adapters, slot);
+    const input = method?.inputs?.(config)[name] ?? internal(`${method?.name} has no input "${name}"`);
+    return declare(this.g, input, this.lengths);
   }
 
   /**
    * The prompt of a slot, [tokens, dim], without the rows of further submodules; undefined: no prompt method.
    */
   promptRows(slot: number): Tensor | undefined {
+    const { method, config } = at(this.options.adapters, slot);
+    const rows = this.#prompt(slot);
+    return rows && this.g.slice(rows, 0, 0, method?.prompt?.tokens(config) ?? 0);
+  }
+
+  #prompt(slot: number): Tensor | undefined {
     const adapter = at(this.options.adapters, slot);
     const prompt = adapter.method?.prompt;
     if (prompt === undefined) return undefined;
     let dropouts = 0;
-    const rows =
-      adapter.prompt === "stored"
-        ? this.entry(slot, "prompt_embeddings")
-        : prompt.encode(
-            this.g,
-            (key) => this.entry(slot, `prompt_encoder.${key}`),
-            adapter.config,
-            (x, p) =>
-              this.g.squeeze(this.same.dropout(this.g.unsqueeze(x, 0), p, `prompt/${slot}#${dropouts++}`), 0),
-          );
-    return this.g.slice(rows, 0, 0, prompt.tokens(adapter.config));
+    return adapter.prompt === "stored"
+      ? this.entry(slot, "prompt_embeddings")
+      : prompt.encode(
+          this.g,
+          (key) => this.entry(slot, `prompt_encoder.${key}`),
+          adapter.config,
+          (x, p) =>
+            this.g.squeeze(this.same.dropout(this.g.unsqueeze(x, 0), p, `prompt/${slot}#${dropouts++}`), 0),
+        );
   }
 
-  /** How many virtual tokens stand before the input. */
-  virtualTokens(place: "input" | "cache"): Dim {
+  /** Whether a head that is still to be written has an adapter that works on whole sequences. */
+  get needsWholeHead(): boolean {
+    return this.options.adapters.some(
+      ({ method, config, layers }) =>
+        method?.wholeRows?.(config) === true && [...layers.keys()].some((path) => !this.linears.has(path)),
+    );
+  }
+
+  /** How many virtual tokens stand before the input, in the cache, and before a decoder's input. */
+  virtualTokens(place: "input" | "cache" | "decoder"): Dim {
     return addDims(
       0,
-      ...this.options.adapters.map((a) =>
-        a.method?.prompt?.place === place ? a.method.prompt.tokens(a.config) : 0,
-      ),
+      ...this.options.adapters.map(({ method, config }) => {
+        if (place === "decoder") return method?.prompt?.decoderTokens?.(config) ?? 0;
+        return method?.prompt?.place === place ? method.prompt.tokens(config) : 0;
+      }),
     );
   }
 
@@ -338,6 +381,9 @@ export class ModelTrace implements Trace {
         return this.g.squeeze(this.g.random(key, siteNumber(`${path}/${slot}/${name}`), [1, ...shape]), 0);
       },
       normal: (x) => normal(this.g, (part) => layout.random(x, `${path}/${slot}${part}`)),
+      input: (name) => this.#methodInput(slot, name),
+      drawRows: (name, shape) =>
+        this.randomKey && this.g.random(this.randomKey, siteNumber(`${path}/${slot}/${name}`), shape),
     };
   }
 

@@ -3,12 +3,12 @@ import type { Dim } from "../graph/dims.js";
 import { addDims, dimAt } from "../graph/dims.js";
 import type { Graph } from "../graph/graph.js";
 import { exactly } from "../graph/graph.js";
+import type { InputSet, Lengths } from "../graph/inputs.js";
 import type { CacheShape, KeyValue, Layout } from "../graph/module.js";
 import { Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import type { Loss } from "../losses/loss.js";
 import { MEAN, textVectors } from "../losses/vectors.js";
-import type { InputSet, Lengths } from "../models/inputs.js";
 import type { Architecture, ModelConfig, TaskType, TextInputs } from "../models/model.js";
 import { decoderInputs, textInputs } from "../models/text_inputs.js";
 import { at } from "../present.js";
@@ -95,6 +95,7 @@ interface Declared<X> {
 function declareInputs<I extends InputSet>(trace: ModelTrace, inputs: I, at: Lengths): Declared<Tensors<I>> {
   const tokens = inputOf(inputs, "tokens");
   const length = addDims(at.virtual, at.length);
+  trace.lengths = at;
   const layout = tokens === undefined ? trace.padded : trace.layout(tokens, length);
   const declared = Object.entries(inputs).map(([key, input]) => [key, declare(trace.g, input, at)]);
   return { x: Object.fromEntries(declared) as Tensors<I>, layout };
@@ -163,7 +164,8 @@ function writeHidden(spec: ModelSpec, trace: ModelTrace, fromStates = false): Wr
     return { ...out, layout, mask: maskOf(trace, x.mask, pastLength, out.hidden) };
   }
   const encoder = fromStates ? givenStates(spec, trace) : writeEncoder(spec, trace);
-  const at = { batch: "batch", length: "target", virtual: 0, past: pastLength };
+  trace.promptsDecoder = true;
+  const at = { batch: "batch", length: "target", virtual: trace.virtualTokens("decoder"), past: pastLength };
   const { x, layout } = declareInputs(trace, decoderInputs, at);
   const cross = (_: number, project: (of: Layout) => KeyValue): KeyValue => project(encoder.layout);
   const inputs = { ...x, typeIds: undefined, past, encoderMask: encoder.mask, cross };
@@ -229,8 +231,8 @@ export function writeLoss(spec: ModelSpec, trace: ModelTrace, loss: Loss, fromSt
   const labelled = (name?: string): Tensor => {
     const positions = declareCore(g, labelPositions);
     const head = headNamed(spec.task, name);
-    // scales are per row of the batch
-    if (trace.options.mixed) return g.gather(g.rows(logits(name)), positions);
+    // what adapters do there is per row of the batch
+    if (trace.options.mixed || trace.needsWholeHead) return g.gather(g.rows(logits(name)), positions);
     const rows = g.gather(g.rows(hidden), positions); // [chunks, chunk, hidden]
     return writeHead(spec, trace, head, rows, mask, layout.chosen(positions, hidden.shape));
   };
@@ -368,19 +370,19 @@ export function writeEncode(spec: ModelSpec, trace: ModelTrace): Record<string, 
   const { config } = spec;
   const { encoded } = writeEncoder(spec, trace);
   const outputs: Record<string, Tensor> = {};
-  const repeated = g.gather(encoded, declareCore(g, encodedRows), 0);
+  const rows = declareCore(g, encodedRows);
   // What the decoder reads, and masks, does not reach the cross-attention's keys and values: it is never fed.
-  const lengths = { batch: "repeated", length: "target", virtual: 0, past: 0 };
+  const lengths = { batch: "batch", length: "target", virtual: 0, past: 0 };
   const { x, layout } = declareInputs(trace, decoderInputs, lengths);
   const encoderMask = declare(g, textInputs.mask, { ...lengths, length: dimAt(encoded.shape, 1) });
   const names = cacheNames("cross", config.cache);
   const cross = (layer: number, project: (of: Layout) => KeyValue): KeyValue => {
     const { k, v } = project(trace.padded);
     const name = at(names, layer);
-    Object.assign(outputs, { [name.k]: k, [name.v]: v });
+    Object.assign(outputs, { [name.k]: g.gather(k, rows, 0), [name.v]: g.gather(v, rows, 0) });
     return { k, v };
   };
   const inputs = { ...x, typeIds: undefined, past: undefined, encoderMask, cross };
-  partOf(spec, "decoder")(bareModel(spec, trace, layout, "decoder"), config, inputs, repeated);
+  partOf(spec, "decoder")(bareModel(spec, trace, layout, "decoder"), config, inputs, encoded);
   return outputs;
 }

@@ -4,6 +4,7 @@ import { dataTaskOf } from "../data/tasks/registry.js";
 import type { Question } from "../data/tasks/task.js";
 import { PeftError } from "../errors.js";
 import type { GenerationConfig } from "../generate/config.js";
+import type { GenerateInput } from "../peft/generate.js";
 import type { TrainableModel } from "../peft/trainable.js";
 import { at, entry } from "../present.js";
 import type { Tokenizer } from "../tokenizers/tokenizer.js";
@@ -34,6 +35,7 @@ export interface Answer {
 
 interface AskedQuestion extends Question {
   readonly row: number;
+  readonly columns: NonNullable<Sample["columns"]>;
 }
 
 /**
@@ -46,7 +48,8 @@ export function answerable(samples: readonly Sample[]): readonly Sample[] {
 
 function questionOf(sample: Sample): AskedQuestion | undefined {
   const question = dataTaskOf(sample.task).question?.(sample);
-  return question === undefined ? undefined : { row: sample.row, ...question };
+  const { row, columns = {} } = sample;
+  return question === undefined ? undefined : { row, columns, ...question };
 }
 
 /** Answers of models that answer in text, in batches of similar length, in the samples' order. */
@@ -93,6 +96,7 @@ async function answerBatch(
         0,
       ),
     ),
+    columns: columnsOf(questions),
   };
   const rows = await model.generate(prompt, { ...settings, tokenizer, signal, warn });
   const each = rows.length / questions.length; // of several returned sequences the first, the best, counts
@@ -104,6 +108,15 @@ async function answerBatch(
     const answer = { row, prompt: text(ids), output: text(said), expected: text(expected) };
     return isCut ? { ...answer, isCut } : answer;
   });
+}
+
+/** What methods read beside the prompts: columns that all of them have. */
+function columnsOf(questions: readonly AskedQuestion[]): GenerateInput["columns"] {
+  const names = Object.keys(questions[0]?.columns ?? {});
+  const rows = (name: string): (number | readonly number[])[] =>
+    questions.map(({ columns }) => columns[name]).filter((value) => value !== undefined);
+  const whole = names.filter((name) => rows(name).length === questions.length);
+  return Object.fromEntries(whole.map((name) => [name, rows(name)]));
 }
 
 /** Tokens that end an answer; none where something else does. */

@@ -91,6 +91,7 @@ function examples(form: string, { meaning }: Shown): (readonly [text: string, va
   });
 }
 
+const SOURCE = ["--prompt-tuning-init-state-dict-path", "a.safetensors"];
 /** What an option cannot be without. */
 const beside: Readonly<Record<string, readonly string[]>> = {
   "--layers-pattern": ["--layers-to-transform", "0"],
@@ -98,6 +99,9 @@ const beside: Readonly<Record<string, readonly string[]>> = {
   "supertuning --lora-alpha": ["--r", "4"],
   "oft --r": ["--oft-block-size", "0"],
   TEXT: ["--prompt-tuning-init-text", "a", "--tokenizer-name-or-path", "b"],
+  EXACT_SOURCE_TASK: SOURCE,
+  AVERAGE_SOURCE_TASKS: SOURCE,
+  ONLY_SOURCE_SHARED: SOURCE,
   "--tokenizer-kwargs": [
     "--prompt-tuning-init",
     "TEXT",

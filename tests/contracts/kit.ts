@@ -31,6 +31,9 @@ export function loadBase<T extends TaskType>(
   return PreTrainedModel.load(task, folderOf(model), { threads: 1, ...options });
 }
 
+/** Tasks that the rows of a batch are of, in turn. */
+const TASK_COUNT = 2;
+
 /** Padded rows of ids with a mask, and labels of the task. */
 export function batchOf<T extends TaskType>(
   task: T,
@@ -46,6 +49,8 @@ export function batchOf<T extends TaskType>(
     inputIds: { data: pad((row, i) => row[i] ?? 0), shape },
     attentionMask: { data: pad((row, i) => (i < row.length ? 1 : 0)), shape },
     ...(labels === undefined ? {} : { labels }),
+    // what methods read beside the model's own inputs
+    columns: { taskIds: { data: Int32Array.from(rows, (_, i) => i % TASK_COUNT), shape: [rows.length] } },
   } as unknown as TextBatch<T>;
 }
 
@@ -84,7 +89,8 @@ export function otherBatch(kind: Kind): TextBatch {
 /** A small config for every method, by what it can do. */
 export function configFor(method: string, options: Record<string, unknown> = {}): AdapterConfig {
   const found = methods.find((m) => m.name === method)!;
-  return found.config.create({ ...(found.prompt ? { numVirtualTokens: 3 } : SMALL[method]), ...options });
+  const small = { ...(found.prompt && { numVirtualTokens: 3 }), ...SMALL[method] };
+  return found.config.create({ ...small, ...options });
 }
 
 /** Where a method's defaults are too large for the kit's models, or have an effect from the start. */
@@ -95,6 +101,8 @@ const SMALL: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   fourierft: { nFrequency: 20, initWeights: true },
   miss: { r: 4 },
   pvera: { r: 8 },
+  "multitask-prompt-tuning": { numTasks: TASK_COUNT },
+  poly: { nTasks: TASK_COUNT, nSkills: 3, nSplits: 2 },
   road: { groupSize: 8 },
   shira: { r: 2 },
   supertuning: { sparsity: 0.9 },

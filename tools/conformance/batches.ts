@@ -1,5 +1,6 @@
 import type { Loss } from "../../src/losses/loss.js";
 import type { TaskType } from "../../src/models/model.js";
+import type { GenerateInput } from "../../src/peft/generate.js";
 import type { TextBatch } from "../../src/trace/feeds.js";
 import type { Expected, KitTensor, Numbers } from "./tensors.js";
 
@@ -36,7 +37,18 @@ export function batchOf(expected: Expected, prefix: string, task: TaskType): Tex
     const t = get(name);
     if (t !== undefined) batch[key] = ids(t);
   }
-  return batch as unknown as TextBatch;
+  const columns: Record<string, Ids> = {};
+  for (const name of ["task_ids", "input_type_mask"]) {
+    const t = get(name);
+    if (t !== undefined) columns[name] = ids(t);
+  }
+  return { ...batch, ...(Object.keys(columns).length > 0 && { columns }) } as unknown as TextBatch;
+}
+
+/** The numbers that a method reads beside a prompt, row by row. */
+export function promptColumns({ columns = {} }: TextBatch): GenerateInput["columns"] {
+  const own = columns["task_ids"];
+  return own && { task_ids: [...own.data] };
 }
 
 /** Rows of ids, as generation takes and gives them. */

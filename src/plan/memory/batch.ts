@@ -1,8 +1,8 @@
 import type { BatchColumn, Floats, Ids } from "../../data/batch.js";
 import { PeftError } from "../../errors.js";
 import { dimNames, evalDim } from "../../graph/dims.js";
-import type { Input } from "../../models/inputs.js";
-import { filled } from "../../models/inputs.js";
+import type { Input } from "../../graph/inputs.js";
+import { filled } from "../../graph/inputs.js";
 import { taskOf } from "../../tasks/registry.js";
 import type { ColumnBatch } from "../../trace/feeds.js";
 import { inputsOf } from "../../trace/inputs.js";
@@ -24,10 +24,10 @@ export interface BatchSizes {
 }
 
 /** A batch of these sizes: the most that one can take. */
-export function fakeBatch(spec: ModelSpec, sizes: BatchSizes): ColumnBatch {
+export function fakeBatch(spec: ModelSpec, sizes: BatchSizes, ofMethods: readonly Input[] = []): ColumnBatch {
   const { task } = spec;
   const { batch, seq = 0, target = seq } = sizes;
-  const common = { columns: fakeColumns(spec, sizes) };
+  const common = { columns: fakeColumns([...Object.values(inputsOf(spec)), ...ofMethods], spec, sizes) };
   switch (taskOf(task).labels) {
     case "token":
     case "next token":
@@ -48,8 +48,12 @@ export function fakeBatch(spec: ModelSpec, sizes: BatchSizes): ColumnBatch {
   }
 }
 
-/** What a model reads, of these sizes. Throws "option" for a dimension whose length is not among them. */
-function fakeColumns(spec: ModelSpec, sizes: BatchSizes): Record<string, BatchColumn> {
+/** What is read, of these sizes. Throws "option" for a dimension whose length is not among them. */
+export function fakeColumns(
+  inputs: readonly Input[],
+  spec: ModelSpec,
+  sizes: BatchSizes,
+): Record<string, BatchColumn> {
   const { batch, seq = 0, dims = {} } = sizes;
   const lengths = new Map(Object.entries(dims));
   const fake = (input: Input): BatchColumn => {
@@ -61,7 +65,7 @@ function fakeColumns(spec: ModelSpec, sizes: BatchSizes): Record<string, BatchCo
     if (input.dtype === "i64") return filled(numbers, input.role === "tokens" ? 1 : 0);
     return { data: new Float32Array(filled(numbers, 0).data.length), shape: numbers };
   };
-  return Object.fromEntries(Object.values(inputsOf(spec)).map((input) => [input.name, fake(input)]));
+  return Object.fromEntries(inputs.map((input) => [input.name, fake(input)]));
 }
 
 function missingSize({ config }: ModelSpec, { name }: Input, dim: string): PeftError {

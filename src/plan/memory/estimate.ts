@@ -15,7 +15,7 @@ import type { BoundWeights } from "../../weights/weights.js";
 import type { Plan, PlanName, RunRequest, WrittenRun } from "../plan.js";
 import { layOut, programName, writeRun } from "../plan.js";
 import type { Names } from "../planned.js";
-import { backwardRequest, forwardRequest, lossRequest } from "../requests.js";
+import { backwardRequest, forwardRequest, lossRequest, methodInputs } from "../requests.js";
 import type { BatchSizes } from "./batch.js";
 import { fakeBatch } from "./batch.js";
 
@@ -224,7 +224,7 @@ export function requestOf(
   sizes: BatchSizes,
 ): RunRequest {
   const view = { adapters, gates: adapters.map(() => 1) };
-  const batch = fakeBatch(model.spec, sizes);
+  const batch = fakeBatch(model.spec, sizes, methodInputs(adapters));
   switch (purpose) {
     case "training":
       return backwardRequest(model, view, batch, { seed: 0, step: 0 });

@@ -1,5 +1,5 @@
-import type { Dim, Shape } from "../graph/dims.js";
-import { addDims } from "../graph/dims.js";
+import type { Dim, Shape } from "./dims.js";
+import { addDims } from "./dims.js";
 
 /** Numbers of a batch; the first axis is the rows. */
 export interface Column {
@@ -54,6 +54,8 @@ export interface Input {
   readonly feed: (own: Column | undefined, at: Lengths<number>) => Column | undefined;
   /** What it says, for errors about batches without it. */
   readonly means?: string;
+  /** Its whole numbers are at least 0 and below this. */
+  readonly below?: number;
 }
 
 /** Inputs of a stack, by what the model calls them. */
@@ -65,10 +67,17 @@ export type InputsFor<X> = { readonly [K in keyof X as K extends "past" ? never 
 /**
  * Numbers of a row as a whole.
  * @param shape - without the rows; names are of dimensions that differ from batch to batch
+ * @param options - how else it is read, and what it says
  * @example rowInput("pixels", "f32", [3, "height", "width"])
  */
-export function rowInput(name: string, dtype: Input["dtype"], shape: Shape): Input {
+export function rowInput(
+  name: string,
+  dtype: Input["dtype"],
+  shape: Shape,
+  options: Pick<Input, "read" | "means" | "below"> = {},
+): Input {
   return {
+    ...options,
     name,
     role: "row",
     dtype,
