@@ -147,11 +147,22 @@ export async function adapted(
   return { model, warnings };
 }
 
+/** Logits, zero at padding: what is computed there differs by how positions lie. */
 export async function logitsOf(
   model: { forward(batch: TextBatch): Promise<ForwardResult> },
   batch: TextBatch,
 ): Promise<Float32Array> {
-  return (await model.forward(batch)).logits.data;
+  const { data, shape } = (await model.forward(batch)).logits;
+  const {
+    data: mask,
+    shape: [, seq],
+  } = batch.attentionMask;
+  const [, total = 0, width] = shape;
+  if (batch.task !== "CAUSAL_LM" || width === undefined) return data;
+  return data.map((x, i) => {
+    const at = (Math.floor(i / width) % total) - (total - seq);
+    return at >= 0 && mask[Math.floor(i / width / total) * seq + at] === 0 ? 0 : x;
+  });
 }
 
 /** The largest difference, relative to numbers above 1. */
