@@ -18,8 +18,8 @@ export interface RowOptions {
    */
   columns?: Readonly<Record<string, string>> | RowMapping;
   /**
-   * Columns whose numbers a custom loss, or an adapter's method, reads: they go with each row into the batch's
-   * `columns`.
+   * Columns whose numbers a custom loss, or an adapter's method, reads: they go with each row into the
+   * batch's `columns`.
    */
   lossColumns?: readonly string[];
   /** What a row is. @default read off the template, the task and the columns */

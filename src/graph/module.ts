@@ -129,8 +129,8 @@ export interface Trace {
    */
   attention(site: AttentionSite, q: Tensor, project: Project): Tensor | undefined;
   /**
-   * Virtual tokens of prompt methods go before x [batch, seq, hidden] -> [batch, virtual + seq, hidden]: in every
-   * stack that embeds tokens, a decoder's too.
+   * Virtual tokens of prompt methods go before x [batch, seq, hidden] -> [batch, virtual + seq, hidden]: in
+   * every stack that embeds tokens, a decoder's too.
    */
   prepend(x: Tensor): Tensor;
   /** The layout of whole sequences, and of what is the same for all samples, [1, ...]. */

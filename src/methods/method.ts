@@ -428,8 +428,8 @@ export interface PromptMethod<C> {
   readonly place: "input" | "cache";
   readonly tokens: (c: C) => number;
   /**
-   * How many stand before a decoder's input as well, in an encoder-decoder's passes over whole sequences; their
-   * rows follow those of `tokens`. Default: none.
+   * How many stand before a decoder's input as well, in an encoder-decoder's passes over whole sequences;
+   * their rows follow those of `tokens`. Default: none.
    */
   readonly decoderTokens?: (c: C) => number;
   /** Fills in what Python's config records of the model (token_dim, num_layers, ...). */
@@ -447,8 +447,8 @@ export interface PromptMethod<C> {
     dropout?: (x: Tensor, p: number) => Tensor,
   ) => Tensor;
   /**
-   * What each row of a batch gets of what `encode` makes: [rows, dim] -> [batch, rows, dim]. Default: all get the
-   * same.
+   * What each row of a batch gets of what `encode` makes: [rows, dim] -> [batch, rows, dim]. Default: all get
+   * the same.
    */
   readonly perRow?: (a: PromptPlace, rows: Tensor, c: C) => Tensor;
   /** Parameters that the file has under their own keys, beside prompt_embeddings. */
@@ -511,13 +511,13 @@ export interface Method<C extends AdapterConfig = AdapterConfig> {
   /** The library whose form its files have. Default: PEFT's. */
   readonly files?: "adapters";
   /**
-   * What it reads of a batch beside what the model reads, by the names that it has for it: the batch has it among
-   * its `columns`.
+   * What it reads of a batch beside what the model reads, by the names that it has for it: the batch has it
+   * among its `columns`.
    */
   readonly inputs?: (c: C) => InputSet;
   /**
-   * Whether it works on whole sequences, [batch, length, width], padding included: what it does to a row is that
-   * row's own, or depends on padding. Others see tokens alone.
+   * Whether it works on whole sequences, [batch, length, width], padding included: what it does to a row is
+   * that row's own, or depends on padding. Others see tokens alone.
    */
   readonly wholeRows?: (c: C) => boolean;
   readonly layers?: LayerMethod<C>;

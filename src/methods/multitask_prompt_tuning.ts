@@ -42,7 +42,8 @@ const options: MethodTable = {
 export type { MultitaskPromptTuningOptions };
 export type MultitaskPromptTuningConfig = MultitaskPromptTuningValues;
 /**
- * Config of multitask prompt tuning (arXiv 2303.02861). Reference: peft/tuners/multitask_prompt_tuning/config.py
+ * Config of multitask prompt tuning (arXiv 2303.02861). Reference:
+ * peft/tuners/multitask_prompt_tuning/config.py
  * @throws "adapter-config"
  * @example
  * ```ts
@@ -121,8 +122,9 @@ function fromSource(
 
 /**
  * Virtual tokens that tasks share, times a change of low rank that each task has of its own. A batch says the
- * task of each row: `columns: { taskIds }`. In an encoder-decoder they stand before the decoder's input too, but
- * not in generation, as in Python. arXiv 2303.02861. Reference: peft/tuners/multitask_prompt_tuning/model.py
+ * task of each row: `columns: { taskIds }`. In an encoder-decoder they stand before the decoder's input too,
+ * but not in generation, as in Python. arXiv 2303.02861. Reference:
+ * peft/tuners/multitask_prompt_tuning/model.py
  */
 export const multitaskPromptTuning: Method<MultitaskPromptTuningConfig> = {
   name: "multitask-prompt-tuning",

@@ -117,8 +117,8 @@ const linear: SiteMethod<PolyConfig, LinearSite> = {
 };
 
 /**
- * Skills, each a LoRA, of which every task is a mixture that is learnt with them. A batch says the task of each
- * row: `columns: { taskIds }`. Reference: peft/tuners/poly/layer.py, router.py
+ * Skills, each a LoRA, of which every task is a mixture that is learnt with them. A batch says the task of
+ * each row: `columns: { taskIds }`. Reference: peft/tuners/poly/layer.py, router.py
  */
 export const poly: Method<PolyConfig> = {
   name: "poly",

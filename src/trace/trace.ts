@@ -1,3 +1,5 @@
+// Over 400 lines: every kind of place where a method may stand, and what each gives it.
+
 import type { Adapter } from "../adapters/adapter.js";
 import type { AdaptedSite } from "../adapters/site.js";
 import { internal } from "../errors.js";
