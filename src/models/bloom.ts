@@ -1,15 +1,14 @@
 import { activate } from "../graph/activations.js";
-import { axes, dimAt } from "../graph/dims.js";
-import type { Graph } from "../graph/graph.js";
+import { dimAt } from "../graph/dims.js";
 import type { KeyValue, Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import type { Architecture, ModelConfig, StackOutput, TextInputs } from "./model.js";
+import { alibi } from "./parts/alibi.js";
 import { attend, causalBias, splitFused, withPast } from "./parts/attention.js";
 import type { Fields } from "./parts/config.js";
 import { commonFields, readConfig, stackSizes } from "./parts/config.js";
 import { decoderHeads } from "./parts/decoder_heads.js";
 import { meet, repeat } from "./parts/layers.js";
-import { realPositions } from "./parts/positions.js";
 
 export interface BloomConfig extends ModelConfig {
   readonly heads: number;
@@ -60,27 +59,6 @@ function stack(w: Module, c: BloomConfig, x: TextInputs): StackOutput {
     },
   );
   return { hidden: w.layerNorm("ln_f", hidden, c.eps), present };
-}
-
-/**
- * What a head's scores gain at each key by its number among the real tokens (2108.12409): mask [batch, keys]
- * -> [batch, heads, 1, keys]. A query's own number falls out of the softmax.
- */
-function alibi(g: Graph, mask: Tensor, heads: number): Tensor {
-  const [batch, keys] = axes(mask.shape, 2);
-  const at = g.reshape(g.cast(realPositions(g, mask, keys), "f32"), [batch, 1, 1, keys]);
-  return g.mul(at, g.constant(slopes(heads), [1, heads, 1, 1]));
-}
-
-/**
- * One slope per head: 2^(-8 i / n) for the n heads up to a power of two, every other one of 2n heads for the
- * rest.
- */
-export function slopes(heads: number): number[] {
-  const power = 2 ** Math.floor(Math.log2(heads));
-  return Array.from({ length: heads }, (_, i) =>
-    i < power ? 2 ** ((-8 * (i + 1)) / power) : 2 ** ((-4 * (2 * (i - power) + 1)) / power),
-  );
 }
 
 function attention(

@@ -1,15 +1,18 @@
 import type { Activation } from "../graph/activations.js";
 import { activate, activationNames } from "../graph/activations.js";
+import type { Dim } from "../graph/dims.js";
 import { axes, dimAt } from "../graph/dims.js";
+import type { Graph } from "../graph/graph.js";
 import type { KeyValue, Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import type { Architecture, ModelConfig, StackOutput, TextInputs } from "./model.js";
-import { attend, splitHeads, withPast } from "./parts/attention.js";
+import { alibi } from "./parts/alibi.js";
+import { attend, causalBias, splitHeads, withPast } from "./parts/attention.js";
 import type { Fields } from "./parts/config.js";
 import { checkGroups, commonFields, readConfig, stackSizes } from "./parts/config.js";
 import { decoderHeads } from "./parts/decoder_heads.js";
 import { meet, repeat } from "./parts/layers.js";
-import type { CausalRotary, Rope } from "./parts/rotary.js";
+import type { Rope } from "./parts/rotary.js";
 import { causalRotary, pairs, readRope, rotate } from "./parts/rotary.js";
 
 export interface FalconConfig extends ModelConfig {
@@ -24,7 +27,8 @@ export interface FalconConfig extends ModelConfig {
   readonly parallel: boolean;
   /** Each through a norm of its own: ln_attn and ln_mlp. */
   readonly twoNorms: boolean;
-  readonly rope: Rope;
+  /** undefined: scores gain with the number of a key (ALiBi). */
+  readonly rope: Rope | undefined;
   readonly dropout: number;
   /** Of what attention gives, where feed-forward comes after it. */
   readonly attentionDropout: number;
@@ -36,8 +40,7 @@ function read(f: Fields): FalconConfig {
     layers: f.layers(f.has("n_layer") ? "n_layer" : "num_hidden_layers"),
     heads: f.size(f.has("n_head") ? "n_head" : "num_attention_heads"),
   });
-  if (f.flag("alibi", false))
-    f.unbuilt(`"alibi" is true, and peft.js knows this model with rotary positions`);
+  const isAlibi = f.flag("alibi", false);
   const grouped = f.flag("new_decoder_architecture", false);
   const kvHeads = grouped
     ? f.size("num_kv_heads", sizes.heads)
@@ -45,7 +48,7 @@ function read(f: Fields): FalconConfig {
       ? 1
       : sizes.heads;
   checkGroups(f, sizes.heads, kvHeads);
-  pairs(f, sizes.headDim, sizes.headDim);
+  if (!isAlibi) pairs(f, sizes.headDim, sizes.headDim);
   return {
     ...commonFields(f),
     ...sizes,
@@ -58,7 +61,7 @@ function read(f: Fields): FalconConfig {
     bias: f.flag("bias", false),
     parallel: grouped || f.flag("parallel_attn", true),
     twoNorms: grouped && f.number("num_ln_in_parallel_attn", 2) === 2,
-    rope: readRope(f),
+    rope: isAlibi ? undefined : readRope(f),
     dropout: f.rate("hidden_dropout", 0),
     attentionDropout: f.rate("attention_dropout", 0),
   };
@@ -68,7 +71,7 @@ function read(f: Fields): FalconConfig {
 function stack(w: Module, c: FalconConfig, x: TextInputs): StackOutput {
   const { g } = w;
   const words = w.trace.prepend(w.embedding("word_embeddings", x.ids, c.vocabSize, c.hiddenSize));
-  const shared = causalRotary(g, x, dimAt(words.shape, 1), c.rope, c.headDim);
+  const shared = sharedOf(g, c, x, dimAt(words.shape, 1));
   const { hidden, present } = repeat(w.at("h"), c.layers, w.pack(words), x.past, shared, (w, x, s, past) => {
     const normed = w.layerNorm(c.twoNorms ? "ln_attn" : "input_layernorm", x, c.eps);
     const attended = attention(w.at("self_attention"), c, normed, s, past);
@@ -76,6 +79,14 @@ function stack(w: Module, c: FalconConfig, x: TextInputs): StackOutput {
     return { x: y, present: attended.present };
   });
   return { hidden: w.layerNorm("ln_f", hidden, c.eps), present };
+}
+
+type Shared = { bias: Tensor; cos?: Tensor; sin?: Tensor };
+
+function sharedOf(g: Graph, c: FalconConfig, x: TextInputs, length: Dim): Shared {
+  if (c.rope !== undefined) return causalRotary(g, x, length, c.rope, c.headDim);
+  const gain = g.mul(alibi(g, x.mask, c.heads, "bf16"), c.headDim ** -0.5);
+  return { bias: g.add(causalBias(g, x.mask, length), gain) };
 }
 
 /** x + dropout(mlp(normed) + attended) */
@@ -100,13 +111,15 @@ function attention(
   w: Module,
   c: FalconConfig,
   x: Tensor,
-  { bias, ...tables }: CausalRotary,
+  { bias, cos, sin }: Shared,
   past: KeyValue | undefined,
 ): { x: Tensor; present: KeyValue } {
   const { g } = w;
   const { q, k, v } = splitGroups(w, c, x);
-  const present = withPast(g, { k: rotate(g, k, tables), v }, past);
-  const mixed = attend(w, rotate(g, q, tables), present, { scale: c.headDim ** -0.5, bias, dropout: 0 });
+  const turn = (x: Tensor): Tensor =>
+    cos === undefined || sin === undefined ? x : rotate(g, x, { cos, sin });
+  const present = withPast(g, { k: turn(k), v }, past);
+  const mixed = attend(w, turn(q), present, { scale: c.headDim ** -0.5, bias, dropout: 0 });
   return { x: w.output(w.linear("dense", mixed, c.hiddenSize, { bias: c.bias })), present };
 }
 
@@ -129,7 +142,7 @@ function feedForward(w: Module, c: FalconConfig, x: Tensor): Tensor {
   return w.output(w.linear("dense_4h_to_h", inner, c.hiddenSize, { bias: c.bias }));
 }
 
-/** The forms of 7b, 40b and 11b, with rotary positions. Reference: transformers/models/falcon */
+/** The forms of 7b, 40b and 11b, and with ALiBi the rw models'. Reference: transformers/models/falcon */
 export const falcon: Architecture<FalconConfig> = {
   modelTypes: ["falcon"],
   defaultTokens: { bos_token_id: 11, eos_token_id: 11 },

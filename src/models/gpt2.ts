@@ -5,7 +5,7 @@ import type { KeyValue, Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import { at } from "../present.js";
 import type { Architecture, ModelConfig, StackOutput, TextInputs } from "./model.js";
-import { attend, causalBias, splitHeads, withPast } from "./parts/attention.js";
+import { attend, causalBias, splitFused, splitHeads, withPast } from "./parts/attention.js";
 import type { Fields } from "./parts/config.js";
 import { commonFields, readConfig, stackSizes } from "./parts/config.js";
 import { decoderHeads } from "./parts/decoder_heads.js";
@@ -18,6 +18,12 @@ export interface Gpt2Config extends ModelConfig {
   readonly activation: Activation;
   readonly eps: number;
   readonly maxPositions: number;
+  /** Heads of keys and values. */
+  readonly kvHeads: number;
+  /** q, k and v of one head are side by side. */
+  readonly byHead: boolean;
+  /** Layers are Conv1D: linear ones whose weights are stored [in, out]. */
+  readonly transposed: boolean;
   /** Factor of the scores, layer by layer. */
   readonly scales: readonly number[];
   readonly embeddingDropout: number;
@@ -25,7 +31,8 @@ export interface Gpt2Config extends ModelConfig {
   readonly residualDropout: number;
 }
 
-function read(f: Fields): Gpt2Config {
+/** The fields of GPT-2 and of those that have its names. */
+export function readGpt2(f: Fields): Gpt2Config {
   const sizes = stackSizes(f, {
     hiddenSize: f.size("n_embd"),
     layers: f.layers("n_layer"),
@@ -43,15 +50,15 @@ function read(f: Fields): Gpt2Config {
     activation: f.choice("activation_function", activationNames, "gelu_new"),
     eps: f.number("layer_norm_epsilon", 1e-5),
     maxPositions: f.count("n_positions", 1024),
+    kvHeads: sizes.heads,
+    byHead: false,
+    transposed: true,
     scales: Array.from({ length: sizes.layers }, (_, i) => (byLayer ? scale / (i + 1) : scale)),
     embeddingDropout: f.rate("embd_pdrop", 0.1),
     attentionDropout: f.rate("attn_pdrop", 0.1),
     residualDropout: f.rate("resid_pdrop", 0.1),
   };
 }
-
-/** Conv1D: a linear layer whose weight is stored [in, out]. */
-const CONV1D = { transposed: true };
 
 /** ids -> [batch, virtual + seq, hidden] */
 function stack(w: Module, c: Gpt2Config, x: TextInputs): StackOutput {
@@ -82,19 +89,25 @@ function attention(
   options: { scale: number; bias: Tensor; dropout: number },
   past: KeyValue | undefined,
 ): { x: Tensor; present: KeyValue } {
-  const size = c.hiddenSize;
-  const fused = w.linear("c_attn", x, 3 * size, CONV1D);
-  const [queries, keys, values] = w.g.split(fused, -1, [size, size, size]);
-  const heads = (part: Tensor): Tensor => splitHeads(w, part, c.heads, c.headDim);
-  const [q, k, v] = [heads(queries), heads(keys), heads(values)];
+  const { q, k, v } = project(w, c, x);
   const present = withPast(w.g, { k, v }, past);
-  const y = w.linear("c_proj", attend(w, q, present, options), size, CONV1D);
+  const y = w.linear("c_proj", attend(w, q, present, options), c.hiddenSize, { transposed: c.transposed });
   return { x: w.output(w.dropout("resid_dropout", y, c.residualDropout)), present };
 }
 
+function project(w: Module, c: Gpt2Config, x: Tensor): KeyValue & { q: Tensor } {
+  const kvWidth = c.kvHeads * c.headDim;
+  const fused = w.linear("c_attn", x, c.hiddenSize + 2 * kvWidth, { transposed: c.transposed });
+  if (c.byHead) return splitFused(w, fused, c.heads, c.headDim);
+  const [q, k, v] = w.g.split(fused, -1, [c.hiddenSize, kvWidth, kvWidth]);
+  const heads = (part: Tensor, count: number): Tensor => splitHeads(w, part, count, c.headDim);
+  return { q: heads(q, c.heads), k: heads(k, c.kvHeads), v: heads(v, c.kvHeads) };
+}
+
 function feedForward(w: Module, c: Gpt2Config, x: Tensor): Tensor {
-  const inner = activate(w.g, c.activation, w.linear("c_fc", x, c.inter, CONV1D));
-  const y = w.linear("c_proj", inner, c.hiddenSize, CONV1D);
+  const options = { transposed: c.transposed };
+  const inner = activate(w.g, c.activation, w.linear("c_fc", x, c.inter, options));
+  const y = w.linear("c_proj", inner, c.hiddenSize, options);
   return w.output(w.dropout("dropout", y, c.residualDropout));
 }
 
@@ -108,7 +121,7 @@ export const gpt2: Architecture<Gpt2Config> = {
     norms: ["ln_1", "ln_2", "ln_f"],
     scaled: { targets: ["c_attn", "mlp.c_proj"], feedforward: ["mlp.c_proj"] },
   },
-  parse: (json) => readConfig(json, read),
+  parse: (json) => readConfig(json, readGpt2),
   tie: ["lm_head.weight", "transformer.wte.weight"],
   stack,
   heads: decoderHeads("transformer.wte.weight"),

@@ -1,6 +1,6 @@
 import type { Activation } from "../graph/activations.js";
 import { activate, activationNames } from "../graph/activations.js";
-import { dimAt } from "../graph/dims.js";
+import { axes, dimAt } from "../graph/dims.js";
 import type { KeyValue, Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import type { Architecture, ModelConfig, StackOutput, TextInputs } from "./model.js";
@@ -20,6 +20,8 @@ export interface GptjConfig extends ModelConfig {
   readonly eps: number;
   /** Channels of a head that positions turn: the first ones. */
   readonly turned: number;
+  /** Shares of the layer `qkv_proj`, in each of which q, v and k of some heads follow; undefined: three layers. */
+  readonly shares: number | undefined;
   readonly embeddingDropout: number;
   readonly attentionDropout: number;
   readonly residualDropout: number;
@@ -27,7 +29,8 @@ export interface GptjConfig extends ModelConfig {
 
 const ROPE = { type: "default", theta: 10000 } as const;
 
-function read(f: Fields): GptjConfig {
+/** The fields of GPT-J and CodeGen. */
+export function readGptj(f: Fields): GptjConfig {
   const sizes = stackSizes(f, {
     hiddenSize: f.size("n_embd"),
     layers: f.layers("n_layer"),
@@ -42,6 +45,7 @@ function read(f: Fields): GptjConfig {
     activation: f.choice("activation_function", activationNames, "gelu_new"),
     eps: f.number("layer_norm_epsilon", 1e-5),
     turned,
+    shares: undefined,
     embeddingDropout: f.rate("embd_pdrop", 0),
     attentionDropout: f.rate("attn_pdrop", 0),
     residualDropout: f.rate("resid_pdrop", 0),
@@ -77,14 +81,31 @@ function attention(
   past: KeyValue | undefined,
 ): { x: Tensor; present: KeyValue } {
   const { g } = w;
-  const project = (name: string): Tensor =>
-    splitHeads(w, w.linear(name, x, c.hiddenSize, { bias: false }), c.heads, c.headDim);
-  const q = rotateNeighbours(g, project("q_proj"), tables);
-  const k = rotateNeighbours(g, project("k_proj"), tables);
-  const present = withPast(g, { k, v: project("v_proj") }, past);
-  const mixed = attend(w, q, present, { scale: c.headDim ** -0.5, bias, dropout: c.attentionDropout });
+  const { q, k, v } = project(w, c, x);
+  const turned = rotateNeighbours(g, q, tables);
+  const present = withPast(g, { k: rotateNeighbours(g, k, tables), v }, past);
+  const mixed = attend(w, turned, present, { scale: c.headDim ** -0.5, bias, dropout: c.attentionDropout });
   const y = w.linear("out_proj", mixed, c.hiddenSize, { bias: false });
   return { x: w.output(w.dropout("resid_dropout", y, c.residualDropout)), present };
+}
+
+function project(w: Module, c: GptjConfig, x: Tensor): KeyValue & { q: Tensor } {
+  const linear = (name: string, width: number): Tensor => w.linear(name, x, width, { bias: false });
+  if (c.shares === undefined) {
+    const split = (name: string): Tensor =>
+      splitHeads(w, linear(`${name}_proj`, c.hiddenSize), c.heads, c.headDim);
+    return { q: split("q"), k: split("k"), v: split("v") };
+  }
+  const { g } = w;
+  const share = c.hiddenSize / c.shares;
+  const parts = splitHeads(w, linear("qkv_proj", 3 * c.hiddenSize), c.shares, 3 * share); // [batch, shares, seq, ...]
+  const [batch, shares, seq] = axes(parts.shape, 4);
+  const heads = (part: Tensor): Tensor => {
+    const apart = g.reshape(part, [batch, shares, seq, share / c.headDim, c.headDim]);
+    return g.reshape(g.transpose(apart, [0, 1, 3, 2, 4]), [batch, c.heads, seq, c.headDim]);
+  };
+  const [q, v, k] = g.split(parts, -1, [share, share, share]);
+  return { q: heads(q), k: heads(k), v: heads(v) };
 }
 
 function feedForward(w: Module, c: GptjConfig, x: Tensor): Tensor {
@@ -103,7 +124,7 @@ export const gptj: Architecture<GptjConfig> = {
     norms: ["ln_1", "ln_f"],
     scaled: { targets: ["q_proj", "v_proj", "fc_out"], feedforward: ["fc_out"] },
   },
-  parse: (json) => readConfig(json, read),
+  parse: (json) => readConfig(json, readGptj),
   tie: ["lm_head.weight", "transformer.wte.weight"],
   stack,
   heads: decoderHeads("transformer.wte.weight", true),

@@ -15,16 +15,20 @@ from safetensors import safe_open
 NAMES = ["clip-text", "deberta-v2", "distilbert", "electra", "falcon", "gemma", "gemma3", "gpt_neo", "gptj", "phi", "phi3"]
 MORE = [
     "albert",
+    "apertus",
     "arcee",
     "blenderbot",
     "camembert",
+    "codegen",
     "cohere",
     "cohere2",
     "embeddinggemma",
     "ernie4_5",
     "exaone4",
+    "falcon-rw",
     "glm",
     "glm4",
+    "gpt_bigcode",
     "granite",
     "helium",
     "hunyuan_v1_dense",
@@ -35,6 +39,7 @@ MORE = [
     "ministral",
     "ministral3",
     "mpnet",
+    "mpt",
     "nemotron",
     "olmo",
     "olmo2",
@@ -45,6 +50,7 @@ MORE = [
     "stablelm",
     "starcoder2",
     "umt5",
+    "xglm",
     "xlm-roberta",
 ]
 

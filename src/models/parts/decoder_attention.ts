@@ -1,3 +1,4 @@
+import type { Graph } from "../../graph/graph.js";
 import type { KeyValue, Module } from "../../graph/module.js";
 import type { Tensor } from "../../graph/ops.js";
 import { attend, splitHeads, withPast } from "./attention.js";
@@ -58,8 +59,12 @@ function project(w: Module, c: DecoderConfig, name: Name, x: Tensor): Tensor {
     name === "v" || c.headNorm?.over !== "width"
       ? y
       : norm(w, c.headNorm.kind, c.headNorm.names[name], y, c.eps);
-  const clipped = c.clip === undefined ? normed : w.g.max(w.g.min(normed, c.clip), -c.clip);
-  return splitHeads(w, clipped, count, c.headDim);
+  return splitHeads(w, clamp(w.g, normed, c.clip), count, c.headDim);
+}
+
+/** x within -limit to limit */
+export function clamp(g: Graph, x: Tensor, limit: number | undefined): Tensor {
+  return limit === undefined ? x : g.max(g.min(x, limit), -limit);
 }
 
 /** q, k, v side by side in one layer: [batch, heads, seq, headDim] each, without positions */

@@ -1,3 +1,4 @@
+import type { Graph } from "../../graph/graph.js";
 import type { Module } from "../../graph/module.js";
 import type { Tensor } from "../../graph/ops.js";
 import type { TextInputs } from "../model.js";
@@ -35,18 +36,26 @@ function sines(rows: number, width: number): Float32Array {
 }
 
 /**
+ * Sines and then cosines of angles that slow down from 1 to 1 / 10000 (1706.03762): positions [batch, seq]
+ * (i64) -> [batch, seq, width]
+ */
+export function sinesAt(g: Graph, positions: Tensor, width: number): Tensor {
+  const f32 = Math.fround;
+  const half = Math.floor(width / 2);
+  const step = f32(-f32(Math.log(10000) / (half - 1)));
+  const speeds = Array.from({ length: half }, (_, i) => f32(Math.exp(f32(i * step))));
+  const angle = g.mul(g.unsqueeze(g.cast(positions, "f32"), -1), g.constant(speeds, [half])); // [batch, seq, half]
+  const both = [g.sin(angle), g.cos(angle)];
+  return g.concat(width % 2 === 0 ? both : [...both, g.mul(g.slice(angle, 2, 0, 1), 0)], -1);
+}
+
+/**
  * Sines and cosines of positions that count after the padding token's id, as many as there are; zeros at
  * padding. Reference: M2M100SinusoidalPositionalEmbedding
  */
 export function sinesAfterPadding(w: Module, width: number, padding: number, x: TextInputs): Tensor {
   const { g } = w;
-  const f32 = Math.fround;
-  const half = Math.floor(width / 2);
-  const step = f32(-f32(Math.log(10000) / (half - 1)));
-  const speeds = Array.from({ length: half }, (_, i) => f32(Math.exp(f32(i * step))));
   const positions = positionsAfterPadding(g, padding + 1, x);
-  const angle = g.mul(g.unsqueeze(g.cast(positions, "f32"), -1), g.constant(speeds, [half])); // [batch, seq, half]
-  const both = [g.sin(angle), g.cos(angle)];
-  const all = g.concat(width % 2 === 0 ? both : [...both, g.mul(g.slice(angle, 2, 0, 1), 0)], -1);
-  return g.where(g.unsqueeze(g.equal(positions, g.scalar(padding, "i64")), -1), 0, all);
+  const isPadding = g.unsqueeze(g.equal(positions, g.scalar(padding, "i64")), -1);
+  return g.where(isPadding, 0, sinesAt(g, positions, width));
 }
