@@ -4,7 +4,10 @@ import { gpt2, readGpt2 } from "./gpt2.js";
 import type { Architecture } from "./model.js";
 import { readConfig } from "./parts/config.js";
 
-/** GPT-2 with one head of keys and values (StarCoder, SantaCoder). Reference: transformers/models/gpt_bigcode */
+/**
+ * GPT-2 with one head of keys and values (StarCoder, SantaCoder).
+ * Reference: transformers/models/gpt_bigcode
+ */
 export const gptBigcode: Architecture<Gpt2Config> = {
   ...gpt2,
   modelTypes: ["gpt_bigcode"],

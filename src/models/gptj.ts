@@ -20,7 +20,7 @@ export interface GptjConfig extends ModelConfig {
   readonly eps: number;
   /** Channels of a head that positions turn: the first ones. */
   readonly turned: number;
-  /** Shares of the layer `qkv_proj`, in each of which q, v and k of some heads follow; undefined: three layers. */
+  /** Shares of the layer `qkv_proj`, each of q, v and k of some heads; undefined: there are three layers. */
   readonly shares: number | undefined;
   readonly embeddingDropout: number;
   readonly attentionDropout: number;

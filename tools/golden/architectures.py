@@ -57,7 +57,8 @@ MORE = [
 
 def model(kit, name):
     with safe_open(kit / name / "model.safetensors", "pt") as file:
-        weights = {key: file.get_slice(key).get_shape() for key in sorted(file.keys())}
+        shapes = {key: file.get_slice(key).get_shape() for key in sorted(file.keys())}
+    weights = {key: shape for key, shape in shapes.items() if shape}  # scalars are buffers with constants
     return dict(config=json.loads((kit / name / "config.json").read_text()), weights=weights)
 
 

@@ -5,8 +5,7 @@ import { realPositions } from "./positions.js";
 
 /**
  * What a head's scores gain at each key by its number among the real tokens (2108.12409): mask [batch, keys]
- * -> [batch, heads, 1, keys]. A query's own number falls out of the softmax. `as`: of how many bits the numbers
- * are.
+ * -> [batch, heads, 1, keys]. A query's own number falls out of the softmax. `as`: bits of numbers.
  */
 export function alibi(g: Graph, mask: Tensor, heads: number, as: "f32" | "bf16" = "f32"): Tensor {
   const [batch, keys] = axes(mask.shape, 2);
