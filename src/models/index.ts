@@ -15,6 +15,7 @@ import { debertaV2 } from "./deberta_v2.js";
 import { distilbert } from "./distilbert.js";
 import { electra } from "./electra.js";
 import { ernie45 } from "./ernie4_5.js";
+import { eurobert } from "./eurobert.js";
 import { exaone4 } from "./exaone4.js";
 import { falcon } from "./falcon.js";
 import { gemma } from "./gemma.js";
@@ -28,6 +29,7 @@ import { gptNeox } from "./gpt_neox.js";
 import { gpt2 } from "./gpt2.js";
 import { gptj } from "./gptj.js";
 import { granite } from "./granite.js";
+import { gte } from "./gte.js";
 import { helium } from "./helium.js";
 import { hunyuanV1Dense } from "./hunyuan_v1_dense.js";
 import { internlm3 } from "./internlm3.js";
@@ -39,10 +41,12 @@ import { ministral } from "./ministral.js";
 import { ministral3 } from "./ministral3.js";
 import { mistral } from "./mistral.js";
 import type { Architecture } from "./model.js";
+import { modernbert } from "./modernbert.js";
 import { mpnet } from "./mpnet.js";
 import { mpt } from "./mpt.js";
 import { mt5 } from "./mt5.js";
 import { nemotron } from "./nemotron.js";
+import { nomicBert } from "./nomic_bert.js";
 import { olmo } from "./olmo.js";
 import { olmo2 } from "./olmo2.js";
 import { olmo3 } from "./olmo3.js";
@@ -80,6 +84,7 @@ export const architectures: readonly Architecture[] = [
   distilbert,
   electra,
   ernie45,
+  eurobert,
   exaone4,
   falcon,
   gemma,
@@ -93,6 +98,7 @@ export const architectures: readonly Architecture[] = [
   gptNeox,
   gptj,
   granite,
+  gte,
   helium,
   hunyuanV1Dense,
   internlm3,
@@ -103,10 +109,12 @@ export const architectures: readonly Architecture[] = [
   ministral,
   ministral3,
   mistral,
+  modernbert,
   mpnet,
   mpt,
   mt5,
   nemotron,
+  nomicBert,
   olmo,
   olmo2,
   olmo3,

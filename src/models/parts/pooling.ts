@@ -1,4 +1,4 @@
-import { axes, dimAt, mulDims } from "../../graph/dims.js";
+import { axes, dimAt, mulDims, subDims } from "../../graph/dims.js";
 import type { Graph } from "../../graph/graph.js";
 import type { Tensor } from "../../graph/ops.js";
 
@@ -18,4 +18,15 @@ export function lastToken(g: Graph, hidden: Tensor, mask: Tensor): Tensor {
 /** hidden [batch, length, hidden] -> the first position's, [batch, hidden] */
 export function firstToken(g: Graph, hidden: Tensor): Tensor {
   return g.squeeze(g.slice(hidden, 1, 0, 1), 1);
+}
+
+/**
+ * The mean of the real tokens' vectors: hidden [batch, length, width], mask [batch, past + length] (i64) ->
+ * [batch, width].
+ */
+export function meanToken(g: Graph, hidden: Tensor, mask: Tensor): Tensor {
+  const [length, total] = [dimAt(hidden.shape, 1), dimAt(mask.shape, 1)];
+  const own = g.slice(mask, 1, subDims(total, length), total);
+  const real = g.unsqueeze(g.cast(g.less(0, own), "f32"), -1); // [batch, length, 1]
+  return g.div(g.sum(g.mul(hidden, real), 1), g.sum(real, 1));
 }
