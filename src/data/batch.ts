@@ -36,7 +36,10 @@ export interface BatchColumn {
 /** `rows` holds each sample's place in its data set; lengths are those before padding. */
 export interface BatchInputs {
   readonly inputIds: Ids; // [batch, seq]
+  /** 0 is padding; where documents are packed, the number of each token's, else 1. */
   readonly attentionMask: Ids; // [batch, seq]
+  /** Where a token stands in its document. @default counted from the row's first place on */
+  readonly positionIds?: Ids; // [batch, seq]
   readonly tokenTypeIds?: Ids; // [batch, seq]
   readonly lengths: Int32Array; // [batch]
   readonly rows: Int32Array; // [batch]

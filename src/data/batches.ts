@@ -116,7 +116,7 @@ function batchesOfStream<T extends TaskType>(
   checkCounts({ startAt }, 0);
   async function* walk(): AsyncGenerator<Batch<T>> {
     const skip = { batches: startAt };
-    const drops = emptyLabels === "drop";
+    const drops = emptyLabels === "drop" || options.packing === true;
     for (let epoch = 0; epoch < epochs; epoch++)
       for await (const { batch } of epochBatches(rows, epoch, { ...options, skip, encode, drops, padding }))
         yield batch;

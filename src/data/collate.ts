@@ -1,6 +1,6 @@
 import { refuseUnknown } from "../arguments.js";
 import { PeftError } from "../errors.js";
-import type { Batch, BatchInputs, TaskType } from "./batch.js";
+import type { Batch, BatchInputs, Ids, TaskType } from "./batch.js";
 import { type CollateOptions, collateNames, pad } from "./padding.js";
 import { type Sample, type SampleInputs, sequencesOf } from "./sample.js";
 import { dataTaskOf } from "./tasks/registry.js";
@@ -35,10 +35,13 @@ export function collateInputs(samples: readonly SampleInputs[], options: Collate
   const inputs = {
     inputIds: pad(ids, options.padTokenId, options),
     attentionMask: pad(
-      ids.map((row) => new Int32Array(row.length).fill(1)),
+      ids.map((row, i) => samples[i]?.documents ?? new Int32Array(row.length).fill(1)),
       0,
       options,
     ),
+    ...(samples.some(({ documents }) => documents !== undefined)
+      ? { positionIds: positionsOf(samples, options) }
+      : {}),
     lengths: Int32Array.from(ids, (row) => row.length),
     rows: Int32Array.from(samples.flatMap((sample) => sequencesOf(sample).map(() => sample.row))),
   };
@@ -48,6 +51,18 @@ export function collateInputs(samples: readonly SampleInputs[], options: Collate
     ...(types.length === texts.length ? { tokenTypeIds: pad(types, 0, options) } : {}),
     ...(columns === undefined ? {} : { columns }),
   };
+}
+
+/** Positions of packed documents: each begins at 0. */
+function positionsOf(samples: readonly SampleInputs[], options: CollateOptions): Ids {
+  const rows = samples.map(({ inputIds, documents }) => {
+    let first = 0;
+    return inputIds.map((_, i) => {
+      if (documents !== undefined && documents[i] !== documents[i - 1]) first = i;
+      return i - first;
+    });
+  });
+  return pad(rows, 0, options);
 }
 
 /**

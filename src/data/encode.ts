@@ -4,8 +4,9 @@ import { option, words } from "../words.js";
 import type { TaskType } from "./batch.js";
 import { refuseClasses, refuseEmpty, refuseIds, refuseKinds } from "./checks.js";
 import { count, type Fault, refuse } from "./faults.js";
+import { packed } from "./pack.js";
 import { expectRows, type Row } from "./row.js";
-import { type Sample, sequencesOf } from "./sample.js";
+import { type CausalLMSample, type Sample, sequencesOf } from "./sample.js";
 import { dataTaskOf } from "./tasks/registry.js";
 import type { EncodeContext, Outcome } from "./tasks/task.js";
 import type { TokenizerLike } from "./types.js";
@@ -28,6 +29,11 @@ export interface EncodeRowsOptions<T extends TaskType> {
   labels?: readonly string[] | undefined;
   /** What becomes of a row with nothing to learn in it. @default "error" */
   emptyLabels?: "error" | "drop" | undefined;
+  /**
+   * Several rows in one sample of `maxLength` tokens, apart in attention and positions; texts that are longer
+   * become several samples (causal models). @default false
+   */
+  packing?: boolean | undefined;
   /** Which end of a sample that is too long is cut (causal models). @default "right" */
   truncationSide?: "left" | "right" | undefined;
 }
@@ -41,6 +47,7 @@ export const encodeRowsNames: NamesOf<EncodeRowsOptions<TaskType>> = {
   numLabels: {},
   labels: { also: ["label_names"] },
   emptyLabels: {},
+  packing: {},
   truncationSide: {},
 };
 
@@ -121,7 +128,26 @@ export function encodeRows<T extends TaskType>(
   if (samples.length === 0) throw noSamples(task, context.maxLength, rows.length);
   refuseIds(samples, options.tokenizer, options.vocabSize ?? Infinity);
   if (options.numLabels !== undefined) refuseClasses(samples, options.numLabels);
-  return { samples, report: reportOf(outcomes, empty.length, samples, context) };
+  const whole = options.packing === true ? packedSamples(samples, context.maxLength) : samples;
+  return { samples: whole, report: reportOf(outcomes, empty.length, whole, context) };
+}
+
+/** Throws "option" where samples cannot be packed. */
+function packedSamples<T extends TaskType>(samples: readonly Sample<T>[], length: number): Sample<T>[] {
+  const own = samples.filter((sample): sample is Sample<T> & CausalLMSample => sample.task === "CAUSAL_LM");
+  if (own.length < samples.length || samples.some(({ columns }) => columns !== undefined))
+    throw new PeftError("option", {
+      what: words`${option("packing")} is on, and these rows ${own.length < samples.length ? `are for ${samples[0]?.task}` : "have numbers of their own for a loss"}.`,
+      why: "several rows in one sample are apart in a causal model alone, and share what belongs to a row.",
+      fix: words`leave ${option("packing")} out.`,
+    });
+  if (length === Infinity)
+    throw new PeftError("option", {
+      what: words`${option("packing")} is on, and there is no ${option("maxLength")}.`,
+      why: "it says how many tokens go into one sample, and neither tokenizer nor model has a limit.",
+      fix: words`give ${option("maxLength", 1024)}.`,
+    });
+  return packed(own, length) as unknown as Sample<T>[];
 }
 
 function columnsOf(row: Row | undefined): Pick<Row, "columns"> {
@@ -154,7 +180,8 @@ function contextOf<T extends TaskType>(options: EncodeRowsOptions<T>): EncodeCon
     });
   }
   const heard = { notes: new Set<string>(), written: new Map<string, boolean>() };
-  return { tokenizer, maxLength, maxTargetLength, truncationSide, labels, ...heard };
+  const { packing = false } = options;
+  return { tokenizer, maxLength, maxTargetLength, truncationSide, packing, labels, ...heard };
 }
 
 function noSamples(task: TaskType, maxLength: number, rows: number): PeftError {

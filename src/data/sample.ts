@@ -17,6 +17,8 @@ export interface SampleInputs {
    * @default none
    */
   readonly others?: readonly Sequence[];
+  /** Where several documents are packed: the number of each token's, from 1 on. @default one document */
+  readonly documents?: Int32Array; // [seq]
   /** Numbers for a custom loss. */
   readonly columns?: Readonly<Record<string, number | readonly number[]>>;
 }

@@ -181,6 +181,8 @@ interface ArchitectureParts<C extends ModelConfig, X> {
   /** Encoder-decoders. */
   readonly encoder?: (w: Module, c: C, x: X) => Tensor;
   readonly decoder?: (w: Module, c: C, x: DecoderInputs, encoded: Tensor | undefined) => StackOutput;
+  /** Positions are counted from the mask, whatever a batch says: packed documents cannot begin anew. */
+  readonly countsMask?: boolean;
   /** `w` is the root of the model with its head. */
   readonly heads: Heads<C>;
   /** Modules that a checkpoint of the bare model lacks: made new, with `initializerRange`. */

@@ -135,6 +135,7 @@ export const opt: Architecture<OptConfig> = {
   },
   parse: (json) => readConfig(json, read),
   tie: ["lm_head.weight", "model.decoder.embed_tokens.weight"],
+  countsMask: true,
   stack,
   heads: decoderHeads("model.decoder.embed_tokens.weight"),
   newModules: ["score"],

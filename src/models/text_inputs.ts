@@ -24,7 +24,7 @@ function positionsInput(name: string): Input {
     role: "token",
     dtype: "i64",
     shape: ({ batch, virtual, length }) => [batch, addDims(virtual, length)],
-    feed: (_, { batch, past, virtual, length }) => counting(batch, past, virtual + length),
+    feed: (own, { batch, past, virtual, length }) => own ?? counting(batch, past, virtual + length),
   };
 }
 

@@ -5,7 +5,7 @@ import { PeftError } from "../errors.js";
 import type { Shape } from "../graph/dims.js";
 import type { Column, Input, InputSet, Lengths, ReadColumn, SpecialTokens } from "../graph/inputs.js";
 import type { ModelConfig } from "../models/model.js";
-import { decoderInputs } from "../models/text_inputs.js";
+import { decoderInputs, textInputs } from "../models/text_inputs.js";
 import { at } from "../present.js";
 import { mix } from "../random.js";
 import { taskOf } from "../tasks/registry.js";
@@ -138,9 +138,10 @@ export function checkBatch(
   for (const input of Object.values(decoderInputs))
     if (decoder !== undefined) faults.push(...inputFaults(input, spec.config, batch, decoder, sizes));
   if (stack.batch === 0 || batch.inputIds?.data.length === 0) faults.push("it is empty");
-  const length = stack.length + virtual.input + virtual.cache;
+  const length = positionsIn(batch, stack.length) + virtual.input + virtual.cache;
   if (inventory.positions !== undefined && length > inventory.positions)
     faults.push(`it is ${length} tokens long (virtual ones included) of ${inventory.positions} positions`);
+  faults.push(...packingFaults(spec, batch, virtual));
   if (batch.task === spec.task && hasTaskLabels) faults.push(...labelFaults(spec, batch, stack));
   if (faults.length === 0) {
     checkColumns(spec, ofMethods, batch, sizes);
@@ -172,6 +173,25 @@ export function checkColumns(
     why: `the adapter's method reads ${names.join(", ")} beside what the model reads.`,
     fix: words`rows bring it as a column of that name: ${option("lossColumns", names)}; a batch of your own as columns: { ${names[0] ?? ""}: { data: Int32Array.of(0, ...), shape: [rows] } }.`,
   });
+}
+
+function packingFaults(spec: ModelSpec, batch: Inputs, virtual: Virtual): string[] {
+  const isPacked = maskOf(spec, batch)?.data.some((document) => document > 1) ?? false;
+  const faults = {
+    "a prompt's virtual tokens would stand before the first one alone": virtual.input + virtual.cache > 0,
+    "this model's positions go on over all of them": spec.architecture.countsMask ?? false,
+  };
+  const found = Object.entries(faults).filter(([, isFault]) => isPacked && isFault);
+  return found.map(([why]) => `documents are packed, and ${why}`);
+}
+
+/** Positions that a row takes: packed documents begin anew. */
+function positionsIn(batch: Inputs, length: number): number {
+  const positions = columnOf(batch, textInputs.positions.name);
+  if (positions === undefined) return length;
+  let last = -1;
+  for (const position of positions.data) last = Math.max(last, position);
+  return last + 1;
 }
 
 function inputFaults(

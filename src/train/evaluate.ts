@@ -120,13 +120,13 @@ export async function evaluate<T extends TaskType>(
 export function encodeFor(
   model: TrainableModel,
   rows: readonly Row[],
-  options: Pick<EvaluateOptions, EncodeKey>,
+  options: Pick<EvaluateOptions, EncodeKey> & Pick<EncodeRowsOptions<TaskType>, "packing">,
 ): ReturnType<typeof encodeRows<TaskType>> {
   const { vocabSize, numLabels } = model.config;
   const { tokenizer } = options;
   const ofVectors = model.config.pooling?.maxLength ?? Number.POSITIVE_INFINITY;
   const { maxLength = Math.min(tokenizer.modelMaxLength, model.maxPositions, ofVectors) } = options;
-  const picked = pickOptions(options, encodeNames);
+  const picked = pickOptions(options, { ...encodeNames, packing: {} });
   return encodeRows(rows, { ...picked, maxLength, task: model.taskType, vocabSize, numLabels });
 }
 

@@ -130,16 +130,16 @@ export function refuseOtherRun(plan: Plan, { counters }: TrainingState): void {
 
 function encodeBoth(s: Settings): { train?: EncodedRows<TaskType>; validation?: EncodedRows<TaskType> } {
   const faults: PeftError[] = [];
-  const encode = (rows: readonly Row[]): EncodedRows<TaskType> | undefined => {
+  const encode = (rows: readonly Row[], packing = false): EncodedRows<TaskType> | undefined => {
     try {
-      return encodeFor(s.model, rows, s);
+      return encodeFor(s.model, rows, { ...s, packing });
     } catch (error) {
       if (!(error instanceof PeftError)) throw error;
       faults.push(error);
       return undefined;
     }
   };
-  const train = s.source === undefined ? encode(s.train) : undefined;
+  const train = s.source === undefined ? encode(s.train, s.packing) : undefined;
   const validation = s.validation === undefined ? undefined : encode(s.validation);
   const [first, second] = faults;
   if (first !== undefined && second !== undefined && first.code === second.code && first.what !== second.what)

@@ -68,7 +68,7 @@ export class StreamSource implements StepSource {
    */
   static async open(rows: RowStream, s: Settings): Promise<StreamSource> {
     const { first, isReplayable } = await rows.open();
-    if (!isReplayable && s.maxSteps === undefined) throw unknownLength();
+    if (s.maxSteps === undefined && (!isReplayable || s.packing)) throw unknownLength(s.packing);
     const { samples, report } = encodeFor(s.model, first, s);
     const count = s.maxSteps === undefined ? await rows.count() : undefined;
     return new StreamSource(rows, s, { first, samples, report, isReplayable, count });
@@ -108,11 +108,11 @@ export class StreamSource implements StepSource {
   async #begin(): Promise<Rest> {
     if (!this.#isReplayable && this.#epoch > 0) throw endedEarly(this.#epoch, this.#settings);
     this.#isRead = true;
-    const { tokenizer, emptyLabels } = this.#settings;
+    const { tokenizer, emptyLabels, packing } = this.#settings;
     const options: EpochOptions<TaskType> = {
       ...this.#settings,
       encode: (rows) => encodeFor(this.#settings.model, rows, this.#settings),
-      drops: emptyLabels === "drop",
+      drops: emptyLabels === "drop" || packing,
       padding: { padTokenId: padTokenOf(tokenizer), paddingSide: tokenizer.paddingSide },
       skip: { batches: this.#position },
     };
@@ -169,10 +169,10 @@ function sizesOf(samples: readonly Sample[], maxLength: number, s: Settings): Ba
 
 const giveFunction = "give a function that opens the rows anew: rowsFrom(() => open(), { ... }).";
 
-function unknownLength(): PeftError {
+function unknownLength(packing: boolean): PeftError {
   return new PeftError("option", {
-    what: words`Rows that can be read only once, and no ${option("maxSteps")}.`,
-    why: "their number is not known before they are read, so nobody can say how long the run is.",
+    what: words`Rows that ${packing ? words`are streamed and packed (${option("packing")})` : "can be read only once"}, and no ${option("maxSteps")}.`,
+    why: "the number of samples is not known before they are read, so nobody can say how long the run is.",
     fix: words`say how many steps it has (${option("maxSteps", 1000)}), or ${giveFunction}`,
   });
 }

@@ -103,6 +103,13 @@ export const trainerTable: { readonly [K in keyof TrainerValues]: OptionRow } = 
     also: ["max_seq_length", "seq_length", "cutoff_len", "block_size"],
     means: "longest sample; what is longer is cut",
   },
+  packing: {
+    kind: "flag",
+    byDefault: false,
+    also: ["packing_strategy", "group_texts"],
+    means:
+      "put several rows into one sample of maxLength tokens, apart in attention and positions; longer texts become several (causal models)",
+  },
   maxTargetLength: {
     kind: "whole",
     min: 1,

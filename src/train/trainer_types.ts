@@ -58,6 +58,11 @@ export interface PlainTrainerOptions {
    * the model's own limit
    */
   maxLength?: number | undefined;
+  /**
+   * Put several rows into one sample of maxLength tokens, apart in attention and positions; longer texts
+   * become several (causal models). @default false
+   */
+  packing?: boolean | undefined;
   /** Longest target of an encoder-decoder. A whole number, at least 1, in tokens. @default maxLength */
   maxTargetLength?: number | undefined;
   /** What becomes of a row with nothing to learn in it. @default "error" */

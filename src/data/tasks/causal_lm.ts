@@ -22,7 +22,12 @@ export const causalLM: DataTask<"CAUSAL_LM"> = {
   tables: ["chat", "prompt", "text"],
   encode(row, context) {
     const marked = mark(row, context);
-    return typeof marked === "string" ? marked : cut(marked, context);
+    if (typeof marked === "string") return marked;
+    // a text that is packed goes on in another sample
+    return cut(
+      marked,
+      context.packing && row.kind === "text" ? { ...context, maxLength: Infinity } : context,
+    );
   },
   collate: (samples, _inputs, options) => ({ labels: padLabels(samples, options) }),
   preview: ({ inputIds, labels }, { tokenizer }) =>

@@ -12,6 +12,7 @@ export interface EncodeContext {
   readonly maxLength: number;
   readonly maxTargetLength: number;
   readonly truncationSide: "left" | "right";
+  readonly packing: boolean;
   /** Class names for rows that carry their label as text. */
   readonly labels: readonly string[] | undefined;
   /** Hears, once each, what rows hold and the model does not see as it stands there. */

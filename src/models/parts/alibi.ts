@@ -9,7 +9,8 @@ import { realPositions } from "./positions.js";
  */
 export function alibi(g: Graph, mask: Tensor, heads: number, as: "f32" | "bf16" = "f32"): Tensor {
   const [batch, keys] = axes(mask.shape, 2);
-  const at = g.reshape(g.cast(realPositions(g, mask, keys), "f32"), [batch, 1, 1, keys]);
+  const real = g.min(mask, 1); // numbers of documents count as tokens
+  const at = g.reshape(g.cast(realPositions(g, real, keys), "f32"), [batch, 1, 1, keys]);
   const each = g.constant(slopes(heads), [1, heads, 1, 1]);
   return as === "f32" ? g.mul(at, each) : rounded(g, g.mul(rounded(g, at), rounded(g, each)));
 }
