@@ -46,9 +46,11 @@ export type { Adapter } from "./adapters/adapter.js";
 export type { WeightedOptions } from "./adapters/mix.js";
 export type { LoadedKeys } from "./attach/adapter_tensors.js";
 export { classFields } from "./attach/class_names.js";
+export type { Conversion, ConvertOptions } from "./attach/convert.js";
 export type { CombinationType } from "./methods/method.js";
 export type {
   AdapterOptions,
+  HotswapOptions,
   LoadAdapterOptions,
   MergeOptions,
   PeftModelOptions,
@@ -65,6 +67,7 @@ export {
   autoPeftModelFor,
   baseOfAdapter,
 } from "./peft/auto_peft.js";
+export type { ConvertAdapterOptions } from "./peft/convert_adapter.js";
 export { getPeftModel } from "./peft/get_peft_model.js";
 export type { AdapterInspection, InspectAdapterOptions } from "./peft/inspect.js";
 export { inspectAdapter } from "./peft/inspect.js";

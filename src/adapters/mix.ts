@@ -50,9 +50,9 @@ export function mixtureOf(
       const parts = adapters.flatMap((adapter, i) => partOf(adapter, path, at(weights, i)) ?? []);
       const rank = at(at(specs, 0).shape, 0);
       const made = parts.length === 0 ? {} : mixing.site(parts, rank, options);
-      for (const { key } of specs) {
+      for (const { key, free } of specs) {
         const { data } = into.entry(`${path}.${key}`);
-        data.fill(0);
+        if (free !== undefined) data.fill(0); // a factor; magnitudes and biases stay as they start
         data.set(made[key] ?? []);
       }
     }

@@ -71,19 +71,21 @@ export function checked(
 type Place = TokenRows | { readonly site: BoundSite; readonly weight: string; readonly isBias: boolean };
 
 /** Places by the names of the weights there; a module that is tied no more has one of its own. */
-function placesOf(adapter: Adapter, { linears, embeddings }: Inventory): Map<string, Place[]> {
+function placesOf(adapter: Adapter, inventory: Inventory): Map<string, Place[]> {
   const places = new Map<string, Place[]>();
   const add = (name: string, place: Place): void =>
     void places.set(name, [...(places.get(name) ?? []), place]);
-  const layer = (path: string): LinearSite | EmbeddingSite =>
-    linears.get(path) ?? embeddings.get(path) ?? internal(`no layer ${path}`);
   for (const site of adapter.layers.values()) {
-    const { weight } = layer(site.path);
+    const { weight } = layerOf(inventory, site.path);
     add(weight, { site, weight, isBias: false });
     if (site.bias !== undefined) add(site.bias, { site, weight, isBias: true });
   }
-  for (const [path, rows] of adapter.tokens) add(layer(path).weight, rows);
+  for (const [path, rows] of adapter.tokens) add(layerOf(inventory, path).weight, rows);
   return places;
+}
+
+export function layerOf({ linears, embeddings }: Inventory, path: string): LinearSite | EmbeddingSite {
+  return linears.get(path) ?? embeddings.get(path) ?? internal(`no layer ${path}`);
 }
 
 /** What one adapter makes of a weight. */
@@ -160,8 +162,8 @@ function checkFinite(merged: MergedWeights): void {
   });
 }
 
-/** One program for all layers of a shape: each is a block. */
-async function mergeSite(
+/** What an adapter makes of one layer's weight and bias. One program for all layers of a shape. */
+export async function mergeSite(
   runtime: Runtime,
   adapter: Adapter,
   site: BoundSite,

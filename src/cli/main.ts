@@ -1,5 +1,6 @@
 import { PeftError } from "../index.js";
 import { completion } from "./completion.js";
+import { convert } from "./convert.js";
 import { data } from "./data.js";
 import { doctor } from "./doctor.js";
 import { evaluation } from "./eval.js";
@@ -22,7 +23,10 @@ import { train } from "./train.js";
  * after Ctrl-C.
  */
 export async function main(argv: readonly string[], terminal: Terminal = nodeTerminal()): Promise<number> {
-  const working = [train, prediction, generate, evaluation, merge, info, data, runsReport, push, doctor];
+  const working = [
+    ...[train, prediction, generate, evaluation, merge, convert, info, data],
+    ...[runsReport, push, doctor],
+  ];
   const verbs = [...working, schema(working), completion(working)];
   try {
     const { version } = JSON.parse(await terminal.readFile(terminal.packagePath("package.json")));

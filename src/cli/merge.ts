@@ -34,11 +34,7 @@ export const merge: Verb = {
 };
 
 async function run(settings: Settings, terminal: Terminal): Promise<number> {
-  const [adapter, output] = [settings.text("adapter"), settings.text("output")];
-  if (adapter === undefined || output === undefined) throw missing(adapter === undefined);
-  const names = (await terminal.list(output)).filter((name) => !/^\..*\.tmp$/.test(name)); // of a killed merge
-  if (names.length > 0 && !settings.flag("overwrite")) throw notEmpty(output, names);
-  await terminal.checkWritable(output);
+  const { adapter, output } = await checkFolder(settings, terminal, "merge");
   const { base, adapted } = await openWithoutTokenizer(settings, terminal);
   try {
     const dtype = settings.text("dtype") as "f32" | "f16" | "bf16";
@@ -56,10 +52,24 @@ async function run(settings: Settings, terminal: Terminal): Promise<number> {
   }
 }
 
-function missing(isAdapter: boolean): PeftError {
+/** The adapter and the folder that a command needs. Throws "option", and "output" for a folder in use. */
+export async function checkFolder(
+  settings: Settings,
+  terminal: Terminal,
+  verb: string,
+): Promise<{ readonly adapter: string; readonly output: string }> {
+  const [adapter, output] = [settings.text("adapter"), settings.text("output")];
+  if (adapter === undefined || output === undefined) throw missing(adapter === undefined, verb);
+  const names = (await terminal.list(output)).filter((name) => !/^\..*\.tmp$/.test(name)); // of a killed merge
+  if (names.length > 0 && !settings.flag("overwrite")) throw notEmpty(output, names);
+  await terminal.checkWritable(output);
+  return { adapter, output };
+}
+
+function missing(isAdapter: boolean, verb: string): PeftError {
   return new PeftError("option", {
     what: isAdapter ? "No adapter is given." : "No output folder is given.",
-    why: isAdapter ? "there is nothing to merge." : "the base and the adapter stay as they are.",
+    why: isAdapter ? `there is nothing to ${verb}.` : "the base and the adapter stay as they are.",
     fix: isAdapter ? "add --adapter FOLDER_OR_HUB_ID." : "add --output FOLDER.",
   });
 }

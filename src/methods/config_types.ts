@@ -895,12 +895,12 @@ export interface OFTOptions extends SavingOptions, TargetOptions, BlockOptions {
    */
   moduleDropout?: number | undefined;
   /**
-   * Keep rotations near the identity (constrained OFT): each block's Q is cut to the length eps /
+   * Keep rotations near the identity (constrained OFT): each block's Q is cut to the length coftEps /
    * sqrt(blocks). @default false
    */
   coft?: boolean | undefined;
-  /** That length, with coft. A number, at least 0. @default 0.00006 */
-  eps?: number | undefined;
+  /** That length before it is divided, with coft. A number, at least 0. @default 0.00006 */
+  coftEps?: number | undefined;
   /** One rotation for all blocks. @default false */
   blockShare?: boolean | undefined;
   /** Rotate by a few terms of a series; off: exactly, which takes a matrix's inverse. @default true */

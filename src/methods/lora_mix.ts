@@ -3,8 +3,9 @@ import { at, entry } from "../present.js";
 import { random, uniform } from "../random.js";
 import { withFields } from "./config.js";
 import type { Dense } from "./decomposition.js";
-import { addTimes, svd } from "./decomposition.js";
+import { addTimes } from "./decomposition.js";
 import type { LoraConfig } from "./lora_config.js";
+import { nearest } from "./lora_factors.js";
 import type { MixedConfig, Mixing, MixOptions, MixPart } from "./method.js";
 
 /** A and B of one adapter at a layer. */
@@ -22,8 +23,9 @@ const isByFactors = (type: string): boolean => type !== "cat" && !type.endsWith(
  */
 function config(all: readonly MixedConfig<LoraConfig>[], options: MixOptions): LoraConfig {
   const configs = all.map(({ config }) => config);
-  const special = configs.find((c) => c.useDora || c.loraBias);
-  if (special !== undefined) throw cannot("DoRA's magnitudes and biases of B", "are no part of a mixture");
+  const kinds = configs.map(({ useDora, loraBias }) => (useDora ? "DoRA" : loraBias ? "biases" : "plain"));
+  if (new Set(kinds).size > 1)
+    throw cannot(kinds.join(", "), "are of several kinds, and a mixture is of one");
   const ranks = configs.map((c) => Math.max(c.r, ...Object.values(c.rankPattern)));
   const type = options.combinationType;
   if (isByFactors(type) && new Set(ranks).size > 1)
@@ -40,7 +42,6 @@ function config(all: readonly MixedConfig<LoraConfig>[], options: MixOptions): L
     texts.length > 0 ? texts.map((pattern) => `(${pattern})`).join("|") : [...new Set(lists.flat())];
   return withFields(at(configs, 0), {
     ...{ r, loraAlpha: r, rankPattern: {}, alphaPattern: {}, targetModules, initLoraWeights: true },
-    useRslora: false, // Python keeps it, and with it a scale of sqrt(r)
   });
 }
 
@@ -118,12 +119,7 @@ function byProduct(
   const [rows, cols] = [at(pairs, 0).b.rows, at(pairs, 0).a.cols];
   const weights = pairs.map(({ weight }) => weight);
   const data = combined(pairs.map(product), weights, options);
-  const { u, s, v } = svd({ rows, cols, data }, Math.min(r, rows, cols));
-  const [a, b] = [new Float64Array(r * cols), new Float64Array(rows * r)];
-  for (const [k, value] of s.entries()) {
-    for (let i = 0; i < rows; i++) b[i * r + k] = at(u.data, i * u.cols + k) * value;
-    for (let j = 0; j < cols; j++) a[k * cols + j] = at(v.data, j * v.cols + k);
-  }
+  const { a, b } = nearest({ rows, cols, data }, r);
   if (options.svdClamp !== undefined) clamp([a, b], options.svdClamp);
   return { a, b };
 }

@@ -24,7 +24,12 @@ export interface Pair {
 }
 
 /** The weight as [out, in] in f64. */
-function dense({ weight, inDim, outDim, transposed }: Start): Dense {
+export function dense({
+  weight,
+  inDim,
+  outDim,
+  transposed,
+}: Pick<Start, "weight" | "inDim" | "outDim" | "transposed">): Dense {
   const data = Float64Array.from(weight);
   if (transposed)
     for (const [at, w] of weight.entries()) data[(at % outDim) * inDim + Math.floor(at / outDim)] = w;

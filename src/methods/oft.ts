@@ -56,10 +56,15 @@ const options: MethodTable = {
     kind: "flag",
     byDefault: false,
     means:
-      "keep rotations near the identity (constrained OFT): each block's Q is cut to the length eps / sqrt(blocks)",
+      "keep rotations near the identity (constrained OFT): each block's Q is cut to the length coftEps / sqrt(blocks)",
   },
-  // the command line has an --eps of AdamW
-  eps: { kind: "number", min: 0, byDefault: 6e-5, fileOnly: true, means: "that length, with coft" },
+  coftEps: {
+    kind: "number",
+    min: 0,
+    byDefault: 6e-5,
+    python: "eps",
+    means: "that length before it is divided, with coft",
+  },
   blockShare: { kind: "flag", byDefault: false, means: "one rotation for all blocks" },
   useCayleyNeumann: {
     kind: "flag",
@@ -132,8 +137,8 @@ function neumann(g: Graph, q: Tensor, terms: number): Tensor {
 }
 
 /** The length to which the Q of each of so many blocks is cut. */
-function limitOf({ eps }: OFTConfig, blocks: number): number {
-  return eps / Math.sqrt(blocks);
+function limitOf({ coftEps }: OFTConfig, blocks: number): number {
+  return coftEps / Math.sqrt(blocks);
 }
 
 /** Q's numbers [blocks, n], cut to the length that Q may have. The gradient is that of what is not cut. */

@@ -23,6 +23,9 @@ export interface LoadAdapterOptions extends Omit<ResolveOptions, "files"> {
   readonly strict?: boolean;
 }
 
+/** Where the adapter comes from that takes another's place. */
+export type HotswapOptions = Omit<ResolveOptions, "files">;
+
 /** Which adapters become a part of the base's weights. */
 export interface MergeOptions {
   /** Their names. @default the active ones */
@@ -44,7 +47,7 @@ export interface PeftModelOptions extends AdapterOptions {
 }
 
 const { files: _, ...hubPart } = resolveNames;
-export const hubNames: NamesOf<Omit<ResolveOptions, "files">> = hubPart;
+export const hubNames: NamesOf<HotswapOptions> = hubPart;
 export const adapterNames: NamesOf<AdapterOptions> = { seed: {}, tokenizer: {} };
 export const loadNames: NamesOf<LoadAdapterOptions> = {
   ...hubNames,

@@ -61,6 +61,13 @@ export class AdapterSet {
     if (this.activeNames.length === 0) this.activeNames = [adapter.name];
   }
 
+  /** Puts an adapter in the place of one of the same name. */
+  replace(old: Adapter, adapter: Adapter): void {
+    this.get(old.name);
+    this.byName.set(old.name, adapter);
+    this.#together.clear();
+  }
+
   /** Where none of the active ones is left, the first of the others becomes active. */
   remove(adapter: Adapter): void {
     const { name } = adapter;

@@ -7,6 +7,7 @@ import { type LoadedKeys, loadAdapterTensors } from "../attach/adapter_tensors.j
 import { type Attached, type AttachOptions, attach } from "../attach/attach.js";
 import { attachFile } from "../attach/attach_file.js";
 import { readClasses } from "../attach/class_names.js";
+import { cannotSwap, checkSwapped, swapped } from "../attach/hotswap.js";
 import { PeftError } from "../errors.js";
 import { resolveFolder } from "../hub/resolve.js";
 import type { AdapterConfig } from "../methods/method.js";
@@ -15,6 +16,7 @@ import { type AdaptedBase, namesOf } from "./adapted_base.js";
 import {
   type AdapterOptions,
   adapterNames,
+  type HotswapOptions,
   hubNames,
   type LoadAdapterOptions,
   loadNames,
@@ -99,6 +101,38 @@ export async function loadAdapter(
     drop(model, adapter);
     throw error;
   }
+}
+
+/**
+ * Puts another file's adapter in the place of one that is there, under its name: what is compiled for the one
+ * serves the other. Throws "adapter-name", "adapter-mismatch", "adapter-config", "file-format", "hub".
+ */
+export async function hotswapAdapter(
+  model: AdaptedBase,
+  nameOrFolder: string,
+  name: string,
+  options: HotswapOptions,
+): Promise<void> {
+  expectName("hotswapAdapter", nameOrFolder);
+  refuseUnknown("hotswapAdapter", options, hubNames);
+  const old = model.adapters.get(name);
+  const folder = await resolveFolder(nameOrFolder, options);
+  const { base, turns, changes } = model;
+  const file = await readAdapterConfig(folder);
+  for (const warning of file.warnings) model.warn(words`${warning}`);
+  const { config, stored } = swapped(old, file);
+  const { adapter, prepare } = attachTo(model, name, config, { seed: base.seed, file: stored });
+  await turns.change(adapter, async () => {
+    if (changes.isMerged(old)) throw cannotSwap(old, "it is merged", "to stand apart");
+    const residuals = await prepare(base.runtime);
+    if (residuals.size > 0 || changes.residuals.includes(old))
+      throw cannotSwap(old, "one of them keeps a part of the base in itself", "the whole base below them");
+    const loaded = await loadAdapterTensors(adapter, folder, base.runtime, false);
+    for (const warning of loaded.warnings) model.warn(words`${warning}`);
+    checkSwapped(old, adapter, loaded.keys);
+    model.adapters.replace(old, adapter);
+    await clear(model, old);
+  });
 }
 
 /** A method bound to this model's places. The model does not know it yet. */

@@ -4,6 +4,7 @@ import type { WeightedOptions } from "../adapters/mix.js";
 import type { RowAdapters, ViewOptions } from "../adapters/views.js";
 import type { LoadedKeys } from "../attach/adapter_tensors.js";
 import { classNames } from "../attach/class_names.js";
+import type { Conversion } from "../attach/convert.js";
 import type { Parameter, Parameters } from "../graph/parameters.js";
 import type { PushOptions } from "../hub/upload.js";
 import type { AdapterConfig } from "../methods/method.js";
@@ -18,12 +19,14 @@ import { type AdaptedBase, adaptedBase } from "./adapted_base.js";
 import { forward, forwardBackward, generate, lossOf } from "./adapter_calls.js";
 import type {
   AdapterOptions,
+  HotswapOptions,
   LoadAdapterOptions,
   MergeOptions,
   SaveAdapterOptions,
 } from "./adapter_options.js";
-import { addAdapter, addMixture, deleteAdapter, loadAdapter } from "./attach_adapter.js";
+import { addAdapter, addMixture, deleteAdapter, hotswapAdapter, loadAdapter } from "./attach_adapter.js";
 import type { PreTrainedModel } from "./base_model.js";
+import { type ConvertAdapterOptions, convertToLora } from "./convert_adapter.js";
 import { expectBase } from "./expect_base.js";
 import type { GenerateInput, GenerateSettings } from "./generate.js";
 import {
@@ -184,6 +187,20 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
     options: LoadAdapterOptions = {},
   ): Promise<LoadedKeys> {
     return await loadAdapter(this.#state, nameOrFolder, name, options);
+  }
+
+  /**
+   * Puts the LoRA of another folder or Hub id in the place of the adapter `name`, which stays active: nothing
+   * is compiled again, whatever the ranks. Layers that it lacks are without effect. Reference:
+   * peft/utils/hotswap.py
+   * @throws "adapter-name", "adapter-mismatch" where it stands on other layers, "file-format", "hub"
+   * @example
+   * ```ts
+   * await model.hotswapAdapter("you/brief-lora", "default");
+   * ```
+   */
+  async hotswapAdapter(nameOrFolder: string, name: string, options: HotswapOptions = {}): Promise<void> {
+    await hotswapAdapter(this.#state, nameOrFolder, name, options);
   }
 
   /**
@@ -360,6 +377,21 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
    */
   async saveMerged(folder: string, options: SaveModelOptions & MergeOptions = {}): Promise<void> {
     await saveMerged(this.#state, folder, options);
+  }
+
+  /**
+   * Writes an adapter whose layers change by a matrix (LoHa, VeRA, OFT, DoRA, ...) as a LoRA, for whatever
+   * serves nothing else, and says how much of it is lost. Reference: peft/tuners/lora/conversion.py,
+   * save_as_lora
+   * @throws "adapter-config" for methods that are no such change, or where `maxError` is passed, "option",
+   * "adapter-name", "output"
+   * @example
+   * ```ts
+   * const { error } = await model.convertToLora("as-lora", { rank: 16 });
+   * ```
+   */
+  async convertToLora(folder: string, options: ConvertAdapterOptions): Promise<Conversion> {
+    return await convertToLora(this.#state, folder, options);
   }
 
   /** The base without any adapter. */

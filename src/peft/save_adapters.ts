@@ -24,15 +24,19 @@ export async function saveAdapters(
   await model.turns.turn("beside", adapters, async () => {
     for (const adapter of adapters) {
       const target = adapter.name === "default" ? folder : nodeFiles.join(folder, adapter.name);
-      const prompt = await promptRows(model.base.runtime, adapter);
-      const modelClass = classOf(model.base.configJson, model.base.taskType);
-      const beside = { prompt, classes: classesOf(model, adapter), modelClass };
-      await saveAdapter(adapter, target, model.base.runtime, beside);
-      const { config, folder: from } = model.base;
-      const { pooling, hiddenSize } = config;
-      if (pooling !== undefined) await writePooling(target, pooling, { width: hiddenSize, from });
+      await writeAdapter(model, adapter, target);
     }
   });
+}
+
+/** Writes one adapter into a folder. */
+export async function writeAdapter({ base }: AdaptedBase, adapter: Adapter, target: string): Promise<void> {
+  const prompt = await promptRows(base.runtime, adapter);
+  const modelClass = classOf(base.configJson, base.taskType);
+  await saveAdapter(adapter, target, base.runtime, { prompt, classes: classesOf(base, adapter), modelClass });
+  const { config, folder: from } = base;
+  const { pooling, hiddenSize } = config;
+  if (pooling !== undefined) await writePooling(target, pooling, { width: hiddenSize, from });
 }
 
 /** Uploads adapters as `saveAdapters` writes them. Throws "hub", "aborted". */
@@ -60,7 +64,7 @@ export async function promptEmbeddings(model: AdaptedBase, name: string): Promis
 }
 
 /** What an adapter's head tells apart, as its own files or else the base's config say. */
-function classesOf({ base }: AdaptedBase, adapter: Adapter): ClassFields | undefined {
+function classesOf(base: AdaptedBase["base"], adapter: Adapter): ClassFields | undefined {
   if (!taskOf(base.taskType).head.isPerLabel) return undefined;
   return adapter.state.classes ?? fieldsToSave(base.configJson);
 }

@@ -50,6 +50,7 @@ const verbs = [
   "generate",
   "eval",
   "merge",
+  "convert",
   "info",
   "data",
   "report",

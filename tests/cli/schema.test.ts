@@ -25,11 +25,14 @@ beforeAll(async () => {
   accepts = compile((await schema()).said);
 });
 
-test.each(["train", "generate", "eval", "merge", "info", "data", "push"])("of peft %s", async (name) => {
-  const { code, said } = await schema(name);
-  expect(code).toBe(0);
-  expect(compile(said)({})).toBe(true);
-});
+test.each(["train", "generate", "eval", "merge", "convert", "info", "data", "push"])(
+  "of peft %s",
+  async (name) => {
+    const { code, said } = await schema(name);
+    expect(code).toBe(0);
+    expect(compile(said)({})).toBe(true);
+  },
+);
 
 test("takes the sample, and the recipe that ships", () => {
   expect([accepts(parse(read("examples/train.yaml"))), accepts.errors]).toEqual([true, null]);

@@ -3,8 +3,10 @@ import { join } from "node:path";
 import type { LoadOptions } from "../../src/peft/base_model.js";
 import { Bases } from "./bases.js";
 import { runCase } from "./case.js";
+import { runConverted } from "./converted.js";
 import { foldersIn } from "./files.js";
 import { formatNames, runFormat } from "./formats.js";
+import { runMixtures } from "./mixtures.js";
 import { runMulti } from "./multi.js";
 import { runQuantized } from "./quantized.js";
 import type { CaseResult } from "./result.js";
@@ -27,6 +29,14 @@ export function casesOf(kit: string): Case[] {
   const one = (name: string, run: Case["run"]): Case[] => (has(name) ? [{ name, run }] : []);
   return [
     ...cases,
+    ...foldersIn(kit, "converted").map((name) => ({
+      name: `converted/${name}`,
+      run: (bases: Bases) => runConverted(kit, name, bases),
+    })),
+    ...foldersIn(kit, "mixtures").map((name) => ({
+      name: `mixtures/${name}`,
+      run: (bases: Bases) => runMixtures(kit, name, bases),
+    })),
     ...one("multi", (bases) => runMulti(kit, bases)),
     ...formatNames(kit).map((name) => ({ name: `formats/${name}`, run: () => runFormat(kit, name) })),
     ...foldersIn(kit, "tokenizers").map((name) => ({

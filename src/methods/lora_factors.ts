@@ -1,0 +1,65 @@
+import { at } from "../present.js";
+import type { Dense } from "./decomposition.js";
+import { svd } from "./decomposition.js";
+
+/** A LoRA's factors, a [r, in] and b [out, r]. */
+export interface Factors {
+  readonly a: Float64Array;
+  readonly b: Float64Array;
+}
+
+/** The nearest to D [out, in] of rank r: B = U S, A = V^T of its largest singular values; zeros beyond them. */
+export function nearest(d: Dense, r: number): Factors & { readonly values: Float64Array } {
+  const { rows, cols } = d;
+  const { u, s, v } = svd(d, Math.min(r, rows, cols));
+  const [a, b] = [new Float64Array(r * cols), new Float64Array(rows * r)];
+  for (const [k, value] of s.entries()) {
+    for (let i = 0; i < rows; i++) b[i * r + k] = at(u.data, i * u.cols + k) * value;
+    for (let j = 0; j < cols; j++) a[k * cols + j] = at(v.data, j * v.cols + k);
+  }
+  return { a, b, values: s };
+}
+
+/** What is kept of a matrix: so many of its singular values, or as many as have a share of their squares. */
+export type Kept = { readonly rank: number } | { readonly energy: number };
+
+/** A matrix as a LoRA. */
+export interface Converted extends Factors {
+  readonly r: number;
+  /** ||D||^2 */
+  readonly energy: number;
+  /** ||D - B A||^2 */
+  readonly lost: number;
+}
+
+/** D [out, in] as a product of low rank. Reference: peft/tuners/lora/conversion.py */
+export function toLora(d: Dense, kept: Kept): Converted {
+  const energy = d.data.reduce((sum, x) => sum + x * x, 0);
+  const most = Math.min(d.rows, d.cols);
+  const start = "rank" in kept ? kept.rank : Math.min(8, most);
+  for (let r = start; ; r = Math.min(2 * r, most)) {
+    const { a, b, values } = nearest(d, r);
+    const sums = cumulated(values);
+    const lost = (k: number): number => Math.max(0, energy - at(sums, k - 1));
+    if ("rank" in kept) return { a, b, r, energy, lost: lost(values.length) };
+    // Singular values are right to about 1e-8 of the largest.
+    const found = sums.findIndex((sum) => sum >= (kept.energy - 1e-12) * energy) + 1;
+    if (found === 0 && r < most) continue;
+    const k = found === 0 ? most : found;
+    return { ...first({ a, b }, d, r, k), r: k, energy, lost: lost(k) };
+  }
+}
+
+/** Sums of the squares of the first 1, 2, ... values. */
+function cumulated(values: Float64Array): Float64Array {
+  let sum = 0;
+  return values.map((x) => (sum += x * x));
+}
+
+/** The first k directions of r. */
+function first({ a, b }: Factors, { rows, cols }: Dense, r: number, k: number): Factors {
+  return {
+    a: a.slice(0, k * cols),
+    b: Float64Array.from({ length: rows * k }, (_, i) => at(b, Math.floor(i / k) * r + (i % k))),
+  };
+}
