@@ -1,10 +1,7 @@
 import type { Adapter } from "../adapters/adapter.js";
-import { PeftError } from "../errors.js";
-import type { Dense } from "../methods/decomposition.js";
-import { lora } from "../methods/lora.js";
-import { LoraConfig } from "../methods/lora_config.js";
-import { type Converted, type Kept, toLora } from "../methods/lora_factors.js";
-import { dense } from "../methods/lora_start.js";
+import { internal, PeftError } from "../errors.js";
+import type { Approximated, Change, Kept, Method } from "../methods/method.js";
+import { methods } from "../methods/registry.js";
 import { entry } from "../present.js";
 import type { Runtime } from "../run/runtime.js";
 import { option, words } from "../words.js";
@@ -45,73 +42,63 @@ export async function convertAdapter(
 ): Promise<Conversion & { readonly adapter: Adapter }> {
   const kept = keptOf(options);
   refuseOthers(adapter);
-  const converted = new Map<string, Converted>();
+  const method = methods.all.find((m) => m.layers?.approximation !== undefined);
+  const approximation = method?.layers?.approximation;
+  if (method === undefined || approximation === undefined) return internal("no method stands for others");
+  const converted = new Map<string, Approximated>();
   for (const path of adapter.layers.keys()) {
     const change = await changeOf(adapter, path, runtime, isReduced);
     if ("rank" in kept) checkRank(kept.rank, path, change);
-    converted.set(path, toLora(change, kept));
+    converted.set(path, approximation.site(change, kept, change.kind));
   }
-  const layers = [...converted].map(([path, { r, energy, lost }]) => {
-    return { path, rank: r, error: relative(lost, energy) };
+  const layers = [...converted].map(([path, { rank, energy, lost }]) => {
+    return { path, rank, error: relative(lost, energy) };
   });
   const sum = (of: "lost" | "energy"): number => [...converted.values()].reduce((n, c) => n + c[of], 0);
   const error = relative(sum("lost"), sum("energy"));
   checkError(error, options);
-  return { adapter: loraOf(adapter, runtime, converted, kept), error, layers };
+  const ranks = approximation.options(kept, new Map(layers.map(({ path, rank }) => [path, rank])));
+  return { adapter: standIn(adapter, method, runtime, converted, ranks), error, layers };
 }
 
 /** The new adapter, on the layers of the one that it stands for. */
-function loraOf(
+function standIn(
   adapter: Adapter,
+  method: Method,
   runtime: Runtime,
-  converted: ReadonlyMap<string, Converted>,
-  kept: Kept,
+  converted: ReadonlyMap<string, Approximated>,
+  ranks: Readonly<Record<string, unknown>>,
 ): Adapter {
   const { spec, inventory } = runtime.weights;
-  const config = configOf(adapter, converted, kept);
-  const made = attach("default", lora, config, spec, inventory, { seed: 0 }).adapter;
-  for (const [path, { a, b }] of converted) {
-    const isEmbedding = inventory.embeddings.has(path);
-    made.entry(`${path}.${isEmbedding ? "lora_embedding_A" : "lora_A.weight"}`).data.set(a);
-    made.entry(`${path}.${isEmbedding ? "lora_embedding_B" : "lora_B.weight"}`).data.set(b);
-  }
+  const config = method.config.create({ ...optionsOf(adapter, method), ...ranks });
+  const made = attach("default", method, config, spec, inventory, { seed: 0 }).adapter;
+  for (const [path, { parameters }] of converted)
+    for (const [key, data] of Object.entries(parameters)) made.entry(`${path}.${key}`).data.set(data);
   const whole = [...adapter.whole.keys(), ...[...adapter.tokens.values()].map((rows) => rows.entry)];
   for (const key of new Set(whole)) made.entry(key).data.set(adapter.entry(key).data);
   made.state.classes = adapter.state.classes;
   return made;
 }
 
-/** Its scale is 1: alpha is the rank. */
-function configOf(
-  { config, json, method }: Adapter,
-  converted: ReadonlyMap<string, Converted>,
-  kept: Kept,
-): LoraConfig {
-  const { targetModules, excludeModules, layersToTransform, layersPattern } = method?.layers?.select(
-    config,
-  ) ?? {
-    targetModules: undefined,
-  };
-  const ranks = Object.fromEntries([...converted].map(([path, { r }]) => [path, r]));
-  const patterns = "rank" in kept ? {} : { rankPattern: ranks, alphaPattern: ranks };
-  const r = "rank" in kept ? kept.rank : 1;
-  return LoraConfig.create({
-    ...{ taskType: config.taskType, baseModelNameOrPath: config.baseModelNameOrPath },
-    ...{ excludeModules, layersToTransform, layersPattern, modulesToSave: config.modulesToSave },
-    ...("trainableTokenIndices" in config ? { trainableTokenIndices: config.trainableTokenIndices } : {}),
-    ...{ ensureWeightTying: config.ensureWeightTying },
-    targetModules: json.get("target_modules") ?? targetModules,
-    ...{ r, loraAlpha: r, ...patterns },
-  });
+/** What says where an adapter stands, and what trains beside it. */
+const PLACES = [
+  ...["taskType", "baseModelNameOrPath", "revision", "excludeModules", "layersToTransform", "layersPattern"],
+  ...["modulesToSave", "trainableTokenIndices", "ensureWeightTying"],
+];
+
+function optionsOf({ config, json, method }: Adapter, to: Method): Record<string, unknown> {
+  const places = Object.entries(config).filter(([key]) => PLACES.includes(key) && key in to.config.options);
+  const targetModules = json.get("target_modules") ?? method?.layers?.select(config).targetModules;
+  return { ...Object.fromEntries(places), targetModules };
 }
 
-/** What an adapter changes of a layer's weight, as [out, in]. */
+/** What an adapter changes of a layer's weight. */
 async function changeOf(
   adapter: Adapter,
   path: string,
   runtime: Runtime,
   isReduced: boolean,
-): Promise<Dense> {
+): Promise<Change & { readonly kind: "linear" | "embedding" }> {
   const site = entry(adapter.layers, path);
   const layer = layerOf(runtime.weights.inventory, path);
   const before = await runtime.weight(layer.weight);
@@ -126,7 +113,8 @@ async function changeOf(
   // A table [vocab, dim] is a transposed weight of a layer from vocab to dim.
   const isTable = "vocab" in layer;
   const [inDim, outDim] = isTable ? [layer.vocab, layer.dim] : [layer.inDim, layer.outDim];
-  return dense({ weight, inDim, outDim, transposed: isTable || layer.transposed });
+  const transposed = isTable || layer.transposed;
+  return { weight, inDim, outDim, transposed, kind: isTable ? "embedding" : "linear" };
 }
 
 function keptOf({ rank, energy, maxError }: ConvertOptions): Kept {
@@ -172,12 +160,12 @@ function cannot({ name, method }: Adapter, why: string): PeftError {
   });
 }
 
-function checkRank(rank: number, path: string, { rows, cols }: Dense): void {
-  const most = Math.min(rows, cols);
+function checkRank(rank: number, path: string, { inDim, outDim }: Change): void {
+  const most = Math.min(inDim, outDim);
   if (rank <= most) return;
   throw new PeftError("adapter-config", {
     what: words`${option("rank")} is ${rank} at ${path}.`,
-    why: `the layer's weight [${rows}, ${cols}] has no more than ${most} directions.`,
+    why: `the layer's weight [${outDim}, ${inDim}] has no more than ${most} directions.`,
     fix: words`${option("rank", most)}, or ${option("energy", 0.99)}, which chooses a rank for each layer.`,
   });
 }

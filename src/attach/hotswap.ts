@@ -1,33 +1,34 @@
 import type { Adapter } from "../adapters/adapter.js";
 import { PeftError } from "../errors.js";
-import { withFields } from "../methods/config.js";
-import { LoraConfig } from "../methods/lora_config.js";
 import type { AdapterConfig } from "../methods/method.js";
+import { pythonName } from "../options.js";
 import type { AdapterFile } from "./adapter_files.js";
 import type { LoadedKeys } from "./adapter_tensors.js";
 import type { AttachedFile } from "./attach.js";
 
-/** Fields of adapter_config.json that a swap takes from the file; all others are those of what was there. */
-const TAKEN = ["r", "lora_alpha", "rank_pattern", "alpha_pattern", "use_rslora"];
-
 /**
- * The config of an adapter with the ranks and scales of another file, so that its compiled programs serve that
- * one too. Throws "adapter-mismatch" where they compute something else. Reference: peft/utils/hotswap.py
+ * The config of an adapter with the ranks and scales of another file, so that its compiled programs serve
+ * that one too. Throws "adapter-mismatch" for methods that cannot be swapped. Reference:
+ * peft/utils/hotswap.py
  */
 export function swapped(
   old: Adapter,
-  { config, json }: AdapterFile,
+  { method, config, json }: AdapterFile,
 ): { readonly config: AdapterConfig; readonly stored: AttachedFile } {
-  if (!(old.config instanceof LoraConfig))
-    throw cannotSwap(old, `it is a ${old.config.peftType} adapter`, "LoRA");
-  if (!(config instanceof LoraConfig))
-    throw cannotSwap(old, `the file holds a ${json["peft_type"]} adapter`, "LoRA");
-  if (config.useDora !== old.config.useDora || config.loraBias !== old.config.loraBias)
-    throw cannotSwap(old, "DoRA's magnitudes, or biases in B, are in one of them alone", "the same tensors");
-  const { r, loraAlpha, rankPattern, alphaPattern, useRslora } = config;
-  const taken = Object.entries(json).filter(([field]) => TAKEN.includes(field));
+  const swaps = method.layers?.swaps;
+  if (swaps === undefined || method !== old.method) {
+    const types = [old.method?.config.peftType, method.config.peftType];
+    throw cannotSwap(old, `they are ${types.join(" and ")} adapters`, "the same method, LoRA");
+  }
+  const valueOf = (c: AdapterConfig, key: string): string =>
+    JSON.stringify(Object.entries(c).find(([name]) => name === key)?.[1] ?? null);
+  const others = swaps.same.filter((key) => valueOf(config, key) !== valueOf(old.config, key));
+  if (others.length > 0) throw cannotSwap(old, `they differ in ${others.join(", ")}`, "the same of these");
+  const fields = swaps.ranks.map((key) => pythonName(key, method.config.options[key]));
+  const taken = Object.entries(json).filter(([field]) => fields.includes(field));
+  const values = Object.entries(config).filter(([key]) => swaps.ranks.includes(key));
   return {
-    config: withFields<LoraConfig>(old.config, { r, loraAlpha, rankPattern, alphaPattern, useRslora }),
+    config: method.config.create({ ...old.config, ...Object.fromEntries(values) }),
     stored: {
       json: { ...old.loaded?.json, ...Object.fromEntries(taken) },
       floats: old.loaded?.floats ?? new Set(),
@@ -36,8 +37,8 @@ export function swapped(
 }
 
 /**
- * Layers that the file does not have are without effect. Throws "adapter-mismatch" where it has others, or parts
- * of a layer.
+ * Layers that the file lacks are without effect. Throws "adapter-mismatch" where it has others, or lacks a
+ * part of one.
  */
 export function checkSwapped(old: Adapter, adapter: Adapter, { missing, unexpected }: LoadedKeys): void {
   if (unexpected.length > 0)

@@ -6,6 +6,7 @@ import { doraOutput, mergeDora } from "./dora.js";
 import { perRow } from "./gate.js";
 import { kaiming, ZERO } from "./initial.js";
 import { LoraConfig } from "./lora_config.js";
+import { loraApproximation } from "./lora_factors.js";
 import { loraMixing } from "./lora_mix.js";
 import type { Pair, Start } from "./lora_start.js";
 import { magnitude, olora, orthogonal, pissa, residual, untouched } from "./lora_start.js";
@@ -272,6 +273,11 @@ export const lora: Method<LoraConfig> = {
     embedding,
     bias: (c) => c.bias,
     mixing: loraMixing,
+    approximation: loraApproximation,
+    swaps: {
+      ranks: ["r", "loraAlpha", "rankPattern", "alphaPattern", "useRslora"],
+      same: ["useDora", "loraBias"],
+    },
     tokens: trainedTokens,
   },
 };

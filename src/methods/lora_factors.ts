@@ -1,6 +1,8 @@
 import { at } from "../present.js";
 import type { Dense } from "./decomposition.js";
 import { svd } from "./decomposition.js";
+import { dense } from "./lora_start.js";
+import type { Approximation, Kept } from "./method.js";
 
 /** A LoRA's factors, a [r, in] and b [out, r]. */
 export interface Factors {
@@ -8,7 +10,7 @@ export interface Factors {
   readonly b: Float64Array;
 }
 
-/** The nearest to D [out, in] of rank r: B = U S, A = V^T of its largest singular values; zeros beyond them. */
+/** The nearest to D [out, in] of rank r: B = U S, A = V^T of the largest singular values, and zeros. */
 export function nearest(d: Dense, r: number): Factors & { readonly values: Float64Array } {
   const { rows, cols } = d;
   const { u, s, v } = svd(d, Math.min(r, rows, cols));
@@ -20,11 +22,8 @@ export function nearest(d: Dense, r: number): Factors & { readonly values: Float
   return { a, b, values: s };
 }
 
-/** What is kept of a matrix: so many of its singular values, or as many as have a share of their squares. */
-export type Kept = { readonly rank: number } | { readonly energy: number };
-
 /** A matrix as a LoRA. */
-export interface Converted extends Factors {
+interface Product extends Factors {
   readonly r: number;
   /** ||D||^2 */
   readonly energy: number;
@@ -33,7 +32,7 @@ export interface Converted extends Factors {
 }
 
 /** D [out, in] as a product of low rank. Reference: peft/tuners/lora/conversion.py */
-export function toLora(d: Dense, kept: Kept): Converted {
+function productOf(d: Dense, kept: Kept): Product {
   const energy = d.data.reduce((sum, x) => sum + x * x, 0);
   const most = Math.min(d.rows, d.cols);
   const start = "rank" in kept ? kept.rank : Math.min(8, most);
@@ -63,3 +62,21 @@ function first({ a, b }: Factors, { rows, cols }: Dense, r: number, k: number): 
     b: Float64Array.from({ length: rows * k }, (_, i) => at(b, Math.floor(i / k) * r + (i % k))),
   };
 }
+
+/** LoRA in place of other methods: its scale is 1, alpha being the rank. */
+export const loraApproximation: Approximation = {
+  site: (change, kept, kind) => {
+    const { a, b, r, energy, lost } = productOf(dense(change), kept);
+    const [keyA, keyB] =
+      kind === "linear" ? ["lora_A.weight", "lora_B.weight"] : ["lora_embedding_A", "lora_embedding_B"];
+    return {
+      parameters: { [keyA]: Float32Array.from(a), [keyB]: Float32Array.from(b) },
+      ...{ rank: r, energy, lost },
+    };
+  },
+  options: (kept, ranks) => {
+    if ("rank" in kept) return { r: kept.rank, loraAlpha: kept.rank };
+    const pattern = Object.fromEntries(ranks);
+    return { r: 1, loraAlpha: 1, rankPattern: pattern, alphaPattern: pattern };
+  },
+};

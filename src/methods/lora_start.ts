@@ -3,14 +3,10 @@ import type { Random } from "../random.js";
 import { normal, uniform } from "../random.js";
 import type { Dense } from "./decomposition.js";
 import { addTimes, qr, svd } from "./decomposition.js";
-import type { Prepared } from "./method.js";
+import type { Change, Prepared } from "./method.js";
 
 /** A layer as an initialization sees it: W is [out, in], or [in, out] where `transposed`. */
-export interface Start {
-  readonly weight: Float32Array;
-  readonly inDim: number;
-  readonly outDim: number;
-  readonly transposed: boolean;
+export interface Start extends Change {
   readonly r: number;
   /** s: alpha / r or alpha / sqrt(r). */
   readonly scale: number;
@@ -24,12 +20,7 @@ export interface Pair {
 }
 
 /** The weight as [out, in] in f64. */
-export function dense({
-  weight,
-  inDim,
-  outDim,
-  transposed,
-}: Pick<Start, "weight" | "inDim" | "outDim" | "transposed">): Dense {
+export function dense({ weight, inDim, outDim, transposed }: Change): Dense {
   const data = Float64Array.from(weight);
   if (transposed)
     for (const [at, w] of weight.entries()) data[(at % outDim) * inDim + Math.floor(at / outDim)] = w;

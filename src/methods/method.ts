@@ -314,6 +314,35 @@ export interface Mixing<C> {
   ) => Readonly<Record<string, Float32Array>>;
 }
 
+/** What is kept of a matrix: so many of its singular values, or as many as have a share of their squares. */
+export type Kept = { readonly rank: number } | { readonly energy: number };
+
+/** A change of a layer's weight as the layer stores it: [out, in], or [in, out] where `transposed`. */
+export interface Change {
+  readonly weight: Float32Array;
+  readonly inDim: number;
+  readonly outDim: number;
+  readonly transposed: boolean;
+}
+
+/** A change D as a method's parameters at a layer, and what of it is lost. */
+export interface Approximated {
+  /** By the parameters' keys. */
+  readonly parameters: Readonly<Record<string, Float32Array>>;
+  readonly rank: number;
+  /** ||D||^2 */
+  readonly energy: number;
+  /** What is missing of it. */
+  readonly lost: number;
+}
+
+/** How a method stands for any other that changes layers by matrices. */
+export interface Approximation {
+  readonly site: (change: Change, kept: Kept, kind: "linear" | "embedding") => Approximated;
+  /** The options of its config that say ranks; `ranks`: by the layers' paths. */
+  readonly options: (kept: Kept, ranks: ReadonlyMap<string, number>) => Readonly<Record<string, unknown>>;
+}
+
 /** A method that stands on layers of the model. */
 export interface LayerMethod<C> {
   /** Which layers the config names. */
@@ -336,6 +365,13 @@ export interface LayerMethod<C> {
   readonly bias?: (c: C) => "none" | "all" | `${string}_only`;
   /** What it adds to a mean loss, a scalar; `layers`: the parameters of each adapted layer by their keys. */
   readonly penalty?: (g: Graph, layers: readonly ((key: string) => Tensor)[], c: C) => Tensor;
+  /**
+   * An adapter can be swapped for one whose `ranks` (options that say ranks and scales) differ, on the same
+   * compiled programs, where the options `same` are the same. Absent: it cannot.
+   */
+  readonly swaps?: { readonly ranks: readonly string[]; readonly same: readonly string[] };
+  /** How it stands for other methods' adapters; absent: it does not. */
+  readonly approximation?: Approximation;
   /** How several of its adapters become one; absent: they do not. */
   readonly mixing?: Mixing<C>;
   /**
