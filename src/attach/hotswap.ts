@@ -20,9 +20,9 @@ export function swapped(
     const types = [old.method?.config.peftType, method.config.peftType];
     throw cannotSwap(old, `they are ${types.join(" and ")} adapters`, "the same method, LoRA");
   }
-  const valueOf = (c: AdapterConfig, key: string): string =>
+  const settingOf = (c: AdapterConfig, key: string): string =>
     JSON.stringify(Object.entries(c).find(([name]) => name === key)?.[1] ?? null);
-  const others = swaps.same.filter((key) => valueOf(config, key) !== valueOf(old.config, key));
+  const others = swaps.same.filter((key) => settingOf(config, key) !== settingOf(old.config, key));
   if (others.length > 0) throw cannotSwap(old, `they differ in ${others.join(", ")}`, "the same of these");
   const fields = swaps.ranks.map((key) => pythonName(key, method.config.options[key]));
   const taken = Object.entries(json).filter(([field]) => fields.includes(field));

@@ -1,6 +1,7 @@
 import { EigenvalueDecomposition, Matrix, QrDecomposition, SingularValueDecomposition } from "ml-matrix";
 import { at } from "../present.js";
 import { random, uniform } from "../random.js";
+import type { Change } from "./method.js";
 
 /** Row-major [rows, cols]. */
 export interface Dense {
@@ -16,6 +17,14 @@ export interface TruncatedSvd {
   readonly u: Dense;
   readonly s: Float64Array;
   readonly v: Dense;
+}
+
+/** A weight, or a change of it, as [out, in] in f64. */
+export function dense({ weight, inDim, outDim, transposed }: Change): Dense {
+  const data = Float64Array.from(weight);
+  if (transposed)
+    for (const [at, w] of weight.entries()) data[(at % outDim) * inDim + Math.floor(at / outDim)] = w;
+  return { rows: outDim, cols: inDim, data };
 }
 
 function toMatrix({ rows, cols, data }: Dense): Matrix {

@@ -1,7 +1,6 @@
 import { at } from "../present.js";
 import type { Dense } from "./decomposition.js";
-import { svd } from "./decomposition.js";
-import { dense } from "./lora_start.js";
+import { dense, svd } from "./decomposition.js";
 import type { Approximation, Kept } from "./method.js";
 
 /** A LoRA's factors, a [r, in] and b [out, r]. */

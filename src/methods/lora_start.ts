@@ -1,8 +1,7 @@
 import { at } from "../present.js";
 import type { Random } from "../random.js";
 import { normal, uniform } from "../random.js";
-import type { Dense } from "./decomposition.js";
-import { addTimes, qr, svd } from "./decomposition.js";
+import { addTimes, dense, qr, svd } from "./decomposition.js";
 import type { Change, Prepared } from "./method.js";
 
 /** A layer as an initialization sees it: W is [out, in], or [in, out] where `transposed`. */
@@ -17,14 +16,6 @@ export interface Start extends Change {
 export interface Pair {
   readonly a: Float32Array;
   readonly b: Float32Array;
-}
-
-/** The weight as [out, in] in f64. */
-export function dense({ weight, inDim, outDim, transposed }: Change): Dense {
-  const data = Float64Array.from(weight);
-  if (transposed)
-    for (const [at, w] of weight.entries()) data[(at % outDim) * inDim + Math.floor(at / outDim)] = w;
-  return { rows: outDim, cols: inDim, data };
 }
 
 /** The principal part: W = U S V^T, B = U sqrt(S / s), A = sqrt(S / s) V^T (arXiv 2404.02948). */
