@@ -152,9 +152,9 @@ export class Adapter<C extends AdapterConfig = AdapterConfig> implements Adapter
 
   /** Whether all layers share a tensor: it stands under its key alone. */
   isShared(key: string): boolean {
-    return (
-      !key.includes(".") && (this.method?.layers?.shared ?? this.method?.sublayers?.shared) !== undefined
-    );
+    if ((this.method?.layers?.shared ?? this.method?.sublayers?.shared) === undefined) return false;
+    const isOwn = [...this.sites.keys()].some((path) => key.startsWith(`${path}.`));
+    return !isOwn && ![...this.replaced.values()].includes(key);
   }
 
   entry(key: string): Entry {

@@ -12,7 +12,7 @@ export interface Entry {
   /** It is among the parameters that Python counts. */
   readonly counted: boolean;
   /** What it is saved as. */
-  readonly dtype: "f32" | "i32";
+  readonly dtype: "f32" | "i32" | "i64";
   /** Its values are another tensor's: files may lack it. */
   readonly isCopy: boolean;
   /** Made when it is asked for first: counting needs none. */

@@ -41,19 +41,20 @@ export interface BoundSite {
 }
 
 /** Binds a method to a place. */
-export function bindSite<C, S extends { readonly path: string }, At>(
-  method: PlaceMethod<C, S, At>,
+export function bindSite<C, S extends { readonly path: string }, At, All = S>(
+  method: PlaceMethod<C, S, At, All>,
   site: S,
   config: C,
+  all: readonly All[],
 ): AdaptedSite<At> {
   return {
     path: site.path,
     weight: undefined,
     bias: undefined,
-    specs: method.parameters(config, site),
+    specs: method.parameters(config, site, all),
     scale: method.scale?.(config, site) ?? 1,
     structure: method.structure?.(config, site),
-    forward: (at, x) => method.forward({ ...at, site }, x, config),
+    forward: (at, x) => method.forward({ ...at, site, all }, x, config),
   };
 }
 
@@ -62,15 +63,16 @@ export function bindLayer<C, S extends Site>(
   method: SiteMethod<C, S>,
   site: S,
   config: C,
+  all: readonly Site[],
 ): AdaptedSite<LayerPlace> {
   const { merge, mergesInto, prepare } = method;
   const bias = "bias" in site ? site.bias : undefined;
   const isThere = mergesInto !== "bias" || bias !== undefined;
   return {
-    ...bindSite<C, S, LayerPlace>(method, site, config),
+    ...bindSite<C, S, LayerPlace, Site>(method, site, config, all),
     weight: site.weight,
     bias,
-    ...(merge && isThere && { merge: (m) => merge({ ...m, site }, config) }),
+    ...(merge && isThere && { merge: (m) => merge({ ...m, site, all }, config) }),
     ...(prepare && { prepare: (...start) => prepare(config, site, ...start) }),
   };
 }

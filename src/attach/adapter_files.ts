@@ -154,7 +154,7 @@ export function hasEncoder(folder: string): Promise<boolean> {
 interface SavedTensor {
   readonly shape: readonly number[];
   /** Default: f32. */
-  readonly dtype?: "f32" | "i32";
+  readonly dtype?: Entry["dtype"];
   readonly data: Float32Array;
 }
 
@@ -270,9 +270,14 @@ function isEnd(path: string, { embeddings, linears }: Inventory): boolean {
   return input !== undefined && (path === input.path || linears.get(path)?.outDim === input.vocab);
 }
 
+function asStored(data: Float32Array, dtype: Entry["dtype"] = "f32"): ArrayBufferView {
+  if (dtype === "i64") return BigInt64Array.from(data, BigInt);
+  return dtype === "i32" ? Int32Array.from(data) : data;
+}
+
 function writeTensors(path: string, tensors: ReadonlyMap<string, SavedTensor>): Promise<void> {
   const bytes = ({ data, dtype }: SavedTensor): Uint8Array => {
-    const { buffer, byteOffset, byteLength } = dtype === "i32" ? Int32Array.from(data) : data;
+    const { buffer, byteOffset, byteLength } = asStored(data, dtype);
     return new Uint8Array(buffer, byteOffset, byteLength);
   };
   return writeSafetensors(

@@ -196,14 +196,15 @@ function addLayers<C extends AdapterConfig>(
       why: "it works on linear layers, and these are embeddings.",
       fix: words`leave them out of ${option("targetModules")}.`,
     });
-  for (const site of matched.embeddings)
+  const { embeddings, linears } = matched;
+  const all = [...embeddings, ...linears];
+  for (const site of embeddings)
     if (embedding !== undefined)
-      addSite(draft, draft.layers, bindLayer(embedding, site, config), next, site.vocab * site.dim);
-  for (const site of matched.linears) {
-    addSite(draft, draft.layers, bindLayer(linear, site, config), next, site.inDim * site.outDim);
-  }
+      addSite(draft, draft.layers, bindLayer(embedding, site, config, all), next, site.vocab * site.dim);
+  for (const site of linears)
+    addSite(draft, draft.layers, bindLayer(linear, site, config, all), next, site.inDim * site.outDim);
   const largest = Math.max(...matched.linears.map(({ inDim, outDim }) => inDim * outDim));
-  addEntries(draft, undefined, layers.shared?.(config, matched.linears) ?? [], next, largest);
+  addEntries(draft, undefined, layers.shared?.(config, linears, embeddings) ?? [], next, largest);
   for (const { path } of matched.linears)
     for (const key of linear.sharedCopies ?? []) {
       const full = `${path}.${key}`;
@@ -241,7 +242,7 @@ function addEntries<C extends AdapterConfig>(
       graphShape,
       frozen: frozen !== undefined,
       counted: frozen === undefined || frozen === "counted",
-      dtype: frozen === "saved i32" ? "i32" : "f32",
+      dtype: frozen === "saved i32" ? "i32" : frozen === "saved i64" ? "i64" : "f32",
       fill: (data) => initialize(data, shape, initial, next),
     });
     if (also !== undefined) draft.addCopy(`${path}.${also}`, place + also, full);
@@ -269,9 +270,10 @@ function addPlaces<C extends AdapterConfig, S extends SublayerSite | OutputSite,
   next: () => number,
 ): void {
   const { config } = draft;
-  for (const site of [...places.values()].filter((site) => method.select(config, site))) {
+  const all = [...places.values()].filter((site) => method.select(config, site));
+  for (const site of all) {
     const width = "hidden" in site ? site.hidden : site.dim;
-    addSite(draft, sites, bindSite(method, site, config), next, width ** 2);
+    addSite(draft, sites, bindSite(method, site, config, all), next, width ** 2);
   }
 }
 
@@ -318,9 +320,9 @@ function addAttentions<C extends AdapterConfig>(
           : `this ${spec.config.modelType} checkpoint has ${sites.length} of ${attentions.size}.`,
       fix: sites.length > 0 ? `at most ${sites.length} layers.` : "use another method, or another model.",
     });
-  for (const site of sites.slice(-count)) {
-    addSite(draft, draft.attentions, bindSite(method, site, config), next, site.hidden ** 2);
-  }
+  const chosen = sites.slice(-count);
+  for (const site of chosen)
+    addSite(draft, draft.attentions, bindSite(method, site, config, chosen), next, site.hidden ** 2);
   draft.json.set("target_modules", name);
 }
 

@@ -1,3 +1,4 @@
+import type { AdapterConfig } from "../methods/method.js";
 import { type PatternForm, unmatchedPatterns } from "../methods/pattern.js";
 import { option, type Words, words } from "../words.js";
 import type { Matched } from "./targets.js";
@@ -7,13 +8,13 @@ import type { Matched } from "./targets.js";
  * Reference: peft/tuners/tuners_utils.py, inject_adapter
  */
 export function unmatchedWarnings(
-  config: object,
+  config: AdapterConfig,
   { linears, embeddings, idleExclusion, containers }: Matched,
 ): Words[] {
   const adapted = [...linears, ...embeddings].map((site) => site.path);
   const tables = Object.entries(config).flatMap(([field, table]) => {
     if (!field.endsWith("Pattern") || !isTable(table)) return [];
-    const unmatched = unmatchedPatterns(table, adapted, field, FORMS[field]);
+    const unmatched = unmatchedPatterns(table, adapted, field, FORMS[`${config.peftType}.${field}`]);
     return unmatched.length === 0
       ? []
       : [
@@ -36,8 +37,8 @@ export function unmatchedWarnings(
 
 /** Tables of FourierFT and C3A are read in a way of their own. */
 const FORMS: Readonly<Record<string, PatternForm>> = {
-  nFrequencyPattern: "dotted",
-  blockSizePattern: "dotted",
+  "FOURIERFT.nFrequencyPattern": "dotted",
+  "C3A.blockSizePattern": "dotted",
 };
 
 /** Numbers by pattern: AdaLoRA's ranks are lists by name. */

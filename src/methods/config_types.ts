@@ -1260,6 +1260,61 @@ export type SupertuningValues = ValuesOf<
   "SUPERTUNING"
 >;
 
+/** Options of new TinyLoraConfig(). */
+export interface TinyLoraOptions extends SavingOptions, BlockOptions {
+  /**
+   * Layers that are adapted: by name or the end of a path, by a regular expression that matches the whole
+   * path, or all of them. @default the model's
+   */
+  targetModules?: string | readonly string[] | undefined;
+  /** How many singular directions of each weight are used. A whole number, at least 1. @default 2 */
+  r?: number | undefined;
+  /** How many numbers are trained for each group of layers. A whole number, at least 1. @default 64 */
+  u?: number | undefined;
+  /**
+   * Share of layers that have no numbers of their own: at 0 each layer has some, at 1 all share them. A
+   * number, from 0 to 1. @default 0
+   */
+  weightTying?: number | undefined;
+  /** Seed of the projections; layer i has this plus i. A whole number, from 0 to 4294967295. @default 42 */
+  projectionSeed?: number | undefined;
+  /** Save the projections with the adapter; off: draw them again from the seed. @default true */
+  saveProjection?: boolean | undefined;
+  /**
+   * The trained numbers start uniform within this bound where initWeights is uniform. A number, at least 0.
+   * @default 0.02
+   */
+  initVBound?: number | undefined;
+  /**
+   * Share of the adapter's input that is dropped in training. A number, at least 0 and below 1. @default 0
+   */
+  tinyloraDropout?: number | undefined;
+  /**
+   * Python's word for weights stored [in, out]; here it is known from the model, and only recorded. @default
+   * false
+   */
+  fanInFanOut?: boolean | undefined;
+  /** Biases of the base that train too; tinylora_only: those of adapted layers. @default "none" */
+  bias?: "none" | "all" | "tinylora_only" | undefined;
+  /**
+   * True: start without effect; uniform: within the bound; false: the same, where Python leaves it open.
+   * @default true
+   */
+  initWeights?: boolean | "uniform" | undefined;
+}
+/** A TinyLoraConfig with its defaults filled in. */
+export type TinyLoraValues = ValuesOf<
+  TinyLoraOptions,
+  | "taskType"
+  | "baseModelNameOrPath"
+  | "revision"
+  | "modulesToSave"
+  | "targetModules"
+  | "layersToTransform"
+  | "layersPattern",
+  "TINYLORA"
+>;
+
 /** Options of new TrainableTokensConfig(). */
 export interface TrainableTokensOptions extends CommonOptions {
   /** Ids of the tokens whose rows train. @default [] */
@@ -1274,6 +1329,56 @@ export type TrainableTokensValues = ValuesOf<
   TrainableTokensOptions,
   "taskType" | "baseModelNameOrPath" | "revision" | "targetModules",
   "TRAINABLE_TOKENS"
+>;
+
+/** Options of new UniLoraConfig(). */
+export interface UniLoraOptions extends SavingOptions, BlockOptions {
+  /**
+   * Layers that are adapted: by name or the end of a path, by a regular expression that matches the whole
+   * path, or all of them. @default the model's
+   */
+  targetModules?: string | readonly string[] | undefined;
+  /** The rank: A is [r, in], B is [out, r]. A whole number, at least 1. @default 4 */
+  r?: number | undefined;
+  /**
+   * How many numbers are trained, of which all of A and B are made. A whole number, from 1 to 16777216.
+   * @default 256
+   */
+  thetaDLength?: number | undefined;
+  /**
+   * Seed by which A's and B's numbers are chosen of the trained ones. A whole number, from 0 to 4294967295.
+   * @default 42
+   */
+  projSeed?: number | undefined;
+  /** The trained numbers start uniform within this bound. A number, at least 0. @default 0.02 */
+  initThetaDBound?: number | undefined;
+  /** Start within the bound; off: normal. @default true */
+  initWeights?: boolean | undefined;
+  /**
+   * Share of the adapter's input that is dropped in training. A number, at least 0 and below 1. @default 0
+   */
+  uniloraDropout?: number | undefined;
+  /**
+   * Python's word for weights stored [in, out]; here it is known from the model, and only recorded. @default
+   * false
+   */
+  fanInFanOut?: boolean | undefined;
+  /** Biases of the base that train too; unilora_only: those of adapted layers. @default "none" */
+  bias?: "none" | "all" | "unilora_only" | undefined;
+  /** Save which numbers A and B are made of; off: choose them again from the seed. @default false */
+  saveIndices?: boolean | undefined;
+}
+/** A UniLoraConfig with its defaults filled in. */
+export type UniLoraValues = ValuesOf<
+  UniLoraOptions,
+  | "taskType"
+  | "baseModelNameOrPath"
+  | "revision"
+  | "modulesToSave"
+  | "targetModules"
+  | "layersToTransform"
+  | "layersPattern",
+  "UNILORA"
 >;
 
 /** Options of new VBLoRAConfig(). */
@@ -1359,4 +1464,72 @@ export type VeraValues = ValuesOf<
   | "layersToTransform"
   | "layersPattern",
   "VERA"
+>;
+
+/** Options of new WaveFTConfig(). */
+export interface WaveFTOptions extends SavingOptions, TargetOptions, BlockOptions {
+  /**
+   * How many wavelet coefficients of a layer's change are trained. A whole number, at least 1. @default 2592
+   */
+  nFrequency?: number | undefined;
+  /** Factor of the change. @default 25 */
+  scaling?: number | undefined;
+  /**
+   * The wavelets: Daubechies', the least asymmetric ones or coiflets, those that work in Python. @default
+   * "db1"
+   */
+  waveletFamily?:
+    | "db1"
+    | "db2"
+    | "db3"
+    | "db4"
+    | "db5"
+    | "db6"
+    | "db7"
+    | "db8"
+    | "db9"
+    | "db10"
+    | "sym2"
+    | "sym3"
+    | "sym4"
+    | "sym5"
+    | "sym6"
+    | "sym7"
+    | "sym8"
+    | "sym9"
+    | "sym10"
+    | "coif1"
+    | "coif2"
+    | "coif3"
+    | undefined;
+  /** Numbers are wavelet coefficients; off: they are the change's own numbers. @default true */
+  useIdwt?: boolean | undefined;
+  /** Seed by which coefficients are chosen. A whole number, from 0 to 4294967295. @default 777 */
+  randomLocSeed?: number | undefined;
+  /** Numbers of coefficients by layer name or pattern where they differ. @default {} */
+  nFrequencyPattern?: Readonly<Record<string, number>> | undefined;
+  /** NFrequency is a mean: layers have as many as their sizes ask for. @default false */
+  proportionalParameters?: boolean | undefined;
+  /** Biases of the base that train too; waveft_only: those of adapted layers. @default "none" */
+  bias?: "none" | "all" | "waveft_only" | undefined;
+  /**
+   * Python's word for weights stored [in, out]; here it is known from the model, and only recorded. @default
+   * false
+   */
+  fanInFanOut?: boolean | undefined;
+  /** Start without effect; off: at random. @default true */
+  initWeights?: boolean | undefined;
+}
+/** A WaveFTConfig with its defaults filled in. */
+export type WaveFTValues = ValuesOf<
+  WaveFTOptions,
+  | "taskType"
+  | "baseModelNameOrPath"
+  | "revision"
+  | "modulesToSave"
+  | "targetModules"
+  | "excludeModules"
+  | "layersToTransform"
+  | "layersPattern",
+  "WAVEFT"
 >;

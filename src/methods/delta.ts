@@ -2,7 +2,7 @@ import type { Graph } from "../graph/graph.js";
 import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import { withChange } from "./gate.js";
-import type { Merging, SiteMethod } from "./method.js";
+import type { Merging, Site, SiteMethod } from "./method.js";
 import { dropChange, type WeightDropout } from "./weight_dropout.js";
 
 /** What a change of a weight is made of. */
@@ -55,4 +55,9 @@ export function scattered(
 /** Between [out, in] and the order in which the layer holds its weight. */
 export function upright(g: Graph, { transposed }: LinearSite, weight: Tensor): Tensor {
   return transposed ? g.transpose(weight, [1, 0]) : weight;
+}
+
+/** The linear ones of all layers where an adapter stands. */
+export function linearsOf(all: readonly Site[]): readonly LinearSite[] {
+  return all.filter((site) => "inDim" in site);
 }

@@ -31,9 +31,12 @@ import { randlora } from "./randlora.js";
 import { road } from "./road.js";
 import { shira } from "./shira.js";
 import { supertuning } from "./supertuning.js";
+import { tinylora } from "./tinylora.js";
 import { trainableTokens } from "./trainable_tokens.js";
+import { unilora } from "./unilora.js";
 import { vblora } from "./vblora.js";
 import { vera } from "./vera.js";
+import { waveft } from "./waveft.js";
 
 export type { AdaLoraOptions } from "./adalora.js";
 export { AdaLoraConfig } from "./adalora.js";
@@ -97,12 +100,18 @@ export type { ShiraOptions } from "./shira.js";
 export { ShiraConfig } from "./shira.js";
 export type { SupertuningOptions } from "./supertuning.js";
 export { SupertuningConfig } from "./supertuning.js";
+export type { TinyLoraOptions } from "./tinylora.js";
+export { TinyLoraConfig } from "./tinylora.js";
 export type { TrainableTokensOptions } from "./trainable_tokens.js";
 export { TrainableTokensConfig } from "./trainable_tokens.js";
+export type { UniLoraOptions } from "./unilora.js";
+export { UniLoraConfig } from "./unilora.js";
 export type { VBLoRAOptions } from "./vblora.js";
 export { VBLoRAConfig } from "./vblora.js";
 export type { VeraOptions } from "./vera.js";
 export { VeraConfig } from "./vera.js";
+export type { WaveFTOptions } from "./waveft.js";
+export { WaveFTConfig } from "./waveft.js";
 
 /** Every method, one file each. */
 export const methods: readonly Method[] = [
@@ -137,7 +146,10 @@ export const methods: readonly Method[] = [
   road,
   shira,
   supertuning,
+  tinylora,
   trainableTokens,
+  unilora,
   vblora,
   vera,
+  waveft,
 ] as unknown as readonly Method[];

@@ -116,7 +116,7 @@ export interface ParameterSpec {
    * Never trained: "saved" with the adapter, as floats or whole numbers, or "derived" anew from the config;
    * "counted": derived, and among Python's parameters.
    */
-  readonly frozen?: "saved" | "saved i32" | "derived" | "counted";
+  readonly frozen?: "saved" | "saved i32" | "saved i64" | "derived" | "counted";
   /** Another key under which the file has it as well. */
   readonly also?: string;
 }
@@ -167,8 +167,14 @@ export interface LayerPlace extends Place, Below {
   readonly bias: () => Tensor | undefined;
 }
 
+/** What a method that shares tensors asks. */
+export interface AllPlaces<S> {
+  /** Every place where the adapter stands, in the model's order. Default: this one. */
+  readonly all?: readonly S[];
+}
+
 /** One adapted layer while it is traced. */
-export interface Adapted<S extends Site> extends LayerPlace {
+export interface Adapted<S extends Site> extends LayerPlace, AllPlaces<Site> {
   readonly site: S;
 }
 
@@ -179,7 +185,7 @@ export interface MergingPlace extends Pick<Place, "g" | "p" | "shared" | "scale"
 }
 
 /** What a merge reads. */
-export interface Merging<S extends Site> extends MergingPlace {
+export interface Merging<S extends Site> extends MergingPlace, AllPlaces<Site> {
   readonly site: S;
 }
 
@@ -187,16 +193,16 @@ export interface Merging<S extends Site> extends MergingPlace {
  * What a method does at one kind of place: `site` names it, `At` is what it gives, and `x` is what goes in
  * there.
  */
-export interface PlaceMethod<C, S, At> {
-  readonly parameters: (c: C, site: S) => readonly ParameterSpec[];
-  readonly forward: (a: At & { readonly site: S }, x: Tensor, c: C) => Tensor;
+export interface PlaceMethod<C, S, At, All = S> {
+  readonly parameters: (c: C, site: S, all?: AllPlaces<All>["all"]) => readonly ParameterSpec[];
+  readonly forward: (a: At & { readonly site: S } & AllPlaces<All>, x: Tensor, c: C) => Tensor;
   readonly scale?: (c: C, site: S) => number;
   /** What differs in the graph between two configs beyond parameters: part of a compiled graph's key. */
   readonly structure?: (c: C, site: S) => string;
 }
 
 /** What a method does at one kind of layer. `x` is the layer's input: activations, or token ids. */
-export interface SiteMethod<C, S extends Site> extends PlaceMethod<C, S, LayerPlace> {
+export interface SiteMethod<C, S extends Site> extends PlaceMethod<C, S, LayerPlace, Site> {
   /** Shared tensors that the file holds for each layer as well. */
   readonly sharedCopies?: readonly string[];
   /** The weight (and bias) that does without the adapter what the layer did with it. */
@@ -356,7 +362,11 @@ export interface LayerMethod<C> {
   /** The selection is of norms instead, which train whole: what follows their path in the file. */
   readonly copies?: string;
   /** Parameters that all adapted layers share; in the file they stand under their keys alone. */
-  readonly shared?: (c: C, sites: readonly LinearSite[]) => readonly ParameterSpec[];
+  readonly shared?: (
+    c: C,
+    sites: readonly LinearSite[],
+    embeddings?: readonly EmbeddingSite[],
+  ) => readonly ParameterSpec[];
   readonly embedding?: SiteMethod<C, EmbeddingSite>;
   /**
    * Which of the base's biases train too: "none", "all", or those of adapted layers ("lora_only" and the

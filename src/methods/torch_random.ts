@@ -34,6 +34,41 @@ export class TorchRandom {
       data[i] = Math.fround(Math.fround((this.bits() & 0xffffff) / 2 ** 24) * width) + low;
   }
 
+  /** In [0, 1), 53 bits. */
+  #double(): number {
+    const high = this.bits() & 0x1fffff;
+    return (high * 2 ** 32 + this.bits()) / 2 ** 53;
+  }
+
+  /**
+   * Normal numbers, as `normal_` in f32: pairs by Box and Muller, which lie 8 places apart in blocks of 16;
+   * the last 16 are drawn anew where the length is no multiple. Fewer than 16 come one by one, in f64.
+   */
+  normal(data: Float32Array, std: number): void {
+    if (data.length < 16) {
+      for (let i = 0; i < data.length; i += 2) {
+        const angle = 2 * Math.PI * this.#double();
+        const radius = std * Math.sqrt(-2 * Math.log1p(-this.#double()));
+        data[i] = radius * Math.cos(angle);
+        if (i + 1 < data.length) data[i + 1] = radius * Math.sin(angle);
+      }
+      return;
+    }
+    this.uniform(data, 0, 1);
+    const turn = (from: number): void => {
+      for (let i = from; i < from + 8; i++) {
+        const radius = std * Math.sqrt(-2 * Math.log(1 - at(data, i)));
+        const angle = 2 * Math.PI * at(data, i + 8);
+        data[i] = radius * Math.cos(angle);
+        data[i + 8] = radius * Math.sin(angle);
+      }
+    };
+    for (let from = 0; from + 16 <= data.length; from += 16) turn(from);
+    if (data.length % 16 === 0) return;
+    this.uniform(data.subarray(data.length - 16), 0, 1);
+    turn(data.length - 16);
+  }
+
   /** The first `count` numbers of a shuffle of 0 .. n - 1, as `randperm`. */
   permutation(n: number, count: number): Float64Array {
     const all = Float64Array.from({ length: n }, (_, i) => i);

@@ -107,6 +107,7 @@ const SMALL: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   shira: { r: 2 },
   supertuning: { sparsity: 0.9 },
   "trainable-tokens": { tokenIndices: [5, 9, 40] },
+  waveft: { nFrequency: 20 },
   vblora: { numVectors: 8, vectorLength: 8 },
   vera: { r: 8 },
 };

@@ -122,15 +122,14 @@ describe.each(Object.keys(TASKS) as Kind[])("on %s", (kind) => {
     });
   });
 
-  it.each(methods.filter((m) => m.layers !== undefined && m.name !== "vblora").map((m) => m.name))(
-    "a fresh %s equals the base",
-    async (method) => {
-      const model = new PeftModel(base);
-      model.addAdapter("default", configFor(method));
-      expect(difference(await logitsOf(model, batch), plain)).toBeLessThan(SAME);
-      await model.unload();
-    },
-  );
+  it.each(
+    methods.filter((m) => m.layers !== undefined && !/^(vblora|unilora)$/.test(m.name)).map((m) => m.name),
+  )("a fresh %s equals the base", async (method) => {
+    const model = new PeftModel(base);
+    model.addAdapter("default", configFor(method));
+    expect(difference(await logitsOf(model, batch), plain)).toBeLessThan(SAME);
+    await model.unload();
+  });
 
   describe.each(mergeable(kind))("%s merges", (method) => {
     it("into the base and out of it again", async () => {

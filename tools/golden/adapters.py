@@ -76,6 +76,10 @@ OTHERS = {
     "road-4": (peft.RoadConfig, {"group_size": 2, "variant": "road_4"}),
     "shira": (peft.ShiraConfig, {"r": 1, "random_seed": 5}),
     "supertuning": (peft.SupertuningConfig, {"sparsity": 0.7, "r": 2, "lora_alpha": 3}),
+    "tinylora": (peft.TinyLoraConfig, {"r": 2, "u": 5}),
+    "unilora": (peft.UniLoraConfig, {"r": 2, "theta_d_length": 7}),
+    "waveft": (peft.WaveFTConfig, {"n_frequency": 9, "wavelet_family": "sym4", "scaling": 2.0}),
+    "waveft-coif": (peft.WaveFTConfig, {"n_frequency": 9, "wavelet_family": "coif1", "scaling": 2.0}),
     "vblora": (peft.VBLoRAConfig, {"r": 2, "num_vectors": 5, "vector_length": 4}),
     "vera": (peft.VeraConfig, {"r": 3, "projection_prng_key": 7}),
 }
