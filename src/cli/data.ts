@@ -32,7 +32,7 @@ export const data: Verb = {
 
 async function run(given: Settings, terminal: Terminal): Promise<number> {
   const settings = await withShipped(given, terminal);
-  const rows = await readRows(settings, dataFiles(settings), terminal.note);
+  const rows = await readRows(settings, dataFiles(settings), terminal);
   const name = settings.text("model")!;
   const hub = { progress: showHub(terminal), revision: settings.text("revision") };
   const task = chooseTask(settings, await AutoConfig.fromPretrained(name, hub), rows);

@@ -3,7 +3,7 @@ import { answerFields, generationGroup, generationSettings } from "./generation_
 import { adapterOption, engineGroup, knownLabels, modelGroup, openModel } from "./model.js";
 import type { Settings, Verb } from "./options.js";
 import { asTrained, dataFiles, dataGroup, readRows } from "./rows.js";
-import type { Terminal } from "./terminal.js";
+import { type Terminal, warn } from "./terminal.js";
 import { lengthOptions, lossOption } from "./training_options.js";
 
 /** `peft eval` */
@@ -47,7 +47,7 @@ async function run(given: Settings, terminal: Terminal): Promise<number> {
       const rows = await readRows(
         settings,
         dataFiles(settings),
-        terminal.note,
+        terminal,
         await knownLabels(settings, terminal),
       );
       const { base, adapted, tokenizer } = await openModel(settings, terminal, { rows, signal });
@@ -58,7 +58,7 @@ async function run(given: Settings, terminal: Terminal): Promise<number> {
           signal,
           emptyLabels: "drop",
           generation: generationSettings(settings, answerFields),
-          warn: (message) => terminal.note(`warning: ${message.shown(settings.show)}`),
+          warn: (message) => warn(terminal, message.shown(settings.show)),
           ...settings.pick(["batchSize", "maxLength", "maxTargetLength", "generate", "loss"]),
           ...(names.length === 0 ? {} : { labels: names }),
         });

@@ -14,7 +14,7 @@ import type { Settings, Verb } from "./options.js";
 import { encodingOption } from "./rows.js";
 import { wasChat } from "./run_record.js";
 import { shippedModel } from "./shipped.js";
-import type { Terminal } from "./terminal.js";
+import { type Terminal, warn } from "./terminal.js";
 
 /** `peft generate` */
 export const generate: Verb = {
@@ -116,7 +116,7 @@ async function readPrompts(settings: Settings, terminal: Terminal): Promise<read
     return [...said, ...lines(await readTextFile(file, encoding))];
   const template = settings.text("template") ?? "{prompt}";
   const rows = await loadDataset(file, {
-    ...{ template, kind: "text", warn: terminal.note },
+    ...{ template, kind: "text", warn: (message) => warn(terminal, message) },
     ...(encoding === undefined ? {} : { encoding }),
   });
   return [...said, ...rows.map((row) => (row.kind === "text" ? row.text : ""))];
@@ -141,7 +141,7 @@ function settingsOf(
     ...generationSettings(settings),
     tokenizer,
     seed: settings.number("seed"),
-    warn: (message) => terminal.note(`warning: ${message.shown(settings.show)}`),
+    warn: (message) => warn(terminal, message.shown(settings.show)),
   };
 }
 

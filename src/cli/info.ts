@@ -4,7 +4,7 @@ import { methodConfig, methodGroups, withMethod } from "./method_options.js";
 import { modelGroup, showHub } from "./model.js";
 import type { Settings, Verb } from "./options.js";
 import { shippedModel } from "./shipped.js";
-import type { Terminal } from "./terminal.js";
+import { type Terminal, warn } from "./terminal.js";
 
 /** `peft info` */
 export const info: Verb = {
@@ -45,7 +45,7 @@ async function run(given: Settings, terminal: Terminal): Promise<number> {
   if (memory !== undefined) for (const line of describeMemory(memory, settings)) terminal.print(line);
   if (memory !== undefined || adapter === undefined) return 0;
   for (const line of describeModel(found)) terminal.print(line);
-  for (const warning of adapter.warnings) terminal.note(`warning: ${warning.shown(settings.show)}`);
+  for (const warning of adapter.warnings) warn(terminal, warning.shown(settings.show));
   const { method, trainable, total, bytes } = adapter;
   terminal.print("");
   terminal.print(`${method}: ${formatBytes(bytes)} on disk`);

@@ -26,7 +26,7 @@ import {
 } from "../index.js";
 import { option, words } from "../words.js";
 import type { Option, OptionGroup, Settings } from "./options.js";
-import type { Terminal } from "./terminal.js";
+import { type Terminal, warn } from "./terminal.js";
 
 const revision: Option = {
   key: "revision",
@@ -144,7 +144,8 @@ export async function openWithoutTokenizer(
       ...settings.pick(["threads", "device", "plan", "maxMemory", "seed"]),
       load: settings.text("loadIn") as LoadOptions["load"],
       quantizing: showQuantizing(terminal),
-      warn: (message) => terminal.note(`warning: ${message.shown(settings.show)}`),
+      warn: (message) => warn(terminal, message.shown(settings.show)),
+      ...poolingOf(settings),
       config: await fieldsFor(chosen, read, rows, settings, terminal),
     });
   const base = await load().catch((error: unknown) => {
@@ -157,6 +158,25 @@ export async function openWithoutTokenizer(
       : await PeftModel.fromPretrained(base, folder, { ...hub, revision: undefined, isTrainable });
   return { base, adapted };
 }
+
+/** How vectors are made, as the settings say it; else the model's folder does. */
+function poolingOf(settings: Settings): Pick<LoadOptions, "pooling"> {
+  const tokens = settings.get("pooling");
+  if (tokens !== "mean" && tokens !== "cls" && tokens !== "last") return {};
+  return { pooling: { tokens, normalize: settings.flag("normalize") } };
+}
+
+/** How tokens become a vector, for commands that train or evaluate embeddings. */
+export const poolingOptions: readonly Option[] = [
+  {
+    key: "pooling",
+    kind: "text",
+    help: "of embeddings: which tokens make a vector",
+    choices: ["mean", "cls", "last"],
+    otherwise: "as the model's folder says, else mean",
+  },
+  { key: "normalize", kind: "flag", help: "with --pooling: vectors have length 1" },
+];
 
 /** The config of the adapter that the settings name. */
 async function adapterConfig(settings: Settings, hub: ConfigOptions): Promise<AdapterConfig | undefined> {

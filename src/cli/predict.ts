@@ -26,7 +26,7 @@ import {
 import type { Option, Settings, Verb } from "./options.js";
 import { type PredictionForm, writerOf } from "./predictions.js";
 import { readRunSettings } from "./run_record.js";
-import type { Terminal } from "./terminal.js";
+import { type Terminal, warn } from "./terminal.js";
 
 const answerOptions: readonly Option[] = [
   { key: "batchSize", kind: "whole", help: "texts at a time", byDefault: 8 },
@@ -151,7 +151,7 @@ async function run(settings: Settings, terminal: Terminal): Promise<number> {
         signal,
         load: settings.text("loadIn") as LoadOptions["load"],
         quantizing: showQuantizing(terminal),
-        warn: (message) => terminal.note(`warning: ${message.shown(settings.show)}`),
+        warn: (message) => warn(terminal, message.shown(settings.show)),
         ...(adapter === undefined ? {} : { base: base.name, revision: undefined }),
         ...ownOptions(name, settings),
       });
@@ -276,7 +276,7 @@ async function inputsOf(
     ...settings.pick(["limit", "format"]),
     ...columns,
     streaming: true,
-    warn: terminal.note,
+    warn: (message) => warn(terminal, message),
   });
   return inputsIn(rows, said);
 }

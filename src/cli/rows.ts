@@ -1,7 +1,9 @@
 import {
+  formatBytes,
   isChat,
   type LoadDatasetOptions,
   labelNames,
+  listDataFiles,
   loadDataset,
   PeftError,
   type Row,
@@ -16,7 +18,7 @@ import { inFlags } from "./flags.js";
 import { showHub } from "./model.js";
 import type { Option, OptionGroup, Settings } from "./options.js";
 import { NO_VALIDATION, readRunSettings } from "./run_record.js";
-import type { Terminal } from "./terminal.js";
+import { type Terminal, warn } from "./terminal.js";
 
 /** Where rows come from and what in them is learnt. */
 export function dataGroup(...more: readonly Option[]): OptionGroup {
@@ -145,17 +147,13 @@ export function formLine(rows: readonly Row[], task: TaskType, tokenizer: Tokeni
 export function readRows(
   settings: Settings,
   files: readonly string[],
-  warn: (message: string) => void,
+  terminal: Terminal,
   labels?: readonly string[],
 ): Promise<Row[]> {
-  return loadDataset(files, loadOptions(settings, warn, labels));
+  return loadDataset(files, loadOptions(settings, terminal, labels));
 }
 
-function loadOptions(
-  settings: Settings,
-  warn: (message: string) => void,
-  labels?: readonly string[],
-): LoadDatasetOptions {
+function loadOptions(settings: Settings, terminal: Terminal, labels?: readonly string[]): LoadDatasetOptions {
   const named = settings.pick(["text", "pair", "label", "messages"]);
   const mapped = { ...Object(settings.get("columns")), ...named };
   const columns = Object.fromEntries(Object.entries(mapped).map(([name, column]) => [name, String(column)]));
@@ -175,8 +173,8 @@ function loadOptions(
   ]);
   return {
     ...(options as LoadDatasetOptions),
-    warn,
-    hub: { progress: showHub({ note: warn }) },
+    warn: (message) => warn(terminal, message),
+    hub: { progress: showHub(terminal) },
     ...(Object.keys(columns).length === 0 ? {} : { columns }),
     ...(task === undefined ? {} : { taskType: task }),
     ...(labels === undefined || labels.length === 0 ? {} : { labels }),
@@ -191,17 +189,43 @@ export interface TrainingRows {
   readonly test: readonly Row[] | undefined;
 }
 
+/** Files that together are larger than this are streamed: rows in memory take several times their bytes. */
+const LARGE = 1e9;
+
+/** As it is said; else by the files' size, where nothing else needs all rows at once. */
+async function isStreamed(
+  settings: Settings,
+  names: readonly string[],
+  terminal: Terminal,
+): Promise<boolean> {
+  if (settings.isGiven("streaming")) return settings.flag("streaming");
+  if (["validationSplit", "limit", "format"].some((key) => settings.isGiven(key))) return false;
+  const files = await listDataFiles(names, { progress: showHub(terminal) });
+  if (!files.every((file) => /\.(jsonl|ndjson|parquet|arrows?|feather|ipc)(\.gz|\.zst)?$/i.test(file)))
+    return false;
+  const sizes = await Promise.all(files.map((file) => terminal.size(file)));
+  const bytes = sizes.reduce((a, b) => a + b, 0);
+  if (bytes <= LARGE) return false;
+  terminal.note(
+    `The data are ${formatBytes(bytes)}: rows are read while training, and none is kept to evaluate on but --validation FILE. --no-streaming reads them first.`,
+  );
+  return true;
+}
+
 /** The rows of a run; all splits have the classes of the training rows. */
-export async function readTrainingRows(settings: Settings, { note }: Terminal): Promise<TrainingRows> {
+export async function readTrainingRows(settings: Settings, terminal: Terminal): Promise<TrainingRows> {
   const files = dataFiles(settings);
-  const streamed = settings.flag("streaming")
-    ? await loadDataset(files, { ...loadOptions(settings, note), streaming: true })
+  const streamed = (await isStreamed(settings, files, terminal))
+    ? await loadDataset(files, { ...loadOptions(settings, terminal), streaming: true })
     : undefined;
-  const all = streamed === undefined ? await readRows(settings, files, note) : (await streamed.open()).first;
+  const all =
+    streamed === undefined ? await readRows(settings, files, terminal) : (await streamed.open()).first;
   const names = labelNames(all);
   const read = async (key: string): Promise<Row[] | undefined> => {
     const file = settings.text(key);
-    return file === undefined || file === NO_VALIDATION ? undefined : readRows(settings, [file], note, names);
+    return file === undefined || file === NO_VALIDATION
+      ? undefined
+      : readRows(settings, [file], terminal, names);
   };
   const [validation, test] = [await read("validation"), await read("test")];
   const part = settings.number("validationSplit");

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
 import * as fs from "node:fs/promises";
 import * as paths from "node:path";
 import { createInterface } from "node:readline/promises";
@@ -58,6 +59,8 @@ export interface Terminal {
   ): Promise<T>;
   readFile(path: string): Promise<string>;
   writeFile(path: string, text: string): Promise<void>;
+  /** Bytes of a file; 0 where there is none. */
+  size(path: string): Promise<number>;
   /** SHA-256 of a file, in hexadecimal. */
   digest(path: string): Promise<string>;
   isFolder(path: string): Promise<boolean>;
@@ -74,6 +77,18 @@ export interface Terminal {
   /** A path inside the package. */
   packagePath(name: string): string;
   now(): number;
+}
+
+const WARNING = "warning: ";
+
+/** A warning: said however quiet the command is. */
+export function warn({ note }: Pick<Terminal, "note">, message: string): void {
+  note(`${WARNING}${message}`);
+}
+
+/** The same terminal, on which nothing is noted but warnings. */
+export function quieted(terminal: Terminal): Terminal {
+  return { ...terminal, note: (line) => line.startsWith(WARNING) && terminal.note(line) };
 }
 
 export function nodeTerminal(): Terminal {
@@ -98,10 +113,8 @@ export function nodeTerminal(): Terminal {
     interruptible,
     readFile,
     writeFile,
-    digest: async (path) =>
-      createHash("sha256")
-        .update(await readBytes(path))
-        .digest("hex"),
+    size: async (path) => (await fs.stat(path).catch(() => undefined))?.size ?? 0,
+    digest,
     isFolder: async (path) => (await fs.stat(path).catch(() => undefined))?.isDirectory() ?? false,
     list: async (folder) => (await fs.readdir(folder).catch(() => [])).sort(),
     remove: (path) => fs.rm(path, { recursive: true, force: true }),
@@ -204,17 +217,32 @@ async function readFile(path: string): Promise<string> {
   return (await readBytes(path)).toString("utf8");
 }
 
+/** Piece by piece: data files may be larger than memory. */
+async function digest(path: string): Promise<string> {
+  const hash = createHash("sha256");
+  try {
+    for await (const piece of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(piece);
+  } catch (cause) {
+    throw cannotRead(path, cause);
+  }
+  return hash.digest("hex");
+}
+
 async function readBytes(path: string): Promise<Buffer> {
   try {
     return await fs.readFile(path);
   } catch (cause) {
-    throw new PeftError("option", {
-      what: `Cannot read "${path}".`,
-      why: reasonOf(cause),
-      fix: "check the path.",
-      cause,
-    });
+    throw cannotRead(path, cause);
   }
+}
+
+function cannotRead(path: string, cause: unknown): PeftError {
+  return new PeftError("option", {
+    what: `Cannot read "${path}".`,
+    why: reasonOf(cause),
+    fix: "check the path.",
+    cause,
+  });
 }
 
 /** Beside it first, then renamed: the file is whole or not there. */

@@ -25,7 +25,7 @@ import {
 import { joined, option, words } from "../words.js";
 import { commandLine, typed } from "./flags.js";
 import { methodConfig, methodGroups, methodKeys, withMethod } from "./method_options.js";
-import { adapterOption, engineGroup, knownLabels, modelGroup, openModel } from "./model.js";
+import { adapterOption, engineGroup, knownLabels, modelGroup, openModel, poolingOptions } from "./model.js";
 import { longerRun } from "./more_epochs.js";
 import { waysToUse } from "./next.js";
 import { type Option, optionsOf, type Settings, type Verb } from "./options.js";
@@ -43,7 +43,7 @@ import { NO_VALIDATION, type RunRecord, writeRecord } from "./run_record.js";
 import { printClasses, printSamples } from "./samples.js";
 import { withShipped } from "./shipped.js";
 import { sweep } from "./sweep.js";
-import { exitCode, lineText, type Terminal } from "./terminal.js";
+import { exitCode, lineText, quieted, type Terminal } from "./terminal.js";
 import { lengthOptions, trainerOptions, trainingGroups, trainingKeys } from "./training_options.js";
 
 /** `peft train` */
@@ -80,10 +80,13 @@ export const train: Verb = {
       {
         key: "streaming",
         kind: "flag",
-        help: "read rows while training: for JSONL, Parquet and Arrow larger than memory",
+        isSwitch: true,
+        help: "read rows while training, not before: JSONL, Parquet and Arrow",
+        otherwise: "on where the files are larger than 1 GB together",
       },
       { key: "test", kind: "text", value: "FILE", help: "rows to evaluate on before and after" },
       ...lengthOptions,
+      ...poolingOptions,
     ),
     ...methodGroups(argv),
     ...trainingGroups,
@@ -218,10 +221,8 @@ async function startingPoint(given: Settings, terminal: Terminal): Promise<Setti
 
 /** The terminal as quiet as it is asked to be. */
 function asTalkative(settings: Settings, terminal: Terminal): Terminal {
-  const nothing = (): void => {};
-  if (settings.flag("json"))
-    return { ...terminal, print: nothing, ...(settings.flag("quiet") ? { note: nothing } : {}) };
-  return settings.flag("quiet") ? { ...terminal, note: nothing } : terminal;
+  const heard = settings.flag("quiet") ? quieted(terminal) : terminal;
+  return settings.flag("json") ? { ...heard, print: () => {} } : heard;
 }
 
 function progressOf(settings: Settings, terminal: Terminal): Progress {
@@ -250,6 +251,7 @@ const filesAndRows = [
   "validationSplit",
   "test",
   "streaming",
+  ...poolingOptions.map(({ key }) => key),
   "maxLength",
   "maxTargetLength",
   ...rowKeys,

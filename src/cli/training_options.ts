@@ -30,7 +30,12 @@ const part = (key: keyof typeof trainerParts, kind: Option["kind"]): Option => {
 /** For every command that computes a loss. */
 export const lossOption: Option = part("loss", "text");
 
-const training: readonly Option[] = [...options(plain), lossOption, part("scheduleOptions", "map")];
+const training: readonly Option[] = [
+  ...options(plain),
+  lossOption,
+  part("lossOptions", "map"),
+  part("scheduleOptions", "map"),
+];
 const watching: readonly Option[] = [
   ...options({ evaluateEvery, evaluateOnStart }),
   part("generate", "value"),

@@ -4,6 +4,7 @@ import { at } from "../present.js";
 import { option, words } from "../words.js";
 import type { Batch, TaskType } from "./batch.js";
 import { collate } from "./collate.js";
+import { textKeys } from "./distinct.js";
 import {
   type EncodedRows,
   type EncodeReport,
@@ -140,10 +141,11 @@ export function batchesOf<T extends TaskType>(
   const whole = dropLast ? Math.floor(samples.length / batchSize) : Math.ceil(samples.length / batchSize);
   if (whole === 0) throw noBatch(samples.length, batchSize);
   const lengths = samples.map(lengthOf);
+  const texts = textKeys(samples);
   const padding = pickOptions(options, collateNames);
   async function* walk(): AsyncGenerator<Batch<T>> {
     for (let epoch = Math.floor(startAt / whole); epoch < epochs; epoch++) {
-      const order = orderOf(lengths, epoch, options);
+      const order = orderOf(lengths, epoch, options, texts);
       const first = Math.max(0, startAt - epoch * whole);
       for (const rows of order.slice(first)) {
         yield collate(

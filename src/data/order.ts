@@ -1,6 +1,7 @@
 import type { NamesOf } from "../arguments.js";
 import { at } from "../present.js";
 import { random, shuffled } from "../random.js";
+import { type TextKeys, withoutRepeats } from "./distinct.js";
 
 /** In which order rows come. */
 export interface OrderOptions {
@@ -41,10 +42,16 @@ export const orderNames: NamesOf<OrderOptions> = {
 export const sortedTogether = 50;
 
 /**
- * The rows of each batch of one epoch. It depends on nothing but seed, epoch and lengths, so any epoch can be
- * the first.
+ * The rows of each batch of one epoch. It depends on nothing but seed, epoch, lengths and texts, so any epoch
+ * can be the first.
+ * @param texts of rows that are told apart within a batch
  */
-export function orderOf(lengths: readonly number[], epoch: number, options: OrderOptions): number[][] {
+export function orderOf(
+  lengths: readonly number[],
+  epoch: number,
+  options: OrderOptions,
+  texts?: TextKeys,
+): number[][] {
   const { seed = 0, batchSize = 8, shuffle = true, groupByLength = shuffle, dropLast = false } = options;
   const next = random(seed, epoch);
   let rows = lengths.map((_, i) => i);
@@ -55,7 +62,8 @@ export function orderOf(lengths: readonly number[], epoch: number, options: Orde
       part.sort((a, b) => at(lengths, b) - at(lengths, a)),
     );
   }
-  const order = chunks(rows, batchSize);
+  const inOrder = chunks(rows, batchSize);
+  const order = texts === undefined || !(shuffle || groupByLength) ? inOrder : withoutRepeats(inOrder, texts);
   return shuffle && groupByLength ? shuffled(order, next) : order;
 }
 

@@ -1,6 +1,7 @@
 import { below, type Random, random, shuffled } from "../random.js";
 import type { Batch, TaskType } from "./batch.js";
 import { collate } from "./collate.js";
+import { textKeys } from "./distinct.js";
 import type { EncodedRows } from "./encode.js";
 import { type OrderOptions, orderOf, sortedTogether } from "./order.js";
 import type { CollateOptions } from "./padding.js";
@@ -56,13 +57,8 @@ export async function* epochBatches<T extends TaskType>(
   const take = (samples: readonly Sample<T>[], isLast: boolean): PlacedBatch<T>[] => {
     const stream = (epoch + 0x10000 * ++part) >>> 0; // each part has an order of its own
     const lengths = samples.map(lengthOf);
-    const order = orderOf(lengths, stream, {
-      seed,
-      batchSize,
-      shuffle,
-      groupByLength,
-      dropLast: dropLast && isLast,
-    });
+    const ordering = { seed, batchSize, shuffle, groupByLength, dropLast: dropLast && isLast };
+    const order = orderOf(lengths, stream, ordering, textKeys(samples));
     const first = Math.min(skip.batches, order.length);
     skip.batches -= first;
     return order.slice(first).map((places) => {

@@ -3,19 +3,20 @@ import { nearest } from "../nearest.js";
 import { Registry } from "../registry.js";
 import { option, words } from "../words.js";
 import { classes } from "./classes.js";
-import { cosent } from "./cosent.js";
+import { cosent, cosentLoss } from "./cosent.js";
 import { cosineSimilarity } from "./cosine_similarity.js";
 import type { Loss } from "./loss.js";
 import { multiLabel } from "./multi_label.js";
 import {
   cachedMultipleNegativesRanking,
   multipleNegativesRanking,
+  multipleNegativesRankingLoss,
   symmetricRanking,
 } from "./multiple_negatives_ranking.js";
 import { regression } from "./regression.js";
 import { spans } from "./spans.js";
 import { tokens } from "./tokens.js";
-import { triplet } from "./triplet.js";
+import { triplet, tripletLoss } from "./triplet.js";
 
 const shipped: readonly Loss[] = [
   ...[tokens, classes, multiLabel, regression, spans],
@@ -42,9 +43,66 @@ export function registerLoss(loss: Loss): void {
   losses.register(loss);
 }
 
-/** A loss, or the one of that name. Throws "option". */
-export function lossNamed(loss: Loss | string): Loss {
-  if (typeof loss !== "string") return loss;
+/** Options of losses that are named: a scale, a margin. */
+export type LossOptions = Readonly<Record<string, number | string>>;
+
+interface Adjustable {
+  /** What an option is: a number, or one of these words. */
+  readonly options: Readonly<Record<string, "number" | readonly string[]>>;
+  readonly make: (options: LossOptions) => Loss;
+}
+
+const ranking = { scale: "number", similarity: ["cosine", "dot"], chunk: "number" } as const;
+
+/** Shipped losses that take options. */
+const adjustable: Readonly<Record<string, Adjustable>> = {
+  multipleNegativesRanking: { options: ranking, make: multipleNegativesRankingLoss },
+  cachedMultipleNegativesRanking: {
+    options: ranking,
+    make: (options) => multipleNegativesRankingLoss({ chunk: 32, ...options }),
+  },
+  symmetricRanking: {
+    options: ranking,
+    make: (options) => multipleNegativesRankingLoss({ ...options, symmetric: true }),
+  },
+  triplet: {
+    options: { distance: ["euclidean", "cosine", "manhattan"], margin: "number" },
+    make: tripletLoss,
+  },
+  cosent: { options: { scale: "number" }, make: cosentLoss },
+};
+
+function adjusted(name: string, given: LossOptions): Loss | undefined {
+  const found = Object.hasOwn(adjustable, name) ? adjustable[name] : undefined;
+  const known = found?.options ?? {};
+  const fault = Object.entries(given).find(([key, value]) => {
+    const is = Object.hasOwn(known, key) ? known[key] : undefined;
+    return is === undefined || (is === "number" ? !(Number(value) > 0) : !is.includes(`${value}`));
+  });
+  if (fault === undefined) return found?.make(given);
+  const forms = Object.entries(known).map(
+    ([key, is]) => `${key}: ${is === "number" ? "a number above 0" : is.join(" or ")}`,
+  );
+  throw new PeftError("option", {
+    what: words`${option("lossOptions", { [fault[0]]: fault[1] })} is nothing for the loss ${name}.`,
+    why: forms.length === 0 ? "it has no options." : `its options are ${forms.join("; ")}.`,
+    fix: forms.length === 0 ? words`leave ${option("lossOptions")} out.` : "use one of these.",
+  });
+}
+
+/** A loss, or the one of that name, with options that it takes by name. Throws "option". */
+export function lossNamed(loss: Loss | string, options: LossOptions = {}): Loss {
+  const hasOptions = Object.keys(options).length > 0;
+  if (typeof loss !== "string") {
+    if (!hasOptions) return loss;
+    throw new PeftError("option", {
+      what: words`${option("lossOptions")} are given beside a loss that is made already.`,
+      why: "they are for a loss that is named.",
+      fix: "give them where the loss is made: tripletLoss({ margin: 0.5 }).",
+    });
+  }
+  const own = hasOptions && losses.find(loss) !== undefined ? adjusted(loss, options) : undefined;
+  if (own !== undefined) return own;
   const found = losses.find(loss);
   if (found !== undefined) return found;
   const names = losses.all.map(({ name }) => name);

@@ -5,7 +5,7 @@ import { AdapterDraft } from "../adapters/draft.js";
 import type { View } from "../adapters/view.js";
 import { NO_ADAPTERS } from "../adapters/view.js";
 import { expectName, type NamesOf, pickOptions, refuseUnknown } from "../arguments.js";
-import { classNames } from "../attach/class_names.js";
+import { classFields, classNames } from "../attach/class_names.js";
 import { checkEngine, largestInt8Weight } from "../engine/engine.js";
 import { formats } from "../engine/formats/index.js";
 import { PeftError } from "../errors.js";
@@ -103,7 +103,7 @@ export class PreTrainedModel<T extends TaskType = TaskType> implements Trainable
   /** config.json as the model's architecture reads it. */
   readonly config: ModelConfig;
   /** config.json as it was read, with the options' own fields. */
-  readonly configJson: Readonly<Record<string, unknown>>;
+  configJson: Readonly<Record<string, unknown>>;
   /** The Hub id or folder that it was loaded from. */
   readonly name: string;
   /** Where its checkpoint lies. */
@@ -243,6 +243,11 @@ export class PreTrainedModel<T extends TaskType = TaskType> implements Trainable
    */
   get classNames(): readonly string[] | undefined {
     return classNames(this.configJson);
+  }
+
+  /** Names the classes that its head tells apart: config.json as it is saved from then on says so. */
+  nameClasses(names: readonly string[]): void {
+    this.configJson = { ...this.configJson, ...classFields(names) };
   }
 
   /** All weights train, with the learning rate that is usual then. */

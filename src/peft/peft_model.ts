@@ -3,7 +3,7 @@ import type { Adapter } from "../adapters/adapter.js";
 import type { WeightedOptions } from "../adapters/mix.js";
 import type { RowAdapters, ViewOptions } from "../adapters/views.js";
 import type { LoadedKeys } from "../attach/adapter_tensors.js";
-import { classNames } from "../attach/class_names.js";
+import { classFields, classNames, fieldsToSave } from "../attach/class_names.js";
 import type { Conversion } from "../attach/convert.js";
 import type { Parameter, Parameters } from "../graph/parameters.js";
 import type { PushOptions } from "../hub/upload.js";
@@ -123,6 +123,16 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
   get classNames(): readonly string[] | undefined {
     const [adapter] = this.#state.adapters.named();
     return classNames(adapter?.state.classes ?? {}) ?? classNames(this.base.configJson);
+  }
+  /** Names the classes of the active adapter's head: what is saved from then on says so. */
+  nameClasses(names: readonly string[]): void {
+    const [adapter] = this.#state.adapters.named();
+    if (adapter === undefined) this.base.nameClasses(names);
+    else
+      adapter.state.classes = {
+        ...fieldsToSave(this.base.configJson),
+        ...fieldsToSave(classFields(names)),
+      };
   }
   /** The base's positions less those that virtual tokens take. */
   get maxPositions(): number {

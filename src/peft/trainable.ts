@@ -70,6 +70,8 @@ export interface TrainableModel<T extends TaskType = TaskType> {
    * Names of the classes that its head tells apart, in the order of their ids; undefined: nobody named them.
    */
   readonly classNames: readonly string[] | undefined;
+  /** Names them, where nobody did: what is saved from then on says so. */
+  nameClasses(names: readonly string[]): void;
   /** The tensors that train, with their gradient. Their starting values are there after `ready()`. */
   trainableParameters(): Parameters;
   /** Waits until starting values are there. Throws what went wrong in reading them. */

@@ -246,7 +246,7 @@ function turnsOf({ messages }: ChatRow): NonNullable<SampleEvent["turns"]> {
 
 function labelOf(model: TrainableModel, id: number): string {
   const names = model.base.configJson["id2label"] as Readonly<Record<string, string>> | undefined;
-  return names?.[id] ?? String(id);
+  return model.classNames?.[id] ?? names?.[id] ?? String(id);
 }
 
 const promptOf = (row: Row): string => {

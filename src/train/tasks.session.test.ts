@@ -1,3 +1,6 @@
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, it } from "vitest";
 import type { Row } from "../data/row.js";
@@ -92,6 +95,26 @@ it("rows of one class only: a warning", async () => {
   };
   expect(await warnings(() => [1])).toEqual([expect.stringContaining('all rows have the label "red"')]);
   expect(await warnings((text) => [isRed(text) ? 1 : 0])).toEqual([]);
+});
+
+it("classes that nobody named are the rows', in what is saved as well", async () => {
+  const train = problem("single_label_classification", (text) => [isRed(text) ? 1 : 0], ["blue", "red"]);
+  const tokenizer = await tinyTokenizer("right");
+  const model = await modelOf("SEQ_CLS", "bert", undefined, { num_labels: 2 });
+  expect(model.classNames).toBeUndefined();
+  for await (const _ of new Trainer({ model, tokenizer, train, maxSteps: 1 }).run());
+  expect(model.classNames).toEqual(["blue", "red"]);
+  const folder = mkdtempSync(join(tmpdir(), "peft-classes-"));
+  await model.savePretrained(folder);
+  const saved = JSON.parse(readFileSync(join(folder, "adapter_labels.json"), "utf8"));
+  expect(saved.id2label).toEqual({ 0: "blue", 1: "red" });
+  const whole = await PreTrainedModel.load("SEQ_CLS", kit("bert"), { config: { num_labels: 2 } });
+  open.push(whole);
+  for await (const _ of new Trainer({ model: whole, tokenizer, train, maxSteps: 1 }).run());
+  await whole.savePretrained(folder);
+  const config = JSON.parse(readFileSync(join(folder, "config.json"), "utf8"));
+  expect(config.id2label).toEqual({ 0: "blue", 1: "red" });
+  rmSync(folder, { recursive: true });
 });
 
 it("a memory limit that is nearly reached is said before the first step, and changes no number", async () => {

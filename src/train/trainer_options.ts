@@ -5,7 +5,7 @@ import { RowStream } from "../data/row_stream.js";
 import { PeftError } from "../errors.js";
 import type { GenerationConfig } from "../generate/config.js";
 import type { Loss } from "../losses/loss.js";
-import { lossNamed } from "../losses/registry.js";
+import { type LossOptions, lossNamed } from "../losses/registry.js";
 import { defaultsIn, faultOf, type OptionRow } from "../options.js";
 import type { TrainableModel } from "../peft/trainable.js";
 import { taskOf } from "../tasks/registry.js";
@@ -67,6 +67,8 @@ export interface TrainerOptions<T extends TaskType = TaskType> extends PlainTrai
   overwrite?: boolean | undefined;
   /** A loss of your own, or the name of one that is registered. @default the task's */
   loss?: Loss | string | undefined;
+  /** Options of a loss that is named: { scale: 30 }, { margin: 0.5 }. @default the loss's own */
+  lossOptions?: LossOptions | undefined;
   /**
    * Let the model answer in evaluations (a number: that many rows). @default true where `generation` or a
    * metric of answers is given
@@ -163,7 +165,7 @@ export function settingsOf<T extends TaskType>(given: TrainerOptions<T>): Given 
     validation: options.validation === false ? undefined : options.validation,
     needValidation: needing.filter((name) => options[name] !== undefined && options[name] !== false),
     model,
-    loss: options.loss === undefined ? undefined : lossNamed(options.loss),
+    loss: lossOf(options),
     train: isSource(train) ? [] : train,
     source: isSource(train) ? train : undefined,
     lr: options.lr ?? usual.value,
@@ -179,6 +181,16 @@ export function settingsOf<T extends TaskType>(given: TrainerOptions<T>): Given 
   };
   refuseOptions([...valueFaults(options), ...contradictions(settings, options)]);
   return settings;
+}
+
+function lossOf({ loss, lossOptions }: TrainerOptions): Loss | undefined {
+  if (loss !== undefined) return lossNamed(loss, lossOptions);
+  if (lossOptions === undefined) return undefined;
+  throw new PeftError("option", {
+    what: words`${option("lossOptions")} is given without ${option("loss")}.`,
+    why: "which options there are depends on the loss.",
+    fix: words`name it too: ${option("loss", "multipleNegativesRanking")}.`,
+  });
 }
 
 function checkArguments({ model, tokenizer, train, validation }: TrainerOptions): void {

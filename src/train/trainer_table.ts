@@ -221,7 +221,7 @@ export const trainerTable: { readonly [K in keyof TrainerValues]: OptionRow } = 
 
 /** Options of the Trainer that are values of a form of their own; TrainerOptions has their types. */
 export const trainerParts: Readonly<
-  Record<"scheduleOptions" | "earlyStopping" | "generate" | "loss", OptionRow>
+  Record<"scheduleOptions" | "earlyStopping" | "generate" | "loss" | "lossOptions", OptionRow>
 > = {
   scheduleOptions: {
     kind: "json",
@@ -243,6 +243,12 @@ export const trainerParts: Readonly<
     python: "predict_with_generate",
     otherwise: "where bestMetric needs it",
     means: "let the model answer in evaluations, on all rows or on so many",
+  },
+  lossOptions: {
+    kind: "json",
+    form: "NAME=VALUE,NAME=VALUE",
+    otherwise: "the loss's own",
+    means: "of a loss that is named: scale, similarity, chunk; margin, distance (docs/embeddings.md)",
   },
   loss: {
     kind: "text",

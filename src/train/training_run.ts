@@ -1,3 +1,4 @@
+import { labelNames } from "../data/row.js";
 import type { Parameter, Parameters } from "../graph/parameters.js";
 import { nodeFiles } from "../hub/files.js";
 import { at } from "../present.js";
@@ -67,6 +68,7 @@ export class TrainingRun {
   static async open(s: Settings, plan: Plan, folder: RunFolder | undefined): Promise<TrainingRun> {
     const parameters = s.model.trainableParameters();
     await s.model.ready();
+    nameClasses(s);
     parameters.gradient.fill(0);
     parameters.count = 0;
     return new TrainingRun(s, plan, folder, parameters);
@@ -267,6 +269,13 @@ export class TrainingRun {
     const where = this.plan.source.whereIs(batch);
     return lossNotFinite(loss, where, { step: this.step + 1, checkpoint: this.checkpoint });
   }
+}
+
+/** Classes that nobody named are the rows': what the run saves can then say what it tells. */
+function nameClasses({ model, train, labels }: Settings): void {
+  const names = labels ?? labelNames(train);
+  const isTold = model.classNames === undefined && taskOf(model.taskType).head.isPerLabel;
+  if (isTold && names.length > 0 && names.length === model.config.numLabels) model.nameClasses(names);
 }
 
 /** x - x is 0 but for NaN and infinity; a plain loop, as a whole model has many. */

@@ -322,7 +322,7 @@ describe("data and options", () => {
     expect(out).toMatch(/--lora-alpha <N> .*\[default: 8\]/);
     const prompts = await here(["train", "--method", "prompt-tuning", "--help"]);
     expect(prompts.out).toMatch(/--num-virtual-tokens <N> .*\[default: 20\]/);
-    expect(out).toMatch(/--epochs <N> .*\[default: 3\]/);
+    expect(out).toMatch(/--epochs <N\|\+N> [\s\S]*?\[default: 3\]/);
     expect(readFileSync(cliPagePath, "utf8")).toBe(await cliPage());
   });
 });
