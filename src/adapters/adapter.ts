@@ -5,6 +5,7 @@ import type {
   AdapterConfig,
   AttentionPlace,
   Below,
+  ExpertPlace,
   LayerPlace,
   Method,
   Place,
@@ -29,6 +30,8 @@ export interface AdapterParts<C extends AdapterConfig = AdapterConfig> {
   readonly entries: ReadonlyMap<string, Entry>;
   /** Adapted layers, by their paths. */
   readonly layers: ReadonlyMap<string, AdaptedSite<LayerPlace>>;
+  /** Adapted stacks of experts, by their parameters. */
+  readonly stacks: ReadonlyMap<string, AdaptedSite<ExpertPlace>>;
   readonly sublayers: ReadonlyMap<string, AdaptedSite<SublayerPlace>>;
   readonly outputs: ReadonlyMap<string, AdaptedSite<Place & Below>>;
   readonly attentions: ReadonlyMap<string, AdaptedSite<AttentionPlace>>;
@@ -65,6 +68,7 @@ export class Adapter<C extends AdapterConfig = AdapterConfig> implements Adapter
   readonly config: C;
   readonly entries: ReadonlyMap<string, Entry>;
   readonly layers: ReadonlyMap<string, AdaptedSite<LayerPlace>>;
+  readonly stacks: ReadonlyMap<string, AdaptedSite<ExpertPlace>>;
   readonly sublayers: ReadonlyMap<string, AdaptedSite<SublayerPlace>>;
   readonly outputs: ReadonlyMap<string, AdaptedSite<Place & Below>>;
   readonly attentions: ReadonlyMap<string, AdaptedSite<AttentionPlace>>;
@@ -87,6 +91,7 @@ export class Adapter<C extends AdapterConfig = AdapterConfig> implements Adapter
     this.config = parts.config;
     this.entries = parts.entries;
     this.layers = parts.layers;
+    this.stacks = parts.stacks;
     this.sublayers = parts.sublayers;
     this.outputs = parts.outputs;
     this.attentions = parts.attentions;
@@ -99,6 +104,7 @@ export class Adapter<C extends AdapterConfig = AdapterConfig> implements Adapter
     this.uid = nextUid();
     this.sites = new Map<string, BoundSite>([
       ...parts.layers,
+      ...parts.stacks,
       ...parts.sublayers,
       ...parts.outputs,
       ...parts.attentions,

@@ -4,6 +4,7 @@ import type {
   AdapterConfig,
   AttentionPlace,
   Below,
+  ExpertPlace,
   LayerPlace,
   Method,
   Place,
@@ -21,6 +22,7 @@ export class AdapterDraft<C extends AdapterConfig = AdapterConfig> implements Ad
   readonly config: C;
   readonly entries: Map<string, Entry> = new Map();
   readonly layers: Map<string, AdaptedSite<LayerPlace>> = new Map();
+  readonly stacks: Map<string, AdaptedSite<ExpertPlace>> = new Map();
   readonly sublayers: Map<string, AdaptedSite<SublayerPlace>> = new Map();
   readonly outputs: Map<string, AdaptedSite<Place & Below>> = new Map();
   readonly attentions: Map<string, AdaptedSite<AttentionPlace>> = new Map();
@@ -78,8 +80,8 @@ export class AdapterDraft<C extends AdapterConfig = AdapterConfig> implements Ad
 
   /** Puts a bound method on its place, one of `sites`. It can stand there once. */
   stand<At>(sites: Map<string, AdaptedSite<At>>, site: AdaptedSite<At>): void {
-    const { layers, sublayers, outputs, attentions } = this;
-    const kinds: readonly ReadonlyMap<string, unknown>[] = [layers, sublayers, outputs, attentions];
+    const { layers, stacks, sublayers, outputs, attentions } = this;
+    const kinds: readonly ReadonlyMap<string, unknown>[] = [layers, stacks, sublayers, outputs, attentions];
     if (kinds.some((others) => others.has(site.path))) internal(`two places are named ${site.path}`);
     sites.set(site.path, site);
   }

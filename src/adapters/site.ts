@@ -1,6 +1,9 @@
+import type { ExpertSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import type {
   BaseLayer,
+  ExpertMethod,
+  ExpertPlace,
   LayerPlace,
   Merged,
   MergingPlace,
@@ -55,6 +58,16 @@ export function bindSite<C, S extends { readonly path: string }, At, All = S>(
     scale: method.scale?.(config, site) ?? 1,
     structure: method.structure?.(config, site),
     forward: (at, x) => method.forward({ ...at, site, all }, x, config),
+  };
+}
+
+/** Binds a method to a stack of experts. */
+export function bindStack<C>(method: ExpertMethod<C>, site: ExpertSite, config: C): AdaptedSite<ExpertPlace> {
+  const { merge } = method;
+  return {
+    ...bindSite<C, ExpertSite, ExpertPlace>(method, site, config, [site]),
+    weight: site.weight,
+    ...(merge && { merge: (m) => merge({ ...m, site }, config) }),
   };
 }
 

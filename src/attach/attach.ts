@@ -11,7 +11,6 @@ import type {
   AttentionMethod,
   LayerMethod,
   Method,
-  ParameterSpec,
   PlaceMethod,
   PromptMethod,
   SublayerMethod,
@@ -25,8 +24,18 @@ import type { Inventory } from "../trace/trace.js";
 import type { ModelSpec } from "../trace/write.js";
 import { tieOf } from "../weights/tie.js";
 import { option, type Words, words } from "../words.js";
+import { addEntries, addSite } from "./add_site.js";
 import { prepare } from "./prepare.js";
-import { isAllLinear, matchNorms, matchTargets, refuseAbsent, trainsWhole } from "./targets.js";
+import { addParameters } from "./target_parameters.js";
+import type { Matched } from "./targets.js";
+import {
+  allLinearPaths,
+  isAllLinear,
+  matchNorms,
+  matchTargets,
+  refuseAbsent,
+  trainsWhole,
+} from "./targets.js";
 import { checkTensorSize } from "./tensor_sizes.js";
 import { checkTies } from "./tie_checks.js";
 import { savesTied, settledModules, tiedSelection } from "./ties.js";
@@ -87,7 +96,7 @@ export function attach<C extends AdapterConfig>(
   const roles = spec.architecture.roles;
   const resolved =
     method.prompt?.resolve(config, promptShape(spec, config)) ??
-    method.layers?.resolve?.(config, roles) ??
+    method.layers?.resolve?.(config, roles, () => allLinearPaths(spec, inventory)) ??
     config;
   const draft = new AdapterDraft(name, method, resolved, options.file);
   const modules = [...settledModules(config, tieOf(inventory)), ...headModules(spec.task)];
@@ -165,6 +174,14 @@ function promptShape(
   return { hidden, heads: cache.kvHeads, layers, submodules: isTwice ? 2 : 1, cache };
 }
 
+const NOTHING: Matched = {
+  linears: [],
+  embeddings: [],
+  unmatched: [],
+  idleExclusion: undefined,
+  containers: [],
+};
+
 interface LayerOptions extends Pick<AttachOptions, "file"> {
   readonly spec: ModelSpec;
   readonly inventory: Inventory;
@@ -188,8 +205,9 @@ function addLayers<C extends AdapterConfig>(
     addCopies(draft, copies, inventory, matchNorms(spec, inventory, selection, defaults));
   if (linear === undefined) return [];
   const whole = taskOf(spec.task).labels === "row" ? modules : settledModules(config, tieOf(inventory));
-  const matched = matchTargets(spec, inventory, selection, defaults, whole);
-  const warnings = unmatchedWarnings(config, matched);
+  const parameters = layers.parameters?.(config) ?? [];
+  const isLeftOut = parameters.length > 0 && (selection.targetModules ?? []).length === 0;
+  const matched = isLeftOut ? NOTHING : matchTargets(spec, inventory, selection, defaults, whole);
   if (matched.embeddings.length > 0 && embedding === undefined)
     throw new PeftError("adapter-targets", {
       what: `${config.peftType} cannot adapt ${matched.embeddings.map((e) => e.path).join(", ")}.`,
@@ -203,6 +221,8 @@ function addLayers<C extends AdapterConfig>(
       addSite(draft, draft.layers, bindLayer(embedding, site, config, all), next, site.vocab * site.dim);
   for (const site of linears)
     addSite(draft, draft.layers, bindLayer(linear, site, config, all), next, site.inDim * site.outDim);
+  const named = addParameters(draft, layers, parameters, spec, inventory, next);
+  const warnings = unmatchedWarnings(config, matched, named);
   const largest = Math.max(...matched.linears.map(({ inDim, outDim }) => inDim * outDim));
   addEntries(draft, undefined, layers.shared?.(config, linears, embeddings) ?? [], next, largest);
   for (const { path } of matched.linears)
@@ -216,49 +236,6 @@ function addLayers<C extends AdapterConfig>(
     ...warnings,
     words`${option("targetModules")} ${JSON.stringify(matched.unmatched)} match no layer; the others of the list do.`,
   ];
-}
-
-/**
- * A layer's parameters, or those that all layers share; `held`: how many numbers the layer's own weight has;
- * `place`: what stands before their keys in the file.
- */
-function addEntries<C extends AdapterConfig>(
-  draft: AdapterDraft<C>,
-  path: string | undefined,
-  specs: readonly ParameterSpec[],
-  next: () => number,
-  held: number,
-  place = path === undefined ? "base_model." : `base_model.model.${path}.`,
-): void {
-  for (const { key, shape, initial, free, frozen, also } of specs) {
-    checkTensorSize(draft.config, path ?? "all layers", { key, shape }, held);
-    const graphShape = shape.map((d, i) => (free?.includes(i) ? `rank.${draft.layers.size}` : d));
-    const full = path === undefined ? key : `${path}.${key}`;
-    const saved = place + key;
-    draft.add({
-      key: full,
-      savedKey: frozen === "derived" || frozen === "counted" ? undefined : saved,
-      shape,
-      graphShape,
-      frozen: frozen !== undefined,
-      counted: frozen === undefined || frozen === "counted",
-      dtype: frozen === "saved i32" ? "i32" : frozen === "saved i64" ? "i64" : "f32",
-      fill: (data) => initialize(data, shape, initial, next),
-    });
-    if (also !== undefined) draft.addCopy(`${path}.${also}`, place + also, full);
-  }
-}
-
-/** Puts a bound method on its place. */
-function addSite<C extends AdapterConfig, At>(
-  draft: AdapterDraft<C>,
-  sites: Map<string, AdaptedSite<At>>,
-  site: AdaptedSite<At>,
-  next: () => number,
-  held: number,
-): void {
-  draft.stand(sites, site);
-  addEntries(draft, site.path, site.specs, next, held);
 }
 
 /** Sublayers or modules' results that a method chooses itself. */

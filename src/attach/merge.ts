@@ -80,12 +80,16 @@ function placesOf(adapter: Adapter, inventory: Inventory): Map<string, Place[]> 
     add(weight, { site, weight, isBias: false });
     if (site.bias !== undefined) add(site.bias, { site, weight, isBias: true });
   }
+  for (const site of adapter.stacks.values()) {
+    const weight = site.weight ?? internal(`no weight at ${site.path}`);
+    add(weight, { site, weight, isBias: false });
+  }
   for (const [path, rows] of adapter.tokens) add(layerOf(inventory, path).weight, rows);
   return places;
 }
 
-export function layerOf({ linears, embeddings }: Inventory, path: string): LinearSite | EmbeddingSite {
-  return linears.get(path) ?? embeddings.get(path) ?? internal(`no layer ${path}`);
+export function layerOf({ linears, bare, embeddings }: Inventory, path: string): LinearSite | EmbeddingSite {
+  return linears.get(path) ?? bare.get(path) ?? embeddings.get(path) ?? internal(`no layer ${path}`);
 }
 
 /** What one adapter makes of a weight. */

@@ -159,6 +159,11 @@ function allLinear({ architecture, task }: ModelSpec, inventory: Inventory, sele
   return { linears, embeddings: [], unmatched: [], idleExclusion: idle, containers: [] };
 }
 
+/** Paths of what "all-linear" means. */
+export function allLinearPaths(spec: ModelSpec, inventory: Inventory): string[] {
+  return allLinear(spec, inventory, { targetModules: undefined }).linears.map(({ path }) => path);
+}
+
 /** Modules that hold others or are norms. */
 function modulesAbove({ weights, linears, embeddings }: Inventory): string[] {
   const parents = (path: string): string[] =>

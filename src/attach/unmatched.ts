@@ -4,14 +4,16 @@ import { option, type Words, words } from "../words.js";
 import type { Matched } from "./targets.js";
 
 /**
- * Says which patterns of a config match nothing: Python's PEFT warns of ranks and alphas, and of exclusions.
+ * Says which patterns of a config match nothing, neither layers nor parameters that were named: Python's
+ * PEFT warns of ranks and alphas, and of exclusions.
  * Reference: peft/tuners/tuners_utils.py, inject_adapter
  */
 export function unmatchedWarnings(
   config: AdapterConfig,
   { linears, embeddings, idleExclusion, containers }: Matched,
+  parameters: readonly string[] = [],
 ): Words[] {
-  const adapted = [...linears, ...embeddings].map((site) => site.path);
+  const adapted = [...[...linears, ...embeddings].map((site) => site.path), ...parameters];
   const tables = Object.entries(config).flatMap(([field, table]) => {
     if (!field.endsWith("Pattern") || !isTable(table)) return [];
     const unmatched = unmatchedPatterns(table, adapted, field, FORMS[`${config.peftType}.${field}`]);

@@ -18,13 +18,23 @@ export interface FilePlace {
   readonly offset: number;
 }
 
+/** Some bytes of what lies in several places. */
+export interface FilePiece extends FilePlace {
+  readonly bytes: number;
+}
+
+/** Bytes of files, one piece behind the other: of a stack whose matrices are stored apart. */
+export interface FilePieces {
+  readonly pieces: readonly FilePiece[];
+}
+
 /** Where a weight's parts are: in files, or given here. */
 export interface WeightSource {
   readonly format: FormatName;
   readonly shape: readonly number[];
   /** Held [in, out] (GPT-2's Conv1D). */
   readonly transposed: boolean;
-  readonly parts: Readonly<Record<string, FilePlace | PartData>>;
+  readonly parts: Readonly<Record<string, FilePlace | FilePieces | PartData>>;
 }
 
 /**

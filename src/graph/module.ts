@@ -13,6 +13,35 @@ export interface LinearSite {
   readonly bias: string | undefined;
   /** The weight is stored [in, out], as GPT-2's Conv1D. */
   readonly transposed: boolean;
+  /**
+   * The weight is a parameter of a module that Python has no linear layer in (a router): methods stand there
+   * only where it is named as a parameter, and it stays in the type that it is stored in.
+   */
+  readonly isBare?: boolean;
+  /** The weight's name, where a method was told to stand on that. */
+  readonly parameter?: string;
+}
+
+/** A stack of experts' matrices as a model names it: a parameter of a module. */
+export interface ExpertSite {
+  /** Of the parameter, which is the weight's name too: "model.layers.0.mlp.experts.down_proj". */
+  readonly path: string;
+  readonly experts: number;
+  readonly inDim: number;
+  readonly outDim: number;
+  readonly weight: string;
+  /** Each matrix is stored [in, out]. */
+  readonly transposed: boolean;
+}
+
+/** Tokens' slots, one for each expert that a token chose, sorted by expert. */
+export interface Slots {
+  /** Where each expert's slots begin, [experts + 1], i64. */
+  readonly starts: Tensor;
+  /** What each slot has of its token: [tokens, n] -> [slots, n]. */
+  readonly of: (x: Tensor) => Tensor;
+  /** What each has of its sample: [batch, 1, 1] -> [slots, 1]. Where padding is not left out. */
+  readonly ofSample: (x: Tensor) => Tensor;
 }
 
 /** An embedding table [vocab, dim] as a model names it. */
@@ -117,6 +146,8 @@ export interface Trace {
   /** `layout` here and below: how the positions of x lie. */
   linear(site: LinearSite, x: Tensor, layout: Layout): Tensor;
   embedding(site: EmbeddingSite, ids: Tensor): Tensor;
+  /** Products of slots [slots, in] with their experts' matrices -> [slots, out]. */
+  experts(site: ExpertSite, x: Tensor, slots: Slots): Tensor;
   /** A module's result, which methods may change. */
   output(path: string, x: Tensor, layout: Layout): Tensor;
   /** What a stack's layers begin with, which methods may change but in a decoder that reads an encoder. */
@@ -148,6 +179,8 @@ export interface LinearOptions {
   transposed?: boolean;
   /** Full name of the weight where it is another module's (tied). */
   tied?: string | undefined;
+  /** See LinearSite. */
+  isBare?: boolean;
 }
 
 /** A place in the module tree, walked like folders: `w.at("self_attn").linear("q_proj", x, hidden)`. */
@@ -217,10 +250,19 @@ export class Module {
         weight: options.tied ?? `${path}.weight`,
         bias: (options.bias ?? true) ? `${path}.bias` : undefined,
         transposed: options.transposed ?? false,
+        ...(options.isBare === true && { isBare: true }),
       },
       x,
       this.layout,
     );
+  }
+
+  /** Slots x [slots, in] times their experts' matrices, a parameter of this module -> [slots, outDim] */
+  experts(name: string, x: Tensor, outDim: number, slots: Slots, transposed = false): Tensor {
+    const path = this.name(name);
+    const experts = lengthAt(slots.starts.shape, 0) - 1;
+    const site = { path, experts, inDim: lengthAt(x.shape, -1), outDim, weight: path, transposed };
+    return this.trace.experts(site, x, slots);
   }
 
   /** ids [batch, seq] -> [batch, seq, dim]. `positions`: see EmbeddingSite. */

@@ -105,6 +105,7 @@ export const AdaLoraConfig: ConfigClass<AdaLoraValues, AdaLoraOptions> = configC
     options,
     unbuilt: {
       ...unbuiltLora,
+      target_parameters: null,
       ensure_weight_tying: false,
       use_dora: false,
       loftq_config: {},

@@ -70,7 +70,7 @@ describe("LoraConfig", () => {
     ["an unknown task", { taskType: "CAUSAL" }, /\[unknown-task\].*CAUSAL_LM/],
     ["QALoRA", { useQalora: true }, /useQalora/],
     ["layer replication", { layerReplication: [[0, 2]] }, /layerReplication/],
-    ["target parameters", { targetParameters: ["experts"] }, /targetParameters/],
+    ["target parameters as text", { targetParameters: "experts" }, /targetParameters.*list/],
     ["aLoRA", { aloraInvocationTokens: [1] }, /aloraInvocationTokens/],
     ["arrow", { arrowConfig: { top_k: 1 } }, /arrowConfig/],
     ["megatron", { megatronConfig: { a: 1 } }, /megatronConfig/],
@@ -146,17 +146,17 @@ describe("IA3Config", () => {
   const roles = { targets: ["q"], scaled: { targets: ["k", "v", "wo"], feedforward: ["wo"] } };
 
   it("takes the model's lists where it names none", () => {
-    expect(ia3.layers!.resolve!(new IA3Config(), roles)).toMatchObject({
+    expect(ia3.layers!.resolve!(new IA3Config(), roles, () => [])).toMatchObject({
       ...{ targetModules: ["k", "v", "wo"], feedforwardModules: ["wo"] },
     });
-    const own = ia3.layers!.resolve!(new IA3Config({ targetModules: ["q"] }), roles);
+    const own = ia3.layers!.resolve!(new IA3Config({ targetModules: ["q"] }), roles, () => []);
     expect(own).toBeInstanceOf(IA3Config);
     expect(own).toMatchObject({ targetModules: ["q"], feedforwardModules: ["wo"] });
   });
 
   it("says what is missing where the model has no lists", () => {
     expect(() =>
-      ia3.layers!.resolve!(new IA3Config({ targetModules: ["q"] }), { targets: undefined }),
+      ia3.layers!.resolve!(new IA3Config({ targetModules: ["q"] }), { targets: undefined }, () => []),
     ).toThrow(/feedforwardModules is not given/);
   });
 

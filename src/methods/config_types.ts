@@ -758,6 +758,8 @@ export interface LoraOptions extends SavingOptions, TargetOptions, BlockOptions 
   rankPattern?: Readonly<Record<string, number>> | undefined;
   /** Alphas by layer name or pattern where they differ from loraAlpha. @default {} */
   alphaPattern?: Readonly<Record<string, number>> | undefined;
+  /** Parameters that are adapted by themselves: stacks of experts, as experts.gate_up_proj. @default none */
+  targetParameters?: readonly string[] | undefined;
   /** Learn magnitude and direction apart (DoRA, arXiv 2402.09353). @default false */
   useDora?: boolean | undefined;
   /** A bias in B. @default false */
@@ -781,6 +783,7 @@ export type LoraValues = ValuesOf<
   | "excludeModules"
   | "layersToTransform"
   | "layersPattern"
+  | "targetParameters"
   | "trainableTokenIndices",
   "LORA"
 >;

@@ -6,8 +6,10 @@ import { doraOutput, mergeDora } from "./dora.js";
 import { perRow } from "./gate.js";
 import { kaiming, ZERO } from "./initial.js";
 import { LoraConfig } from "./lora_config.js";
+import { expertTargets, refuseBeside, stack } from "./lora_experts.js";
 import { loraApproximation } from "./lora_factors.js";
 import { loraMixing } from "./lora_mix.js";
+import { rankOf, scaleOf } from "./lora_rank.js";
 import type { Pair, Start } from "./lora_start.js";
 import { magnitude, olora, orthogonal, pissa, residual, untouched } from "./lora_start.js";
 import type {
@@ -17,7 +19,6 @@ import type {
   Method,
   ParameterSpec,
   Prepared,
-  Site,
   SiteMethod,
   StoredFields,
 } from "./method.js";
@@ -25,16 +26,6 @@ import { byPattern } from "./pattern.js";
 
 export type { LoraOptions } from "./lora_config.js";
 export { LoraConfig } from "./lora_config.js";
-
-function rankOf(c: LoraConfig, site: Site): number {
-  return byPattern(c.rankPattern, site.path) ?? c.r;
-}
-
-function scaleOf(c: LoraConfig, site: Site): number {
-  const alpha = byPattern(c.alphaPattern, site.path) ?? c.loraAlpha;
-  const r = rankOf(c, site);
-  return alpha / (c.useRslora ? Math.sqrt(r) : r);
-}
 
 const fromBase: Initial = { kind: "prepared" };
 
@@ -48,8 +39,10 @@ function magnitudeSpec(c: LoraConfig, outDim: number): ParameterSpec[] {
   return c.useDora ? [{ key: "lora_magnitude_vector", shape: [outDim], initial: fromBase }] : [];
 }
 
-function linearParameters(c: LoraConfig, { path, inDim, outDim }: LinearSite): ParameterSpec[] {
-  const r = byPattern(c.rankPattern, path) ?? c.r;
+function linearParameters(c: LoraConfig, site: LinearSite): ParameterSpec[] {
+  const { inDim, outDim } = site;
+  if (site.parameter !== undefined) refuseBeside(c, site.parameter);
+  const r = rankOf(c, site);
   const init = c.initLoraWeights;
   const start = (otherwise: Initial): Initial => (isPrepared(c) ? fromBase : otherwise);
   const a: Initial = init === "gaussian" ? { kind: "normal", std: 1 / r } : kaiming(inDim);
@@ -271,6 +264,9 @@ export const lora: Method<LoraConfig> = {
     defaults: (roles) => roles.targets,
     linear,
     embedding,
+    parameters: (c) => c.targetParameters ?? [],
+    stack,
+    resolve: expertTargets,
     bias: (c) => c.bias,
     mixing: loraMixing,
     approximation: loraApproximation,

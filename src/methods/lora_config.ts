@@ -16,7 +16,7 @@ import {
 /** Fields of Python's that change what the adapter computes and are not built. */
 export const unbuiltLora: Readonly<Record<string, Json>> = {
   ...{ megatron_config: null, velora_config: null, alora_invocation_tokens: null, use_qalora: false },
-  ...{ monteclora_config: null, layer_replication: null, target_parameters: null, use_bdlora: null },
+  ...{ monteclora_config: null, layer_replication: null, use_bdlora: null },
   ...{ arrow_config: null, kasa_config: null },
 };
 
@@ -49,6 +49,11 @@ const options: MethodTable = {
   },
   rankPattern,
   alphaPattern: alphaPattern("loraAlpha"),
+  targetParameters: {
+    kind: "names",
+    otherwise: "none",
+    means: "parameters that are adapted by themselves: stacks of experts, as experts.gate_up_proj",
+  },
   useDora: {
     kind: "flag",
     byDefault: false,

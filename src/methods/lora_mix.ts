@@ -23,6 +23,8 @@ const isByFactors = (type: string): boolean => type !== "cat" && !type.endsWith(
  */
 function config(all: readonly MixedConfig<LoraConfig>[], options: MixOptions): LoraConfig {
   const configs = all.map(({ config }) => config);
+  if (configs.some((c) => (c.targetParameters ?? []).length > 0))
+    throw cannot("changes of experts' stacks", "are no part of a mixture, in Python's PEFT neither");
   const kinds = configs.map(({ useDora, loraBias }) => (useDora ? "DoRA" : loraBias ? "biases" : "plain"));
   if (new Set(kinds).size > 1)
     throw cannot(kinds.join(", "), "are of several kinds, and a mixture is of one");

@@ -8,10 +8,12 @@ import type {
   AttentionSite,
   CacheShape,
   EmbeddingSite,
+  ExpertSite,
   LinearSite,
   Meeting,
   OutputSite,
   Project,
+  Slots,
   SublayerSite,
 } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
@@ -124,6 +126,13 @@ export interface ParameterSpec {
 /** A layer that a method can stand on. */
 export type Site = LinearSite | EmbeddingSite;
 
+/** A place by the names that a config's patterns are about. */
+export interface ParameterSite {
+  readonly path: string;
+  /** Where a config names the layer's weight in place of the layer. */
+  readonly parameter?: string;
+}
+
 /** What every place gives a method that stands there, while it is traced. */
 export interface Place {
   readonly g: Graph;
@@ -171,6 +180,11 @@ export interface LayerPlace extends Place, Below {
 export interface AllPlaces<S> {
   /** Every place where the adapter stands, in the model's order. Default: this one. */
   readonly all?: readonly S[];
+}
+
+/** What a stack of experts gives; x is one row for each choice of a token. */
+export interface ExpertPlace extends Place, Below {
+  readonly slots: Slots;
 }
 
 /** One adapted layer while it is traced. */
@@ -224,6 +238,11 @@ export interface BaseLayer {
   readonly bias: Float32Array | undefined;
   /** The first values of a parameter that starts by its spec. */
   readonly p: (key: string) => Float32Array;
+}
+
+/** What a method does at a stack of experts. */
+export interface ExpertMethod<C> extends PlaceMethod<C, ExpertSite, ExpertPlace> {
+  readonly merge?: (m: MergingPlace & { readonly site: ExpertSite }, c: C) => Merged;
 }
 
 /** What a layer's weight and bias become by a merge. */
@@ -356,7 +375,7 @@ export interface LayerMethod<C> {
   /** Names of default targets, out of the model's own lists of roles. */
   readonly defaults: (roles: LayerLists) => readonly string[] | undefined;
   /** Methods that divide their targets fill in the rest of their config from the model's lists. */
-  readonly resolve?: (c: C, roles: LayerLists) => C;
+  readonly resolve?: (c: C, roles: LayerLists, allLinear: () => readonly string[]) => C;
   /** What it does at linear layers; absent: it adapts none. */
   readonly linear?: SiteMethod<C, LinearSite>;
   /** The selection is of norms instead, which train whole: what follows their path in the file. */
@@ -368,6 +387,10 @@ export interface LayerMethod<C> {
     embeddings?: readonly EmbeddingSite[],
   ) => readonly ParameterSpec[];
   readonly embedding?: SiteMethod<C, EmbeddingSite>;
+  /** Parameters that the config names by themselves: ends of their names. They need `stack`. */
+  readonly parameters?: (c: C) => readonly string[];
+  /** What it does at stacks of experts. */
+  readonly stack?: ExpertMethod<C>;
   /**
    * Which of the base's biases train too: "none", "all", or those of adapted layers ("lora_only" and the
    * like).
@@ -404,6 +427,7 @@ export interface LayerMethod<C> {
 
 /** The model's layer lists, as its file states them. */
 export interface LayerLists {
+  readonly parameters?: Readonly<Record<string, string>> | undefined;
   readonly targets: readonly string[] | undefined;
   readonly norms?: readonly string[] | undefined;
   readonly scaled?:

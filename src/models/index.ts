@@ -40,6 +40,7 @@ import { mbart } from "./mbart.js";
 import { ministral } from "./ministral.js";
 import { ministral3 } from "./ministral3.js";
 import { mistral } from "./mistral.js";
+import { mixtral } from "./mixtral.js";
 import type { Architecture } from "./model.js";
 import { modernbert } from "./modernbert.js";
 import { mpnet } from "./mpnet.js";
@@ -109,6 +110,7 @@ export const architectures: readonly Architecture[] = [
   ministral,
   ministral3,
   mistral,
+  mixtral,
   modernbert,
   mpnet,
   mpt,

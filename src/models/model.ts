@@ -88,6 +88,10 @@ export interface StackOutput {
   readonly hidden: Tensor;
   /** Keys and values including the past, per layer; none where nothing is cached. */
   readonly present: readonly KeyValue[];
+  /** What layers give beside these, layer by layer: a router's logits. */
+  readonly beside?: readonly Readonly<Record<string, Tensor>>[];
+  /** What the model adds to a mean loss of words: the balance of its experts. */
+  readonly penalty?: Tensor | undefined;
 }
 
 /** hidden [..., hidden] -> logits [..., n], position by position. */
@@ -120,12 +124,22 @@ export interface CheckpointRules {
    * place. Comes before `rename`.
    */
   readonly split?: readonly (readonly [RegExp, readonly string[]])[];
+  /**
+   * Stacks of experts by the parameter's name, of a checkpoint that has a tensor for each expert: what
+   * follows `experts.NUMBER.` there, one below the other in the stack.
+   */
+  readonly experts?: Readonly<Record<string, readonly string[]>>;
 }
 
 /** Names of layers that methods take by default where a config names none. */
 export interface LayerRoles {
   /** Low-rank methods: the query and value projections, mostly. */
   readonly targets: readonly string[] | undefined;
+  /**
+   * Layers that experts and their router have in transformers 4, and the parameters that they are in 5: as
+   * targets, the names of both mean the same.
+   */
+  readonly parameters?: Readonly<Record<string, string>> | undefined;
   /** Adaption prompts: the attention's name. Only where the model names its attention to the trace. */
   readonly attention?: string | undefined;
   /** LN tuning: the norms that train. */

@@ -10,12 +10,14 @@ import type { Input, Lengths } from "../graph/inputs.js";
 import type {
   AttentionSite,
   EmbeddingSite,
+  ExpertSite,
   FrozenSite,
   Layout,
   LinearSite,
   Meeting,
   OutputSite,
   Project,
+  Slots,
   SublayerSite,
   Trace,
 } from "../graph/module.js";
@@ -36,6 +38,9 @@ const EMBEDDED = "invertible_adapters";
 export interface Inventory {
   readonly linears: ReadonlyMap<string, LinearSite>;
   readonly embeddings: ReadonlyMap<string, EmbeddingSite>;
+  /** Stacks of experts, and linear layers whose weights are parameters of other modules. */
+  readonly stacks: ReadonlyMap<string, ExpertSite>;
+  readonly bare: ReadonlyMap<string, LinearSite>;
   readonly attentions: ReadonlyMap<string, AttentionSite>;
   readonly sublayers: ReadonlyMap<string, SublayerSite>;
   readonly outputs: ReadonlyMap<string, OutputSite>;
@@ -83,6 +88,8 @@ export class ModelTrace implements Trace {
   readonly g: Graph = new Graph();
   readonly linears: Map<string, LinearSite> = new Map();
   readonly embeddings: Map<string, EmbeddingSite> = new Map();
+  readonly stacks: Map<string, ExpertSite> = new Map();
+  readonly bare: Map<string, LinearSite> = new Map();
   readonly attentions: Map<string, AttentionSite> = new Map();
   readonly sublayers: Map<string, SublayerSite> = new Map();
   readonly outputs: Map<string, OutputSite> = new Map();
@@ -166,7 +173,7 @@ export class ModelTrace implements Trace {
 
   linear(site: LinearSite, x: Tensor, layout: Layout): Tensor {
     const { g } = this;
-    this.linears.set(site.path, site);
+    (site.isBare === true ? this.bare : this.linears).set(site.path, site);
     const shape = site.transposed ? [site.inDim, site.outDim] : [site.outDim, site.inDim];
     const bias = site.bias === undefined ? undefined : this.parameter(site.bias, [site.outDim]);
     const stored = this.options.weightOf?.(site) ?? site.weight;
@@ -177,6 +184,15 @@ export class ModelTrace implements Trace {
     };
     const own = { weight: () => g.weight(stored, shape), bias: () => bias };
     return this.#adapt((a) => a.layers, site.path, layout, own, base)(x);
+  }
+
+  experts(site: ExpertSite, x: Tensor, slots: Slots): Tensor {
+    this.stacks.set(site.path, site);
+    const { experts, inDim, outDim } = site;
+    const shape = [experts, ...(site.transposed ? [inDim, outDim] : [outDim, inDim])];
+    const weight = this.parameter(site.weight, shape);
+    const base = (x: Tensor): Tensor => this.g.expertLinear(x, slots.starts, weight, site.transposed);
+    return this.#adapt((a) => a.stacks, site.path, this.padded, { slots }, base)(x);
   }
 
   embedding(site: EmbeddingSite, ids: Tensor): Tensor {

@@ -46,6 +46,7 @@ interface Written {
   /** [batch, total], i64: of the stack that `hidden` comes from, without the past */
   readonly mask: Tensor;
   readonly present: readonly KeyValue[];
+  readonly penalty?: Tensor | undefined;
 }
 
 /** Every layer and weight of the model, from its config alone. */
@@ -225,7 +226,7 @@ interface WrittenLoss {
  */
 export function writeLoss(spec: ModelSpec, trace: ModelTrace, loss: Loss, fromStates = false): WrittenLoss {
   const { g } = trace;
-  const { hidden, layout, mask } = writeHidden(spec, trace, fromStates);
+  const { hidden, layout, mask, penalty: ofModel } = writeHidden(spec, trace, fromStates);
   const logits = (name?: string): Tensor =>
     writeHead(spec, trace, headNamed(spec.task, name), layout.unpack(hidden), mask);
   const labelled = (name?: string): Tensor => {
@@ -248,8 +249,9 @@ export function writeLoss(spec: ModelSpec, trace: ModelTrace, loss: Loss, fromSt
       .map(({ op, attrs, inputs }) => [op, attrs, inputs.map((x) => x.id)]);
     return JSON.stringify([own, sum.id, count.id], exactly);
   };
-  const penalty = trace.penalty();
-  const whole = penalty === undefined ? sum : g.add(sum, g.mul(penalty, count));
+  const isOfWords = taskOf(spec.task).labels === "next token";
+  const penalties = [trace.penalty(), isOfWords ? ofModel : undefined].filter((x) => x !== undefined);
+  const whole = penalties.reduce((sum, penalty) => g.add(sum, g.mul(penalty, count)), sum);
   return { sum: whole, count, logits, text };
 }
 

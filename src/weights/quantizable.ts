@@ -14,8 +14,13 @@ export interface Quantizable {
   readonly isHead: boolean;
 }
 
-/** Linear layers' inside of blocks, and the head over the vocabulary, by their names. */
-export function quantizable({ linears, embeddings, blocks }: Inventory): ReadonlyMap<string, Quantizable> {
+/** Those of linear layers and of experts inside of blocks, and of the head over the vocabulary, by name. */
+export function quantizable({
+  linears,
+  stacks,
+  embeddings,
+  blocks,
+}: Inventory): ReadonlyMap<string, Quantizable> {
   const shared = new Set([...embeddings.values()].map((e) => e.weight));
   const vocabulary = Math.max(0, ...[...embeddings.values()].map((e) => e.vocab));
   const isInBlock = (name: string): boolean => blocks.some((block) => name.startsWith(`${block}.`));
@@ -27,6 +32,8 @@ export function quantizable({ linears, embeddings, blocks }: Inventory): Readonl
     else if (site.outDim === vocabulary)
       found.set(isTied ? headCopy(site) : from, { from, transposed, isHead: true });
   }
+  for (const { weight: from, transposed } of stacks.values())
+    if (isInBlock(from)) found.set(from, { from, transposed, isHead: false });
   return found;
 }
 

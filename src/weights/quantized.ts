@@ -3,7 +3,7 @@ import type { FormatName } from "../engine/formats/index.js";
 import { formats } from "../engine/formats/index.js";
 import { fits } from "../engine/formats/stack.js";
 import type { WeightSource } from "../engine/messages.js";
-import { resolved } from "../engine/weights/files.js";
+import { filesOf, isInFiles, resolved } from "../engine/weights/files.js";
 import { nodeFiles } from "../hub/files.js";
 import { alone } from "../hub/lock.js";
 import { entry } from "../present.js";
@@ -132,9 +132,11 @@ function quantized(
 
 function halved({ inventory, sources, fresh }: QuantizableWeights, format: FormatName): Map<string, Change> {
   const found = new Map<string, Change>();
-  const directions = new Map([...inventory.linears.values()].map((l) => [l.weight, l.transposed]));
+  const matrices = [...inventory.linears.values(), ...inventory.stacks.values()];
+  const directions = new Map(matrices.map((l) => [l.weight, l.transposed]));
   for (const [name, { shape, format: stored }] of sources) {
-    if (shape.length !== 2 || stored === format || fresh.includes(name)) continue;
+    if ((shape.length !== 2 && !inventory.stacks.has(name)) || stored === format || fresh.includes(name))
+      continue;
     const transposed = directions.get(name) ?? false;
     found.set(name, { target: { format, shape, transposed, parts: {} }, from: name });
   }
@@ -146,7 +148,7 @@ type Origins = readonly (readonly [name: string, source: WeightSource])[];
 /** The checkpoint's files, links followed, with their sizes and times. */
 async function stateOf(origins: Origins): Promise<string> {
   const parts = origins.flatMap(([, source]) => Object.values(source.parts));
-  const paths = new Set(parts.flatMap((part) => ("offset" in part ? [part.path] : [])));
+  const paths = new Set(parts.flatMap(filesOf));
   const states = [...paths].map(async (path) => [
     path,
     await nodeFiles.size(path),
@@ -166,7 +168,7 @@ async function keyOf(
   for (const [name, { format: stored, shape, parts }] of origins) {
     const { format, transposed } = entry(targets, name);
     places.push([name, stored, shape, format, transposed]);
-    for (const part of Object.values(parts)) places.push("offset" in part ? part : await sha256(part));
+    for (const part of Object.values(parts)) places.push(isInFiles(part) ? part : await sha256(part));
   }
   const used = [...new Set([...targets.values()].map(({ format }) => format))];
   const packings = await Promise.all(used.map((format) => packingOf(format, options)));

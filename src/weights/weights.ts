@@ -1,6 +1,7 @@
 import type { WeightSource } from "../engine/messages.js";
-import { givenWeight, inFile } from "../engine/weights/source.js";
+import { givenWeight, inFiles } from "../engine/weights/source.js";
 import { internal, PeftError } from "../errors.js";
+import { axes } from "../graph/dims.js";
 import type { Checkpoint, StoredTensor } from "../hub/checkpoint.js";
 import { nodeFiles } from "../hub/files.js";
 import { isReal, storedTypes } from "../hub/tensors/dtypes.js";
@@ -15,6 +16,8 @@ import type { PackedWeight, Quantization } from "./packed/index.js";
 import { unpackedWeights, unreadQuantization } from "./packed/index.js";
 import { turned as transposed } from "./packed/packing.js";
 import { splitTensors } from "./split_tensors.js";
+import type { Named, Stored } from "./stacks.js";
+import { isPacked, isStacked, stackOf, tensorsOf } from "./stacks.js";
 
 /** A model's weights, found in a checkpoint (or made new), by module name. */
 export interface BoundWeights {
@@ -32,12 +35,6 @@ export interface BoundWeights {
   readonly packed: ReadonlyMap<string, PackedWeight>;
   readonly quantization: Quantization | undefined;
 }
-
-/** A weight as a checkpoint has it. */
-type Stored = StoredTensor | PackedWeight;
-
-const isPacked = (stored: Stored | undefined): stored is PackedWeight =>
-  stored !== undefined && "values" in stored;
 
 /**
  * The module names that a checkpoint's tensor may have: current names, with and without the bare model's
@@ -64,13 +61,14 @@ export async function bindWeights(
 ): Promise<BoundWeights> {
   const checkpoint = splitTensors(file, spec.architecture.checkpoint);
   const weights = await unpackedWeights(checkpoint, quantization);
-  const stored = new Map<string, Stored>();
+  const stored = new Map<string, Named>();
   for (const tensor of [...weights.plain, ...weights.packed])
     for (const name of moduleNames(spec.architecture, tensor.name))
       if (!stored.has(name)) stored.set(name, tensor);
   const settled = { ...spec, config: { ...spec.config, tied: await isTied(spec, stored) } };
   const inventory = takeInventory(settled);
-  const turned = new Set([...inventory.linears.values()].filter((l) => l.transposed).map((l) => l.weight));
+  const matrices = [...inventory.linears.values(), ...inventory.stacks.values()];
+  const turned = new Set(matrices.filter((l) => l.transposed).map((l) => l.weight));
   const found = findAll(settled, inventory, { path: checkpoint.path, stored, turned, quantization });
   const sources = new Map<string, WeightSource>();
   const packed = new Map<string, PackedWeight>();
@@ -88,9 +86,7 @@ export async function bindWeights(
     if (isStored) found.tensors.set(name, tensor);
     sources.set(name, isStored ? await sourceOf(tensor, checkpoint) : givenWeight(shape, initial()));
   }
-  const used = new Set(
-    [...found.tensors.values()].flatMap((t) => (isPacked(t) ? t.tensors : [t]).map((u) => u.name)),
-  );
+  const used = new Set([...found.tensors.values()].flatMap((t) => tensorsOf(t).map((u) => u.name)));
   return {
     spec: settled,
     inventory,
@@ -102,9 +98,10 @@ export async function bindWeights(
     readF32: async (name) => {
       const tensor = found.tensors.get(name);
       if (tensor === undefined) return freshValues(entry(sources, name));
-      if (!isPacked(tensor)) return await checkpoint.readF32(tensor.name);
+      if (!isPacked(tensor)) return await readPlain(tensor, checkpoint);
       const values = await tensor.values();
-      return turned.has(name) ? transposed(values, ...tensor.shape) : values;
+      const [rows, columns] = turned.has(name) ? axes(tensor.shape, 2) : [];
+      return rows === undefined || columns === undefined ? values : transposed(values, rows, columns);
     },
   };
 }
@@ -124,7 +121,7 @@ function codesOf({ tensors }: PackedWeight, shape: readonly number[], transposed
 /** A checkpoint's own head wins over the config's flag; without one the head is the embedding. */
 async function isTied(
   { architecture, config }: ModelSpec,
-  stored: ReadonlyMap<string, Stored>,
+  stored: ReadonlyMap<string, Named>,
 ): Promise<boolean> {
   if (architecture.tie === undefined) return config.tied;
   const [head, embedding] = architecture.tie.map((name) => stored.get(name));
@@ -154,7 +151,7 @@ interface Found {
 
 interface Given {
   readonly path: string;
-  readonly stored: ReadonlyMap<string, Stored>;
+  readonly stored: ReadonlyMap<string, Named>;
   /** Weights that the model holds [in, out]. */
   readonly turned: ReadonlySet<string>;
   readonly quantization: Quantization | undefined;
@@ -169,11 +166,17 @@ function findAll(
   const fresh: string[] = [];
   const missing: string[] = [];
   const wrong: string[] = [];
+  const faults = { missing, wrong };
   const [head, embedding] = architecture.tie ?? [];
   const newModules = [...architecture.newModules, ...headModules(task)];
   for (const [name, shape] of inventory.weights) {
+    const site = inventory.stacks.get(name);
+    const before = missing.length + wrong.length;
     const tensor =
-      stored.get(name) ?? (config.tied && name === embedding ? stored.get(head ?? "") : undefined);
+      stored.get(name) ??
+      (config.tied && name === embedding ? stored.get(head ?? "") : undefined) ??
+      (site && stackOf(site, architecture.checkpoint?.experts, stored, faults));
+    if (missing.length + wrong.length > before) continue;
     const isNew = newModules.some((m) => `.${name}`.includes(`.${m}.`));
     if (tensor === undefined) (isNew ? fresh : missing).push(name);
     else if (!isPacked(tensor) && !isReal(tensor.dtype))
@@ -201,11 +204,32 @@ function findAll(
   });
 }
 
-async function sourceOf(tensor: StoredTensor, checkpoint: Checkpoint): Promise<WeightSource> {
-  const { dtype, shape, path, offset } = tensor;
-  if (tensor.data === undefined && (dtype === "f32" || dtype === "f16" || dtype === "bf16"))
-    return inFile(dtype, shape, path, offset);
-  return givenWeight(shape, await checkpoint.readF32(tensor.name));
+async function sourceOf(
+  tensor: Exclude<Stored, PackedWeight>,
+  checkpoint: Checkpoint,
+): Promise<WeightSource> {
+  const { dtype, shape } = tensor;
+  const tensors = tensorsOf(tensor);
+  const isInFiles = tensors.every(({ data }) => data === undefined);
+  if (isInFiles && (dtype === "f32" || dtype === "f16" || dtype === "bf16"))
+    return inFiles(dtype, shape, tensors);
+  return givenWeight(shape, await readPlain(tensor, checkpoint));
+}
+
+/** A weight's numbers, of all of its pieces. */
+async function readPlain(
+  tensor: Exclude<Stored, PackedWeight>,
+  checkpoint: Checkpoint,
+): Promise<Float32Array> {
+  if (!isStacked(tensor)) return checkpoint.readF32(tensor.name);
+  const whole = new Float32Array(tensor.shape.reduce((a, b) => a * b, 1));
+  let done = 0;
+  for (const { name } of tensor.pieces) {
+    const own = await checkpoint.readF32(name);
+    whole.set(own, done);
+    done += own.length;
+  }
+  return whole;
 }
 
 /** As transformers starts a new head: weights normal with the config's initializer_range, biases zero. */

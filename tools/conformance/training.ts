@@ -15,6 +15,8 @@ export function kitName(adapter: Adapter, key: string): string {
   const prefix = adapter.method?.prompt === undefined ? "base_model.model." : "base_model.";
   // what all layers share has the name that it has in the first of them
   if (adapter.isShared(key)) return `${prefix}${[...adapter.layers.keys()][0]}.${key}`;
+  // wrappers around one module, of which each is of a parameter, have no such names
+  if (adapter.stacks.has(key.split(".").slice(0, -2).join("."))) return adapter.entry(key).savedKey ?? key;
   if (key.endsWith(".lora_magnitude_vector")) return `${prefix}${key}.weight`;
   const module = adapter.whole.get(key);
   return prefix + (module === undefined ? key : `${module}.modules_to_save${key.slice(module.length)}`);

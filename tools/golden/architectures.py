@@ -13,6 +13,7 @@ from pathlib import Path
 from safetensors import safe_open
 
 NAMES = ["clip-text", "deberta-v2", "distilbert", "electra", "falcon", "gemma", "gemma3", "gpt_neo", "gptj", "phi", "phi3"]
+EXPERTS = ["deepseek_v3", "gpt_oss", "granitemoe", "mixtral-aux", "olmoe", "qwen2_moe", "qwen3_moe"]
 MORE = [
     "albert",
     "apertus",
@@ -72,6 +73,6 @@ out = Path(__file__).resolve().parents[2] / "tests/golden/architectures.json"
 models = json.loads(out.read_text())
 for kit in sys.argv[1:]:
     kit = Path(kit) / "models"
-    models |= {name: model(kit, name) for name in [*NAMES, *MORE] if (kit / name).exists()}
+    models |= {name: model(kit, name) for name in [*NAMES, *EXPERTS, *MORE] if (kit / name).exists()}
 lines = [f"{json.dumps(name)}:{json.dumps(models[name], separators=(',', ':'))}" for name in sorted(models)]
 out.write_text("{\n" + ",\n".join(lines) + "\n}\n")  # a line each, so that changes to two of them merge

@@ -6,7 +6,7 @@ import { bytesOf, elements, partBytes, partsOf } from "../formats/format.js";
 import { formats } from "../formats/index.js";
 import type { WeightSource } from "../messages.js";
 import type { WeightFiles } from "./files.js";
-import { isPlace } from "./files.js";
+import { isInFiles } from "./files.js";
 import { Residents } from "./residents.js";
 
 export type LoadedParts = Readonly<Record<string, PartTensor>>;
@@ -85,7 +85,7 @@ export class WeightCache {
     const parts: Record<string, PartTensor> = {};
     for (const [part, type] of Object.entries(partsOf(formats[format], shape, transposed))) {
       const place = given[part] ?? internal(`weight "${name}" lacks its ${part}`);
-      if (!isPlace(place)) {
+      if (!isInFiles(place)) {
         parts[part] = { ...type, data: place };
         continue;
       }

@@ -1,7 +1,7 @@
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { PeftError } from "../../errors.js";
-import type { FilePlace, WeightSource } from "../messages.js";
+import type { FilePieces, FilePlace, WeightSource } from "../messages.js";
 
 interface Open {
   readonly fd: number;
@@ -13,7 +13,11 @@ interface Open {
 export class WeightFiles {
   readonly #open: Map<string, Open> = new Map();
 
-  read(place: FilePlace, into: Uint8Array): Promise<void> {
+  async read(part: FilePlace | FilePieces, into: Uint8Array): Promise<void> {
+    await Promise.all(pieces(part, into).map(([place, own]) => this.#read(place, own)));
+  }
+
+  #read(place: FilePlace, into: Uint8Array): Promise<void> {
     const { fd } = this.#file(place.path);
     return new Promise((resolve, reject) => {
       let done = 0;
@@ -30,7 +34,11 @@ export class WeightFiles {
     });
   }
 
-  readSync(place: FilePlace, into: Uint8Array): void {
+  readSync(part: FilePlace | FilePieces, into: Uint8Array): void {
+    for (const [place, own] of pieces(part, into)) this.#readSync(place, own);
+  }
+
+  #readSync(place: FilePlace, into: Uint8Array): void {
     const { fd } = this.#file(place.path);
     for (let done = 0; done < into.length; ) {
       const n = fs.readSync(fd, into, done, into.length - done, place.offset + done);
@@ -84,8 +92,33 @@ export function unreadable(file: string, why: string): PeftError {
   });
 }
 
-export function isPlace(part: WeightSource["parts"][string]): part is FilePlace {
+type Part = WeightSource["parts"][string];
+
+/** It lies in one place: it can be mapped. */
+export function isPlace(part: Part): part is FilePlace {
   return "offset" in part;
+}
+
+/** It is in files, in one piece or several. */
+export function isInFiles(part: Part): part is FilePlace | FilePieces {
+  return "offset" in part || "pieces" in part;
+}
+
+/** Files that a part is in. */
+export function filesOf(part: Part): string[] {
+  if ("pieces" in part) return part.pieces.map(({ path }) => path);
+  return isPlace(part) ? [part.path] : [];
+}
+
+/** What of `into` each piece of a part fills. */
+function pieces(part: FilePlace | FilePieces, into: Uint8Array): [FilePlace, Uint8Array][] {
+  if (isPlace(part)) return [[part, into]];
+  let done = 0;
+  return part.pieces.map((piece) => {
+    const own = into.subarray(done, done + piece.bytes);
+    done += piece.bytes;
+    return [piece, own];
+  });
 }
 
 /**
@@ -94,11 +127,16 @@ export function isPlace(part: WeightSource["parts"][string]): part is FilePlace 
  */
 export function resolved(source: WeightSource): WeightSource {
   const parts = Object.entries(source.parts).map(([name, part]) => {
-    if (!isPlace(part)) return [name, part] as const;
-    if (!fs.existsSync(part.path)) throw unreadable(part.path, "it is not there.");
-    return [name, { path: fs.realpathSync(part.path), offset: part.offset }] as const;
+    if (!isInFiles(part)) return [name, part] as const;
+    if (isPlace(part)) return [name, { path: linked(part.path), offset: part.offset }] as const;
+    return [name, { pieces: part.pieces.map((piece) => ({ ...piece, path: linked(piece.path) })) }] as const;
   });
   return { ...source, parts: Object.fromEntries(parts) };
+}
+
+function linked(file: string): string {
+  if (!fs.existsSync(file)) throw unreadable(file, "it is not there.");
+  return fs.realpathSync(file);
 }
 
 export function isInside(folder: string, file: string): boolean {
@@ -111,9 +149,7 @@ export function locationIn(folder: string, file: string): string {
 
 /** The deepest folder that holds all weight files, or at least the first. */
 export function commonFolder(weights: Iterable<WeightSource>): string {
-  const files = new Set(
-    [...weights].flatMap((w) => Object.values(w.parts).flatMap((part) => (isPlace(part) ? [part.path] : []))),
-  );
+  const files = new Set([...weights].flatMap((w) => Object.values(w.parts).flatMap(filesOf)));
   let folder: string | undefined;
   for (const file of files) {
     folder ??= path.dirname(file);

@@ -5,10 +5,19 @@ import type { WeightUse } from "../estimate/program.js";
 import type { BoundWeight, PartData, PartTensor, PartType } from "../formats/format.js";
 import { bytesOf, partBytes, partsOf } from "../formats/format.js";
 import { formats } from "../formats/index.js";
-import type { EngineOptions, FilePlace, WeightSource, WeightType } from "../messages.js";
+import type { EngineOptions, FilePieces, FilePlace, WeightSource, WeightType } from "../messages.js";
 import type { OnnxGraph } from "../onnx/onnx.js";
 import { viewOf, WeightCache } from "./cache.js";
-import { commonFolder, isInside, isPlace, locationIn, resolved, WeightFiles } from "./files.js";
+import {
+  commonFolder,
+  filesOf,
+  isInFiles,
+  isInside,
+  isPlace,
+  locationIn,
+  resolved,
+  WeightFiles,
+} from "./files.js";
 
 type Tensors = Record<string, PartTensor>;
 
@@ -53,7 +62,8 @@ export class WeightStore {
     }
     this.root = commonFolder(this.#sources.values());
     for (const source of this.#sources.values())
-      for (const part of Object.values(source.parts)) if (isPlace(part)) this.#files.watch(part.path);
+      for (const part of Object.values(source.parts))
+        for (const file of filesOf(part)) this.#files.watch(file);
   }
 
   /** Throws "checkpoint" where files were changed. */
@@ -161,8 +171,8 @@ export class WeightStore {
     return tensors;
   }
 
-  #read(part: FilePlace | PartData, type: PartType): PartData {
-    if (!isPlace(part)) return part;
+  #read(part: FilePlace | FilePieces | PartData, type: PartType): PartData {
+    if (!isInFiles(part)) return part;
     const buffer = new ArrayBuffer(partBytes(type));
     this.#files.readSync(part, new Uint8Array(buffer));
     return viewOf(buffer, type);

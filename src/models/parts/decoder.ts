@@ -24,8 +24,11 @@ export interface Sublayers<C> {
     past: KeyValue | undefined,
     index: number,
   ) => { x: Tensor; present: KeyValue };
-  readonly feedForward: (layer: Module, c: C, x: Tensor, index: number) => Tensor;
+  readonly feedForward: (layer: Module, c: C, x: Tensor, index: number) => Tensor | FeedForward;
 }
+
+/** What a feed-forward layer gives, with what all layers together make something of (a router's logits). */
+export type FeedForward = Pick<ReturnType<Layer<DecoderShared>>, "x" | "beside">;
 
 /** The stack of a decoder of Llama's kind. */
 export function decoderStack<C extends DecoderConfig>(others: Partial<Sublayers<C>> = {}) {
@@ -38,8 +41,8 @@ export function decoderStack<C extends DecoderConfig>(others: Partial<Sublayers<
     const dropped = w.dropout("embed_dropout", w.pack(embedded), c.embeddingDropout);
     const shared = sharedOf(g, c, x, embedded);
     const at = w.at("layers");
-    const { hidden, present } = repeat(at, c.layers, dropped, x.past, shared, layerOf(c, sublayers));
-    return { hidden: norm(w, c.norm, "norm", hidden, c.eps), present };
+    const out = repeat(at, c.layers, dropped, x.past, shared, layerOf(c, sublayers));
+    return { ...out, hidden: norm(w, c.norm, "norm", out.hidden, c.eps) };
   };
 }
 
@@ -82,13 +85,19 @@ function layerOf<C extends DecoderConfig>(
     const attended = attention(w, c, read, shared, past, i);
     const a = after(w, c, norms.attention, attended.x);
     if (c.parallel) {
-      const y = after(w, c, norms.feedForward, feedForward(w, c, read, i));
-      return { x: meetBoth(w, x, a, y), present: attended.present };
+      const { x: made, beside } = whole(feedForward(w, c, read, i));
+      const y = after(w, c, norms.feedForward, made);
+      return { x: meetBoth(w, x, a, y), present: attended.present, beside };
     }
     const h = meet(w, "attention", a, x);
-    const y = after(w, c, norms.feedForward, feedForward(w, c, before(w, c, norms.feedForward, h), i));
-    return { x: meet(w, "feedForward", y, h), present: attended.present };
+    const { x: made, beside } = whole(feedForward(w, c, before(w, c, norms.feedForward, h), i));
+    const y = after(w, c, norms.feedForward, made);
+    return { x: meet(w, "feedForward", y, h), present: attended.present, beside };
   };
+}
+
+function whole(made: Tensor | FeedForward): FeedForward {
+  return "op" in made ? { x: made } : made;
 }
 
 function before(w: Module, c: DecoderConfig, { before }: Around, x: Tensor): Tensor {

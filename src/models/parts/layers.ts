@@ -9,7 +9,12 @@ export type Layer<S> = (
   shared: S,
   past: KeyValue | undefined,
   index: number,
-) => { readonly x: Tensor; readonly present?: KeyValue };
+) => {
+  readonly x: Tensor;
+  readonly present?: KeyValue;
+  /** What it gives beside its hidden states, if all layers together make something of it. */
+  readonly beside?: Readonly<Record<string, Tensor>> | undefined;
+};
 
 /**
  * Writes layers, one after another below `w`, each as a block of the graph. `layers`: how many there are, or
@@ -24,6 +29,7 @@ export function repeat<S extends Record<string, Tensor>>(
   layer: Layer<S>,
 ): StackOutput {
   const present: KeyValue[] = [];
+  const beside: Readonly<Record<string, Tensor>>[] = [];
   let hidden = w.trace.embedded(x, w.layout);
   const names = typeof layers === "number" ? Array.from({ length: layers }, (_, i) => i) : layers;
   for (const [i, name] of names.entries()) {
@@ -32,15 +38,17 @@ export function repeat<S extends Record<string, Tensor>>(
     const inputs: BlockInputs = given === undefined ? { x: hidden } : { x: hidden, k: given.k, v: given.v };
     const out: BlockInputs = w.g.block(at.path, inputs, shared, ({ x, k, v }, s) => {
       const made = layer(at, x, s, k === undefined || v === undefined ? undefined : { k, v }, i);
-      return { x: made.x, ...made.present };
+      return { ...made.beside, x: made.x, ...made.present };
     });
-    hidden = out.x;
-    if (out.k !== undefined && out.v !== undefined) present.push({ k: out.k, v: out.v });
+    const { x: next, k, v, ...more } = out;
+    hidden = next;
+    if (k !== undefined && v !== undefined) present.push({ k, v });
+    beside.push(more);
   }
-  return { hidden, present };
+  return { hidden, present, beside };
 }
 
-type BlockInputs = { x: Tensor; k?: Tensor; v?: Tensor };
+type BlockInputs = { x: Tensor; k?: Tensor; v?: Tensor; [beside: string]: Tensor };
 
 type Does = SublayerSite["does"];
 

@@ -187,7 +187,7 @@ export class RunMemory {
    * matrix.
    */
   #stored(name: string, { plan, format, stored = "f32" }: MemoryChoice): StoredAs {
-    const { weights, tables } = this.#model.inventory;
+    const { weights, tables, stacks } = this.#model.inventory;
     const change = this.#quantized.get(name);
     const known = weights.get(change?.from ?? name) ?? tables.get(name)?.shape;
     const shape = known ?? internal(`no weight "${name}"`);
@@ -196,7 +196,8 @@ export class RunMemory {
     const packed = change?.isHead ? HEAD_FORMAT : format;
     const isChanged = change !== undefined && fits(formats[packed], shape, transposed);
     const changed = isPacked(format) && isChanged ? packed : stored;
-    const own = halves && shape.length === 2 ? format : changed;
+    const isMatrix = shape.length === 2 || stacks.has(name);
+    const own = halves && isMatrix ? format : changed;
     const bytes = bytesOf(formats[own], shape, transposed);
     // in one piece, 16 bits of the checkpoint are brought to f32 once
     const expands = plan === "fused" && !halves && isHalf(own);

@@ -9,8 +9,8 @@ export interface PackedWeight {
   readonly name: string;
   /** What it is packed with, for people: "bitsandbytes nf4". */
   readonly scheme: string;
-  /** [out, in]: so also where the model holds it [in, out]. */
-  readonly shape: readonly [number, number];
+  /** [out, in]: so also where the model holds it [in, out]; or a stack of these. */
+  readonly shape: readonly number[];
   /** What it is made of. */
   readonly tensors: readonly StoredTensor[];
   /** Its numbers, [out, in]. */
