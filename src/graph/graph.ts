@@ -1,4 +1,5 @@
 import { internal } from "../errors.js";
+import { fnv1a, unitsOf } from "../hash.js";
 import type { Dim, Shape } from "./dims.js";
 import { addDims, dimAt, mulDims, sameShape, subDims } from "./dims.js";
 import type { DType, Inputs, OpName, Ops, Sees, Tensor } from "./ops.js";
@@ -368,7 +369,5 @@ function axesOf(x: Tensor, axes: number | readonly number[] | undefined): number
 
 /** FNV-1a of a site's name: the counter that keeps its random numbers apart from every other site's. */
 export function siteNumber(site: string): number {
-  let hash = 0x811c9dc5;
-  for (let i = 0; i < site.length; i++) hash = Math.imul(hash ^ site.charCodeAt(i), 0x01000193);
-  return hash | 0;
+  return fnv1a(unitsOf(site));
 }

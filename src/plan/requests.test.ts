@@ -95,3 +95,21 @@ it("virtual tokens are those of a view's prompt methods", () => {
   expect(virtualOf({ adapters: [prefix, adapter] })).toEqual({ input: 0, cache: 4, decoder: 0 });
   expect(virtualOf(view)).toEqual({ input: 0, cache: 0, decoder: 0 });
 });
+
+it("a run with a loss that is given is known by a hash of what the loss writes, however long that is", () => {
+  const kindOf = (times: number): string => {
+    const loss: Loss = {
+      name: "sums",
+      write: ({ g, logits }) => {
+        let sum = g.sum(logits());
+        for (let i = 0; i < times; i++) sum = g.tanh(sum);
+        return { sum, count: g.scalar(1) };
+      },
+    };
+    return backwardRequest(model, view, batch, { loss, seed: 0, step: 0 }).kind;
+  };
+  const [short, long, longer] = [kindOf(1), kindOf(300), kindOf(301)];
+  expect(new Set([short, long, longer]).size).toBe(3);
+  expect(kindOf(300)).toBe(long);
+  for (const kind of [short, long, longer]) expect(kind).toMatch(/^gradient of sums [0-9a-f]{32}$/);
+});

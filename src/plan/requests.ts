@@ -5,6 +5,7 @@ import type { Floats, Ids } from "../data/batch.js";
 import type { HostTensor } from "../engine/messages.js";
 import { PeftError } from "../errors.js";
 import type { Input } from "../graph/inputs.js";
+import { textHash } from "../hash.js";
 import type { Loss } from "../losses/loss.js";
 import { losses, lossNamed } from "../losses/registry.js";
 import type { TaskType } from "../models/model.js";
@@ -223,8 +224,8 @@ export function backwardRequest(
 }
 
 /**
- * A run with a loss that is given. One that is registered is known by its name; any other by what it writes:
- * losses of one name may differ, and one may change from call to call.
+ * A run with a loss that is given. One that is registered is known by its name; any other by a hash of what
+ * it writes: losses of one name may differ, and one may change from call to call.
  */
 export function withCustomLoss(
   given: Loss | string | undefined,
@@ -236,7 +237,7 @@ export function withCustomLoss(
   if (losses.all.includes(loss)) return { ...request, isCustom: true };
   const fromStates = encoderStates(spec.config.hiddenSize).name in request.feeds;
   const text = writeLoss(spec, traceOf(request), loss, fromStates).text();
-  return { ...request, kind: `${request.kind}\n${text}`, isCustom: true };
+  return { ...request, kind: `${request.kind} ${textHash(text)}`, isCustom: true };
 }
 
 /** What the memory of a pass over a batch is planned by. Throws "batch" for one that cannot be run. */

@@ -5,6 +5,7 @@ import type { CollateOptions } from "../data/padding.js";
 import type { Row } from "../data/row.js";
 import { lengthOf, type Sample, sequencesOf } from "../data/sample.js";
 import { dataTaskOf } from "../data/tasks/registry.js";
+import { fnv1a } from "../hash.js";
 import type { BatchSizes } from "../plan/memory/batch.js";
 import type { StepSource } from "./step_source.js";
 import type { Settings } from "./trainer_options.js";
@@ -141,10 +142,8 @@ function labelsOf(sample: Sample): Int32Array | Float32Array | undefined {
 
 /** FNV-1a over all token ids: tells a changed data set from the same one. */
 export function digest(samples: readonly Sample[]): number {
-  let h = 0x811c9dc5;
-  for (const { inputIds } of samples.flatMap((sample) => sequencesOf(sample))) {
-    h = Math.imul(h ^ inputIds.length, 0x01000193);
-    for (const id of inputIds) h = Math.imul(h ^ id, 0x01000193);
-  }
-  return h >>> 0;
+  let hash = fnv1a([]);
+  for (const { inputIds } of samples.flatMap((sample) => sequencesOf(sample)))
+    hash = fnv1a(inputIds, fnv1a([inputIds.length], hash));
+  return hash >>> 0;
 }
