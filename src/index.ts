@@ -1,5 +1,5 @@
 /**
- * The public names of peft.js, by section: the one place where its parts meet.
+ * Over 400 lines: the public names of peft.js, by section: the one place where its parts meet.
  * A section is a heading and a line that says what it is for; each is a page of docs/api (tools/api).
  */
 
@@ -11,7 +11,8 @@ export type { ProblemType } from "./data/batch.js";
 export type { EngineSettings } from "./engine/engine.js";
 export { probeDevices } from "./engine/engine.js";
 export type { FormatName } from "./engine/formats/index.js";
-export { formats } from "./engine/formats/index.js";
+export { FORMAT_NAMES } from "./engine/formats/names.js";
+export type { GenerationSource } from "./generate/config.js";
 export type { ModelConfig, Pooling, TaskType } from "./models/model.js";
 export type { AutoModelFor } from "./peft/auto.js";
 export {
@@ -34,7 +35,10 @@ export type { Advice, MachineReport, MachineRequest } from "./peft/machine.js";
 export { inspectMachine } from "./peft/machine.js";
 export type { SaveModelOptions } from "./peft/save_model.js";
 export type { PassOptions } from "./plan/requests.js";
+export type { Registry } from "./registry.js";
 export type { ForwardResult, Result as ForwardTensor } from "./run/passes.js";
+export type { ShippedTask } from "./task.js";
+export { SHIPPED_TASKS } from "./task.js";
 export { isTaskType, taskOf, tasks } from "./tasks/registry.js";
 export type { ColumnBatch, Inputs, TextBatch } from "./trace/feeds.js";
 export type { QuantizeEvent } from "./weights/quantized.js";
@@ -42,9 +46,12 @@ export type { QuantizeEvent } from "./weights/quantized.js";
 // ## Adapters
 // A method put on a model: trained, switched, mixed, merged, saved and loaded.
 
-export type { Adapter } from "./adapters/adapter.js";
+export type { Adapter, AdapterParts, LoadedJson, TokenRows } from "./adapters/adapter.js";
+export type { Entry as AdapterEntry } from "./adapters/entry.js";
 export type { WeightedOptions } from "./adapters/mix.js";
+export type { AdapterState } from "./adapters/state.js";
 export type { LoadedKeys } from "./attach/adapter_tensors.js";
+export type { ClassFields } from "./attach/class_names.js";
 export { classFields } from "./attach/class_names.js";
 export type { Conversion, ConvertOptions } from "./attach/convert.js";
 export type { CombinationType } from "./methods/method.js";
@@ -76,8 +83,9 @@ export { PeftModel } from "./peft/peft_model.js";
 // ## Methods
 // One config class for each peft_type, with Python's names in camelCase: see docs/methods.md.
 
+export type * from "./methods/config_types.js";
 export * from "./methods/index.js";
-export type { AdapterConfig } from "./methods/method.js";
+export type { AdapterConfig, ValuesOf } from "./methods/method.js";
 
 // ## Tokenizers
 // Text to token ids and back, and the chat templates of models.
@@ -87,19 +95,37 @@ export { AutoTokenizer } from "./tokenizers/auto.js";
 export type { ChatMessage, ChatOptions } from "./tokenizers/chat.js";
 export type { EncodeOptions, Encoding, Side, TruncationStrategy } from "./tokenizers/encode.js";
 export type { AddedToken } from "./tokenizers/pipeline/added_tokens.js";
-export type { ChatEncoding, DecodeOptions, Tokenizer } from "./tokenizers/tokenizer.js";
+export type { SpecialName } from "./tokenizers/special_tokens.js";
+export { specialNames } from "./tokenizers/special_tokens.js";
+export type { ChatEncoding, DecodeOptions, SpecialProperties, Tokenizer } from "./tokenizers/tokenizer.js";
 
 // ## Data
 // Files to rows, rows to samples, samples to padded batches.
 
-export type { Batch, BatchColumn, BatchInputs, CustomBatch, Floats, Ids } from "./data/batch.js";
+export type {
+  Batch,
+  BatchColumn,
+  BatchInputs,
+  BatchOf,
+  CausalLMBatch,
+  CustomBatch,
+  FeatureExtractionBatch,
+  FloatLabelBatch,
+  Floats,
+  Ids,
+  QuestionAnsweringBatch,
+  Seq2SeqBatch,
+  SequenceClassificationBatch,
+  SingleLabelBatch,
+  TokenClassificationBatch,
+} from "./data/batch.js";
 export type { Batches, BatchesOptions } from "./data/batches.js";
 export { batches } from "./data/batches.js";
 export { collate } from "./data/collate.js";
 export type { EncodedRows, EncodeReport, EncodeRowsOptions } from "./data/encode.js";
 export { describeReport, encodeRows } from "./data/encode.js";
-export type { RowGiver, RowsGiven } from "./data/given.js";
-export { listDataFiles, loadDataset, readTextFile } from "./data/load.js";
+export type { RowGiver, RowsGiven, WebStream } from "./data/given.js";
+export { listDataFiles, loadDataset } from "./data/load.js";
 export type {
   LoadDatasetOptions,
   RowMapping,
@@ -107,7 +133,7 @@ export type {
   StreamDatasetOptions,
 } from "./data/load_options.js";
 export type { CollateOptions } from "./data/padding.js";
-export type { PreviewPiece } from "./data/pieces.js";
+export type { Paint, PreviewPiece } from "./data/pieces.js";
 export type { PreviewOptions } from "./data/preview.js";
 export { preview, previewPieces } from "./data/preview.js";
 export type {
@@ -131,11 +157,19 @@ export type { SplitOptions } from "./data/split.js";
 export { split } from "./data/split.js";
 export type { DataFormat } from "./data/tables/formats.js";
 export { isChat } from "./data/tasks/chat_text.js";
-export type { EncodeTextOptions, Message, Reader, TokenizerLike } from "./data/types.js";
+export type {
+  EncodedChat,
+  EncodedText,
+  EncodeTextOptions,
+  Message,
+  Reader,
+  TokenizerLike,
+} from "./data/types.js";
 
 // ## Training
 // The Trainer and its events; or a loop of one's own from an optimizer, a schedule and checkpoints.
 
+export type { HostTensor } from "./engine/messages.js";
 export type { Parameter } from "./graph/parameters.js";
 export { Parameters } from "./graph/parameters.js";
 export type { StepResult, TrainableBase, TrainableModel, TrainOptions } from "./peft/trainable.js";
@@ -184,15 +218,15 @@ export type { StepSource } from "./train/step_source.js";
 export { checkOutputDir, Trainer } from "./train/trainer.js";
 export type { EarlyStopping, TrainerOptions } from "./train/trainer_options.js";
 export { trainerParts, trainerTable } from "./train/trainer_table.js";
-export type { TrainerValues } from "./train/trainer_types.js";
+export type { PlainTrainerOptions, TrainerValues } from "./train/trainer_types.js";
 
 // ## Generation
 // Settings of generate(), and text while it is generated.
 
-export type { GenerationConfig } from "./generate/config.js";
+export type { GenerationConfig, GenerationDefaults, Maybe } from "./generate/config.js";
 export { GENERATION_DEFAULTS } from "./generate/config.js";
 export { generationTable } from "./generate/generation_table.js";
-export type { GenerationValues } from "./generate/generation_types.js";
+export type { GenerationValues, PlainGenerationOptions } from "./generate/generation_types.js";
 export type { TokenDecoder } from "./generate/stepper.js";
 export type { TextStreamerOptions, TokenStreamer } from "./generate/streamer.js";
 export { streamText, TextStreamer } from "./generate/streamer.js";
@@ -207,7 +241,13 @@ export type { PipelineOptions } from "./pipelines/open.js";
 export type { Pipeline, PipelineFor } from "./pipelines/pipeline.js";
 export { pipeline } from "./pipelines/pipeline.js";
 export type { QuestionAnsweringOptions, QuestionInput } from "./pipelines/question_answering.js";
-export type { PipelineForms, PipelineName } from "./pipelines/registry.js";
+export type {
+  Classification,
+  PipelineForm,
+  PipelineForms,
+  PipelineName,
+  Tagging,
+} from "./pipelines/registry.js";
 export { PIPELINE_NAMES, pipelineOf } from "./pipelines/registry.js";
 export type { FeatureExtractionOptions } from "./pipelines/sentence_transformers.js";
 export type { TextClassificationOptions } from "./pipelines/text_classification.js";
@@ -228,6 +268,7 @@ export { PLAN_NAMES } from "./plan/plan.js";
 // ## Hub
 // Repositories of the Hub: their files here, and folders that go there.
 
+export type { Chunks, Files } from "./hub/files.js";
 export type { ResolveOptions } from "./hub/resolve.js";
 export { resolveFolder } from "./hub/resolve.js";
 export type { HubEvent, HubOptions } from "./hub/settings.js";
@@ -239,12 +280,33 @@ export { pushFolder } from "./hub/upload.js";
 // docs/extending.md.
 
 export { column, pad, stack } from "./data/padding.js";
-export type { CustomSample, Sample } from "./data/sample.js";
-export type { BatchLabels, DataTask, EncodeContext, Encoded } from "./data/tasks/task.js";
+export type {
+  CausalLMSample,
+  CustomSample,
+  FeatureExtractionSample,
+  QuestionAnsweringSample,
+  Sample,
+  SampleInputs,
+  SampleOf,
+  Seq2SeqSample,
+  Sequence,
+  SequenceClassificationSample,
+  TokenClassificationSample,
+} from "./data/sample.js";
+export type { BatchLabels, DataTask, EncodeContext, Encoded, Question } from "./data/tasks/task.js";
 export { encodeText } from "./data/tasks/task.js";
-export type { Dim } from "./graph/dims.js";
-export type { Graph, Operand } from "./graph/graph.js";
-export type { Input, InputSet } from "./graph/inputs.js";
+export type { Dim, Shape } from "./graph/dims.js";
+export type { Block as GraphBlock, Graph, Operand, Pieces } from "./graph/graph.js";
+export type {
+  Column as InputColumn,
+  Input,
+  InputSet,
+  InputsFor,
+  Lengths as InputLengths,
+  ReadColumn,
+  Role as InputRole,
+  SpecialTokens,
+} from "./graph/inputs.js";
 export { rowInput, tokenInput } from "./graph/inputs.js";
 export type {
   AttentionSite,
@@ -261,7 +323,16 @@ export type {
   SublayerSite,
   Trace,
 } from "./graph/module.js";
-export type { DType, OpName, Tensor } from "./graph/ops.js";
+export type {
+  Attends,
+  DType,
+  Inputs as NodeInputs,
+  None as NoAttributes,
+  OpName,
+  Ops,
+  Sees,
+  Tensor,
+} from "./graph/ops.js";
 export type { CosentOptions } from "./losses/cosent.js";
 export { cosentLoss } from "./losses/cosent.js";
 export type { Loss, LossColumn, LossContext } from "./losses/loss.js";
@@ -278,10 +349,13 @@ export { addsToWeight } from "./methods/delta.js";
 export { perRow } from "./methods/gate.js";
 export type {
   Adapted,
+  Allocator,
   AttentionMethod,
   AttentionPlace,
+  BaseLayer,
   Below,
   ConfigClass,
+  Graded,
   Initial,
   Json,
   LayerLists,
@@ -293,9 +367,11 @@ export type {
   Method,
   MethodRow,
   MethodTable,
+  MixedConfig,
   Mixing,
   MixOptions,
   MixPart,
+  NamedTensor,
   OutputMethod,
   ParameterSpec,
   Place,
@@ -307,6 +383,7 @@ export type {
   Selection,
   Site,
   SiteMethod,
+  StoredFields,
   SublayerMethod,
   SublayerPlace,
 } from "./methods/method.js";
@@ -316,8 +393,10 @@ export {
   saving as savingOptions,
   targets as targetOptions,
 } from "./methods/shared_options.js";
+export type { WeightDropout } from "./methods/weight_dropout.js";
 export type {
   Architecture,
+  ArchitectureParts,
   CheckpointRules,
   DecoderInputs,
   Heads,
@@ -327,16 +406,18 @@ export type {
   TextInputs,
   TokenHead,
 } from "./models/model.js";
+export type { AttendOptions } from "./models/parts/attention.js";
 export { attend, causalBias, splitHeads, withPast } from "./models/parts/attention.js";
-export type { Fields } from "./models/parts/config.js";
+export type { CommonFields, Fields } from "./models/parts/config.js";
 export { commonFields, readConfig, stackSizes, tokenlessFields } from "./models/parts/config.js";
+export type { HeadsOf } from "./models/parts/decoder_heads.js";
 export { decoderHeads } from "./models/parts/decoder_heads.js";
 export type { Layer } from "./models/parts/layers.js";
 export { meet, repeat } from "./models/parts/layers.js";
 export { firstToken, lastToken } from "./models/parts/pooling.js";
 export { registerArchitecture } from "./models/registry.js";
 export { textInputs } from "./models/text_inputs.js";
-export type { OptionKind, OptionRow } from "./options.js";
+export type { OptionKind, OptionRow, SettledOptions } from "./options.js";
 export { classScores, manyLabelScores, numberScores, tokenScores } from "./tasks/class_scores.js";
 export type { Head } from "./tasks/head.js";
 export { rowLabels, tokenLabels } from "./tasks/head.js";
@@ -349,10 +430,11 @@ export type {
   SpanAnswer,
   TextToken,
 } from "./tasks/prediction.js";
+export type { ModelProblem } from "./tasks/problem.js";
 export { registerTask } from "./tasks/registry.js";
-export type { LabelledBatch, Scored, Scores } from "./tasks/scores.js";
+export type { InWords, LabelledBatch, Logits, Scored, Scores, Vocabulary } from "./tasks/scores.js";
 export { noScores } from "./tasks/scores.js";
-export type { Task } from "./tasks/task.js";
+export type { LabelForm, LabelPlace, Task } from "./tasks/task.js";
 export { answerScores, spanScores } from "./tasks/text_scores.js";
 
 // ## Errors

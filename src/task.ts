@@ -1,5 +1,5 @@
 /** PEFT's task types. */
-const shipped = [
+export const SHIPPED_TASKS = [
   "SEQ_CLS",
   "SEQ_2_SEQ_LM",
   "CAUSAL_LM",
@@ -8,10 +8,11 @@ const shipped = [
   "FEATURE_EXTRACTION",
 ] as const;
 
-export type ShippedTask = (typeof shipped)[number];
+/** The tasks that ship with the package. */
+export type ShippedTask = (typeof SHIPPED_TASKS)[number];
 
 /** What a model is for, by name: one of PEFT's task types, or a task that was registered from outside. */
 export type TaskType = ShippedTask | (string & {});
 
 /** The names of all tasks; `registerTask` adds to them. */
-export const taskTypes: string[] = [...shipped];
+export const taskTypes: string[] = [...SHIPPED_TASKS];

@@ -78,11 +78,19 @@ const ALLOWED = {
     ...["data", "hub", "graph", "tokenizers", "generate"],
   ],
   pipelines: ["peft", "tasks", "trace", "data", "hub", "tokenizers", "generate"],
-  cli: ["index.ts"],
+  cli: ["index.ts", "data/load.ts"],
 };
 const EVERYWHERE = [
-  ...["argmax.ts", "arguments.ts", "errors.ts", "halves.ts", "narrow.ts", "nearest.ts", "options.ts"],
-  ...["pattern.ts", "platform.ts", "platform_browser.ts", "present.ts", "printable.ts", "random.ts"],
+  ...["argmax.ts", "arguments.ts", "errors.ts", "halves.ts", "hash.ts", "narrow.ts", "nearest.ts"],
+  ...[
+    "options.ts",
+    "pattern.ts",
+    "platform.ts",
+    "platform_browser.ts",
+    "present.ts",
+    "printable.ts",
+    "random.ts",
+  ],
   ...["registry.ts", "task.ts", "words.ts"],
 ];
 const ENTRY = "index.ts"; // imports all of the above but cli

@@ -28,12 +28,15 @@ export interface AdapterParts<C extends AdapterConfig = AdapterConfig> {
   readonly method: Method<C> | undefined;
   readonly config: C;
   readonly entries: ReadonlyMap<string, Entry>;
-  /** Adapted layers, by their paths. */
+  /** @internal Adapted layers, by their paths. */
   readonly layers: ReadonlyMap<string, AdaptedSite<LayerPlace>>;
-  /** Adapted stacks of experts, by their parameters. */
+  /** @internal Adapted stacks of experts, by their parameters. */
   readonly stacks: ReadonlyMap<string, AdaptedSite<ExpertPlace>>;
+  /** @internal */
   readonly sublayers: ReadonlyMap<string, AdaptedSite<SublayerPlace>>;
+  /** @internal */
   readonly outputs: ReadonlyMap<string, AdaptedSite<Place & Below>>;
+  /** @internal */
   readonly attentions: ReadonlyMap<string, AdaptedSite<AttentionPlace>>;
   /**
    * Weights of the base for which the adapter has tensors of its own (modules_to_save, trained biases) ->
@@ -67,10 +70,15 @@ export class Adapter<C extends AdapterConfig = AdapterConfig> implements Adapter
   readonly method: Method<C> | undefined;
   readonly config: C;
   readonly entries: ReadonlyMap<string, Entry>;
+  /** @internal */
   readonly layers: ReadonlyMap<string, AdaptedSite<LayerPlace>>;
+  /** @internal */
   readonly stacks: ReadonlyMap<string, AdaptedSite<ExpertPlace>>;
+  /** @internal */
   readonly sublayers: ReadonlyMap<string, AdaptedSite<SublayerPlace>>;
+  /** @internal */
   readonly outputs: ReadonlyMap<string, AdaptedSite<Place & Below>>;
+  /** @internal */
   readonly attentions: ReadonlyMap<string, AdaptedSite<AttentionPlace>>;
   readonly replaced: ReadonlyMap<string, string>;
   readonly whole: ReadonlyMap<string, string>;
@@ -79,7 +87,7 @@ export class Adapter<C extends AdapterConfig = AdapterConfig> implements Adapter
   readonly json: ReadonlyMap<string, unknown>;
   readonly loaded: LoadedJson | undefined;
   readonly uid: number;
-  /** All places where it stands. */
+  /** @internal All places where it stands. */
   readonly sites: ReadonlyMap<string, BoundSite>;
   /** What a compiled graph depends on: adapters of equal structure share graphs. */
   readonly structure: string;

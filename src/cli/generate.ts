@@ -1,10 +1,10 @@
+import { readTextFile } from "../data/load.js";
 import {
   type ChatMessage,
   type GenerateSettings,
   loadDataset,
   PeftError,
   type PeftModel,
-  readTextFile,
   streamText,
   type Tokenizer,
 } from "../index.js";

@@ -5,8 +5,8 @@ import {
   baseOfAdapter,
   type ConfigOptions,
   classFields,
+  FORMAT_NAMES,
   formatBytes,
-  formats,
   type HubEvent,
   inspectAdapter,
   isTaskType,
@@ -66,7 +66,7 @@ export const engineGroup: OptionGroup = {
       api: "load",
       kind: "text",
       help: "how the base's linear layers are held: int8, int4 and nf4 are made once, into a cache",
-      choices: Object.keys(formats),
+      choices: FORMAT_NAMES,
       otherwise: "as stored, computed in f32",
     },
     {

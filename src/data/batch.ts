@@ -57,18 +57,21 @@ export interface Seq2SeqBatch extends BatchInputs {
   readonly labels: Ids; // [batch, targetSeq]
 }
 
-interface SingleLabelBatch extends BatchInputs {
+/** Rows with one class each. */
+export interface SingleLabelBatch extends BatchInputs {
   readonly task: "SEQ_CLS";
   readonly problemType: "single_label_classification";
   readonly labels: Ids; // [batch, 1]
 }
 
-interface FloatLabelBatch extends BatchInputs {
+/** Rows with marks of several classes, or with numbers to be met. */
+export interface FloatLabelBatch extends BatchInputs {
   readonly task: "SEQ_CLS";
   readonly problemType: "multi_label_classification" | "regression";
   readonly labels: Floats; // [batch, labels]
 }
 
+/** Rows to be classified. */
 export type SequenceClassificationBatch = SingleLabelBatch | FloatLabelBatch;
 
 export interface TokenClassificationBatch extends BatchInputs {
@@ -93,7 +96,8 @@ export interface FeatureExtractionBatch extends BatchInputs {
   readonly labels?: Floats; // [samples, 1]
 }
 
-interface BatchOf {
+/** The batches of the tasks that ship, by task. */
+export interface BatchOf {
   CAUSAL_LM: CausalLMBatch;
   SEQ_2_SEQ_LM: Seq2SeqBatch;
   SEQ_CLS: SequenceClassificationBatch;

@@ -6,7 +6,7 @@ import type { DataRecord } from "./tables/table.js";
 import { asValue, isRecord, show } from "./tables/values.js";
 
 /** A stream of the web, as far as it is read here: not every browser gives it an iterator. */
-interface WebStream {
+export interface WebStream {
   getReader(): {
     read(): Promise<{ done: boolean; value?: unknown }>;
     cancel(): Promise<unknown>;

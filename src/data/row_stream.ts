@@ -47,6 +47,7 @@ export class RowStream implements AsyncIterable<Row> {
   #opened: Promise<Opened> | undefined;
   #count: Promise<number> | undefined;
 
+  /** @internal Users open streams: `loadDataset(path, { streaming: true })`. */
   constructor(source: () => Promise<RecordSource>, options: RowOptions) {
     this.#source = source;
     this.#options = options;

@@ -58,7 +58,8 @@ export interface FeatureExtractionSample extends SampleInputs {
   readonly score?: number;
 }
 
-interface SampleOf {
+/** The samples of the tasks that ship, by task. */
+export interface SampleOf {
   CAUSAL_LM: CausalLMSample;
   SEQ_2_SEQ_LM: Seq2SeqSample;
   SEQ_CLS: SequenceClassificationSample;

@@ -30,6 +30,7 @@ export type Message = {
   readonly [key: string]: unknown;
 };
 
+/** A chat as token ids. */
 export interface EncodedChat {
   inputIds: number[][];
   /** 1 on the tokens that the assistant writes. */

@@ -23,7 +23,8 @@ export type GenerationField = keyof GenerationConfig;
 /** What transformers 5.23 does where neither the call nor the model says anything. */
 export const GENERATION_DEFAULTS: GenerationDefaults = defaultsIn(generationTable) as GenerationDefaults;
 
-type GenerationDefaults = {
+/** The settings that have a default. */
+export type GenerationDefaults = {
   readonly [K in keyof GenerationValues as undefined extends GenerationValues[K]
     ? never
     : K]: GenerationValues[K];

@@ -5,6 +5,7 @@ import { internal } from "../errors.js";
  * "batch*seq", "seq+5". Two dimensions are equal exactly when they are `===`.
  */
 export type Dim = number | string;
+/** A size for each axis. */
 export type Shape = readonly Dim[];
 
 /** Monomial ("batch*seq", "" for the constant) -> coefficient. */

@@ -7,7 +7,7 @@ import { isOp } from "./ops.js";
 import { shapes } from "./shapes.js";
 
 /** One tensor for each size. */
-type Pieces<S> = { -readonly [I in keyof S]: Tensor };
+export type Pieces<S> = { -readonly [I in keyof S]: Tensor };
 
 /** A number stands for a scalar of the other operand's dtype. */
 export type Operand = Tensor | number;

@@ -6,7 +6,8 @@ import type { Dim } from "./dims.js";
  */
 export type DType = "f32" | "i64" | "i32" | "bool";
 
-type None = Record<never, never>;
+/** What has no attributes. */
+export type None = Record<never, never>;
 
 /**
  * The primitives and their attributes. Each has one row in six tables: this one, `op_rows.ts`, `shapes.ts`,
@@ -163,7 +164,8 @@ export interface Sees {
   readonly window: number | undefined;
 }
 
-interface Attends extends Sees {
+/** How queries attend to keys. */
+export interface Attends extends Sees {
   readonly scale: number;
   /** Scores stay within -cap to cap: cap tanh(x / cap). */
   readonly cap: number | undefined;

@@ -160,7 +160,8 @@ export interface LayerRoles {
 export type Architecture<C extends ModelConfig = ModelConfig, X = TextInputs> = ArchitectureParts<C, X> &
   (TextInputs extends X ? { readonly inputs?: InputsFor<X> } : { readonly inputs: InputsFor<X> });
 
-interface ArchitectureParts<C extends ModelConfig, X> {
+/** What an architecture is made of, the inputs it declares apart. */
+export interface ArchitectureParts<C extends ModelConfig, X> {
   /** `model_type`s of config.json that this file reads. */
   readonly modelTypes: readonly string[];
   /**

@@ -22,15 +22,17 @@ import {
 import { type TokenClassificationOptions, tokenClassification } from "./token_classification.js";
 
 /** What a pipeline reads and gives, with the options of its calls. */
-interface PipelineForm<Task extends TaskType, Input, Output, Options> {
+export interface PipelineForm<Task extends TaskType, Input, Output, Options> {
   readonly task: Task;
   readonly input: Input;
   readonly output: Output;
   readonly options: Options;
 }
 
-type Classification = PipelineForm<"SEQ_CLS", TextInput, LabelScore[], TextClassificationOptions>;
-type Tagging = PipelineForm<"TOKEN_CLS", string, Entity[], TokenClassificationOptions>;
+/** Texts, or pairs of them, to labels. */
+export type Classification = PipelineForm<"SEQ_CLS", TextInput, LabelScore[], TextClassificationOptions>;
+/** Texts to entities. */
+export type Tagging = PipelineForm<"TOKEN_CLS", string, Entity[], TokenClassificationOptions>;
 
 /** Every pipeline, by its name. */
 export interface PipelineForms {

@@ -16,6 +16,7 @@ export interface InWords {
   readonly expected?: string | undefined;
 }
 
+/** The logits of a batch, row-major. */
 export interface Logits {
   readonly data: Float32Array;
   readonly shape: readonly number[];

@@ -6,6 +6,7 @@ import type { VocabModel } from "./pipeline/models.js";
 
 /** The named special tokens, in transformers' order. */
 export const specialNames = ["bos", "eos", "unk", "sep", "pad", "cls", "mask"] as const;
+/** A special token by its name. */
 export type SpecialName = (typeof specialNames)[number];
 export type SpecialTokens = { [name in SpecialName]?: string };
 

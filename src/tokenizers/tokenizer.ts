@@ -17,7 +17,8 @@ import { templateCache } from "./template.js";
 export const noLimit: number = 1e30;
 const largest = 1e20;
 
-type SpecialProperties = { [N in SpecialName as `${N}Token`]: string | undefined } & {
+/** Special tokens and their ids: padToken, padTokenId, ... */
+export type SpecialProperties = { [N in SpecialName as `${N}Token`]: string | undefined } & {
   readonly [N in SpecialName as `${N}TokenId`]: number | undefined;
 };
 

@@ -33,6 +33,7 @@ export interface SaveOptions {
   keep?: number;
   /** Puts more into the checkpoint (the adapter itself) before it gets its name. */
   attach?: (folder: string) => Promise<void>;
+  /** @internal The file system. */
   files?: Files;
 }
 

@@ -65,6 +65,7 @@ export function cap(g: Graph, x: Tensor, limit: number): Tensor {
   return g.mul(g.tanh(g.mul(x, 1 / limit)), limit);
 }
 
+/** How heads attend. */
 export interface AttendOptions {
   readonly scale: number;
   readonly cap?: number | undefined;

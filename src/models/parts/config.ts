@@ -2,8 +2,6 @@ import { PeftError } from "../../errors.js";
 import { isOneOf, isRecord, isWhole } from "../../narrow.js";
 import type { ModelConfig } from "../model.js";
 
-type Json = Readonly<Record<string, unknown>>;
-
 /** What is wrong with a config.json, and what in it is right and not built here. */
 interface Faults {
   readonly wrong: string[];
@@ -14,7 +12,7 @@ interface Faults {
  * Reads a config.json into a typed config; every field that is missing or wrong is reported at once.
  * Throws PeftError "checkpoint".
  */
-export function readConfig<C>(json: Json, read: (f: Fields) => C): C {
+export function readConfig<C>(json: Readonly<Record<string, unknown>>, read: (f: Fields) => C): C {
   const faults: Faults = { wrong: [], unbuilt: [] };
   const config = read(new Fields(json, faults));
   const model = `model_type ${shown(json["model_type"])}`;
@@ -53,10 +51,10 @@ export const MOST: Readonly<Record<"width" | "layers" | "labels" | "table" | "co
 
 /** The fields of one JSON object. A field without a fallback must stand there; null counts as absent. */
 export class Fields {
-  readonly json: Json;
+  readonly json: Readonly<Record<string, unknown>>;
   readonly #faults: Faults;
   readonly #path: string;
-  constructor(json: Json, faults: Faults, path = "") {
+  constructor(json: Readonly<Record<string, unknown>>, faults: Faults, path = "") {
     this.json = json;
     this.#faults = faults;
     this.#path = path;
@@ -173,7 +171,8 @@ export class Fields {
 
 const problemTypes = ["regression", "single_label_classification", "multi_label_classification"] as const;
 
-type CommonFields = Pick<
+/** Fields that the config of every model has. */
+export type CommonFields = Pick<
   ModelConfig,
   | "modelType"
   | "vocabSize"

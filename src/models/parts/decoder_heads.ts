@@ -3,7 +3,8 @@ import { cap } from "./attention.js";
 import type { DecoderConfig } from "./decoder_config.js";
 import { lastToken } from "./pooling.js";
 
-type HeadsOf<C, K extends keyof Heads<C>> = Required<Pick<Heads<C>, K>>;
+/** Heads that an architecture has for certain. */
+export type HeadsOf<C, K extends keyof Heads<C>> = Required<Pick<Heads<C>, K>>;
 
 /**
  * The heads of a plain decoder: `lm_head`, tied to `embedding` (a weight's name) where the config says so,
