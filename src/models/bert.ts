@@ -27,7 +27,11 @@ export interface BertConfig extends EncoderConfig {
 }
 
 /** The fields that every relative of BERT has. */
-export function readBert(f: Fields, tokenTypes: number = f.size("type_vocab_size", 2)): BertConfig {
+export function readBert(
+  f: Fields,
+  tokenTypes: number = f.size("type_vocab_size", 2),
+  positions: readonly string[] = ["absolute"],
+): BertConfig {
   const sizes = stackSizes(f, {
     hiddenSize: f.size("hidden_size"),
     layers: f.layers("num_hidden_layers"),
@@ -36,7 +40,7 @@ export function readBert(f: Fields, tokenTypes: number = f.size("type_vocab_size
   const dropout = f.rate("hidden_dropout_prob", 0.1);
   if (f.flag("is_decoder", false))
     f.unbuilt(`"is_decoder" is true, and peft.js knows this model as an encoder`);
-  f.choice("position_embedding_type", ["absolute"], "absolute");
+  f.choice("position_embedding_type", positions, "absolute");
   return {
     ...commonFields(f),
     ...sizes,

@@ -8,7 +8,7 @@ import type { Tensor } from "../graph/ops.js";
 import type { BertConfig } from "./bert.js";
 import { addAndNorm, readBert } from "./bert.js";
 import type { Architecture, StackOutput, TextInputs } from "./model.js";
-import { attend, MASKED, splitHeads, withPast } from "./parts/attention.js";
+import { attend, MASKED, splitFused, splitHeads, withPast } from "./parts/attention.js";
 import type { Fields } from "./parts/config.js";
 import { MOST, readConfig } from "./parts/config.js";
 import { repeat } from "./parts/layers.js";
@@ -21,6 +21,8 @@ export interface DebertaConfig extends BertConfig {
   readonly relative: Relative | undefined;
   readonly poolerActivation: Activation;
   readonly poolerDropout: number;
+  /** q, k and v of a head are side by side in `in_proj`, whose biases stand beside it; k has none. */
+  readonly fused: boolean;
 }
 
 interface Relative {
@@ -34,12 +36,13 @@ interface Relative {
    */
   readonly c2p: boolean;
   readonly p2c: boolean;
-  /** Distances go through query_proj and key_proj, else through layers of their own. */
-  readonly shareKeys: boolean;
+  /** The layers of what queries and keys meet; the attention's own, where they share them. */
+  readonly layers: { readonly key: string; readonly query: string; readonly keyBias: boolean };
   readonly norm: boolean;
 }
 
-function read(f: Fields): DebertaConfig {
+/** The fields that every DeBERTa has. */
+export function readDeberta(f: Fields): DebertaConfig {
   const c = readBert(f, f.number("type_vocab_size", 0));
   if (f.has("conv_kernel_size") && f.number("conv_kernel_size") > 0)
     f.unbuilt(`"conv_kernel_size" is not 0, and peft.js has no convolution in this model`);
@@ -52,6 +55,7 @@ function read(f: Fields): DebertaConfig {
     relative: f.flag("relative_attention", false) ? readRelative(f, c.maxPositions) : undefined,
     poolerActivation: f.choice("pooler_hidden_act", activationNames, "gelu"),
     poolerDropout: f.rate("pooler_dropout", 0),
+    fused: false,
   };
 }
 
@@ -71,7 +75,9 @@ function readRelative(f: Fields, maxPositions: number): Relative {
     farthest: buckets > 0 ? limit : undefined,
     c2p: includes("c2p"),
     p2c: includes("p2c"),
-    shareKeys: f.flag("share_att_key", false),
+    layers: f.flag("share_att_key", false)
+      ? { key: "key_proj", query: "query_proj", keyBias: true }
+      : { key: "pos_key_proj", query: "pos_query_proj", keyBias: true },
     norm: `${norm}`.includes("layer_norm"),
   };
 }
@@ -180,15 +186,25 @@ function attention(
   past: KeyValue | undefined,
 ): { x: Tensor; present: KeyValue } {
   const at = w.at("self");
-  const project = (name: string, x: Tensor, of = at): Tensor =>
-    splitHeads(of, of.linear(name, x, c.hiddenSize), c.heads, c.headDim);
-  const q = project("query_proj", x);
-  const present = withPast(w.g, { k: project("key_proj", x), v: project("value_proj", x) }, past);
+  const project = (name: string, x: Tensor, of = at, bias = true): Tensor =>
+    splitHeads(of, of.linear(name, x, c.hiddenSize, { bias }), c.heads, c.headDim);
+  const { q, k, v } = c.fused
+    ? fusedHeads(at, c, x)
+    : { q: project("query_proj", x), k: project("key_proj", x), v: project("value_proj", x) };
+  const present = withPast(w.g, { k, v }, past);
   const kinds = 1 + (s.c2p === undefined ? 0 : 1) + (s.p2c === undefined ? 0 : 1);
   const scale = (c.headDim * kinds) ** -0.5;
   const bias = w.g.add(s.bias, w.g.mul(distanceScores(at, c, s, q, present.k, project), scale));
   const mixed = attend(at, q, present, { scale, bias, dropout: c.attentionDropout });
   return { x: addAndNorm(w.at("output"), "attention", c, at.output(mixed), x), present };
+}
+
+/** [batch, heads, seq, headDim] each */
+function fusedHeads(w: Module, c: DebertaConfig, x: Tensor): KeyValue & { q: Tensor } {
+  const fused = w.linear("in_proj", x, 3 * c.hiddenSize, { bias: false });
+  const { q, k, v } = splitFused(w, fused, c.heads, c.headDim);
+  const bias = (name: string): Tensor => w.g.reshape(w.get(name, [c.hiddenSize]), [1, c.heads, 1, c.headDim]);
+  return { q: w.g.add(q, bias("q_bias")), k, v: w.g.add(v, bias("v_bias")) };
 }
 
 /** [batch, heads, queries, keys]: q meets the keys of distances, k meets their queries. */
@@ -198,23 +214,21 @@ function distanceScores(
   s: Shared,
   q: Tensor,
   k: Tensor,
-  project: (name: string, x: Tensor, of: Module) => Tensor,
+  project: (name: string, x: Tensor, of: Module, bias: boolean) => Tensor,
 ): Tensor {
   const { g } = w;
-  if (s.distances === undefined) return g.scalar(0);
+  if (s.distances === undefined || c.relative === undefined) return g.scalar(0);
   const distances = w.same.dropout("pos_dropout", s.distances, c.dropout);
-  const [key, query] = c.relative?.shareKeys
-    ? ["key_proj", "query_proj"]
-    : ["pos_key_proj", "pos_query_proj"];
+  const { key, query, keyBias } = c.relative.layers;
   /** x [batch, heads, n, headDim], found [queries, keys] among [n * 2 span] */
-  const meet = (x: Tensor, name: string, found: Tensor): Tensor => {
+  const meet = (x: Tensor, name: string, found: Tensor, bias = true): Tensor => {
     // [batch, heads, n, 2 span]
-    const scores = g.matmul(x, project(name, distances, w.same), { transB: true });
+    const scores = g.matmul(x, project(name, distances, w.same, bias), { transB: true });
     const [batch, heads, n, count] = axes(scores.shape, 4);
     return g.gather(g.reshape(scores, [batch, heads, mulDims(n, count)]), found, -1);
   };
   const parts = [
-    ...(s.c2p === undefined ? [] : [meet(q, key, s.c2p)]),
+    ...(s.c2p === undefined ? [] : [meet(q, key, s.c2p, keyBias)]),
     ...(s.p2c === undefined ? [] : [meet(k, query, s.p2c)]),
   ];
   return parts.reduce((sum, part) => g.add(sum, part), g.scalar(0));
@@ -236,7 +250,7 @@ export const debertaV2: Architecture<DebertaConfig> = {
     targets: ["query_proj", "value_proj"],
     scaled: { targets: ["key_proj", "value_proj", "output.dense"], feedforward: ["output.dense"] },
   },
-  parse: (json) => readConfig(json, read),
+  parse: (json) => readConfig(json, readDeberta),
   stack,
   heads: {
     rowLabels: (w, c, hidden) => {

@@ -11,10 +11,12 @@ import { clipText } from "./clip_text.js";
 import { codegen } from "./codegen.js";
 import { cohere } from "./cohere.js";
 import { cohere2 } from "./cohere2.js";
+import { deberta } from "./deberta.js";
 import { debertaV2 } from "./deberta_v2.js";
 import { distilbert } from "./distilbert.js";
 import { electra } from "./electra.js";
 import { ernie45 } from "./ernie4_5.js";
+import { esm } from "./esm.js";
 import { eurobert } from "./eurobert.js";
 import { exaone4 } from "./exaone4.js";
 import { falcon } from "./falcon.js";
@@ -34,6 +36,7 @@ import { helium } from "./helium.js";
 import { hunyuanV1Dense } from "./hunyuan_v1_dense.js";
 import { internlm3 } from "./internlm3.js";
 import { llama } from "./llama.js";
+import { longformer } from "./longformer.js";
 import { m2m100 } from "./m2m_100.js";
 import { marian } from "./marian.js";
 import { mbart } from "./mbart.js";
@@ -63,6 +66,7 @@ import { smollm3 } from "./smollm3.js";
 import { stablelm } from "./stablelm.js";
 import { starcoder2 } from "./starcoder2.js";
 import { t5 } from "./t5.js";
+import { t5gemma } from "./t5gemma.js";
 import { umt5 } from "./umt5.js";
 import { xglm } from "./xglm.js";
 import { xlmRoberta } from "./xlm_roberta.js";
@@ -81,10 +85,12 @@ export const architectures: readonly Architecture[] = [
   codegen,
   cohere,
   cohere2,
+  deberta,
   debertaV2,
   distilbert,
   electra,
   ernie45,
+  esm,
   eurobert,
   exaone4,
   falcon,
@@ -104,6 +110,7 @@ export const architectures: readonly Architecture[] = [
   hunyuanV1Dense,
   internlm3,
   llama,
+  longformer,
   m2m100,
   marian,
   mbart,
@@ -132,6 +139,7 @@ export const architectures: readonly Architecture[] = [
   stablelm,
   starcoder2,
   t5,
+  t5gemma,
   umt5,
   xglm,
   xlmRoberta,

@@ -2,7 +2,9 @@ import type { InputsFor } from "../graph/inputs.js";
 import type { CacheShape, KeyValue, Layout, Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 
-export type { TaskType } from "../task.js";
+import type { TaskType } from "../task.js";
+
+export type { TaskType };
 
 /** How a text's vector is made of the hidden states of its tokens. */
 export interface Pooling {
@@ -177,8 +179,9 @@ export interface ArchitectureParts<C extends ModelConfig, X> {
   /**
    * config.json, in the forms of transformers 4 and 5, field by field. Throws PeftError "checkpoint" for what
    * it cannot do.
+   * @param task - what the model is for, where its stack depends on that
    */
-  readonly parse: (json: Record<string, unknown>) => C;
+  readonly parse: (json: Record<string, unknown>, task?: TaskType) => C;
   readonly checkpoint?: CheckpointRules;
   /** Weight names that are one and the same where `config.tied`: [head, embedding]. */
   readonly tie?: readonly [head: string, embedding: string];

@@ -188,7 +188,7 @@ function trace<C extends ModelConfig>(
       bare,
       c,
       {
-        ...inputs(g, "decoder.", "target", c.cache, { past: options.past ?? false }),
+        ...inputs(g, "decoder.", "target", c.cache, options),
         encoderMask: x.mask,
         cross: (i, project) => (options.cross ? given[i]! : project(PLAIN)),
       },
@@ -282,13 +282,13 @@ describe.each(cases)("%s", (model, a, task, shape) => {
 
   it("takes past keys and virtual tokens, and gives back present keys", () => {
     const { logits, present, g } = trace(a, kitConfig(model), task, { past: true, virtual: 5 });
-    const grown = shape.map((d) => (d === "seq" ? "seq+5" : d));
+    const grown = shape.map((d) => (d === "seq" || d === "target" ? `${d}+5` : d));
     expect(logits.shape).toEqual(grown);
     const decoding = task === "SEQ_2_SEQ_LM";
     const c: ModelConfig = a.parse(kitConfig(model));
     expect(present.length).toBe(c.cache.layers);
     for (const { k, v } of present) {
-      expect(k.shape[2]).toBe(decoding ? "past+target" : "past+seq+5");
+      expect(k.shape[2]).toBe(decoding ? "past+target+5" : "past+seq+5");
       expect(v.shape).toEqual(k.shape);
     }
     expect(g.blocks.length).toBe(c.cache.layers + (decoding ? c.layers : 0));

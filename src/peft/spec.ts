@@ -24,6 +24,7 @@ export function specOf(
 ): ModelSpec {
   return namingFile(file, () => {
     const architecture = architectureOf(json);
-    return { architecture, config: architecture.parse({ ...architecture.defaultTokens, ...json }), task };
+    const config = architecture.parse({ ...architecture.defaultTokens, ...json }, task);
+    return { architecture, config, task };
   });
 }

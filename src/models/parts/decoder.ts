@@ -39,15 +39,16 @@ export function decoderStack<C extends DecoderConfig>(others: Partial<Sublayers<
     const words = w.embedding("embed_tokens", x.ids, c.vocabSize, c.hiddenSize);
     const embedded = scale(g, w.trace.prepend(scale(g, words, c.embeddingScale)), c.inputScale);
     const dropped = w.dropout("embed_dropout", w.pack(embedded), c.embeddingDropout);
-    const shared = sharedOf(g, c, x, embedded);
+    const shared = sharedOf(g, c, x);
     const at = w.at("layers");
     const out = repeat(at, c.layers, dropped, x.past, shared, layerOf(c, sublayers));
     return { ...out, hidden: norm(w, c.norm, "norm", out.hidden, c.eps) };
   };
 }
 
-function sharedOf(g: Graph, c: DecoderConfig, x: TextInputs, embedded: Tensor): DecoderShared {
-  const length = dimAt(embedded.shape, 1);
+/** What the layers of a stack share. */
+export function sharedOf(g: Graph, c: DecoderConfig, x: TextInputs): DecoderShared {
+  const length = dimAt(x.positions.shape, 1);
   const full = c.bidirectional ? paddingBias(g, x.mask) : causalBias(g, x.mask, length);
   const windowed = (window: number): Tensor =>
     c.bidirectional ? windowBias(g, x.mask, length, window - 1) : causalBias(g, x.mask, length, window);
