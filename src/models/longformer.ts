@@ -39,7 +39,7 @@ function read(f: Fields, task: TaskType | undefined): LongformerConfig {
   };
 }
 
-/** What is added to scores: `near${reach}` within a window, `own` of all tokens but the past; and `isGlobal`. */
+/** What is added to scores: `near${reach}` within a window, `own` without the past; and `isGlobal`. */
 type Shared = Record<string, Tensor>;
 
 /** Which of the sequence's own tokens see all, [batch or 1, length], 1 or 0. */
