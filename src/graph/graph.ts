@@ -309,17 +309,23 @@ export class Graph {
   }
 
   /**
-   * -log softmax(logits)[label], 0 where the label is negative. logits [..., vocab], labels [...] (i64).
+   * -log softmax(logits)[label], 0 where the label is negative; `smoothing`: that share of it goes to all labels. logits [..., vocab], labels [...] (i64).
    * Where the logits are a frozen head's plain product on [chunks, chunk, hidden], they are never held whole.
    */
-  crossEntropy(logits: Tensor, labels: Tensor): Tensor {
+  crossEntropy(logits: Tensor, labels: Tensor, smoothing = 0): Tensor {
     const head = isOp(logits, "linear") ? logits : undefined;
     const frozen = head !== undefined && isOp(head.inputs[1], "weight") && !head.attrs.transposed;
-    if (frozen && logits.shape.length === 3) return this.add_("crossEntropy", {}, [...head.inputs, labels]);
+    if (frozen && logits.shape.length === 3)
+      return this.add_("crossEntropy", { smoothing }, [...head.inputs, labels]);
     const known = this.lessEqual(0, labels);
     const safe = this.where(known, labels, this.scalar(0, "i64"));
-    const picked = this.squeeze(this.gatherLast(this.logSoftmax(logits), this.unsqueeze(safe, -1)), -1);
-    return this.where(known, this.neg(picked), 0);
+    const logs = this.logSoftmax(logits);
+    const picked = this.squeeze(this.gatherLast(logs, this.unsqueeze(safe, -1)), -1);
+    const each =
+      smoothing === 0
+        ? picked
+        : this.add(this.mul(picked, 1 - smoothing), this.mul(this.mean(logs, -1), smoothing));
+    return this.where(known, this.neg(each), 0);
   }
 
   /**

@@ -136,9 +136,9 @@ export interface Ops {
   /**
    * x [chunks, chunk, hidden], W [vocab, hidden], labels [chunks, chunk] (i64; negative: ignored) -> -log
    * softmax(x W^T)[label], 0 where ignored, [chunks, chunk], without ever holding more than one chunk's
-   * logits. aux 1: its gradient by x.
+   * logits. aux 1: its gradient by x. `smoothing` s: (1 - s) of that, and s of its mean over all labels.
    */
-  crossEntropy: None;
+  crossEntropy: { smoothing: number };
   /**
    * mask [batch, keys] (i64) -> what is added to scores, 0 where a query sees a key, else MASKED: [batch, 1,
    * queries, keys] where `causal`, else [batch, 1, 1, keys]. 0 in a mask is padding, which nobody sees; other

@@ -1,12 +1,20 @@
 import type { Loss } from "./loss.js";
-import { countOf } from "./loss.js";
+import type { LabelLossOptions } from "./tokens.js";
+import { weighed } from "./tokens.js";
 
-/** One class a row. */
-export const classes: Loss = {
-  name: "classes",
-  columns: { labels: { dtype: "i64", shape: ["batch"] } },
-  write: ({ g, logits, column }) => {
-    const labels = column("labels");
-    return { sum: g.sum(g.crossEntropy(logits(), labels)), count: countOf(g, labels) };
-  },
-};
+/** Cross-entropy of one class a row. */
+export function classesLoss({ smoothing = 0, weights }: LabelLossOptions = {}): Loss {
+  return {
+    name: "classes",
+    columns: {
+      labels: { dtype: "i64", shape: ["batch"] },
+      ...(weights === undefined ? {} : { [weights]: { dtype: "f32", shape: ["batch"] } }),
+    },
+    write: (c) => {
+      const labels = c.column("labels");
+      return weighed(c, labels, c.g.crossEntropy(c.logits(), labels, smoothing), weights);
+    },
+  };
+}
+
+export const classes: Loss = classesLoss();

@@ -18,7 +18,7 @@ describe("a loss by its name", () => {
     );
     expect(() => lossNamed("triplet", { distance: "far" })).toThrow('lossOptions: { distance: "far" }');
     expect(() => lossNamed("cosent", { scale: -1 })).toThrow("lossOptions: { scale: -1 }");
-    expect(() => lossNamed("tokens", { scale: 1 })).toThrow("it has no options");
+    expect(() => lossNamed("spans", { scale: 1 })).toThrow("it has no options");
     expect(() => lossNamed("tripelt", { margin: 1 })).toThrow('There is no loss "tripelt"');
     expect(() => lossNamed(triplet, { margin: 1 })).toThrow("made already");
   });

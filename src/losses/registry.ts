@@ -2,7 +2,7 @@ import { PeftError } from "../errors.js";
 import { nearest } from "../nearest.js";
 import { Registry } from "../registry.js";
 import { option, words } from "../words.js";
-import { classes } from "./classes.js";
+import { classes, classesLoss } from "./classes.js";
 import { cosent, cosentLoss } from "./cosent.js";
 import { cosineSimilarity } from "./cosine_similarity.js";
 import type { Loss } from "./loss.js";
@@ -15,7 +15,7 @@ import {
 } from "./multiple_negatives_ranking.js";
 import { regression } from "./regression.js";
 import { spans } from "./spans.js";
-import { tokens } from "./tokens.js";
+import { tokens, tokensLoss } from "./tokens.js";
 import { triplet, tripletLoss } from "./triplet.js";
 
 const shipped: readonly Loss[] = [
@@ -46,16 +46,21 @@ export function registerLoss(loss: Loss): void {
 /** Options of losses that are named: a scale, a margin. */
 export type LossOptions = Readonly<Record<string, number | string>>;
 
+type OptionForm = "number" | "share" | "column" | readonly string[];
+
 interface Adjustable {
-  /** What an option is: a number, or one of these words. */
-  readonly options: Readonly<Record<string, "number" | readonly string[]>>;
+  /** What an option is: a number, a share below 1, a column of rows, or one of these words. */
+  readonly options: Readonly<Record<string, OptionForm>>;
   readonly make: (options: LossOptions) => Loss;
 }
 
+const ofLabels = { smoothing: "share", weights: "column" } as const;
 const ranking = { scale: "number", similarity: ["cosine", "dot"], chunk: "number" } as const;
 
 /** Shipped losses that take options. */
 const adjustable: Readonly<Record<string, Adjustable>> = {
+  tokens: { options: ofLabels, make: tokensLoss },
+  classes: { options: ofLabels, make: classesLoss },
   multipleNegativesRanking: { options: ranking, make: multipleNegativesRankingLoss },
   cachedMultipleNegativesRanking: {
     options: ranking,
@@ -72,16 +77,28 @@ const adjustable: Readonly<Record<string, Adjustable>> = {
   cosent: { options: { scale: "number" }, make: cosentLoss },
 };
 
+const optionForms = {
+  number: "a number above 0",
+  share: "a number above 0 and below 1",
+  column: "the name of a column",
+};
+
+function isOf(form: OptionForm, value: number | string): boolean {
+  if (form === "column") return typeof value === "string";
+  if (typeof form !== "string") return form.includes(`${value}`);
+  return Number(value) > 0 && (form === "number" || Number(value) < 1);
+}
+
 function adjusted(name: string, given: LossOptions): Loss | undefined {
   const found = Object.hasOwn(adjustable, name) ? adjustable[name] : undefined;
   const known = found?.options ?? {};
   const fault = Object.entries(given).find(([key, value]) => {
     const is = Object.hasOwn(known, key) ? known[key] : undefined;
-    return is === undefined || (is === "number" ? !(Number(value) > 0) : !is.includes(`${value}`));
+    return is === undefined || !isOf(is, value);
   });
   if (fault === undefined) return found?.make(given);
   const forms = Object.entries(known).map(
-    ([key, is]) => `${key}: ${is === "number" ? "a number above 0" : is.join(" or ")}`,
+    ([key, is]) => `${key}: ${typeof is === "string" ? optionForms[is] : is.join(" or ")}`,
   );
   throw new PeftError("option", {
     what: words`${option("lossOptions", { [fault[0]]: fault[1] })} is nothing for the loss ${name}.`,

@@ -28,7 +28,7 @@ export function meanLoss({ sum, count }: BackwardResult): StepResult {
 
 /** Options of a forward and backward pass. */
 export type TrainOptions = Omit<BackwardOptions, "seed" | "step" | "keys">;
-export const trainNames: NamesOf<TrainOptions> = { ...passNames, training: { also: ["train"] } };
+export const trainNames: NamesOf<TrainOptions> = { ...passNames, training: { also: ["train"] }, neftune: {} };
 
 /** What a base model is known by, and what it says of memory. */
 export interface TrainableBase {

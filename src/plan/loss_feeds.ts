@@ -34,8 +34,10 @@ export function lossFeeds(
     if (fault !== undefined) faults.push(fault);
     return given === undefined || fault !== undefined ? [] : [{ name, column, given }];
   });
-  const perLabel = found.filter(({ column }) => "per" in column);
   const labels = labelsOf(batch);
+  const perLabel = found
+    .filter(({ column }) => "per" in column)
+    .map((one) => ({ ...one, given: perLabelOf(one.given, labels) }));
   if (perLabel.length > 0 && labels === undefined)
     faults.push("it has no labels, which say where the columns per label count");
   for (const { name, given } of labels === undefined ? [] : perLabel)
@@ -52,6 +54,15 @@ export function lossFeeds(
   feeds[labelPositions.name] = layout.fill(layout.positions, 0);
   for (const { name, column, given } of perLabel) feeds[name] = layout.column(name, column.dtype, given.data);
   return feeds;
+}
+
+/** A column of one number per row, [rows] or [rows, 1], is that of each of the row's labels. */
+function perLabelOf(given: BatchColumn, labels: Ids | Floats | undefined): BatchColumn {
+  const [rows, columns] = labels?.shape ?? [0, 0];
+  if (labels === undefined || given.data.length !== rows || columns === 1) return given;
+  const data = new (given.data instanceof Float32Array ? Float32Array : Int32Array)(rows * columns);
+  for (let row = 0; row < rows; row++) data.fill(at(given.data, row), row * columns, (row + 1) * columns);
+  return { data, shape: labels.shape };
 }
 
 function columnFault(

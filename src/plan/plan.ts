@@ -46,6 +46,8 @@ export interface RunRequest {
   readonly isCustom?: boolean;
   /** Attention goes in chunks of queries. @default where the sequences that are fed are long */
   readonly long?: boolean;
+  /** Noise on embeddings, in training mode. */
+  readonly neftune?: number;
   /** It runs block by block whatever the plan, so that blocks of one kind share a session. */
   readonly forceBlockwise?: boolean;
   readonly write: (trace: ModelTrace) => Written;
@@ -59,6 +61,7 @@ function traceOptions(request: RunRequest): TraceOptions {
     adapters: request.view.adapters,
     mixed: request.view.gates.some((gate) => typeof gate !== "number"),
     training: request.training ?? false,
+    neftune: request.neftune ?? 0,
     virtual: request.virtual ?? true,
     packed: request.packed ?? false,
     long: request.long ?? areLong(request.feeds),

@@ -43,6 +43,11 @@ export interface PassOptions {
 export interface BackwardOptions extends PassOptions {
   /** Whether dropout is on, the base's and the adapter's. @default true */
   readonly training?: boolean;
+  /**
+   * Noise on the tokens' embeddings, uniform within neftune / sqrt(tokens of the longest row x width), in
+   * training mode (NEFTune, 2310.05914). @default none
+   */
+  readonly neftune?: number;
   readonly seed: number;
   readonly step: number;
   /** Random keys of the batch's texts. @default made of seed, step and rows */
@@ -214,6 +219,7 @@ export function backwardRequest(
     view,
     packed,
     training: options.training ?? true,
+    ...(options.neftune === undefined ? {} : { neftune: options.neftune }),
     write: (trace) => {
       const { sum, count } = writeLoss(spec, trace, named, states !== undefined);
       return { outputs: { sum, count }, loss: sum };

@@ -22,7 +22,9 @@ import type {
   Trace,
 } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
+import { isOp } from "../graph/ops.js";
 import type { Below, Place } from "../methods/method.js";
+import { decoderInputs, textInputs } from "../models/text_inputs.js";
 import { at } from "../present.js";
 import type { AdapterInput } from "./adapter_inputs.js";
 import { adapterInputName } from "./adapter_inputs.js";
@@ -33,6 +35,9 @@ import { declarePacking } from "./packing.js";
 
 /** Where adapters of embeddings are, by its name in the library "adapters". */
 const EMBEDDED = "invertible_adapters";
+
+/** Inputs that are ids of tokens. */
+const tokenNames: ReadonlySet<string> = new Set([textInputs.ids.name, decoderInputs.ids.name]);
 
 /** What a traced model named: its layers and its weights, in the order of their first use. */
 export interface Inventory {
@@ -67,6 +72,8 @@ export interface TraceOptions {
   readonly mixed: boolean;
   /** Dropout is on. */
   readonly training: boolean;
+  /** How much noise tokens' embeddings get in training mode (NEFTune). */
+  readonly neftune: number;
   /** Virtual tokens stand before the input embeddings (they do not in a step of generation with a cache). */
   readonly virtual: boolean;
   /** Padding is left out where the model works position by position. */
@@ -203,7 +210,18 @@ export class ModelTrace implements Trace {
     const table = this.parameter(site.weight, shape);
     const base = (ids: Tensor): Tensor => this.#tokenRows(site, ids, g.gather(table, ids));
     const own = { weight: () => g.weight(site.weight, shape), bias: () => undefined };
-    return this.#adapt((a) => a.layers, site.path, this.padded, own, base)(ids);
+    return this.#noisy(site, ids, this.#adapt((a) => a.layers, site.path, this.padded, own, base)(ids));
+  }
+
+  /** NEFTune: tokens' embeddings x [batch, seq, dim] with uniform noise; those of positions, types stay. */
+  #noisy({ path, dim }: EmbeddingSite, ids: Tensor, x: Tensor): Tensor {
+    const { g, randomKey } = this;
+    const isTokens = isOp(ids, "input") && tokenNames.has(ids.attrs.name);
+    const { neftune, training } = this.options;
+    if (neftune === 0 || !training || randomKey === undefined || !isTokens) return x;
+    const unit = g.sub(g.mul(g.random(randomKey, siteNumber(`${path} noise`), x.shape), 2), 1);
+    const size = g.sqrt(g.mul(g.size(dimAt(x.shape, 1)), dim));
+    return g.add(x, g.mul(unit, g.div(g.scalar(neftune), size)));
   }
 
   embedded(x: Tensor, layout: Layout): Tensor {

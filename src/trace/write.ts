@@ -58,6 +58,7 @@ export function takeInventory(spec: ModelSpec): Inventory {
     virtual: false,
     packed: false,
     long: false,
+    neftune: 0,
   });
   const { hidden, layout, mask } = writeHidden(spec, trace);
   for (const head of headsOf(spec.task)) writeHead(spec, trace, head, layout.unpack(hidden), mask);

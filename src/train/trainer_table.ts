@@ -129,6 +129,13 @@ export const trainerTable: { readonly [K in keyof TrainerValues]: OptionRow } = 
     byDefault: "right",
     means: "which end of a sample that is too long is cut (causal models)",
   },
+  neftuneNoiseAlpha: {
+    kind: "number",
+    above: 0,
+    otherwise: "none",
+    python: "neftune_noise_alpha",
+    means: "noise on tokens' embeddings in training (NEFTune): 5 is usual",
+  },
   seed: {
     kind: "whole",
     min: 0,
@@ -248,7 +255,9 @@ export const trainerParts: Readonly<
     kind: "json",
     form: "NAME=VALUE,NAME=VALUE",
     otherwise: "the loss's own",
-    means: "of a loss that is named: scale, similarity, chunk; margin, distance (docs/embeddings.md)",
+    also: ["label_smoothing_factor"],
+    means:
+      "of a loss that is named: smoothing and weights (a column) of tokens and classes; scale, similarity, chunk, margin, distance of embeddings (docs/embeddings.md)",
   },
   loss: {
     kind: "text",

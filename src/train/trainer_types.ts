@@ -69,6 +69,8 @@ export interface PlainTrainerOptions {
   emptyLabels?: "error" | "drop" | undefined;
   /** Which end of a sample that is too long is cut (causal models). @default "right" */
   truncationSide?: "left" | "right" | undefined;
+  /** Noise on tokens' embeddings in training (NEFTune): 5 is usual. A number, above 0. @default none */
+  neftuneNoiseAlpha?: number | undefined;
   /**
    * Decides the order of rows; on the command line new weights and dropout too. A whole number, at least 0.
    * @default 0
@@ -124,6 +126,7 @@ export type TrainerValues = SettledOptions<
   | "warmupRatio"
   | "maxLength"
   | "maxTargetLength"
+  | "neftuneNoiseAlpha"
   | "groupByLength"
   | "bestMetric"
   | "mlflow"

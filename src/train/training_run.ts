@@ -1,6 +1,7 @@
 import { labelNames } from "../data/row.js";
 import type { Parameter, Parameters } from "../graph/parameters.js";
 import { nodeFiles } from "../hub/files.js";
+import type { TrainOptions } from "../peft/trainable.js";
 import { at } from "../present.js";
 import { taskOf } from "../tasks/registry.js";
 import type { Inputs } from "../trace/feeds.js";
@@ -19,6 +20,11 @@ import type { TrainingState } from "./saved_state.js";
 import { loadState, saveState } from "./saved_state.js";
 import { StepClock } from "./step_clock.js";
 import type { Settings } from "./trainer_options.js";
+
+/** How a step goes through the model. */
+function passOf({ loss, neftuneNoiseAlpha: neftune }: Settings): Pick<TrainOptions, "loss" | "neftune"> {
+  return { ...(loss === undefined ? {} : { loss }), ...(neftune === undefined ? {} : { neftune }) };
+}
 
 /** Where a run stands, and the pieces of its way; the Trainer decides which comes next. */
 export class TrainingRun {
@@ -126,8 +132,7 @@ export class TrainingRun {
     if (this.memory.limit === undefined) return;
     const batch = await this.plan.source.longestBatch();
     if (batch === undefined) return;
-    const { model, loss } = this.settings;
-    await model.forwardBackward(batch, loss === undefined ? {} : { loss });
+    await this.settings.model.forwardBackward(batch, passOf(this.settings));
     this.#parameters.gradient.fill(0);
     this.#parameters.count = 0;
     await this.memory.read(true);
@@ -143,7 +148,7 @@ export class TrainingRun {
     const isFirst = plan.source.position === 0;
     let [sum, count, tokens] = [0, 0, 0];
     for await (const batch of plan.source.next()) {
-      const result = await s.model.forwardBackward(batch, s.loss === undefined ? {} : { loss: s.loss });
+      const result = await s.model.forwardBackward(batch, passOf(s));
       if (!Number.isFinite(result.loss)) throw this.#lossNotFinite(result.loss, batch);
       sum += result.loss * result.count;
       count += result.count;

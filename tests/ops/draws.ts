@@ -249,7 +249,8 @@ const crossEntropy: DrawOf = (random) => {
   const [chunks, chunk] = [s.dim(), s.dim()];
   const x = s.f32([chunks, chunk, hidden]);
   const labels = s.integers([chunks, chunk], -1, vocab - 1, "i64"); // -1: ignored
-  return { ...s.done(s.g.crossEntropy(s.g.linear(x, s.frozen([vocab, hidden])), labels)), by: [x] };
+  const logits = s.g.linear(x, s.frozen([vocab, hidden]));
+  return { ...s.done(s.g.crossEntropy(logits, labels, random.pick([0, 0.1, 0.4]))), by: [x] };
 };
 
 /** Rows of one or two documents, padded behind, some of it in a cache: every query sees something. */

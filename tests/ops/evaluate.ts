@@ -238,17 +238,20 @@ function rotary(_: unknown, [x, cos, sin]: readonly Value[]): Value {
   });
 }
 
-function crossEntropy(_: unknown, [x, w, labels]: readonly Value[]): Value[] {
+function crossEntropy({ smoothing: s }: Ops["crossEntropy"], [x, w, labels]: readonly Value[]): Value[] {
   const logits = linear({ transposed: false }, [x!, w!]);
   const logs = mapRows(logits, logSoftmaxRow); // [chunks, chunk, vocab]
+  const classes = w!.shape[0]!;
+  const means = mapRows(logs, (row) => [total(row) / classes]);
   const loss = build(labels!.shape, (index) => {
     const label = at(labels!, index);
-    return label < 0 ? 0 : -at(logs, [...index, wholeId(label, w!.shape[0]!)]);
+    const own = (): number => at(logs, [...index, wholeId(label, classes)]);
+    return label < 0 ? 0 : -(1 - s) * own() - s * at(means, [...index, 0]);
   });
-  // d loss / d logits = softmax - onehot(label), 0 where ignored
+  // d loss / d logits = softmax - (1 - s) onehot(label) - s / classes, 0 where ignored
   const byLogits = build(logs.shape, (index) => {
     const label = at(labels!, index.slice(0, -1));
-    return label < 0 ? 0 : Math.exp(at(logs, index)) - (index.at(-1) === label ? 1 : 0);
+    return label < 0 ? 0 : Math.exp(at(logs, index)) - (index.at(-1) === label ? 1 - s : 0) - s / classes;
   });
   return [loss, linear({ transposed: true }, [byLogits, w!])];
 }

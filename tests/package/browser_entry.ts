@@ -42,6 +42,7 @@ function trainingStep(spec: ModelSpec) {
     virtual: true,
     packed: true,
     long: false,
+    neftune: 0,
   };
   const trace = new ModelTrace(options);
   const { sum } = writeLoss(spec, trace, tokens);

@@ -5,6 +5,8 @@ import { OnnxGraph } from "./onnx.js";
 /**
  * Cross-entropy of a head's logits, chunk after chunk, so that one chunk's logits are alive at a time:
  *   l = log softmax(x W^T),  loss = -l[label],  dx = softmax(x W^T) W - W[label]
+ * and with a smoothing s
+ *   loss = -(1 - s) l[label] - s mean(l),  dx = (softmax(x W^T) - s / classes) W - (1 - s) W[label]
  * x [chunks, chunk, hidden], labels [chunks, chunk]; negative labels give 0. Returns loss and, if wanted, dx.
  */
 export function crossEntropyScan(
@@ -12,7 +14,7 @@ export function crossEntropyScan(
   x: string,
   w: BoundWeight,
   labels: string,
-  gradient: boolean,
+  { smoothing, classes, gradient }: { smoothing: number; classes: number; gradient: boolean },
 ): string[] {
   const head = chunked(o, x, w);
   const b = new OnnxGraph("s");
@@ -24,11 +26,18 @@ export function crossEntropyScan(
   const logs = b.node("LogSoftmax", [head.logits(b, rows)], { axis: -1 });
   const column = b.node("Unsqueeze", [safe, b.ints([1])]);
   const picked = b.node("Squeeze", [b.node("GatherElements", [logs, column], { axis: -1 }), b.ints([1])]);
-  b.nodes("Where", [known, b.node("Neg", [picked]), zero], {}, ["scan_loss"]);
+  const times = (x: string, factor: number): string => b.node("Mul", [x, b.constant("f32", [factor], [])]);
+  const mean = (): string => b.node("ReduceMean", [logs, b.ints([1])], { keepdims: 0 });
+  const smooth = (): string => b.node("Add", [times(picked, 1 - smoothing), times(mean(), smoothing)]);
+  const log = smoothing === 0 ? picked : smooth();
+  b.nodes("Where", [known, b.node("Neg", [log]), zero], {}, ["scan_loss"]);
   b.output("scan_loss", "f32", ["chunk"]);
   if (gradient) {
-    const mixed = head.mixed(b, b.node("Exp", [logs]));
-    const dx = b.node("Sub", [mixed, head.rows(b, safe)]);
+    const p = b.node("Exp", [logs]);
+    const spread = (): string => b.node("Sub", [p, b.constant("f32", [smoothing / classes], [])]);
+    const mixed = head.mixed(b, smoothing === 0 ? p : spread());
+    const own = head.rows(b, safe);
+    const dx = b.node("Sub", [mixed, smoothing === 0 ? own : times(own, 1 - smoothing)]);
     b.nodes("Where", [b.node("Unsqueeze", [known, b.ints([1])]), dx, zero], {}, ["scan_dx"]);
     b.output("scan_dx", "f32", ["chunk", "hidden"]);
   }
