@@ -309,8 +309,9 @@ export class Graph {
   }
 
   /**
-   * -log softmax(logits)[label], 0 where the label is negative; `smoothing`: that share of it goes to all labels. logits [..., vocab], labels [...] (i64).
-   * Where the logits are a frozen head's plain product on [chunks, chunk, hidden], they are never held whole.
+   * -log softmax(logits)[label], 0 where the label is negative; `smoothing`: that share of it goes to all
+   * labels. logits [..., vocab], labels [...] (i64). Where the logits are a frozen head's plain product on
+   * [chunks, chunk, hidden], they are never held whole.
    */
   crossEntropy(logits: Tensor, labels: Tensor, smoothing = 0): Tensor {
     const head = isOp(logits, "linear") ? logits : undefined;

@@ -4,7 +4,7 @@ import { countOf } from "./loss.js";
 
 /** Options of the losses over labels. */
 export interface LabelLossOptions {
-  /** Share of each label that goes to all of them, below 1 (1512.00567, as transformers' LabelSmoother). @default 0 */
+  /** Share of each label that goes to all of them, below 1 (arXiv 1512.00567). @default 0 */
   readonly smoothing?: number;
   /** A column with a weight for each row. @default all weigh alike */
   readonly weights?: string;
