@@ -128,10 +128,11 @@ export class Adapter<C extends AdapterConfig = AdapterConfig> implements Adapter
       [...this.layers].flatMap(([path, { specs }]) => specs.map(({ key }) => `${path}.${key}`)),
     );
     const ofLayers = entries.filter(({ key }) => keys.has(key));
-    const { allocator, constrain } = this.method?.layers ?? {};
+    const { allocator } = this.method?.layers ?? {};
+    const constrain = this.method?.layers?.constrain ?? this.method?.prompt?.constrain;
     return {
       entries,
-      ofLayers,
+      ofLayers: this.method?.prompt === undefined ? ofLayers : entries,
       allocator: allocator && ((tensors) => allocator(this.config, tensors)),
       constrain: constrain && ((tensors) => constrain(this.config, tensors)),
     };

@@ -178,7 +178,7 @@ export async function saveAdapter(
   const tensors = await savedTensors(adapter, runtime);
   if (prompt !== undefined) tensors.set("prompt_embeddings", prompt);
   const encoder = [...adapter.entries.values()].filter((e) => e.key.startsWith("prompt_encoder."));
-  const hasEncoder = encoder.length > 0 && adapter.method?.prompt?.table(adapter.config) === undefined;
+  const hasEncoder = encoder.length > 0 && adapter.method?.prompt?.tables(adapter.config) === undefined;
   const draft = await nodeFiles.temporary(nodeFiles.join(folder, "adapter"));
   const at = (name: string): string => nodeFiles.join(draft, name);
   const write = (name: string, text: string): Promise<void> =>

@@ -49,12 +49,23 @@ export async function loadAdapterTensors(
     if (stored !== undefined) checkShape(file, stored, shape, fit);
     else if (!isCopy) fit.missing.push(key);
   }
+  const parts = promptParts(adapter);
+  const prompt = read.stored.get(PROMPT);
+  if (parts !== undefined && prompt === undefined) fit.missing.push(PROMPT);
+  if (parts !== undefined && prompt !== undefined) checkShape(file, prompt, parts.shape, fit);
   for (const [key, stored] of others) checkShape(file, stored, base.get(baseName(key))?.shape ?? [], fit);
   if (fit.wrong.length > 0 || (strict && fit.missing.length + fit.unexpected.length > 0))
     throw mismatch(adapter, fit, file, runtime);
   for (const [key, entry] of wanted) {
     const stored = read.stored.get(key);
     if (stored !== undefined) adapter.entry(entry).data.set(await file.readF32(stored));
+  }
+  if (parts !== undefined && prompt !== undefined) {
+    let rest = await file.readF32(prompt);
+    for (const { data } of parts.keys.map((key) => adapter.entry(key))) {
+      data.set(rest.subarray(0, data.length));
+      rest = rest.subarray(data.length);
+    }
   }
   adapter.state.touch();
   const notes = unused.length === 0 ? read.notes : [...read.notes, `${some(unused)} are not used`];
@@ -147,6 +158,20 @@ function checkShape(file: Checkpoint, key: string, needed: readonly number[], { 
   if (`${stored}` !== `${needed}`) wrong.push({ key, stored, needed });
 }
 
+const PROMPT = "prompt_embeddings";
+
+/** Parameters that share the one tensor of a prompt in the file, and its shape; undefined: there are none. */
+function promptParts({ method, config, prompt: form }: Adapter): PromptParts | undefined {
+  const tables = form === "encoder" ? (method?.prompt?.tables(config) ?? []) : [];
+  if (method?.prompt === undefined || tables.length < 2) return undefined;
+  return { keys: tables.map((key) => `prompt_encoder.${key}`), shape: method.prompt.shape(config) };
+}
+
+interface PromptParts {
+  readonly keys: readonly string[];
+  readonly shape: readonly number[];
+}
+
 /** Key in the file -> key of the entry it fills. */
 function wantedKeys(adapter: Adapter): Map<string, string> {
   const wanted = new Map<string, string>();
@@ -154,9 +179,9 @@ function wantedKeys(adapter: Adapter): Map<string, string> {
     if (entry.savedKey !== undefined) wanted.set(entry.savedKey, entry.key);
   const prompt = adapter.method?.prompt;
   if (prompt === undefined) return wanted;
-  const table = prompt.table(adapter.config);
-  if (adapter.prompt === "stored") wanted.set("prompt_embeddings", "prompt_embeddings");
-  else if (table !== undefined) wanted.set("prompt_embeddings", `prompt_encoder.${table}`);
+  const [table, ...more] = prompt.tables(adapter.config) ?? [];
+  if (adapter.prompt === "stored") wanted.set(PROMPT, PROMPT);
+  else if (table !== undefined && more.length === 0) wanted.set(PROMPT, `prompt_encoder.${table}`);
   return wanted;
 }
 
@@ -165,7 +190,7 @@ function wantedKeys(adapter: Adapter): Map<string, string> {
  * below them.
  */
 function isCompanion(key: string): boolean {
-  return /\.original_module\.|\.modules_to_save\.(.+\.)?bias$/.test(key) || key === "prompt_embeddings";
+  return /\.original_module\.|\.modules_to_save\.(.+\.)?bias$/.test(key) || key === PROMPT;
 }
 
 /** The base's name for a key: Python loads base_layer.weight too, into the layer below the adapter. */

@@ -94,6 +94,7 @@ export function attach<C extends AdapterConfig>(
   options: AttachOptions,
 ): Attached {
   const roles = spec.architecture.roles;
+  checkTasks(method, config, spec);
   const resolved =
     method.prompt?.resolve(config, promptShape(spec, config)) ??
     method.layers?.resolve?.(config, roles, () => allLinearPaths(spec, inventory)) ??
@@ -122,6 +123,17 @@ export function attach<C extends AdapterConfig>(
   // biome-ignore lint/suspicious/noExplicitAny: a Method<C> is a Method of its own configs only
   const adapter = draft.freeze() as Adapter<any>;
   return { adapter, warnings, prepare: (runtime) => prepare(adapter, runtime, options) };
+}
+
+/** Throws "adapter-config" where a method is not for the model's task. */
+function checkTasks<C extends AdapterConfig>(method: Method<C>, config: C, { task }: ModelSpec): void {
+  const tasks = method.tasks?.(config);
+  if (tasks === undefined || tasks.includes(task)) return;
+  throw new PeftError("adapter-config", {
+    what: `This ${config.peftType} adapter cannot stand on a model for ${task}.`,
+    why: `it is for ${tasks.join(" and ")} alone, as in Python's PEFT.`,
+    fix: "load the base for that task, or choose another method.",
+  });
 }
 
 /** What Python's config says once it has met the model: default targets, heads that train along. */
@@ -313,7 +325,7 @@ function addPrompt<C extends AdapterConfig>(
   const { config } = draft;
   const held = spec.config.hiddenSize ** 2;
   checkTensorSize(config, "the prompt", { key: "prompt_embeddings", shape: prompt.shape(config) }, held);
-  const stored = options.storedPrompt === true && prompt.table(config) === undefined;
+  const stored = options.storedPrompt === true && prompt.tables(config) === undefined;
   draft.prompt = stored ? "stored" : "encoder";
   if (stored) {
     draft.add({ key: "prompt_embeddings", savedKey: undefined, shape: prompt.shape(config) });
@@ -323,7 +335,8 @@ function addPrompt<C extends AdapterConfig>(
     checkTensorSize(config, "the prompt", { key, shape }, held);
     const fill = (data: Float32Array): void => initialize(data, shape, initial, next);
     const savedKey = prompt.saved?.includes(key) ? key : undefined;
-    draft.add({ key: `prompt_encoder.${key}`, savedKey, shape, frozen: frozen !== undefined, fill });
+    const counted = frozen === undefined || frozen === "counted";
+    draft.add({ key: `prompt_encoder.${key}`, savedKey, shape, frozen: frozen !== undefined, counted, fill });
   }
 }
 

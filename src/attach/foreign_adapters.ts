@@ -37,19 +37,7 @@ const configs: readonly {
 /** Methods of Python's PEFT that are not built here. */
 const elsewhere: readonly string[] = [
   ...["ADAMSS", "BEFT", "BONE", "LILY", "FROD", "PVERA", "GLORA", "XLORA"],
-  ...[
-    "UNILORA",
-    "CPT",
-    "WAVEFT",
-    "OSF",
-    "CARTRIDGE",
-    "TINYLORA",
-    "PSOFT",
-    "PEANUT",
-    "SHADOW",
-    "SUPERTUNING",
-    "DEFT",
-  ],
+  ...["UNILORA", "WAVEFT", "OSF", "TINYLORA", "PSOFT", "PEANUT", "SHADOW", "SUPERTUNING", "DEFT"],
 ];
 
 /** Why a config names no method that is known here. */

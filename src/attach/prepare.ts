@@ -95,7 +95,7 @@ async function startPrompt(
   next: () => number,
 ): Promise<void> {
   const { method, config } = adapter;
-  const table = method?.prompt?.table(config);
+  const table = method?.prompt?.tables(config)?.[0];
   const embedding = [...runtime.weights.inventory.embeddings.values()][0];
   if (method?.prompt?.initialTokens === undefined || table === undefined || embedding === undefined) return;
   const ids = method.prompt.initialTokens(config, embedding.vocab, next, tokenize);

@@ -106,6 +106,7 @@ export const AdaLoraConfig: ConfigClass<AdaLoraValues, AdaLoraOptions> = configC
     unbuilt: {
       ...unbuiltLora,
       target_parameters: null,
+      alora_invocation_tokens: null,
       ensure_weight_tying: false,
       use_dora: false,
       loftq_config: {},

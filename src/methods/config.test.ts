@@ -71,7 +71,7 @@ describe("LoraConfig", () => {
     ["QALoRA", { useQalora: true }, /useQalora/],
     ["layer replication", { layerReplication: [[0, 2]] }, /layerReplication/],
     ["target parameters as text", { targetParameters: "experts" }, /targetParameters.*list/],
-    ["aLoRA", { aloraInvocationTokens: [1] }, /aloraInvocationTokens/],
+    ["aLoRA with DoRA", { aloraInvocationTokens: [1], useDora: true }, /aloraInvocationTokens is given/],
     ["arrow", { arrowConfig: { top_k: 1 } }, /arrowConfig/],
     ["megatron", { megatronConfig: { a: 1 } }, /megatronConfig/],
   ])("refuses %s", (_, options, message) => {

@@ -364,6 +364,93 @@ export type C3AValues = ValuesOf<
   "C3A"
 >;
 
+/** Options of new CartridgeConfig(). */
+export interface CartridgeOptions extends SavingOptions, PromptOptions {
+  /**
+   * How many tokens at the start never train, as those that attention rests on. A whole number, at least 0.
+   * @default 1
+   */
+  numFrozenTokens?: number | undefined;
+}
+/** A CartridgeConfig with its defaults filled in. */
+export type CartridgeValues = ValuesOf<
+  CartridgeOptions,
+  | "taskType"
+  | "baseModelNameOrPath"
+  | "revision"
+  | "modulesToSave"
+  | "tokenDim"
+  | "numTransformerSubmodules"
+  | "numAttentionHeads"
+  | "numLayers",
+  "CARTRIDGE"
+>;
+
+/** Options of new CPTConfig(). */
+export interface CPTOptions {
+  /** What the model is for. @default "CAUSAL_LM" */
+  taskType?:
+    | "SEQ_CLS"
+    | "SEQ_2_SEQ_LM"
+    | "CAUSAL_LM"
+    | "TOKEN_CLS"
+    | "QUESTION_ANS"
+    | "FEATURE_EXTRACTION"
+    | undefined;
+  /** The base's Hub id or folder, as the adapter's file names it. */
+  baseModelNameOrPath?: string | undefined;
+  /** The base's revision on the Hub. */
+  revision?: string | undefined;
+  /** Taken as Python has it; whether an adapter trains is said where it is loaded. @default false */
+  inferenceMode?: boolean | undefined;
+  /** Modules that train as a whole and are saved with the adapter. @default the task's head */
+  modulesToSave?: readonly string[] | undefined;
+  /**
+   * Width of a virtual token: the model's hidden size (prefixes: of its keys). A whole number, at least 1.
+   * @default the model's
+   */
+  tokenDim?: number | undefined;
+  /** Number of attention heads (prefixes: of keys). A whole number, at least 1. @default the model's */
+  numAttentionHeads?: number | undefined;
+  /** Number of layers. A whole number, at least 1. @default the model's */
+  numLayers?: number | undefined;
+  /** As many as ids. A whole number, at least 1. @default 1 */
+  numVirtualTokens?: number | undefined;
+  /** One stack reads the prompt. A whole number, from 1 to 1. @default the model's */
+  numTransformerSubmodules?: number | undefined;
+  /** Token ids of the prompt: examples in their template. @default [0] */
+  cptTokenIds?: readonly number[] | undefined;
+  /** 1 for each of them; Python records it, and reads it nowhere. @default [1] */
+  cptMask?: readonly number[] | undefined;
+  /**
+   * What each of them is, modulo 4: 1 and 3 template, 2 input, 0 (from 4 on) label; counting on from example
+   * to example. @default [1]
+   */
+  cptTokensTypeMask?: readonly number[] | undefined;
+  /** Whether labels further from the end weigh less. @default "none" */
+  optWeightedLossType?: "none" | "decay" | undefined;
+  /** Weight of each label group beside the one behind it, with decay. A number, at least 0. @default 1 */
+  optLossDecayFactor?: number | undefined;
+  /** Most that an input token's row may move, times sqrt(width / 2048). A number, at least 0. @default 0.1 */
+  optProjectionEpsilon?: number | undefined;
+  /** The same for tokens of the template. A number, at least 0. @default 0.1 */
+  optProjectionFormatEpsilon?: number | undefined;
+  /** The tokenizer of the ids, recorded. @default none */
+  tokenizerNameOrPath?: string | undefined;
+}
+/** A CPTConfig with its defaults filled in. */
+export type CPTValues = ValuesOf<
+  CPTOptions,
+  | "baseModelNameOrPath"
+  | "revision"
+  | "modulesToSave"
+  | "tokenDim"
+  | "numAttentionHeads"
+  | "numLayers"
+  | "tokenizerNameOrPath",
+  "CPT"
+>;
+
 /** Options of new DeftConfig(). */
 export interface DeftOptions extends SavingOptions, TargetOptions, BlockOptions {
   /**
@@ -762,6 +849,11 @@ export interface LoraOptions extends SavingOptions, TargetOptions, BlockOptions 
   targetParameters?: readonly string[] | undefined;
   /** Learn magnitude and direction apart (DoRA, arXiv 2402.09353). @default false */
   useDora?: boolean | undefined;
+  /**
+   * The adapter acts on tokens from the last place where these ids stand (aLoRA, arXiv 2504.12397). @default
+   * none
+   */
+  aloraInvocationTokens?: readonly number[] | undefined;
   /** A bias in B. @default false */
   loraBias?: boolean | undefined;
   /**
@@ -784,6 +876,7 @@ export type LoraValues = ValuesOf<
   | "layersToTransform"
   | "layersPattern"
   | "targetParameters"
+  | "aloraInvocationTokens"
   | "trainableTokenIndices",
   "LORA"
 >;

@@ -84,7 +84,7 @@ describe("sizes", () => {
     const c = prefixTuning.prompt!.resolve(new PrefixTuningConfig({ numVirtualTokens: 5 }), llama);
     expect(c).toMatchObject({ tokenDim: 16, numAttentionHeads: 2, numLayers: 2, encoderHiddenSize: 16 });
     expect(prefixTuning.prompt!.shape(c)).toEqual([5, 64]);
-    expect(prefixTuning.prompt!.table(c)).toBe("embedding.weight");
+    expect(prefixTuning.prompt!.tables(c)).toEqual(["embedding.weight"]);
   });
 
   it("of another model are refused", () => {

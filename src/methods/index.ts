@@ -5,6 +5,8 @@ import { beft } from "./beft.js";
 import { boft } from "./boft.js";
 import { bottleneck } from "./bottleneck.js";
 import { c3a } from "./c3a.js";
+import { cartridge } from "./cartridge.js";
+import { cpt } from "./cpt.js";
 import { deft } from "./deft.js";
 import { delora } from "./delora.js";
 import { fourierft } from "./fourierft.js";
@@ -50,6 +52,10 @@ export type { BottleneckOptions } from "./bottleneck.js";
 export { BottleneckConfig } from "./bottleneck.js";
 export type { C3AOptions } from "./c3a.js";
 export { C3AConfig } from "./c3a.js";
+export type { CartridgeOptions } from "./cartridge.js";
+export { CartridgeConfig } from "./cartridge.js";
+export type { CPTOptions } from "./cpt.js";
+export { CPTConfig } from "./cpt.js";
 export type { DeftOptions } from "./deft.js";
 export { DeftConfig } from "./deft.js";
 export type { DeloraOptions } from "./delora.js";
@@ -121,6 +127,8 @@ export const methods: readonly Method[] = [
   boft,
   bottleneck,
   c3a,
+  cartridge,
+  cpt,
   deft,
   delora,
   fourierft,

@@ -1,7 +1,9 @@
 import { PeftError } from "../errors.js";
+import type { InputSet } from "../graph/inputs.js";
 import type { EmbeddingSite, LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import { option, words } from "../words.js";
+import { invokedTokens } from "./alora.js";
 import { doraOutput, mergeDora } from "./dora.js";
 import { perRow } from "./gate.js";
 import { kaiming, ZERO } from "./initial.js";
@@ -61,7 +63,7 @@ function linearForward(a: Adapted<LinearSite>, x: Tensor, c: LoraConfig): Tensor
   const { g, site } = a;
   const [A, B] = [a.p("lora_A.weight"), a.p("lora_B.weight")];
   const dropped = a.dropout(x, c.loraDropout);
-  const scale = perRow(g, a.scale, x);
+  const scale = scaleAt(a, x, c);
   const low = g.linear(g.mul(g.linear(dropped, A), scale), B); // [..., r] -> [..., out]
   const y = a.next(x);
   if (c.useDora) {
@@ -77,6 +79,15 @@ function linearForward(a: Adapted<LinearSite>, x: Tensor, c: LoraConfig): Tensor
     return doraOutput(a, factors, { y, wx, low });
   }
   return c.loraBias ? g.add(g.add(y, low), g.mul(a.p("lora_B.bias"), scale)) : g.add(y, low);
+}
+
+/** s, and of an activated LoRA zero at tokens before its invocation. */
+function scaleAt({ g, scale, input }: Adapted<LinearSite>, x: Tensor, c: LoraConfig): Tensor {
+  const plain = perRow(g, scale, x);
+  if (c.aloraInvocationTokens === undefined) return plain;
+  const invoked = input("invoked");
+  // a row as a whole, as in a pooler, counts where the adapter was invoked at all
+  return g.mul(x.shape.length === 2 ? g.amax(invoked, -1, true) : g.unsqueeze(invoked, -1), plain);
 }
 
 function linearMerge(m: Merging<LinearSite>, c: LoraConfig): { weight: Tensor; bias?: Tensor } {
@@ -146,8 +157,10 @@ const linear: SiteMethod<LoraConfig, LinearSite> = {
   forward: linearForward,
   scale: scaleOf,
   merge: linearMerge,
+  merges: (c) => c.aloraInvocationTokens === undefined,
   prepare: linearPrepare,
-  structure: (c) => `dropout ${c.loraDropout}${c.useDora ? " dora" : ""}${c.loraBias ? " bias" : ""}`,
+  structure: (c) =>
+    `dropout ${c.loraDropout}${c.useDora ? " dora" : ""}${c.loraBias ? " bias" : ""} ${c.aloraInvocationTokens ?? ""}`,
 };
 
 function embeddingParameters(c: LoraConfig, { path, vocab, dim }: EmbeddingSite): ParameterSpec[] {
@@ -259,6 +272,10 @@ export const lora: Method<LoraConfig> = {
   name: "lora",
   config: LoraConfig,
   fromFile: fromStored,
+  tasks: (c) => (c.aloraInvocationTokens === undefined ? undefined : ["CAUSAL_LM"]),
+  inputs: (c): InputSet =>
+    c.aloraInvocationTokens === undefined ? {} : { invoked: invokedTokens(c.aloraInvocationTokens) },
+  wholeRows: (c) => c.aloraInvocationTokens !== undefined,
   layers: {
     select: (c) => c,
     defaults: (roles) => roles.targets,

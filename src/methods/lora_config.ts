@@ -15,7 +15,7 @@ import {
 } from "./shared_options.js";
 /** Fields of Python's that change what the adapter computes and are not built. */
 export const unbuiltLora: Readonly<Record<string, Json>> = {
-  ...{ megatron_config: null, velora_config: null, alora_invocation_tokens: null, use_qalora: false },
+  ...{ megatron_config: null, velora_config: null, use_qalora: false },
   ...{ monteclora_config: null, layer_replication: null, use_bdlora: null },
   ...{ arrow_config: null, kasa_config: null },
 };
@@ -59,6 +59,12 @@ const options: MethodTable = {
     byDefault: false,
     also: ["dora"],
     means: "learn magnitude and direction apart (DoRA, arXiv 2402.09353)",
+  },
+  aloraInvocationTokens: {
+    kind: "ids",
+    otherwise: "none",
+    also: ["alora"],
+    means: "the adapter acts on tokens from the last place where these ids stand (aLoRA, arXiv 2504.12397)",
   },
   loraBias: { kind: "flag", byDefault: false, means: "a bias in B" },
   trainableTokenIndices: {
@@ -105,6 +111,13 @@ function checkTogether(c: LoraConfig, fault: SayFault): void {
     fault(
       words`${option("loraBias")} and ${option("useDora")} are both true.`,
       "DoRA has no bias of its own.",
+      "leave one of them out.",
+    );
+  }
+  if (c.aloraInvocationTokens !== undefined && (c.useDora || c.loraBias)) {
+    fault(
+      words`${option("aloraInvocationTokens")} is given with ${option(c.useDora ? "useDora" : "loraBias", true)}.`,
+      "an activated LoRA is a plain one, on some of the tokens.",
       "leave one of them out.",
     );
   }

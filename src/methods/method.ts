@@ -3,7 +3,7 @@
 import type { ErrorCode } from "../errors.js";
 import type { Shape } from "../graph/dims.js";
 import type { Graph } from "../graph/graph.js";
-import type { InputSet } from "../graph/inputs.js";
+import type { Column, InputSet, ReadColumn } from "../graph/inputs.js";
 import type {
   AttentionSite,
   CacheShape,
@@ -18,6 +18,7 @@ import type {
 } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import type { OptionRow } from "../options.js";
+import type { TaskType } from "../task.js";
 import type { Words } from "../words.js";
 
 /** A value of adapter_config.json. */
@@ -221,6 +222,8 @@ export interface SiteMethod<C, S extends Site> extends PlaceMethod<C, S, LayerPl
   readonly sharedCopies?: readonly string[];
   /** The weight (and bias) that does without the adapter what the layer did with it. */
   readonly merge?: (m: Merging<S>, c: C) => Merged;
+  /** Whether a config's adapters merge at all. Default: they do. */
+  readonly merges?: (c: C) => boolean;
   /** It changes biases alone: a layer without one cannot be merged into. */
   readonly mergesInto?: "bias";
   /** Starting values that depend on the base's weight; may return a new base weight (the residual). */
@@ -487,6 +490,13 @@ export interface PromptShape {
   readonly cache: CacheShape;
 }
 
+/** Labels of a prompt and of what follows it. */
+export interface PromptLabels {
+  /** Those that do not count are -100. */
+  readonly labels: Column;
+  readonly weights: Column;
+}
+
 /** What a prompt's place gives a method that makes it for each row. */
 export type PromptPlace = Pick<Place, "g" | "p" | "input">;
 
@@ -521,19 +531,26 @@ export interface PromptMethod<C> {
    * the same.
    */
   readonly perRow?: (a: PromptPlace, rows: Tensor, c: C) => Tensor;
+  /**
+   * Labels of all positions, virtual ones included, and the weight of each one's loss, [batch, rows + seq]:
+   * of methods that learn labels in their prompt. `column`: what a batch has. Default: the batch's labels.
+   */
+  readonly labels?: (c: C, column: ReadColumn) => PromptLabels | undefined;
+  /** As in `LayerMethod`. */
+  readonly constrain?: (c: C, tensors: readonly NamedTensor[]) => void;
   /** Parameters that the file has under their own keys, beside prompt_embeddings. */
   readonly saved?: readonly string[];
   /** Shape of prompt_embeddings. */
   readonly shape: (c: C) => readonly [rows: number, dim: number];
   /**
-   * The parameter that prompt_embeddings is, where encoding is the identity: such an adapter can go on
-   * training.
+   * The parameters that prompt_embeddings is, one below the other, where a file of it alone is enough to go
+   * on training; undefined: it is not.
    */
-  readonly table: (c: C) => string | undefined;
+  readonly tables: (c: C) => readonly string[] | undefined;
   /**
-   * Token ids whose rows of the base's input embedding fill the table at the start, one per row; undefined:
-   * the table starts by its spec. `random` draws 32-bit integers; `tokenize` encodes as the config's
-   * tokenizer does, special tokens included.
+   * Token ids whose rows of the base's input embedding fill the first table at the start, one per row;
+   * undefined: the table starts by its spec. `random` draws 32-bit integers; `tokenize` encodes as the
+   * config's tokenizer does, special tokens included.
    */
   readonly initialTokens?: (
     c: C,
@@ -580,6 +597,8 @@ export interface Method<C extends AdapterConfig = AdapterConfig> {
   readonly learningRate?: LearningRate;
   /** The library whose form its files have. Default: PEFT's. */
   readonly files?: "adapters";
+  /** The tasks that it is for; undefined: all. */
+  readonly tasks?: (c: C) => readonly TaskType[] | undefined;
   /**
    * What it reads of a batch beside what the model reads, by the names that it has for it: the batch has it
    * among its `columns`.

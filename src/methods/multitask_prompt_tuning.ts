@@ -140,7 +140,7 @@ export const multitaskPromptTuning: Method<MultitaskPromptTuningConfig> = {
     perRow,
     saved: [COLS, ROWS],
     shape: promptShape,
-    table: () => "embedding.weight",
+    tables: () => ["embedding.weight"],
     initialTokens,
     source: (c) => (SOURCES.includes(c.promptTuningInit) ? c.promptTuningInitStateDictPath : undefined),
     fromSource,

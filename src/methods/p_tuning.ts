@@ -124,7 +124,7 @@ export const pTuning: Method<PromptEncoderConfig> = {
     parameters,
     encode,
     shape: promptShape,
-    table: () => undefined,
+    tables: () => undefined,
     structure: (c) => {
       if (c.encoderReparameterizationType === "MLP") return "mlp";
       return `lstm ${c.encoderNumLayers} dropout ${c.encoderDropout}`;

@@ -10,6 +10,7 @@ import {
   known,
   layer,
   layerSpecs,
+  type PromptSizes,
   promptSizes,
   resolveSizes,
   tableSpec,
@@ -58,7 +59,7 @@ export const PrefixTuningConfig: ConfigClass<PrefixTuningValues, PrefixTuningOpt
  * fails where an
  * encoder-decoder's heads do not add up to it. Throws "adapter-config", "adapter-mismatch".
  */
-function resolve(c: PrefixTuningConfig, shape: PromptShape): PrefixTuningConfig {
+export function resolvePrefix<C extends PromptSizes>(c: C, shape: PromptShape): C {
   const { cache, hidden } = shape;
   const dim = cache.kvHeads * cache.headDim;
   if (shape.submodules === 2 && dim !== hidden) {
@@ -91,15 +92,22 @@ function resolve(c: PrefixTuningConfig, shape: PromptShape): PrefixTuningConfig 
     tokenDim: dim,
     numAttentionHeads: cache.kvHeads,
   };
-  return withFields(c, { ...sizes, encoderHiddenSize: c.encoderHiddenSize ?? dim });
+  return withFields<PromptSizes>(c, sizes) as C;
 }
 
-function shapeOf(c: PrefixTuningConfig): readonly [rows: number, dim: number] {
+/** Prefix tuning has an encoder as well. */
+function resolve(c: PrefixTuningConfig, shape: PromptShape): PrefixTuningConfig {
+  const sized = resolvePrefix(c, shape);
+  return withFields(sized, { encoderHiddenSize: c.encoderHiddenSize ?? sized.tokenDim });
+}
+
+/** [tokens, layers * 2 * dim] of a prefix. */
+export function prefixShape(c: PromptSizes): readonly [rows: number, dim: number] {
   return [c.numVirtualTokens, known(c, "numLayers") * 2 * known(c, "tokenDim")];
 }
 
 function parameters(c: PrefixTuningConfig): ParameterSpec[] {
-  const [rows, width] = shapeOf(c);
+  const [rows, width] = prefixShape(c);
   const zeroed = (spec: ParameterSpec): ParameterSpec => {
     const zero: Initial = { kind: "constant", value: 0 };
     return c.initWeights === "zero" ? { ...spec, initial: zero } : spec;
@@ -135,8 +143,8 @@ export const prefixTuning: Method<PrefixTuningConfig> = {
     resolve,
     parameters,
     encode,
-    shape: shapeOf,
-    table: (c) => (c.prefixProjection ? undefined : "embedding.weight"),
+    shape: prefixShape,
+    tables: (c) => (c.prefixProjection ? undefined : ["embedding.weight"]),
     structure: (c) => (c.prefixProjection ? "projection" : ""),
   },
 };

@@ -118,7 +118,7 @@ export const promptTuning: Method<PromptTuningConfig> = {
     parameters: (c) => [tableSpec(...promptShape(c))],
     encode: (_, p) => p("embedding.weight"),
     shape: promptShape,
-    table: () => "embedding.weight",
+    tables: () => ["embedding.weight"],
     initialTokens,
   },
 };

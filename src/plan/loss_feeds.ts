@@ -125,7 +125,9 @@ function labelLayout(
   const isTarget = place === "target";
   const tokenAt = (isTarget ? places?.decoder : places?.input)?.tokenAt;
   const shift = place === "next token" ? 1 : 0;
-  const before = isTarget ? (virtual.decoder ?? 0) : virtual.input;
+  // labels of all positions count the virtual ones too
+  const ofPrompt = columns === length ? 0 : virtual.input;
+  const before = isTarget ? (virtual.decoder ?? 0) : ofPrompt;
   const width = isTarget ? before + columns : length;
   const positions: number[] = [];
   const from: number[] = [];

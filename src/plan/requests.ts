@@ -1,20 +1,23 @@
 import type { Adapter } from "../adapters/adapter.js";
 import type { View } from "../adapters/view.js";
 import type { NamesOf } from "../arguments.js";
-import type { Floats, Ids } from "../data/batch.js";
+import type { BatchColumn, Floats, Ids } from "../data/batch.js";
 import type { HostTensor } from "../engine/messages.js";
 import { PeftError } from "../errors.js";
 import type { Input } from "../graph/inputs.js";
 import { textHash } from "../hash.js";
 import type { Loss } from "../losses/loss.js";
 import { losses, lossNamed } from "../losses/registry.js";
+import { weightedTokens } from "../losses/weighted_tokens.js";
 import type { TaskType } from "../models/model.js";
 import { decoderInputs } from "../models/text_inputs.js";
 import { taskOf } from "../tasks/registry.js";
 import type { Inputs, Virtual } from "../trace/feeds.js";
 import {
+  asDeclared,
   batchPlaces,
   checkBatch,
+  columnOf,
   forwardFeeds,
   labelsOf,
   maskOf,
@@ -99,7 +102,8 @@ export function prepare(
   const virtual = virtualOf(view);
   const ofMethods = methodInputs(view.adapters);
   const sizes = checkBatch(weights, batch, virtual, given === undefined, ofMethods);
-  const used = usedLoss(spec, batch, given);
+  const prompted = given === undefined ? labelsOfPrompt(view, batch) : undefined;
+  const used = prompted === undefined ? usedLoss(spec, batch, given) : weightedTokens;
   const tokens = inputOf(inputsOf(spec), "tokens");
   const packed =
     tokens !== undefined &&
@@ -111,7 +115,9 @@ export function prepare(
   const places = packed
     ? batchPlaces(spec, batch, virtual, given !== undefined || (more.logits ?? false))
     : undefined;
-  if (used !== undefined) Object.assign(feeds, lossFeeds(used, spec, batch, virtual, new Map(sizes), places));
+  const labelled = prompted ?? batch;
+  if (used !== undefined)
+    Object.assign(feeds, lossFeeds(used, spec, labelled, virtual, new Map(sizes), places));
   if (keys !== undefined) feeds[randomKey.name] = keys;
   if (places !== undefined && tokens !== undefined) {
     const rowKeys = keys?.data;
@@ -119,6 +125,22 @@ export function prepare(
     if (places.decoder) Object.assign(feeds, packingFeeds(decoderInputs.ids, places.decoder, rowKeys));
   }
   return { loss: used, packed, feeds, sizes };
+}
+
+/** The batch with the labels of a prompt that learns some; undefined: neither has any. */
+function labelsOfPrompt(view: View, batch: Inputs): Inputs | undefined {
+  const read = (name: string): BatchColumn | undefined => {
+    const own = columnOf(batch, name);
+    return own && asDeclared(own, "i64");
+  };
+  for (const { method, config } of view.adapters) {
+    const found = method?.prompt?.labels?.(config, read);
+    if (found === undefined) continue;
+    const columns = { ...batch.columns, labels: found.labels, lossWeights: found.weights };
+    const labelled: object = { ...batch, labels: found.labels, columns };
+    return labelled as Inputs;
+  }
+  return undefined;
 }
 
 /** The loss that is given, else the task's own; undefined: none, for a batch without labels. */

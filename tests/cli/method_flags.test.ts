@@ -102,6 +102,9 @@ const beside: Readonly<Record<string, readonly string[]>> = {
   EXACT_SOURCE_TASK: SOURCE,
   AVERAGE_SOURCE_TASKS: SOURCE,
   ONLY_SOURCE_SHARED: SOURCE,
+  "--cpt-mask": ["--cpt-token-ids", "5,7"],
+  "--cpt-tokens-type-mask": ["--cpt-token-ids", "5,7"],
+  "--num-frozen-tokens": ["--num-virtual-tokens", "4"],
   "--tokenizer-kwargs": [
     "--prompt-tuning-init",
     "TEXT",

@@ -89,7 +89,7 @@ export function otherBatch(kind: Kind): TextBatch {
 /** A small config for every method, by what it can do. */
 export function configFor(method: string, options: Record<string, unknown> = {}): AdapterConfig {
   const found = methods.find((m) => m.name === method)!;
-  const small = { ...(found.prompt && { numVirtualTokens: 3 }), ...SMALL[method] };
+  const small = { ...(found.prompt && method !== "cpt" && { numVirtualTokens: 3 }), ...SMALL[method] };
   return found.config.create({ ...small, ...options });
 }
 
@@ -98,6 +98,7 @@ const SMALL: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   c3a: { blockSize: 4, initWeights: true },
   "adaption-prompt": { adapterLen: 3, adapterLayers: 1 },
   adalora: { totalStep: 10, initR: 4, targetR: 2 },
+  cpt: { cptTokenIds: [5, 7, 9, 11], cptTokensTypeMask: [1, 2, 3, 4], optProjectionEpsilon: 6 },
   fourierft: { nFrequency: 20, initWeights: true },
   miss: { r: 4 },
   pvera: { r: 8 },

@@ -41,7 +41,11 @@ describe.each(Object.keys(TASKS) as Kind[])("on %s", (kind) => {
   afterAll(() => base.close());
 
   // adaption prompts know Llama's attention, as in Python
-  const known = methods.filter((m) => m.attention === undefined || kind === "llama");
+  const known = methods.filter(
+    (m) =>
+      (m.attention === undefined || kind === "llama") &&
+      m.tasks?.(configFor(m.name))?.includes(TASKS[kind]) !== false,
+  );
   describe.each(known.map((m) => m.name))("%s", (method) => {
     it("changes the logits, and leaves no trace when it is taken off", async () => {
       const { model } = await adapted(base, configFor(method));
@@ -72,7 +76,8 @@ describe.each(Object.keys(TASKS) as Kind[])("on %s", (kind) => {
       const keys = await again.loadAdapter(folder, "default");
       expect(keys).toEqual({ missing: [], unexpected: [] });
       expect(difference(await logitsOf(again, batch), before)).toBeLessThan(CLOSE);
-      for (const entry of model.activeAdapter.entries.values())
+      // CPT's file has the sum of what is fixed and what moves, which is a new start, as in Python
+      for (const entry of method === "cpt" ? [] : model.activeAdapter.entries.values())
         expect(again.activeAdapter.entries.get(entry.key)?.data).toEqual(entry.data);
       const second = temporaryFolder();
       await again.savePretrained(second);
