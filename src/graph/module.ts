@@ -321,4 +321,6 @@ export interface CacheShape {
   readonly layers: number;
   readonly kvHeads: number;
   readonly headDim: number;
+  /** Heads of each layer, where layers differ. */
+  readonly each?: readonly Pick<CacheShape, "kvHeads" | "headDim">[];
 }

@@ -62,6 +62,12 @@ export const PrefixTuningConfig: ConfigClass<PrefixTuningValues, PrefixTuningOpt
 export function resolvePrefix<C extends PromptSizes>(c: C, shape: PromptShape): C {
   const { cache, hidden } = shape;
   const dim = cache.kvHeads * cache.headDim;
+  if (cache.each !== undefined)
+    throw new PeftError("adapter-config", {
+      what: "Prefix tuning does not fit this model.",
+      why: "a prefix is as wide in every layer, and the layers of this model have heads of several sizes.",
+      fix: "use LoRA or IA3.",
+    });
   if (shape.submodules === 2 && dim !== hidden) {
     throw new PeftError("adapter-config", {
       what: `Prefix tuning does not fit: hidden size ${hidden}, ${cache.kvHeads} heads of ${cache.headDim}.`,

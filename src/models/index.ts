@@ -23,6 +23,8 @@ import { falcon } from "./falcon.js";
 import { gemma } from "./gemma.js";
 import { gemma2 } from "./gemma2.js";
 import { gemma3 } from "./gemma3.js";
+import { gemma3n } from "./gemma3n.js";
+import { gemma4 } from "./gemma4.js";
 import { glm } from "./glm.js";
 import { glm4 } from "./glm4.js";
 import { gptBigcode } from "./gpt_bigcode.js";
@@ -97,6 +99,8 @@ export const architectures: readonly Architecture[] = [
   gemma,
   gemma2,
   gemma3,
+  gemma3n,
+  gemma4,
   glm,
   glm4,
   gpt2,

@@ -139,11 +139,11 @@ interface Options {
 }
 
 function kvInputs(g: Graph, name: string, cache: CacheShape, length: Dim): KeyValue[] {
-  const shape = ["batch", cache.kvHeads, length, cache.headDim];
-  return Array.from({ length: cache.layers }, (_, i) => ({
-    k: g.input(`${name}.${i}.k`, shape),
-    v: g.input(`${name}.${i}.v`, shape),
-  }));
+  return Array.from({ length: cache.layers }, (_, i) => {
+    const { kvHeads, headDim } = cache.each?.[i] ?? cache;
+    const shape = ["batch", kvHeads, length, headDim];
+    return { k: g.input(`${name}.${i}.k`, shape), v: g.input(`${name}.${i}.v`, shape) };
+  });
 }
 
 function inputs(g: Graph, name: string, seq: Dim, cache: CacheShape, options: Options): TextInputs {
@@ -291,7 +291,8 @@ describe.each(cases)("%s", (model, a, task, shape) => {
       expect(k.shape[2]).toBe(decoding ? "past+target+5" : "past+seq+5");
       expect(v.shape).toEqual(k.shape);
     }
-    expect(g.blocks.length).toBe(c.cache.layers + (decoding ? c.layers : 0));
+    const stack = Math.max(c.layers, c.cache.layers);
+    expect(g.blocks.length).toBe(decoding ? c.layers + c.cache.layers : stack);
   });
 
   it("keeps blocks apart: each reads only its inputs, what is shared, weights and what depends on nothing", () => {

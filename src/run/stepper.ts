@@ -14,6 +14,7 @@ import { readInput } from "../trace/feeds.js";
 import type { Named } from "../trace/inputs.js";
 import {
   beamOrder,
+  cachedShape,
   cacheNames,
   declareCore,
   encodedRows,
@@ -207,12 +208,13 @@ class CachedStepper implements Stepper {
   /** The cache before the first token: empty, or a prefix. */
   async #fillCache(prefix: number): Promise<void> {
     const { config } = this.#runtime.weights.spec;
-    const { kvHeads, headDim } = config.cache;
     const names = namesIn("past", config.cache);
     if (prefix === 0) {
-      const shape = [this.#rows, kvHeads, 0, headDim];
-      const empty: HostTensor = { dtype: "f32", shape, data: new Float32Array(0) };
-      await this.#runtime.put(Object.fromEntries(names.map((name) => [this.#hold(name), empty])));
+      const empty = (i: number): HostTensor => {
+        const shape = cachedShape(config.cache, Math.floor(i / 2), this.#rows, 0);
+        return { dtype: "f32", shape, data: new Float32Array(0) };
+      };
+      await this.#runtime.put(Object.fromEntries(names.map((name, i) => [this.#hold(name), empty(i)])));
       return;
     }
     await this.#runtime.run({

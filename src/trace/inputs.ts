@@ -81,13 +81,27 @@ export function cacheNames(kind: "past" | "present" | "cross", { layers }: Cache
   return Array.from({ length: layers }, (_, i) => ({ k: `${kind}.${i}.k`, v: `${kind}.${i}.v` }));
 }
 
-/** Declares a layer's keys and values, [rows, kvHeads, length, headDim]. */
+/** Shape of a layer's keys, and of its values: [rows, kvHeads, length, headDim]. */
+export function cachedShape<D extends Dim>(
+  cache: CacheShape,
+  layer: number,
+  rows: D,
+  length: D,
+): (D | number)[] {
+  const { kvHeads, headDim } = cache.each?.[layer] ?? cache;
+  return [rows, kvHeads, length, headDim];
+}
+
+/** Declares each layer's keys and values. */
 export function declareCached(
   g: Graph,
-  { k, v }: CacheNames,
-  { kvHeads, headDim }: CacheShape,
-  [rows, length]: readonly [Dim, Dim],
-): KeyValue {
-  const shape = [rows, kvHeads, length, headDim];
-  return { k: g.input(k, shape), v: g.input(v, shape) };
+  kind: Parameters<typeof cacheNames>[0],
+  cache: CacheShape,
+  rows: Dim,
+  length: Dim,
+): KeyValue[] {
+  return cacheNames(kind, cache).map(({ k, v }, i) => {
+    const shape = cachedShape(cache, i, rows, length);
+    return { k: g.input(k, shape), v: g.input(v, shape) };
+  });
 }

@@ -325,10 +325,9 @@ export function writeStep(spec: ModelSpec, trace: ModelTrace, options: StepOptio
   const { config } = spec;
   const cache = config.cache;
   const order = options.reorder ? declareCore(g, beamOrder) : undefined;
-  const past = cacheNames("past", cache).map((names) => {
-    const { k, v } = declareCached(g, names, cache, [order === undefined ? "batch" : "former", "past"]);
-    return order === undefined ? { k, v } : { k: g.gather(k, order, 0), v: g.gather(v, order, 0) };
-  });
+  const cached = declareCached(g, "past", cache, order === undefined ? "batch" : "former", "past");
+  const reorder = (x: Tensor): Tensor => (order === undefined ? x : g.gather(x, order, 0));
+  const past = cached.map(({ k, v }) => ({ k: reorder(k), v: reorder(v) }));
   const virtual = trace.options.virtual && !config.encoderDecoder ? trace.virtualTokens("input") : 0;
   const lengths = { batch: "batch", length: "seq", virtual, past: "past" };
   const { x, layout } = config.encoderDecoder
@@ -355,9 +354,7 @@ function crossInputs(
   cache: CacheShape,
 ): { encoderMask: Tensor; cross: (layer: number) => KeyValue } {
   const { g } = trace;
-  const cross = cacheNames("cross", cache).map((names) =>
-    declareCached(g, names, cache, ["batch", "encoded"]),
-  );
+  const cross = declareCached(g, "cross", cache, "batch", "encoded");
   return {
     encoderMask: declare(g, textInputs.mask, { batch: "batch", length: "encoded", virtual: 0, past: 0 }),
     cross: (layer) => at(cross, layer),

@@ -30,6 +30,8 @@ MORE = [
     "eurobert",
     "exaone4",
     "falcon-rw",
+    "gemma3n",
+    "gemma4",
     "glm",
     "glm4",
     "gpt_bigcode",

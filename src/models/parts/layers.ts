@@ -9,12 +9,21 @@ export type Layer<S> = (
   shared: S,
   past: KeyValue | undefined,
   index: number,
+  own: Readonly<Record<string, Tensor>>,
 ) => {
   readonly x: Tensor;
   readonly present?: KeyValue;
   /** What it gives beside its hidden states, if all layers together make something of it. */
   readonly beside?: Readonly<Record<string, Tensor>> | undefined;
 };
+
+/** What a layer reads beside x, by its number. */
+export interface Reads {
+  /** Tensors that it alone reads: `own` of the layer. */
+  readonly own?: (layer: number) => Readonly<Record<string, Tensor>>;
+  /** The layer whose keys and values are its `past`, whole already; undefined: its own. */
+  readonly source?: (layer: number) => number | undefined;
+}
 
 /**
  * Writes layers, one after another below `w`, each as a block of the graph. `layers`: how many there are, or
@@ -27,6 +36,7 @@ export function repeat<S extends Record<string, Tensor>>(
   past: readonly KeyValue[] | undefined,
   shared: S,
   layer: Layer<S>,
+  reads: Reads = {},
 ): StackOutput {
   const present: KeyValue[] = [];
   const beside: Readonly<Record<string, Tensor>>[] = [];
@@ -34,10 +44,11 @@ export function repeat<S extends Record<string, Tensor>>(
   const names = typeof layers === "number" ? Array.from({ length: layers }, (_, i) => i) : layers;
   for (const [i, name] of names.entries()) {
     const at = w.at(name);
-    const given = past?.[i];
-    const inputs: BlockInputs = given === undefined ? { x: hidden } : { x: hidden, k: given.k, v: given.v };
-    const out: BlockInputs = w.g.block(at.path, inputs, shared, ({ x, k, v }, s) => {
-      const made = layer(at, x, s, k === undefined || v === undefined ? undefined : { k, v }, i);
+    const source = reads.source?.(i);
+    const given = source === undefined ? past?.[i] : present[source];
+    const inputs: BlockInputs = { ...reads.own?.(i), x: hidden, ...given };
+    const out: BlockInputs = w.g.block(at.path, inputs, shared, ({ x, k, v, ...own }, s) => {
+      const made = layer(at, x, s, k === undefined || v === undefined ? undefined : { k, v }, i, own);
       return { ...made.beside, x: made.x, ...made.present };
     });
     const { x: next, k, v, ...more } = out;

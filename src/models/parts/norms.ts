@@ -9,8 +9,9 @@ import type { Tensor } from "../../graph/ops.js";
  * - rms1p, layer1p: their weights count from 1
  * - weightOnly: layer without a bias
  * - bare: layer without weight and bias
+ * - bareRms: rms without a weight
  */
-export type NormKind = "rms" | "rms1p" | "layer" | "layer1p" | "weightOnly" | "bare";
+export type NormKind = "rms" | "rms1p" | "layer" | "layer1p" | "weightOnly" | "bare" | "bareRms";
 
 /** x [..., width] -> its norm, by the weights of the module `name`. */
 export function norm(w: Module, kind: NormKind, name: string, x: Tensor, eps: number): Tensor {
@@ -20,6 +21,7 @@ export function norm(w: Module, kind: NormKind, name: string, x: Tensor, eps: nu
   const at = w.at(name);
   const dim = [lengthAt(x.shape, -1)];
   if (kind === "bare") return at.output(unbiased(g, x, undefined, eps));
+  if (kind === "bareRms") return at.output(g.rmsNorm(x, filled(g, x, 1), eps));
   const stored = at.get("weight", dim);
   if (kind === "weightOnly") return at.output(unbiased(g, x, stored, eps));
   if (kind === "rms1p") return at.output(g.rmsNorm(x, g.add(stored, 1), eps));
@@ -28,7 +30,11 @@ export function norm(w: Module, kind: NormKind, name: string, x: Tensor, eps: nu
 
 /** Layer norm without a bias: x [..., width], scale [width], or none. */
 export function unbiased(g: Graph, x: Tensor, scale: Tensor | undefined, eps: number): Tensor {
+  return g.layerNorm(x, scale ?? filled(g, x, 1), filled(g, x, 0), eps);
+}
+
+/** As many numbers as x is wide: constants, so that each block has its own. */
+function filled(g: Graph, x: Tensor, value: number): Tensor {
   const width = lengthAt(x.shape, -1);
-  const filled = (value: number): Tensor => g.constant(new Array<number>(width).fill(value), [width]);
-  return g.layerNorm(x, scale ?? filled(1), filled(0), eps);
+  return g.constant(new Array<number>(width).fill(value), [width]);
 }

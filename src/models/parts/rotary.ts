@@ -6,7 +6,7 @@ import type { TextInputs } from "../model.js";
 import { causalBias } from "./attention.js";
 import type { Fields } from "./config.js";
 
-const types = ["default", "linear", "dynamic", "yarn", "longrope", "su", "llama3"] as const;
+const types = ["default", "linear", "dynamic", "yarn", "longrope", "su", "llama3", "proportional"] as const;
 
 /**
  * Rotary position embeddings (2104.09864) as a config describes them, and how they go beyond the context of
@@ -19,6 +19,8 @@ export type Rope = {
 } & (
   | { readonly type: "default" }
   | { readonly type: "linear"; readonly factor: number }
+  /** Of all channels, `part` turn, as slowly as if all did. */
+  | { readonly type: "proportional"; readonly factor: number; readonly part: number }
   /** The base grows with the longest sequence of a batch, in tokens, once that is longer than `context`. */
   | { readonly type: "dynamic"; readonly factor: number; readonly context: number }
   /** Slow channels are stretched, fast ones are not, between `low` and `high` a part (2309.00071). */
@@ -81,6 +83,11 @@ export function scaledRope(f: Fields, scaling: Fields | undefined, theta: number
   const type = scaling.choice(scaling.has("rope_type") ? "rope_type" : "type", types, "default");
   if (type === "default") return { type, theta };
   if (type === "linear") return { type, theta, factor: scaling.number("factor") };
+  if (type === "proportional")
+    return {
+      ...{ type, theta, factor: scaling.number("factor", 1) },
+      part: scaling.number("partial_rotary_factor", 1),
+    };
   if (type === "dynamic")
     return { type, theta, factor: scaling.number("factor"), context: f.count("max_position_embeddings") };
   const known = [f, scaling].find((fields) => fields.has("original_max_position_embeddings"));
@@ -128,6 +135,8 @@ export function frequencies(rope: Rope, dim: number): number[] {
     const plain = f32(1 / f32(rope.theta ** f32((2 * i) / dim)));
     if (rope.type === "default" || rope.type === "dynamic") return plain;
     if (rope.type === "linear") return f32(plain / rope.factor);
+    if (rope.type === "proportional")
+      return i < Math.trunc((rope.part * dim) / 2) ? f32(plain / rope.factor) : 0;
     if (rope.type === "longrope") return stretched(rope.theta, dim, rope.short[i] ?? 1, i);
     if (rope.type === "yarn") {
       const slow = Math.min(Math.max(f32((i - low) / (high - low || 0.001)), 0), 1);
