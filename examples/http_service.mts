@@ -3,35 +3,27 @@
 //   curl -d '{"message": "My parcel never came"}' http://localhost:3000
 import { createServer } from "node:http";
 import { fileURLToPath } from "node:url";
-import {
-  AutoModelForSeq2SeqLM,
-  AutoTokenizer,
-  getPeftModel,
-  LoraConfig,
-  loadDataset,
-  Trainer,
-} from "peft.js";
+import { LoraConfig, loadDataset, pipeline, train } from "peft.js";
 
 const root = import.meta.resolve("peft.js/package.json");
 const shipped = (path: string): string => fileURLToPath(new URL(`assets/${path}`, root));
-const name = shipped("model"); // yours: "google/flan-t5-base", a Hub id or a folder
-const rows = { template: "message: {message} label:", target: "{label}" };
+const form = { template: "message: {message} label:", target: "{label}" };
 
-const tokenizer = await AutoTokenizer.fromPretrained(name);
-const base = await AutoModelForSeq2SeqLM.fromPretrained(name);
-const model = getPeftModel(base, new LoraConfig({ r: 8, loraAlpha: 16, targetModules: "all-linear" }));
-const trainer = new Trainer({
-  ...{ model, tokenizer, outputDir: "complaints", overwrite: true },
-  train: await loadDataset(shipped("complaints/train.csv"), rows),
-  validation: await loadDataset(shipped("complaints/validation.csv"), rows),
+const run = train({
+  model: shipped("model"), // yours: "google/flan-t5-base", a Hub id or a folder
+  rows: await loadDataset(shipped("complaints/train.csv"), form),
+  validation: await loadDataset(shipped("complaints/validation.csv"), form),
+  adapter: new LoraConfig({ r: 8, loraAlpha: 16, targetModules: "all-linear" }),
+  ...{ output: "complaints", overwrite: true },
   ...{ epochs: Number(process.env["EPOCHS"] ?? 5), lr: 2e-3, batchSize: 16 },
 });
-for await (const event of trainer.run())
-  if (event.type === "evaluation") console.log(`step ${event.step}: loss ${event.loss.toFixed(3)}`);
+for await (const event of run) if (event.type === "evaluation") console.log(event.line);
+
+const write = await pipeline("text2text-generation", "complaints", { maxNewTokens: 6 });
 
 async function classify(message: string): Promise<string | undefined> {
-  const ids = await model.generate(tokenizer([`message: ${message} label:`]), { maxNewTokens: 6 });
-  return tokenizer.batchDecode(ids, { skipSpecialTokens: true })[0];
+  const [answer] = await write(`message: ${message} label:`);
+  return answer?.generatedText;
 }
 
 const server = createServer(async (request, response) => {

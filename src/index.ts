@@ -176,13 +176,17 @@ export type { StepResult, TrainableBase, TrainableModel, TrainOptions } from "./
 export type { TrainedBy } from "./peft/trained_by.js";
 export type { BatchSizes } from "./plan/memory/batch.js";
 export type { BackwardOptions } from "./plan/requests.js";
+export type { RecordedRun, RunTable } from "./runs/compare_runs.js";
+export { readRuns, tableOf } from "./runs/compare_runs.js";
+export { headForRows, taskForRows } from "./runs/for_rows.js";
+export { renderRunsReport } from "./runs/runs_report.js";
+export type { SaidEvent, TrainRunOptions } from "./runs/train.js";
+export { train } from "./runs/train.js";
 export type { ClassFigures, ClassReport } from "./tasks/class_report.js";
 export type { Ranks } from "./tasks/retrieval.js";
 export { averagePrecisionAt, ndcgAt, ranksOf, recallAt, reciprocalRankAt } from "./tasks/retrieval.js";
 export type { AdamWOptions, AdamWState, StepOptions, StepResult as OptimizerStep } from "./train/adamw.js";
 export { AdamW } from "./train/adamw.js";
-export type { RecordedRun, RunTable } from "./train/compare_runs.js";
-export { readRuns, tableOf } from "./train/compare_runs.js";
 export type { CustomMetrics } from "./train/custom_metrics.js";
 export {
   classTable,
@@ -203,7 +207,6 @@ export { createProgress } from "./train/progress.js";
 export { restoreParameters } from "./train/restore.js";
 export type { RunMode } from "./train/run_folder.js";
 export { eventLine } from "./train/run_folder.js";
-export { renderRunsReport } from "./train/runs_report.js";
 export type { Checkpoint, SaveOptions, TrainingState } from "./train/saved_state.js";
 export { listCheckpoints, loadState, saveState } from "./train/saved_state.js";
 export type {

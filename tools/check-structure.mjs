@@ -77,6 +77,10 @@ const ALLOWED = {
     ...["tasks", "losses", "peft", "attach", "run", "plan", "weights", "trace", "adapters"],
     ...["data", "hub", "graph", "tokenizers", "generate"],
   ],
+  runs: [
+    ...["train", "tasks", "peft", "attach", "data", "hub", "tokenizers"],
+    ...["methods/method.ts", "methods/registry.ts"],
+  ],
   pipelines: ["peft", "tasks", "trace", "data", "hub", "tokenizers", "generate"],
   cli: ["index.ts", "data/load.ts"],
 };

@@ -4,10 +4,10 @@ import {
   AutoTokenizer,
   baseOfAdapter,
   type ConfigOptions,
-  classFields,
   FORMAT_NAMES,
   formatBytes,
   type HubEvent,
+  headForRows,
   inspectAdapter,
   isTaskType,
   type LoadOptions,
@@ -21,7 +21,7 @@ import {
   type Row,
   type TaskType,
   type Tokenizer,
-  taskOf,
+  taskForRows,
   tasks,
 } from "../index.js";
 import { option, words } from "../words.js";
@@ -222,7 +222,7 @@ async function fieldsFor(
   settings: Settings,
   terminal: Terminal,
 ): Promise<Record<string, unknown>> {
-  const fields = headFields(chosen, rows);
+  const fields = headForRows(chosen, rows);
   const adapter = settings.text("adapter");
   if (adapter === undefined) return fields;
   const hub = { progress: showHub(terminal) };
@@ -250,17 +250,6 @@ function otherClasses(adapter: string, count: number, rows: readonly Row[]): Pef
   });
 }
 
-/** Classes of the rows' labels for a head that is made for them. */
-function headFields(chosen: TaskType, rows: readonly Row[] | undefined): Record<string, unknown> {
-  const first = rows?.[0];
-  if (first === undefined || !taskOf(chosen).head.isPerLabel) return {};
-  const problem = first.kind === "classify" ? { problem_type: first.problemType } : {};
-  if (first.kind === "classify" && first.problemType === "regression") return { ...problem, num_labels: 1 };
-  const names = labelNames(rows!);
-  if (names.length === 0) return problem;
-  return { ...problem, ...classFields(names) };
-}
-
 /**
  * What is said; else what the adapter was made for; else what the data are good for; else what the model was
  * made for.
@@ -273,10 +262,7 @@ export function chooseTask(
 ): TaskType {
   const said = settings.text("task") ?? ofAdapter;
   if (isTaskType(said)) return said;
-  const kind = rows?.[0]?.kind;
-  const byKind = tasks.all.find(({ impliedBy }) => kind !== undefined && impliedBy.includes(kind));
-  if (byKind !== undefined && !byKind.generates) return byKind.name;
-  return model.taskType ?? byKind?.name ?? "FEATURE_EXTRACTION";
+  return taskForRows(rows, model.taskType);
 }
 
 /** Classes in the order in which the adapter, or the model, learnt them. */

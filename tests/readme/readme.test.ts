@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -13,6 +13,12 @@ const readme = readFileSync(join(root, "README.md"), "utf8");
 const small = join(root, "tests/kit/models/t5-text");
 const folder = mkdtempSync(join(tmpdir(), "peft-readme-"));
 const at = (name: string): string => join(folder, name);
+/** BERT of the kit with a few words. */
+const bert = at("bert");
+cpSync(join(root, "tests/kit/models/bert"), bert, { recursive: true });
+const words = "[PAD] [UNK] [CLS] [SEP] [MASK] my parcel never came i was charged twice where is";
+writeFileSync(join(bert, "vocab.txt"), words.replaceAll(" ", "\n"));
+writeFileSync(join(bert, "tokenizer_config.json"), '{ "tokenizer_class": "BertTokenizer" }');
 
 /** The code blocks of one language, one after another. */
 function blocksOf(language: string): string {
@@ -35,7 +41,9 @@ function run(command: string, args: readonly string[]): string {
 
 describe("the code", () => {
   const source = pathToFileURL(join(root, "src/index.ts")).href;
-  const code = blocksOf("ts").replaceAll('"bigscience/mt0-large"', JSON.stringify(small));
+  const code = blocksOf("ts")
+    .replaceAll('"bigscience/mt0-large"', JSON.stringify(small))
+    .replaceAll('"sentence-transformers/all-MiniLM-L6-v2"', JSON.stringify(bert));
 
   test("type-checks as strictly as ours", () => {
     const options = JSON.parse(readFileSync(join(root, "tsconfig.json"), "utf8")).compilerOptions;
@@ -53,8 +61,9 @@ describe("the code", () => {
     const tsx = pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href;
     const out = run(process.execPath, ["--import", tsx, "readme.mts"]);
     expect(out).toMatch(
-      /^trainable params: 7168 \|\| all params: 76032 \|\| trainable%: 9\.427609427609427\n/,
+      /^trainable params: 7168 \|\| all params: 76032 \|\| trainable%: 9\.427609427609427\n/m,
     );
+    expect(out).toMatch(/^\[ \{ label: '(delivery|billing)', score: 0\.\d+ \} \]$/m); // of the classifier
     expect(out).toMatch(/^\[ '.*' \]$/m); // what it generated
     expect(out).toMatch(/^3 \d+\.\d+$/m); // steps and losses
     for (const name of ["adapter_config.json", "adapter_model.safetensors"])

@@ -1,8 +1,8 @@
+import { plural } from "../train/describe.js";
+import type { TrainEvent, TrainEventOf } from "../train/events.js";
+import { type Chart, type Curve, smooth, spread, thin } from "../train/report_charts.js";
+import { cell, chartSections, renderPage, section, table } from "../train/report_html.js";
 import { headerOf, type RecordedRun, tableOf } from "./compare_runs.js";
-import { plural } from "./describe.js";
-import type { TrainEvent, TrainEventOf } from "./events.js";
-import { type Chart, type Curve, smooth, spread, thin } from "./report_charts.js";
-import { cell, chartSections, renderPage, section, table } from "./report_html.js";
 
 /** A page over several runs: what they differ in, what came of it, and their curves on the same axes. */
 export function renderRunsReport(runs: readonly RecordedRun[], read?: (path: string) => string): string {

@@ -1,10 +1,10 @@
 import { nodeFiles } from "../hub/files.js";
 import { readJsonObject } from "../hub/json.js";
-import { directionOf } from "./custom_metrics.js";
-import { figure, formatDuration } from "./describe.js";
-import type { RunHeader, TrainEvent, TrainEventOf } from "./events.js";
-import { readMetrics } from "./run_folder.js";
-import { flatConfig } from "./run_report.js";
+import { directionOf } from "../train/custom_metrics.js";
+import { figure, formatDuration } from "../train/describe.js";
+import type { RunHeader, TrainEvent, TrainEventOf } from "../train/events.js";
+import { readMetrics } from "../train/run_folder.js";
+import { flatConfig } from "../train/run_report.js";
 
 /** A run as its folder tells it. */
 export interface RecordedRun {

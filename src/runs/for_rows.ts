@@ -1,0 +1,25 @@
+import { classFields } from "../attach/class_names.js";
+import { labelNames, type Row } from "../data/row.js";
+import type { TaskType } from "../task.js";
+import { taskOf, tasks } from "../tasks/registry.js";
+
+/**
+ * What a model is to learn from rows where nobody says it: what they are good for; else what the model was
+ * made for.
+ */
+export function taskForRows(rows: readonly Row[] | undefined, ofModel: TaskType | undefined): TaskType {
+  const kind = rows?.[0]?.kind;
+  const byKind = tasks.all.find(({ impliedBy }) => kind !== undefined && impliedBy.includes(kind));
+  if (byKind !== undefined && !byKind.generates) return byKind.name;
+  return ofModel ?? byKind?.name ?? "FEATURE_EXTRACTION";
+}
+
+/** Fields of config.json for a head that is made for the rows' labels; none where a task has no such head. */
+export function headForRows(task: TaskType, rows: readonly Row[] | undefined): Record<string, unknown> {
+  const first = rows?.[0];
+  if (rows === undefined || first === undefined || !taskOf(task).head.isPerLabel) return {};
+  const problem = first.kind === "classify" ? { problem_type: first.problemType } : {};
+  if (first.kind === "classify" && first.problemType === "regression") return { ...problem, num_labels: 1 };
+  const names = labelNames(rows);
+  return names.length === 0 ? problem : { ...problem, ...classFields(names) };
+}
