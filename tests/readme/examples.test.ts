@@ -29,7 +29,7 @@ for (const name of ["vocab.txt", "tokenizer_config.json"]) cpSync(join(bert, nam
 const chat = join(folder, "chat");
 cpSync(kit("llama"), chat, { recursive: true });
 cpSync(join(root, "tests/kit/tokenizers/byte-bpe"), chat, { recursive: true });
-const turns = "{% for m in messages %}[{{ m.role[0] }}]{{ m.content[:8] }};{% endfor %}[a]";
+const turns = "{% for m in messages %}[{{ m.role[0] }}]{{ m.content[0] }};{% endfor %}[a]";
 writeFileSync(join(chat, "chat_template.jinja"), turns);
 writeFileSync(join(folder, "notes.md"), "ann lives in rome\n\nbob lives in oslo\n");
 
