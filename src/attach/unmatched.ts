@@ -40,6 +40,7 @@ export function unmatchedWarnings(
 /** Tables of FourierFT and C3A are read in a way of their own. */
 const FORMS: Readonly<Record<string, PatternForm>> = {
   "FOURIERFT.nFrequencyPattern": "dotted",
+  "OSF.rankPattern": "anywhere",
   "C3A.blockSizePattern": "dotted",
 };
 

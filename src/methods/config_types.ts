@@ -1018,6 +1018,30 @@ export type OFTValues = ValuesOf<
   "OFT"
 >;
 
+/** Options of new OSFConfig(). */
+export interface OSFOptions extends SavingOptions {
+  /**
+   * Layers that are adapted: by name or the end of a path, by a regular expression that matches the whole
+   * path, or all of them. @default all linear layers
+   */
+  targetModules?: string | readonly string[] | undefined;
+  /**
+   * How many singular directions of each weight stay as they are; below 1: a share of them. A number, above
+   * 0. @default half of the smaller side
+   */
+  effectiveRank?: number | undefined;
+  /** The same by a pattern that is found in a layer's name, where it differs. @default {} */
+  rankPattern?: Readonly<Record<string, number>> | undefined;
+  /** Start without effect; off: at random. @default true */
+  initWeights?: boolean | undefined;
+}
+/** A OSFConfig with its defaults filled in. */
+export type OSFValues = ValuesOf<
+  OSFOptions,
+  "taskType" | "baseModelNameOrPath" | "revision" | "modulesToSave" | "targetModules" | "effectiveRank",
+  "OSF"
+>;
+
 /** Options of new PromptEncoderConfig(). */
 export interface PromptEncoderOptions extends SavingOptions, PromptOptions {
   /** What makes the rows from a table: three linear layers, or an LSTM and two. @default "MLP" */

@@ -23,6 +23,7 @@ import type { Method } from "./method.js";
 import { miss } from "./miss.js";
 import { multitaskPromptTuning } from "./multitask_prompt_tuning.js";
 import { oft } from "./oft.js";
+import { osf } from "./osf.js";
 import { pTuning } from "./p_tuning.js";
 import { peanut } from "./peanut.js";
 import { poly } from "./poly.js";
@@ -86,6 +87,8 @@ export type { MultitaskPromptTuningOptions } from "./multitask_prompt_tuning.js"
 export { MultitaskPromptTuningConfig } from "./multitask_prompt_tuning.js";
 export type { OFTOptions } from "./oft.js";
 export { OFTConfig } from "./oft.js";
+export type { OSFOptions } from "./osf.js";
+export { OSFConfig } from "./osf.js";
 export type { PromptEncoderOptions } from "./p_tuning.js";
 export { PromptEncoderConfig } from "./p_tuning.js";
 export type { PeanutOptions } from "./peanut.js";
@@ -144,6 +147,7 @@ export const methods: readonly Method[] = [
   miss,
   multitaskPromptTuning,
   oft,
+  osf,
   pTuning,
   peanut,
   poly,

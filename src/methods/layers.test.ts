@@ -70,9 +70,15 @@ function setUp(name: string): {
   const feeds: Record<string, Value> = { x: value(c.x.data, c.x.shape) };
   for (const [key, p] of Object.entries(c.parameters)) feeds[key] = value(p.data, p.shape);
   for (const { key, shape, initial, frozen } of c.kind === "embedding" ? [] : specsOf(method, config, site)) {
-    if (frozen !== "derived" || initial.kind !== "made") continue;
-    const data = new Float32Array(shape.reduce((a, b) => a * b, 1));
-    initial.make(data, () => 0);
+    if (frozen !== "derived") continue;
+    const made = new Float32Array(shape.reduce((a, b) => a * b, 1));
+    if (initial.kind === "made") initial.make(made, () => 0);
+    const start = (): Readonly<Record<string, Float32Array>> =>
+      at.prepare!(config, site, Float32Array.from(c.base.weight.data), () => 0, {
+        bias: undefined,
+        p: () => new Float32Array(0),
+      })!.parameters;
+    const data = initial.kind === "prepared" ? start()[key]! : made;
     feeds[key] = value([...data], shape);
   }
   feeds["layer.weight"] = value(c.base.weight.data, c.base.weight.shape);

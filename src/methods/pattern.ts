@@ -48,12 +48,14 @@ function refusing<T>(written: string, field: string | undefined, whole: string, 
 }
 
 /** How a method finds a layer's value in a table by pattern. */
-export type PatternForm = "dotted or whole" | "dotted";
+export type PatternForm = "dotted or whole" | "dotted" | "anywhere";
 const compositions: { readonly [F in PatternForm]: (pattern: string) => string } = {
   /** rank_pattern and alpha_pattern. Reference: peft/utils/other.py get_pattern_key */
   "dotted or whole": (pattern) => `(.*\\.)?(${pattern})$`,
   /** FourierFT and C3A: a whole path is found by its name alone. Reference: peft/tuners/fourierft/model.py */
   dotted: (pattern) => `.*\\.${pattern}$`,
+  /** OSF: re.search. Reference: peft/tuners/osf/model.py */
+  anywhere: (pattern) => `.*(${pattern})`,
 };
 
 /** A table's patterns, which share one budget, and what was found by them: layers ask in every run. */

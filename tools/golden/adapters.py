@@ -69,6 +69,7 @@ OTHERS = {
     "miss-bat": (peft.MissConfig, {"r": 2, "init_weights": "bat"}),
     "oft": (peft.OFTConfig, {"oft_block_size": 4}),
     "oft-exact": (peft.OFTConfig, {"oft_block_size": 4, "use_cayley_neumann": False}),
+    "osf": (peft.OSFConfig, {"effective_rank": 2}),
     "peanut": (peft.PeanutConfig, {"r": 3, "depth": 2, "act_fn": "gelu", "scaling": 2.0}),
     "pvera": (peft.PveraConfig, {"r": 3, "projection_prng_key": 7}),
     "randlora": (peft.RandLoraConfig, {"r": 2, "randlora_alpha": 4}),
