@@ -34,16 +34,20 @@ const configs: readonly {
   },
 ];
 
-/** Methods of Python's PEFT that are not built here. */
-const elsewhere: readonly string[] = [
-  ...["ADAMSS", "BEFT", "BONE", "LILY", "FROD", "PVERA", "GLORA", "XLORA"],
-  ...["UNILORA", "WAVEFT", "OSF", "TINYLORA", "PSOFT", "PEANUT", "SHADOW", "SUPERTUNING", "DEFT"],
-];
+/** Methods of Python's PEFT that are not built here, with the reason where their files are in the way. */
+const elsewhere: Readonly<Record<string, string>> = {
+  ADAMSS: ", as the sizes of its tensors come from clusters that its file does not hold",
+  FROD: ", as its file lacks one of its factors, which Python decomposes the base again for",
+  PSOFT: ", as its file holds rotations between singular vectors whose signs it does not hold",
+  ...Object.fromEntries(["BONE", "LILY", "XLORA", "SHADOW"].map((name) => [name, ""])),
+};
 
 /** Why a config names no method that is known here. */
 export function unknownMethod(peftType: unknown, json: Config = {}, path = "adapter_config.json"): PeftError {
   const foreign = configs.find(({ is }) => peftType === undefined && is(json))?.told(path);
   if (foreign !== undefined) return new PeftError("unknown-method", foreign);
+  const reason =
+    typeof peftType === "string" && Object.hasOwn(elsewhere, peftType) ? elsewhere[peftType] : undefined;
   const known = methods.all.map((m) => m.config.peftType).join(", ");
   if (peftType === undefined || peftType === null)
     return new PeftError("unknown-method", {
@@ -53,12 +57,14 @@ export function unknownMethod(peftType: unknown, json: Config = {}, path = "adap
     });
   return new PeftError("unknown-method", {
     what: `peft_type ${JSON.stringify(peftType)} is not known.`,
-    why: elsewhere.includes(String(peftType))
-      ? `it is a method of Python's PEFT that peft.js does not have; it has ${known}.`
-      : `peft.js has ${known}.`,
-    fix: elsewhere.includes(String(peftType))
-      ? "merge it in Python (merge_and_unload) and load the merged model, or train one of these."
-      : "use one of these methods.",
+    why:
+      reason === undefined
+        ? `peft.js has ${known}.`
+        : `it is a method of Python's PEFT that peft.js does not have${reason} (docs/methods.md, "Not built"); it has ${known}.`,
+    fix:
+      reason === undefined
+        ? "use one of these methods."
+        : "merge it in Python (merge_and_unload) and load the merged model, or train one of these.",
   });
 }
 

@@ -66,7 +66,9 @@ function setUp(name: string): {
     },
     ...{ inDim: transposed ? first : second, outDim: transposed ? second : first, vocab: first, dim: second },
   };
-  const at = (c.kind === "embedding" ? method.layers?.embedding : method.layers?.linear) as never;
+  const at = (c.kind === "embedding"
+    ? method.layers?.embedding
+    : method.layers?.linear) as unknown as SiteMethod<AdapterConfig, Site>;
   const feeds: Record<string, Value> = { x: value(c.x.data, c.x.shape) };
   for (const [key, p] of Object.entries(c.parameters)) feeds[key] = value(p.data, p.shape);
   for (const { key, shape, initial, frozen } of c.kind === "embedding" ? [] : specsOf(method, config, site)) {
