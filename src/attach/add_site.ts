@@ -27,7 +27,7 @@ export function addEntries<C extends AdapterConfig>(
       shape,
       graphShape,
       frozen: frozen !== undefined,
-      counted: frozen === undefined || frozen === "counted",
+      counted: frozen === undefined || frozen === "counted" || frozen === "saved counted",
       dtype: frozen === "saved i32" ? "i32" : frozen === "saved i64" ? "i64" : "f32",
       fill: (data) => initialize(data, shape, initial, next),
     });

@@ -7,7 +7,7 @@ import { configClass } from "./config.js";
 import type { AdaLoraOptions, AdaLoraValues } from "./config_types.js";
 import { withDelta } from "./delta.js";
 import { withChange } from "./gate.js";
-import { ignoredLora, unbuiltLora } from "./lora_config.js";
+import { ignoredLora, startFields, unbuiltLora, variantFields } from "./lora_config.js";
 import type {
   Adapted,
   ConfigClass,
@@ -107,13 +107,14 @@ export const AdaLoraConfig: ConfigClass<AdaLoraValues, AdaLoraOptions> = configC
       ...unbuiltLora,
       target_parameters: null,
       alora_invocation_tokens: null,
+      ...variantFields,
       ensure_weight_tying: false,
       use_dora: false,
       loftq_config: {},
       lora_bias: false,
       trainable_token_indices: null,
     },
-    ignored: { ...ignoredLora, r: 8, use_rslora: false, alpha_pattern: {} },
+    ignored: { ...ignoredLora, ...startFields, r: 8, use_rslora: false, alpha_pattern: {} },
     check: checkSchedule,
   },
 );

@@ -186,8 +186,6 @@ describe("sizes", () => {
   it.each<[string, unknown, Record<string, unknown>, RegExp]>([
     ["OFT's blocks by both", oft, { r: 4 }, /oftBlockSize is 32 and r is 4/],
     ["OFT's blocks by neither", oft, { oftBlockSize: 0 }, /oftBlockSize is 0 and r is 0/],
-    ["OFT's dropout", oft, { moduleDropout: 0.1 }, /moduleDropout: 0.1/],
-    ["constrained OFT", oft, { coft: true }, /coft: true/],
     ["BOFT's blocks by both", boft, { boftBlockNum: 4 }, /boftBlockSize is 4 and boftBlockNum is 4/],
     ["a block that does not divide", boft, { boftBlockSize: 5 }, /boftBlockSize is 5 at q_proj/],
     [
@@ -199,7 +197,7 @@ describe("sizes", () => {
     ["more factors than blocks", boft, { boftNButterflyFactor: 4 }, /Factor is 4 at q_proj, with 6 blocks/],
     ["halves of odd blocks", boft, { boftBlockSize: 3, boftNButterflyFactor: 2 }, /with 8 blocks of 3/],
     ["no factors", boft, { boftNButterflyFactor: 0 }, /boftNButterflyFactor is 0/],
-    ["BOFT's dropout", boft, { boftDropout: 0.1 }, /boftDropout: 0.1/],
+    ["a dropout of all", boft, { boftDropout: 1 }, /boftDropout is 1/],
     ["an odd group", road, { groupSize: 3 }, /groupSize is 3/],
     ["a group that does not divide", road, {}, /groupSize is 64 at q_proj/],
     ["a variant that is none", road, { variant: "road_3" }, /variant is "road_3"/],

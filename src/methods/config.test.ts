@@ -42,7 +42,12 @@ describe("LoraConfig", () => {
     ["a negative dropout", { loraDropout: -0.1 }, /loraDropout is -0.1/],
     ["an unknown bias", { bias: "both" }, /bias is "both"/],
     ["an unknown start", { initLoraWeights: "xavier" }, /initLoraWeights is "xavier"/],
-    ["a start that needs data", { initLoraWeights: "eva" }, /initLoraWeights is "eva"/],
+    ["a start that needs data", { initLoraWeights: "corda" }, /initLoraWeights is "corda"/],
+    [
+      "a start from data",
+      { initLoraWeights: "eva" },
+      /initLoraWeights is "eva".*initialize_lora_eva_weights/,
+    ],
     ["an odd rank, orthogonal", { r: 3, initLoraWeights: "orthogonal" }, /a rank is 3/],
     ["an odd rank in a pattern", { initLoraWeights: "orthogonal", rankPattern: { q: 5 } }, /a rank is 5/],
     ["alpha 0 with PiSSA", { loraAlpha: 0, initLoraWeights: "pissa" }, /alpha is 0/],
@@ -73,6 +78,9 @@ describe("LoraConfig", () => {
     ["target parameters as text", { targetParameters: "experts" }, /targetParameters.*list/],
     ["aLoRA with DoRA", { aloraInvocationTokens: [1], useDora: true }, /aloraInvocationTokens is given/],
     ["arrow", { arrowConfig: { top_k: 1 } }, /arrowConfig/],
+    ["two variants", { useDora: true, kasaConfig: {} }, /useDora and kasaConfig are both given/],
+    ["a field that is none", { veloraConfig: { groups: 4 } }, /veloraConfig has groups: 4.*num_groups/],
+    ["a field's value", { veloraConfig: { num_groups: 0 } }, /veloraConfig has num_groups: 0/],
     ["megatron", { megatronConfig: { a: 1 } }, /megatronConfig/],
   ])("refuses %s", (_, options, message) => {
     expect(create(options)).toThrow(PeftError);

@@ -840,6 +840,8 @@ export interface LoraOptions extends SavingOptions, TargetOptions, BlockOptions 
     | "olora"
     | "pissa"
     | `pissa_niter_${number}`
+    | "mica"
+    | "eva"
     | undefined;
   /** Ranks by layer name or pattern where they differ from r. @default {} */
   rankPattern?: Readonly<Record<string, number>> | undefined;
@@ -854,6 +856,22 @@ export interface LoraOptions extends SavingOptions, TargetOptions, BlockOptions 
    * none
    */
   aloraInvocationTokens?: readonly number[] | undefined;
+  /**
+   * A block-diagonal A or B: target_modules_bd_a, target_modules_bd_b, nblocks, match_strict. @default none
+   */
+  useBdlora?: Readonly<Record<string, unknown>> | undefined;
+  /** A factor for each rank, on a base without its smallest directions (KaSA): beta, gamma. @default none */
+  kasaConfig?: Readonly<Record<string, unknown>> | undefined;
+  /** Noise on A in training (MonteCLoRA): num_samples, sample_scaler and others. @default none */
+  montecloraConfig?: Readonly<Record<string, unknown>> | undefined;
+  /** A's gradient from projections (VeLoRA): num_groups, scale, init_type. @default none */
+  veloraConfig?: Readonly<Record<string, unknown>> | undefined;
+  /** Of the start eva, which Python makes; only recorded. @default none */
+  evaConfig?: Readonly<Record<string, unknown>> | undefined;
+  /** Of the start corda, which is not made here; only recorded. @default none */
+  cordaConfig?: Readonly<Record<string, unknown>> | undefined;
+  /** Of the start lora_ga, which is not made here; only recorded. @default none */
+  loraGaConfig?: Readonly<Record<string, unknown>> | undefined;
   /** A bias in B. @default false */
   loraBias?: boolean | undefined;
   /**
@@ -877,6 +895,13 @@ export type LoraValues = ValuesOf<
   | "layersPattern"
   | "targetParameters"
   | "aloraInvocationTokens"
+  | "useBdlora"
+  | "kasaConfig"
+  | "montecloraConfig"
+  | "veloraConfig"
+  | "evaConfig"
+  | "cordaConfig"
+  | "loraGaConfig"
   | "trainableTokenIndices",
   "LORA"
 >;

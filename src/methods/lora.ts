@@ -7,13 +7,25 @@ import { invokedTokens } from "./alora.js";
 import { doraOutput, mergeDora } from "./dora.js";
 import { perRow } from "./gate.js";
 import { kaiming, ZERO } from "./initial.js";
+import { blocksOf, wholeOf } from "./lora_blocks.js";
 import { LoraConfig } from "./lora_config.js";
 import { expertTargets, refuseBeside, stack } from "./lora_experts.js";
 import { loraApproximation } from "./lora_factors.js";
 import { loraMixing } from "./lora_mix.js";
+import { noiseParameters, noisy } from "./lora_noise.js";
 import { rankOf, scaleOf } from "./lora_rank.js";
 import type { Pair, Start } from "./lora_start.js";
-import { magnitude, olora, orthogonal, pissa, residual, untouched } from "./lora_start.js";
+import {
+  magnitude,
+  mica,
+  olora,
+  orthogonal,
+  pissa,
+  residual,
+  untouched,
+  withoutSmallest,
+} from "./lora_start.js";
+import { compressed, veloraParameters } from "./lora_velora.js";
 import type {
   Adapted,
   Initial,
@@ -34,7 +46,7 @@ const fromBase: Initial = { kind: "prepared" };
 /** Starts that need the base's weight, or each other. */
 function isPrepared(c: LoraConfig): boolean {
   const init = c.initLoraWeights;
-  return init === false ? c.useDora : init !== true && init !== "gaussian";
+  return init === false ? c.useDora : init !== true && init !== "gaussian" && init !== "eva";
 }
 
 function magnitudeSpec(c: LoraConfig, outDim: number): ParameterSpec[] {
@@ -50,21 +62,57 @@ function linearParameters(c: LoraConfig, site: LinearSite): ParameterSpec[] {
   const a: Initial = init === "gaussian" ? { kind: "normal", std: 1 / r } : kaiming(inDim);
   const b: Initial = init === false ? kaiming(r) : ZERO;
   const bias: ParameterSpec = { key: "lora_B.bias", shape: [outDim], initial: b };
+  const frozen = init === "mica" ? ({ frozen: "saved counted" } as const) : {};
+  const blocks = blocksOf(c.useBdlora, site, r);
+  const width = {
+    a: inDim,
+    b: r,
+    ...(blocks && { [blocks.factor]: { a: inDim, b: r }[blocks.factor] / blocks.count }),
+  };
+  const isVariant = blocks !== undefined || c.montecloraConfig !== undefined || c.kasaConfig !== undefined;
+  const free = (axis: number): Pick<ParameterSpec, "free"> => (isVariant ? {} : { free: [axis] });
+  const inBlocks: Initial = { kind: "uniform", bound: Math.sqrt(6 / width.a) };
   return [
-    { key: "lora_A.weight", shape: [r, inDim], initial: start(a), free: [0] },
-    { key: "lora_B.weight", shape: [outDim, r], initial: start(b), free: [1] },
+    {
+      ...{ key: "lora_A.weight", shape: [r, width.a], ...free(0) },
+      initial: start(blocks?.factor === "a" ? inBlocks : a),
+    },
+    { key: "lora_B.weight", shape: [outDim, width.b], initial: start(b), ...free(1), ...frozen },
     ...(c.loraBias ? [bias] : []),
+    ...(c.kasaConfig === undefined ? [] : [diagonal(r)]),
+    ...noiseParameters(c.montecloraConfig, r),
+    ...veloraParameters(c.veloraConfig, site),
     ...magnitudeSpec(c, outDim),
   ];
+}
+
+/** KaSA's factors of the ranks. */
+function diagonal(r: number): ParameterSpec {
+  return { key: "lora_diag", shape: [r], initial: { kind: "normal", std: 1 } };
+}
+
+/** A [r, in] and B [out, r], as they are multiplied: of their blocks, and KaSA's with its factors in A. */
+function factorsOf(
+  { g, p, site }: Pick<Adapted<LinearSite>, "g" | "p" | "site">,
+  c: LoraConfig,
+): { A: Tensor; B: Tensor } {
+  const [A, B] = [p("lora_A.weight"), p("lora_B.weight")];
+  const r = rankOf(c, site);
+  const blocks = blocksOf(c.useBdlora, site, r);
+  if (blocks?.factor === "a") return { A: wholeOf(g, A, [r, site.inDim / blocks.count], blocks.count), B };
+  if (blocks?.factor === "b") return { A, B: wholeOf(g, B, [site.outDim, r / blocks.count], blocks.count) };
+  return c.kasaConfig === undefined ? { A, B } : { A: g.mul(A, g.unsqueeze(p("lora_diag"), -1)), B };
 }
 
 /** y + s B(A(dropout(x))) */
 function linearForward(a: Adapted<LinearSite>, x: Tensor, c: LoraConfig): Tensor {
   const { g, site } = a;
-  const [A, B] = [a.p("lora_A.weight"), a.p("lora_B.weight")];
+  const { A, B } = factorsOf(a, c);
   const dropped = a.dropout(x, c.loraDropout);
   const scale = scaleAt(a, x, c);
-  const low = g.linear(g.mul(g.linear(dropped, A), scale), B); // [..., r] -> [..., out]
+  const noise = noisy(a, A, c.montecloraConfig, [rankOf(c, site), site.inDim]);
+  const first = compressed(a, dropped, noise, c.veloraConfig);
+  const low = g.linear(g.mul(first, scale), B); // [..., r] -> [..., out]
   const y = a.next(x);
   if (c.useDora) {
     const factors = { weight: a.weight(), a: A, b: B, transposed: site.transposed };
@@ -92,7 +140,8 @@ function scaleAt({ g, scale, input }: Adapted<LinearSite>, x: Tensor, c: LoraCon
 
 function linearMerge(m: Merging<LinearSite>, c: LoraConfig): { weight: Tensor; bias?: Tensor } {
   const { g, site } = m;
-  const [A, B] = [m.p("lora_A.weight"), g.mul(m.p("lora_B.weight"), m.scale)];
+  const { A, B: unscaled } = factorsOf(m, c);
+  const B = g.mul(unscaled, m.scale);
   const delta = site.transposed ? g.matmul(A, B, { transA: true, transB: true }) : g.matmul(B, A);
   const weight = g.add(m.weight, delta);
   if (c.useDora) return { weight: mergeDora(m, weight, site.transposed) };
@@ -110,6 +159,7 @@ function linearMerge(m: Merging<LinearSite>, c: LoraConfig): { weight: Tensor; b
 function decomposed(c: LoraConfig, start: Start): Pair | undefined {
   const init = c.initLoraWeights;
   if (init === "orthogonal") return orthogonal(start);
+  if (init === "mica") return mica(start);
   if (typeof init !== "string" || init === "gaussian") return undefined;
   return init === "olora" ? olora(start) : pissa(start);
 }
@@ -130,10 +180,12 @@ function linearPrepare(
     scale: scaleOf(c, site),
     random,
   };
+  if (c.kasaConfig !== undefined) return { parameters: {}, weight: withoutSmallest(start) };
   if (!isPrepared(c)) {
     return c.useDora ? { parameters: { lora_magnitude_vector: magnitude(start) } } : undefined;
   }
   const reduces = c.initLoraWeights !== "orthogonal" && c.initLoraWeights !== false;
+  const keepsBase = c.initLoraWeights === "mica";
   if (reduces && start.r > Math.min(inDim, outDim)) {
     throw new PeftError("adapter-config", {
       what: words`${option("r")} is ${start.r} at ${path} with ${option("initLoraWeights", c.initLoraWeights)}.`,
@@ -148,8 +200,14 @@ function linearPrepare(
       "lora_B.weight": pair.b,
       ...(c.useDora ? { lora_magnitude_vector: magnitude(start, reduces ? undefined : pair) } : {}),
     },
-    ...(reduces ? { weight: residual(start, pair) } : {}),
+    ...(reduces && !keepsBase ? { weight: residual(start, pair) } : {}),
   };
+}
+
+function variantOf(c: LoraConfig): string {
+  const { useBdlora, kasaConfig, montecloraConfig, veloraConfig, aloraInvocationTokens } = c;
+  const given = { useBdlora, kasaConfig, montecloraConfig, veloraConfig, aloraInvocationTokens };
+  return JSON.stringify(given).slice(1, -1);
 }
 
 const linear: SiteMethod<LoraConfig, LinearSite> = {
@@ -160,7 +218,7 @@ const linear: SiteMethod<LoraConfig, LinearSite> = {
   merges: (c) => c.aloraInvocationTokens === undefined,
   prepare: linearPrepare,
   structure: (c) =>
-    `dropout ${c.loraDropout}${c.useDora ? " dora" : ""}${c.loraBias ? " bias" : ""} ${c.aloraInvocationTokens ?? ""}`,
+    `dropout ${c.loraDropout}${c.useDora ? " dora" : ""}${c.loraBias ? " bias" : ""}${variantOf(c)}`,
 };
 
 function embeddingParameters(c: LoraConfig, { path, vocab, dim }: EmbeddingSite): ParameterSpec[] {
@@ -242,7 +300,7 @@ function trainedTokens(c: LoraConfig): ReadonlyMap<string | undefined, readonly 
 }
 
 /** Starts that need data, or a base that is not at hand: a trained adapter's tensors are there already. */
-const TRAINED_STARTS = ["eva", "lora_ga", "mica", "corda", "loftq"];
+const TRAINED_STARTS = ["lora_ga", "corda", "loftq"];
 /** Of these, those that change the base's weights where the adapter is made. */
 const CHANGED_BASES: Readonly<Record<string, string>> = {
   lora_ga: "without the adapter's first product",
@@ -289,7 +347,15 @@ export const lora: Method<LoraConfig> = {
     approximation: loraApproximation,
     swaps: {
       ranks: ["r", "loraAlpha", "rankPattern", "alphaPattern", "useRslora"],
-      same: ["useDora", "loraBias"],
+      same: [
+        "useDora",
+        "loraBias",
+        "useBdlora",
+        "kasaConfig",
+        "montecloraConfig",
+        "veloraConfig",
+        "aloraInvocationTokens",
+      ],
     },
     tokens: trainedTokens,
   },

@@ -1,7 +1,12 @@
+import { isRecord } from "../narrow.js";
 import { option, words } from "../words.js";
 import { configClass } from "./config.js";
 import type { LoraOptions, LoraValues } from "./config_types.js";
-import type { ConfigClass, Json, MethodTable, SayFault } from "./method.js";
+import { bdloraTable } from "./lora_blocks.js";
+import { montecloraTable } from "./lora_noise.js";
+import { veloraTable } from "./lora_velora.js";
+import type { ConfigClass, Json, MethodRow, MethodTable, SayFault } from "./method.js";
+import { checkNested, type NestedTable } from "./nested.js";
 import {
   alphaPattern,
   bias,
@@ -13,17 +18,45 @@ import {
   saving,
   targets,
 } from "./shared_options.js";
+
+/** KaSA (arXiv 2412.06071): weights of losses, which are left to the caller as in Python. */
+const kasaTable: NestedTable = {
+  beta: { kind: "number", min: 0, byDefault: 1e-4, means: "of the squares of the factors" },
+  gamma: { kind: "number", min: 0, byDefault: 1e-3, means: "of how far A and B are from orthogonal" },
+};
+
 /** Fields of Python's that change what the adapter computes and are not built. */
 export const unbuiltLora: Readonly<Record<string, Json>> = {
-  ...{ megatron_config: null, velora_config: null, use_qalora: false },
-  ...{ monteclora_config: null, layer_replication: null, use_bdlora: null },
-  ...{ arrow_config: null, kasa_config: null },
+  ...{ megatron_config: null, use_qalora: false, layer_replication: null, arrow_config: null },
+};
+
+/** Fields of LoRA's variants, of which AdaLoRA has none. */
+export const variantFields: Readonly<Record<string, Json>> = {
+  ...{ use_bdlora: null, kasa_config: null, monteclora_config: null, velora_config: null },
+};
+
+/** Fields of other starts. */
+export const startFields: Readonly<Record<string, Json>> = {
+  ...{ eva_config: null, corda_config: null, lora_ga_config: null },
 };
 
 /** Fields of other initializations, without effect once an adapter is there, and of what is not built. */
 export const ignoredLora: Readonly<Record<string, Json>> = {
   ...{ megatron_core: "megatron.core", qalora_group_size: 16 },
-  ...{ loftq_config: {}, eva_config: null, corda_config: null, lora_ga_config: null },
+  loftq_config: {},
+};
+
+/** An option with fields of its own, under Python's names. */
+function nested(means: string): MethodRow {
+  return { kind: "json", form: "JSON", otherwise: "none", means };
+}
+
+/** Tables of such options. */
+const NESTED: Readonly<Record<string, NestedTable>> = {
+  useBdlora: bdloraTable,
+  kasaConfig: kasaTable,
+  montecloraConfig: montecloraTable,
+  veloraConfig: veloraTable,
 };
 
 const options: MethodTable = {
@@ -43,7 +76,7 @@ const options: MethodTable = {
   },
   initLoraWeights: {
     kind: "flag",
-    choices: ["gaussian", "orthogonal", "olora", "pissa", "pissa_niter_N"],
+    choices: ["gaussian", "orthogonal", "olora", "pissa", "pissa_niter_N", "mica", "eva"],
     byDefault: true,
     means: "how A and B start; true: A at random and B zero, without effect; false: both at random",
   },
@@ -66,6 +99,16 @@ const options: MethodTable = {
     also: ["alora"],
     means: "the adapter acts on tokens from the last place where these ids stand (aLoRA, arXiv 2504.12397)",
   },
+  useBdlora: {
+    ...nested("a block-diagonal A or B: target_modules_bd_a, target_modules_bd_b, nblocks, match_strict"),
+    also: ["bdlora"],
+  },
+  kasaConfig: nested("a factor for each rank, on a base without its smallest directions (KaSA): beta, gamma"),
+  montecloraConfig: nested("noise on A in training (MonteCLoRA): num_samples, sample_scaler and others"),
+  veloraConfig: nested("A's gradient from projections (VeLoRA): num_groups, scale, init_type"),
+  evaConfig: { ...nested("of the start eva, which Python makes; only recorded"), fileOnly: true },
+  cordaConfig: { ...nested("of the start corda, which is not made here; only recorded"), fileOnly: true },
+  loraGaConfig: { ...nested("of the start lora_ga, which is not made here; only recorded"), fileOnly: true },
   loraBias: { kind: "flag", byDefault: false, means: "a bias in B" },
   trainableTokenIndices: {
     kind: "idsByName",
@@ -98,8 +141,29 @@ export const LoraConfig: ConfigClass<LoraValues, LoraOptions> = configClass("LOR
   check: checkTogether,
 });
 
+/** Variants that change what A and B are: one at a time. */
+const VARIANTS = ["useDora", "useBdlora", "kasaConfig", "montecloraConfig", "veloraConfig"] as const;
+
 /** Faults that no option has by itself. */
 function checkTogether(c: LoraConfig, fault: SayFault): void {
+  const given = new Map<string, unknown>(Object.entries(c));
+  for (const [name, table] of Object.entries(NESTED)) {
+    const value = given.get(name);
+    if (isRecord(value)) checkNested(name, value, table, fault);
+  }
+  if (c.initLoraWeights === "eva" && c.evaConfig === undefined)
+    fault(
+      words`${option("initLoraWeights")} is "eva".`,
+      "that start is made of data, by initialize_lora_eva_weights in Python; such an adapter trains on here.",
+      words`${option("initLoraWeights", "pissa")}, which is made of the weights alone.`,
+    );
+  const variants = VARIANTS.filter((name) => c[name] !== undefined && c[name] !== false);
+  if (variants.length > 1)
+    fault(
+      words`${option(variants[0] ?? "")} and ${option(variants[1] ?? "")} are both given.`,
+      "each is a variant of LoRA by itself.",
+      "leave all but one out.",
+    );
   if (c.loraBias && typeof c.initLoraWeights !== "boolean") {
     fault(
       words`${option("loraBias")} is true with ${option("initLoraWeights", c.initLoraWeights)}.`,

@@ -38,6 +38,31 @@ export function olora(start: Start): Pair {
   return { a: Float32Array.from(r.data), b: Float32Array.from(q.data) };
 }
 
+/** B = left vectors of W's r smallest directions, A = 0 (arXiv 2604.01694). */
+export function mica(start: Start): Pair {
+  const { r, inDim, outDim } = start;
+  const { u } = svd(dense(start), Math.min(inDim, outDim));
+  const b = Float32Array.from({ length: outDim * r }, (_, i) => {
+    return at(u.data, Math.floor(i / r) * u.cols + u.cols - r + (i % r));
+  });
+  return { a: new Float32Array(r * inDim), b };
+}
+
+/** W without its r smallest directions (arXiv 2412.06071). */
+export function withoutSmallest(start: Start): Float32Array {
+  const { r, inDim, outDim } = start;
+  const { u, s, v } = svd(dense(start), Math.min(inDim, outDim));
+  const first = s.length - r;
+  const b = Float32Array.from({ length: outDim * r }, (_, i) => {
+    const k = first + (i % r);
+    return at(u.data, Math.floor(i / r) * u.cols + k) * at(s, k);
+  });
+  const a = Float32Array.from({ length: r * inDim }, (_, i) => {
+    return at(v.data, (i % inDim) * v.cols + first + Math.floor(i / inDim));
+  });
+  return residual({ ...start, scale: 1 }, { a, b });
+}
+
 /**
  * A and B in orthogonal subspaces, so that B A = 0 though neither is: Q [r, r] is a random rotation, A is
  * made of its odd rows

@@ -117,9 +117,9 @@ export interface ParameterSpec {
   readonly free?: readonly number[];
   /**
    * Never trained: "saved" with the adapter, as floats or whole numbers, or "derived" anew from the config;
-   * "counted": derived, and among Python's parameters.
+   * "counted", "saved counted": derived or saved, and among Python's parameters.
    */
-  readonly frozen?: "saved" | "saved i32" | "saved i64" | "derived" | "counted";
+  readonly frozen?: "saved" | "saved i32" | "saved i64" | "saved counted" | "derived" | "counted";
   /** Another key under which the file has it as well. */
   readonly also?: string;
 }
@@ -150,6 +150,8 @@ export interface Place {
   readonly gate: Tensor;
   /** Drops elements of what this place computes on, in training mode. */
   readonly dropout: (x: Tensor, p: number) => Tensor;
+  /** Whether what is written trains: dropout is on. */
+  readonly isTraining: boolean;
   /**
    * Numbers in [0, 1) that are drawn once per pass, for all samples alike; undefined in evaluation. `name`
    * tells one draw of a place from another.

@@ -411,6 +411,7 @@ export class ModelTrace implements Trace {
       scale: this.scale(slot, path),
       gate: this.gate(slot),
       dropout: (x, p) => layout.dropout(x, p, `${path}/${slot}`),
+      isTraining: this.randomKey !== undefined,
       draw: (name, shape) => {
         if (this.randomKey === undefined) return undefined;
         const key = this.g.slice(this.randomKey, 0, 0, 1);

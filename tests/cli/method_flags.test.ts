@@ -77,6 +77,8 @@ function examples(form: string, { meaning }: Shown): (readonly [text: string, va
         return [['{"q.lora_E":[true,false]}', { "q.lora_E": [true, false] }]];
       case '{"NAME":"TEXT"}':
         return [['{"revision":"main"}', { revision: "main" }]];
+      case "JSON":
+        return [["{}", {}]];
       case "true":
         return [["true", true]];
       case "false":
@@ -121,6 +123,7 @@ const refused = new Set([
   "bottleneck --no-output-adapter",
   "trainable-tokens --no-init-weights",
   "randlora --no-save-projection",
+  "lora --init-lora-weights eva",
 ]);
 
 describe.each(methods.map((method) => method.name))("%s", (name) => {
