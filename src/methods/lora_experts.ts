@@ -18,6 +18,10 @@ export function refuseBeside(c: LoraConfig, parameter: string): void {
       ["loraDropout", c.loraDropout !== 0],
       ["useDora", c.useDora],
       ["loraBias", c.loraBias],
+      ["useBdlora", c.useBdlora !== undefined],
+      ["kasaConfig", c.kasaConfig !== undefined],
+      ["montecloraConfig", c.montecloraConfig !== undefined],
+      ["veloraConfig", c.veloraConfig !== undefined],
       ["initLoraWeights", typeof init === "string" && init !== "gaussian"],
     ] as const
   ).find(([, isWrong]) => isWrong)?.[0];
