@@ -1,9 +1,10 @@
 import { type GenerationConfig, generationTable } from "../index.js";
+import { keysOf } from "../narrow.js";
 import { type Option, type OptionGroup, rowOption, type Settings } from "./options.js";
 
 type Field = keyof GenerationConfig;
 
-const allFields = Object.keys(generationTable) as Field[];
+const allFields: readonly Field[] = keysOf(generationTable);
 
 /** For evaluations, where maxLength is that of samples. */
 export const answerFields: readonly Field[] = allFields.filter((field) => field !== "maxLength");

@@ -4,6 +4,8 @@ import { waysToUse } from "./next.js";
 import type { Settings, Verb } from "./options.js";
 import type { Terminal } from "./terminal.js";
 
+const DTYPES = ["f32", "f16", "bf16"] as const;
+
 /** `peft merge` */
 export const merge: Verb = {
   name: "merge",
@@ -22,7 +24,7 @@ export const merge: Verb = {
           key: "dtype",
           kind: "text",
           help: "how to store the weights",
-          choices: ["f32", "f16", "bf16"],
+          choices: DTYPES,
           byDefault: "f32",
         },
         { key: "overwrite", kind: "flag", help: "write into a folder that is not empty" },
@@ -37,7 +39,7 @@ async function run(settings: Settings, terminal: Terminal): Promise<number> {
   const { adapter, output } = await checkFolder(settings, terminal, "merge");
   const { base, adapted } = await openWithoutTokenizer(settings, terminal);
   try {
-    const dtype = settings.text("dtype") as "f32" | "f16" | "bf16";
+    const dtype = settings.oneOf("dtype", DTYPES) ?? "f32";
     await terminal.interruptible(
       () => terminal.note("\nStopping; nothing half written stays."),
       (signal) => adapted!.saveMerged(output, { dtype, signal }),

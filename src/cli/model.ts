@@ -142,7 +142,7 @@ export async function openWithoutTokenizer(
     PreTrainedModel.load(chosen, name, {
       ...hub,
       ...settings.pick(["threads", "device", "plan", "maxMemory", "seed"]),
-      load: settings.text("loadIn") as LoadOptions["load"],
+      load: settings.oneOf("loadIn", FORMAT_NAMES),
       quantizing: showQuantizing(terminal),
       warn: (message) => warn(terminal, message.shown(settings.show)),
       ...poolingOf(settings),

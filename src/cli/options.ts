@@ -1,3 +1,4 @@
+import { isOneOf } from "../narrow.js";
 import { defaultText, flagName, formOf, type OptionRow } from "../options.js";
 import type { ShowOption } from "../words.js";
 import type { Terminal } from "./terminal.js";
@@ -114,17 +115,24 @@ export class Settings {
     return this.#given.get(key) ?? this.#defaults.get(key);
   }
   text(key: string): string | undefined {
-    return this.get(key) as string | undefined;
+    const value = this.get(key);
+    return typeof value === "string" ? value : undefined;
+  }
+  /** One of these names: others were refused before. */
+  oneOf<K extends string>(key: string, names: readonly K[]): K | undefined {
+    const value = this.get(key);
+    return isOneOf(value, names) ? value : undefined;
   }
   number(key: string): number | undefined {
-    return this.get(key) as number | undefined;
+    const value = this.get(key);
+    return typeof value === "number" ? value : undefined;
   }
   flag(key: string): boolean {
-    return (this.get(key) as boolean | undefined) ?? false;
+    return this.get(key) === true;
   }
   list(key: string): readonly string[] {
-    const value = this.get(key) as string | readonly string[] | undefined;
-    return value === undefined ? [] : typeof value === "string" ? [value] : value;
+    const value = this.get(key);
+    return [value].flat().filter((item) => typeof item === "string");
   }
   /** Those of these keys that have a value, as an object for the API. */
   pick(keys: readonly string[]): Record<string, unknown> {

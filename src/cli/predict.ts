@@ -1,7 +1,7 @@
 import {
   type CallOptions,
+  FORMAT_NAMES,
   inspectAdapter,
-  type LoadOptions,
   loadDataset,
   PeftError,
   type PipelineName,
@@ -24,7 +24,7 @@ import {
   showQuantizing,
 } from "./model.js";
 import type { Option, Settings, Verb } from "./options.js";
-import { type PredictionForm, writerOf } from "./predictions.js";
+import { type Output, type PredictionForm, writerOf } from "./predictions.js";
 import { readRunSettings } from "./run_record.js";
 import { type Terminal, warn } from "./terminal.js";
 
@@ -149,7 +149,7 @@ async function run(settings: Settings, terminal: Terminal): Promise<number> {
         ...settings.pick(["threads", "device", "plan", "maxMemory"]),
         ...hub,
         signal,
-        load: settings.text("loadIn") as LoadOptions["load"],
+        load: settings.oneOf("loadIn", FORMAT_NAMES),
         quantizing: showQuantizing(terminal),
         warn: (message) => warn(terminal, message.shown(settings.show)),
         ...(adapter === undefined ? {} : { base: base.name, revision: undefined }),
@@ -171,7 +171,7 @@ async function run(settings: Settings, terminal: Terminal): Promise<number> {
 }
 
 type Input = TextInput | QuestionInput;
-type Ask = (inputs: AsyncIterable<Input>, options: CallOptions) => AsyncIterable<unknown>;
+type Ask = (inputs: AsyncIterable<Input>, options: CallOptions) => AsyncIterable<Output>;
 
 async function write(
   ask: Ask,
@@ -314,7 +314,7 @@ async function columnsFor(settings: Settings, task: TaskType, terminal: Terminal
   }
   const adapter = settings.text("adapter");
   const run = adapter === undefined ? {} : await readRunSettings(adapter, terminal);
-  const { template, text, pair } = run as Readonly<Record<string, string | undefined>>;
+  const [template, text, pair] = ["template", "text", "pair"].map((name) => textIn(run, name));
   const column = settings.text("column") ?? text;
   if (column === undefined && template !== undefined) return { kind: "text", template };
   if (column !== undefined && (task !== "SEQ_CLS" || pair === undefined))
@@ -333,6 +333,11 @@ async function columnsFor(settings: Settings, task: TaskType, terminal: Terminal
   return task === "SEQ_CLS"
     ? { kind: "classify", problemType: "regression", columns: (row: Values) => ({ label: 0, ...read(row) }) }
     : { kind: "text", columns: read };
+}
+
+function textIn(record: Readonly<Record<string, unknown>>, name: string): string | undefined {
+  const value = record[name];
+  return typeof value === "string" ? value : undefined;
 }
 
 function noColumn(column: string | undefined, names: readonly string[]): PeftError {

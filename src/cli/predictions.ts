@@ -5,11 +5,14 @@ export type PredictionForm = "text" | "json" | "jsonl" | "csv";
 
 /** What is printed for each row, and after the last one. */
 export interface PredictionWriter {
-  row(input: TextInput | QuestionInput, output: unknown): string;
+  row(input: TextInput | QuestionInput, output: Output): string;
   end(): string;
 }
 
 type Item = LabelScore | Entity | SpanAnswer;
+
+/** What a pipeline says of a row, texts apart. */
+export type Output = Float32Array | readonly Item[];
 
 /** Writes predictions one by one, so that none needs to be kept. */
 export function writerOf(form: PredictionForm): PredictionWriter {
@@ -34,21 +37,21 @@ export function writerOf(form: PredictionForm): PredictionWriter {
   return forms[form];
 }
 
-function inJson(input: TextInput | QuestionInput, output: unknown): string {
+function inJson(input: TextInput | QuestionInput, output: Output): string {
   const asked = typeof input === "string" ? { text: input } : input;
   return JSON.stringify({ ...asked, [keyOf(output)]: output instanceof Float32Array ? [...output] : output });
 }
 
-function keyOf(output: unknown): string {
+function keyOf(output: Output): string {
   if (output instanceof Float32Array) return "vector";
-  const [first] = output as readonly Item[];
+  const [first] = output;
   if (first === undefined) return "entities";
   return "answer" in first ? "answers" : "start" in first ? "entities" : "labels";
 }
 
-function inWords(output: unknown): string {
+function inWords(output: Output): string {
   if (output instanceof Float32Array) return [...output].join(" ");
-  return (output as readonly Item[]).map(itemInWords).join(", ") || "-";
+  return output.map(itemInWords).join(", ") || "-";
 }
 
 function itemInWords(item: Item): string {
@@ -58,13 +61,13 @@ function itemInWords(item: Item): string {
 }
 
 /** A line for each item, with the number of its row; the first row brings the header. */
-function inTable(output: unknown, row: number): (string | number)[][] {
+function inTable(output: Output, row: number): (string | number)[][] {
   if (output instanceof Float32Array) {
     const header = row === 1 ? [["row", ...Array.from(output, (_, i) => `v${i}`)]] : [];
     return [...header, [row, ...output]];
   }
   const header = row === 1 ? [["row", "label", "score", "start", "end", "text"]] : [];
-  const lines = (output as readonly Item[]).map((item): (string | number)[] => {
+  const lines = output.map((item): (string | number)[] => {
     if ("answer" in item) return [row, "answer", item.score, item.start, item.end, item.answer];
     return "start" in item
       ? [row, item.label, item.score, item.start, item.end, item.text]

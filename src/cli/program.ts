@@ -144,9 +144,14 @@ function flags(option: Option): Flag[] {
   return [Object.assign(made, { peft: option }), ...off];
 }
 
+/** The option that a flag was made of. */
+function optionOf(made: Flag): Option | undefined {
+  return (made as Flag & { peft?: Option }).peft;
+}
+
 /** A flag as help shows it: `--[no-]use-dora`. */
 function term(made: Flag): string {
-  const option = (made as Flag & { peft?: Option }).peft;
+  const option = optionOf(made);
   if (option?.kind !== "byMethod" && option?.isSwitch !== true) return made.flags;
   return option.value === ""
     ? flagOf(option).replace("--", "--[no-]")
@@ -169,7 +174,7 @@ const placeholder: { readonly [K in Option["kind"]]: string } = {
 };
 
 function describe(made: Flag): string {
-  const option = (made as Flag & { peft?: Option }).peft;
+  const option = optionOf(made);
   if (option === undefined) return made.description;
   if (option.row !== undefined) return helpOf(option.row);
   const { byDefault, otherwise, choices, kind } = option;
@@ -195,7 +200,7 @@ async function settingsOf(
   for (const [i, { name }] of (verb.arguments ?? []).entries())
     if (command.args[i] !== undefined) flags.set(keyOf(name), command.args[i]);
   const path = flags.get("config");
-  const file = path === undefined ? new Map() : await readConfigFile(path as string, options, terminal);
+  const file = path === undefined ? new Map() : await readConfigFile(String(path), options, terminal);
   const given = new Map<string, unknown>([...file, ...flags]);
   for (const key of ["config"]) given.delete(key);
   checkValues(given, options);

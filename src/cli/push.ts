@@ -1,4 +1,4 @@
-import { type PushOptions, pushFolder } from "../index.js";
+import { pushFolder } from "../index.js";
 import { showHub } from "./model.js";
 import type { Settings, Verb } from "./options.js";
 import type { Terminal } from "./terminal.js";
@@ -26,7 +26,7 @@ export const push: Verb = {
 };
 
 async function run(settings: Settings, terminal: Terminal): Promise<number> {
-  const options = settings.pick(["private", "message", "revision"]) as PushOptions;
+  const options = settings.pick(["private", "message", "revision"]);
   return terminal.interruptible(
     () => terminal.note("\nStopping the upload."),
     async (signal) => {

@@ -157,7 +157,7 @@ function loadOptions(settings: Settings, terminal: Terminal, labels?: readonly s
   const named = settings.pick(["text", "pair", "label", "messages"]);
   const mapped = { ...Object(settings.get("columns")), ...named };
   const columns = Object.fromEntries(Object.entries(mapped).map(([name, column]) => [name, String(column)]));
-  const task = settings.text("task") as TaskType | undefined;
+  const task = settings.text("task");
   const options = settings.pick([
     "template",
     "target",
@@ -172,7 +172,7 @@ function loadOptions(settings: Settings, terminal: Terminal, labels?: readonly s
     "encoding",
   ]);
   return {
-    ...(options as LoadDatasetOptions),
+    ...options,
     warn: (message) => warn(terminal, message),
     hub: { progress: showHub(terminal) },
     ...(Object.keys(columns).length === 0 ? {} : { columns }),

@@ -39,5 +39,5 @@ function forMethod(shipped: Record<string, unknown>, method: string | undefined)
 
 /** The folder of the shipped model. */
 export async function shippedModel(terminal: Terminal): Promise<string> {
-  return (await shippedOptions(terminal))["model"] as string;
+  return String((await shippedOptions(terminal))["model"]);
 }

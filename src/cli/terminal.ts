@@ -5,6 +5,7 @@ import * as paths from "node:path";
 import { createInterface } from "node:readline/promises";
 import { fileURLToPath } from "node:url";
 import { PeftError } from "../index.js";
+import { codeOf, isOneOf, keysOf, messageOf } from "../narrow.js";
 import { printable } from "../printable.js";
 
 /** How a piece of a line looks where colours are shown. */
@@ -163,7 +164,7 @@ export function showsColours(
 async function readInput(): Promise<string> {
   if (process.stdin.isTTY === true) return "";
   const chunks: Buffer[] = [];
-  for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
+  for await (const chunk of process.stdin) chunks.push(chunk);
   return Buffer.concat(chunks).toString("utf8");
 }
 
@@ -199,7 +200,7 @@ async function interruptible<T>(
     if (isLast) process.exit(ENDS.SIGINT);
     control.abort(name);
   };
-  const names = Object.keys(ENDS) as (keyof typeof ENDS)[];
+  const names = keysOf(ENDS);
   for (const name of names) process.on(name, onSignal);
   try {
     return await work(control.signal);
@@ -210,7 +211,7 @@ async function interruptible<T>(
 
 /** The exit code of work that a signal stopped. */
 export function exitCode({ reason }: AbortSignal): number {
-  return ENDS[reason as keyof typeof ENDS] ?? ENDS.SIGINT;
+  return isOneOf(reason, keysOf(ENDS)) ? ENDS[reason] : ENDS.SIGINT;
 }
 
 async function readFile(path: string): Promise<string> {
@@ -317,7 +318,7 @@ function cannotWrite(path: string, cause: unknown): PeftError {
 }
 
 function reasonOf(cause: unknown): string {
-  const { code, message } = cause as NodeJS.ErrnoException;
+  const code = codeOf(cause) ?? "";
   return (
     {
       ENOENT: "there is no such file or folder.",
@@ -328,6 +329,6 @@ function reasonOf(cause: unknown): string {
       EEXIST: "a file of that name is in the way.",
       ENOTDIR: "a file is in the way where a folder is needed.",
       EISDIR: "it is a folder.",
-    }[code ?? ""] ?? `${message}.`
+    }[code] ?? `${messageOf(cause)}.`
   );
 }

@@ -309,7 +309,7 @@ function trainerOf(
   mode: RunMode,
 ): TrainerOptions {
   return {
-    ...(trainerOptions(settings) as Partial<TrainerOptions>),
+    ...trainerOptions(settings),
     model,
     tokenizer,
     train: rows.stream ?? rows.train,
@@ -362,7 +362,7 @@ async function test(
   when: "before" | "after",
 ): Promise<void> {
   if (rows.test === undefined) return;
-  const { loss, metrics } = await evaluate(model, rows.test as Row[], {
+  const { loss, metrics } = await evaluate(model, rows.test, {
     tokenizer,
     signal,
     progress: progress.draw,

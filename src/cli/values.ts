@@ -1,4 +1,5 @@
 import { PeftError } from "../index.js";
+import { isOneOf } from "../narrow.js";
 import { faultOf as rowFault, readText as rowValue } from "../options.js";
 import { FlagText, flagOf, type Option, type OptionKind } from "./options.js";
 
@@ -55,7 +56,7 @@ function faultOf({ kind, choices, many, row }: Option, value: unknown): string |
     const list = Array.isArray(value) ? value : [value];
     return list.every((x) => typeof x === "string") ? undefined : "a text, or a list of texts";
   }
-  if (choices !== undefined && !choices.includes(value as string)) return `one of ${choices.join(", ")}`;
+  if (choices !== undefined && !isOneOf(value, choices)) return `one of ${choices.join(", ")}`;
   const [name, is] = wanted[kind] ?? ["", () => true];
   return is(value) ? undefined : name;
 }

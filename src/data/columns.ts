@@ -1,4 +1,5 @@
 import { PeftError } from "../errors.js";
+import { keysOf } from "../narrow.js";
 import { nearest } from "../nearest.js";
 import { at } from "../present.js";
 import { option as namedOption, words } from "../words.js";
@@ -69,7 +70,7 @@ function chooseKind(table: Table, options: RowOptions): RowKind {
     );
   if (template !== undefined || target !== undefined)
     return task?.templated ?? (target === undefined ? "text" : "prompt");
-  const candidates = task?.tables ?? (Object.keys(kinds) as RowKind[]);
+  const candidates = task?.tables ?? keysOf(kinds);
   const found = candidates.find((candidate) => {
     const named = Object.keys(columns).map((name) => slotNamed(candidate, name));
     if (named.includes(undefined)) return false;

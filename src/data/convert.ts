@@ -9,7 +9,7 @@ import { isMissing } from "./kinds/labels.js";
 import type { RowMapping, RowOptions, SlotSource } from "./load_options.js";
 import { labelNames, type Row } from "./row.js";
 import { columnsOf, type DataRecord, type Table } from "./tables/table.js";
-import { isRecord, show } from "./tables/values.js";
+import { isObject, show } from "./tables/values.js";
 
 /** How records become rows: what their columns are for, and what their labels are. */
 export interface Reading extends Resolved {
@@ -89,7 +89,7 @@ function mapTable(table: Table, mapping: RowMapping, from: string): Table {
 export function mapRecord(record: DataRecord, mapping: RowMapping, faults: Fault[]): DataRecord[] {
   try {
     const values: unknown = mapping(record.values);
-    if (isRecord(values)) return [{ at: record.at, values }];
+    if (isObject(values)) return [{ at: record.at, values }];
     faults.push({ at: record.at, says: `it gives ${show(values)}, not an object` });
   } catch (error) {
     faults.push({ at: record.at, says: `it throws ${error instanceof Error ? error.message : show(error)}` });

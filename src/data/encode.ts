@@ -21,7 +21,7 @@ export interface EncodeRowsOptions<T extends TaskType> {
   maxLength?: number | undefined;
   /** Longest target of an encoder-decoder, in tokens. @default `maxLength` */
   maxTargetLength?: number | undefined;
-  /** Ids from here on do not exist in the model. */
+  /** Ids from here on do not exist in the model; 0: it reads no tokens, and any may stand in its rows. */
   vocabSize?: number | undefined;
   /** Classes from here on do not exist in the model. */
   numLabels?: number | undefined;
@@ -126,7 +126,7 @@ export function encodeRows<T extends TaskType>(
         ({ task, row, at, ...encoded.fields, ...columnsOf(rows[row]) }) as unknown as Sample<T>,
     );
   if (samples.length === 0) throw noSamples(task, context.maxLength, rows.length);
-  refuseIds(samples, options.tokenizer, options.vocabSize ?? Infinity);
+  refuseIds(samples, options.tokenizer, options.vocabSize || Infinity);
   if (options.numLabels !== undefined) refuseClasses(samples, options.numLabels);
   const whole = options.packing === true ? packedSamples(samples, context.maxLength) : samples;
   return { samples: whole, report: reportOf(outcomes, empty.length, whole, context) };

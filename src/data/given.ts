@@ -3,7 +3,7 @@ import { PeftError } from "../errors.js";
 import { count, type Fault, type FaultParts } from "./faults.js";
 import type { RecordSource } from "./record_source.js";
 import type { DataRecord } from "./tables/table.js";
-import { asValue, isRecord, show } from "./tables/values.js";
+import { asValue, isObject, show } from "./tables/values.js";
 
 /** A stream of the web, as far as it is read here: not every browser gives it an iterator. */
 export interface WebStream {
@@ -123,7 +123,7 @@ function iteratorOf(given: RowGiver): Steps {
 function recordOf(item: unknown, row: number): DataRecord | Fault {
   const at = `row ${row}`;
   const values = asValue(item);
-  if (!isRecord(values)) return { at, says: `${show(values)} is not an object` };
+  if (!isObject(values)) return { at, says: `${show(values)} is not an object` };
   return { at, values: Object.fromEntries(Object.entries(values).map(([name, v]) => [name, asValue(v)])) };
 }
 
@@ -156,7 +156,7 @@ export async function keepFew(items: AsyncIterable<DataRecord | Fault>): Promise
 function lengthOf(value: unknown): number {
   if (typeof value === "string") return value.length;
   if (Array.isArray(value)) return value.reduce((n: number, item) => n + lengthOf(item), 8);
-  return isRecord(value) ? lengthOf(Object.values(value)) : 8;
+  return isObject(value) ? lengthOf(Object.values(value)) : 8;
 }
 
 const giveFunction = "give a function that opens it anew: rowsFrom(() => open(), { ... }).";

@@ -184,7 +184,7 @@ const TOKEN_FIELDS: GenerationField[] = ["padTokenId", "forcedBosTokenId", "forc
 function tokenFaults(config: GenerationConfig, context: GenerationContext): Fault[] {
   const { vocabSize } = context;
   return TOKEN_FIELDS.flatMap((field) => {
-    const ids = ([config[field]].flat(2) as (number | null | undefined)[]).filter((id) => id != null);
+    const ids = [config[field]].flat(2).filter((id) => typeof id === "number");
     const beyond = ids.filter((id) => id >= vocabSize);
     if (beyond.length === 0) return [];
     const { what, fix } = named(field, beyond, context);

@@ -1,4 +1,3 @@
-import type { Tensor } from "../graph/ops.js";
 import type { Loss } from "./loss.js";
 import { countOf } from "./loss.js";
 
@@ -11,7 +10,7 @@ export const spans: Loss = {
   },
   padding: true,
   write: ({ g, logits, column }) => {
-    const [starts, ends] = g.split(logits(), -1, [1, 1]) as [Tensor, Tensor];
+    const [starts, ends] = g.split(logits(), -1, [1, 1]);
     const [start, end] = [column("startPositions"), column("endPositions")];
     const sum = g.add(
       g.sum(g.crossEntropy(g.squeeze(starts, -1), start)),

@@ -1,6 +1,7 @@
 import { nodeFiles } from "../hub/files.js";
 import { formatJson, readJson, readJsonObject } from "../hub/json.js";
 import type { Pooling } from "../models/model.js";
+import { keysOf } from "../narrow.js";
 import { type Words, words } from "../words.js";
 
 /** The files that make a folder of sentence-transformers of a model's, or an adapter's, folder. */
@@ -52,9 +53,7 @@ function modeOf(json: Readonly<Record<string, unknown>>): Pooling["tokens"] | un
   if (mode === undefined && flags.length === 0) return "mean";
   const said = mode === undefined ? flags : [mode].flat();
   if (said.length !== 1) return undefined;
-  return (Object.keys(MODES) as Pooling["tokens"][]).find((tokens) =>
-    MODES[tokens].includes(String(said[0])),
-  );
+  return keysOf(MODES).find((tokens) => MODES[tokens].includes(String(said[0])));
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { Adapter } from "../adapters/adapter.js";
+import { floatsOf } from "../engine/host_tensor.js";
 import type { Result } from "../run/passes.js";
 import type { Runtime } from "../run/runtime.js";
 
@@ -20,6 +21,5 @@ export async function promptRows(runtime: Runtime, adapter: Adapter): Promise<Re
     }),
     feeds: {},
   });
-  const { shape, data } = outputs["rows"]!;
-  return { shape, data: data as Float32Array };
+  return floatsOf(outputs, "rows");
 }

@@ -1,4 +1,5 @@
 import type { View } from "../adapters/view.js";
+import { floatsOf } from "../engine/host_tensor.js";
 import type { HostTensor } from "../engine/messages.js";
 import { type Chunk, chunkRequest, chunksOf, lossOfVectorsRequest, vectorsRequest } from "../plan/chunks.js";
 import type { RunRequest } from "../plan/plan.js";
@@ -40,7 +41,7 @@ export async function inChunks(
   }
   const all: HostTensor = { dtype: "f32", shape: [texts, width], data: vectors };
   const { outputs } = await runtime.run(lossOfVectorsRequest(weights, batch, loss, options.loss, all));
-  const gradient = outputs["gradient"]?.data as Float32Array;
+  const { data: gradient } = floatsOf(outputs, "gradient");
   const partOf = ({ first, keys }: Chunk): { data: Float32Array; shape: readonly number[] } => {
     const rows = keys.data.length;
     return { data: gradient.slice(first * width, (first + rows) * width), shape: [rows, width] };

@@ -9,6 +9,7 @@ import { type RowStream, rowsOf } from "../data/row_stream.js";
 import type { Sample } from "../data/sample.js";
 import type { GenerationConfig } from "../generate/config.js";
 import type { Loss } from "../losses/loss.js";
+import { isRecord } from "../narrow.js";
 import type { TrainableModel } from "../peft/trainable.js";
 import { at, entry } from "../present.js";
 import type { ClassReport } from "../tasks/class_report.js";
@@ -245,8 +246,8 @@ function turnsOf({ messages }: ChatRow): NonNullable<SampleEvent["turns"]> {
 }
 
 function labelOf(model: TrainableModel, id: number): string {
-  const names = model.base.configJson["id2label"] as Readonly<Record<string, string>> | undefined;
-  return model.classNames?.[id] ?? names?.[id] ?? String(id);
+  const names = model.base.configJson["id2label"];
+  return model.classNames?.[id] ?? String((isRecord(names) ? names[id] : undefined) ?? id);
 }
 
 const promptOf = (row: Row): string => {

@@ -1,3 +1,4 @@
+import { isRecord } from "../narrow.js";
 import type { ClassReport } from "../tasks/class_report.js";
 import { classTable, count, describeHeader } from "./describe.js";
 import type { RunHeader, RunOrigin, SampleEvent } from "./events.js";
@@ -149,10 +150,8 @@ function about({ header, origin, config }: Report): string {
 
 /** Objects by their fields: adapter.r, adapter.lora_alpha. */
 function flat(values: Readonly<Record<string, unknown>>, before = ""): [string, unknown][] {
-  return Object.entries(values).flatMap(([name, value]) =>
-    typeof value === "object" && value !== null && !Array.isArray(value)
-      ? flat(value as Readonly<Record<string, unknown>>, `${before}${name}.`)
-      : [[`${before}${name}`, value] as [string, unknown]],
+  return Object.entries(values).flatMap(([name, value]): [string, unknown][] =>
+    isRecord(value) ? flat(value, `${before}${name}.`) : [[`${before}${name}`, value]],
   );
 }
 

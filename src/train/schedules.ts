@@ -1,4 +1,5 @@
 import { PeftError } from "../errors.js";
+import { isOneOf, keysOf } from "../narrow.js";
 import { joined, option, type Words, words } from "../words.js";
 
 /** How warmup_stable_decay rises and falls. */
@@ -108,7 +109,7 @@ export const schedules: { readonly [K in ScheduleName]: Schedule } = {
 };
 
 /** Every schedule's name. */
-export const SCHEDULE_NAMES: readonly ScheduleName[] = Object.keys(schedules) as ScheduleName[];
+export const SCHEDULE_NAMES: readonly ScheduleName[] = keysOf(schedules);
 
 /**
  * The learning rate of one step, counted from 0; scripts that resume ask again and get the same number.
@@ -193,7 +194,7 @@ function scheduleFaults(name: ScheduleName, options: ScheduleOptions): Words[] {
   if (!(Number.isInteger(totalSteps) && totalSteps > 0))
     faults.push(words`${option("totalSteps")} is ${totalSteps}`);
   const given = Object.entries(extras).filter(([, value]) => value !== undefined);
-  const unread = given.filter(([key]) => !(reads as readonly string[]).includes(key)).map(([key]) => key);
+  const unread = given.filter(([key]) => !isOneOf(key, reads)).map(([key]) => key);
   if (unread.length > 0) faults.push(words`it does not read ${optionNames(unread)}`);
   const own = fault?.({ ...options, warmupSteps });
   if (own !== undefined) faults.push(own);

@@ -2,18 +2,31 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, expectTypeOf, it } from "vitest";
-import type { Architecture, ColumnBatch, ModelConfig, PreTrainedModel, Tensor } from "../../src/index.js";
+import type {
+  Architecture,
+  ColumnBatch,
+  InputColumn,
+  ModelConfig,
+  PreTrainedModel,
+  ReadColumn,
+  Tensor,
+  Tokenizer,
+} from "../../src/index.js";
 import {
   AdamW,
   AutoModelForSequenceClassification,
+  AutoTokenizer,
+  evaluate,
   getPeftModel,
   LoraConfig,
+  loadDataset,
   type PeftModel,
   PrefixTuningConfig,
   readConfig,
   registerArchitecture,
   repeat,
   rowInput,
+  Trainer,
   tokenlessFields,
 } from "../../src/index.js";
 
@@ -50,9 +63,10 @@ const mosaic: Architecture<MosaicConfig, Image> = {
     })),
   stack: (w, c, { pixels, exposure }) => {
     const { g } = w;
-    const [batch, channels] = pixels.shape as [string, number];
+    const [batch = 0, channels = 0, height, width] = pixels.shape;
+    const area = typeof height === "number" ? height * Number(width) : `${height}*${width}`;
     const lit = g.mul(pixels, g.reshape(exposure, [batch, 1, 1, 1]));
-    const places = g.transpose(g.reshape(lit, [batch, channels, "height*width"]), [0, 2, 1]);
+    const places = g.transpose(g.reshape(lit, [batch, channels, area]), [0, 2, 1]);
     const start = w.linear("embed", places, c.hiddenSize);
     return repeat(w.at("blocks"), c.layers, start, undefined, {}, (at, x) => {
       const y = at.linear("down", g.tanh(at.linear("up", x, 2 * c.hiddenSize)), c.hiddenSize);
@@ -65,13 +79,36 @@ const mosaic: Architecture<MosaicConfig, Image> = {
   newModules: [],
 };
 
+/** The same of images of one size, which rows carry as a list of their numbers. */
+const tiles: Architecture<MosaicConfig, Image> = {
+  ...mosaic,
+  modelTypes: ["tiles"],
+  inputs: { ...mosaic.inputs, pixels: { ...rowInput("pixels", "f32", [3, 2, 4]), read: readPixels } },
+};
+
 const [WIDTH, DEPTH, LABELS] = [6, 2, 3];
+const NAMES = ["red", "green", "blue"];
+
+/** Of two lines of four pixels. */
+function readPixels(column: ReadColumn): InputColumn | undefined {
+  const own = column("pixels");
+  return own?.shape.length === 2 ? { data: own.data, shape: [own.shape[0] ?? 0, 3, 2, 4] } : own;
+}
+
+/** Rows are texts as well: captions, that the model does not see. */
+function makeTokenizer(): Promise<Tokenizer> {
+  const words = ["[PAD]", "[UNK]", "[SEP]", "[CLS]", "[MASK]", "picture"];
+  writeFileSync(join(root, "vocab.txt"), `${words.join("\n")}\n`);
+  const config = { tokenizer_class: "BertTokenizer", model_max_length: 32 };
+  writeFileSync(join(root, "tokenizer_config.json"), JSON.stringify(config));
+  return AutoTokenizer.fromPretrained(root);
+}
 
 function numbers(count: number, seed: number): Float32Array {
   return Float32Array.from({ length: count }, (_, i) => 0.8 * Math.sin(1.3 * i + seed));
 }
 
-function writeCheckpoint(folder: string): void {
+function writeCheckpoint(folder: string, modelType: string): void {
   const shapes: [string, number[]][] = [["mosaic.embed", [WIDTH, 3]]];
   for (let i = 0; i < DEPTH; i++)
     shapes.push(
@@ -101,7 +138,7 @@ function writeCheckpoint(folder: string): void {
   mkdirSync(folder, { recursive: true });
   const parts = [length, text, Buffer.from(Float32Array.from(data).buffer)];
   writeFileSync(join(folder, "model.safetensors"), Buffer.concat(parts));
-  const config = { model_type: "mosaic", width: WIDTH, depth: DEPTH, num_labels: LABELS };
+  const config = { model_type: modelType, width: WIDTH, depth: DEPTH, num_labels: LABELS };
   writeFileSync(join(folder, "config.json"), JSON.stringify(config));
 }
 
@@ -114,9 +151,9 @@ function imagesOf(rows: number, [height, width]: readonly [number, number]): Col
 
 const root = mkdtempSync(join(tmpdir(), "peft-inputs-"));
 const open: PreTrainedModel<"SEQ_CLS">[] = [];
-async function load(plan: "fused" | "checkpointed" | "streamed", maxMemory?: string) {
+async function load(plan: "fused" | "checkpointed" | "streamed", maxMemory?: string, folder = root) {
   const options = { threads: 1, plan, ...(maxMemory === undefined ? {} : { maxMemory }) };
-  const base = await AutoModelForSequenceClassification.fromPretrained(root, options);
+  const base = await AutoModelForSequenceClassification.fromPretrained(folder, options);
   open.push(base);
   return base;
 }
@@ -126,7 +163,9 @@ function adapt(base: PreTrainedModel<"SEQ_CLS">): PeftModel<"SEQ_CLS"> {
 
 beforeAll(() => {
   registerArchitecture(mosaic);
-  writeCheckpoint(root);
+  registerArchitecture(tiles);
+  writeCheckpoint(root, "mosaic");
+  writeCheckpoint(join(root, "tiles"), "tiles");
 });
 afterAll(async () => {
   for (const base of open) await base.close();
@@ -183,6 +222,36 @@ describe("a model of pixels", () => {
     expect(model.base.memoryEstimate!.bytes).toBe(small);
     await model.forwardBackward(imagesOf(4, [200, 100]));
     expect(model.base.memoryEstimate!.bytes).toBeGreaterThan(small);
+  });
+
+  it("learns from rows that carry images, by the Trainer, and is evaluated on them", async () => {
+    const tokenizer = await makeTokenizer();
+    const file = join(root, "images.jsonl");
+    const lines = Array.from({ length: 24 }, (_, i) => {
+      const label = i % LABELS;
+      const pixels = [...numbers(3 * 2 * 4, i)].map((x, k) => (Math.floor(k / 8) === label ? x + 2 : x / 4));
+      return JSON.stringify({ text: `picture ${i}`, label: NAMES[label], pixels, exposure: 1 + (i % 2) / 4 });
+    });
+    writeFileSync(file, lines.join("\n"));
+    const rows = await loadDataset(file, { taskType: "SEQ_CLS", lossColumns: ["pixels", "exposure"] });
+    const model = adapt(await load("fused", "2GB", join(root, "tiles")));
+    const before = await evaluate(model, rows, { tokenizer });
+    const trainer = new Trainer({
+      model,
+      tokenizer,
+      train: rows,
+      validation: rows,
+      epochs: 30,
+      batchSize: 8,
+      lr: 0.05,
+    });
+    const evaluations: number[] = [];
+    for await (const event of trainer.run()) if (event.type === "evaluation") evaluations.push(event.loss);
+    const after = await evaluate(model, rows, { tokenizer });
+    expect(evaluations.at(-1)).toBeCloseTo(after.loss, 5);
+    expect(after.loss).toBeLessThan(0.3 * before.loss);
+    expect(after.metrics["accuracy"]).toBe(1);
+    expect(after.predictions.slice(0, 3).map(({ output }) => output)).toEqual(NAMES);
   });
 
   it("refuses batches of another form, all faults at once", async () => {

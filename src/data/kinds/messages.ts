@@ -1,4 +1,4 @@
-import { isRecord, isScalar, parseJson, print, show, toJson } from "../tables/values.js";
+import { isObject, isScalar, parseJson, print, show, toJson } from "../tables/values.js";
 import type { Message } from "../types.js";
 import { refuseEntry } from "./kind.js";
 
@@ -45,7 +45,7 @@ export function readTurns(value: unknown, name: string): Turn[] {
 }
 
 function readTurn(item: unknown, where: string): Turn {
-  const fields = isRecord(item) ? item : {};
+  const fields = isObject(item) ? item : {};
   const named = fields["role"] ?? fields["from"];
   const said = fields["content"] ?? fields["value"];
   const calls = [...readCalls(fields["tool_calls"], where), ...readCalls(fields["function_call"], where)];
@@ -86,14 +86,14 @@ function readContent(value: unknown, role: string, where: string): string {
 }
 
 function isTextPart(part: unknown): boolean {
-  return typeof part === "string" || (isRecord(part) && /^(input_|output_)?text$/.test(String(part["type"])));
+  return typeof part === "string" || (isObject(part) && /^(input_|output_)?text$/.test(String(part["type"])));
 }
 
 function readPart(part: unknown, where: string): string {
   if (typeof part === "string") return part;
-  const text = isRecord(part) ? part["text"] : undefined;
+  const text = isObject(part) ? part["text"] : undefined;
   if (isTextPart(part) && typeof text === "string") return text;
-  const type = isRecord(part) ? part["type"] : undefined;
+  const type = isObject(part) ? part["type"] : undefined;
   const form = type === undefined ? show(part) : `of type ${show(type)}`;
   return refuseEntry(`${where} has a part ${form}: only text can be learnt`);
 }
@@ -131,11 +131,11 @@ function readCalls(value: unknown, where: string): unknown[] {
 function callsOf(value: unknown): unknown[] | undefined {
   const list = [fromJson(value)].flat();
   const calls = list.map((item) => {
-    const call = isRecord(item) ? item : {};
-    const inner = isRecord(call["function"]) ? call["function"] : call;
+    const call = isObject(item) ? item : {};
+    const inner = isObject(call["function"]) ? call["function"] : call;
     if (typeof inner["name"] !== "string") return undefined;
     const given = inner["arguments"] ?? inner["parameters"] ?? {};
-    const asked = { ...inner, arguments: isRecord(fromJson(given)) ? fromJson(given) : given };
+    const asked = { ...inner, arguments: isObject(fromJson(given)) ? fromJson(given) : given };
     return inner === call
       ? { type: "function", function: asked }
       : { type: "function", ...call, function: asked };
@@ -147,7 +147,7 @@ function callsOf(value: unknown): unknown[] | undefined {
  * A call as text, for templates that write no calls: `{"name": "weather", "arguments": {"city": "Rome"}}`.
  */
 export function callText(call: unknown): string {
-  const inner = isRecord(call) && isRecord(call["function"]) ? call["function"] : {};
+  const inner = isObject(call) && isObject(call["function"]) ? call["function"] : {};
   return toJson({ name: inner["name"], arguments: inner["arguments"] });
 }
 
@@ -157,8 +157,8 @@ export function readTools(value: unknown): readonly unknown[] | undefined {
   const list = [fromJson(value)].flat();
   if (list.length === 0) return undefined;
   return list.map((tool) => {
-    if (!isRecord(tool)) return refuseEntry(`tools is ${show(value)}, not a list of functions`);
-    return isRecord(tool["function"]) || tool["type"] !== undefined
+    if (!isObject(tool)) return refuseEntry(`tools is ${show(value)}, not a list of functions`);
+    return isObject(tool["function"]) || tool["type"] !== undefined
       ? tool
       : { type: "function", function: tool };
   });

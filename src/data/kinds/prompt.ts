@@ -1,5 +1,5 @@
 import type { ChatRow, Conversation, PromptRow } from "../row.js";
-import { isRecord } from "../tables/values.js";
+import { isObject } from "../tables/values.js";
 import { conversation, readHistory, type Surroundings, textOr, turn } from "./conversation.js";
 import { type Entry, type Kind, readEntries, refuseEntry } from "./kind.js";
 import { fromJson, readTurns, type Turn } from "./messages.js";
@@ -28,7 +28,7 @@ export const prompt: Kind<PromptRow | ChatRow> = {
 
 function isTurns(value: unknown): boolean {
   const list = fromJson(value);
-  const isTurn = (item: unknown): boolean => isRecord(item) && ("role" in item || "from" in item);
+  const isTurn = (item: unknown): boolean => isObject(item) && ("role" in item || "from" in item);
   return Array.isArray(value) || (Array.isArray(list) && list.length > 0 && list.every(isTurn));
 }
 

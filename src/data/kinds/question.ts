@@ -1,5 +1,5 @@
 import type { QuestionRow } from "../row.js";
-import { isRecord, isScalar, show } from "../tables/values.js";
+import { isObject, isScalar, show } from "../tables/values.js";
 import { asText, type Entry, type Kind } from "./kind.js";
 
 /**
@@ -48,9 +48,9 @@ function readAnswer({ values }: Entry): { text?: unknown; start?: unknown } {
   const answer = values["answer"];
   if (Array.isArray(answer)) {
     const first: unknown = answer[0];
-    return isRecord(first) ? { text: first["text"], start: first["answer_start"] } : { text: first };
+    return isObject(first) ? { text: first["text"], start: first["answer_start"] } : { text: first };
   }
-  if (!isRecord(answer)) return { text: answer ?? undefined, start: values["start"] };
+  if (!isObject(answer)) return { text: answer ?? undefined, start: values["start"] };
   const first = (value: unknown): unknown => (Array.isArray(value) ? value[0] : value);
   return { text: first(answer["text"]), start: first(answer["answer_start"]) };
 }

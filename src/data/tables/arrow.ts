@@ -16,7 +16,7 @@ import {
 import { joinBytes, readBytes } from "./bytes.js";
 import { classNames } from "./class_names.js";
 import type { DataRecord, TableOptions } from "./table.js";
-import { asFloat, asInteger, isRecord, printDate } from "./values.js";
+import { asFloat, asInteger, isObject, printDate } from "./values.js";
 
 /**
  * Apache Arrow, as a file (Feather 2) or as a stream, which Hugging Face's `datasets` writes: both are
@@ -149,7 +149,7 @@ function readerOf(type: DataType): (value: unknown) => unknown {
     if (ArrayBuffer.isView(value) && !(value instanceof DataView))
       return Array.from(value as Int32Array, item ?? read);
     if (Array.isArray(value)) return value.map(item ?? read);
-    if (!isRecord(value)) return value;
+    if (!isObject(value)) return value;
     return Object.fromEntries(Object.entries(value).map(([name, v]) => [name, (named.get(name) ?? read)(v)]));
   };
   return read;

@@ -1,4 +1,4 @@
-import { isRecord } from "./values.js";
+import { isObject } from "./values.js";
 
 /**
  * `datasets` stores its features as JSON beside the schema: a ClassLabel's names stand under names, a list of
@@ -7,7 +7,7 @@ import { isRecord } from "./values.js";
 export function classNames(text: string | undefined): Record<string, string[]> {
   if (text === undefined) return {};
   const features = dig(JSON.parse(text), "info", "features");
-  if (!isRecord(features)) return {};
+  if (!isObject(features)) return {};
   const found: Record<string, string[]> = {};
   for (const [column, feature] of Object.entries(features)) {
     const names = dig(feature, "names") ?? dig(feature, "feature", "names");
@@ -17,5 +17,5 @@ export function classNames(text: string | undefined): Record<string, string[]> {
 }
 
 function dig(value: unknown, ...path: string[]): unknown {
-  return path.reduce((v, name) => (isRecord(v) ? v[name] : undefined), value);
+  return path.reduce((v, name) => (isObject(v) ? v[name] : undefined), value);
 }

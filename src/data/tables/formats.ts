@@ -1,4 +1,5 @@
 import { PeftError } from "../../errors.js";
+import { keysOf } from "../../narrow.js";
 import { nearest } from "../../nearest.js";
 import { option, words } from "../../words.js";
 import type { RecordSource } from "../record_source.js";
@@ -31,7 +32,7 @@ function extensionOf(file: string): string {
 /** The form that a name has by its extension. */
 export function formatOf(file: string): DataFormat | undefined {
   const extension = extensionOf(file);
-  const names = Object.keys(formats) as DataFormat[];
+  const names = keysOf(formats);
   return names.find((name) => formats[name].extensions.includes(extension));
 }
 

@@ -1,10 +1,11 @@
 import { PeftError } from "../../errors.js";
+import { messageOf } from "../../narrow.js";
 import { option, words } from "../../words.js";
 import { count, type Fault } from "../faults.js";
 import type { RecordSource } from "../record_source.js";
 import type { DataRecord, TableOptions } from "./table.js";
 import { readText } from "./text.js";
-import { isRecord, parseJson, show } from "./values.js";
+import { isObject, parseJson, show } from "./values.js";
 
 /** A list of objects, or an object that holds one under `split`, "data", "train", or as its only list. */
 export async function readJson(file: string, options: TableOptions): Promise<RecordSource> {
@@ -15,7 +16,7 @@ export async function readJson(file: string, options: TableOptions): Promise<Rec
     for (const item of findList(parse(text, file), file, options.split))
       for (const values of flattenSquad(item)) {
         const at = `${file} row ${++row}`;
-        yield isRecord(values) ? { at, values } : { at, says: `${show(values)} is not an object` };
+        yield isObject(values) ? { at, values } : { at, says: `${show(values)} is not an object` };
       }
   }
   const malformed = {
@@ -31,7 +32,7 @@ function parse(text: string, file: string): unknown {
     return parseJson(text, file);
   } catch (cause) {
     if (cause instanceof PeftError) throw cause;
-    const { message } = cause as Error;
+    const message = messageOf(cause);
     const position = /position (\d+)/.exec(message)?.[1];
     const before = position === undefined ? text : text.slice(0, Number(position));
     throw new PeftError("data", {
@@ -45,13 +46,12 @@ function parse(text: string, file: string): unknown {
 
 function findList(value: unknown, file: string, split: string | undefined): unknown[] {
   if (Array.isArray(value)) return value;
-  const lists = isRecord(value) ? Object.entries(value).filter(([, v]) => Array.isArray(v)) : [];
+  const lists = isObject(value) ? Object.entries(value).filter(([, v]) => Array.isArray(v)) : [];
   const names = lists.map(([name]) => name);
   const wanted = split ?? ["data", "train"].find((name) => names.includes(name)) ?? names[0];
   const found = lists.find(([name]) => name === wanted)?.[1];
-  if (found && (split !== undefined || names.length === 1 || wanted === "data" || wanted === "train")) {
-    return found as unknown[];
-  }
+  const isMeant = split !== undefined || names.length === 1 || wanted === "data" || wanted === "train";
+  if (Array.isArray(found) && isMeant) return found;
   throw new PeftError("data", {
     what: `${file} holds no list of rows${split === undefined ? "" : ` named ${JSON.stringify(split)}`}.`,
     why:
@@ -67,9 +67,9 @@ function findList(value: unknown, file: string, split: string | undefined): unkn
 
 /** SQuAD's own nesting (articles, paragraphs, questions) as rows; anything else as it is. */
 function flattenSquad(value: unknown): unknown[] {
-  if (!isRecord(value) || !Array.isArray(value["paragraphs"])) return [value];
-  return value["paragraphs"].filter(isRecord).flatMap((paragraph) => {
-    const questions = Array.isArray(paragraph["qas"]) ? paragraph["qas"].filter(isRecord) : [];
+  if (!isObject(value) || !Array.isArray(value["paragraphs"])) return [value];
+  return value["paragraphs"].filter(isObject).flatMap((paragraph) => {
+    const questions = Array.isArray(paragraph["qas"]) ? paragraph["qas"].filter(isObject) : [];
     return questions.map((question) => ({ ...question, context: paragraph["context"] }));
   });
 }

@@ -1,9 +1,10 @@
 import { PeftError } from "../../errors.js";
+import { messageOf } from "../../narrow.js";
 import { count, type Fault } from "../faults.js";
 import type { RecordSource } from "../record_source.js";
 import type { DataRecord, TableOptions } from "./table.js";
 import { readLines } from "./text.js";
-import { isRecord, parseJson, show } from "./values.js";
+import { isObject, parseJson, show } from "./values.js";
 
 /** One JSON object per line; blank lines are passed over. */
 export async function readJsonl(file: string, options: TableOptions): Promise<RecordSource> {
@@ -25,8 +26,8 @@ export async function readJsonl(file: string, options: TableOptions): Promise<Re
 function parseLine(text: string, at: string): DataRecord | Fault {
   try {
     const values = parseJson(text, "the line");
-    return isRecord(values) ? { at, values } : { at, says: `${show(values)} is not an object` };
+    return isObject(values) ? { at, values } : { at, says: `${show(values)} is not an object` };
   } catch (error) {
-    return { at, says: `not JSON (${error instanceof PeftError ? error.why : (error as Error).message})` };
+    return { at, says: `not JSON (${error instanceof PeftError ? error.why : messageOf(error)})` };
   }
 }

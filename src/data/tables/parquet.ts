@@ -1,6 +1,7 @@
 import type { AsyncBuffer, Compressors, FileMetaData, SchemaTree } from "hyparquet";
 import { PeftError } from "../../errors.js";
 import { refuseStandIn, STAND_IN_BYTES } from "../../hub/tensors/stand_in.js";
+import { messageOf } from "../../narrow.js";
 import { at } from "../../present.js";
 import { option, words } from "../../words.js";
 import type { FaultParts } from "../faults.js";
@@ -8,7 +9,7 @@ import type { RecordSource } from "../record_source.js";
 import type { Reader } from "../types.js";
 import { classNames } from "./class_names.js";
 import type { DataRecord, TableOptions } from "./table.js";
-import { asFloat, asInteger, isRecord, printDate } from "./values.js";
+import { asFloat, asInteger, isObject, printDate } from "./values.js";
 
 /**
  * Apache Parquet, with any of its compressions. Class names that Hugging Face's `datasets` left in the file
@@ -74,7 +75,7 @@ const malformed: FaultParts = {
 
 function unreadable(file: string, cause: unknown): PeftError {
   return new PeftError("data", {
-    what: `${file} cannot be read as Parquet (${(cause as Error).message}).`,
+    what: `${file} cannot be read as Parquet (${messageOf(cause)}).`,
     why: "it is damaged, or something else under that name.",
     fix: words`write it again, or name its form: ${option("format", "jsonl")}.`,
     cause,
@@ -146,7 +147,7 @@ function readerOf({ element, children }: SchemaTree): (value: unknown) => unknow
     if (ArrayBuffer.isView(value) && !(value instanceof DataView))
       return Array.from(value as Int32Array, read);
     if (Array.isArray(value)) return value.map(item ?? read);
-    if (!isRecord(value)) return value;
+    if (!isObject(value)) return value;
     return Object.fromEntries(
       Object.entries(value).map(([name, item]) => [name, (named[name] ?? read)(item)]),
     );

@@ -1,5 +1,6 @@
 import { pythonFloat } from "../../hub/json.js";
 import { scanJson } from "../../hub/json_scan.js";
+import { isRecord } from "../../narrow.js";
 
 /** Values of rows as Python reads and prints them: 12345678901234567890 keeps its digits, 1.0 stays 1.0. */
 
@@ -113,21 +114,21 @@ export function print(value: unknown): string {
 
 /** Whether a value is one text or number, and no list, object or nothing. */
 export function isScalar(value: unknown): boolean {
-  return value !== undefined && value !== null && !Array.isArray(value) && !isRecord(value);
+  return value !== undefined && value !== null && !Array.isArray(value) && !isObject(value);
 }
 
 /** JSON with the spaces that Python's json.dumps writes. */
 export function toJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(toJson).join(", ")}]`;
   if (typeof value === "number") return Number.isFinite(value) ? String(value) : String(new Float(value));
-  if (!isRecord(value)) return typeof value === "string" ? JSON.stringify(value) : String(value);
+  if (!isObject(value)) return typeof value === "string" ? JSON.stringify(value) : String(value);
   const fields = Object.entries(value).map(([name, item]) => `${JSON.stringify(name)}: ${toJson(item)}`);
   return `{${fields.join(", ")}}`;
 }
 
-/** An object of a file. */
-export function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Float);
+/** An object of a file: a float that keeps its form is none. */
+export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return isRecord(value) && !(value instanceof Float);
 }
 
 /** A few words that show a value in an error. */
