@@ -322,5 +322,7 @@ export interface CacheShape {
   readonly kvHeads: number;
   readonly headDim: number;
   /** Heads of each layer, where layers differ. */
-  readonly each?: readonly Pick<CacheShape, "kvHeads" | "headDim">[];
+  readonly each?: readonly Pick<CacheShape, "kvHeads" | "headDim" | "valueDim">[];
+  /** Width of values, where it is not that of keys. */
+  readonly valueDim?: number;
 }

@@ -61,6 +61,12 @@ export const PrefixTuningConfig: ConfigClass<PrefixTuningValues, PrefixTuningOpt
  */
 export function resolvePrefix<C extends PromptSizes>(c: C, shape: PromptShape): C {
   const { cache, hidden } = shape;
+  if (cache.valueDim !== undefined)
+    throw new PeftError("adapter-config", {
+      what: "Prefix tuning does not fit this model.",
+      why: "it caches latents of which keys and values are made, and a prefix is keys and values.",
+      fix: "use prompt tuning, P-tuning or LoRA.",
+    });
   const dim = cache.kvHeads * cache.headDim;
   if (cache.each !== undefined)
     throw new PeftError("adapter-config", {

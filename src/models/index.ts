@@ -13,6 +13,7 @@ import { cohere } from "./cohere.js";
 import { cohere2 } from "./cohere2.js";
 import { deberta } from "./deberta.js";
 import { debertaV2 } from "./deberta_v2.js";
+import { deepseekV3 } from "./deepseek_v3.js";
 import { distilbert } from "./distilbert.js";
 import { electra } from "./electra.js";
 import { ernie45 } from "./ernie4_5.js";
@@ -30,9 +31,11 @@ import { glm4 } from "./glm4.js";
 import { gptBigcode } from "./gpt_bigcode.js";
 import { gptNeo } from "./gpt_neo.js";
 import { gptNeox } from "./gpt_neox.js";
+import { gptOss } from "./gpt_oss.js";
 import { gpt2 } from "./gpt2.js";
 import { gptj } from "./gptj.js";
 import { granite } from "./granite.js";
+import { graniteMoe } from "./granitemoe.js";
 import { gte } from "./gte.js";
 import { helium } from "./helium.js";
 import { hunyuanV1Dense } from "./hunyuan_v1_dense.js";
@@ -56,12 +59,15 @@ import { nomicBert } from "./nomic_bert.js";
 import { olmo } from "./olmo.js";
 import { olmo2 } from "./olmo2.js";
 import { olmo3 } from "./olmo3.js";
+import { olmoe } from "./olmoe.js";
 import { opt } from "./opt.js";
 import { pegasus } from "./pegasus.js";
 import { phi } from "./phi.js";
 import { phi3 } from "./phi3.js";
 import { qwen2 } from "./qwen2.js";
+import { qwen2Moe } from "./qwen2_moe.js";
 import { qwen3 } from "./qwen3.js";
+import { qwen3Moe } from "./qwen3_moe.js";
 import { roberta } from "./roberta.js";
 import { seedOss } from "./seed_oss.js";
 import { smollm3 } from "./smollm3.js";
@@ -89,6 +95,7 @@ export const architectures: readonly Architecture[] = [
   cohere2,
   deberta,
   debertaV2,
+  deepseekV3,
   distilbert,
   electra,
   ernie45,
@@ -107,8 +114,10 @@ export const architectures: readonly Architecture[] = [
   gptBigcode,
   gptNeo,
   gptNeox,
+  gptOss,
   gptj,
   granite,
+  graniteMoe,
   gte,
   helium,
   hunyuanV1Dense,
@@ -131,12 +140,15 @@ export const architectures: readonly Architecture[] = [
   olmo,
   olmo2,
   olmo3,
+  olmoe,
   opt,
   pegasus,
   phi,
   phi3,
   qwen2,
+  qwen2Moe,
   qwen3,
+  qwen3Moe,
   roberta,
   seedOss,
   smollm3,

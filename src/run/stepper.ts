@@ -141,7 +141,6 @@ class CachedStepper implements Stepper {
   ): Promise<Float32Array> {
     const { spec } = this.#runtime.weights;
     const { cache, encoderDecoder } = spec.config;
-    const { kvHeads, headDim } = cache;
     const length = at(rows, 0).length;
     if (counted === 0) for (const row of this.#mask) for (let i = 0; i < length; i++) row.push(1);
     const total = this.#past + virtual + length;
@@ -154,11 +153,12 @@ class CachedStepper implements Stepper {
       ...(encoderDecoder ? this.#encoderMask() : noTypes(rows.length, virtual + length)),
       ...(order === undefined ? {} : feedInput(beamOrder, order, [order.length])),
     };
-    const cached = (name: string, tokens: number): void => {
-      feeds[name] = { held: this.#hold(name), shape: [rows.length, kvHeads, tokens, headDim] };
+    const cached = (names: readonly string[], tokens: number): void => {
+      for (const [i, name] of names.entries())
+        feeds[name] = { held: this.#hold(name), shape: cachedShape(cache, i, rows.length, tokens) };
     };
-    for (const name of namesIn("past", cache)) cached(name, this.#past);
-    for (const name of encoderDecoder ? namesIn("cross", cache) : []) cached(name, this.#encoded);
+    cached(namesIn("past", cache), this.#past);
+    if (encoderDecoder) cached(namesIn("cross", cache), this.#encoded);
     const stored = namesIn("past", cache).map((name) => this.#hold(name));
     const keep = Object.fromEntries(namesIn("present", cache).map((name, i) => [name, at(stored, i)]));
     const { outputs } = await this.#runtime.run({
@@ -211,7 +211,7 @@ class CachedStepper implements Stepper {
     const names = namesIn("past", config.cache);
     if (prefix === 0) {
       const empty = (i: number): HostTensor => {
-        const shape = cachedShape(config.cache, Math.floor(i / 2), this.#rows, 0);
+        const shape = cachedShape(config.cache, i, this.#rows, 0);
         return { dtype: "f32", shape, data: new Float32Array(0) };
       };
       await this.#runtime.put(Object.fromEntries(names.map((name, i) => [this.#hold(name), empty(i)])));

@@ -81,15 +81,15 @@ export function cacheNames(kind: "past" | "present" | "cross", { layers }: Cache
   return Array.from({ length: layers }, (_, i) => ({ k: `${kind}.${i}.k`, v: `${kind}.${i}.v` }));
 }
 
-/** Shape of a layer's keys, and of its values: [rows, kvHeads, length, headDim]. */
+/** Shape of one of the layers' keys and values in turn: [rows, kvHeads, length, headDim]. */
 export function cachedShape<D extends Dim>(
   cache: CacheShape,
-  layer: number,
+  index: number,
   rows: D,
   length: D,
 ): (D | number)[] {
-  const { kvHeads, headDim } = cache.each?.[layer] ?? cache;
-  return [rows, kvHeads, length, headDim];
+  const { kvHeads, headDim, valueDim = headDim } = cache.each?.[Math.floor(index / 2)] ?? cache;
+  return [rows, kvHeads, length, index % 2 === 0 ? headDim : valueDim];
 }
 
 /** Declares each layer's keys and values. */
@@ -101,7 +101,7 @@ export function declareCached(
   length: Dim,
 ): KeyValue[] {
   return cacheNames(kind, cache).map(({ k, v }, i) => {
-    const shape = cachedShape(cache, i, rows, length);
-    return { k: g.input(k, shape), v: g.input(v, shape) };
+    const shape = (part: 0 | 1): Dim[] => cachedShape(cache, 2 * i + part, rows, length);
+    return { k: g.input(k, shape(0)), v: g.input(v, shape(1)) };
   });
 }

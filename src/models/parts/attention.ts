@@ -73,6 +73,8 @@ export interface AttendOptions {
   readonly dropout: number;
   /** What methods add to the heads' results. */
   readonly beside?: Tensor | undefined;
+  /** A score for each head, [heads], that takes its part of the softmax and brings no value. */
+  readonly sinks?: Tensor | undefined;
 }
 
 /**
@@ -94,8 +96,8 @@ const CHUNK = 64;
 /** Heads' results chunk by chunk, where the trace wants that and nothing but a mask is added to scores. */
 function inChunks(w: Module, q: Tensor, { k, v }: KeyValue, options: AttendOptions): Tensor | undefined {
   const { bias, scale, cap: limit } = options;
-  if (bias === undefined || !isOp(bias, "attentionBias") || !w.trace.inChunks(options.dropout))
-    return undefined;
+  const isPlain = bias !== undefined && isOp(bias, "attentionBias") && options.sinks === undefined;
+  if (!isPlain || !w.trace.inChunks(options.dropout)) return undefined;
   const attrs = { ...bias.attrs, queries: dimAt(q.shape, 2), scale, cap: limit, chunk: CHUNK };
   return w.g.attention(q, k, v, bias.inputs[0], attrs);
 }
@@ -112,7 +114,15 @@ function atOnce(w: Module, q: Tensor, { k, v }: KeyValue, options: AttendOptions
   const product = options.cap === undefined ? raw : cap(g, raw, options.cap);
   let scores = kvHeads === heads ? product : g.reshape(product, [batch, heads, queries, keys]);
   if (options.bias !== undefined) scores = g.add(scores, options.bias);
-  const weights = w.padded.dropout("attention", g.softmax(scores), options.dropout);
+  const shares = options.sinks === undefined ? g.softmax(scores) : sunken(g, scores, options.sinks);
+  const weights = w.padded.dropout("attention", shares, options.dropout);
   const mixed = g.matmul(kvHeads === heads ? weights : g.reshape(weights, [...grouped, keys]), v);
   return kvHeads === heads ? mixed : g.reshape(mixed, [batch, heads, queries, headDim]);
+}
+
+/** softmax over scores [batch, heads, queries, keys] and a sink, without the sink's part. */
+function sunken(g: Graph, scores: Tensor, sinks: Tensor): Tensor {
+  const [batch, heads, queries, keys] = axes(scores.shape, 4);
+  const sink = g.expand(g.reshape(sinks, [1, lengthAt(sinks.shape, 0), 1, 1]), [batch, heads, queries, 1]);
+  return g.slice(g.softmax(g.concat([scores, sink], -1)), -1, 0, keys);
 }

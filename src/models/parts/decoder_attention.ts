@@ -42,6 +42,7 @@ export function decoderAttention(
     cap: c.scoreCap,
     bias: isNear ? near : full,
     dropout: c.attentionDropout,
+    sinks: c.sinks ? w.get("sinks", [c.heads]) : undefined,
     beside: w.attention(c.hiddenSize, q, (rows) => ({
       k: project(w.same, c, "k", rows),
       v: project(w.same, c, "v", rows),

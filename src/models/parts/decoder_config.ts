@@ -84,6 +84,8 @@ export interface DecoderConfig extends ModelConfig {
   readonly unturned: readonly boolean[];
   /** Queries grow by 1 + beta log(1 + floor(position / context)). */
   readonly queryGrowth: { readonly beta: number; readonly context: number } | undefined;
+  /** Each head has a score of its own beside those of keys, which brings no value. */
+  readonly sinks: boolean;
   /** A token sees those after it too. */
   readonly bidirectional: boolean;
   /**
@@ -196,6 +198,7 @@ const PLAIN = {
   mlpDropout: 0,
   neighbours: false,
   queryGrowth: undefined,
+  sinks: false,
   bidirectional: false,
   window: undefined,
   windowRope: undefined,

@@ -5,7 +5,11 @@ import type { DecoderConfig } from "./decoder_config.js";
 
 /** down(act(gate) up), or down(act(up)): x [batch, seq, hidden] -> [batch, seq, hidden] */
 export function decoderFeedForward(layer: Module, c: DecoderConfig, x: Tensor): Tensor {
-  const w = layer.at("mlp");
+  return feedForwardAt(layer.at("mlp"), c, x);
+}
+
+/** The same in a module of its own. */
+export function feedForwardAt(w: Module, c: DecoderConfig, x: Tensor): Tensor {
   const y = w.linear(c.mlp.down, inner(w, c, x), c.hiddenSize, { bias: c.mlpBias });
   return w.output(w.dropout("dropout", y, c.mlpDropout));
 }

@@ -117,6 +117,11 @@ export function gatedExperts(
   };
 }
 
+/** Layers of experts and their router in transformers 4, as Qwen names them: see LayerRoles. */
+export const LAYER_NAMES: Readonly<Record<string, string>> = {
+  ...{ gate: "gate.weight", gate_proj: "gate_up_proj", up_proj: "gate_up_proj", down_proj: "down_proj" },
+};
+
 /** What experts give, and their router's logits, for the balance of all layers. */
 export function routed(x: Tensor, router: Tensor): FeedForward {
   return { x, beside: { router } };
