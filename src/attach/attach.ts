@@ -26,6 +26,7 @@ import { tieOf } from "../weights/tie.js";
 import { option, type Words, words } from "../words.js";
 import { addEntries, addSite } from "./add_site.js";
 import { prepare } from "./prepare.js";
+import { registeredOrder } from "./registered_order.js";
 import { addParameters } from "./target_parameters.js";
 import type { Matched } from "./targets.js";
 import {
@@ -227,7 +228,8 @@ function addLayers<C extends AdapterConfig>(
       fix: words`leave them out of ${option("targetModules")}.`,
     });
   const { embeddings, linears } = matched;
-  const all = [...embeddings, ...linears];
+  const order = registeredOrder([...inventory.linears.values()], spec.architecture.roles.registered);
+  const all = [...embeddings, ...order.filter((site) => linears.includes(site))];
   for (const site of embeddings)
     if (embedding !== undefined)
       addSite(draft, draft.layers, bindLayer(embedding, site, config, all), next, site.vocab * site.dim);

@@ -17,7 +17,7 @@ export const gte: Architecture<RotaryBertConfig> = {
   modelTypes: ["gte"],
   defaultTokens: { pad_token_id: 1 },
   prefix: "gte",
-  roles: { targets: undefined },
+  roles: { targets: undefined, registered: ["mlp", "self_attn"] },
   parse: (json) => readConfig(json, read),
   checkpoint: {
     split: [

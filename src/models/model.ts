@@ -142,6 +142,8 @@ export interface LayerRoles {
    * targets, the names of both mean the same.
    */
   readonly parameters?: Readonly<Record<string, string>> | undefined;
+  /** Children of a module in the order in which Python registers them, where it computes them in another. */
+  readonly registered?: readonly string[] | undefined;
   /** Adaption prompts: the attention's name. Only where the model names its attention to the trace. */
   readonly attention?: string | undefined;
   /** LN tuning: the norms that train. */

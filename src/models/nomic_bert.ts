@@ -97,7 +97,7 @@ export const nomicBert: Architecture<RotaryBertConfig> = {
   modelTypes: ["nomic_bert"],
   defaultTokens: { pad_token_id: 0 },
   prefix: "nomic_bert",
-  roles: { targets: undefined },
+  roles: { targets: undefined, registered: ["mlp", "self_attn"] },
   parse: (json) =>
     readConfig({ ...DEFAULTS, ...json }, (f) => readRotaryBert(f, 1000, f.size("type_vocab_size", 2))),
   checkpoint: {
