@@ -7,6 +7,7 @@ import type { FloatType } from "../tools/shapes/noise.js";
 import { benchDecode } from "./decode.js";
 import { limitLine, runLimited } from "./limit.js";
 import { loadOptions, number, OPTIONS } from "./options.js";
+import { benchPredict } from "./predict.js";
 import { processor } from "./python.js";
 import { benchRows } from "./rows.js";
 import { benchSoak } from "./soak.js";
@@ -22,6 +23,7 @@ const USAGE = `usage: npm run bench -- step [--model t5-base | --folder FOLDER [
        npm run bench -- soak [--model llama-tiny] [--layers N] [--batch 4] [--seq 512] [--label-seq 32] [--steps 200]
                               [--plan NAME] [--load FORMAT] [--evaluate-every N] [--generate-every N]
        npm run bench -- rows [COUNT [GIGABYTES [MODEL]]], with MODEL a few steps of training on the file
+       npm run bench -- predict REAL/minilm [COUNT] [--batch 32] LOADING
        npm run bench -- limit 3GB -- COMMAND...
 LOADING: [--load int8] [--plan NAME] [--max-memory 3GB] [--recompute N] [--threads N]
 REAL: the folder that ../shared/bench/real_models.py filled. Models are the shapes of \`npm run shapes\`.
@@ -114,6 +116,11 @@ async function main(): Promise<void> {
   if (kind === "step") return step();
   if (kind === "soak") return soak();
   if (kind === "rows") return benchRows(Number(rest[0] ?? 1e7), Number(rest[1] ?? 5), rest[2]);
+  if (kind === "predict" && first !== undefined)
+    return benchPredict(first, {
+      ...{ rows: Number(second ?? 10_000), batch: number(values.batch) ?? 32 },
+      ...{ load: { threads, ...loadOptions(values) }, skip: python().skip === true },
+    });
   if (kind === "decode" && first !== undefined) return decode(first);
   if (kind === "limit" && first !== undefined && second !== undefined) return limit(first, rest.slice(1));
   if (kind === "train" && (first === "tweets" || first === "banking77") && second !== undefined)

@@ -4,6 +4,7 @@ import type { ChatMessage } from "./chat.js";
 import { applyTemplate } from "./chat.js";
 import { tokenizerFromFiles } from "./files.js";
 import { strftime } from "./strftime.js";
+import { compileTemplate } from "./template.js";
 import type { Tokenizer } from "./tokenizer.js";
 
 const chatml =
@@ -67,11 +68,36 @@ describe("what the assistant writes", () => {
     expect(written(marked, chat)).toEqual(["Hello 😀\nyou!", "Bye!"]);
   });
 
+  it("takes as many renderings for a long chat as for a short one", () => {
+    const tokens = { bos_token: "<s>", eos_token: "</s>" };
+    const renderings = (turns: number): number => {
+      const long = Array.from({ length: turns }, () => chat.slice(0, 2)).flat();
+      let count = 0;
+      const { assistant } = applyTemplate(
+        new Map([["default", { text: chatml, where: "here" }]]),
+        long,
+        tokens,
+        { returnAssistantMask: true },
+        (source) => {
+          const { render, ...template } = compileTemplate(source);
+          const counted: typeof render = (...given) => {
+            count += 1;
+            return render(...given);
+          };
+          return { ...template, render: counted };
+        },
+      );
+      expect(assistant).toHaveLength(turns);
+      return count;
+    };
+    expect(renderings(200)).toBe(renderings(3));
+  });
+
   it("is refused where the template rewrites earlier turns", () => {
     const rewriting =
       "{% for m in messages %}{% if m.role == 'user' or loop.last %}{{ m.content }}{% else %}...{% endif %}{% endfor %}";
     expect(() => written(rewriting, chat)).toThrow(
-      /assistant's turn \(message 1\) cannot be found.*generation/,
+      /assistant's turns cannot be found.*message 2 in a place of its own.*generation/,
     );
   });
 

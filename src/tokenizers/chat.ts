@@ -1,6 +1,7 @@
 import { type NamesOf, pickOptions } from "../arguments.js";
 import { internal, PeftError } from "../errors.js";
 import { toCode } from "../words.js";
+import { learntSpans } from "./chat_spans.js";
 import type { EncodeOptions, Encoding } from "./encode.js";
 import { encodeNames } from "./encode.js";
 import type { ChatTemplate, Rendered, TemplateSource } from "./template.js";
@@ -87,11 +88,10 @@ export function applyTemplate(
   const whole = render(messages, options.addGenerationPrompt ?? false);
   if (!options.returnAssistantMask) return { text: whole.text, assistant: [] };
   if (template.marksGeneration) return { text: whole.text, assistant: whole.generated };
-  const ends = Object.values(tokens);
-  return {
-    text: whole.text,
-    assistant: assistantSpans(whole.text, messages, (t, p) => render(t, p).text, ends),
-  };
+  const learn = messages.map(({ role }) => role === "assistant");
+  const found = learntSpans(messages, learn, (turns) => render(turns, false).text);
+  if (typeof found === "string") return unmarked(found);
+  return { text: whole.text, assistant: found.spans.map(({ start, end }) => [start, end] as const) };
 }
 
 const reasoningNames = ["reasoning_content", "thinking", "reasoning"];
@@ -123,66 +123,12 @@ function chooseTemplate(templates: ChatTemplates, options: ChatOptions): Templat
   });
 }
 
-/**
- * Spans of the assistant's turns, by rendering the chat turn by turn: a turn begins where the chat before
- * it, with the header of an assistant's turn, ends; it ends where the chat up to it does. The end-of-turn
- * token is part of it, white space after that is not.
- */
-function assistantSpans(
-  text: string,
-  messages: readonly ChatMessage[],
-  render: (turns: readonly ChatMessage[], prompt: boolean) => string,
-  endTokens: readonly string[],
-): [number, number][] {
-  const spans: [number, number][] = [];
-  messages.forEach((message, i) => {
-    if (message.role !== "assistant") return;
-    const before = messages.slice(0, i);
-    const from =
-      before.length === 0 ? firstTurn(text, message, render) : commonPrefix(text, render(before, true));
-    const to = commonPrefix(text, render(messages.slice(0, i + 1), false));
-    const content = typeof message.content === "string" ? message.content.trim() : "";
-    const at = text.indexOf(content, from);
-    if (to <= from || at < 0 || at + content.length > to) unmarked(i);
-    spans.push([from, trimEnd(text, at + content.length, to, endTokens)]);
-  });
-  return spans;
-}
-
-/** Where the first turn begins, if it is the assistant's; not all templates take an empty chat. */
-function firstTurn(
-  text: string,
-  message: ChatMessage,
-  render: (turns: readonly ChatMessage[], prompt: boolean) => string,
-): number {
-  try {
-    return commonPrefix(text, render([], true));
-  } catch {
-    return typeof message.content === "string" ? Math.max(0, text.indexOf(message.content.trim())) : 0;
-  }
-}
-
-function unmarked(turn: number): never {
+function unmarked(why: string): never {
   throw new PeftError("tokenizer", {
-    what: `The assistant's turn (message ${turn}) cannot be found in the rendered chat.`,
-    why: "this template rewrites earlier turns, and has no {% generation %} marks.",
+    what: "The assistant's turns cannot be found in the rendered chat.",
+    why: `${why}, and it has no {% generation %} marks.`,
     fix: "pass a chatTemplate with {% generation %} ... {% endgeneration %} around what the assistant writes.",
   });
-}
-
-function commonPrefix(a: string, b: string): number {
-  const end = Math.min(a.length, b.length);
-  let i = 0;
-  while (i < end && a[i] === b[i]) i++;
-  return i;
-}
-
-/** Takes white space off the end of a turn where an end-of-turn token stands before it. */
-function trimEnd(text: string, contentEnd: number, to: number, endTokens: readonly string[]): number {
-  const tail = text.slice(contentEnd, to);
-  const trimmed = tail.trimEnd();
-  const ends = endTokens.some((token) => trimmed.endsWith(token)) || /(\|>|>|\])$/.test(trimmed);
-  return trimmed !== "" && ends ? contentEnd + trimmed.length : to;
 }
 
 /** Tokens of a rendered chat: no special tokens are added, the template wrote them. */

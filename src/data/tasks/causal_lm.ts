@@ -1,8 +1,8 @@
 import { at } from "../../present.js";
+import { withinSpans } from "../../tokenizers/chat_spans.js";
 import { ignoreIndex } from "../batch.js";
 import { runs } from "../pieces.js";
 import type { Conversation, PromptRow, Row } from "../row.js";
-import { withinSpans } from "./chat_spans.js";
 import { chatOf, writeChat } from "./chat_text.js";
 import { type DataTask, type EncodeContext, type Encoded, inputsOf, learntOf, padLabels } from "./task.js";
 

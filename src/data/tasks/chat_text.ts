@@ -1,9 +1,9 @@
 import { PeftError } from "../../errors.js";
+import { learntSpans, type Span, standIn } from "../../tokenizers/chat_spans.js";
 import { TemplateFault } from "../../tokenizers/jinja/fault.js";
 import { callText, knownRoles } from "../kinds/messages.js";
 import type { Conversation, PromptRow, Row } from "../row.js";
 import type { Message } from "../types.js";
-import { learntSpans, type Span, standIn } from "./chat_spans.js";
 import type { EncodeContext } from "./task.js";
 
 /**

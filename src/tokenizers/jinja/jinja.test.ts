@@ -37,6 +37,16 @@ describe("names of filters and tests are looked up as the template compiles", ()
     "{% for x in [1] %}{% if false %}{{ x|foo }}{% endif %}{% endfor %}",
   ])("but not right in an if: %s", (text) => expect(print(text)).toBe(""));
   it.each([
+    ["{{ false and 1|foo }}", "False"],
+    ["{{ 0 and 1|foo }}", "0"],
+    ["{{ 1 or 1|foo }}", "1"],
+    ["{{ 'a' or 1 is foo }}", "a"],
+  ])("nor right of a constant that decides: %s", (text, printed) => expect(print(text)).toBe(printed));
+  it("but right of one that does not", () => {
+    expect(() => print("{{ true and 1|foo }}")).toThrow("No filter named 'foo'");
+    expect(() => print("{{ 0 or 1|foo }}")).toThrow("No filter named 'foo'");
+  });
+  it.each([
     [
       "{% if false %}{% for x in [1] %}\n{{ x|foo }}{% endfor %}{% endif %}",
       "No filter named 'foo' (line 2)",

@@ -1,3 +1,4 @@
+import { isRecord } from "../../narrow.js";
 import type { Body } from "./ast.js";
 import { hasFilter, UNBUILT_FILTERS } from "./collections.js";
 import { TemplateFault } from "./fault.js";
@@ -48,8 +49,16 @@ function checkNode(node: Node, place: Place): void {
     throw new TemplateFault("syntax", `No test named '${name}'.`, line);
   const around =
     typeof kind === "string" && Object.hasOwn(sameAsAround, kind) ? sameAsAround[kind] : undefined;
-  for (const [key, part] of Object.entries(node))
+  for (const [key, part] of Object.entries(node).filter(([key]) => !(key === "right" && isDecided(node))))
     checkAll(part, { line, isSoft: isSoft && (around === undefined || around.includes(key)) });
+}
+
+/** Whether what stands left of `and` or `or` is a constant that decides: jinja2 compiles no more of it. */
+function isDecided({ kind, left }: Node): boolean {
+  if ((kind !== "and" && kind !== "or") || !isRecord(left) || left["kind"] !== "constant") return false;
+  const { value } = left;
+  const isTrueHere = value !== null && value !== false && value !== "" && value !== 0 && value !== 0n;
+  return isTrueHere === (kind === "or");
 }
 
 function noFilter(name: string): string {

@@ -1,12 +1,14 @@
-import { PeftError } from "../../errors.js";
-import type { Message } from "../types.js";
+import { PeftError } from "../errors.js";
 
 export interface Span {
   readonly start: number;
   readonly end: number;
 }
 
-type Render = (messages: readonly Message[]) => string;
+/** A turn, and one of other words in its place. */
+type Turn = { readonly role: string };
+type Replaced = { readonly role: string; readonly content: string };
+type Render<M> = (messages: readonly (M | Replaced)[]) => string;
 
 /**
  * The whole conversation as the template writes it, and where in it the learnt turns stand, each with its end
@@ -14,14 +16,14 @@ type Render = (messages: readonly Message[]) => string;
  * between these is text that both have. A turn whose place that leaves open is looked at by itself
  * (`findTurn`). Words say why it failed.
  */
-export function learntSpans(
-  messages: readonly Message[],
+export function learntSpans<M extends Turn>(
+  messages: readonly M[],
   learn: readonly boolean[],
-  render: Render,
+  render: Render<M>,
 ): { text: string; spans: Span[] } | string {
   const text = render(messages);
   const turns = [...messages.keys()].filter((i) => learn[i] === true);
-  const whole: Whole = { text, messages, render, tails: new Map() };
+  const whole: Whole<M> = { text, messages, render, tails: new Map() };
   const between = textBetween(messages, turns, render);
   const spans: Span[] = [];
   let start = between !== undefined && text.startsWith(between[0]!) ? between[0]!.length : undefined;
@@ -49,10 +51,10 @@ export function learntSpans(
  * A conversation as it is written, and what its template writes after a turn that is the last, by the kind of
  * turn.
  */
-interface Whole {
+interface Whole<M> {
   readonly text: string;
-  readonly messages: readonly Message[];
-  readonly render: Render;
+  readonly messages: readonly M[];
+  readonly render: Render<M>;
   readonly tails: Map<string, string>;
 }
 
@@ -60,17 +62,17 @@ interface Whole {
 export const standIn = "\u2b1aassistant\u2b1aturn\u2b1a";
 
 /** A turn of other words; calls and reasoning are part of what it replaces. */
-function replaced({ role }: Message): Message {
+function replaced({ role }: Turn): Replaced {
   return { role, content: standIn };
 }
 
 /**
  * What stands before, between and after the turns; undefined: the template does not write each of them once.
  */
-function textBetween(
-  messages: readonly Message[],
+function textBetween<M extends Turn>(
+  messages: readonly M[],
   turns: readonly number[],
-  render: Render,
+  render: Render<M>,
 ): readonly string[] | undefined {
   const isTurn = new Set(turns);
   let parts: readonly string[] = [];
@@ -88,8 +90,8 @@ function textBetween(
  * Where a turn ends, by the text that comes after it; undefined where that text may be part of the turn
  * itself.
  */
-function endOfTurn(
-  { text, messages }: Whole,
+function endOfTurn<M>(
+  { text, messages }: Whole<M>,
   i: number,
   { start, after, isLast }: { start: number; after: string; isLast: boolean },
 ): number | undefined {
@@ -109,7 +111,7 @@ function textsIn(value: unknown): readonly string[] {
   return typeof value === "object" && value !== null ? Object.values(value).flatMap(textsIn) : [];
 }
 
-interface Turn {
+interface Place {
   readonly start: number;
   readonly contentEnd: number;
   /** What is written after it. */
@@ -121,8 +123,8 @@ interface Turn {
  * the turn. So it does not matter what the template does to the others (Qwen drops earlier reasoning, Llama
  * trims).
  */
-function findTurn({ text, messages, render }: Whole, i: number): Turn | undefined {
-  const other = render(messages.with(i, replaced(messages[i]!)));
+function findTurn<M extends Turn>({ text, messages, render }: Whole<M>, i: number): Place | undefined {
+  const other = render([...messages.slice(0, i), replaced(messages[i]!), ...messages.slice(i + 1)]);
   const at = other.indexOf(standIn);
   if (at < 0) return undefined;
   const after = other.slice(at + standIn.length);
@@ -134,7 +136,11 @@ function findTurn({ text, messages, render }: Whole, i: number): Turn | undefine
  * Length of the mark that ends a turn: what is written after it both there and where the conversation ends
  * with it.
  */
-function endMark({ text, messages, render, tails }: Whole, i: number, { contentEnd, after }: Turn): number {
+function endMark<M extends Turn>(
+  { text, messages, render, tails }: Whole<M>,
+  i: number,
+  { contentEnd, after }: Place,
+): number {
   const kind = [messages[i - 1]?.role, ...Object.keys(messages[i]!), messages[i]!.role].join("\n");
   const write = (): string => {
     const upTo = render([...messages.slice(0, i), replaced(messages[i]!)]);

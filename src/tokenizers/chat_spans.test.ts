@@ -1,11 +1,11 @@
 import { readFileSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
-import { PeftError } from "../../errors.js";
-import { applyTemplate } from "../../tokenizers/chat.js";
-import { compileTemplate, templateCache } from "../../tokenizers/template.js";
-import type { Message } from "../types.js";
+import type { Message } from "../data/types.js";
+import { PeftError } from "../errors.js";
+import { applyTemplate } from "./chat.js";
 import { learntSpans, type Span, standIn, withinSpans } from "./chat_spans.js";
+import { compileTemplate, templateCache } from "./template.js";
 
 const golden: {
   tokens: Record<string, string>;
