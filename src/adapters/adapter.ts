@@ -213,7 +213,9 @@ function describe<C extends AdapterConfig>(a: Adapter<C>): string {
   const sites = [...a.sites.values()].map(({ path, structure = whole }) => `${path}:${structure}`);
   const prompt =
     a.method?.prompt === undefined ? "" : `${a.prompt}:${a.method.prompt.structure?.(a.config) ?? whole}`;
-  const tensors = [...a.entries.values()].map((e) => `${e.key}[${e.graphShape}]`);
+  const tensors = [...a.entries.values()].map(
+    (e) => `${e.key}${e.copyOf === undefined ? "" : `=${e.copyOf}`}[${e.graphShape}]`,
+  );
   const tokens = [...a.tokens].map(([path, rows]) => `${path}:${rows.entry}:${rows.ids}`);
   const replaced = [...a.replaced].map(([name, key]) => `${name}:${key}`);
   return [a.method?.config.peftType, prompt, sites, tensors, replaced, tokens].join(";");

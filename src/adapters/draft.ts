@@ -64,7 +64,7 @@ export class AdapterDraft<C extends AdapterConfig = AdapterConfig> implements Ad
       frozen,
       counted,
       dtype,
-      isCopy: source !== undefined,
+      copyOf: source?.copyOf ?? sameAs,
       get data() {
         if (source !== undefined) return source.data;
         if (values === undefined) for (const next of unmade.splice(0)) next();

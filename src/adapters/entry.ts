@@ -13,8 +13,8 @@ export interface Entry {
   readonly counted: boolean;
   /** What it is saved as. */
   readonly dtype: "f32" | "i32" | "i64";
-  /** Its values are another tensor's: files may lack it. */
-  readonly isCopy: boolean;
+  /** The key of the tensor whose values it has, which files may have alone; undefined: it has its own. */
+  readonly copyOf: string | undefined;
   /** Made when it is asked for first: counting needs none. */
   readonly data: Float32Array;
 }

@@ -45,9 +45,9 @@ export async function loadAdapterTensors(
   const fit: Fit = { wrong: [], missing: [], unexpected };
   for (const [key, entry] of wanted) {
     const stored = read.stored.get(key);
-    const { shape, isCopy } = adapter.entry(entry);
+    const { shape, copyOf } = adapter.entry(entry);
     if (stored !== undefined) checkShape(file, stored, shape, fit);
-    else if (!isCopy) fit.missing.push(key);
+    else if (copyOf === undefined) fit.missing.push(key);
   }
   const parts = promptParts(adapter);
   const prompt = read.stored.get(PROMPT);

@@ -16,11 +16,15 @@ export function addEntries<C extends AdapterConfig>(
   held: number,
   place: string = path === undefined ? "base_model." : `base_model.model.${path}.`,
 ): void {
-  for (const { key, shape, initial, free, frozen, also } of specs) {
+  for (const { key, shape, initial, free, frozen, also, of } of specs) {
     checkTensorSize(draft.config, path ?? "all layers", { key, shape }, held);
     const graphShape = shape.map((d, i) => (free?.includes(i) ? `rank.${draft.layers.size}` : d));
     const full = path === undefined ? key : `${path}.${key}`;
     const saved = place + key;
+    if (of !== undefined) {
+      draft.addCopy(full, saved, `${of}.${key}`);
+      continue;
+    }
     draft.add({
       key: full,
       savedKey: frozen === "derived" || frozen === "counted" ? undefined : saved,

@@ -39,7 +39,9 @@ const elsewhere: Readonly<Record<string, string>> = {
   ADAMSS: ", as the sizes of its tensors come from clusters that its file does not hold",
   FROD: ", as its file lacks one of its factors, which Python decomposes the base again for",
   PSOFT: ", as its file holds rotations between singular vectors whose signs it does not hold",
-  ...Object.fromEntries(["BONE", "LILY", "XLORA", "SHADOW"].map((name) => [name, ""])),
+  SHADOW: ", as a second model of the same class runs beside the base",
+  XLORA: ", as it weighs several LoRAs by a first pass through the whole model",
+  BONE: "",
 };
 
 /** Why a config names no method that is known here. */

@@ -719,6 +719,33 @@ export type IA3Values = ValuesOf<
   "IA3"
 >;
 
+/** Options of new LilyConfig(). */
+export interface LilyOptions extends SavingOptions, TargetOptions, BlockOptions {
+  /** The rank: A is [r, in], each B is [r, out]. A whole number, at least 1. @default 32 */
+  r?: number | undefined;
+  /** How many layers, one after another, share an A. A whole number, at least 1. @default 1 */
+  strideA?: number | undefined;
+  /** How many B the layers of one kind share. A whole number, at least 1. @default 2 */
+  numB?: number | undefined;
+  /** Factor of the change. @default 1 */
+  scaling?: number | undefined;
+  /** Start without effect; off: at random. @default true */
+  initWeights?: boolean | undefined;
+}
+/** A LilyConfig with its defaults filled in. */
+export type LilyValues = ValuesOf<
+  LilyOptions,
+  | "taskType"
+  | "baseModelNameOrPath"
+  | "revision"
+  | "modulesToSave"
+  | "targetModules"
+  | "excludeModules"
+  | "layersToTransform"
+  | "layersPattern",
+  "LILY"
+>;
+
 /** Options of new LNTuningConfig(). */
 export interface LNTuningOptions extends SavingOptions, TargetOptions {}
 /** A LNTuningConfig with its defaults filled in. */

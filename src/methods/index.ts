@@ -15,6 +15,7 @@ import { gralora } from "./gralora.js";
 import { hira } from "./hira.js";
 import { hra } from "./hra.js";
 import { ia3 } from "./ia3.js";
+import { lily } from "./lily.js";
 import { lnTuning } from "./ln_tuning.js";
 import { loha } from "./loha.js";
 import { lokr } from "./lokr.js";
@@ -73,6 +74,8 @@ export type { HRAOptions } from "./hra.js";
 export { HRAConfig } from "./hra.js";
 export type { IA3Options } from "./ia3.js";
 export { IA3Config } from "./ia3.js";
+export type { LilyOptions } from "./lily.js";
+export { LilyConfig } from "./lily.js";
 export type { LNTuningOptions } from "./ln_tuning.js";
 export { LNTuningConfig } from "./ln_tuning.js";
 export type { LoHaOptions } from "./loha.js";
@@ -140,6 +143,7 @@ export const methods: readonly Method[] = [
   hira,
   hra,
   ia3,
+  lily,
   lnTuning,
   loha,
   lokr,

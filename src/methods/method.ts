@@ -120,6 +120,8 @@ export interface ParameterSpec {
    * "counted", "saved counted": derived or saved, and among Python's parameters.
    */
   readonly frozen?: "saved" | "saved i32" | "saved i64" | "saved counted" | "derived" | "counted";
+  /** The path of an earlier layer whose parameter of this key it is; the file has it for each layer. */
+  readonly of?: string | undefined;
   /** Another key under which the file has it as well. */
   readonly also?: string;
 }

@@ -152,7 +152,8 @@ export class ModelTrace implements Trace {
   }
 
   entry(slot: number, key: string): Tensor {
-    const { graphShape } = at(this.options.adapters, slot).entry(key);
+    const { graphShape, copyOf } = at(this.options.adapters, slot).entry(key);
+    if (copyOf !== undefined) return this.entry(slot, copyOf);
     const shape = graphShape.map((d) => (typeof d === "string" ? localDim(`slot${slot}`, d) : d));
     return this.#adapterInput({ kind: "tensor", slot, key }, shape);
   }

@@ -100,6 +100,7 @@ const SMALL: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   adalora: { totalStep: 10, initR: 4, targetR: 2 },
   cpt: { cptTokenIds: [5, 7, 9, 11], cptTokensTypeMask: [1, 2, 3, 4], optProjectionEpsilon: 6 },
   fourierft: { nFrequency: 20, initWeights: true },
+  lily: { r: 4 },
   miss: { r: 4 },
   pvera: { r: 8 },
   "multitask-prompt-tuning": { numTasks: TASK_COUNT },
