@@ -186,7 +186,7 @@ export type { ClassFigures, ClassReport } from "./tasks/class_report.js";
 export type { Ranks } from "./tasks/retrieval.js";
 export { averagePrecisionAt, ndcgAt, ranksOf, recallAt, reciprocalRankAt } from "./tasks/retrieval.js";
 export type { AdamWOptions, AdamWState, StepOptions, StepResult as OptimizerStep } from "./train/adamw.js";
-export { AdamW } from "./train/adamw.js";
+export { AdamW, loraPlus } from "./train/adamw.js";
 export type { CustomMetrics } from "./train/custom_metrics.js";
 export {
   classTable,

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { PeftError } from "../errors.js";
 import { Parameters } from "../graph/parameters.js";
-import { AdamW } from "./adamw.js";
+import { AdamW, loraPlus } from "./adamw.js";
 
 interface Case {
   options: {
@@ -174,4 +174,35 @@ describe("AdamW.step", () => {
 
     expect(ticks).toBeGreaterThan(10);
   });
+});
+
+it("takes each parameter's own learning rate: LoRA+ is AdamW by groups", async () => {
+  const shapes: Readonly<Record<string, readonly [lr: number, shape: number[]]>> = {
+    "q.lora_A.weight": [1e-2, [2, 3]],
+    "q.lora_B.weight": [16e-2, [3, 2]],
+    "q.lora_B.bias": [16e-2, [3]],
+    "q.lora_magnitude_vector": [16e-2, [3]],
+    "embed.lora_embedding_B": [1e-6, [3, 2]],
+  };
+  const made = (names: readonly string[]): Parameters => {
+    const parameters = new Parameters(
+      names.map((name) => {
+        const [, shape] = shapes[name]!;
+        const data = new Float32Array(shape.reduce((a, b) => a * b));
+        draw(integers(name.length), data, 1e-4);
+        return { name, shape, data };
+      }),
+    );
+    for (const [i, { name }] of parameters.list.entries())
+      draw(integers(7 * name.length), parameters.gradientOf(i), 1e-3);
+    parameters.count = 1;
+    return parameters;
+  };
+  const all = made(Object.keys(shapes));
+  await new AdamW(all, { lr: 1e-2, weightDecay: 0.1, lrOf: loraPlus(16) }).step();
+  for (const [i, [name, [lr]]] of Object.entries(shapes).entries()) {
+    const alone = made([name]);
+    await new AdamW(alone, { lr, weightDecay: 0.1 }).step();
+    expect([name, all.list[i]!.data]).toEqual([name, alone.list[0]!.data]);
+  }
 });

@@ -19,6 +19,25 @@ export interface AdamWOptions {
   maxGradNorm?: number;
   /** Which parameters decay, by name. @default all */
   decayOnly?: (name: string) => boolean;
+  /** The learning rate of a parameter, of `lr` as it is in this step: `loraPlus(16)`. @default lr for all */
+  lrOf?: (parameter: Pick<Parameter, "name" | "shape">, lr: number) => number;
+}
+
+/**
+ * LoRA+ (arXiv 2402.12354): B, and what has one dimension, learn `ratio` times as fast as A; LoRA on embeddings
+ * has `embeddingLr`. Reference: peft/optimizers/loraplus.py
+ * @example
+ * ```ts
+ * import { AdamW, loraPlus } from "peft.js";
+ *
+ * const optimizer = new AdamW(model.trainableParameters(), { lr: 2e-4, lrOf: loraPlus(16) });
+ * ```
+ */
+export function loraPlus(ratio: number, embeddingLr = 1e-6): NonNullable<AdamWOptions["lrOf"]> {
+  return ({ name, shape }, lr) => {
+    if (name.includes("lora_embedding_")) return embeddingLr;
+    return name.includes("lora_B") || shape.length === 1 ? lr * ratio : lr;
+  };
 }
 
 const adamwNames: NamesOf<AdamWOptions> = {
@@ -28,6 +47,7 @@ const adamwNames: NamesOf<AdamWOptions> = {
   weightDecay: {},
   maxGradNorm: { also: ["max_norm", "grad_clip"] },
   decayOnly: {},
+  lrOf: {},
 };
 
 /** Options of an optimizer's step. */
@@ -111,11 +131,11 @@ export class AdamW {
     });
     refuseUnknown("new AdamW", options, adamwNames);
     const { lr = 1e-3, betas = [0.9, 0.999], eps = 1e-8, weightDecay = 0.01 } = options;
-    const { maxGradNorm = Number.POSITIVE_INFINITY, decayOnly = () => true } = options;
+    const { maxGradNorm = Number.POSITIVE_INFINITY, decayOnly = () => true, lrOf = (_, lr) => lr } = options;
     checkOptions({ lr, betas, eps, weightDecay, maxGradNorm });
     this.lr = lr;
     this.parameters = parameters;
-    this.#options = { betas, eps, weightDecay, maxGradNorm, decayOnly };
+    this.#options = { betas, eps, weightDecay, maxGradNorm, decayOnly, lrOf };
     this.#moments = parameters.list.map(({ data }) => ({
       first: new Float32Array(data.length),
       second: new Float32Array(data.length),
@@ -189,14 +209,14 @@ export class AdamW {
 
   async #update(gradNorm: number, count: number): Promise<void> {
     const { parameters } = this;
-    const { maxGradNorm, decayOnly } = this.#options;
+    const { maxGradNorm, decayOnly, lrOf } = this.#options;
     this.#step += 1;
     const scale =
       maxGradNorm === Number.POSITIVE_INFINITY ? 1 : Math.min(1, f32(maxGradNorm / f32(gradNorm + 1e-6)));
     parameters.keep(scale);
     let worked = 0;
     for (const [i, p] of parameters.list.entries()) {
-      const constants = this.#constants(scale, count, decayOnly(p.name));
+      const constants = this.#constants(scale, count, decayOnly(p.name), lrOf(p, this.lr));
       const { first, second } = this.#moments[i]!;
       const gradient = parameters.gradientOf(i);
       for (let start = 0; start < p.data.length; start += SLICE) {
@@ -210,20 +230,20 @@ export class AdamW {
     }
   }
 
-  #constants(scale: number, count: number, decays: boolean): StepConstants {
+  #constants(scale: number, count: number, decays: boolean, lr: number): StepConstants {
     const { betas, eps, weightDecay } = this.#options;
     const [beta1, beta2] = betas;
     return {
       scale,
       count,
-      decay: decays ? f32(1 - this.lr * weightDecay) : 1,
+      decay: decays ? f32(1 - lr * weightDecay) : 1,
       beta1: f32(1 - f32(1 - beta1)),
       beta2: f32(beta2),
       blend1: f32(1 - beta1),
       blend2: f32(1 - beta2),
       sqrtCorrection2: f32(Math.sqrt(1 - beta2 ** this.#step)),
       eps: f32(eps),
-      stepSize: f32(-(this.lr / (1 - beta1 ** this.#step))),
+      stepSize: f32(-(lr / (1 - beta1 ** this.#step))),
     };
   }
 }
@@ -264,7 +284,7 @@ function sumOfSquares(gradient: Float32Array, count: number): number {
   return sum;
 }
 
-function checkOptions(o: Required<Omit<AdamWOptions, "decayOnly">>): void {
+function checkOptions(o: Required<Omit<AdamWOptions, "decayOnly" | "lrOf">>): void {
   const faults: Words[] = [];
   const nonNegative = (name: string, value: number): void => {
     if (!(value >= 0 && Number.isFinite(value))) faults.push(words`${option(name, value)} (a number >= 0)`);

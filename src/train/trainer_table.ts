@@ -87,6 +87,13 @@ export const trainerTable: { readonly [K in keyof TrainerValues]: OptionRow } = 
     python: "adam_epsilon",
     means: "what AdamW adds to its denominator",
   },
+  loraplusLrRatio: {
+    kind: "number",
+    above: 0,
+    otherwise: "none",
+    also: ["loraPlus", "loraplus", "lora_plus_ratio"],
+    means: "how many times faster LoRA's B learns than its A (LoRA+, arXiv 2402.12354)",
+  },
   maxGradNorm: {
     kind: "number",
     above: 0,

@@ -51,6 +51,11 @@ export interface PlainTrainerOptions {
   betas?: readonly [number, number] | undefined;
   /** What AdamW adds to its denominator. A number, at least 0. @default 1e-8 */
   eps?: number | undefined;
+  /**
+   * How many times faster LoRA's B learns than its A (LoRA+, arXiv 2402.12354). A number, above 0. @default
+   * none
+   */
+  loraplusLrRatio?: number | undefined;
   /** Norm to which a larger gradient is scaled down; Infinity: none is. A number, above 0. @default 1 */
   maxGradNorm?: number | undefined;
   /**
@@ -124,6 +129,7 @@ export type TrainerValues = SettledOptions<
   | "lr"
   | "warmupSteps"
   | "warmupRatio"
+  | "loraplusLrRatio"
   | "maxLength"
   | "maxTargetLength"
   | "neftuneNoiseAlpha"

@@ -5,7 +5,7 @@ import type { TrainOptions } from "../peft/trainable.js";
 import { at } from "../present.js";
 import { taskOf } from "../tasks/registry.js";
 import type { Inputs } from "../trace/feeds.js";
-import { AdamW } from "./adamw.js";
+import { AdamW, loraPlus } from "./adamw.js";
 import { BestSoFar } from "./best.js";
 import { expectMetric } from "./custom_metrics.js";
 import { evaluateSamples } from "./evaluate.js";
@@ -67,7 +67,10 @@ export class TrainingRun {
     this.#parameters = parameters;
     plan.source.seek(0, 0);
     s.model.planSteps(plan.totalSteps);
-    this.#optimizer = new AdamW(parameters, { lr, betas, eps, weightDecay, maxGradNorm });
+    this.#optimizer = new AdamW(parameters, {
+      ...{ lr, betas, eps, weightDecay, maxGradNorm },
+      ...(s.loraplusLrRatio !== undefined && { lrOf: loraPlus(s.loraplusLrRatio) }),
+    });
     this.#kept = folder === undefined ? [] : [folder.checkpoints];
   }
 
