@@ -24,8 +24,8 @@ export interface AdamWOptions {
 }
 
 /**
- * LoRA+ (arXiv 2402.12354): B, and what has one dimension, learn `ratio` times as fast as A; LoRA on embeddings
- * has `embeddingLr`. Reference: peft/optimizers/loraplus.py
+ * LoRA+ (arXiv 2402.12354): B, and what has one dimension, learn `ratio` times as fast as A; LoRA on
+ * embeddings has `embeddingLr`. Reference: peft/optimizers/loraplus.py
  * @example
  * ```ts
  * import { AdamW, loraPlus } from "peft.js";
