@@ -7,7 +7,6 @@
 // A checkpoint from the Hub or a folder, loaded for one task: run, trained in full, generated with.
 
 export type { RowAdapters, ViewOptions } from "./adapters/views.js";
-export type { ProblemType } from "./data/batch.js";
 export type { EngineSettings } from "./engine/engine.js";
 export { probeDevices } from "./engine/engine.js";
 export type { FormatName } from "./engine/formats/index.js";
@@ -37,8 +36,8 @@ export type { SaveModelOptions } from "./peft/save_model.js";
 export type { PassOptions } from "./plan/requests.js";
 export type { Registry } from "./registry.js";
 export type { ForwardResult, Result as ForwardTensor } from "./run/passes.js";
-export type { ShippedTask } from "./task.js";
-export { SHIPPED_TASKS } from "./task.js";
+export type { ProblemType, ShippedTask } from "./task.js";
+export { PROBLEM_TYPES, SHIPPED_TASKS } from "./task.js";
 export { isTaskType, taskOf, tasks } from "./tasks/registry.js";
 export type { ColumnBatch, Inputs, TextBatch } from "./trace/feeds.js";
 export type { QuantizeEvent } from "./weights/quantized.js";

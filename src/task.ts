@@ -16,3 +16,13 @@ export type TaskType = ShippedTask | (string & {});
 
 /** The names of all tasks; `registerTask` adds to them. */
 export const taskTypes: string[] = [...SHIPPED_TASKS];
+
+/** The kinds of labels of a classifier of sequences. */
+export const PROBLEM_TYPES = [
+  "single_label_classification",
+  "multi_label_classification",
+  "regression",
+] as const;
+
+/** What a sequence classifier learns: one class of several, any number of classes, or numbers. */
+export type ProblemType = (typeof PROBLEM_TYPES)[number];

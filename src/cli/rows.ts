@@ -6,6 +6,7 @@ import {
   listDataFiles,
   loadDataset,
   PeftError,
+  PROBLEM_TYPES,
   type Row,
   type RowStream,
   split,
@@ -75,7 +76,7 @@ const rowOptions: readonly Option[] = [
     key: "problemType",
     kind: "text",
     help: "what the labels are",
-    choices: ["single_label_classification", "multi_label_classification", "regression"],
+    choices: PROBLEM_TYPES,
     otherwise: "read off the labels",
   },
   {

@@ -5,10 +5,7 @@ import type { ShippedTask, TaskType } from "../task.js";
  * does not compile.
  */
 
-export type { TaskType } from "../task.js";
-
-/** What a sequence classifier learns: one class of several, any number of classes, or numbers. */
-export type ProblemType = "single_label_classification" | "multi_label_classification" | "regression";
+export type { ProblemType, TaskType } from "../task.js";
 
 /** Labels with this value are not learnt. */
 export const ignoreIndex = -100;

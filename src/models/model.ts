@@ -2,7 +2,7 @@ import type { InputsFor } from "../graph/inputs.js";
 import type { CacheShape, KeyValue, Layout, Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 
-import type { TaskType } from "../task.js";
+import type { ProblemType, TaskType } from "../task.js";
 
 export type { TaskType };
 
@@ -24,11 +24,7 @@ export interface ModelConfig {
   readonly hiddenSize: number;
   /** Number of labels of a classification head. */
   readonly numLabels: number;
-  readonly problemType:
-    | "regression"
-    | "single_label_classification"
-    | "multi_label_classification"
-    | undefined;
+  readonly problemType: ProblemType | undefined;
   readonly encoderDecoder: boolean;
   readonly padTokenId: number | undefined;
   readonly decoderStartTokenId: number | undefined;

@@ -4,11 +4,11 @@ import { labelNames, type Row } from "../data/row.js";
 import type { Sample } from "../data/sample.js";
 import { at } from "../present.js";
 import type { RunHeader } from "./events.js";
-import type { Plan } from "./plan.js";
+import type { RunPlan } from "./run_plan.js";
 import type { Settings } from "./trainer_options.js";
 
 /** What a run will do, said before its first step. The plan of its memory is there once it was chosen. */
-export function headerOf(s: Settings, plan: Plan): RunHeader {
+export function headerOf(s: Settings, plan: RunPlan): RunHeader {
   const { model, train, validation, lr, lrFrom, schedule, batchSize, gradientAccumulationSteps, isSplit } = s;
   const { memoryEstimate, compute } = model.base.runtime;
   const { adapterConfig } = model;

@@ -2,12 +2,12 @@ import { isRecord } from "../narrow.js";
 import { taskOf } from "../tasks/registry.js";
 import { formatBytes, formatDuration, plural } from "./describe.js";
 import type { RunHeader, SampleEvent, TrainEvent, TrainEventOf } from "./events.js";
-import type { Plan } from "./plan.js";
 import { type Report, type ReportSample, renderReport } from "./report.js";
+import type { RunPlan } from "./run_plan.js";
 import type { Settings } from "./trainer_options.js";
 
 /** What was run, as plain data: training_config.json, and the report's last section. */
-export function configOf(s: Settings, plan: Plan): Record<string, unknown> {
+export function configOf(s: Settings, plan: RunPlan): Record<string, unknown> {
   const {
     model,
     tokenizer,
@@ -58,7 +58,7 @@ export function flatConfig(values: Readonly<Record<string, unknown>>, before = "
 
 interface Reported {
   readonly settings: Settings;
-  readonly plan: Plan;
+  readonly plan: RunPlan;
 }
 
 /** The page of a run, from all its events. */

@@ -14,7 +14,7 @@ import { AutoTokenizer } from "../tokenizers/auto.js";
 import type { Tokenizer } from "../tokenizers/tokenizer.js";
 import type { Inputs } from "../trace/feeds.js";
 import type { TrainEvent } from "./events.js";
-import { openRows, planOf } from "./plan.js";
+import { openRows, planOf } from "./run_plan.js";
 import { loadState } from "./saved_state.js";
 import type { StepSource } from "./step_source.js";
 import { Trainer } from "./trainer.js";

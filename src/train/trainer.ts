@@ -10,8 +10,8 @@ import type { EndEvent, EndReason, RunHeader, SampleEvent, StartEvent, TrainEven
 import { headerOf } from "./header.js";
 import { MlflowRun } from "./mlflow.js";
 import { originOf } from "./origin.js";
-import { openRows, type Plan, planMemory, planOf } from "./plan.js";
 import { RunFolder, type RunMode } from "./run_folder.js";
+import { openRows, planMemory, planOf, type RunPlan } from "./run_plan.js";
 import { configOf, flatConfig, reportOf } from "./run_report.js";
 import { listCheckpoints } from "./saved_state.js";
 import { scoresOf } from "./scores.js";
@@ -35,7 +35,7 @@ export type { EarlyStopping, TrainerOptions } from "./trainer_options.js";
  */
 export class Trainer<T extends TaskType = TaskType> {
   readonly #given: Given;
-  #planned: Promise<{ settings: Settings; plan: Plan }> | undefined;
+  #planned: Promise<{ settings: Settings; plan: RunPlan }> | undefined;
 
   /** @throws "option" with all that is wrong */
   constructor(options: TrainerOptions<T>) {
@@ -64,7 +64,7 @@ export class Trainer<T extends TaskType = TaskType> {
   }
 
   /** A plan that fails is made anew: the fault may be mended by then. */
-  #ready(): Promise<{ settings: Settings; plan: Plan }> {
+  #ready(): Promise<{ settings: Settings; plan: RunPlan }> {
     this.#planned ??= openRows(this.#given)
       .then((settings) => ({ settings, plan: planOf(settings) }))
       .catch((error) => {
@@ -122,7 +122,7 @@ async function trackerOf({ settings: s, plan, folder }: TrainingRun): Promise<Ml
 /** All checks, and then the folder. */
 async function openRun(
   { outputDir, overwrite, resume, now }: Given,
-  planned: () => Promise<{ settings: Settings; plan: Plan }>,
+  planned: () => Promise<{ settings: Settings; plan: RunPlan }>,
 ): Promise<TrainingRun> {
   const folder = outputDir === undefined ? undefined : new RunFolder(outputDir, now);
   const mode = overwrite ? "overwrite" : resume === false ? "new" : "resume";

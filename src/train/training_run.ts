@@ -12,10 +12,10 @@ import { evaluateSamples } from "./evaluate.js";
 import type { CheckpointEvent, EvaluationEvent, StepEvent } from "./events.js";
 import { MemoryGauge } from "./memory_gauge.js";
 import { lossNotFinite, weightsNotFinite } from "./not_finite.js";
-import type { Plan } from "./plan.js";
-import { rateAt, refuseOtherRun } from "./plan.js";
 import { restoreParameters, restoreTensors } from "./restore.js";
 import type { RunFolder } from "./run_folder.js";
+import type { RunPlan } from "./run_plan.js";
+import { rateAt, refuseOtherRun } from "./run_plan.js";
 import type { TrainingState } from "./saved_state.js";
 import { loadState, saveState } from "./saved_state.js";
 import { StepClock } from "./step_clock.js";
@@ -29,7 +29,7 @@ function passOf({ loss, neftuneNoiseAlpha: neftune }: Settings): Pick<TrainOptio
 /** Where a run stands, and the pieces of its way; the Trainer decides which comes next. */
 export class TrainingRun {
   readonly settings: Settings;
-  readonly plan: Plan;
+  readonly plan: RunPlan;
   readonly folder: RunFolder | undefined;
   readonly best: BestSoFar;
   readonly clock: StepClock;
@@ -56,7 +56,7 @@ export class TrainingRun {
   /** Folders of checkpoints that may hold the best one. */
   readonly #kept: string[];
 
-  private constructor(s: Settings, plan: Plan, folder: RunFolder | undefined, parameters: Parameters) {
+  private constructor(s: Settings, plan: RunPlan, folder: RunFolder | undefined, parameters: Parameters) {
     const { lr, betas, eps, weightDecay, maxGradNorm } = s;
     this.settings = s;
     this.plan = plan;
@@ -74,7 +74,7 @@ export class TrainingRun {
     this.#kept = folder === undefined ? [] : [folder.checkpoints];
   }
 
-  static async open(s: Settings, plan: Plan, folder: RunFolder | undefined): Promise<TrainingRun> {
+  static async open(s: Settings, plan: RunPlan, folder: RunFolder | undefined): Promise<TrainingRun> {
     const parameters = s.model.trainableParameters();
     await s.model.ready();
     nameClasses(s);

@@ -1,5 +1,6 @@
 import { PeftError } from "../../errors.js";
 import { isOneOf, isRecord, isWhole } from "../../narrow.js";
+import { PROBLEM_TYPES } from "../../task.js";
 import type { ModelConfig } from "../model.js";
 
 /** What is wrong with a config.json, and what in it is right and not built here. */
@@ -169,8 +170,6 @@ export class Fields {
   }
 }
 
-const problemTypes = ["regression", "single_label_classification", "multi_label_classification"] as const;
-
 /** Fields that the config of every model has. */
 export type CommonFields = Pick<
   ModelConfig,
@@ -203,7 +202,7 @@ function fieldsOf(f: Fields, vocabSize: number): CommonFields {
     vocabSize,
     numLabels: numLabels(f),
     problemType: f.has("problem_type")
-      ? f.choice("problem_type", problemTypes, "single_label_classification")
+      ? f.choice("problem_type", PROBLEM_TYPES, "single_label_classification")
       : undefined,
     padTokenId: f.id("pad_token_id"),
     decoderStartTokenId: undefined,

@@ -18,7 +18,7 @@ import { StreamSource } from "./stream_source.js";
 import { type Given, refuseOptions, type Settings, withoutRows } from "./trainer_options.js";
 
 /** What a run will do, known before it starts. */
-export interface Plan {
+export interface RunPlan {
   readonly source: StepSource;
   /** The training rows, encoded; the first of a stream; of another source none. */
   readonly samples: readonly Sample[];
@@ -71,7 +71,7 @@ function splitOf(given: Given): Sets {
  * Encodes all rows. Throws "data" with the faults of both sets at once, and "option" for a schedule that
  * cannot run.
  */
-export function planOf(s: Settings): Plan {
+export function planOf(s: Settings): RunPlan {
   refuseProblems(s);
   const { train, validation } = encodeBoth(s);
   const samples = train?.samples ?? [];
@@ -80,7 +80,7 @@ export function planOf(s: Settings): Plan {
   const { stepsPerEpoch } = source;
   const totalSteps = s.maxSteps ?? stepsPerEpoch * s.epochs;
   const warmupSteps = s.warmupSteps ?? Math.ceil((s.warmupRatio ?? 0) * totalSteps);
-  const plan: Plan = {
+  const plan: RunPlan = {
     source,
     samples: head?.samples ?? samples,
     report: train?.report ?? head?.report,
@@ -100,12 +100,12 @@ export function planOf(s: Settings): Plan {
 }
 
 /** Plans the memory of the largest batch. A custom loss is counted when it runs first. */
-export async function planMemory({ model, loss }: Settings, { source }: Plan): Promise<void> {
+export async function planMemory({ model, loss }: Settings, { source }: RunPlan): Promise<void> {
   if (loss === undefined) await model.planMemory(source.sizes);
 }
 
 /** The learning rate of a step, counted from 0. */
-export function rateAt({ schedule, lr, scheduleOptions }: Settings, plan: Plan, step: number): number {
+export function rateAt({ schedule, lr, scheduleOptions }: Settings, plan: RunPlan, step: number): number {
   const { totalSteps, warmupSteps } = plan;
   return learningRate(schedule, { ...scheduleOptions, lr, totalSteps, warmupSteps }, step);
 }
@@ -114,7 +114,7 @@ export function rateAt({ schedule, lr, scheduleOptions }: Settings, plan: Plan, 
  * Throws "option" where the run is not the one that wrote the state: its position and its bits would mean
  * nothing.
  */
-export function refuseOtherRun(plan: Plan, { counters }: TrainingState): void {
+export function refuseOtherRun(plan: RunPlan, { counters }: TrainingState): void {
   const names: Readonly<Record<string, string>> = {
     modelSeed: "the model's seed",
     samples: "the number of training samples",
