@@ -42,6 +42,11 @@ export interface ModelConfig {
    */
   readonly cache: CacheShape;
   /**
+   * Tokens beyond which the model turns all keys otherwise: where generation passes them it reads everything
+   * again. Left out, a cache serves at any length.
+   */
+  readonly restartAt?: number | undefined;
+  /**
    * True where the output head's weight is the embedding's. The loader sets it where the checkpoint says more
    * than the config.
    */

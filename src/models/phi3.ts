@@ -19,6 +19,7 @@ function readPhi3(f: Fields): DecoderConfig {
     mlpBias: false,
     fusedQkv: true,
     mlp: { up: "gate_up_proj", down: "down_proj", fused: true },
+    restartAt: c.rope.type === "longrope" ? f.count("original_max_position_embeddings", 4096) : undefined,
     attendedDropout: dropout,
     mlpDropout: dropout,
   };

@@ -77,6 +77,8 @@ class CachedStepper implements Stepper {
   /** Mask of everything seen so far, row by row: virtual tokens, prompt and new tokens. */
   #mask: number[][] = [];
   #past = 0;
+  /** Tokens of each row, prompt and new ones. */
+  #ids: number[][] = [];
   /** Tokens that the encoder has seen, virtual ones included. */
   #encoded = 0;
 
@@ -98,23 +100,33 @@ class CachedStepper implements Stepper {
     if (config.encoderDecoder) {
       await this.#encode(virtual.input);
       const start = this.#prompt.start ?? internal("generation without start tokens");
+      this.#ids = Array.from({ length: this.#rows }, () => [...start]);
       this.#mask = Array.from({ length: this.#rows }, () => new Array<number>(virtual.cache).fill(1));
-      return this.#step(
-        Array.from({ length: this.#rows }, () => [...start]),
-        0,
-        undefined,
-      );
+      return this.#step(this.#ids, 0, undefined);
     }
     const before = new Array<number>(virtual.cache + virtual.input).fill(1);
     this.#mask = this.#repeat(this.#prompt.mask).map((row) => [...before, ...row]);
-    const rows = this.#repeat(this.#prompt.ids);
-    return this.#step(rows, virtual.input, undefined, at(rows, 0).length);
+    this.#ids = this.#repeat(this.#prompt.ids);
+    return this.#step(this.#ids, virtual.input, undefined, at(this.#ids, 0).length);
   }
 
-  next(tokens: Int32Array, order?: Int32Array): Promise<Float32Array> {
+  async next(tokens: Int32Array, order?: Int32Array): Promise<Float32Array> {
     const rows = Array.from(tokens, (token) => [token]);
     if (order !== undefined) this.#mask = Array.from(order, (from) => [...at(this.#mask, from)]);
-    return this.#step(rows, 0, order);
+    this.#ids = rows.map(([token = 0], i) => [...at(this.#ids, order?.[i] ?? i), token]);
+    if (!this.#isStale()) return this.#step(rows, 0, order);
+    await this.#fillCache(0);
+    this.#past = 0;
+    for (const row of this.#mask) row.push(1);
+    return this.#step(this.#ids, 0, undefined, at(this.#ids, 0).length);
+  }
+
+  /** The cache ends where the model begins to turn its keys otherwise: all tokens are read again. */
+  #isStale(): boolean {
+    const { restartAt } = this.#runtime.weights.spec.config;
+    const { input, cache } = virtualOf(this.#view);
+    if (restartAt === undefined || input + cache > 0) return false;
+    return this.#past <= restartAt && at(this.#ids, 0).length > restartAt;
   }
 
   async end(): Promise<void> {
