@@ -10,7 +10,7 @@ import { alibi } from "./parts/alibi.js";
 import { attend, causalBias, splitHeads, withPast } from "./parts/attention.js";
 import type { Fields } from "./parts/config.js";
 import { checkGroups, commonFields, readConfig, stackSizes } from "./parts/config.js";
-import { decoderHeads } from "./parts/decoder_heads.js";
+import { decoderHeads, tokenHeads } from "./parts/decoder_heads.js";
 import { meet, repeat } from "./parts/layers.js";
 import type { Rope } from "./parts/rotary.js";
 import { causalRotary, pairs, readRope, rotate } from "./parts/rotary.js";
@@ -30,6 +30,7 @@ export interface FalconConfig extends ModelConfig {
   /** undefined: scores gain with the number of a key (ALiBi). */
   readonly rope: Rope | undefined;
   readonly dropout: number;
+  readonly classifierDropout: number;
   /** Of what attention gives, where feed-forward comes after it. */
   readonly attentionDropout: number;
 }
@@ -63,6 +64,7 @@ function read(f: Fields): FalconConfig {
     twoNorms: grouped && f.number("num_ln_in_parallel_attn", 2) === 2,
     rope: isAlibi ? undefined : readRope(f),
     dropout: f.rate("hidden_dropout", 0),
+    classifierDropout: f.rate("classifier_dropout", f.rate("hidden_dropout", 0)),
     attentionDropout: f.rate("attention_dropout", 0),
   };
 }
@@ -155,6 +157,6 @@ export const falcon: Architecture<FalconConfig> = {
   parse: (json) => readConfig(json, read),
   tie: ["lm_head.weight", "transformer.word_embeddings.weight"],
   stack,
-  heads: decoderHeads("transformer.word_embeddings.weight"),
-  newModules: ["score"],
+  heads: { ...decoderHeads("transformer.word_embeddings.weight"), ...tokenHeads() },
+  newModules: ["score", "classifier", "qa_outputs"],
 };

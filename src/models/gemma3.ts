@@ -3,6 +3,7 @@ import type { Architecture } from "./model.js";
 import { readConfig } from "./parts/config.js";
 import type { DecoderConfig } from "./parts/decoder_config.js";
 import { HEAD_NORM } from "./parts/decoder_config.js";
+import { rowHeads } from "./parts/decoder_heads.js";
 import { readRopes } from "./parts/rotary.js";
 
 /**
@@ -14,6 +15,7 @@ export const gemma3: Architecture<DecoderConfig> = {
   ...gemma2,
   modelTypes: ["gemma3_text"],
   defaultTokens: { bos_token_id: 2, eos_token_id: 1, pad_token_id: 0 },
+  heads: rowHeads,
   parse: (json) =>
     readConfig(json, (f) => {
       const c = readGemma2(f, f.size("sliding_window_pattern", 6));

@@ -8,7 +8,7 @@ import type { Architecture, ModelConfig, StackOutput, TextInputs } from "./model
 import { attend, causalBias, splitFused, splitHeads, withPast } from "./parts/attention.js";
 import type { Fields } from "./parts/config.js";
 import { commonFields, readConfig, stackSizes } from "./parts/config.js";
-import { decoderHeads } from "./parts/decoder_heads.js";
+import { decoderHeads, tokenHeads } from "./parts/decoder_heads.js";
 import { meet, repeat } from "./parts/layers.js";
 
 export interface Gpt2Config extends ModelConfig {
@@ -29,6 +29,7 @@ export interface Gpt2Config extends ModelConfig {
   readonly embeddingDropout: number;
   readonly attentionDropout: number;
   readonly residualDropout: number;
+  readonly classifierDropout: number;
 }
 
 /** The fields of GPT-2 and of those that have its names. */
@@ -57,6 +58,7 @@ export function readGpt2(f: Fields): Gpt2Config {
     embeddingDropout: f.rate("embd_pdrop", 0.1),
     attentionDropout: f.rate("attn_pdrop", 0.1),
     residualDropout: f.rate("resid_pdrop", 0.1),
+    classifierDropout: f.rate("classifier_dropout", f.rate("hidden_dropout", 0.1)),
   };
 }
 
@@ -124,6 +126,6 @@ export const gpt2: Architecture<Gpt2Config> = {
   parse: (json) => readConfig(json, readGpt2),
   tie: ["lm_head.weight", "transformer.wte.weight"],
   stack,
-  heads: decoderHeads("transformer.wte.weight"),
-  newModules: ["score"],
+  heads: { ...decoderHeads("transformer.wte.weight"), ...tokenHeads() },
+  newModules: ["score", "classifier", "qa_outputs"],
 };

@@ -3,6 +3,7 @@ import type { Gpt2Config } from "./gpt2.js";
 import { gpt2, readGpt2 } from "./gpt2.js";
 import type { Architecture } from "./model.js";
 import { readConfig } from "./parts/config.js";
+import { decoderHeads, tokenHeads } from "./parts/decoder_heads.js";
 
 /**
  * GPT-2 with one head of keys and values (StarCoder, SantaCoder).
@@ -29,4 +30,5 @@ export const gptBigcode: Architecture<Gpt2Config> = {
         activation: f.choice("activation_function", activationNames, "gelu_pytorch_tanh"),
       };
     }),
+  heads: { ...decoderHeads("transformer.wte.weight"), tokenLabels: tokenHeads<Gpt2Config>().tokenLabels },
 };

@@ -10,7 +10,7 @@ import { commonFields, readConfig, stackSizes } from "./parts/config.js";
 import { decoderHeads } from "./parts/decoder_heads.js";
 import { meet, repeat } from "./parts/layers.js";
 import type { CausalRotary, Rope } from "./parts/rotary.js";
-import { causalRotary, readRope, readTurned, rotate } from "./parts/rotary.js";
+import { causalRotary, readRope, readTurned, rotate, wholePairs } from "./parts/rotary.js";
 
 export interface GptNeoxConfig extends ModelConfig {
   readonly heads: number;
@@ -34,9 +34,7 @@ function read(f: Fields): GptNeoxConfig {
     layers: f.layers("num_hidden_layers"),
     heads: f.size("num_attention_heads"),
   });
-  const turned = readTurned(f, sizes.headDim, "rotary_pct", 0.25);
-  if (turned < 1 || turned + (turned % 2) > sizes.headDim)
-    f.fault(`rotary positions turn ${turned} channels of heads ${sizes.headDim} wide, in pairs`);
+  const turned = wholePairs(f, readTurned(f, sizes.headDim, "rotary_pct", 0.25), sizes.headDim);
   return {
     ...commonFields(f),
     ...sizes,

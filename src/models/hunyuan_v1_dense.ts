@@ -4,7 +4,7 @@ import { readConfig } from "./parts/config.js";
 import type { DecoderConfig } from "./parts/decoder_config.js";
 
 import { HEAD_NORM, readDecoder } from "./parts/decoder_config.js";
-import { llamaHeads } from "./parts/decoder_heads.js";
+import { rowHeads } from "./parts/decoder_heads.js";
 
 const NAMES = { q: "query_layernorm", k: "key_layernorm" };
 
@@ -23,5 +23,5 @@ export const hunyuanV1Dense: Architecture<DecoderConfig> = {
       mlpBias: false,
       headNorm: { ...HEAD_NORM, names: NAMES, isLate: true },
     })),
-  heads: { vocabulary: llamaHeads.vocabulary, rowLabels: llamaHeads.rowLabels, hidden: llamaHeads.hidden },
+  heads: rowHeads,
 };

@@ -34,4 +34,6 @@ export const ministral3: Architecture<DecoderConfig> = {
   defaultTokens: { bos_token_id: 1, eos_token_id: 2, pad_token_id: 11 },
   roles: { targets: undefined },
   parse: (json) => readConfig({ ...json, rope_parameters: json["rope_parameters"] ?? ROPE }, read),
+  heads: { ...llama.heads, spanEnds: (w, _c, hidden) => w.linear("qa_outputs", hidden, 2) },
+  newModules: ["score", "qa_outputs"],
 };

@@ -26,4 +26,6 @@ export const mistral: Architecture<DecoderConfig> = {
       const c = readDecoder(f);
       return { ...c, ...readWindowOfAll(f, c.layers, 4096), qkvBias: false, outBias: false, mlpBias: false };
     }),
+  heads: { ...llama.heads, spanEnds: (w, _c, hidden) => w.linear("qa_outputs", hidden, 2) },
+  newModules: ["score", "qa_outputs"],
 };

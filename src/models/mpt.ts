@@ -7,7 +7,7 @@ import { attend, causalBias, splitHeads, withPast } from "./parts/attention.js";
 import type { Fields } from "./parts/config.js";
 import { commonFields, readConfig, stackSizes } from "./parts/config.js";
 import { clamp } from "./parts/decoder_attention.js";
-import { decoderHeads } from "./parts/decoder_heads.js";
+import { decoderHeads, tokenHeads } from "./parts/decoder_heads.js";
 import { meet, repeat } from "./parts/layers.js";
 import { norm } from "./parts/norms.js";
 
@@ -19,6 +19,7 @@ export interface MptConfig extends ModelConfig {
   /** q, k and v stay within -clip to clip. */
   readonly clip: number | undefined;
   readonly dropout: number;
+  readonly classifierDropout: number;
 }
 
 function read(f: Fields): MptConfig {
@@ -37,6 +38,7 @@ function read(f: Fields): MptConfig {
     scoreScale: attention?.number("softmax_scale", sizes.headDim ** -0.5) ?? sizes.headDim ** -0.5,
     clip: clip === 0 ? undefined : clip,
     dropout: attention?.rate("attn_pdrop", 0) ?? 0,
+    classifierDropout: f.rate("classifier_dropout", f.rate("hidden_dropout", 0.1)),
   };
 }
 
@@ -86,6 +88,6 @@ export const mpt: Architecture<MptConfig> = {
   parse: (json) => readConfig(json, read),
   tie: ["lm_head.weight", "transformer.wte.weight"],
   stack,
-  heads: decoderHeads("transformer.wte.weight"),
-  newModules: ["score"],
+  heads: { ...decoderHeads("transformer.wte.weight"), ...tokenHeads() },
+  newModules: ["score", "classifier", "qa_outputs"],
 };

@@ -4,6 +4,7 @@ import type { Architecture } from "./model.js";
 import { readConfig } from "./parts/config.js";
 import type { DecoderConfig } from "./parts/decoder_config.js";
 import { readDecoder } from "./parts/decoder_config.js";
+import { rowHeads } from "./parts/decoder_heads.js";
 
 /** Llama whose norms have no weights. Reference: transformers/models/olmo */
 export const olmo: Architecture<DecoderConfig> = {
@@ -19,4 +20,5 @@ export const olmo: Architecture<DecoderConfig> = {
       mlpBias: false,
       clip: readCap(f, "clip_qkv", undefined),
     })),
+  heads: rowHeads,
 };

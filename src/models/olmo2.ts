@@ -4,6 +4,7 @@ import type { Fields } from "./parts/config.js";
 import { readConfig } from "./parts/config.js";
 import type { DecoderConfig } from "./parts/decoder_config.js";
 import { HEAD_NORM, LATE_NORMS, readDecoder } from "./parts/decoder_config.js";
+import { rowHeads } from "./parts/decoder_heads.js";
 
 /** The fields of OLMo 2 and 3. */
 export function readOlmo2(f: Fields, theta?: number): DecoderConfig {
@@ -21,4 +22,5 @@ export const olmo2: Architecture<DecoderConfig> = {
   defaultTokens: { eos_token_id: 50279, pad_token_id: 1 },
   roles: { targets: undefined },
   parse: (json) => readConfig(json, (f) => readOlmo2(f)),
+  heads: rowHeads,
 };

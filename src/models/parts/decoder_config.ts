@@ -5,7 +5,7 @@ import type { Fields } from "./config.js";
 import { checkGroups, commonFields } from "./config.js";
 import type { NormKind } from "./norms.js";
 import type { Rope } from "./rotary.js";
-import { pairs, readRope, readTurned } from "./rotary.js";
+import { readRope, readTurned, wholePairs } from "./rotary.js";
 
 /** Names of the norms around a sublayer: of what it reads, and of what it gives; undefined: none. */
 export interface Around {
@@ -171,7 +171,7 @@ export function readDecoder(f: Fields, defaults: DecoderDefaults = {}): DecoderC
     attentionDropout: f.rate("attention_dropout", 0),
     classifierDropout: f.rate("classifier_dropout", f.rate("hidden_dropout", 0.1)),
     rope: readRope(f, defaults.theta),
-    turned: pairs(f, readTurned(f, headDim, "partial_rotary_factor", defaults.turned ?? 1), headDim),
+    turned: wholePairs(f, readTurned(f, headDim, "partial_rotary_factor", defaults.turned ?? 1), headDim),
     unturned: none,
     windowed: none,
   };

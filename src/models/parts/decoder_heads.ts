@@ -39,3 +39,22 @@ export const llamaHeads: HeadsOf<DecoderConfig, "vocabulary" | "rowLabels" | "to
   tokenLabels: (w, c, hidden) =>
     w.linear("score", w.dropout("dropout", hidden, c.classifierDropout), c.numLabels),
 };
+
+/** The same without labels of tokens, of models that have none in Python. */
+export const rowHeads: HeadsOf<DecoderConfig, "vocabulary" | "rowLabels" | "hidden"> = {
+  vocabulary: llamaHeads.vocabulary,
+  rowLabels: llamaHeads.rowLabels,
+  hidden: llamaHeads.hidden,
+};
+
+/** Labels of tokens and ends of answers, of models that call them `classifier` and `qa_outputs`. */
+export function tokenHeads<C extends ModelConfig & { readonly classifierDropout: number }>(): HeadsOf<
+  C,
+  "tokenLabels" | "spanEnds"
+> {
+  return {
+    tokenLabels: (w, c, x) =>
+      w.linear("classifier", w.dropout("dropout", x, c.classifierDropout), c.numLabels),
+    spanEnds: (w, _c, x) => w.linear("qa_outputs", x, 2),
+  };
+}

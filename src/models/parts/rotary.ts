@@ -213,6 +213,13 @@ export function pairs(f: Fields, turned: number, width: number): number {
   return 2;
 }
 
+/** The same where an odd number takes one channel more, as in transformers. */
+export function wholePairs(f: Fields, turned: number, width: number): number {
+  if (turned >= 1 && turned + (turned % 2) <= width) return turned;
+  f.fault(`rotary positions turn ${turned} channels of heads ${width} wide, in pairs`);
+  return 2;
+}
+
 /**
  * x [batch, heads, seq, headDim]: each pair (x[i], x[i + dim / 2]) turned by its angle. Where the tables are
  * narrower than a head, its first channels are turned, and the others are left as they are.
