@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import type { Loss } from "../../src/losses/loss.js";
-import { LoraConfig, PromptEncoderConfig } from "../../src/methods/index.js";
+import { LoraConfig, PromptEncoderConfig, PveraConfig } from "../../src/methods/index.js";
 import type { PreTrainedModel } from "../../src/peft/base_model.js";
 import { PeftModel } from "../../src/peft/peft_model.js";
 import type { Inputs } from "../../src/trace/feeds.js";
@@ -90,6 +90,21 @@ describe("the adapter's", () => {
     const forward = (await m.forward(batch)).loss!;
     expect(Math.abs(forward - (await lossAt(m, batch, false)))).toBeLessThan(1e-5);
     expect(Math.abs(forward - (await lossAt(m, batch)))).toBeGreaterThan(1e-4);
+  });
+
+  it("PVeRA's noise leaves the mean where it is, and is off in evaluation", async () => {
+    const m = new PeftModel(base);
+    onTestFinished(async () => void (await m.unload()));
+    m.addAdapter("default", new PveraConfig({ r: 8, targetModules: ["lm_head"] }));
+    await m.ready();
+    disturb(m.activeAdapter);
+    const found = await losses(m, batch, 40, average);
+    const { mean, deviation } = statistics(found);
+    const without = await lossAt(m, batch, false, average);
+    expect(await lossAt(m, batch, false, average)).toBe(without);
+    expect(deviation).toBeGreaterThan(1e-5);
+    expect(Math.abs(mean - without)).toBeLessThan((4 * deviation) / Math.sqrt(found.length));
+    expect(new Set(found).size).toBe(found.length);
   });
 
   it("the same seed and step give the same bits, another step other masks", async () => {
