@@ -1,13 +1,18 @@
 import { existsSync, readFileSync } from "node:fs";
 import { expect, it } from "vitest";
+import { albert } from "./albert.js";
 import { bart } from "./bart.js";
 import { debertaV2 } from "./deberta_v2.js";
+import { eurobert } from "./eurobert.js";
 import { gemma } from "./gemma.js";
 import { gemma2 } from "./gemma2.js";
 import { gemma3 } from "./gemma3.js";
 import { gptNeo } from "./gpt_neo.js";
 import { gptj } from "./gptj.js";
 import { llama } from "./llama.js";
+import { longformer } from "./longformer.js";
+import type { TaskType } from "./model.js";
+import { modernbert } from "./modernbert.js";
 import { HEAD_NORM } from "./parts/decoder_config.js";
 import { phi } from "./phi.js";
 import { phi3 } from "./phi3.js";
@@ -62,6 +67,29 @@ it("scale BART's embeddings where the config says so, and say how often layers a
     bart.parse({ ...kitConfig("bart"), scale_embedding: on }).embeddingScale;
   expect([scale(false), scale(true)]).toEqual([1, 4]);
   expect(bart.parse({ ...kitConfig("bart"), decoder_layerdrop: 0.1 }).decoder.layerDrop).toBe(0.1);
+});
+
+it("choose by the task which of Longformer's tokens see all, and read its windows in both forms", () => {
+  const read = (task: TaskType, more: object = {}): object =>
+    longformer.parse({ ...kitConfig("longformer"), ...more }, task);
+  expect(read("SEQ_CLS")).toMatchObject({ globals: "first", reaches: [2, 4] });
+  expect(read("QUESTION_ANS", { attention_window: 6 })).toMatchObject({
+    globals: "question",
+    reaches: [3, 3],
+  });
+  expect(read("TOKEN_CLS")).toMatchObject({ globals: "none" });
+  expect(() => read("SEQ_CLS", { attention_window: [4, 3] })).toThrow(/attention_window/);
+});
+
+it("know ALBERT's order of shared layers, and the pooling of ModernBERT and EuroBERT", () => {
+  expect(albert.parse(kitConfig("albert")).order).toEqual(
+    [0, 0, 1, 1].flatMap((group) => [0, 1].map((i) => `albert_layer_groups.${group}.albert_layers.${i}`)),
+  );
+  expect(modernbert.parse(kitConfig("modernbert"))).toMatchObject({
+    ...{ pools: "mean", reach: 2, windowed: [false, true, true] },
+    ...{ rope: { theta: 1234 }, windowRope: { theta: 321 } },
+  });
+  expect(eurobert.parse(kitConfig("eurobert"))).toMatchObject({ pools: "mean", bidirectional: true });
 });
 
 it("spread GPT-Neo's kinds of layers over the model", () => {
