@@ -84,15 +84,6 @@ describe("beside an adapter", () => {
 });
 
 describe("folders that will not do", () => {
-  it("says how to convert a SentencePiece file", async () => {
-    const folder = await folderWith({ "config.json": '{"model_type":"t5"}', "spiece.model": "\n" });
-    await expect(AutoTokenizer.fromPretrained(folder)).rejects.toMatchObject({
-      code: "tokenizer",
-      what: `"${folder}/tokenizer.json" is not there, only spiece.model.`,
-      fix: expect.stringMatching(/python -c "from transformers import AutoTokenizer/),
-    });
-  });
-
   it("says that there is nothing", async () => {
     const folder = await folderWith({ "config.json": "{}" });
     await expect(AutoTokenizer.fromPretrained(folder)).rejects.toMatchObject({

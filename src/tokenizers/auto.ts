@@ -3,7 +3,13 @@ import { nodeFiles } from "../hub/files.js";
 import type { ResolveOptions } from "../hub/resolve.js";
 import { resolveFolder, resolveNames } from "../hub/resolve.js";
 import { refuseStandIn } from "../hub/tensors/stand_in.js";
-import { type FileName, type ReadText, tokenizerFileNames, tokenizerFromFiles } from "./files.js";
+import {
+  type FileName,
+  type ReadBytes,
+  type ReadText,
+  tokenizerFileNames,
+  tokenizerFromFiles,
+} from "./files.js";
 import type { Tokenizer } from "./tokenizer.js";
 
 /** Where to look for a tokenizer; see resolveFolder. */
@@ -49,18 +55,25 @@ export const AutoTokenizer: {
         refuseStandIn(path, text);
         return text;
       };
-      return { read, at: (name) => JSON.stringify(nodeFiles.join(folder, name)) };
+      const readBytes = async (name: string): Promise<Uint8Array | undefined> => {
+        const path = nodeFiles.join(folder, name);
+        return (await nodeFiles.exists(path))
+          ? await nodeFiles.read(path, 0, await nodeFiles.size(path))
+          : undefined;
+      };
+      return { read, readBytes, at: (name) => JSON.stringify(nodeFiles.join(folder, name)) };
     };
     const base = await readIn(nameOrFolder, where);
     const own = adapter === undefined ? base : await readIn(adapter, { ...where, revision: undefined });
-    const { read, at } = own === base ? base : await beside(own, base);
-    return tokenizerFromFiles(read, at);
+    const { read, at, readBytes } = own === base ? base : await beside(own, base);
+    return tokenizerFromFiles(read, at, readBytes);
   },
 };
 
 interface Folder {
   readonly read: ReadText;
   readonly at: FileName;
+  readonly readBytes: ReadBytes;
 }
 
 /**
@@ -75,5 +88,9 @@ async function beside(own: Folder, base: Folder): Promise<Folder> {
     ? tokenizerFileNames.filter((name) => name !== "config.json")
     : templates.filter((_, i) => isOwn[i]);
   const from = (name: string): Folder => (taken.includes(name) ? own : base);
-  return { read: (name) => from(name).read(name), at: (name) => from(name).at(name) };
+  return {
+    read: (name) => from(name).read(name),
+    at: (name) => from(name).at(name),
+    readBytes: (name) => from(name).readBytes(name),
+  };
 }

@@ -12,6 +12,8 @@ export type TokenizerClass = {
    * How to build it from `vocab.json` + `merges.txt` or from `vocab.txt`; undefined where we do not know.
    */
   readonly legacy?: "gpt2" | "roberta" | "bert";
+  /** How it is built from a SentencePiece file; undefined: as the file itself says. */
+  readonly pieces?: "t5" | "llama" | "gemma" | "xlmRoberta" | "albert";
 };
 
 const bert: TokenizerClass = {
@@ -36,11 +38,34 @@ const t5: TokenizerClass = {
   special: { eos: "</s>", unk: "<unk>", pad: "<pad>" },
   paddingSide: "right",
   tokenTypeIds: false,
+  pieces: "t5",
 };
 const llama: TokenizerClass = {
   special: { bos: "<s>", eos: "</s>", unk: "<unk>" },
   paddingSide: "left",
   tokenTypeIds: false,
+  pieces: "llama",
+};
+const gemma: TokenizerClass = {
+  special: { bos: "<bos>", eos: "<eos>", unk: "<unk>", pad: "<pad>", mask: "<mask>" },
+  paddingSide: "left",
+  tokenTypeIds: false,
+  pieces: "gemma",
+};
+const xlmRoberta: TokenizerClass = {
+  special: { bos: "<s>", eos: "</s>", unk: "<unk>", sep: "</s>", pad: "<pad>", cls: "<s>", mask: "<mask>" },
+  paddingSide: "right",
+  tokenTypeIds: false,
+  pieces: "xlmRoberta",
+};
+const albert: TokenizerClass = {
+  special: {
+    ...{ bos: "[CLS]", eos: "[SEP]", unk: "<unk>", sep: "[SEP]" },
+    ...{ pad: "<pad>", cls: "[CLS]", mask: "[MASK]" },
+  },
+  paddingSide: "right",
+  tokenTypeIds: true,
+  pieces: "albert",
 };
 const plain: TokenizerClass = { special: {}, paddingSide: "right", tokenTypeIds: false };
 
@@ -54,6 +79,9 @@ const byName: ReadonlyMap<string, TokenizerClass> = new Map(
     BartTokenizer: roberta,
     T5Tokenizer: t5,
     LlamaTokenizer: llama,
+    GemmaTokenizer: gemma,
+    XLMRobertaTokenizer: xlmRoberta,
+    AlbertTokenizer: albert,
   }),
 );
 
@@ -73,6 +101,9 @@ const byModelType: ReadonlyMap<string, string> = new Map(
     t5: "T5Tokenizer",
     mt5: "T5Tokenizer",
     llama: "LlamaTokenizer",
+    gemma: "GemmaTokenizer",
+    "xlm-roberta": "XLMRobertaTokenizer",
+    albert: "AlbertTokenizer",
   }),
 );
 

@@ -11,6 +11,7 @@ import type { Json } from "./pipeline/json.js";
 import { asId, asObject, booleanOr, numberOr, parseJson, shown, stringOr } from "./pipeline/json.js";
 import { readModel } from "./pipeline/models.js";
 import { makePipeline } from "./pipeline/pipeline.js";
+import { fromSentencePiece } from "./sentencepiece.js";
 import type { SpecialTokens } from "./special_tokens.js";
 import { collectAddedTokens, readExtraTokens, readSpecialTokens, specialValues } from "./special_tokens.js";
 import type { TemplateSource } from "./template.js";
@@ -39,11 +40,18 @@ export const tokenizerFileNames: readonly string[] = [
 
 const sentencePieceNames = tokenizerFileNames.filter((name) => name.endsWith(".model"));
 
+/** The same of a file that is no text. */
+export type ReadBytes = (name: string) => Promise<Uint8Array | undefined>;
+
 /** What errors call a file of a folder: its path. */
 export type FileName = (name: string) => string;
 
 /** Builds a tokenizer from a folder's files. Throws `tokenizer` where there are none that will do. */
-export async function tokenizerFromFiles(read: ReadText, at: FileName = (name) => name): Promise<Tokenizer> {
+export async function tokenizerFromFiles(
+  read: ReadText,
+  at: FileName = (name) => name,
+  readBytes: ReadBytes = async () => undefined,
+): Promise<Tokenizer> {
   const readJson = async (name: string): Promise<Json> => {
     const text = await read(name);
     return text === undefined ? {} : parseJson(text, at(name));
@@ -56,9 +64,10 @@ export async function tokenizerFromFiles(read: ReadText, at: FileName = (name) =
   const saved = await read("tokenizer.json");
   const json =
     saved === undefined
-      ? await fromLegacyFiles({ read, at }, config, kind, special, className)
+      ? await fromLegacyFiles({ read, at, readBytes }, config, kind, special, className)
       : parseJson(saved, at("tokenizer.json"));
-  const legacy = saved === undefined ? kind.legacy : undefined;
+  const isPieces = isRecord(json["model"]) && json["model"]["type"] === "Unigram";
+  const legacy = saved === undefined && !isPieces ? kind.legacy : undefined;
   const withPad = padFromJson(special, json);
   return assemble(json, at, {
     config,
@@ -96,7 +105,7 @@ async function readConfig(readJson: (name: string) => Promise<Json>, at: FileNam
 }
 
 async function fromLegacyFiles(
-  { read, at }: { read: ReadText; at: FileName },
+  { read, at, readBytes }: { read: ReadText; at: FileName; readBytes: ReadBytes },
   config: Json,
   kind: TokenizerClass,
   special: SpecialTokens,
@@ -110,8 +119,11 @@ async function fromLegacyFiles(
   if (byteLevel && vocabJson !== undefined && merges !== undefined) {
     return fromVocabAndMerges(parseJson(vocabJson, at("vocab.json")), merges, config);
   }
+  for (const name of sentencePieceNames) {
+    const bytes = await readBytes(name);
+    if (bytes !== undefined) return fromSentencePiece(bytes, kind.pieces, config, special, at(name));
+  }
   const present: string[] = [];
-  for (const name of sentencePieceNames) if ((await read(name)) !== undefined) present.push(name);
   const others = Object.entries({ "vocab.txt": vocabTxt, "vocab.json": vocabJson, "merges.txt": merges });
   present.push(...others.filter(([, text]) => text !== undefined).map(([name]) => name));
   return unusable(present, className, at);
@@ -119,7 +131,6 @@ async function fromLegacyFiles(
 
 function unusable(present: readonly string[], className: string | undefined, at: FileName): never {
   const convert = `python -c "from transformers import AutoTokenizer as T; T.from_pretrained('FOLDER').save_pretrained('FOLDER')"`;
-  const onlyPieces = present.some((name) => sentencePieceNames.some((known) => known === name));
   if (present.length === 0) {
     throw new PeftError("tokenizer", {
       what: `${at("tokenizer.json")} is not there.`,
@@ -129,9 +140,7 @@ function unusable(present: readonly string[], className: string | undefined, at:
   }
   throw new PeftError("tokenizer", {
     what: `${at("tokenizer.json")} is not there, only ${present.join(", ")}.`,
-    why: onlyPieces
-      ? "SentencePiece files are not read here."
-      : `how ${className ?? "its class"} uses these files is not known here.`,
+    why: `how ${className ?? "its class"} uses these files is not known here.`,
     fix: `write tokenizer.json once, with Python (pip install transformers sentencepiece protobuf): ${convert}`,
   });
 }

@@ -206,6 +206,20 @@ export const targets: Readonly<Record<string, () => Promise<Target>>> = {
       tokenizer.decode(tokenizer(SAMPLE).inputIds[0] ?? []);
     },
   }),
+  sentencepiece: async () => ({
+    seeds: found(golden, /\.model$/, 1 << 16),
+    run: async (bytes) => {
+      const only = async (name: string): Promise<Uint8Array | undefined> =>
+        name === "spiece.model" ? bytes : undefined;
+      const config = JSON.stringify({ tokenizer_class: ["T5Tokenizer", "LlamaTokenizer"][bytes.length % 2] });
+      const tokenizer = await tokenizerFromFiles(
+        async (name) => (name === "tokenizer_config.json" ? config : undefined),
+        (name) => name,
+        only,
+      );
+      tokenizer.decode(tokenizer(SAMPLE).inputIds[0] ?? []);
+    },
+  }),
   charsmap: async () => ({
     seeds: found(golden, /tokenizers_parts\.json$/, 1 << 20)
       .flatMap((bytes) => [...decode(bytes).matchAll(/"precompiled_charsmap":\s*"([^"]+)"/g)])
