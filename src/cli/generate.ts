@@ -47,6 +47,12 @@ export const generate: Verb = {
         },
         { key: "raw", kind: "flag", help: "take prompts as they are, without the chat template" },
         { key: "system", kind: "text", help: "what a chat begins with" },
+        {
+          key: "columns",
+          kind: "map",
+          value: "NAME=N,...",
+          help: "numbers that the adapter's method reads of each prompt: task_ids=1",
+        },
         { key: "batchSize", kind: "whole", help: "prompts at a time", byDefault: 8 },
       ],
     },
@@ -70,6 +76,8 @@ interface Talk {
   readonly generation: GenerateSettings;
   /** Whether the model's chat template writes what is asked. */
   readonly isChat: boolean;
+  /** What the adapter's method reads of every prompt, by name. */
+  readonly columns: Readonly<Record<string, number>>;
 }
 
 async function run(given: Settings, terminal: Terminal): Promise<number> {
@@ -84,6 +92,7 @@ async function run(given: Settings, terminal: Terminal): Promise<number> {
       tokenizer,
       generation: settingsOf(settings, { base, tokenizer }, terminal),
       isChat: await asksInChats(settings, tokenizer, terminal),
+      columns: numbersIn(settings),
     };
     if (prompts.length === 0) await chat(talk, settings, terminal);
     else await answer(talk, prompts, settings, terminal);
@@ -183,9 +192,21 @@ function canStream({ generation }: Talk): boolean {
   return (generation.numBeams ?? 1) === 1 && (generation.numReturnSequences ?? 1) === 1;
 }
 
+/** Numbers by name, as a flag has them. */
+function numbersIn(settings: Settings): Record<string, number> {
+  const entries = Object.entries(Object(settings.get("columns")));
+  return Object.fromEntries(entries.map(([name, value]) => [name, Number(value)]));
+}
+
+/** The same numbers for each of so many rows. */
+function everyRow(columns: Talk["columns"], rows: number): Record<string, number[]> {
+  const entries = Object.entries(columns);
+  return Object.fromEntries(entries.map(([name, value]) => [name, new Array<number>(rows).fill(value)]));
+}
+
 /** Texts in, what follows them out. */
 async function generateBatch(
-  { model, tokenizer, generation, isChat }: Talk,
+  { model, tokenizer, generation, isChat, columns }: Talk,
   texts: readonly string[],
   signal: AbortSignal,
 ): Promise<string[]> {
@@ -195,19 +216,21 @@ async function generateBatch(
     paddingSide: isDecoder ? "left" : "right",
     addSpecialTokens: !isChat,
   });
-  const rows = await model.generate(input, { ...generation, signal });
+  const asked = { ...input, columns: everyRow(columns, texts.length) };
+  const rows = await model.generate(asked, { ...generation, signal });
   const start = isDecoder ? input.inputIds[0]!.length : 0;
   return rows.map((row) => tokenizer.decode(row.slice(start), { skipSpecialTokens: true }));
 }
 
 /** Prints an answer while it is made, and returns it. */
 async function stream(
-  { model, tokenizer, generation, isChat }: Talk,
+  { model, tokenizer, generation, isChat, columns }: Talk,
   text: string,
   terminal: Terminal,
   signal: AbortSignal,
 ): Promise<string> {
-  const input = tokenizer(text, { addSpecialTokens: !isChat });
+  const encoded = tokenizer(text, { addSpecialTokens: !isChat });
+  const input = { ...encoded, columns: everyRow(columns, 1) };
   let whole = "";
   const pieces = streamText(tokenizer, (streamer, left) =>
     model.generate(input, { ...generation, streamer, signal: AbortSignal.any([signal, left]) }),

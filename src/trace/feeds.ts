@@ -9,7 +9,7 @@ import { decoderInputs, textInputs } from "../models/text_inputs.js";
 import { at } from "../present.js";
 import { mix } from "../random.js";
 import { taskOf } from "../tasks/registry.js";
-import { option, words } from "../words.js";
+import { toCode } from "../words.js";
 import { inputOf, inputsOf } from "./inputs.js";
 import type { Places } from "./packing.js";
 import { placesOf } from "./packing.js";
@@ -171,7 +171,10 @@ export function checkColumns(
   throw new PeftError("batch", {
     what: `This batch cannot be run: ${faults.join("; ")}.`,
     why: `the adapter's method reads ${names.join(", ")} beside what the model reads.`,
-    fix: words`rows bring it as a column of that name: ${option("lossColumns", names)}; a batch of your own as columns: { ${names[0] ?? ""}: { data: Int32Array.of(0, ...), shape: [rows] } }.`,
+    fix: toCode(
+      `rows bring it as a column of that name: lossColumns: ${JSON.stringify(names)}; a batch of your own as columns: { ${names[0] ?? ""}: { data: Int32Array.of(0, ...), shape: [rows] } }.`,
+      `rows bring it as a column of that name: --loss-columns ${names.join(",")}; for a prompt: --columns ${names[0] ?? ""}=0.`,
+    ),
   });
 }
 
