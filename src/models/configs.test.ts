@@ -7,6 +7,8 @@ import { eurobert } from "./eurobert.js";
 import { gemma } from "./gemma.js";
 import { gemma2 } from "./gemma2.js";
 import { gemma3 } from "./gemma3.js";
+import { gemma3n, normalQuantile } from "./gemma3n.js";
+import { gemma4 } from "./gemma4.js";
 import { gptNeo } from "./gpt_neo.js";
 import { gptj } from "./gptj.js";
 import { llama } from "./llama.js";
@@ -144,4 +146,25 @@ it.each([
   const [field] = Object.keys(more).filter((key) => key !== "attention_layers") as [string];
   const named = field.replace("attention_types", "attention_layers");
   expect(() => architecture.parse({ ...kitConfig(name), ...more })).toThrow(new RegExp(`"${named}"`));
+});
+
+it("say which layers of Gemma 3n and 4 read others' keys and values, and how large their caches are", () => {
+  const small = gemma3n.parse(kitConfig("gemma3n"));
+  expect(small.sources).toEqual([undefined, undefined, 0, 1]);
+  expect(small.cache).toEqual({ layers: 2, kvHeads: 2, headDim: 4 });
+  expect(() => gemma3n.parse({ ...kitConfig("gemma3n"), num_kv_shared_layers: 4 })).toThrow(/shared_layers/);
+  const each = [
+    { kvHeads: 2, headDim: 4, inter: 32 },
+    { kvHeads: 2, headDim: 8, inter: 32 },
+  ];
+  expect(gemma4.parse(kitConfig("gemma4"))).toMatchObject({ sizes: each, cache: { layers: 2, each } });
+  expect(normalQuantile(0.95)).toBeCloseTo(1.6448536269514722, 12);
+  expect(normalQuantile(0.5)).toBe(0);
+});
+
+it("make Phi 3 read everything again where a long rope leaves its short context", () => {
+  const rope_parameters = { rope_type: "longrope", short_factor: [1, 1], long_factor: [2, 3] };
+  const long = { original_max_position_embeddings: 12, rope_parameters };
+  expect(phi3.parse({ ...kitConfig("phi3"), ...long }).restartAt).toBe(12);
+  expect(phi3.parse(kitConfig("phi3")).restartAt).toBeUndefined();
 });
