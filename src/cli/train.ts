@@ -132,7 +132,7 @@ const stopping = "Stopping after this step. Once more ends at once.";
 
 async function run(given: Settings, world: Terminal): Promise<number> {
   if (!given.isGiven("sweep")) return trainOne(given, world);
-  return sweep(given, world, {
+  return sweep(given, asTalkative(given, world), {
     options: optionsOf(train, given.argv),
     train: (settings) => trainOne(settings, world, true),
   });
