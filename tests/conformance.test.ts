@@ -41,7 +41,16 @@ describe("the carried part of the kit", () => {
       );
     const layers = ["lora", "lora-all-linear", "rslora-bias", "lora-bias-lora-only", "dora", "ia3"];
     const prompts = ["prompt", "p-tuning", "p-tuning-lstm", "prefix", "prefix-projection"];
-    const special = ["tokens", "embedding", "patterns", "regex", "pissa", "olora", "modules-to-save"];
+    const special = [
+      "tokens",
+      "embedding",
+      "patterns",
+      "regex",
+      "pissa",
+      "olora",
+      "modules-to-save",
+      "experts",
+    ];
     const variants = [
       ...layers,
       ...prompts,

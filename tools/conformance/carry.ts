@@ -26,7 +26,10 @@ const CASES = [
   ...["gpt2", "gpt2-seq_cls", "roberta", "bloom", "gpt_neox"].map((m) => `${m}--lora`),
 ];
 /** From a kit of hidden size 16, models too: at 32 these would be 700 KB. */
-const SMALL = ["qwen3--prefix", "gemma2--lora", "bart--prompt"];
+const SMALL = [
+  ...["qwen3--prefix", "gemma2--lora", "bart--prompt"],
+  ...["mixtral-aux--lora-experts", "gpt_oss--lora-experts", "deepseek_v3--lora-all-linear"],
+];
 /**
  * Whole models in one .bin are above 200 KB and stay outside; the two forms of .bin are in adapter-bin and
  * src/hub/fixtures.

@@ -13,7 +13,7 @@ from pathlib import Path
 from safetensors import safe_open
 
 NAMES = ["clip-text", "deberta-v2", "distilbert", "electra", "falcon", "gemma", "gemma3", "gpt_neo", "gptj", "phi", "phi3"]
-EXPERTS = ["deepseek_v3", "gpt_oss", "granitemoe", "mixtral-aux", "olmoe", "qwen2_moe", "qwen3_moe"]
+EXPERTS = ["granitemoe", "olmoe", "qwen2_moe", "qwen3_moe"]
 MORE = [
     "albert",
     "apertus",
