@@ -86,7 +86,7 @@ function readRelative(f: Fields, maxPositions: number): Relative {
  * Read by all layers: i64 rows of distances for queries and for keys [queries, keys], and what stands for
  * each distance.
  */
-type Shared = { bias: Tensor; c2p?: Tensor; p2c?: Tensor; distances?: Tensor };
+type Shared = { bias: Tensor; isReal: Tensor; c2p?: Tensor; p2c?: Tensor; distances?: Tensor };
 
 /** ids -> [batch, virtual + seq, hidden] */
 function stack(w: Module, c: DebertaConfig, x: TextInputs): StackOutput {
@@ -96,6 +96,7 @@ function stack(w: Module, c: DebertaConfig, x: TextInputs): StackOutput {
   const queries = dimAt(x.positions.shape, 1);
   const shared: Shared = {
     bias: pairBias(g, x.mask, queries),
+    isReal: realQueries(g, x.mask, queries),
     ...(c.relative === undefined ? {} : relatives(encoder, c, c.relative, queries, dimAt(x.mask.shape, 1))),
   };
   return repeat(encoder.at("layer"), c.layers, embedded, x.past, shared, (w, x, s, past) => {
@@ -125,6 +126,16 @@ function embed(w: Module, c: DebertaConfig, x: TextInputs): Tensor {
   return w.dropout("dropout", w.pack(g.mul(normed, g.unsqueeze(real, -1))), c.dropout);
 }
 
+/**
+ * [batch, 1, queries, 1]: 0 at padding, whose scores count for nothing, so that none of their gradient does
+ * where a loss runs over padding.
+ */
+function realQueries(g: Graph, mask: Tensor, queries: Dim): Tensor {
+  const keys = dimAt(mask.shape, 1);
+  const own = g.slice(mask, 1, subDims(keys, queries), keys);
+  return g.unsqueeze(g.unsqueeze(g.cast(g.less(0, own), "f32"), 1), -1);
+}
+
 /** [batch, 1, queries, keys]: padding sees as little as it is seen. */
 function pairBias(g: Graph, mask: Tensor, queries: Dim): Tensor {
   const keys = dimAt(mask.shape, 1);
@@ -139,7 +150,13 @@ function pairBias(g: Graph, mask: Tensor, queries: Dim): Tensor {
  * key is found among [queries * 2 span], or [keys * 2 span] of a key with the distance of a query. Past keys
  * stand in front.
  */
-function relatives(w: Module, c: DebertaConfig, r: Relative, queries: Dim, keys: Dim): Omit<Shared, "bias"> {
+function relatives(
+  w: Module,
+  c: DebertaConfig,
+  r: Relative,
+  queries: Dim,
+  keys: Dim,
+): Omit<Shared, "bias" | "isReal"> {
   const { g } = w;
   const count = 2 * r.span;
   const rows = w.at("rel_embeddings").get("weight", [count, c.hiddenSize]);
@@ -188,13 +205,19 @@ function attention(
   const at = w.at("self");
   const project = (name: string, x: Tensor, of = at, bias = true): Tensor =>
     splitHeads(of, of.linear(name, x, c.hiddenSize, { bias }), c.heads, c.headDim);
-  const { q, k, v } = c.fused
+  const {
+    q: all,
+    k,
+    v,
+  } = c.fused
     ? fusedHeads(at, c, x)
     : { q: project("query_proj", x), k: project("key_proj", x), v: project("value_proj", x) };
   const present = withPast(w.g, { k, v }, past);
   const kinds = 1 + (s.c2p === undefined ? 0 : 1) + (s.p2c === undefined ? 0 : 1);
   const scale = (c.headDim * kinds) ** -0.5;
-  const bias = w.g.add(s.bias, w.g.mul(distanceScores(at, c, s, q, present.k, project), scale));
+  const q = w.g.mul(all, s.isReal);
+  const far = w.g.mul(distanceScores(at, c, s, q, present.k, project), w.g.mul(s.isReal, scale));
+  const bias = w.g.add(s.bias, far);
   const mixed = attend(at, q, present, { scale, bias, dropout: c.attentionDropout });
   return { x: addAndNorm(w.at("output"), "attention", c, at.output(mixed), x), present };
 }

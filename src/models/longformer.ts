@@ -57,15 +57,18 @@ function share(w: Module, c: LongformerConfig, x: TextInputs): Shared {
   const near = (reach: number): Tensor => windowBias(g, x.mask, length, reach);
   const named = (bias: (reach: number) => Tensor): Shared =>
     Object.fromEntries([...new Set(c.reaches)].map((reach) => [`near${reach}`, bias(reach)]));
-  if (c.globals === "none") return named(near);
+  const own = g.slice(x.mask, 1, subDims(total, length), total);
+  const isReal = g.unsqueeze(g.cast(g.less(0, own), "f32"), -1); // [batch, length, 1]
+  if (c.globals === "none") return { ...named(near), isReal };
   const isGlobal = globals(g, c, x, length);
   const keys = g.pad(isGlobal, 1, subDims(total, length), 0);
   const isSeen = g.and(g.less(0, keys), g.less(0, x.mask)); // [batch, keys]
   const isSeenByAll = g.unsqueeze(g.unsqueeze(isSeen, 1), 1);
   return {
     ...named((reach) => g.where(isSeenByAll, g.scalar(0), near(reach))),
-    own: paddingBias(g, g.slice(x.mask, 1, subDims(total, length), total)),
+    own: paddingBias(g, own),
     isGlobal,
+    isReal,
   };
 }
 
@@ -79,9 +82,9 @@ const attention: BertAttention<LongformerConfig, Shared> = (w, c, x, s, past, i)
   const bias = s[`near${c.reaches[i]}`] ?? internal("a layer of Longformer without its window");
   const near = attend(at.padded, q, present, { ...options, bias });
   const all = { k: project("key_global"), v: project("value_global") };
-  const mixed = at.pack(
-    withGlobals(at, c, x, s, near, (q, bias) => attend(at.padded, q, all, { ...options, bias })),
-  );
+  const isReal = s["isReal"] ?? internal("a layer of Longformer without its mask");
+  const seen = withGlobals(at, c, x, s, near, (q, bias) => attend(at.padded, q, all, { ...options, bias }));
+  const mixed = at.pack(w.g.mul(seen, isReal)); // padding sees nothing, which losses over padding show
   return { x: addAndNorm(w.at("output"), "attention", c, at.output(mixed), x), present };
 };
 
