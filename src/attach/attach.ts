@@ -241,6 +241,7 @@ function addLayers<C extends AdapterConfig>(
   addEntries(draft, undefined, layers.shared?.(config, linears, embeddings) ?? [], next, largest);
   for (const { path } of matched.linears)
     for (const key of linear.sharedCopies ?? []) {
+      if (draft.entry(key).savedKey === undefined) continue; // made anew from its seed
       const full = `${path}.${key}`;
       draft.addCopy(full, `base_model.model.${full}`, key);
     }

@@ -171,7 +171,7 @@ function patternFault(key: string, { kind }: MethodRow, value: unknown): { reado
 function unbuiltFault(name: string, field: string, value: unknown): [string, string, string] {
   return [
     `${name} has ${field}: ${show(value)}.`,
-    "peft.js does not have this variant, and without it the results would differ from Python's.",
+    "peft.js does not have this variant, and without it the results would differ from Python's (docs/methods.md).",
     `leave ${field} out and train again, or merge the adapter in Python.`,
   ];
 }

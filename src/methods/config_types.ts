@@ -1305,9 +1305,7 @@ export interface RandLoraOptions extends SavingOptions, BlockOptions {
   r?: number | undefined;
   /** Seed of the bases. A whole number, from 0 to 4294967295. @default 0 */
   projectionPrngKey?: number | undefined;
-  /**
-   * Save the bases with the adapter; Python's off is not built: its bases are drawn in 16 bits. @default true
-   */
+  /** Save the bases with the adapter; off: draw them again from the seed. @default true */
   saveProjection?: boolean | undefined;
   /** Bases of -1, 0 and 1, two thirds of them 0. @default false */
   sparse?: boolean | undefined;

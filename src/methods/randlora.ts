@@ -1,6 +1,6 @@
 import type { LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
-import { option, words } from "../words.js";
+import { expandToF32, roundToHalves } from "../halves.js";
 import { configClass } from "./config.js";
 import type { RandLoraOptions, RandLoraValues } from "./config_types.js";
 import type { DeltaParts } from "./delta.js";
@@ -27,10 +27,6 @@ const options: MethodTable = {
   ...blocks,
   r: rank(32, "the rank of each random base; the smaller, the more numbers are trained"),
   ...drawn("bases"),
-  saveProjection: {
-    ...drawn("bases").saveProjection,
-    means: "save the bases with the adapter; Python's off is not built: its bases are drawn in 16 bits",
-  },
   sparse: { kind: "flag", byDefault: false, means: "bases of -1, 0 and 1, two thirds of them 0" },
   verySparse: { kind: "flag", byDefault: false, means: "the same with fewer that are not 0" },
   randloraDropout: dropout,
@@ -57,14 +53,6 @@ export const RandLoraConfig: ConfigClass<RandLoraValues, RandLoraOptions> = conf
   "RandLoraConfig",
   {
     options,
-    check: (c, fault) => {
-      if (!c.saveProjection)
-        fault(
-          words`${option("saveProjection")} is false.`,
-          "Python draws its bases in 16 bits, which is not built here.",
-          words`${option("saveProjection", true)}; in Python, save the adapter with save_projection=True.`,
-        );
-    },
   },
 );
 
@@ -78,19 +66,55 @@ function shared(c: RandLoraConfig, sites: readonly LinearSite[]): ParameterSpec[
   const outDim = Math.max(...sites.map((s) => s.outDim));
   const [most, least] = [wide({ inDim, outDim }), narrow({ inDim, outDim })];
   const random = new TorchRandom(c.projectionPrngKey); // A is drawn first
+  const bases = basesOf(least, c.r);
+  const isTernary = c.sparse || c.verySparse;
   const share = c.verySparse ? Math.sqrt(least) : 3;
-  const make = (data: Float32Array): void => {
-    random.uniform(data, 0, 1);
-    const ternary = (x: number): number => (x < 1 / (2 * share) ? -1 : x > 1 - 1 / (2 * share) ? 1 : 0);
-    const values = data.map((x) => (c.sparse || c.verySparse ? ternary(x) : 2 * x - 1));
-    const deviation = deviationOf(values);
-    data.set(values.map((x) => x / deviation));
-  };
-  const initial: Initial = { kind: "made", make };
+  const initial = (fan: number, count: number): Initial => ({
+    kind: "made",
+    make: (data) => (isTernary ? ternary(random, data, share) : brain(random, data, { fan, count })),
+  });
+  const frozen = c.saveProjection ? "saved" : "derived";
   return [
-    { key: "randlora_A", shape: [c.r, 1, least], initial, frozen: "saved" },
-    { key: "randlora_B", shape: [most, basesOf(least, c.r), c.r], initial, frozen: "saved" },
+    { key: "randlora_A", shape: [c.r, 1, least], initial: initial(least, 1), frozen },
+    { key: "randlora_B", shape: [most, bases, c.r], initial: initial(c.r, bases), frozen },
   ];
+}
+
+/** -1, 0 and 1, with a standard deviation of 1. */
+function ternary(random: TorchRandom, data: Float32Array, share: number): void {
+  random.uniform(data, 0, 1);
+  const bound = 1 / (2 * share);
+  const values = data.map((x) => (x < bound ? -1 : x > 1 - bound ? 1 : 0));
+  const deviation = deviationOf(values);
+  data.set(values.map((x) => x / deviation));
+}
+
+/**
+ * Uniform within 1 / sqrt(fan), then with a standard deviation of 1, rounded to bf16 as in Python:
+ * [wide, count, r] matrix after matrix, `count` of them.
+ */
+function brain(
+  random: TorchRandom,
+  data: Float32Array,
+  { fan, count }: { readonly fan: number; readonly count: number },
+): void {
+  random.uniform(data, -1 / Math.sqrt(fan), 1 / Math.sqrt(fan));
+  const [end = 0] = rounded(Float32Array.of(1 / Math.sqrt(fan)));
+  const values = rounded(data).map((x) => (x >= end ? -end : x)); // torch's end is not in the interval
+  const [deviation = 1] = rounded(Float32Array.of(deviationOf(values)));
+  const scaled = rounded(values.map((x) => x / deviation));
+  const [rows, last] = [data.length / count / fan, fan];
+  for (const [i, x] of scaled.entries()) {
+    const matrix = Math.floor(i / (rows * last));
+    const row = Math.floor(i / last) % rows;
+    data[(row * count + matrix) * last + (i % last)] = x;
+  }
+}
+
+/** To bf16 and back. */
+function rounded(values: Float32Array): Float32Array {
+  const halves = roundToHalves(values, "bf16");
+  return expandToF32(new Uint8Array(halves.buffer), "bf16");
 }
 
 /** Standard deviation of a sample. */

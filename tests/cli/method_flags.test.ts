@@ -122,7 +122,6 @@ const refused = new Set([
   "hira --no-x",
   "bottleneck --no-output-adapter",
   "trainable-tokens --no-init-weights",
-  "randlora --no-save-projection",
   "lora --init-lora-weights eva",
 ]);
 
