@@ -216,7 +216,7 @@ function attention(
   const kinds = 1 + (s.c2p === undefined ? 0 : 1) + (s.p2c === undefined ? 0 : 1);
   const scale = (c.headDim * kinds) ** -0.5;
   const q = w.g.mul(all, s.isReal);
-  const far = w.g.mul(distanceScores(at, c, s, q, present.k, project), w.g.mul(s.isReal, scale));
+  const far = w.g.mul(w.g.mul(distanceScores(at, c, s, q, present.k, project), scale), s.isReal);
   const bias = w.g.add(s.bias, far);
   const mixed = attend(at, q, present, { scale, bias, dropout: c.attentionDropout });
   return { x: addAndNorm(w.at("output"), "attention", c, at.output(mixed), x), present };
