@@ -95,7 +95,7 @@ function forward(a: Adapted<LinearSite>, x: Tensor, _: C3AConfig): Tensor {
 
 const linear: SiteMethod<C3AConfig, LinearSite> = {
   parameters: (c, site) => {
-    const b = byPattern(c.blockSizePattern, site.path, "dotted") ?? c.blockSize;
+    const b = byPattern(c, "blockSizePattern", site.path, "dotted") ?? c.blockSize;
     checkDivides(site, { name: "blockSize", count: b });
     const shape = [site.outDim / b, site.inDim / b, b];
     return [{ key: "c3a_kernel", shape, initial: initialOf(c, site) }];

@@ -62,12 +62,12 @@ export const DeloraConfig: ConfigClass<DeloraValues, DeloraOptions> = configClas
   options,
 });
 
-const rankOf = (c: DeloraConfig, { path }: LinearSite): number => byPattern(c.rankPattern, path) ?? c.r;
+const rankOf = (c: DeloraConfig, { path }: LinearSite): number => byPattern(c, "rankPattern", path) ?? c.r;
 
 function parameters(c: DeloraConfig, site: LinearSite): ParameterSpec[] {
   const { path, inDim, outDim } = site;
   const r = rankOf(c, site);
-  const bound = byPattern(c.lambdaPattern, path) ?? c.deloraLambda;
+  const bound = byPattern(c, "lambdaPattern", path) ?? c.deloraLambda;
   const b = c.initWeights ? ZERO : kaiming(r);
   return [
     { key: "delora_A", shape: [r, inDim], initial: kaiming(inDim), free: [0] },

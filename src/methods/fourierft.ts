@@ -55,7 +55,7 @@ export const FourierFTConfig: ConfigClass<FourierFTValues, FourierFTOptions> = c
 );
 
 function parameters(c: FourierFTConfig, { path, inDim, outDim }: LinearSite): ParameterSpec[] {
-  const count = byPattern(c.nFrequencyPattern, path, "dotted") ?? c.nFrequency;
+  const count = byPattern(c, "nFrequencyPattern", path, "dotted") ?? c.nFrequency;
   const all = inDim * outDim;
   if (count > all)
     throw new PeftError("adapter-config", {

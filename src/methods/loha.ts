@@ -49,7 +49,7 @@ export const LoHaConfig: ConfigClass<LoHaValues, LoHaOptions> = configClass("LOH
   ignored: { use_effective_conv2d: false },
 });
 
-const rankOf = (c: LoHaConfig, { path }: LinearSite): number => byPattern(c.rankPattern, path) ?? c.r;
+const rankOf = (c: LoHaConfig, { path }: LinearSite): number => byPattern(c, "rankPattern", path) ?? c.r;
 
 /** D = (A1 B1) o (A2 B2) */
 function delta({ g, p }: DeltaParts): Tensor {
@@ -72,7 +72,7 @@ const linear: SiteMethod<LoHaConfig, LinearSite> = {
   ...addsToWeight(delta, ({ rankDropout, moduleDropout }) => ({
     ...{ rankDropout, moduleDropout, isScaled: true },
   })),
-  scale: (c, site) => (byPattern(c.alphaPattern, site.path) ?? c.alpha) / rankOf(c, site),
+  scale: (c, site) => (byPattern(c, "alphaPattern", site.path) ?? c.alpha) / rankOf(c, site),
   structure: (c) => `dropout ${c.rankDropout} ${c.moduleDropout}`,
 };
 

@@ -69,7 +69,7 @@ export const LoKrConfig: ConfigClass<LoKrValues, LoKrOptions> = configClass("LOK
   ignored: { use_effective_conv2d: false },
 });
 
-const rankOf = (c: LoKrConfig, { path }: LinearSite): number => byPattern(c.rankPattern, path) ?? c.r;
+const rankOf = (c: LoKrConfig, { path }: LinearSite): number => byPattern(c, "rankPattern", path) ?? c.r;
 
 /**
  * Two factors of a size: `factor` and the rest, else those nearest to each other with the first at most
@@ -143,7 +143,7 @@ const linear: SiteMethod<LoKrConfig, LinearSite> = {
   ...addsToWeight(delta, ({ rankDropout, rankDropoutScale: isScaled, moduleDropout }) => ({
     ...{ rankDropout, isScaled, moduleDropout },
   })),
-  scale: (c, site) => (byPattern(c.alphaPattern, site.path) ?? c.alpha) / rankOf(c, site),
+  scale: (c, site) => (byPattern(c, "alphaPattern", site.path) ?? c.alpha) / rankOf(c, site),
   structure: (c) => `dropout ${c.rankDropout} ${c.rankDropoutScale} ${c.moduleDropout}`,
 };
 

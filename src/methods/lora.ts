@@ -229,7 +229,7 @@ function embeddingParameters(c: LoraConfig, { path, vocab, dim }: EmbeddingSite)
       fix: words`take ${path} out of ${option("targetModules")}, or leave ${option("loraBias")} out.`,
     });
   }
-  const r = byPattern(c.rankPattern, path) ?? c.r;
+  const r = byPattern(c, "rankPattern", path) ?? c.r;
   const normal: Initial = { kind: "normal", std: 1 };
   const drawn = c.initLoraWeights === false;
   const start = (otherwise: Initial): Initial => (drawn && c.useDora ? fromBase : otherwise);
@@ -310,6 +310,8 @@ const CHANGED_BASES: Readonly<Record<string, string>> = {
 
 function fromStored(fields: Readonly<Record<string, unknown>>): StoredFields {
   const start = String(fields["init_lora_weights"]).toLowerCase();
+  // made already; Python fills the config of the start in where a file has none
+  if (start === "eva") return { fields: { ...fields, eva_config: fields["eva_config"] ?? {} }, notes: [] };
   if (!TRAINED_STARTS.includes(start)) return { fields, notes: [] };
   const changed = CHANGED_BASES[start];
   const notes =

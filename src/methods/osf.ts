@@ -64,7 +64,7 @@ export const OSFConfig: ConfigClass<OSFValues, OSFOptions> = configClass("OSF", 
 /** How many directions stay as they are, and how many train. */
 function ranksAt(c: OSFConfig, { path, inDim, outDim }: LinearSite): { high: number; low: number } {
   const all = Math.min(inDim, outDim);
-  const asked = byPattern(c.rankPattern, path, "anywhere") ?? c.effectiveRank ?? 0.5;
+  const asked = byPattern(c, "rankPattern", path, "anywhere") ?? c.effectiveRank ?? 0.5;
   const high = Math.min(all, Math.floor(asked < 1 ? asked * all : asked));
   if (high > 0 && high < all) return { high, low: all - high };
   throw new PeftError("adapter-config", {

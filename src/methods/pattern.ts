@@ -14,7 +14,7 @@ export type ConfigPattern = Pick<Pattern, "match" | "fullMatch">;
  */
 export function configPattern(
   written: string,
-  field: string | undefined,
+  field: string,
   compose: (written: string) => string = (same) => same,
   budget: Budget = newBudget(),
 ): ConfigPattern {
@@ -25,11 +25,11 @@ export function configPattern(
   return { match: (path) => ask("match", path), fullMatch: (path) => ask("fullMatch", path) };
 }
 
-function refusing<T>(written: string, field: string | undefined, whole: string, run: () => T): T {
+function refusing<T>(written: string, field: string, whole: string, run: () => T): T {
   try {
     return run();
   } catch (cause) {
-    const what = words`${field === undefined ? "The config" : option(field)} has the pattern "${written}".`;
+    const what = words`${option(field)} has the pattern "${written}".`;
     if (cause instanceof PatternBudget)
       throw new PeftError("adapter-config", {
         what,
@@ -66,11 +66,7 @@ interface Compiled {
 
 const compiledTables: WeakMap<object, Compiled> = new WeakMap();
 
-function compiledTable(
-  table: Readonly<Record<string, unknown>>,
-  form: PatternForm,
-  field?: string,
-): Compiled {
+function compiledTable(table: Readonly<Record<string, unknown>>, form: PatternForm, field: string): Compiled {
   const known = compiledTables.get(table);
   if (known !== undefined) return known;
   const budget = newBudget();
@@ -82,13 +78,15 @@ function compiledTable(
   return compiled;
 }
 
-/** The value of the first pattern that matches a path. */
-export function byPattern<T>(
-  table: Readonly<Record<string, T>>,
+/** The value of the first pattern of a config's table that matches a path. */
+export function byPattern<K extends string>(
+  config: { readonly [F in K]: Readonly<Record<string, number>> },
+  field: K,
   path: string,
   form: PatternForm = "dotted or whole",
-): T | undefined {
-  const { patterns, keys } = compiledTable(table, form);
+): number | undefined {
+  const table = config[field];
+  const { patterns, keys } = compiledTable(table, form, field);
   const key = keys.get(path) ?? patterns.find(([, one]) => one.match(path) !== undefined)?.[0] ?? path;
   keys.set(path, key);
   return Object.hasOwn(table, key) ? table[key] : undefined;

@@ -77,7 +77,7 @@ function countAt(c: WaveFTConfig, site: LinearSite, all: readonly Site[]): numbe
     const share = size(site) / linears.reduce((sum, other) => sum + size(other), 0);
     return Math.max(1, roundToEven(share * (c.nFrequency * linears.length)));
   }
-  const count = byPattern(c.nFrequencyPattern, site.path) ?? c.nFrequency;
+  const count = byPattern(c, "nFrequencyPattern", site.path) ?? c.nFrequency;
   if (count > size(site))
     throw new PeftError("adapter-config", {
       what: words`${option("nFrequency")} is ${count} at ${site.path}.`,
