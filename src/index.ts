@@ -352,6 +352,7 @@ export { perRow } from "./methods/gate.js";
 export type {
   Adapted,
   Allocator,
+  AllPlaces,
   AttentionMethod,
   AttentionPlace,
   BaseLayer,
@@ -379,7 +380,9 @@ export type {
   Place,
   PlaceMethod,
   Prepared,
+  PromptLabels,
   PromptMethod,
+  PromptPlace,
   PromptShape,
   SayFault,
   Selection,

@@ -46,6 +46,7 @@ export interface RunTable {
   readonly best: readonly ReadonlySet<number>[];
 }
 
+/** Runs as a table: their options where these differ, their figures, and which are best. */
 export function tableOf(runs: readonly RecordedRun[]): RunTable {
   const options = differing(runs);
   const outcomes = runs.map(outcomeOf);
