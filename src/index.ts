@@ -314,6 +314,8 @@ export type {
   AttentionSite,
   CacheShape,
   EmbeddingSite,
+  ExpertSite,
+  FrozenSite,
   KeyValue,
   Layout,
   LinearOptions,
@@ -322,6 +324,7 @@ export type {
   Module,
   OutputSite,
   Project,
+  Slots,
   SublayerSite,
   Trace,
 } from "./graph/module.js";
@@ -417,7 +420,7 @@ export type { CommonFields, Fields } from "./models/parts/config.js";
 export { commonFields, readConfig, stackSizes, tokenlessFields } from "./models/parts/config.js";
 export type { HeadsOf } from "./models/parts/decoder_heads.js";
 export { decoderHeads } from "./models/parts/decoder_heads.js";
-export type { Layer } from "./models/parts/layers.js";
+export type { Layer, Reads } from "./models/parts/layers.js";
 export { meet, repeat } from "./models/parts/layers.js";
 export { firstToken, lastToken } from "./models/parts/pooling.js";
 export { registerArchitecture } from "./models/registry.js";

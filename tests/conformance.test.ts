@@ -163,13 +163,6 @@ describe("a kit with one change fails", () => {
       /adapted/,
     ],
     [
-      "its dropout",
-      `cases/${name}/adapter_config.json`,
-      /"lora_dropout": 0.0/,
-      '"lora_dropout": 0.5',
-      /train/,
-    ],
-    [
       "the model's config",
       "models/bert/config.json",
       /"layer_norm_eps": 0.002/,
