@@ -12,7 +12,9 @@ import { gatedExperts, likeliest, mixture, router } from "../src/models/parts/ex
 import { random, uniform } from "../src/random.js";
 import { ModelTrace } from "../src/trace/trace.js";
 
-/** A layer of Qwen3-30B-A3B: 128 experts, 8 chosen. Widths are a part of the model's, which changes no share. */
+/**
+ * A layer of Qwen3-30B-A3B: 128 experts, 8 chosen. Widths are a part of the model's, which changes no share.
+ */
 const SHAPE = { experts: 128, chosen: 8, hidden: 256, inter: 96, tokens: 512 } as const;
 const MOST = 1.3;
 

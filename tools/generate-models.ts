@@ -1,7 +1,7 @@
 /**
  * Writes the table of docs/models.md from the architectures themselves, their config.json in tests/, and what
- * tests/golden/compared.json says was compared with Python. The words in its second column are written by hand
- * and stay; a new row's come from its file. node --import tsx tools/generate-models.ts;
+ * tests/golden/compared.json says was compared with Python. The words in its second column are written by
+ * hand and stay; a new row's come from its file. node --import tsx tools/generate-models.ts;
  * tests/package/models_page.test.ts fails where the page is not up to date.
  */
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";

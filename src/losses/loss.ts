@@ -6,8 +6,9 @@ import type { ModelConfig } from "../models/model.js";
  * A column of the batch that a loss reads. `shape`: of numbers and names, where "batch" are the batch's rows,
  * "seq" its tokens, "target" those of a decoder, and "outputs" the numbers that the task's head says at a
  * place. `isPlace`: its numbers are places of tokens, and those beyond the sequence become -100: they are not
- * learnt. `per` "label": one number for each label, as [batch, labels] in the batch; the loss sees those of
- * the labelled tokens, [chunks, chunk], zeros (labels: -100) where a chunk is not full.
+ * learnt. `per` "label": one number for each label, as [batch, labels] in the batch, or one for all of a row,
+ * [batch]; the loss sees those of the labelled tokens, [chunks, chunk], zeros (labels: -100) where a chunk is
+ * not full.
  */
 export type LossColumn =
   | {

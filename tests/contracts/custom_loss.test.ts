@@ -198,7 +198,7 @@ it("losses of one name share nothing but what they write alike", async () => {
 });
 
 it.each([
-  [{ data: new Float32Array(2), shape: [2] }, /weights are \[2\], the labels \[2,7\]/],
+  [{ data: new Float32Array(5), shape: [5] }, /weights are \[5\], the labels \[2,7\]/],
   [{ data: new Int32Array(14), shape: [2, 7] }, /weights holds whole numbers, the loss declares f32/],
   [{ data: new Float32Array(3), shape: [2, 7] }, /weights holds 3 numbers, its shape is \[2,7\]/],
   [[1, 2], /weights is not \{ data/],

@@ -273,7 +273,10 @@ function attentionBias(
   });
 }
 
-/** Its scores, capped, and its weights, [batch, heads, queries, keys]; keys and values as if each head had its own. */
+/**
+ * Its scores, capped, and its weights, [batch, heads, queries, keys]; keys and values as if each head had its
+ * own.
+ */
 function attended(attrs: Ops["attention"], [q, k, v, mask]: readonly Value[], c: Context) {
   const group = q!.shape[1]! / k!.shape[1]!;
   const own = (x: Value): Value =>

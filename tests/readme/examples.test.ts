@@ -8,8 +8,8 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { afterAll, describe, expect, test } from "vitest";
 
 // examples/, word for word, on small models; only the package's name is replaced by its source.
-// http_service.mts runs in tests/package/first_hour.test.ts, as npm installs the package; streaming_service.mts
-// below.
+// http_service.mts runs in tests/package/first_hour.test.ts, as npm installs the package;
+// streaming_service.mts below.
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "peft-examples-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
