@@ -69,16 +69,28 @@ function beginEnd(
   const begin = booleanOr(config["add_bos_token"], false) ? special.bos : undefined;
   const end = booleanOr(config["add_eos_token"], false) ? special.eos : undefined;
   if (begin === undefined && end === undefined) return null;
-  const around = (id: "A" | "B", typeId: number): Json[] => [
-    ...(begin === undefined ? [] : [{ SpecialToken: { id: begin, type_id: typeId } }]),
-    { Sequence: { id, type_id: typeId } },
-    ...(end === undefined ? [] : [{ SpecialToken: { id: end, type_id: typeId } }]),
-  ];
-  const tokens = [begin, end].filter((token) => token !== undefined);
+  const around = (text: "$A" | "$B", type: number): TemplatePart[] =>
+    [begin, text, end].flatMap((one) => (one === undefined ? [] : [[one, type]]));
+  return templateOf(around("$A", 0), [...around("$A", 0), ...around("$B", 1)], idOf);
+}
+
+/** A special token or a text ("$A", "$B"), and its token type. */
+export type TemplatePart = readonly [token: string, type: number];
+
+/** The post-processor that puts special tokens around one text, and around two. */
+export function templateOf(
+  single: readonly TemplatePart[],
+  pair: readonly TemplatePart[],
+  idOf: (token: string) => number | undefined,
+): Json {
+  const isText = (part: string): boolean => part === "$A" || part === "$B";
+  const write = ([part, type_id]: TemplatePart): Json =>
+    isText(part) ? { Sequence: { id: part.slice(1), type_id } } : { SpecialToken: { id: part, type_id } };
+  const tokens = [...new Set([...single, ...pair].map(([part]) => part))].filter((part) => !isText(part));
   return {
     type: "TemplateProcessing",
-    single: around("A", 0),
-    pair: [...around("A", 0), ...around("B", 1)],
+    single: single.map(write),
+    pair: pair.map(write),
     special_tokens: Object.fromEntries(
       tokens.map((token) => [token, { id: token, ids: [idOf(token) ?? 0], tokens: [token] }]),
     ),

@@ -1,6 +1,8 @@
 import { PeftError } from "../errors.js";
 import { at } from "../present.js";
 import type { TokenizerClass } from "./classes.js";
+import type { TemplatePart } from "./legacy_vocab.js";
+import { templateOf } from "./legacy_vocab.js";
 import type { Json } from "./pipeline/json.js";
 import { booleanOr, numberOr } from "./pipeline/json.js";
 import type { Field } from "./protobuf.js";
@@ -106,37 +108,47 @@ export function fromSentencePiece(
     { type: "Fuse" },
   ];
   const sequence = (normalizers: readonly Json[]): Json => ({ type: "Sequence", normalizers });
-  const added = { added_tokens: addedTokens(file, special) };
+  const own = addedTokens(file, special);
+  const added = { added_tokens: own };
+  const [A, B] = [
+    ["$A", 0],
+    ["$B", 0],
+  ] as const;
   switch (kind) {
     case "t5": {
       const extra = Array.from({ length: numberOr(config["extra_ids"], 100) }, (_, i) => `<extra_id_${i}>`);
       const model = unigram(file, [...scored(file), ...extra.reverse().map(zero)], 2);
       const from = file.pieces.length;
+      const end: TemplatePart = [special.eos ?? "</s>", 0];
       const tokens = extra.map((content, i) => ({ ...token(content, from + i), special: true }));
       return {
         ...{
-          added_tokens: [...addedTokens(file, special), ...tokens],
+          added_tokens: [...own, ...tokens],
           model,
           normalizer: sequence(charsmap),
         },
         ...{
           pre_tokenizer: words,
           decoder: metaspace,
-          post_processor: template([], [special.eos ?? "</s>"], model),
+          post_processor: templateOf([A, end], [A, end, B, end], idIn(model)),
         },
       };
     }
     case "xlmRoberta": {
       const [bos, end] = [special.bos ?? "<s>", special.eos ?? "</s>"];
-      const first = [bos, special.pad ?? "<pad>", end, special.unk ?? "<unk>"].map(zero);
-      const all = [...first, ...scored(file).slice(3), zero(special.mask ?? "<mask>")];
+      const start = [bos, special.pad ?? "<pad>", end, special.unk ?? "<unk>"].map(zero);
+      const [first, last]: [TemplatePart, TemplatePart] = [
+        [bos, 0],
+        [end, 0],
+      ];
+      const all = [...start, ...scored(file).slice(3), zero(special.mask ?? "<mask>")];
       const model = unigram(file, all, 3);
       return {
         ...{ added_tokens: [], model, normalizer: sequence(charsmap) },
         ...{
           pre_tokenizer: words,
           decoder: metaspace,
-          post_processor: template([bos], [end], model, [end, end]),
+          post_processor: templateOf([first, A, last], [first, A, last, last, B, last], idIn(model)),
         },
       };
     }
@@ -150,7 +162,9 @@ export function fromSentencePiece(
         content: '"',
       }));
       const model = unigram(file, scored(file), 1);
-      const ends = template([special.cls ?? "[CLS]"], [special.sep ?? "[SEP]"], model);
+      const [cls, sep] = [special.cls ?? "[CLS]", special.sep ?? "[SEP]"];
+      const single: TemplatePart[] = [[cls, 0], A, [sep, 0]];
+      const ends = templateOf(single, [...single, ["$B", 1], [sep, 1]], idIn(model));
       return {
         ...{ ...added, model, normalizer: sequence([...quotes, ...accents, ...lower, ...charsmap]) },
         ...{ pre_tokenizer: words, decoder: metaspace, post_processor: ends },
@@ -233,29 +247,11 @@ function addedTokens({ pieces }: PieceFile, special: SpecialTokens): Json[] {
   );
 }
 
-/** Tokens before and after a text, and between two. */
-function template(
-  before: readonly string[],
-  after: readonly string[],
-  model: Json,
-  between: readonly string[] = after,
-): Json {
-  const vocab = model["vocab"] as readonly Scored[];
-  const all = [...new Set([...before, ...after, ...between])];
-  const tokens = (list: readonly string[], type_id: number): Json[] =>
-    list.map((id) => ({ SpecialToken: { id, type_id } }));
-  const text = (id: "A" | "B", type_id: number): Json => ({ Sequence: { id, type_id } });
-  const second = between === after && before.length > 0 ? 1 : 0;
-  return {
-    type: "TemplateProcessing",
-    single: [...tokens(before, 0), text("A", 0), ...tokens(after, 0)],
-    pair: [
-      ...[...tokens(before, 0), text("A", 0), ...tokens(between, 0)],
-      ...[text("B", second), ...tokens(after, second)],
-    ],
-    special_tokens: Object.fromEntries(
-      all.map((id) => [id, { id, ids: [vocab.findIndex(([content]) => content === id)], tokens: [id] }]),
-    ),
+/** The id of a token of a unigram's vocabulary. */
+function idIn({ vocab }: Json): (token: string) => number | undefined {
+  return (token) => {
+    const id = (vocab as readonly Scored[]).findIndex(([text]) => text === token);
+    return id < 0 ? undefined : id;
   };
 }
 
