@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { loadDataset } from "./load.js";
 import type { LoadDatasetOptions } from "./load_options.js";
 import { labelNames, type Row } from "./row.js";
+import { readParquet } from "./tables/parquet.js";
 import type { Reader } from "./types.js";
 
 function files(contents: Record<string, string | Uint8Array>): Reader {
@@ -115,6 +116,22 @@ describe("forms of files", () => {
     const reader = files({ "a.parquet": bytes });
     await expect(loadDataset("a.parquet", { reader })).rejects.toThrow(
       /cannot be read as Parquet \((its schema|a row group)/,
+    );
+  });
+
+  it.each(["1", "2"])("Parquet with pages of version %s", async (version) => {
+    const fixture = (name: string): string => new URL(`fixtures/${name}`, import.meta.url).pathname;
+    const bytes = await readFile(fixture(`pages-${version}.parquet`));
+    const { records } = await readParquet("a.parquet", { reader: files({ "a.parquet": bytes }) });
+    const rows: unknown[] = [];
+    for await (const row of records()) rows.push("values" in row ? row.values : row);
+    expect(rows).toEqual(JSON.parse(await readFile(fixture("pages.json"), "utf8")));
+  });
+
+  it("Parquet whose runs are longer than its pages is refused before they are filled", async () => {
+    const path = new URL("fixtures/run.parquet", import.meta.url).pathname;
+    await expect(loadDataset(path, { template: "{label}" })).rejects.toThrow(
+      "cannot be read as Parquet (a run of 2147483647 values where 1000 are left)",
     );
   });
 

@@ -22,6 +22,19 @@ for codec in ["snappy", "zstd", "gzip", "brotli", "lz4", "none"]:
 numbers = pa.schema([("prompt", pa.int64()), ("completion", pa.float64()), ("scores", pa.list_(pa.float32()))])
 pq.write_table(pa.table({"prompt": [2**63 - 1, 7], "completion": [1.0, 2.5], "scores": [[1.0, 0.5], []]}, schema=numbers), out / "numbers.parquet", compression="none")
 
+# Pages of both versions: nulls, a column of nulls alone, nested lists, dictionaries, several pages and row groups.
+pages = pa.table({"text": [None if k % 7 == 0 else "row %d" % (k % 50) for k in range(400)], "empty": [None] * 400, "flag": [k % 3 == 0 for k in range(400)],
+                  "deep": [[[{"q": str(j)} for j in range(k % 3)]] * (k % 2) for k in range(400)]})
+for version in ("1.0", "2.0"):
+    pq.write_table(pages, out / f"pages-{version[0]}.parquet", data_page_version=version, compression="lz4", data_page_size=200, row_group_size=150)
+(out / "pages.json").write_text(json.dumps(pages.to_pylist(), separators=(",", ":")))
+
+# A page whose definition levels are one run of 2^31 - 1, where it has 1000 values: the run's length is written over the first values.
+pq.write_table(pa.table({"label": pa.array([1] * 1000, pa.int32())}), out / "run.parquet", compression="none", use_dictionary=False, write_statistics=False, store_schema=False)
+run = bytearray((out / "run.parquet").read_bytes()); at = run.index(bytes([3, 0, 0, 0, 0xD0, 0x0F, 1]))
+run[at:at + 10] = bytes([6, 0, 0, 0, 0xFE, 0xFF, 0xFF, 0xFF, 0x0F, 1])
+(out / "run.parquet").write_bytes(run)
+
 # The same rows as Arrow: a stream, as the cache of `datasets` is, in batches of three, and a file with a dictionary; numbers with structs.
 table = pa.table(rows, schema=schema)
 with pa.ipc.new_stream(out / "stream.arrow", schema) as writer:

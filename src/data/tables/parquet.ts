@@ -1,4 +1,11 @@
-import type { AsyncBuffer, Compressors, FileMetaData, SchemaTree } from "hyparquet";
+import type {
+  AsyncBuffer,
+  CompressionCodec,
+  Compressors,
+  FileMetaData,
+  RowGroup,
+  SchemaTree,
+} from "hyparquet";
 import { PeftError } from "../../errors.js";
 import { refuseStandIn, STAND_IN_BYTES } from "../../hub/tensors/stand_in.js";
 import { messageOf } from "../../narrow.js";
@@ -8,6 +15,7 @@ import type { FaultParts } from "../faults.js";
 import type { RecordSource } from "../record_source.js";
 import type { Reader } from "../types.js";
 import { classNames } from "./class_names.js";
+import { checkPages, type LevelWidths, type PagedColumn } from "./parquet_pages.js";
 import type { DataRecord, TableOptions } from "./table.js";
 import { asFloat, asInteger, isObject, printDate } from "./values.js";
 
@@ -38,11 +46,13 @@ export async function readParquet(file: string, { reader, limit }: TableOptions)
       Object.fromEntries(Object.entries(row).map(([name, value]) => [name, read[name]?.(value)]));
     async function* records(): AsyncGenerator<DataRecord> {
       const guarded = within(mostValues(size), compressors);
-      for (const [rowStart, rowEnd] of groupsOf(metadata, end)) {
+      for (const { group, rowStart, rowEnd } of groupsOf(metadata, end)) {
         const options = { file: buffer, metadata, compressors: guarded, rowStart, rowEnd };
-        const rows = await parquetReadObjects(options).catch((cause) => {
-          throw unreadable(file, cause);
-        });
+        const rows = await checkGroup(buffer, group, schema, within(mostValues(size), compressors))
+          .then(() => parquetReadObjects(options))
+          .catch((cause) => {
+            throw unreadable(file, cause);
+          });
         for (const [i, row] of rows.entries())
           yield { at: `${file} row ${rowStart + i + 1}`, values: valuesOf(row) };
       }
@@ -57,14 +67,71 @@ function featuresOf({ key_value_metadata }: FileMetaData): string | undefined {
   return key_value_metadata?.find(({ key }) => key === "huggingface")?.value;
 }
 
-/** Rows of each row group: as many as are in memory together. */
-function groupsOf({ row_groups }: FileMetaData, end: number): [start: number, end: number][] {
+/** A row group with its rows in the file: as many as are in memory together. */
+interface Group {
+  readonly group: RowGroup;
+  readonly rowStart: number;
+  readonly rowEnd: number;
+}
+
+function groupsOf({ row_groups }: FileMetaData, end: number): Group[] {
   let start = 0;
-  return row_groups.flatMap(({ num_rows }) => {
-    const group: [number, number] = [start, Math.min(end, start + Number(num_rows))];
-    start += Number(num_rows);
-    return group[1] > group[0] ? [group] : [];
+  return row_groups.flatMap((group) => {
+    const [rowStart, rowEnd] = [start, Math.min(end, start + Number(group.num_rows))];
+    start += Number(group.num_rows);
+    return rowEnd > rowStart ? [{ group, rowStart, rowEnd }] : [];
   });
+}
+
+/** Checks the pages of a row group, column by column. */
+async function checkGroup(
+  buffer: AsyncBuffer,
+  { columns, num_rows }: RowGroup,
+  schema: SchemaTree,
+  compressors: Compressors,
+): Promise<void> {
+  for (const { meta_data: column } of columns) {
+    if (column === undefined) throw new Error("a row group has a column without metadata");
+    const levels = levelWidths(pathTo(schema, column.path_in_schema));
+    const start = Number(column.dictionary_page_offset || column.data_page_offset);
+    const bytes = new Uint8Array(await buffer.slice(start, start + Number(column.total_compressed_size)));
+    checkPages(bytes, {
+      levels,
+      isBoolean: column.type === "BOOLEAN",
+      mostValues: levels[0] > 0 ? mostValues(buffer.byteLength) : Number(num_rows),
+      unpack: unpackerOf(column.codec, compressors),
+    });
+  }
+}
+
+function unpackerOf(codec: CompressionCodec, compressors: Compressors): PagedColumn["unpack"] {
+  if (codec === "UNCOMPRESSED") return undefined;
+  const unpack = compressors[codec];
+  if (unpack === undefined) throw new Error(`it is compressed by ${codec}`);
+  return unpack;
+}
+
+function levelWidths(path: readonly SchemaTree[]): LevelWidths {
+  const elements = path.map(({ element }) => element);
+  const repeated = elements.filter(({ repetition_type }) => repetition_type === "REPEATED").length;
+  const optional = elements.slice(1).filter(({ repetition_type }) => repetition_type !== "REQUIRED").length;
+  return [widthOf(repeated), widthOf(optional)];
+}
+
+/** Bits of numbers up to the largest. */
+function widthOf(largest: number): number {
+  return 32 - Math.clz32(largest);
+}
+
+/** The schema from its root to a column. */
+function pathTo(schema: SchemaTree, names: readonly string[]): SchemaTree[] {
+  const path = [schema];
+  for (const name of names) {
+    const child = path.at(-1)?.children.find(({ element }) => element.name === name);
+    if (child === undefined) throw new Error(`its schema has no column ${JSON.stringify(names)}`);
+    path.push(child);
+  }
+  return path;
 }
 
 const malformed: FaultParts = {
@@ -119,7 +186,8 @@ function within(budget: number, compressors: Compressors): Compressors {
     (input: Uint8Array, length: number): Uint8Array => {
       left -= length;
       if (!(length >= 0 && left >= 0)) throw new Error(`it unpacks to more than ${budget} bytes`);
-      return unpack(input, length);
+      // pages of nulls hold nothing, which LZ4 does not unpack
+      return length === 0 ? new Uint8Array(0) : unpack(input, length);
     },
   ]);
   return Object.fromEntries(guarded);
