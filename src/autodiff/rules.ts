@@ -14,6 +14,7 @@ import {
   silu,
   softmax,
 } from "./compounds.js";
+import { conv } from "./convolution.js";
 import { binary, noGradient, unary, unbroadcast, type Vjp } from "./vjp.js";
 
 /** Puts the axes that a reduction dropped back, with length 1. */
@@ -233,6 +234,8 @@ export const rules: Table<{ [K in OpName]: Vjp<K> }> = {
   linear,
   expertLinear,
   expertOuter,
+  conv,
+  convTranspose: noGradient,
 
   softmax,
   logSoftmax,

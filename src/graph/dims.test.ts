@@ -3,6 +3,7 @@ import {
   addDims,
   broadcast,
   dimNames,
+  divDims,
   evalDim,
   findDims,
   isLocalDim,
@@ -43,6 +44,38 @@ test("evalDim: every name by its value; an unknown one is a fault of ours", () =
   expect(evalDim("seq-1", sizes)).toBe(4);
   expect(evalDim(7, sizes)).toBe(7);
   expect(() => evalDim("past", sizes)).toThrow(/past/);
+});
+
+describe("divDims: the whole part", () => {
+  it("has what divides outside of it", () => {
+    expect(divDims(addDims(mulDims("h", 4), 7), 4)).toBe("h+1");
+    expect(divDims(addDims("h", 5), 2)).toBe("(h+1)/2+2");
+    expect(divDims(addDims("h", -7), 2)).toBe("(h+1)/2-4");
+    expect([divDims(7, 2), divDims("h", 1), divDims(mulDims("h", 6), 3)]).toEqual([3, "h", "2*h"]);
+  });
+
+  it("is a factor like any other, also of another quotient", () => {
+    const half = divDims(addDims("h", 1), 2);
+    const quarter = divDims(addDims(half, 1), 2);
+    const area = addDims(mulDims(half, half, quarter, "batch"), mulDims(half, -3), 1);
+    expect(dimNames(area).sort()).toEqual(["batch", "h", "h", "h", "h"]);
+    for (const h of [0, 1, 2, 5, 8, 13]) {
+      const [a, b] = [Math.floor((h + 1) / 2), Math.floor((Math.floor((h + 1) / 2) + 1) / 2)];
+      const known = new Map([
+        ["h", h],
+        ["batch", 3],
+      ]);
+      expect(evalDim(area, known)).toBe(a * a * b * 3 - 3 * a + 1);
+      const renamed = renameDim(area, (name) => (name === "h" ? "height" : name));
+      expect(evalDim(renamed, new Map([...known, ["height", h]]))).toBe(evalDim(area, known));
+    }
+    expect(subDims(area, area)).toBe(0);
+    expect(mulDims(addDims(half, 1), half)).toBe(mulDims(half, addDims(1, half)));
+  });
+
+  it("tells no name", () => {
+    expect([...findDims([{ value: "x", shape: [divDims("h", 2)] }]).keys()]).toEqual([]);
+  });
 });
 
 describe("findDims", () => {

@@ -1,8 +1,8 @@
 import { internal } from "../errors.js";
 
 /**
- * A dimension: a number, or a polynomial over names in canonical form, such as "seq", "past+seq",
- * "batch*seq", "seq+5". Two dimensions are equal exactly when they are `===`.
+ * A dimension: a number, or a polynomial in canonical form over names and whole parts of divisions, such as
+ * "seq", "past+seq", "batch*seq", "(height-7)/2+1". Two dimensions are equal exactly when they are `===`.
  */
 export type Dim = number | string;
 /** A size for each axis. */
@@ -32,23 +32,55 @@ function remembered<T>(known: Map<string, T>, key: string, make: () => T): T {
 
 function parseText(dim: string): Polynomial {
   const terms = new Map<string, number>();
-  for (const term of dim.replaceAll("-", "+-").split("+")) {
-    if (term === "") continue;
-    let coefficient = 1;
+  for (const [, sign, term = ""] of dim.matchAll(TERM)) {
+    let coefficient = sign === "-" ? -1 : 1;
     const names: string[] = [];
-    for (const factor of term.split("*")) {
+    for (const factor of factorsOf(term)) {
       const number = Number(factor);
-      if (factor === "-") coefficient = -coefficient;
-      else if (!Number.isNaN(number)) coefficient *= number;
-      else if (factor.startsWith("-")) {
-        coefficient = -coefficient;
-        names.push(factor.slice(1));
-      } else names.push(factor);
+      if (Number.isNaN(number)) names.push(factor);
+      else coefficient *= number;
     }
     const monomial = names.sort().join("*");
     terms.set(monomial, (terms.get(monomial) ?? 0) + coefficient);
   }
   return terms;
+}
+
+/** What stands in brackets is one factor, three divisions deep at most: "((height-1)/2+1)/2". */
+const BRACKETS = [1, 2, 3, 4, 5].reduce((inner) => `\\((?:[^()]|${inner})*\\)/\\d+`, "(?!)");
+const FACTOR = `(?:[^-+*()/]|${BRACKETS})+`;
+const TERM = new RegExp(`([-+]?)(${FACTOR}(?:\\*${FACTOR})*)`, "g");
+const FACTORS = new RegExp(FACTOR, "g");
+const QUOTIENT = /^\((.*)\)\/(\d+)$/s;
+
+/** The names and quotients that a monomial multiplies. */
+export function factorsOf(monomial: string): string[] {
+  return monomial === "" ? [] : (monomial.match(FACTORS) ?? []);
+}
+
+/** What a factor divides, and by what; undefined: it is a name. */
+export function quotientOf(factor: string): { readonly dim: Dim; readonly by: number } | undefined {
+  const [, dim, by] = QUOTIENT.exec(factor) ?? [];
+  return dim === undefined ? undefined : { dim, by: Number(by) };
+}
+
+/**
+ * The whole part of dim / by. What `by` divides stands outside of the quotient, so that (4*h+7)/4 is
+ * h+1.
+ */
+export function divDims(dim: Dim, by: number): Dim {
+  if (typeof dim === "number") return Math.floor(dim / by);
+  if (by === 1) return dim;
+  const [whole, rest] = [new Map<string, number>(), new Map<string, number>()];
+  for (const [monomial, coefficient] of parseDim(dim)) {
+    if (coefficient % by === 0) whole.set(monomial, coefficient / by);
+    else if (monomial === "") {
+      whole.set("", Math.floor(coefficient / by));
+      rest.set("", coefficient - by * Math.floor(coefficient / by));
+    } else rest.set(monomial, coefficient);
+  }
+  const left = formatDim(rest);
+  return addDims(formatDim(whole), typeof left === "number" ? 0 : `(${left})/${by}`);
 }
 
 function formatDim(terms: Map<string, number>): Dim {
@@ -122,10 +154,7 @@ function product(dims: readonly Dim[]): Dim {
     const next = new Map<string, number>();
     for (const [m1, c1] of product)
       for (const [m2, c2] of parseDim(dim)) {
-        const monomial = [...m1.split("*"), ...m2.split("*")]
-          .filter((n) => n !== "")
-          .sort()
-          .join("*");
+        const monomial = [...factorsOf(m1), ...factorsOf(m2)].sort().join("*");
         next.set(monomial, (next.get(monomial) ?? 0) + c1 * c2);
       }
     product = next;
@@ -139,14 +168,16 @@ export function evalDim(dim: Dim, names: ReadonlyMap<string, number>): number {
   let total = 0;
   for (const [monomial, coefficient] of parseDim(dim)) {
     let term = coefficient;
-    for (const name of monomial === "" ? [] : monomial.split("*")) {
-      const value = names.get(name);
-      if (value === undefined) internal(`dimension "${name}" of "${dim}" has no value`);
-      term *= value;
-    }
+    for (const factor of factorsOf(monomial)) term *= evalFactor(factor, names, dim);
     total += term;
   }
   return total;
+}
+
+function evalFactor(factor: string, names: ReadonlyMap<string, number>, dim: Dim): number {
+  const quotient = quotientOf(factor);
+  if (quotient !== undefined) return Math.floor(evalDim(quotient.dim, names) / quotient.by);
+  return names.get(factor) ?? internal(`dimension "${factor}" of "${dim}" has no value`);
 }
 
 /** Where a dimension's name can be read: an axis of a value, less terms that are known otherwise. */
@@ -185,7 +216,12 @@ export function solveDim(
   return less.reduce<number>((n, dim) => n - evalDim(dim, known), length);
 }
 
-const namesOf = (monomial: string): string[] => (monomial === "" ? [] : monomial.split("*"));
+function namesOf(monomial: string): string[] {
+  return factorsOf(monomial).flatMap((factor) => {
+    const quotient = quotientOf(factor);
+    return quotient === undefined ? [factor] : dimNames(quotient.dim);
+  });
+}
 
 /** The names that a dimension is made of. */
 export function dimNames(dim: Dim): string[] {
@@ -195,7 +231,13 @@ export function dimNames(dim: Dim): string[] {
 /** The dimension with other names for its names. */
 export function renameDim(dim: Dim, rename: (name: string) => string): Dim {
   if (typeof dim === "number") return dim;
-  const terms = [...parseDim(dim)].map(([m, c]) => mulDims(c, ...namesOf(m).map(rename)));
+  const terms = [...parseDim(dim)].map(([m, c]) => {
+    const factors = factorsOf(m).map((factor) => {
+      const quotient = quotientOf(factor);
+      return quotient === undefined ? rename(factor) : divDims(renameDim(quotient.dim, rename), quotient.by);
+    });
+    return mulDims(c, ...factors);
+  });
   return addDims(0, ...terms);
 }
 

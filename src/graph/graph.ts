@@ -2,7 +2,7 @@ import { internal } from "../errors.js";
 import { fnv1a, unitsOf } from "../hash.js";
 import type { Dim, Shape } from "./dims.js";
 import { addDims, dimAt, mulDims, sameShape, subDims } from "./dims.js";
-import type { DType, Inputs, OpName, Ops, Sees, Tensor } from "./ops.js";
+import type { Convolves, DType, Inputs, OpName, Ops, Sees, Tensor } from "./ops.js";
 import { isOp } from "./ops.js";
 import { shapes } from "./shapes.js";
 
@@ -280,6 +280,13 @@ export class Graph {
   }
   expertOuter(y: Tensor, x: Tensor, starts: Tensor): Tensor {
     return this.add_("expertOuter", {}, [y, x, starts]);
+  }
+  conv(x: Tensor, w: Tensor, { stride, padding, dilation, groups }: Convolves): Tensor {
+    return this.add_("conv", { stride, padding, dilation, groups }, [x, w]);
+  }
+  convTranspose(dy: Tensor, w: Tensor, how: Convolves, sizes: Shape): Tensor {
+    const { stride, padding, dilation, groups } = how;
+    return this.add_("convTranspose", { stride, padding, dilation, groups, sizes }, [dy, w]);
   }
 
   // ---- compounds

@@ -1,6 +1,6 @@
 import { lengthAt } from "./dims.js";
 import type { Graph } from "./graph.js";
-import type { Tensor } from "./ops.js";
+import type { Convolves, Tensor } from "./ops.js";
 
 /** A linear layer as a model names it. Paths are transformers' current module names. */
 export interface LinearSite {
@@ -20,6 +20,19 @@ export interface LinearSite {
   readonly isBare?: boolean;
   /** The weight's name, where a method was told to stand on that. */
   readonly parameter?: string;
+}
+
+/**
+ * A convolution as a model names it: its weight is [outDim, inDim / groups, ...kernel], over one axis of
+ * sound or two of pictures.
+ */
+export interface ConvSite extends Convolves {
+  readonly path: string;
+  readonly inDim: number;
+  readonly outDim: number;
+  readonly kernel: readonly number[];
+  readonly weight: string;
+  readonly bias: string | undefined;
 }
 
 /** A stack of experts' matrices as a model names it: a parameter of a module. */
@@ -145,6 +158,8 @@ export interface Trace {
   frozen(site: FrozenSite): Tensor;
   /** `layout` here and below: how the positions of x lie. */
   linear(site: LinearSite, x: Tensor, layout: Layout): Tensor;
+  /** x [batch, inDim, ...sizes] -> [batch, outDim, ...] */
+  conv(site: ConvSite, x: Tensor): Tensor;
   embedding(site: EmbeddingSite, ids: Tensor): Tensor;
   /** Products of slots [slots, in] with their experts' matrices -> [slots, out]. */
   experts(site: ExpertSite, x: Tensor, slots: Slots): Tensor;
@@ -181,6 +196,11 @@ export interface LinearOptions {
   tied?: string | undefined;
   /** See LinearSite. */
   isBare?: boolean;
+}
+
+/** How a convolution is written. */
+export interface ConvOptions extends Partial<Convolves> {
+  readonly bias?: boolean;
 }
 
 /** A place in the module tree, walked like folders: `w.at("self_attn").linear("q_proj", x, hidden)`. */
@@ -263,6 +283,27 @@ export class Module {
     const experts = lengthAt(slots.starts.shape, 0) - 1;
     const site = { path, experts, inDim: lengthAt(x.shape, -1), outDim, weight: path, transposed };
     return this.trace.experts(site, x, slots);
+  }
+
+  /**
+   * x [batch, in, ...sizes] -> [batch, outDim, ...], by a kernel over these axes. Default: stride 1, no
+   * padding.
+   */
+  conv(
+    name: string,
+    x: Tensor,
+    outDim: number,
+    kernel: readonly number[],
+    options: ConvOptions = {},
+  ): Tensor {
+    const path = this.name(name);
+    const each = (value: number): number[] => kernel.map(() => value);
+    const { stride = each(1), padding = each(0), dilation = each(1), groups = 1, bias = true } = options;
+    const site: ConvSite = {
+      ...{ path, kernel, stride, padding, dilation, groups, outDim, inDim: lengthAt(x.shape, 1) },
+      ...{ weight: `${path}.weight`, bias: bias ? `${path}.bias` : undefined },
+    };
+    return this.trace.conv(site, x);
   }
 
   /** ids [batch, seq] -> [batch, seq, dim]. `positions`: see EmbeddingSite. */

@@ -89,6 +89,8 @@ export const opRows: Table<{ [K in OpName]: OpRow<Ops[K]> }> = {
   linear: { ...plain, stored: ({ transposed }) => ({ as: "linear", input: 1, x: 0, transposed }) },
   expertLinear: { ...plain, stored: ({ transposed }) => ({ as: "experts", input: 2, x: 0, transposed }) },
   expertOuter: plain,
+  conv: plain,
+  convTranspose: { ...plain, dims: { sizes: true } },
   softmax: plain,
   logSoftmax: plain,
   layerNorm: { ...plain, further: ["row", "row"] },

@@ -119,6 +119,13 @@ export interface Ops {
   expertLinear: { transposed: boolean };
   /** y [rows, out], x [rows, in], starts -> y_e^T x_e of each expert's rows, [experts, out, in]. */
   expertOuter: None;
+  /**
+   * x [batch, in, ...sizes], W [out, in / groups, ...kernel] -> [batch, out, ...]: a convolution over as many
+   * axes as there are sizes, one for sound, two for pictures.
+   */
+  conv: Convolves;
+  /** dy as conv gives it, W -> [batch, in, ...sizes]: conv's gradient by x. */
+  convTranspose: Convolves & { readonly sizes: readonly Dim[] };
 
   // ---- compounds that kernels have whole
   /** over the last axis */
@@ -155,6 +162,17 @@ export interface Ops {
   attentionGradient: Attends;
   /** A further result of the node that is its only input. */
   aux: { index: number };
+}
+
+/** How a kernel moves over its axes: a number for each of them. */
+export interface Convolves {
+  readonly stride: readonly number[];
+  /** Zeroes on both sides of an axis. */
+  readonly padding: readonly number[];
+  /** How far the kernel's elements are from each other. */
+  readonly dilation: readonly number[];
+  /** Parts of the channels that do not see each other; all of them: depthwise. */
+  readonly groups: number;
 }
 
 /** Which keys a query sees. Queries are the last of the keys. */
@@ -243,6 +261,8 @@ export interface Inputs<X> {
   linear: readonly [x: X, w: X];
   expertLinear: readonly [x: X, starts: X, w: X];
   expertOuter: readonly [y: X, x: X, starts: X];
+  conv: readonly [x: X, w: X];
+  convTranspose: readonly [dy: X, w: X];
 
   softmax: readonly [x: X];
   logSoftmax: readonly [x: X];

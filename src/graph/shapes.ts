@@ -1,7 +1,7 @@
 import { internal } from "../errors.js";
 import { at } from "../present.js";
 import type { Dim, Shape } from "./dims.js";
-import { addDims, axes, broadcast, dimAt, lengthAt, mulDims, sameShape, subDims } from "./dims.js";
+import { addDims, axes, broadcast, dimAt, divDims, lengthAt, mulDims, sameShape, subDims } from "./dims.js";
 import { opRows } from "./op_rows.js";
 import type { BinaryOp, DType, Inputs, OpName, Ops, Table, Tensor } from "./ops.js";
 
@@ -66,6 +66,20 @@ function expertLinear({ transposed }: Ops["expertLinear"], [x, starts, w]: Read<
   expectEqual(`expertLinear of [${x.shape}] with [${w.shape}]`, x.shape[1], inner);
   expectEqual("expertLinear's experts", starts.shape[0], addDims(dimAt(w.shape, 0), 1));
   return { shape: [dimAt(x.shape, 0), out], dtype: "f32" };
+}
+
+function conv({ stride, padding, dilation, groups }: Ops["conv"], [x, w]: Read<"conv">): Type {
+  const [batch, channels, ...sizes] = x.shape;
+  const [out, own, ...kernel] = w.shape;
+  if (batch === undefined || out === undefined || own === undefined || sizes.length !== kernel.length)
+    internal(`conv of [${x.shape}] with [${w.shape}]`);
+  expectEqual(`conv of [${x.shape}] with [${w.shape}] in ${groups} groups`, channels, mulDims(own, groups));
+  const places = sizes.map((size, i) => {
+    const reach = mulDims(addDims(at(kernel, i), -1), at(dilation, i));
+    const room = addDims(size, 2 * at(padding, i) - 1, mulDims(reach, -1));
+    return addDims(divDims(room, at(stride, i)), 1);
+  });
+  return { shape: [batch, out, ...places], dtype: "f32" };
 }
 
 function aux({ index }: Ops["aux"], [node]: Read<"aux">): Type {
@@ -167,6 +181,11 @@ export const shapes: Table<{ [K in OpName]: ShapeRule<Ops[K], Read<K>> }> = {
     const experts = subDims(dimAt(starts.shape, 0), 1);
     return { shape: [experts, dimAt(y.shape, 1), dimAt(x.shape, 1)], dtype: "f32" };
   },
+  conv,
+  convTranspose: ({ sizes, groups }, [dy, w]) => ({
+    shape: [dimAt(dy.shape, 0), mulDims(dimAt(w.shape, 1), groups), ...sizes],
+    dtype: "f32",
+  }),
   softmax: same,
   logSoftmax: same,
   layerNorm: same,

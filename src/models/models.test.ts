@@ -108,6 +108,12 @@ function plainTrace(
       return site.bias === undefined ? y : g.add(y, g.weight(site.bias, [site.outDim]));
     },
     embedding: (site, ids) => g.gather(g.weight(site.weight, [site.vocab, site.dim]), ids),
+    conv: (site, x) => {
+      const { inDim, outDim, groups, kernel } = site;
+      const y = g.conv(x, g.weight(site.weight, [outDim, inDim / groups, ...kernel]), site);
+      const bias = [outDim, ...kernel.map(() => 1)];
+      return site.bias === undefined ? y : g.add(y, g.reshape(g.weight(site.bias, [outDim]), bias));
+    },
     frozen: (site) => {
       frozen.set(site.name, site);
       return g.weight(site.name, site.shape);

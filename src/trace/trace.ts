@@ -9,6 +9,7 @@ import { Graph, siteNumber } from "../graph/graph.js";
 import type { Input, Lengths } from "../graph/inputs.js";
 import type {
   AttentionSite,
+  ConvSite,
   EmbeddingSite,
   ExpertSite,
   FrozenSite,
@@ -43,6 +44,7 @@ const tokenNames: ReadonlySet<string> = new Set([textInputs.ids.name, decoderInp
 export interface Inventory {
   readonly linears: ReadonlyMap<string, LinearSite>;
   readonly embeddings: ReadonlyMap<string, EmbeddingSite>;
+  readonly convs: ReadonlyMap<string, ConvSite>;
   /** Stacks of experts, and linear layers whose weights are parameters of other modules. */
   readonly stacks: ReadonlyMap<string, ExpertSite>;
   readonly bare: ReadonlyMap<string, LinearSite>;
@@ -95,6 +97,7 @@ export class ModelTrace implements Trace {
   readonly g: Graph = new Graph();
   readonly linears: Map<string, LinearSite> = new Map();
   readonly embeddings: Map<string, EmbeddingSite> = new Map();
+  readonly convs: Map<string, ConvSite> = new Map();
   readonly stacks: Map<string, ExpertSite> = new Map();
   readonly bare: Map<string, LinearSite> = new Map();
   readonly attentions: Map<string, AttentionSite> = new Map();
@@ -192,6 +195,22 @@ export class ModelTrace implements Trace {
     };
     const own = { weight: () => g.weight(stored, shape), bias: () => bias };
     return this.#adapt((a) => a.layers, site.path, layout, own, base)(x);
+  }
+
+  conv(site: ConvSite, x: Tensor): Tensor {
+    const { g } = this;
+    this.convs.set(site.path, site);
+    const { inDim, outDim, groups, kernel } = site;
+    const shape = [outDim, inDim / groups, ...kernel];
+    const named = site.bias === undefined ? undefined : this.parameter(site.bias, [outDim]);
+    const bias = named && g.reshape(named, [outDim, ...kernel.map(() => 1)]);
+    const weight = this.parameter(site.weight, shape);
+    const base = (x: Tensor): Tensor => {
+      const y = g.conv(x, weight, site);
+      return bias === undefined ? y : g.add(y, bias);
+    };
+    const own = { weight: () => g.weight(site.weight, shape), bias: () => named };
+    return this.#adapt((a) => a.layers, site.path, this.padded, own, base)(x);
   }
 
   experts(site: ExpertSite, x: Tensor, slots: Slots): Tensor {

@@ -243,6 +243,25 @@ const expertOuter: DrawOf = (random) => {
   return s.done(s.g.expertOuter(y, x, expertStarts(s, experts, "seq")));
 };
 
+/** One axis or two, with whatever stride, padding, dilation and groups; the last stride may not be whole. */
+function convolved(random: Random, kind: "conv" | "convTranspose"): Draw {
+  const s = sketch(random);
+  const rank = random.int(1, 2);
+  const each = (low: number, high: number): number[] =>
+    Array.from({ length: rank }, () => random.int(low, high));
+  const [groups, own, out] = [random.int(1, 3), random.int(1, 2), random.int(1, 2)];
+  const [kernel, dilation, padding] = [each(1, 3), each(1, 2), each(0, 2)];
+  const how = { stride: each(1, 3), padding, dilation, groups };
+  s.bind("seq");
+  const sizes = kernel.map((k, i) => addDims("seq", (k - 1) * dilation[i]! + 1 + random.int(0, 2)));
+  const shape = [groups * out, own, ...kernel];
+  const x = s.f32(["batch", groups * own, ...sizes]);
+  const w = random.chance(0.5) ? s.weight(shape) : s.f32(shape);
+  const y = s.g.conv(x, w, how);
+  if (kind === "conv") return s.done(y);
+  return { ...s.done(s.g.convTranspose(s.f32(y.shape), w, how, sizes)), by: [] };
+}
+
 const crossEntropy: DrawOf = (random) => {
   const s = sketch(random);
   const [hidden, vocab] = [random.int(1, 4), random.int(1, 5)];
@@ -408,6 +427,8 @@ export const draws: Table<{ [K in OpName]: DrawOf }> = {
   linear,
   expertLinear,
   expertOuter,
+  conv: (random) => convolved(random, "conv"),
+  convTranspose: (random) => convolved(random, "convTranspose"),
 
   softmax: rowwise((s, x) => s.g.softmax(x)),
   logSoftmax: rowwise((s, x) => s.g.logSoftmax(x)),

@@ -23,6 +23,7 @@ import {
   type Value,
   value,
 } from "./arrays.js";
+import { conv, convTranspose } from "./convolution.js";
 import { expertLinear, expertOuter } from "./experts.js";
 import { uniform } from "./uniform.js";
 
@@ -410,6 +411,8 @@ export const evaluators: Table<{ [K in OpName]: Evaluate<Ops[K]> }> = {
   linear,
   expertLinear,
   expertOuter,
+  conv,
+  convTranspose: (attrs, [dy, w], { dim }) => convTranspose(attrs, dy!, w!, attrs.sizes.map(dim)),
 
   softmax: (_, [x]) => mapRows(x!, (row) => logSoftmaxRow(row).map(Math.exp)),
   logSoftmax: (_, [x]) => mapRows(x!, logSoftmaxRow),

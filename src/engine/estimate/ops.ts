@@ -116,6 +116,13 @@ const costs: Table<{ [K in OpName]: Rule<K> }> = {
     const rows = 4 * share * (s.elements(s.input(0)) + s.elements(s.input(1)));
     return beside(rows, (4 * s.elements(node.shape)) / s.dim(experts ?? 1));
   },
+  conv: own,
+  // what dy and the kernel are multiplied to, of one row; and what the result is cut out of
+  convTranspose: (node, s) => {
+    const columns = s.elements(s.input(1).slice(1)) * s.elements(s.input(0).slice(2));
+    const isCut = node.attrs.stride.some((stride) => stride > 1);
+    return beside(4 * columns, isCut ? 4 * s.elements(node.shape) : 0);
+  },
   softmax: own,
   logSoftmax: own,
   layerNorm: own,

@@ -1,9 +1,18 @@
 // Over 400 lines: one table, one rule for each primitive.
 import { internal, PeftError } from "../../errors.js";
 import type { Dim, DimSource, Shape } from "../../graph/dims.js";
-import { dimAt, findDims, isFixedShape, lengthAt, parseDim } from "../../graph/dims.js";
+import {
+  addDims,
+  dimAt,
+  factorsOf,
+  findDims,
+  isFixedShape,
+  lengthAt,
+  parseDim,
+  quotientOf,
+} from "../../graph/dims.js";
 import { opRows, storedInput } from "../../graph/op_rows.js";
-import type { DType, Inputs, OpName, Ops, Table, UnaryOp } from "../../graph/ops.js";
+import type { Convolves, DType, Inputs, OpName, Ops, Table, UnaryOp } from "../../graph/ops.js";
 import { mapInputs } from "../../graph/ops.js";
 import { at } from "../../present.js";
 import type { BoundWeight } from "../formats/format.js";
@@ -14,7 +23,7 @@ import type { Heads } from "./attention.js";
 import { attentionBias, attentionGradientScan, attentionScan } from "./attention.js";
 import { crossEntropyScan } from "./cross_entropy.js";
 import { asStack, expertLinear, expertOuter } from "./experts.js";
-import { OnnxGraph } from "./onnx.js";
+import { type Attribute, OnnxGraph } from "./onnx.js";
 import { lowerRandom } from "./random.js";
 
 export type BindWeight = (o: OnnxGraph, name: string, shape: readonly number[]) => BoundWeight;
@@ -55,13 +64,21 @@ function dimValue(l: Lowering, dim: Dim): string {
   if (typeof dim === "number") return l.o.ints([dim]);
   return memo(l, `dim ${dim}`, () => {
     const terms = [...parseDim(dim)].map(([monomial, coefficient]) => {
-      const names = monomial === "" ? [] : monomial.split("*");
       const scale = coefficient === 1 && monomial !== "" ? [] : [l.o.ints([coefficient])];
-      const factors = [...scale, ...names.map((name) => nameValue(l, name))];
+      const factors = [...scale, ...factorsOf(monomial).map((factor) => factorValue(l, factor))];
       return factors.reduce((product, factor) => l.o.node("Mul", [product, factor]));
     });
     return terms.reduce((sum, term) => l.o.node("Add", [sum, term]));
   });
+}
+
+function factorValue(l: Lowering, factor: string): string {
+  const quotient = quotientOf(factor);
+  if (quotient === undefined) return nameValue(l, factor);
+  // both are at least 0, where Div has no other whole part than ours
+  return memo(l, `dim ${factor}`, () =>
+    l.o.node("Div", [dimValue(l, quotient.dim), l.o.ints([quotient.by])]),
+  );
 }
 
 function nameValue(l: Lowering, name: string): string {
@@ -200,6 +217,32 @@ function asMatrix(
   return { x: o.once("Flatten", [x], { axis: -1 }), back };
 }
 
+function convAttributes(
+  { stride, dilation, groups }: Convolves,
+  padding: readonly number[],
+): Record<string, Attribute> {
+  return { strides: stride, dilations: dilation, group: groups, pads: [...padding, ...padding] };
+}
+
+/**
+ * Along an axis of stride 1 the result has its size by the padding; along others as many places are made as
+ * there may be, and those that there are, are cut out.
+ */
+function convTranspose({ l, o, node, inputs }: Context<"convTranspose">): string {
+  const { stride, padding, sizes } = node.attrs;
+  const isCut = stride.map((s) => s > 1);
+  const pads = padding.map((p, i) => (isCut[i] ? 0 : p));
+  const more = { output_padding: stride.map((s) => s - 1) };
+  const whole = o.node("ConvTranspose", inputs, { ...convAttributes(node.attrs, pads), ...more });
+  const cut = sizes.flatMap((size, i) => (isCut[i] ? [{ size, start: at(padding, i), axis: i + 2 }] : []));
+  if (cut.length === 0) return whole;
+  const ends = shapeValue(
+    l,
+    cut.map(({ size, start }) => addDims(size, start)),
+  );
+  return o.node("Slice", [whole, o.ints(cut.map((c) => c.start)), ends, o.ints(cut.map((c) => c.axis))]);
+}
+
 function withResults(
   c: Context<"layerNorm" | "rmsNorm">,
   op: string,
@@ -324,6 +367,8 @@ export const lowering: Table<{ [K in OpName]: LoweringRule<K> }> = {
     const [experts, outDim, inDim] = [0, 1, 2].map((i) => lengthAt(node.shape, i));
     return expertOuter(o, y, x, starts, [experts ?? 0, outDim ?? 0, inDim ?? 0]);
   },
+  conv: ({ o, node, inputs }) => o.node("Conv", inputs, convAttributes(node.attrs, node.attrs.padding)),
+  convTranspose,
   softmax: ({ o, inputs }) => o.node("Softmax", inputs, { axis: -1 }),
   logSoftmax: ({ o, inputs }) => o.node("LogSoftmax", inputs, { axis: -1 }),
   layerNorm: (c) => withResults(c, "LayerNormalization", { axis: -1, epsilon: { float: c.node.attrs.eps } }),
