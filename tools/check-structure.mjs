@@ -23,7 +23,7 @@ const ALLOWED = {
   data: ["hub", "tokenizers"],
   tasks: ["losses", "data", "graph", "type models/model.ts"],
   generate: [],
-  adapters: ["graph", "engine", "methods/method.ts"],
+  adapters: ["graph", "engine", "models/model.ts", "methods/method.ts"],
   trace: [
     "tasks",
     "losses",

@@ -11,6 +11,7 @@ import type {
   Place,
   SublayerPlace,
 } from "../methods/method.js";
+import type { ModelConfig, TaskType } from "../models/model.js";
 import { at } from "../present.js";
 import type { Entry } from "./entry.js";
 import type { AdaptedSite, BoundSite } from "./site.js";
@@ -22,12 +23,21 @@ export interface TokenRows {
   readonly entry: string;
 }
 
+/** What an adapter is for, where that is another task than its base's. */
+export interface AdapterTask {
+  readonly task: TaskType;
+  /** The base's config as that task reads it, with the labels of the adapter's own head. */
+  readonly config: ModelConfig;
+}
+
 /** What an adapter is made of. */
 export interface AdapterParts<C extends AdapterConfig = AdapterConfig> {
   readonly name: string;
   readonly method: Method<C> | undefined;
   readonly config: C;
   readonly entries: ReadonlyMap<string, Entry>;
+  /** Its own task: a ranker on a model that writes; undefined: the base's. Its head is its own too. */
+  readonly task: AdapterTask | undefined;
   /** @internal Adapted layers, by their paths. */
   readonly layers: ReadonlyMap<string, AdaptedSite<LayerPlace>>;
   /** @internal Adapted stacks of experts, by their parameters. */
@@ -70,6 +80,7 @@ export class Adapter<C extends AdapterConfig = AdapterConfig> implements Adapter
   readonly method: Method<C> | undefined;
   readonly config: C;
   readonly entries: ReadonlyMap<string, Entry>;
+  readonly task: AdapterTask | undefined;
   /** @internal */
   readonly layers: ReadonlyMap<string, AdaptedSite<LayerPlace>>;
   /** @internal */
@@ -98,6 +109,7 @@ export class Adapter<C extends AdapterConfig = AdapterConfig> implements Adapter
     this.method = parts.method;
     this.config = parts.config;
     this.entries = parts.entries;
+    this.task = parts.task;
     this.layers = parts.layers;
     this.stacks = parts.stacks;
     this.sublayers = parts.sublayers;
@@ -141,6 +153,7 @@ export class Adapter<C extends AdapterConfig = AdapterConfig> implements Adapter
   /** Whether what it does is a change of the base's weights. */
   get isMergeable(): boolean {
     const sites = [...this.sites.values()];
+    if (this.task !== undefined) return false;
     return this.method?.prompt === undefined && sites.every(({ merge }) => merge !== undefined);
   }
 
@@ -218,5 +231,6 @@ function describe<C extends AdapterConfig>(a: Adapter<C>): string {
   );
   const tokens = [...a.tokens].map(([path, rows]) => `${path}:${rows.entry}:${rows.ids}`);
   const replaced = [...a.replaced].map(([name, key]) => `${name}:${key}`);
-  return [a.method?.config.peftType, prompt, sites, tensors, replaced, tokens].join(";");
+  const task = a.task === undefined ? "" : `${a.task.task}:${a.task.config.numLabels}`;
+  return [a.method?.config.peftType, task, prompt, sites, tensors, replaced, tokens].join(";");
 }

@@ -1,5 +1,4 @@
 import { PeftError } from "../errors.js";
-import type { AdapterConfig } from "../methods/method.js";
 import { at } from "../present.js";
 import type { TaskType } from "../task.js";
 import { option, toCode, words } from "../words.js";
@@ -21,13 +20,12 @@ export function checkName(name: string, taken: ReadonlySet<string>): void {
   });
 }
 
-/** Throws "adapter-config" where an adapter is for another task. */
-export function checkTask({ taskType }: AdapterConfig, task: TaskType): void {
-  if (taskType === undefined || taskType === task) return;
-  throw new PeftError("adapter-config", {
-    what: `The adapter is for ${taskType}, the model was loaded for ${task}.`,
-    why: "heads and losses differ between tasks.",
-    fix: words`leave ${option("taskType")} out${toCode(`, or load the base with the class for ${taskType}`)}.`,
+/** An adapter for a task whose head cannot stand over a base of another one; `why` tells what is lacking. */
+export function otherTask(adapter: string, base: TaskType, why: string): PeftError {
+  return new PeftError("adapter-config", {
+    what: `The adapter is for ${adapter}, the model was loaded for ${base}.`,
+    why,
+    fix: words`leave ${option("taskType")} out${toCode(`, or load the base with the class for ${adapter}`)}.`,
   });
 }
 
@@ -66,11 +64,13 @@ export function checkTogether(adapters: readonly Adapter[]): void {
   const prompts = adapters.filter((a) => a.method?.prompt !== undefined);
   const all = adapters.flatMap((a) => [...a.replaced.keys()]);
   const twice = [...new Set(all.filter((name, i) => all.indexOf(name) !== i))];
-  if (prompts.length < 2 && twice.length === 0) return;
+  const isOfTwo = new Set(adapters.map((a) => a.task?.task)).size > 1;
+  if (prompts.length < 2 && twice.length === 0 && !isOfTwo) return;
   throw new PeftError("adapter-config", {
     what: `The adapters ${adapters.map((a) => a.name).join(", ")} cannot be active together.`,
-    why:
-      twice.length > 0
+    why: isOfTwo
+      ? `they are for different tasks: ${adapters.map((a) => a.task?.task ?? "that of the base").join(", ")}.`
+      : twice.length > 0
         ? `each has a tensor of its own in place of ${twice.slice(0, 5).join(", ")}.`
         : "each brings virtual tokens, and there is one place for them.",
     fix: `activate one of them: setAdapter("${at(adapters, 0).name}").`,

@@ -10,7 +10,7 @@ import type {
   Place,
   SublayerPlace,
 } from "../methods/method.js";
-import type { AdapterParts, LoadedJson, TokenRows } from "./adapter.js";
+import type { AdapterParts, AdapterTask, LoadedJson, TokenRows } from "./adapter.js";
 import { Adapter } from "./adapter.js";
 import type { Entry, NewEntry } from "./entry.js";
 import type { AdaptedSite } from "./site.js";
@@ -30,16 +30,23 @@ export class AdapterDraft<C extends AdapterConfig = AdapterConfig> implements Ad
   readonly whole: Map<string, string> = new Map();
   readonly tokens: Map<string, TokenRows> = new Map();
   readonly json: Map<string, unknown> = new Map();
+  readonly task: AdapterTask | undefined;
   readonly loaded: LoadedJson | undefined;
   prompt: "encoder" | "stored" | undefined;
   /** Makers of values, in the order in which random numbers are drawn. */
   readonly #unmade: (() => void)[] = [];
 
-  constructor(name: string, method: Method<C> | undefined, config: C, loaded?: LoadedJson) {
+  constructor(
+    name: string,
+    method: Method<C> | undefined,
+    config: C,
+    { file, task }: { file?: LoadedJson | undefined; task?: AdapterTask | undefined } = {},
+  ) {
     this.name = name;
     this.method = method;
     this.config = config;
-    this.loaded = loaded;
+    this.loaded = file;
+    this.task = task;
   }
 
   /** Adds a tensor; its values are made when they are asked for first, since counting needs none. */

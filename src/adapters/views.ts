@@ -82,7 +82,7 @@ export function viewOf(chosen: Chosen, merged: readonly Adapter[]): View {
     });
   const unmerged = [...adapters.entries()].filter(([, adapter]) => !merged.includes(adapter));
   const active = unmerged.map(([, adapter]) => adapter);
-  if (!isOn && active.some((a) => a.method?.prompt !== undefined)) return NO_ADAPTERS;
+  if (!isOn && active.some((a) => a.method?.prompt !== undefined || a.task !== undefined)) return NO_ADAPTERS;
   return {
     adapters: active,
     gates: active.map(() => (isOn ? 1 : 0)),
@@ -111,11 +111,13 @@ function mixedView(
       why: "each row needs one.",
       fix: `give ${rows} names; "${BASE}" means none.`,
     });
-  const whole = used.filter((a) => a.replaced.size > 0 || a.method?.prompt !== undefined);
+  const isWhole = (a: Adapter): boolean =>
+    a.replaced.size > 0 || a.method?.prompt !== undefined || a.task !== undefined;
+  const whole = used.filter(isWhole);
   if (whole.length > 0)
     throw new PeftError("batch", {
       what: `The adapters ${whole.map((a) => a.name).join(", ")} cannot be mixed in one batch.`,
-      why: "they replace whole modules or add virtual tokens, which all rows share.",
+      why: "they replace whole modules, add virtual tokens, or are for another task, which all rows share.",
       fix: "run them one after another.",
     });
   return { adapters: used, gates: used.map((a) => Float32Array.from(names, (n) => (n === a.name ? 1 : 0))) };

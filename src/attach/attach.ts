@@ -1,5 +1,5 @@
 // Over 400 lines: one function per part that a method can stand on, each called by `attach` alone.
-import type { Adapter, LoadedJson } from "../adapters/adapter.js";
+import type { Adapter, AdapterTask, LoadedJson } from "../adapters/adapter.js";
 import { AdapterDraft } from "../adapters/draft.js";
 import { initialize } from "../adapters/initialize.js";
 import type { AdaptedSite } from "../adapters/site.js";
@@ -67,7 +67,9 @@ export interface AttachOptions {
    * The file that the adapter comes from. Such a one was made elsewhere: target names that no layer has are
    * worth a warning only, as Python lets them pass.
    */
-  readonly file?: AttachedFile;
+  readonly file?: AttachedFile | undefined;
+  /** Its task, where that is another than the base's: `spec` and `inventory` are of that one then. */
+  readonly task?: AdapterTask | undefined;
 }
 
 /** What attaching needs of an adapter's file. */
@@ -100,7 +102,7 @@ export function attach<C extends AdapterConfig>(
     method.prompt?.resolve(config, promptShape(spec, config)) ??
     method.layers?.resolve?.(config, roles, () => allLinearPaths(spec, inventory)) ??
     config;
-  const draft = new AdapterDraft(name, method, resolved, options.file);
+  const draft = new AdapterDraft(name, method, resolved, options);
   const modules = [...settledModules(config, tieOf(inventory)), ...headModules(spec.task)];
   const warnings: (string | Words)[] = [];
   const next = random(options.seed, 0x0ada);

@@ -139,7 +139,8 @@ function checkMergeable(adapter: Adapter, tie: Tie | undefined): void {
   });
 }
 
-function whyApart({ method, sites }: Adapter): string {
+function whyApart({ method, sites, task }: Adapter): string {
+  if (task !== undefined) return `its head is for ${task.task}, which the base is not.`;
   if (method?.prompt !== undefined) return "virtual tokens are no change of the base's weights.";
   const without = [...sites.values()].find(({ bias }) => bias === undefined);
   return method?.layers?.linear?.mergesInto === "bias" && without !== undefined

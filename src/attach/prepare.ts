@@ -5,6 +5,8 @@ import type { NamedTensor } from "../methods/method.js";
 import { at, entry } from "../present.js";
 import { random } from "../random.js";
 import type { Runtime } from "../run/runtime.js";
+import { headModules } from "../tasks/registry.js";
+import { freshValues } from "../weights/weights.js";
 import { option, words } from "../words.js";
 
 interface PrepareOptions {
@@ -12,7 +14,7 @@ interface PrepareOptions {
   /** Turns a prompt's text into ids (prompt tuning's TEXT). */
   readonly tokenize?: ((text: string) => readonly number[]) | undefined;
   /** The adapter's tensors come from a file. */
-  readonly file?: object;
+  readonly file?: object | undefined;
 }
 
 /**
@@ -24,7 +26,7 @@ export async function prepare(
   options: PrepareOptions,
 ): Promise<ReadonlyMap<string, Float32Array>> {
   const next = random(options.seed, 0x9e4);
-  await copyFromBase(adapter, runtime);
+  await copyFromBase(adapter, runtime, options.seed);
   const residuals = await prepareSites(adapter, runtime, next);
   if (options.file === undefined) {
     await startPrompt(adapter, runtime, options, next);
@@ -34,8 +36,17 @@ export async function prepare(
   return residuals;
 }
 
-async function copyFromBase(adapter: Adapter, runtime: Runtime): Promise<void> {
-  for (const [name, key] of adapter.replaced) adapter.entry(key).data.set(await runtime.weight(name));
+async function copyFromBase(adapter: Adapter, runtime: Runtime, seed: number): Promise<void> {
+  const { task } = adapter;
+  const heads = task === undefined ? [] : headModules(task.task);
+  for (const [name, key] of adapter.replaced) {
+    const { data, shape } = adapter.entry(key);
+    // the base has no head of another task
+    const isNew = heads.some((module) => `.${name}`.includes(`.${module}.`));
+    data.set(
+      isNew && task !== undefined ? freshValues(name, shape, task.config, seed) : await runtime.weight(name),
+    );
+  }
   for (const [path, { ids, entry }] of adapter.tokens) {
     const table = await runtime.weight(`${path}.weight`);
     const { data: rows, shape } = adapter.entry(entry);

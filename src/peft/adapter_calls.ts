@@ -10,19 +10,32 @@ import {
   viewOf,
 } from "../adapters/views.js";
 import { refuseUnknown } from "../arguments.js";
+import { PeftError } from "../errors.js";
 import type { PassOptions } from "../plan/requests.js";
-import { backwardPass, type ForwardResult, forwardPass, lossPass, planPass } from "../run/passes.js";
+import { at } from "../present.js";
+import {
+  backwardPass,
+  type ForwardResult,
+  forwardPass,
+  lossPass,
+  planPass,
+  type Result,
+} from "../run/passes.js";
+import { EVERY_TOKEN, rowLabels } from "../tasks/head.js";
+import { taskOf } from "../tasks/registry.js";
 import { type Inputs, rowsOf } from "../trace/feeds.js";
 import { words } from "../words.js";
 import { type AdaptedBase, namesOf } from "./adapted_base.js";
-import { backwardNames, rowNames } from "./adapter_options.js";
+import { backwardNames, rowNames, viewNames } from "./adapter_options.js";
 import {
+  checkGenerates,
   checkPrompt,
   type GenerateInput,
   type GenerateSettings,
   generateWith,
   planGeneration,
 } from "./generate.js";
+import { taskOfAdapter } from "./other_task.js";
 import { meanLoss, nothingTrains, type StepResult, type TrainOptions } from "./trainable.js";
 
 /** Fixes which adapters a call of so many rows uses. Throws "adapter-name", "adapter-config", "batch". */
@@ -93,6 +106,48 @@ export function lossOf(
   );
 }
 
+/** The first number of each row's head. Throws "option" where the adapters label no rows. */
+export async function scores(
+  model: AdaptedBase,
+  batch: Inputs<"SEQ_CLS">,
+  options: ViewOptions,
+): Promise<Float32Array> {
+  refuseUnknown("scores", options, viewNames);
+  const { logits } = await ranked(model, batch, options);
+  return firstOf(logits);
+}
+
+/** The same of each token, [rows, tokens], as if its row ended there. */
+export async function tokenScores(
+  model: AdaptedBase,
+  batch: Inputs<"SEQ_CLS">,
+  options: ViewOptions,
+): Promise<Result> {
+  refuseUnknown("tokenScores", options, viewNames);
+  const { logits } = await ranked(model, batch, { ...options, head: EVERY_TOKEN });
+  return { shape: logits.shape.slice(0, -1), data: firstOf(logits) };
+}
+
+function firstOf({ shape, data }: Result): Float32Array {
+  const width = at(shape, -1);
+  return Float32Array.from({ length: data.length / width }, (_, i) => at(data, i * width));
+}
+
+async function ranked(
+  model: AdaptedBase,
+  batch: Inputs<"SEQ_CLS">,
+  options: PassOptions & ViewOptions,
+): Promise<ForwardResult> {
+  const [first] = chooseAdapters(model, options, rowsOf(batch)).adapters;
+  const task = taskOfAdapter(first, model.base.taskType);
+  if (taskOf(task).head === rowLabels) return await forward(model, batch, options);
+  throw new PeftError("option", {
+    what: `${first === undefined ? "The base" : `The adapter "${first.name}"`} is for ${task}.`,
+    why: "it labels no rows, and a ranker gives each a number.",
+    fix: 'name a ranker: scores(batch, { adapters: ["ranker"] }), after loadAdapter(folder, "ranker").',
+  });
+}
+
 /**
  * Adds the gradient of the loss to the adapters' parameters. Throws "training", "batch", "adapter-name",
  * "engine".
@@ -125,6 +180,7 @@ export function generate(
   checkPrompt(input);
   const chosen = chooseAdapters(model, { adapters, adapterNames }, input.inputIds.length);
   const { base } = model;
+  checkGenerates(taskOfAdapter(chosen.adapters[0], base.taskType));
   const planned = planGeneration(base, base.runtime, usedBy(chosen), input, settings);
   return withView(model, chosen, planned, (view) => generateWith(base, base.runtime, view, input, settings));
 }

@@ -11,6 +11,8 @@ export interface AdapterOptions {
   readonly seed?: number;
   /** Turns a prompt's text into ids, for prompt tuning that starts from a text. */
   readonly tokenizer?: ((text: string) => { inputIds: readonly (readonly number[])[] }) | undefined;
+  /** Labels that its head tells apart, where it is for another task than its base: 1 for a ranker. */
+  readonly numLabels?: number | undefined;
 }
 
 /** Where an adapter comes from, and what becomes of it. */
@@ -48,14 +50,19 @@ export interface PeftModelOptions extends AdapterOptions {
 
 const { files: _, ...hubPart } = resolveNames;
 export const hubNames: NamesOf<HotswapOptions> = hubPart;
-export const adapterNames: NamesOf<AdapterOptions> = { seed: {}, tokenizer: {} };
+export const adapterNames: NamesOf<AdapterOptions> = {
+  seed: {},
+  tokenizer: {},
+  numLabels: { also: ["num_labels"] },
+};
 export const loadNames: NamesOf<LoadAdapterOptions> = {
   ...hubNames,
   adapterName: {},
   isTrainable: {},
   strict: {},
 };
-export const rowNames: NamesOf<PassOptions & RowAdapters> = { ...passNames, adapters: {}, adapterNames: {} };
+export const viewNames: NamesOf<ViewOptions> = { adapters: {} };
+export const rowNames: NamesOf<PassOptions & RowAdapters> = { ...passNames, ...viewNames, adapterNames: {} };
 export const backwardNames: NamesOf<TrainOptions & ViewOptions> = { ...trainNames, adapters: {} };
 export const mergeNames: NamesOf<MergeOptions> = { adapterNames: {}, safe: { python: "safe_merge" } };
 export const savedNames: NamesOf<SaveAdapterOptions> = { selectedAdapters: { also: ["adapters"] } };

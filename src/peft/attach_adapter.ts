@@ -1,5 +1,5 @@
 import type { Adapter } from "../adapters/adapter.js";
-import { checkBias, checkTask, checkTrainable } from "../adapters/checks.js";
+import { checkBias, checkTrainable } from "../adapters/checks.js";
 import { mixtureOf, type WeightedOptions, weightedNames } from "../adapters/mix.js";
 import { expectArgument, expectName, pickOptions, refuseUnknown } from "../arguments.js";
 import { hasEncoder, methodOf, readAdapterConfig } from "../attach/adapter_files.js";
@@ -11,6 +11,7 @@ import { cannotSwap, checkSwapped, swapped } from "../attach/hotswap.js";
 import { PeftError } from "../errors.js";
 import { resolveFolder } from "../hub/resolve.js";
 import type { AdapterConfig } from "../methods/method.js";
+import { isTaskType, taskOf } from "../tasks/registry.js";
 import { words } from "../words.js";
 import { type AdaptedBase, namesOf } from "./adapted_base.js";
 import {
@@ -21,7 +22,8 @@ import {
   type LoadAdapterOptions,
   loadNames,
 } from "./adapter_options.js";
-import { checkHead } from "./head_size.js";
+import { checkHead, labelsOfAdapter } from "./head_size.js";
+import { modelFor } from "./other_task.js";
 
 /** Adds a new adapter. Throws "adapter-name", "adapter-targets", "adapter-config". */
 export function addAdapter(
@@ -36,10 +38,11 @@ export function addAdapter(
     wants: "a method's config",
     fix: "make one: new LoraConfig({ r: 8 }).",
   });
-  const { seed = model.base.seed, tokenizer } = options;
+  const { seed = model.base.seed, tokenizer, numLabels } = options;
   model.adapters.checkName(name);
   const tokenize = tokenizer === undefined ? undefined : (text: string) => tokenizer(text).inputIds[0] ?? [];
-  register(model, attachTo(model, name, config, { seed, tokenize }));
+  const fields = numLabels === undefined ? undefined : labelFields(numLabels);
+  register(model, attachTo(model, name, config, { seed, tokenize, fields }));
 }
 
 /** Adds a mixture of adapters, and waits until it is filled. Throws "adapter-name", "adapter-config". */
@@ -77,10 +80,10 @@ export async function loadAdapter(
   const { base, turns } = model;
   const file = await readAdapterConfig(folder);
   for (const warning of file.warnings) model.warn(words`${warning}`);
-  await checkHead(folder, base);
-  const storedPrompt = !(await hasEncoder(folder));
-  const stored = { seed: base.seed, tokenize: () => [], storedPrompt };
   const classes = await readClasses(folder);
+  const fields = await headFields(folder, base, file.config, classes);
+  const storedPrompt = !(await hasEncoder(folder));
+  const stored = { seed: base.seed, tokenize: () => [], storedPrompt, fields };
   const adapter = await model.adapters.reserving(name, async () => {
     const attached = await attachFile(name, folder, file, base.runtime, (own) =>
       attachTo(model, name, file.config, { ...stored, file: own }),
@@ -121,7 +124,8 @@ export async function hotswapAdapter(
   const file = await readAdapterConfig(folder);
   for (const warning of file.warnings) model.warn(words`${warning}`);
   const { config, stored } = swapped(old, file);
-  const { adapter, prepare } = attachTo(model, name, config, { seed: base.seed, file: stored });
+  const fields = old.task === undefined ? {} : labelFields(old.task.config.numLabels);
+  const { adapter, prepare } = attachTo(model, name, config, { seed: base.seed, file: stored, fields });
   await turns.change(adapter, async () => {
     if (changes.isMerged(old)) throw cannotSwap(old, "it is merged", "to stand apart");
     const residuals = await prepare(base.runtime);
@@ -135,18 +139,47 @@ export async function hotswapAdapter(
   });
 }
 
+/** Fields of config.json for a head of so many labels. */
+function labelFields(labels: number): Record<string, unknown> {
+  return { id2label: undefined, label2id: undefined, num_labels: labels };
+}
+
+/**
+ * Fields of config.json that an adapter's own head follows, where it is for another task than the base's.
+ * Throws "adapter-mismatch" where it is for the same, and for other labels.
+ */
+async function headFields(
+  folder: string,
+  base: AdaptedBase["base"],
+  { taskType = base.taskType }: AdapterConfig,
+  classes: Readonly<Record<string, unknown>> = {},
+): Promise<Record<string, unknown>> {
+  if (taskType === base.taskType || !isTaskType(taskType)) {
+    await checkHead(folder, base);
+    return {};
+  }
+  const isPerLabel = taskOf(taskType).head.isPerLabel;
+  const labels = isPerLabel ? await labelsOfAdapter(folder, base.configJson, taskType) : undefined;
+  return { ...(labels === undefined ? {} : labelFields(labels)), ...classes };
+}
+
+/** How an adapter is attached; `fields`: those of config.json that its head follows. */
+type AttachingOptions = Omit<AttachOptions, "task"> & {
+  readonly fields: Readonly<Record<string, unknown>> | undefined;
+};
+
 /** A method bound to this model's places. The model does not know it yet. */
 function attachTo(
-  { base }: AdaptedBase,
+  model: AdaptedBase,
   name: string,
   config: AdapterConfig,
-  options: AttachOptions,
+  { fields, ...options }: AttachingOptions,
 ): Attached {
-  const { spec, runtime } = base;
-  checkTask(config, spec.task);
+  const { base } = model;
+  const { spec, inventory, task } = modelFor(model, config.taskType ?? base.taskType, fields);
   const named = { ...config, baseModelNameOrPath: config.baseModelNameOrPath ?? base.name };
   Object.setPrototypeOf(named, Object.getPrototypeOf(config));
-  return attach(name, methodOf(config.peftType), named, spec, runtime.weights.inventory, options);
+  return attach(name, methodOf(config.peftType), named, spec, inventory, { ...options, task });
 }
 
 function register(model: AdaptedBase, attached: Attached): void {

@@ -179,16 +179,21 @@ export function checkPrompt(input: GenerateInput): void {
   });
 }
 
+/** Throws "generation" for a task without a head over the vocabulary. */
+export function checkGenerates(taskType: TaskType): void {
+  if (taskOf(taskType).generates) return;
+  throw new PeftError("generation", {
+    what: `A model for ${taskType} cannot generate.`,
+    why: "it has no head over the vocabulary.",
+    fix: toCode(
+      "load it with AutoModelForCausalLM or AutoModelForSeq2SeqLM.",
+      "use peft predict for what it tells apart, or a model that has one: --task CAUSAL_LM, or SEQ_2_SEQ_LM.",
+    ),
+  });
+}
+
 function checkInput({ taskType, config }: Generator, { inputIds }: GenerateInput): void {
-  if (!taskOf(taskType).generates)
-    throw new PeftError("generation", {
-      what: `A model for ${taskType} cannot generate.`,
-      why: "it has no head over the vocabulary.",
-      fix: toCode(
-        "load it with AutoModelForCausalLM or AutoModelForSeq2SeqLM.",
-        "use peft predict for what it tells apart, or a model that has one: --task CAUSAL_LM, or SEQ_2_SEQ_LM.",
-      ),
-    });
+  checkGenerates(taskType);
   const beyond = inputIds.flat().find((id) => id < 0 || id >= config.vocabSize);
   if (beyond === undefined && inputIds.length > 0) return;
   throw new PeftError("batch", {

@@ -16,7 +16,7 @@ import type { ForwardResult } from "../run/passes.js";
 import type { Inputs } from "../trace/feeds.js";
 import type { Words } from "../words.js";
 import { type AdaptedBase, adaptedBase } from "./adapted_base.js";
-import { forward, forwardBackward, generate, lossOf } from "./adapter_calls.js";
+import { forward, forwardBackward, generate, lossOf, scores, tokenScores } from "./adapter_calls.js";
 import type {
   AdapterOptions,
   HotswapOptions,
@@ -86,13 +86,13 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
     return model;
   }
 
-  /** What the model is for. */
+  /** What the model is for: with an active adapter for another task than the base's, that one. */
   get taskType(): T {
-    return this.base.taskType;
+    return (this.#state.adapters.named()[0]?.task?.task ?? this.base.taskType) as T;
   }
-  /** The base's config.json as its architecture reads it. */
+  /** The base's config.json as its architecture reads it for that task. */
   get config(): ModelConfig {
-    return this.base.config;
+    return this.#state.adapters.named()[0]?.task?.config ?? this.base.config;
   }
   /** Names of the adapters that calls use where they say nothing. */
   get activeAdapters(): readonly string[] {
@@ -122,7 +122,8 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
    */
   get classNames(): readonly string[] | undefined {
     const [adapter] = this.#state.adapters.named();
-    return classNames(adapter?.state.classes ?? {}) ?? classNames(this.base.configJson);
+    const ofBase = adapter?.task === undefined ? classNames(this.base.configJson) : undefined;
+    return classNames(adapter?.state.classes ?? {}) ?? ofBase;
   }
   /** Names the classes of the active adapter's head: what is saved from then on says so. */
   nameClasses(names: readonly string[]): void {
@@ -130,7 +131,7 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
     if (adapter === undefined) this.base.nameClasses(names);
     else
       adapter.state.classes = {
-        ...fieldsToSave(this.base.configJson),
+        ...(adapter.task === undefined ? fieldsToSave(this.base.configJson) : {}),
         ...fieldsToSave(classFields(names)),
       };
   }
@@ -312,6 +313,31 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
   /** Logits, and the loss where the batch has labels. Dropout is off. */
   async forward(batch: Inputs<T>, options: PassOptions & RowAdapters = {}): Promise<ForwardResult> {
     return forward(this.#state, batch, options);
+  }
+
+  /**
+   * What a ranker says of each row, one number: the first one of its head. `adapters` names it, beside
+   * whatever is active.
+   * @throws "batch", "adapter-name", "option" where the adapter labels no rows
+   * @example
+   * ```ts
+   * await model.loadAdapter("ranker", "ranker"); // a SEQ_CLS adapter, on a base that writes
+   * const { inputIds, attentionMask } = tokenizer.pad(tokenizer(["Paris.", "I do not know."]));
+   * const rewards = await model.scores({ task: "SEQ_CLS", inputIds, attentionMask }, { adapters: ["ranker"] });
+   * ```
+   */
+  async scores(batch: Inputs<"SEQ_CLS">, options: ViewOptions = {}): Promise<Float32Array> {
+    return await scores(this.#state, batch, options);
+  }
+
+  /**
+   * The same as if each row ended at each of its tokens, [rows, tokens]: what a critic says of every state.
+   */
+  async tokenScores(
+    batch: Inputs<"SEQ_CLS">,
+    options: ViewOptions = {},
+  ): Promise<{ readonly shape: readonly number[]; readonly data: Float32Array }> {
+    return await tokenScores(this.#state, batch, options);
   }
 
   /** The loss alone, without dropout: no logits are held, however large the vocabulary. */

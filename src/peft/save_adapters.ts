@@ -11,6 +11,7 @@ import { taskOf } from "../tasks/registry.js";
 import type { AdaptedBase } from "./adapted_base.js";
 import { type SaveAdapterOptions, savedNames } from "./adapter_options.js";
 import { writePooling } from "./embedding_files.js";
+import { taskOfAdapter } from "./other_task.js";
 import { promptRows } from "./prompt_rows.js";
 
 /** Writes adapters: "default" into the folder itself, others into folders of their names. */
@@ -32,7 +33,7 @@ export async function saveAdapters(
 /** Writes one adapter into a folder. */
 export async function writeAdapter({ base }: AdaptedBase, adapter: Adapter, target: string): Promise<void> {
   const prompt = await promptRows(base.runtime, adapter);
-  const modelClass = classOf(base.configJson, base.taskType);
+  const modelClass = classOf(base.configJson, taskOfAdapter(adapter, base.taskType));
   await saveAdapter(adapter, target, base.runtime, { prompt, classes: classesOf(base, adapter), modelClass });
   const { config, folder: from } = base;
   const { pooling, hiddenSize } = config;
@@ -65,6 +66,6 @@ export async function promptEmbeddings(model: AdaptedBase, name: string): Promis
 
 /** What an adapter's head tells apart, as its own files or else the base's config say. */
 function classesOf(base: AdaptedBase["base"], adapter: Adapter): ClassFields | undefined {
-  if (!taskOf(base.taskType).head.isPerLabel) return undefined;
-  return adapter.state.classes ?? fieldsToSave(base.configJson);
+  if (!taskOf(taskOfAdapter(adapter, base.taskType)).head.isPerLabel) return undefined;
+  return adapter.state.classes ?? (adapter.task === undefined ? fieldsToSave(base.configJson) : undefined);
 }

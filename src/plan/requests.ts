@@ -40,6 +40,8 @@ import { traceOf } from "./plan.js";
 export interface PassOptions {
   /** A loss, or the name of one that is registered. @default the task's own */
   readonly loss?: Loss | string;
+  /** One of the task's heads beside its own, whose logits these are. @default the task's own */
+  readonly head?: string | undefined;
 }
 
 /** Options of a pass that goes back. */
@@ -57,7 +59,7 @@ export interface BackwardOptions extends PassOptions {
   readonly keys?: HostTensor;
 }
 
-export const passNames: NamesOf<PassOptions> = { loss: {} };
+export const passNames: NamesOf<PassOptions> = { loss: {}, head: {} };
 
 /** Virtual tokens of a view's prompt method. */
 export function virtualOf(view: Pick<View, "adapters">): Required<Virtual> {
@@ -184,18 +186,20 @@ export function forwardRequest(
   options: PassOptions,
 ): RunRequest {
   const { spec } = weights;
+  const { head } = options;
   const { loss, packed, feeds } = prepare(weights, view, batch, options.loss, { logits: true });
+  const kind = head === undefined ? "logits" : `logits of ${head}`;
   if (loss === undefined) {
-    const write = (trace: ModelTrace): Written => ({ outputs: { logits: writeLogits(spec, trace) } });
-    return { kind: "logits", view, packed, write, feeds };
+    const write = (trace: ModelTrace): Written => ({ outputs: { logits: writeLogits(spec, trace, head) } });
+    return { kind, view, packed, write, feeds };
   }
   return withCustomLoss(options.loss, spec, {
-    kind: `logits and ${loss.name}`,
+    kind: `${kind} and ${loss.name}`,
     view,
     packed,
     write: (trace) => {
       const { sum, count, logits } = writeLoss(spec, trace, loss);
-      return { outputs: { sum, count, logits: logits() } };
+      return { outputs: { sum, count, logits: logits(head) } };
     },
     feeds,
   });

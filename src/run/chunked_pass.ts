@@ -5,6 +5,7 @@ import { type Chunk, chunkRequest, chunksOf, lossOfVectorsRequest, vectorsReques
 import type { RunRequest } from "../plan/plan.js";
 import { type BackwardOptions, usedLoss } from "../plan/requests.js";
 import type { Inputs, TextBatch } from "../trace/feeds.js";
+import { adaptedModel } from "../weights/adapted.js";
 import type { Runtime } from "./runtime.js";
 
 /** A way back in parts. */
@@ -28,7 +29,7 @@ export async function inChunks(
   batch: Inputs,
   options: BackwardOptions,
 ): Promise<ChunkedPass | undefined> {
-  const { weights } = runtime;
+  const weights = adaptedModel(runtime.weights, view.adapters);
   const loss = usedLoss(weights.spec, batch, options.loss);
   if (loss?.chunk === undefined || !isLarger(batch, loss.chunk)) return undefined;
   const chunks = chunksOf(batch, loss.chunk, options);

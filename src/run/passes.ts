@@ -9,6 +9,7 @@ import type { RunRequest } from "../plan/plan.js";
 import type { BackwardOptions, PassOptions } from "../plan/requests.js";
 import { backwardRequest, batchSizes, forwardRequest, lossRequest } from "../plan/requests.js";
 import { type Inputs, rowsOf } from "../trace/feeds.js";
+import { adaptedModel } from "../weights/adapted.js";
 import { inChunks } from "./chunked_pass.js";
 import type { RunOutcome, Runtime } from "./runtime.js";
 /** A tensor of results. */
@@ -42,7 +43,7 @@ export function planPass(
   options: PassOptions,
   purpose: "forward" | "loss",
 ): Promise<void> {
-  const sizes = batchSizes(runtime.weights, adapters, batch, options);
+  const sizes = batchSizes(adaptedModel(runtime.weights, adapters), adapters, batch, options);
   return runtime.planAhead(adapters, sizes, options.loss === undefined ? purpose : "forward");
 }
 
@@ -53,7 +54,9 @@ export async function forwardPass(
   batch: Inputs,
   options: PassOptions = {},
 ): Promise<ForwardResult> {
-  const { outputs } = await runtime.run(forwardRequest(runtime.weights, view, batch, options));
+  const { outputs } = await runtime.run(
+    forwardRequest(adaptedModel(runtime.weights, view.adapters), view, batch, options),
+  );
   const logits = floatsOf(outputs, "logits");
   if (outputs["count"] === undefined) return { logits, loss: undefined, count: undefined };
   const count = numberOf(outputs, "count");
@@ -67,7 +70,9 @@ export async function lossPass(
   batch: Inputs,
   options: PassOptions = {},
 ): Promise<BackwardResult> {
-  const { outputs } = await runtime.run(lossRequest(runtime.weights, view, batch, options));
+  const { outputs } = await runtime.run(
+    lossRequest(adaptedModel(runtime.weights, view.adapters), view, batch, options),
+  );
   return { sum: numberOf(outputs, "sum"), count: numberOf(outputs, "count") };
 }
 
@@ -104,7 +109,7 @@ export async function backwardPass(
     return { sum: numberOf({ sum, count }, "sum"), count: total };
   }
   const states = await runtime.encoderStates.of(runtime, view, batch, training);
-  const request = backwardRequest(runtime.weights, view, batch, options, states);
+  const request = backwardRequest(adaptedModel(runtime.weights, view.adapters), view, batch, options, states);
   const { outputs } = await add(request);
   const sum = numberOf(outputs, "sum");
   const count = numberOf(outputs, "count");

@@ -5,16 +5,18 @@ import type { RunRequest } from "../plan/plan.js";
 import type { RunsToPlan } from "../plan/plan_chooser.js";
 import { methodInputs } from "../plan/requests.js";
 import type { ModelSpec } from "../trace/write.js";
+import { adaptedModel } from "../weights/adapted.js";
 import type { PromptInput } from "./stepper.js";
 import { makeStepper } from "./stepper.js";
 
 /** The runs whose memory is planned for a purpose. */
 export function runsToPlan(
-  model: Countable,
+  base: Countable,
   adapters: readonly Adapter[],
   sizes: BatchSizes,
   purpose: RunPurpose,
 ): RunsToPlan {
+  const model = adaptedModel(base, adapters);
   const requests = (largest: BatchSizes): Promise<RunRequest[]> | RunRequest[] =>
     purpose === "generation"
       ? generationRequests(model.spec, adapters, largest)

@@ -1,3 +1,4 @@
+import { axes, mulDims } from "../graph/dims.js";
 import type { Architecture, ModelConfig, PooledHead } from "../models/model.js";
 
 /**
@@ -40,6 +41,23 @@ export const rowLabels: Head = {
   outputs: (config) => config.numLabels,
   isPerLabel: true,
   modules: ["classifier", "score"],
+};
+
+/** The name of the head beside `rowLabels` that reads it at every token. */
+export const EVERY_TOKEN = "every token";
+
+/** The same for each token, [batch, total, labels], as if its row ended there: a critic's values. */
+export const rowLabelsOfTokens: Head = {
+  ...rowLabels,
+  write: ({ heads: { rowLabels } }) =>
+    rowLabels &&
+    ((w, c, hidden) => {
+      const [batch, total, width] = axes(hidden.shape, 3);
+      const tokens = mulDims(batch, total);
+      const ends = w.g.expand(w.g.scalar(1, "i64"), [tokens, 1]);
+      const labels = rowLabels(w, c, w.g.reshape(hidden, [tokens, 1, width]), ends);
+      return w.g.reshape(labels, [batch, total, c.numLabels]);
+    }),
 };
 
 /** A score for each label of a token. */

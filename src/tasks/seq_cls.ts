@@ -3,7 +3,7 @@ import { classes } from "../losses/classes.js";
 import { multiLabel } from "../losses/multi_label.js";
 import { regression } from "../losses/regression.js";
 import { classScores, manyLabelScores, numberScores } from "./class_scores.js";
-import { rowLabels } from "./head.js";
+import { EVERY_TOKEN, rowLabels, rowLabelsOfTokens } from "./head.js";
 import { predictLabels } from "./predict_labels.js";
 import { problemOf } from "./problem.js";
 import type { Task } from "./task.js";
@@ -22,6 +22,7 @@ export const seqCls: Task<"SEQ_CLS"> = {
   impliedBy: ["classify"],
   labels: "row",
   head: rowLabels,
+  heads: { [EVERY_TOKEN]: rowLabelsOfTokens },
   labelForm(config) {
     const problem = problemOf(config);
     if (problem === undefined) return undefined;

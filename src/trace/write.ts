@@ -201,9 +201,9 @@ function writeHead(
 }
 
 /** logits over whole sequences: [batch, total, n], or [batch, n] where the task pools. */
-export function writeLogits(spec: ModelSpec, trace: ModelTrace): Tensor {
+export function writeLogits(spec: ModelSpec, trace: ModelTrace, head?: string): Tensor {
   const { hidden, layout, mask } = writeHidden(spec, trace);
-  return writeHead(spec, trace, taskOf(spec.task).head, layout.unpack(hidden), mask);
+  return writeHead(spec, trace, headNamed(spec.task, head), layout.unpack(hidden), mask);
 }
 
 /** The vector of each text, [batch, hidden]. */
@@ -216,7 +216,7 @@ export function writeVectors(spec: ModelSpec, trace: ModelTrace): Tensor {
 interface WrittenLoss {
   readonly sum: Tensor;
   readonly count: Tensor;
-  readonly logits: () => Tensor;
+  readonly logits: (head?: string) => Tensor;
   /** The nodes that the loss itself added, as text: two losses of one text are one. */
   readonly text: () => string;
 }
@@ -297,7 +297,7 @@ function headNamed(task: TaskType, name: string | undefined): Head {
   const found = name === undefined ? head : heads[name];
   if (found !== undefined) return found;
   throw new PeftError("training", {
-    what: `The loss reads a head "${name}", which ${task} does not have.`,
+    what: `The head "${name}" is read, which ${task} does not have.`,
     why: `beside its own head it has ${Object.keys(heads).join(", ") || "none"}.`,
     fix: "add it to the task's heads, or read one of these.",
   });

@@ -5,7 +5,7 @@ import { axes } from "../graph/dims.js";
 import type { Checkpoint, StoredTensor } from "../hub/checkpoint.js";
 import { nodeFiles } from "../hub/files.js";
 import { isReal, storedTypes } from "../hub/tensors/dtypes.js";
-import type { Architecture } from "../models/model.js";
+import type { Architecture, ModelConfig } from "../models/model.js";
 import { entry } from "../present.js";
 import { normal, random } from "../random.js";
 import { headModules } from "../tasks/registry.js";
@@ -78,7 +78,12 @@ export async function bindWeights(
       packed.set(name, tensor);
       sources.set(name, codesOf(tensor, shape, turned.has(name)));
     } else
-      sources.set(name, tensor ? await sourceOf(tensor, checkpoint) : freshWeight(name, shape, spec, seed));
+      sources.set(
+        name,
+        tensor
+          ? await sourceOf(tensor, checkpoint)
+          : givenWeight(shape, freshValues(name, shape, spec.config, seed)),
+      );
   }
   for (const [name, { shape, initial }] of inventory.tables) {
     const tensor = stored.get(name);
@@ -97,7 +102,7 @@ export async function bindWeights(
     unused: [...checkpoint.tensors.keys()].filter((name) => !used.has(name)),
     readF32: async (name) => {
       const tensor = found.tensors.get(name);
-      if (tensor === undefined) return freshValues(entry(sources, name));
+      if (tensor === undefined) return valuesInMemory(entry(sources, name));
       if (!isPacked(tensor)) return await readPlain(tensor, checkpoint);
       const values = await tensor.values();
       const [rows, columns] = turned.has(name) ? axes(tensor.shape, 2) : [];
@@ -107,7 +112,7 @@ export async function bindWeights(
 }
 
 /** A weight that no file has: it starts in memory. */
-function freshValues({ parts }: WeightSource): Float32Array {
+function valuesInMemory({ parts }: WeightSource): Float32Array {
   const { data } = parts;
   return data instanceof Float32Array ? data : internal("a fresh weight that is not f32");
 }
@@ -233,12 +238,12 @@ async function readPlain(
 }
 
 /** As transformers starts a new head: weights normal with the config's initializer_range, biases zero. */
-function freshWeight(
+export function freshValues(
   name: string,
   shape: readonly number[],
-  { config }: ModelSpec,
+  config: Pick<ModelConfig, "initializerRange">,
   seed: number,
-): WeightSource {
+): Float32Array {
   const data = new Float32Array(shape.reduce((a, b) => a * b, 1));
   const next = random(
     seed,
@@ -246,5 +251,5 @@ function freshWeight(
   );
   if (!name.endsWith("bias"))
     for (let i = 0; i < data.length; i++) data[i] = config.initializerRange * normal(next);
-  return givenWeight(shape, data);
+  return data;
 }
