@@ -17,8 +17,8 @@ export interface AdapterModel {
 
 /**
  * A base as an adapter for `task` reads it: the same weights, under another head, which the adapter brings.
- * `fields`: those of config.json that its head follows; undefined: nobody said. Throws "adapter-config" where the base has not all
- * that lies below the head, or its architecture no such head.
+ * `fields`: those of config.json that its head follows; undefined: nobody said. Throws "adapter-config" where
+ * the base has not all that lies below the head, or its architecture no such head.
  */
 export function modelFor(
   { base }: Pick<AdaptedBase, "base">,
