@@ -33,8 +33,10 @@ export { prepareModelForKbitTraining } from "./peft/kbit.js";
 export type { Advice, MachineReport, MachineRequest } from "./peft/machine.js";
 export { inspectMachine } from "./peft/machine.js";
 export type { SaveModelOptions } from "./peft/save_model.js";
+export type { LogProbsOptions } from "./plan/log_probs.js";
 export type { PassOptions } from "./plan/requests.js";
 export type { Registry } from "./registry.js";
+export type { LogProbs } from "./run/log_probs.js";
 export type { ForwardResult, Result as ForwardTensor } from "./run/passes.js";
 export type { ProblemType, ShippedTask } from "./task.js";
 export { PROBLEM_TYPES, SHIPPED_TASKS } from "./task.js";
@@ -340,7 +342,19 @@ export type {
 } from "./graph/ops.js";
 export type { CosentOptions } from "./losses/cosent.js";
 export { cosentLoss } from "./losses/cosent.js";
-export type { Loss, LossColumn, LossContext } from "./losses/loss.js";
+export type { DpoLossOptions, DpoLossType } from "./losses/dpo.js";
+export { dpoLoss } from "./losses/dpo.js";
+export type { LogProbOptions, TokenStatistics } from "./losses/log_probs.js";
+export {
+  atLabelled,
+  isLabelled,
+  labelColumn,
+  labelledLogProbs,
+  meanOfTokens,
+  sumByRow,
+  tokenStatistic,
+} from "./losses/log_probs.js";
+export type { Loss, LossColumn, LossContext, WrittenLoss } from "./losses/loss.js";
 export { countOf } from "./losses/loss.js";
 export type { RankingOptions } from "./losses/multiple_negatives_ranking.js";
 export { multipleNegativesRankingLoss } from "./losses/multiple_negatives_ranking.js";

@@ -318,13 +318,11 @@ export class Graph {
   /**
    * -log softmax(logits)[label], 0 where the label is negative; `smoothing`: that share of it goes to all
    * labels. logits [..., vocab], labels [...] (i64). Where the logits are a frozen head's plain product on
-   * [chunks, chunk, hidden], they are never held whole.
+   * [chunks, chunk, hidden], also divided by a number, they are never held whole.
    */
   crossEntropy(logits: Tensor, labels: Tensor, smoothing = 0): Tensor {
-    const head = isOp(logits, "linear") ? logits : undefined;
-    const frozen = head !== undefined && isOp(head.inputs[1], "weight") && !head.attrs.transposed;
-    if (frozen && logits.shape.length === 3)
-      return this.add_("crossEntropy", { smoothing }, [...head.inputs, labels]);
+    const head = this.#frozenHead(logits);
+    if (head !== undefined) return this.add_("crossEntropy", { smoothing }, [...head, labels]);
     const known = this.lessEqual(0, labels);
     const safe = this.where(known, labels, this.scalar(0, "i64"));
     const logs = this.logSoftmax(logits);
@@ -334,6 +332,16 @@ export class Graph {
         ? picked
         : this.add(this.mul(picked, 1 - smoothing), this.mul(this.mean(logs, -1), smoothing));
     return this.where(known, this.neg(each), 0);
+  }
+
+  /** x [chunks, chunk, hidden] and W of a frozen head's plain product; (x W^T) / t is (x / t) W^T. */
+  #frozenHead(logits: Tensor): readonly [Tensor, Tensor] | undefined {
+    if (isOp(logits, "div") && isOp(logits.inputs[1], "constant") && logits.inputs[1].shape.length === 0) {
+      const head = this.#frozenHead(logits.inputs[0]);
+      return head && [this.div(head[0], logits.inputs[1]), head[1]];
+    }
+    if (!isOp(logits, "linear") || logits.shape.length !== 3 || logits.attrs.transposed) return undefined;
+    return isOp(logits.inputs[1], "weight") ? logits.inputs : undefined;
   }
 
   /**

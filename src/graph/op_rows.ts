@@ -96,7 +96,7 @@ export const opRows: Table<{ [K in OpName]: OpRow<Ops[K]> }> = {
   layerNorm: { ...plain, further: ["row", "row"] },
   rmsNorm: { ...plain, further: ["row"] },
   rotary: plain,
-  crossEntropy: { ...plain, stored: () => ({ as: "head", input: 1 }), further: [0] },
+  crossEntropy: { ...plain, stored: () => ({ as: "head", input: 1 }), further: [0, 2, 2, 2, 2] },
   attentionBias: { ...plain, dims: { queries: true } },
   attention: { ...plain, dims: { queries: true } },
   attentionGradient: { ...plain, dims: { queries: true }, further: [1, 2] },

@@ -144,6 +144,8 @@ export interface Ops {
    * x [chunks, chunk, hidden], W [vocab, hidden], labels [chunks, chunk] (i64; negative: ignored) -> -log
    * softmax(x W^T)[label], 0 where ignored, [chunks, chunk], without ever holding more than one chunk's
    * logits. aux 1: its gradient by x. `smoothing` s: (1 - s) of that, and s of its mean over all labels.
+   * Without a gradient, of p = softmax(x W^T), ignored labels' too, [chunks, chunk]: aux 2: entropy, aux 3:
+   * mean logit, aux 4: log of the sum of p^2, aux 5: 1 where the label is the likeliest.
    */
   crossEntropy: { smoothing: number };
   /**

@@ -30,6 +30,8 @@ export interface LossContext {
   readonly logits: (head?: string) => Tensor;
   /** Logits where the model predicts a labelled token, [chunks, chunk, n]: no others are computed. */
   readonly labelled: (head?: string) => Tensor;
+  /** Which row of the batch each labelled token is of, [chunks, chunk], i64. */
+  readonly labelRows: () => Tensor;
   /** The vector of each text, [batch, hidden]: its tokens pooled as the model's folder says. */
   readonly vectors: () => Tensor;
   /** A column that the loss declares. */
@@ -61,6 +63,11 @@ export interface LossContext {
 export interface Loss {
   readonly name: string;
   /**
+   * Tells it from others of its name: it writes the same for a model each time, and is compiled once.
+   * @default none; it is written with each call, and compiled where it writes something new
+   */
+  readonly key?: string;
+  /**
    * Columns of the batch that it reads, by name: among the batch's `columns`, or its own fields (labels).
    * @default none
    */
@@ -73,7 +80,19 @@ export interface Loss {
    * @default all of them
    */
   readonly chunk?: number;
-  readonly write: (c: LossContext) => { readonly sum: Tensor; readonly count: Tensor };
+  readonly write: (c: LossContext) => WrittenLoss;
+}
+
+/** What a loss writes. */
+export interface WrittenLoss {
+  readonly sum: Tensor;
+  readonly count: Tensor;
+  /**
+   * What to know of a batch beside its loss, a number each, f32 []: NaN where the batch has nothing of it.
+   * Steps and evaluations say their mean over the batches that have it.
+   * @default none
+   */
+  readonly metrics?: Readonly<Record<string, Tensor>>;
 }
 
 /** How many labels count: those of 0 or more. */

@@ -11,8 +11,10 @@ import {
 } from "../adapters/views.js";
 import { refuseUnknown } from "../arguments.js";
 import { PeftError } from "../errors.js";
+import { type LogProbsOptions, logProbsNames } from "../plan/log_probs.js";
 import type { PassOptions } from "../plan/requests.js";
 import { at } from "../present.js";
+import { type LogProbs, logProbsPass } from "../run/log_probs.js";
 import {
   backwardPass,
   type ForwardResult,
@@ -146,6 +148,19 @@ async function ranked(
     why: "it labels no rows, and a ranker gives each a number.",
     fix: 'name a ranker: scores(batch, { adapters: ["ranker"] }), after loadAdapter(folder, "ranker").',
   });
+}
+
+/** log p of a batch's labels. */
+export function logProbs(
+  model: AdaptedBase,
+  batch: Inputs,
+  options: LogProbsOptions & RowAdapters,
+): Promise<LogProbs> {
+  refuseUnknown("logProbs", options, { ...logProbsNames, ...rowNames });
+  const chosen = chooseAdapters(model, options, rowsOf(batch));
+  const { runtime } = model.base;
+  const planned = planPass(runtime, usedBy(chosen), batch, {}, "loss");
+  return withView(model, chosen, planned, (view) => logProbsPass(runtime, view, batch, options));
 }
 
 /**

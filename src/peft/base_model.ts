@@ -19,12 +19,14 @@ import type { ResolveOptions } from "../hub/resolve.js";
 import { resolveFolder, resolveNames } from "../hub/resolve.js";
 import { type HubOptions, hubSettings } from "../hub/settings.js";
 import type { ModelConfig, Pooling, TaskType } from "../models/model.js";
+import { type LogProbsOptions, logProbsNames } from "../plan/log_probs.js";
 import type { BatchSizes } from "../plan/memory/batch.js";
 import type { RunPurpose } from "../plan/memory/estimate.js";
 import { type PassOptions, passNames } from "../plan/requests.js";
 import { entry } from "../present.js";
 import { warnOnConsole } from "../printable.js";
 import { CallScope } from "../run/call_scope.js";
+import { type LogProbs, logProbsPass } from "../run/log_probs.js";
 import type { ForwardResult } from "../run/passes.js";
 import { backwardPass, forwardPass, lossPass, planPass } from "../run/passes.js";
 import type { RuntimeSettings } from "../run/runtime.js";
@@ -226,6 +228,18 @@ export class PreTrainedModel<T extends TaskType = TaskType> implements Trainable
     const plan = (adapters: readonly Adapter[]): Promise<void> =>
       planPass(this.runtime, adapters, batch, options, "loss");
     return this.#viewed(plan, async (view) => meanLoss(await lossPass(this.runtime, view, batch, options)));
+  }
+
+  /**
+   * log p of a batch's labels, row by row and of each, without dropout: of the completions of rows that have
+   * prompts.
+   * @throws "batch" where it has no labels, "engine"
+   */
+  async logProbs(batch: Inputs<T>, options: LogProbsOptions = {}): Promise<LogProbs> {
+    refuseUnknown("logProbs", options, logProbsNames);
+    const plan = (adapters: readonly Adapter[]): Promise<void> =>
+      planPass(this.runtime, adapters, batch, {}, "loss");
+    return this.#viewed(plan, (view) => logProbsPass(this.runtime, view, batch, options));
   }
 
   /** Itself: what a PeftModel has under its adapters. */

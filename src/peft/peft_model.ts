@@ -9,14 +9,24 @@ import type { Parameter, Parameters } from "../graph/parameters.js";
 import type { PushOptions } from "../hub/upload.js";
 import type { AdapterConfig } from "../methods/method.js";
 import type { ModelConfig, TaskType } from "../models/model.js";
+import type { LogProbsOptions } from "../plan/log_probs.js";
 import type { BatchSizes } from "../plan/memory/batch.js";
 import type { RunPurpose } from "../plan/memory/estimate.js";
 import type { PassOptions } from "../plan/requests.js";
+import type { LogProbs } from "../run/log_probs.js";
 import type { ForwardResult } from "../run/passes.js";
 import type { Inputs } from "../trace/feeds.js";
 import type { Words } from "../words.js";
 import { type AdaptedBase, adaptedBase } from "./adapted_base.js";
-import { forward, forwardBackward, generate, lossOf, scores, tokenScores } from "./adapter_calls.js";
+import {
+  forward,
+  forwardBackward,
+  generate,
+  logProbs,
+  lossOf,
+  scores,
+  tokenScores,
+} from "./adapter_calls.js";
 import type {
   AdapterOptions,
   HotswapOptions,
@@ -343,6 +353,20 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
   /** The loss alone, without dropout: no logits are held, however large the vocabulary. */
   async lossOf(batch: Inputs<T>, options: PassOptions & RowAdapters = {}): Promise<StepResult> {
     return lossOf(this.#state, batch, options);
+  }
+
+  /**
+   * log p of a batch's labels, row by row and of each, without dropout: of the completions of rows that have
+   * prompts. With `adapters` or within `disableAdapter` it is a reference's.
+   * @throws "batch" where it has no labels, "adapter-name", "engine"
+   * @example
+   * ```ts
+   * const { sums } = await model.logProbs(batch);
+   * const reference = await model.logProbs(batch, { adapters: [] });
+   * ```
+   */
+  async logProbs(batch: Inputs<T>, options: LogProbsOptions & RowAdapters = {}): Promise<LogProbs> {
+    return logProbs(this.#state, batch, options);
   }
 
   /**

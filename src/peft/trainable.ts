@@ -4,9 +4,11 @@ import type { GenerationConfig } from "../generate/config.js";
 import type { Parameter, Parameters } from "../graph/parameters.js";
 import type { AdapterConfig } from "../methods/method.js";
 import type { ModelConfig, TaskType } from "../models/model.js";
+import type { LogProbsOptions } from "../plan/log_probs.js";
 import type { BatchSizes } from "../plan/memory/batch.js";
 import type { RunPurpose } from "../plan/memory/estimate.js";
 import { type BackwardOptions, type PassOptions, passNames } from "../plan/requests.js";
+import type { LogProbs } from "../run/log_probs.js";
 import type { BackwardResult, ForwardResult } from "../run/passes.js";
 import type { Runtime } from "../run/runtime.js";
 import type { Inputs } from "../trace/feeds.js";
@@ -20,10 +22,12 @@ export interface StepResult {
   readonly loss: number;
   /** What it was divided by: labelled tokens, or rows. */
   readonly count: number;
+  /** What the loss says besides of this batch, where it says something: its metrics. */
+  readonly metrics?: Readonly<Record<string, number>>;
 }
 
-export function meanLoss({ sum, count }: BackwardResult): StepResult {
-  return { loss: sum / count, count };
+export function meanLoss({ sum, count, ...more }: BackwardResult): StepResult {
+  return { loss: sum / count, count, ...more };
 }
 
 /** Options of a forward and backward pass. */
@@ -97,6 +101,8 @@ export interface TrainableModel<T extends TaskType = TaskType> {
   forward(batch: Inputs<T>, options?: PassOptions): Promise<ForwardResult>;
   /** The loss alone, without dropout. */
   lossOf(batch: Inputs<T>, options?: PassOptions): Promise<StepResult>;
+  /** log p of a batch's labels, without dropout. */
+  logProbs(batch: Inputs<T>, options?: LogProbsOptions): Promise<LogProbs>;
   /** Adds the gradient of the loss to `trainableParameters()`. */
   forwardBackward(batch: Inputs<T>, options?: TrainOptions): Promise<StepResult>;
   /** Continues prompts: [rows, tokens]. */

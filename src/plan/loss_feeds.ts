@@ -6,7 +6,7 @@ import { at } from "../present.js";
 import { taskOf } from "../tasks/registry.js";
 import type { BatchPlaces, Inputs, Virtual } from "../trace/feeds.js";
 import { asDeclared, columnOf, formFault, ids, labelsOf } from "../trace/feeds.js";
-import { labelPositions } from "../trace/inputs.js";
+import { labelPositions, labelRows } from "../trace/inputs.js";
 import type { ModelSpec } from "../trace/write.js";
 import { option, words } from "../words.js";
 
@@ -52,6 +52,11 @@ export function lossFeeds(
   if (perLabel.length === 0 || labels === undefined) return feeds;
   const layout = labelLayout(spec, labels, positions, virtual, places);
   feeds[labelPositions.name] = layout.fill(layout.positions, 0);
+  const [, width] = labels.shape;
+  feeds[labelRows.name] = layout.fill(
+    layout.from.map((i) => Math.floor(i / width)),
+    0,
+  );
   for (const { name, column, given } of perLabel) feeds[name] = layout.column(name, column.dtype, given.data);
   return feeds;
 }
@@ -117,10 +122,12 @@ function labelLayout(
   places: BatchPlaces | undefined,
 ): {
   positions: readonly number[];
+  /** Which of the labels count, in their order. */
+  from: readonly number[];
   fill: (values: readonly number[], rest: number) => HostTensor;
   column: (name: string, dtype: "f32" | "i64", data: Float32Array | Int32Array) => HostTensor;
 } {
-  const [rows, columns] = labels.shape;
+  const [, columns] = labels.shape;
   const { labels: place, head } = taskOf(task);
   const isTarget = place === "target";
   const tokenAt = (isTarget ? places?.decoder : places?.input)?.tokenAt;
@@ -129,15 +136,11 @@ function labelLayout(
   const ofPrompt = columns === length ? 0 : virtual.input;
   const before = isTarget ? (virtual.decoder ?? 0) : ofPrompt;
   const width = isTarget ? before + columns : length;
-  const positions: number[] = [];
-  const from: number[] = [];
-  for (let i = 0; i < rows; i++)
-    for (let j = 0; j < columns; j++) {
-      if (labels.data[i * columns + j]! < 0 || before + j - shift < 0) continue;
-      const place = i * width + before + j - shift;
-      positions.push(tokenAt === undefined ? place : at(tokenAt, place));
-      from.push(i * columns + j);
-    }
+  const from = labelled(labels, shift - before);
+  const positions = from.map((i) => {
+    const place = Math.floor(i / columns) * width + before + (i % columns) - shift;
+    return tokenAt === undefined ? place : at(tokenAt, place);
+  });
   if (from.length === 0) throw allMasked();
   const classes = head.outputs(config);
   const chunks = Math.ceil(from.length / Math.max(1, Math.floor(CHUNK_LOGITS / classes)));
@@ -154,7 +157,28 @@ function labelLayout(
     floats.set(values);
     return { dtype, shape: [chunks, chunk], data: floats };
   };
-  return { positions, fill, column };
+  return { positions, from, fill, column };
+}
+
+/** Which labels count, in their order; the first `skip` of a row do not: nothing stands before them. */
+function labelled({ data, shape: [, columns] }: Ids | Floats, skip: number): readonly number[] {
+  const all = Array.from(data.keys());
+  return all.filter((i) => at(data, i) >= 0 && i % columns >= skip);
+}
+
+/** The same of a batch. Throws "batch" where it has no labels. */
+export function labelledPlaces(
+  { task }: ModelSpec,
+  batch: Inputs,
+  { input }: Pick<Virtual, "input">,
+): { readonly from: readonly number[]; readonly shape: readonly [number, number] } {
+  const labels = labelsOf(batch);
+  if (labels === undefined)
+    throw unfed({ name: "log-probabilities", columns: { labels: {} } }, batch, ["it has no labels"]);
+  return {
+    from: labelled(labels, taskOf(task).labels === "next token" && input === 0 ? 1 : 0),
+    shape: labels.shape,
+  };
 }
 
 function allMasked(): PeftError {
@@ -165,7 +189,11 @@ function allMasked(): PeftError {
   });
 }
 
-function unfed({ name, columns }: Loss, batch: Inputs, faults: readonly string[]): PeftError {
+function unfed(
+  { name, columns }: { readonly name: string; readonly columns?: object },
+  batch: Inputs,
+  faults: readonly string[],
+): PeftError {
   const there = [...Object.keys(batch), ...Object.keys(batch.columns ?? {})];
   return new PeftError("batch", {
     what: `The loss "${name}" cannot be computed on this batch: ${faults.join("; ")}.`,

@@ -5,8 +5,9 @@ import type { BatchColumn, Floats, Ids } from "../data/batch.js";
 import type { HostTensor } from "../engine/messages.js";
 import { PeftError } from "../errors.js";
 import type { Input } from "../graph/inputs.js";
+import type { Tensor } from "../graph/ops.js";
 import { textHash } from "../hash.js";
-import type { Loss } from "../losses/loss.js";
+import type { Loss, WrittenLoss } from "../losses/loss.js";
 import { losses, lossNamed } from "../losses/registry.js";
 import { weightedTokens } from "../losses/weighted_tokens.js";
 import type { TaskType } from "../models/model.js";
@@ -198,8 +199,8 @@ export function forwardRequest(
     view,
     packed,
     write: (trace) => {
-      const { sum, count, logits } = writeLoss(spec, trace, loss);
-      return { outputs: { sum, count, logits: logits(head) } };
+      const written = writeLoss(spec, trace, loss);
+      return { outputs: { ...outputsOf(written), logits: written.logits(head) } };
     },
     feeds,
   });
@@ -219,12 +220,17 @@ export function lossRequest(
     kind: `loss ${named.name}`,
     view,
     packed,
-    write: (trace) => {
-      const { sum, count } = writeLoss(spec, trace, named);
-      return { outputs: { sum, count } };
-    },
+    write: (trace) => ({ outputs: outputsOf(writeLoss(spec, trace, named)) }),
     feeds,
   });
+}
+
+/** How a loss's metrics are called among a run's outputs. */
+export const METRIC = "metric:";
+
+function outputsOf({ sum, count, metrics = {} }: WrittenLoss): Record<string, Tensor> {
+  const named = Object.entries(metrics).map(([name, metric]) => [METRIC + name, metric]);
+  return { sum, count, ...Object.fromEntries(named) };
 }
 
 /** A step's run; `states`: the encoder's output, where it is known. Throws "batch" for what cannot be run. */
@@ -247,8 +253,8 @@ export function backwardRequest(
     training: options.training ?? true,
     ...(options.neftune === undefined ? {} : { neftune: options.neftune }),
     write: (trace) => {
-      const { sum, count } = writeLoss(spec, trace, named, states !== undefined);
-      return { outputs: { sum, count }, loss: sum };
+      const written = writeLoss(spec, trace, named, states !== undefined);
+      return { outputs: outputsOf(written), loss: written.sum };
     },
     feeds: states === undefined ? feeds : { ...feeds, [encoderStates(spec.config.hiddenSize).name]: states },
     sizes: sizesOf(spec, batch, sizes),
@@ -267,6 +273,7 @@ export function withCustomLoss(
   if (given === undefined) return request;
   const loss = lossNamed(given);
   if (losses.all.includes(loss)) return { ...request, isCustom: true };
+  if (loss.key !== undefined) return { ...request, kind: `${request.kind} ${loss.key}`, isCustom: true };
   const fromStates = encoderStates(spec.config.hiddenSize).name in request.feeds;
   const text = writeLoss(spec, traceOf(request), loss, fromStates).text();
   return { ...request, kind: `${request.kind} ${textHash(text)}`, isCustom: true };

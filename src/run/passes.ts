@@ -7,7 +7,7 @@ import { internal, PeftError } from "../errors.js";
 import type { Parameters } from "../graph/parameters.js";
 import type { RunRequest } from "../plan/plan.js";
 import type { BackwardOptions, PassOptions } from "../plan/requests.js";
-import { backwardRequest, batchSizes, forwardRequest, lossRequest } from "../plan/requests.js";
+import { backwardRequest, batchSizes, forwardRequest, lossRequest, METRIC } from "../plan/requests.js";
 import { type Inputs, rowsOf } from "../trace/feeds.js";
 import { adaptedModel } from "../weights/adapted.js";
 import { inChunks } from "./chunked_pass.js";
@@ -73,13 +73,30 @@ export async function lossPass(
   const { outputs } = await runtime.run(
     lossRequest(adaptedModel(runtime.weights, view.adapters), view, batch, options),
   );
-  return { sum: numberOf(outputs, "sum"), count: numberOf(outputs, "count") };
+  return resultOf(outputs);
 }
 
 export interface BackwardResult {
   /** Sum of the loss over what it counts, and that count: labelled tokens, rows. */
   readonly sum: number;
   readonly count: number;
+  /** What the loss says besides of the batch; none of what it has nothing of. */
+  readonly metrics?: Metrics;
+}
+
+/** Numbers by their names. */
+export type Metrics = Readonly<Record<string, number>>;
+
+type Outputs = RunOutcome["outputs"];
+
+function resultOf(outputs: Outputs): BackwardResult {
+  const names = Object.keys(outputs).filter((name) => name.startsWith(METRIC));
+  const metrics = names.map((name) => [name.slice(METRIC.length), numberOf(outputs, name)] as const);
+  const there = metrics.filter(([, value]) => !Number.isNaN(value));
+  return {
+    ...{ sum: numberOf(outputs, "sum"), count: numberOf(outputs, "count") },
+    ...(metrics.length > 0 && { metrics: Object.fromEntries(there) }),
+  };
 }
 
 /** Adds the gradient of the loss's sum to `parameters`, those of the view's adapters, and its count. */
@@ -111,10 +128,9 @@ export async function backwardPass(
   const states = await runtime.encoderStates.of(runtime, view, batch, training);
   const request = backwardRequest(adaptedModel(runtime.weights, view.adapters), view, batch, options, states);
   const { outputs } = await add(request);
-  const sum = numberOf(outputs, "sum");
-  const count = numberOf(outputs, "count");
-  parameters.count += count;
-  return { sum, count };
+  const result = resultOf(outputs);
+  parameters.count += result.count;
+  return result;
 }
 
 function zeroedGradient(): PeftError {

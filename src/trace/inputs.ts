@@ -57,6 +57,8 @@ export const labelPositions: CoreInput = {
   dtype: "i64",
   shape: ["chunks", "chunk"],
 };
+/** Which row of the batch each of these tokens is of; where a chunk is not full, the first. */
+export const labelRows: CoreInput = { ...labelPositions, name: "labelRows" };
 /** An encoder's output, where it is known. */
 export const encoderStates = (hidden: number): CoreInput => ({
   name: "encoderStates",

@@ -7,7 +7,7 @@ import type { InputSet, Lengths } from "../graph/inputs.js";
 import type { CacheShape, KeyValue, Layout } from "../graph/module.js";
 import { Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
-import type { Loss } from "../losses/loss.js";
+import type { Loss, WrittenLoss } from "../losses/loss.js";
 import { MEAN, textVectors } from "../losses/vectors.js";
 import type { Architecture, ModelConfig, TaskType, TextInputs } from "../models/model.js";
 import { decoderInputs, textInputs } from "../models/text_inputs.js";
@@ -25,6 +25,7 @@ import {
   inputOf,
   inputsOf,
   labelPositions,
+  labelRows,
 } from "./inputs.js";
 import type { StackLayout } from "./layout.js";
 import { prefixCache } from "./prefix.js";
@@ -212,10 +213,8 @@ export function writeVectors(spec: ModelSpec, trace: ModelTrace): Tensor {
   return textVectors(trace.g, layout.unpack(hidden), mask, spec.config.pooling ?? MEAN);
 }
 
-/** A loss written down. */
-interface WrittenLoss {
-  readonly sum: Tensor;
-  readonly count: Tensor;
+/** A loss written down, in a model. */
+interface LossInModel extends WrittenLoss {
   readonly logits: (head?: string) => Tensor;
   /** The nodes that the loss itself added, as text: two losses of one text are one. */
   readonly text: () => string;
@@ -225,7 +224,7 @@ interface WrittenLoss {
  * The loss's sum and count, and the logits if they are asked for. `fromStates`: the encoder's output is an
  * input.
  */
-export function writeLoss(spec: ModelSpec, trace: ModelTrace, loss: Loss, fromStates = false): WrittenLoss {
+export function writeLoss(spec: ModelSpec, trace: ModelTrace, loss: Loss, fromStates = false): LossInModel {
   const { g } = trace;
   const { hidden, layout, mask, penalty: ofModel } = writeHidden(spec, trace, fromStates);
   const logits = (name?: string): Tensor =>
@@ -242,18 +241,21 @@ export function writeLoss(spec: ModelSpec, trace: ModelTrace, loss: Loss, fromSt
   const first = g.nodes.length;
   const { config } = spec;
   const vectors = (): Tensor => textVectors(g, layout.unpack(hidden), mask, config.pooling ?? MEAN);
-  const { sum, count } = loss.write({ g, config, logits, labelled, vectors, column, mask });
+  const rows = (): Tensor => declareCore(g, labelRows);
+  const c = { g, config, logits, labelled, labelRows: rows, vectors, column, mask };
+  const { sum, count, metrics = {} } = loss.write(c);
   const last = g.nodes.length;
   const text = (): string => {
     const own = g.nodes
       .slice(first, last)
       .map(({ op, attrs, inputs }) => [op, attrs, inputs.map((x) => x.id)]);
-    return JSON.stringify([own, sum.id, count.id], exactly);
+    const said = Object.entries(metrics).map(([name, { id }]) => [name, id]);
+    return JSON.stringify([own, sum.id, count.id, ...said], exactly);
   };
   const isOfWords = taskOf(spec.task).labels === "next token";
   const penalties = [trace.penalty(), isOfWords ? ofModel : undefined].filter((x) => x !== undefined);
   const whole = penalties.reduce((sum, penalty) => g.add(sum, g.mul(penalty, count)), sum);
-  return { sum: whole, count, logits, text };
+  return { sum: whole, count, metrics, logits, text };
 }
 
 /** Declares a column that a loss reads. */
@@ -279,7 +281,7 @@ export function writeLossOfVectors(
   const column = (name: string): Tensor => lossColumn(spec, g, loss, name);
   const refuse = (): never => readsMore(loss);
   const { config } = spec;
-  const c = { g, config, logits: refuse, labelled: refuse, vectors, column, mask: x };
+  const c = { g, config, logits: refuse, labelled: refuse, labelRows: refuse, vectors, column, mask: x };
   return { ...loss.write(c), vectors: x };
 }
 

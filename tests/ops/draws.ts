@@ -311,7 +311,7 @@ const aux: DrawOf = (random) => {
   const name = random.pick(["layerNorm", "rmsNorm", "crossEntropy"] as const);
   const draw = draws[name](random);
   const y = draw.g.nodes.find((x) => x.op === name)!;
-  const index = name === "layerNorm" ? random.int(1, 2) : 1;
+  const index = random.int(1, { layerNorm: 2, rmsNorm: 1, crossEntropy: 5 }[name]);
   return { ...draw, by: [], outputs: [draw.g.aux(y, index)] };
 };
 

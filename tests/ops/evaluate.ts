@@ -254,7 +254,21 @@ function crossEntropy({ smoothing: s }: Ops["crossEntropy"], [x, w, labels]: rea
     const label = at(labels!, index.slice(0, -1));
     return label < 0 ? 0 : Math.exp(at(logs, index)) - (index.at(-1) === label ? 1 - s : 0) - s / classes;
   });
-  return [loss, linear({ transposed: true }, [byLogits, w!])];
+  const rowAt = (x: Value, index: readonly number[]): number[] =>
+    Array.from({ length: classes }, (_, i) => at(x, [...index, i]));
+  const ofLogs = (f: (logs: number[]) => number): Value =>
+    build(labels!.shape, (index) => f(rowAt(logs, index)));
+  return [
+    loss,
+    linear({ transposed: true }, [byLogits, w!]),
+    ofLogs((row) => -total(row.map((l) => Math.exp(l) * l))),
+    build(labels!.shape, (index) => total(rowAt(logits, index)) / classes),
+    ofLogs((row) => Math.log(total(row.map((l) => Math.exp(2 * l))))),
+    build(labels!.shape, (index) => {
+      const row = rowAt(logits, index);
+      return row.indexOf(Math.max(...row)) === at(labels!, index) ? 1 : 0;
+    }),
+  ];
 }
 
 /** [batch, 1, queries or 1, keys] */

@@ -10,6 +10,7 @@ import { runMixtures } from "./mixtures.js";
 import { runMulti } from "./multi.js";
 import { runQuantized } from "./quantized.js";
 import type { CaseResult } from "./result.js";
+import { isRlhf, runRlhf } from "./rlhf/case.js";
 import { runSchedules, runScores } from "./rules.js";
 import { failure } from "./tensors.js";
 import { runText, runTokenizer } from "./text.js";
@@ -24,7 +25,7 @@ export function casesOf(kit: string): Case[] {
   const has = (...path: string[]): boolean => existsSync(join(kit, ...path));
   const cases = foldersIn(kit, "cases").map((name) => ({
     name,
-    run: (bases: Bases) => runCase(kit, name, bases),
+    run: (bases: Bases) => (isRlhf(kit, name) ? runRlhf : runCase)(kit, name, bases),
   }));
   const one = (name: string, run: Case["run"]): Case[] => (has(name) ? [{ name, run }] : []);
   return [

@@ -133,7 +133,9 @@ const costs: Table<{ [K in OpName]: Rule<K> }> = {
     const [chunk, hidden] = [s.dim(dimAt(s.input(0), 1)), s.dim(dimAt(s.input(0), 2))];
     const logits = 4 * chunk * s.dim(dimAt(s.input(1), 0));
     const rows = 4 * chunk * hidden;
-    return s.wanted.has(1) ? beside(logits, logits, rows, rows) : beside(logits, logits);
+    const ofStatistics = [2, 3, 4, 5].some((index) => s.wanted.has(index)) ? [logits] : [];
+    const ofGradient = s.wanted.has(1) ? [rows, rows] : [];
+    return beside(logits, logits, ...ofStatistics, ...ofGradient);
   },
   attentionBias: (node, s) => beside(s.elements(node.shape)),
   // the queries in chunks, what comes of them, and of one chunk the scores, with their mask, and weights

@@ -383,8 +383,8 @@ export const lowering: Table<{ [K in OpName]: LoweringRule<K> }> = {
   crossEntropy: ({ l, o, node, index, inputs }) => {
     const w = l.weights.get(node.inputs[1]) ?? internal("crossEntropy's head is no weight");
     const classes = lengthAt(inputShape(l, node, 1), 0);
-    const gradient = l.wanted.get(index)?.has(1) ?? false;
-    return crossEntropyScan(o, inputs[0], w, inputs[2], { ...node.attrs, classes, gradient });
+    const wanted = new Set(l.wanted.get(index)?.keys());
+    return crossEntropyScan(o, inputs[0], w, inputs[2], { ...node.attrs, classes, wanted });
   },
   attentionBias: ({ l, o, node, inputs }) =>
     attentionBias(o, inputs[0], dimValue(l, node.attrs.queries), node.attrs),
