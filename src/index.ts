@@ -342,7 +342,7 @@ export type {
 } from "./graph/ops.js";
 export type { CosentOptions } from "./losses/cosent.js";
 export { cosentLoss } from "./losses/cosent.js";
-export type { DpoLossOptions, DpoLossType } from "./losses/dpo.js";
+export type { Divergence, DpoLossOptions, DpoLossType } from "./losses/dpo.js";
 export { dpoLoss } from "./losses/dpo.js";
 export type { LogProbOptions, TokenStatistics } from "./losses/log_probs.js";
 export {

@@ -47,8 +47,13 @@ const ascending = (g: Graph, x: Tensor): Tensor => g.gather(x, g.argsort(x));
 const squaredOff = ({ g, beta }: PairTerms, x: Tensor, side: 1 | -1): Tensor =>
   g.square(g.sub(x, side / (2 * beta)));
 
-/** The loss of a pair, by its name in TRL. s: sigmoid, ls: its logarithm. */
-const pairLosses = {
+/** DPO's losses by their names in TRL. */
+export type DpoLossType =
+  | ("sigmoid" | "hinge" | "ipo" | "exo_pair" | "nca_pair" | "robust" | "bco_pair" | "sppo_hard")
+  | ("aot" | "aot_unpaired" | "apo_zero" | "apo_down" | "discopop" | "sigmoid_norm" | "sft");
+
+/** The loss of a pair, by its name. s: sigmoid, ls: its logarithm. */
+const pairLosses: { readonly [K in Exclude<DpoLossType, "sft">]: PairLoss } = {
   // -ls(beta d)
   sigmoid: ({ g, beta, d }) => g.neg(logSigmoid(g, g.mul(d, beta))),
   // max(0, 1 - beta d)
@@ -99,14 +104,13 @@ const pairLosses = {
   },
   // -ls(beta d per token)
   sigmoid_norm: ({ g, beta, perToken }) => g.neg(logSigmoid(g, g.mul(perToken, beta))),
-} satisfies Record<string, PairLoss>;
+};
 
-/** Names of DPO's losses, as TRL has them. */
-export const DPO_LOSSES = [...(Object.keys(pairLosses) as (keyof typeof pairLosses)[]), "sft"] as const;
-export type DpoLossType = (typeof DPO_LOSSES)[number];
+/** How far the policy is from its reference is measured by one of these. */
+export type Divergence = "reverse_kl" | "forward_kl" | "js_divergence" | "alpha_divergence";
 
 /** f of each divergence, up to a constant that cancels but for lengths. */
-const divergences = {
+const divergences: { readonly [K in Divergence]: (g: Graph, x: Tensor, alpha: number) => Tensor } = {
   reverse_kl: (_, x) => x,
   // 1 - exp(-x)
   forward_kl: (g, x) => g.sub(1, g.exp(g.neg(x))),
@@ -114,9 +118,7 @@ const divergences = {
   js_divergence: (g, x) => g.add(logSigmoid(g, x), Math.LN2),
   // (exp((alpha - 1) x) - 1) / (alpha - 1)
   alpha_divergence: (g, x, alpha) => g.mul(g.sub(g.exp(g.min(g.mul(x, alpha - 1), 80)), 1), 1 / (alpha - 1)),
-} satisfies Record<string, (g: Graph, x: Tensor, alpha: number) => Tensor>;
-
-export const DIVERGENCES = Object.keys(divergences) as (keyof typeof divergences)[];
+};
 
 /** What DPO's losses are told. */
 export interface DpoLossOptions {
@@ -129,7 +131,7 @@ export interface DpoLossOptions {
   /** Share of pairs that are thought to be the wrong way round, of losses that read it. @default 0 */
   readonly labelSmoothing?: number;
   /** @default "reverse_kl" */
-  readonly fDivergence?: keyof typeof divergences;
+  readonly fDivergence?: Divergence;
   /** The alpha of the divergence of that name. @default 0.5 */
   readonly fAlphaDivergenceCoef?: number;
   /** The temperature of discopop's mixture. @default 0.05 */
@@ -246,7 +248,7 @@ function checkOptions(
   types: readonly string[],
   { lossWeights, labelSmoothing = 0, useWeighting, beta = 0.1, fDivergence = "reverse_kl" }: DpoLossOptions,
 ): void {
-  const known: readonly string[] = DPO_LOSSES;
+  const known = [...Object.keys(pairLosses), "sft"];
   const strange = types.filter((type) => !known.includes(type));
   const faults = [
     ...strange.map((type) => `${JSON.stringify(type)} is none of its losses: ${known.join(", ")}`),
@@ -264,7 +266,7 @@ function checkOptions(
     ...(!(beta > 0) ? [`beta is ${beta}, and must be above 0`] : []),
     ...(Object.hasOwn(divergences, fDivergence)
       ? []
-      : [`there is no divergence ${JSON.stringify(fDivergence)}: ${DIVERGENCES.join(", ")}`]),
+      : [`there is no divergence ${JSON.stringify(fDivergence)}: ${Object.keys(divergences).join(", ")}`]),
   ];
   if (faults.length === 0) return;
   throw new PeftError("option", {
