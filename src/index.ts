@@ -16,10 +16,12 @@ export type { ModelConfig, Pooling, TaskType } from "./models/model.js";
 export type { AutoModelFor } from "./peft/auto.js";
 export {
   AutoModel,
+  AutoModelForAudioClassification,
   AutoModelForCausalLM,
   AutoModelForQuestionAnswering,
   AutoModelForSeq2SeqLM,
   AutoModelForSequenceClassification,
+  AutoModelForSpeechSeq2Seq,
   AutoModelForTokenClassification,
   autoModelFor,
 } from "./peft/auto.js";

@@ -1,4 +1,4 @@
-/** PEFT's task types. */
+/** PEFT's task types, and after these the tasks that have none there. */
 export const SHIPPED_TASKS = [
   "SEQ_CLS",
   "SEQ_2_SEQ_LM",
@@ -6,6 +6,8 @@ export const SHIPPED_TASKS = [
   "TOKEN_CLS",
   "QUESTION_ANS",
   "FEATURE_EXTRACTION",
+  "SPEECH_SEQ_2_SEQ",
+  "AUDIO_CLS",
 ] as const;
 
 /** The tasks that ship with the package. */

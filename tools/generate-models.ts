@@ -13,7 +13,7 @@ import { architectures } from "../src/models/index.js";
 import type { Architecture, LayerRoles, ModelConfig } from "../src/models/model.js";
 import { specOf } from "../src/peft/spec.js";
 import { PLAN_NAMES } from "../src/plan/plan.js";
-import { tasks } from "../src/tasks/registry.js";
+import { taskOfClass, tasks } from "../src/tasks/registry.js";
 import type { Inventory } from "../src/trace/trace.js";
 import { takeInventory } from "../src/trace/write.js";
 
@@ -89,7 +89,11 @@ function row(a: Architecture, config: Json, words: string): string {
   const compared = json("tests/golden/compared.json") as Record<string, readonly string[]>;
   const modelType = `${config["model_type"]}`;
   const can = tasks.all.filter(({ head }) => head.write(a) !== undefined).map(({ name }) => name);
-  const spec = specOf(config, can[0] ?? "FEATURE_EXTRACTION");
+  const own = taskOfClass(`${config["architectures"]}`);
+  const spec = specOf(
+    config,
+    own !== undefined && can.includes(own) ? own : (can[0] ?? "FEATURE_EXTRACTION"),
+  );
   const inventory = takeInventory(spec);
   const missing = methods.filter((method) => !stands(method, inventory, spec.config)).map(({ name }) => name);
   const plans = inventory.blocks.length > 0 ? PLAN_NAMES : ["fused"];

@@ -7,6 +7,7 @@ import { toF32 } from "../hub/tensors/dtypes.js";
 import { openSafetensors } from "../hub/tensors/safetensors.js";
 import type { ParameterSpec } from "../methods/method.js";
 import type { Runtime } from "../run/runtime.js";
+import { prefixOf } from "../trace/write.js";
 import { tieOf } from "../weights/tie.js";
 import { toCode, type Words, words } from "../words.js";
 import { ENCODER_FILE } from "./adapter_files.js";
@@ -92,7 +93,7 @@ function readNames(adapter: Adapter, file: Checkpoint, runtime: Runtime): ReadNa
       isParameter: (key) => wanted.has(key) && !adapter.whole.has(wanted.get(key) ?? ""),
       isWhole: (key) => wanted.has(key),
       isOther: (key) => base.has(baseName(key)) || isCompanion(key),
-      root: adapter.method?.files === undefined ? undefined : runtime.weights.spec.architecture.prefix,
+      root: adapter.method?.files === undefined ? undefined : prefixOf(runtime.weights.spec),
     },
     adapter.name,
   );

@@ -3,7 +3,8 @@ import { describe, expect, it } from "vitest";
 import { formatJson } from "../hub/json.js";
 import { BottleneckConfig } from "../methods/bottleneck_config.js";
 import { pythonName } from "../options.js";
-import { classOf, fromLibrary, isLibraryJson, toLibrary } from "./adapters_library.js";
+import { classOf } from "../tasks/registry.js";
+import { fromLibrary, isLibraryJson, toLibrary } from "./adapters_library.js";
 
 /** By the library: tools/golden/bottleneck.py */
 const golden: Readonly<Record<string, string>> = JSON.parse(

@@ -1,7 +1,7 @@
 import { PeftError } from "../errors.js";
 import { formatJson } from "../hub/json.js";
 import type { TaskType } from "../task.js";
-import { taskOf, taskOfClass, tasks } from "../tasks/registry.js";
+import { taskOfClass } from "../tasks/registry.js";
 import type { ClassFields } from "./class_names.js";
 
 /**
@@ -73,19 +73,6 @@ export function toLibrary(json: Json): Json {
     model_name: json["base_model_name_or_path"],
     config: Object.fromEntries(config),
   };
-}
-
-/**
- * The class of a model with this config.json for a task, as Python names it; undefined: its config.json names
- * none.
- */
-export function classOf({ architectures }: Json, task: TaskType): string | undefined {
-  const [name] = [architectures].flat();
-  if (typeof name !== "string") return undefined;
-  if (taskOf(task).classEnds.some((end) => name.endsWith(end))) return name;
-  const ends = tasks.all.flatMap(({ classEnds }) => classEnds).sort((a, b) => b.length - a.length);
-  const end = [...ends, "ForMaskedLM", "ForPreTraining"].find((end) => name.endsWith(end)) ?? "";
-  return name.slice(0, name.length - end.length) + taskOf(task).classEnds[0];
 }
 
 /** head_config.json of a model class's own head. `classes`: their names, where they have some. */

@@ -22,6 +22,7 @@ import { headModules, taskOf, tasks } from "../tasks/registry.js";
 import { inputOf, inputsOf } from "../trace/inputs.js";
 import type { Inventory } from "../trace/trace.js";
 import type { ModelSpec } from "../trace/write.js";
+import { prefixOf } from "../trace/write.js";
 import { tieOf } from "../weights/tie.js";
 import { option, type Words, words } from "../words.js";
 import { addEntries, addSite } from "./add_site.js";
@@ -179,7 +180,7 @@ function promptShape(
   { taskType }: AdapterConfig,
 ): Parameters<PromptMethod<AdapterConfig>["resolve"]>[1] {
   const { hiddenSize: hidden, layers, cache, encoderDecoder, modelType } = config;
-  if (inputOf(inputsOf({ architecture }), "tokens") === undefined)
+  if (inputOf(inputsOf({ architecture, config }), "tokens") === undefined)
     throw new PeftError("adapter-config", {
       what: "This method adds virtual tokens.",
       why: `a ${modelType} model reads no tokens that they could stand before.`,
@@ -274,7 +275,7 @@ function addPlaces<C extends AdapterConfig, S extends SublayerSite | OutputSite,
 function addSublayers<C extends AdapterConfig>(
   draft: AdapterDraft<C>,
   method: SublayerMethod<C>,
-  { architecture, task }: ModelSpec,
+  spec: ModelSpec,
   { sublayers }: Inventory,
   next: () => number,
 ): void {
@@ -287,7 +288,8 @@ function addSublayers<C extends AdapterConfig>(
       fix: "choose one that is there, and leave one layer in at least.",
     });
   const widest = Math.max(...chosen.map(({ hidden }) => hidden));
-  const root = taskOf(task).head.isBare || architecture.prefix === "" ? "" : `${architecture.prefix}.`;
+  const prefix = taskOf(spec.task).head.isBare ? "" : prefixOf(spec);
+  const root = prefix === "" ? "" : `${prefix}.`;
   const place = `base_model.model.${root}shared_parameters.`;
   addEntries(draft, undefined, method.shared?.(draft.config, chosen) ?? [], next, widest ** 2, place);
 }

@@ -93,6 +93,18 @@ export interface FeatureExtractionBatch extends BatchInputs {
   readonly labels?: Floats; // [samples, 1]
 }
 
+/** Clips with the texts that are spoken in them. */
+export interface SpeechBatch extends BatchInputs {
+  readonly task: "SPEECH_SEQ_2_SEQ";
+  readonly labels: Ids; // [batch, target]
+}
+
+/** Clips with one class each, or with marks of several. */
+export interface AudioClassificationBatch extends BatchInputs {
+  readonly task: "AUDIO_CLS";
+  readonly labels: Ids | Floats; // [batch, 1] or [batch, labels]
+}
+
 /** The batches of the tasks that ship, by task. */
 export interface BatchOf {
   CAUSAL_LM: CausalLMBatch;
@@ -101,6 +113,8 @@ export interface BatchOf {
   TOKEN_CLS: TokenClassificationBatch;
   QUESTION_ANS: QuestionAnsweringBatch;
   FEATURE_EXTRACTION: FeatureExtractionBatch;
+  SPEECH_SEQ_2_SEQ: SpeechBatch;
+  AUDIO_CLS: AudioClassificationBatch;
 }
 
 /** A batch of a task that was registered from outside; what else its loss reads is among the `columns`. */

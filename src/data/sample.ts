@@ -58,6 +58,19 @@ export interface FeatureExtractionSample extends SampleInputs {
   readonly score?: number;
 }
 
+/** A clip and the tokens of what is spoken in it. */
+export interface SpeechSample extends SampleInputs {
+  readonly task: "SPEECH_SEQ_2_SEQ";
+  readonly labels: Int32Array; // [target]
+}
+
+/** A clip; `labels`: one class id, or one number, or a 0 or 1 per class. */
+export interface AudioClassificationSample extends SampleInputs {
+  readonly task: "AUDIO_CLS";
+  readonly problemType: ProblemType;
+  readonly labels: Float32Array; // [1] or [labels]
+}
+
 /** The samples of the tasks that ship, by task. */
 export interface SampleOf {
   CAUSAL_LM: CausalLMSample;
@@ -66,6 +79,8 @@ export interface SampleOf {
   TOKEN_CLS: TokenClassificationSample;
   QUESTION_ANS: QuestionAnsweringSample;
   FEATURE_EXTRACTION: FeatureExtractionSample;
+  SPEECH_SEQ_2_SEQ: SpeechSample;
+  AUDIO_CLS: AudioClassificationSample;
 }
 
 /** All texts of a sample. */

@@ -18,6 +18,8 @@ export interface CommonOptions {
     | "TOKEN_CLS"
     | "QUESTION_ANS"
     | "FEATURE_EXTRACTION"
+    | "SPEECH_SEQ_2_SEQ"
+    | "AUDIO_CLS"
     | undefined;
   /** The base's Hub id or folder, as the adapter's file names it. */
   baseModelNameOrPath?: string | undefined;
@@ -396,6 +398,8 @@ export interface CPTOptions {
     | "TOKEN_CLS"
     | "QUESTION_ANS"
     | "FEATURE_EXTRACTION"
+    | "SPEECH_SEQ_2_SEQ"
+    | "AUDIO_CLS"
     | undefined;
   /** The base's Hub id or folder, as the adapter's file names it. */
   baseModelNameOrPath?: string | undefined;

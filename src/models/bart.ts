@@ -28,6 +28,12 @@ export interface BartForm {
   readonly embeddingNorm: boolean;
   /** Virtual tokens come in place of words that are scaled, and then nothing is. */
   readonly scalesWordsAlone: boolean;
+  /** The embedding of the decoder's words, by its name. */
+  readonly words: string;
+  /** Projections of keys have a bias. */
+  readonly keyBias: boolean;
+  /** The decoder sees all positions of its encoder: there is no padding. */
+  readonly readsWhole: boolean;
   /** Defaults of both stacks. */
   readonly layerDrop: number;
   readonly attentionDropout: number;
@@ -102,7 +108,7 @@ function embed(w: Module, c: BartConfig, x: TextInputs, words: Tensor): Tensor {
 }
 
 function embedWords(w: Module, c: BartConfig, ids: Tensor, scale = c.embeddingScale): Tensor {
-  const words = w.embedding("shared", ids, c.vocabSize, c.hiddenSize);
+  const words = w.embedding(c.form.words, ids, c.vocabSize, c.hiddenSize);
   return scale === 1 ? words : w.g.mul(words, scale);
 }
 
@@ -116,30 +122,33 @@ function encode(w: Module, c: BartConfig, x: TextInputs): Tensor {
   const at = w.at("encoder");
   const hasPrompt = x.positions.shape[1] !== x.ids.shape[1];
   const words = embedWords(w, c, x.ids, hasPrompt && c.form.scalesWordsAlone ? 1 : undefined);
-  const shared = { bias: paddingBias(w.g, x.mask) };
-  const { hidden } = repeat(
-    at.at("layers"),
-    c.encoder.layers,
-    embed(at, c, x, w.trace.prepend(words)),
-    undefined,
-    shared,
-    (w, x, { bias }) => {
-      const attended = selfAttention(w, c, c.encoder, x, bias, undefined).x;
-      return { x: leaveOut(w, x, feedForward(w, c, c.encoder, attended), c.encoder.layerDrop) };
-    },
-  );
-  return finish(at, c, hidden);
+  return encodeLayers(at, c, embed(at, c, x, w.trace.prepend(words)), paddingBias(w.g, x.mask)).hidden;
 }
 
-type DecoderShared = { bias: Tensor; crossBias: Tensor; encoded?: Tensor };
+/** The encoder's layers, and what stands behind the last one; `w` is the encoder. */
+export function encodeLayers(
+  w: Module,
+  c: BartConfig,
+  x: Tensor,
+  bias: Tensor | undefined,
+): ReturnType<typeof repeat> {
+  const shared: { bias?: Tensor } = bias === undefined ? {} : { bias };
+  const out = repeat(w.at("layers"), c.encoder.layers, x, undefined, shared, (w, x, { bias }) => {
+    const attended = selfAttention(w, c, c.encoder, x, bias, undefined).x;
+    return { x: leaveOut(w, x, feedForward(w, c, c.encoder, attended), c.encoder.layerDrop) };
+  });
+  return { ...out, hidden: finish(w, c, out.hidden) };
+}
+
+type DecoderShared = { bias: Tensor; crossBias?: Tensor; encoded?: Tensor };
 
 /** ids, the encoder's output -> [batch, seq, hidden], present keys and values of self-attention. */
-function decode(w: Module, c: BartConfig, x: DecoderInputs, encoded: Tensor | undefined): StackOutput {
+export function decode(w: Module, c: BartConfig, x: DecoderInputs, encoded: Tensor | undefined): StackOutput {
   const at = w.at("decoder");
   const words = w.trace.prepend(embedWords(w, c, x.ids));
   const shared: DecoderShared = {
     bias: causalBias(w.g, x.mask, dimAt(words.shape, 1)),
-    crossBias: paddingBias(w.g, x.encoderMask),
+    ...(c.form.readsWhole ? {} : { crossBias: paddingBias(w.g, x.encoderMask) }),
     ...(encoded === undefined ? {} : { encoded }),
   };
   const { hidden, present } = repeat(
@@ -160,7 +169,8 @@ function decode(w: Module, c: BartConfig, x: DecoderInputs, encoded: Tensor | un
 
 /** One of the projections: x [batch, seq, hidden] -> [batch, heads, seq, headDim] */
 function project(w: Module, c: BartConfig, s: BartStack, name: "q" | "k" | "v", x: Tensor): Tensor {
-  return splitHeads(w, w.linear(`${name}_proj`, x, c.hiddenSize), s.heads, s.headDim);
+  const bias = name !== "k" || c.form.keyBias;
+  return splitHeads(w, w.linear(`${name}_proj`, x, c.hiddenSize, { bias }), s.heads, s.headDim);
 }
 
 function mix(
@@ -169,7 +179,7 @@ function mix(
   { headDim }: BartStack,
   q: Tensor,
   kv: KeyValue,
-  bias: Tensor,
+  bias: Tensor | undefined,
 ): Tensor {
   const mixed = attend(w, q, kv, { scale: headDim ** -0.5, bias, dropout: c.attentionDropout });
   return w.output(w.linear("out_proj", mixed, c.hiddenSize));
@@ -200,7 +210,7 @@ function selfAttention(
   c: BartConfig,
   s: BartStack,
   x: Tensor,
-  bias: Tensor,
+  bias: Tensor | undefined,
   past: KeyValue | undefined,
 ): { x: Tensor; present: KeyValue } {
   const at = w.at("self_attn");
@@ -238,6 +248,9 @@ export const BART_FORM: BartForm = {
   normsFirst: false,
   embeddingNorm: true,
   scalesWordsAlone: false,
+  words: "shared",
+  keyBias: true,
+  readsWhole: false,
   layerDrop: 0,
   attentionDropout: 0,
   activation: "gelu",

@@ -56,6 +56,13 @@ export interface ModelConfig {
    * @default the mean of the tokens
    */
   readonly pooling?: Pooling | undefined;
+  /**
+   * Lengths that its inputs' dimensions have by their names, where it takes no others.
+   * @example { mels: 80, frames: 3000 }
+   */
+  readonly lengths?: Readonly<Record<string, number>>;
+  /** Positions of an encoder's output, where they do not follow from tokens. */
+  readonly encoded?: number;
 }
 
 /**
@@ -176,8 +183,14 @@ export interface ArchitectureParts<C extends ModelConfig, X> {
   readonly defaultTokens?: Readonly<Record<string, number>>;
   /**
    * Where the bare model sits in a model with a head: "model", "bert"; "" where there is no such level (T5).
+   * A function where that depends on the task.
    */
-  readonly prefix: string;
+  readonly prefix: string | ((task: TaskType) => string);
+  /**
+   * The names of transformers' classes by task, where they end otherwise than the task's do.
+   * @example { SPEECH_SEQ_2_SEQ: "WhisperForConditionalGeneration" }
+   */
+  readonly classes?: { readonly [task in TaskType]?: string };
   readonly roles: LayerRoles;
   /**
    * config.json, in the forms of transformers 4 and 5, field by field. Throws PeftError "checkpoint" for what

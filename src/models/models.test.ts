@@ -6,6 +6,7 @@ import { PeftError } from "../errors.js";
 import type { Dim } from "../graph/dims.js";
 import { addDims } from "../graph/dims.js";
 import { Graph } from "../graph/graph.js";
+import type { InputSet } from "../graph/inputs.js";
 import type { CacheShape, FrozenSite, KeyValue, Layout, SublayerSite, Trace } from "../graph/module.js";
 import { Module } from "../graph/module.js";
 import { opRows } from "../graph/op_rows.js";
@@ -164,6 +165,16 @@ function inputs(g: Graph, name: string, seq: Dim, cache: CacheShape, options: Op
   };
 }
 
+/** What a model reads that reads no text. */
+function otherInputs(g: Graph, set: InputSet, c: ModelConfig): TextInputs {
+  const at = { batch: "batch", length: "seq", virtual: 0, past: 0 };
+  const declared = Object.entries(set).map(([key, { name, shape, dtype }]) => {
+    const known = shape(at).map((d) => (typeof d === "string" ? (c.lengths?.[d] ?? d) : d));
+    return [key, g.input(name, known, dtype)];
+  });
+  return Object.fromEntries(declared);
+}
+
 interface Traced {
   g: Graph;
   logits: Tensor;
@@ -179,23 +190,26 @@ function trace<C extends ModelConfig>(
   task: TaskType,
   options: Options = {},
 ): Traced {
-  const c = a.parse(json);
+  const c = a.parse(json, task);
   const g = new Graph();
   const sublayers: SublayerSite[] = [];
   const frozen = new Map<string, FrozenSite>();
   const w = new Module(plainTrace(g, options.virtual ?? 0, sublayers, frozen));
-  const bare = task === "FEATURE_EXTRACTION" ? w : w.at(a.prefix);
-  const x = inputs(g, "", "seq", c.cache, { ...options, past: (options.past ?? false) && !c.encoderDecoder });
-  let out = a.stack?.(bare, c, x);
-  if (a.encoder !== undefined && a.decoder !== undefined) {
+  const prefix = typeof a.prefix === "function" ? a.prefix(task) : a.prefix;
+  const bare = task === "FEATURE_EXTRACTION" ? w : w.at(prefix);
+  const past = (options.past ?? false) && !c.encoderDecoder;
+  const text = inputs(g, "", "seq", c.cache, { ...options, past });
+  const x = a.inputs === undefined ? text : otherInputs(g, a.inputs, c);
+  let out = c.encoderDecoder ? undefined : a.stack?.(bare, c, x);
+  if (c.encoderDecoder && a.encoder !== undefined && a.decoder !== undefined) {
     const encoded = options.cross ? undefined : a.encoder(bare, c, x);
-    const given = kvInputs(g, "cross", c.cache, x.mask.shape[1]!);
+    const given = kvInputs(g, "cross", c.cache, text.mask.shape[1]!);
     out = a.decoder(
       bare,
       c,
       {
         ...inputs(g, "decoder.", "target", c.cache, options),
-        encoderMask: x.mask,
+        encoderMask: text.mask,
         cross: (i, project) => (options.cross ? given[i]! : project(PLAIN)),
       },
       encoded,
@@ -203,7 +217,7 @@ function trace<C extends ModelConfig>(
   }
   const { hidden, present } = out!;
   const head: PooledHead<C> = a.heads[headOf[task]!]!;
-  const logits = head(w, c, hidden, x.mask);
+  const logits = head(w, c, hidden, x.mask ?? text.mask);
   const weights = g.nodes.filter((n) => n.op === "weight").map((n) => n.attrs as Ops["weight"]);
   return {
     g,
@@ -223,11 +237,15 @@ const headOf: Readonly<Record<string, keyof Heads<never>>> = {
   TOKEN_CLS: "tokenLabels",
   QUESTION_ANS: "spanEnds",
   FEATURE_EXTRACTION: "hidden",
+  SPEECH_SEQ_2_SEQ: "vocabulary",
+  AUDIO_CLS: "rowLabels",
 };
 
 /** What the class of a checkpoint (`architectures`) ends in -> its task and the shape of its logits. */
 const heads: readonly [RegExp, TaskType, (c: ModelConfig) => Dim[]][] = [
   [/CausalLM|LMHeadModel/, "CAUSAL_LM", (c) => ["batch", "seq", c.vocabSize]],
+  [/WhisperForCond/, "SPEECH_SEQ_2_SEQ", (c) => ["batch", "target", c.vocabSize]],
+  [/AudioClassification/, "AUDIO_CLS", (c) => ["batch", c.numLabels]],
   [/ConditionalGeneration|MTModel/, "SEQ_2_SEQ_LM", (c) => ["batch", "target", c.vocabSize]],
   [/SequenceClassification/, "SEQ_CLS", (c) => ["batch", c.numLabels]],
   [/TokenClassification/, "TOKEN_CLS", (c) => ["batch", "seq", c.numLabels]],
@@ -242,7 +260,7 @@ const cases: Case[] = [...readdirSync(kit), ...Object.keys(others)].flatMap((mod
   const a = architectures.find(({ modelTypes }) => modelTypes.includes(json["model_type"] as string));
   if (a === undefined) return [];
   const [, task, shape] = heads.find(([name]) => name.test(`${json["architectures"]}`))!;
-  return [[model, a as never, task, shape(a.parse(json))]];
+  return [[model, a as never, task, shape(a.parse(json, task))]];
 });
 
 it("has a model in the kit for each architecture", () => {
@@ -271,8 +289,8 @@ describe.each(cases)("%s", (model, a, task, shape) => {
   it("names where the results of each layer's sublayers meet their residual", () => {
     const { sublayers, g } = trace(a, kitConfig(model), task);
     const layers = g.blocks.map((_, i) => sublayers.filter(({ layer }) => layer === i));
-    const c: ModelConfig = a.parse(kitConfig(model));
-    const isDecoder = (i: number): boolean => task === "SEQ_2_SEQ_LM" && i >= c.layers;
+    const c: ModelConfig = a.parse(kitConfig(model), task);
+    const isDecoder = (i: number): boolean => /SEQ_2_SEQ/.test(task) && i >= c.layers;
     for (const [i, places] of layers.entries())
       expect(places.map(({ does }) => does)).toEqual([
         "attention",
@@ -290,8 +308,8 @@ describe.each(cases)("%s", (model, a, task, shape) => {
     const { logits, present, g } = trace(a, kitConfig(model), task, { past: true, virtual: 5 });
     const grown = shape.map((d) => (d === "seq" || d === "target" ? `${d}+5` : d));
     expect(logits.shape).toEqual(grown);
-    const decoding = task === "SEQ_2_SEQ_LM";
-    const c: ModelConfig = a.parse(kitConfig(model));
+    const decoding = /SEQ_2_SEQ/.test(task);
+    const c: ModelConfig = a.parse(kitConfig(model), task);
     expect(present.length).toBe(c.cache.layers);
     for (const { k, v } of present) {
       expect(k.shape[2]).toBe(decoding ? "past+target+5" : "past+seq+5");

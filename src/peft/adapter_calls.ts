@@ -36,6 +36,7 @@ import {
   type GenerateSettings,
   generateWith,
   planGeneration,
+  rowsIn,
 } from "./generate.js";
 import { taskOfAdapter } from "./other_task.js";
 import { meanLoss, nothingTrains, type StepResult, type TrainOptions } from "./trainable.js";
@@ -193,7 +194,7 @@ export function generate(
   { adapters, adapterNames, ...settings }: GenerateSettings & RowAdapters,
 ): Promise<number[][]> {
   checkPrompt(input);
-  const chosen = chooseAdapters(model, { adapters, adapterNames }, input.inputIds.length);
+  const chosen = chooseAdapters(model, { adapters, adapterNames }, rowsIn(input));
   const { base } = model;
   checkGenerates(taskOfAdapter(chosen.adapters[0], base.taskType));
   const planned = planGeneration(base, base.runtime, usedBy(chosen), input, settings);

@@ -38,6 +38,10 @@ export function autoModelFor<T extends TaskType>(task: T): AutoModelFor<T> {
 
 /** Models that read a text and write another (T5, BART): SEQ_2_SEQ_LM. */
 export const AutoModelForSeq2SeqLM: AutoModelFor<"SEQ_2_SEQ_LM"> = autoModelFor("SEQ_2_SEQ_LM");
+/** Models that write what is spoken in a clip (Whisper): SPEECH_SEQ_2_SEQ. */
+export const AutoModelForSpeechSeq2Seq: AutoModelFor<"SPEECH_SEQ_2_SEQ"> = autoModelFor("SPEECH_SEQ_2_SEQ");
+/** Models that label clips: AUDIO_CLS. */
+export const AutoModelForAudioClassification: AutoModelFor<"AUDIO_CLS"> = autoModelFor("AUDIO_CLS");
 /** Models that continue a text (Llama, GPT-2, Qwen): CAUSAL_LM. */
 export const AutoModelForCausalLM: AutoModelFor<"CAUSAL_LM"> = autoModelFor("CAUSAL_LM");
 /** Models that label a text, or a pair of them, or give it a number: SEQ_CLS. */

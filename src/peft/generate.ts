@@ -10,29 +10,39 @@ import type { GenerationContext } from "../generate/resolve.js";
 import { resolveGeneration, samplingInVain } from "../generate/resolve.js";
 import type { TokenDecoder } from "../generate/stepper.js";
 import type { TokenStreamer } from "../generate/streamer.js";
+import type { Input } from "../graph/inputs.js";
 import type { ModelConfig, TaskType } from "../models/model.js";
 import { methodInputs } from "../plan/requests.js";
-import { at } from "../present.js";
 import { warnOnConsole } from "../printable.js";
 import type { Runtime } from "../run/runtime.js";
 import { makeStepper } from "../run/stepper.js";
 import { taskOf } from "../tasks/registry.js";
 import { type ColumnBatch, checkColumns } from "../trace/feeds.js";
+import { inputOf, inputsOf } from "../trace/inputs.js";
+import type { ModelSpec } from "../trace/write.js";
 import type { Words } from "../words.js";
 import { option, toCode, words } from "../words.js";
 
 /** Encoded prompts, as a tokenizer returns them: rows of one length, padded on the left for decoders. */
 export interface GenerateInput {
-  /** [rows, tokens] */
-  readonly inputIds: readonly (readonly number[])[];
+  /** [rows, tokens]. An encoder that reads sound has `columns` in their place. */
+  readonly inputIds?: readonly (readonly number[])[] | undefined;
   /** 1 for tokens, 0 for padding. @default no padding */
   readonly attentionMask?: readonly (readonly number[])[] | undefined;
   /**
-   * What an adapter's method reads beside the prompt, by name: a number, or numbers, for each row.
+   * What the model or an adapter's method reads beside the prompt, by name: a number, or numbers, for each
+   * row, or a column as batches have it.
    * @default none
    * @example { taskIds: [0, 2] }
    */
-  readonly columns?: Readonly<Record<string, readonly (number | readonly number[])[]>> | undefined;
+  readonly columns?:
+    | Readonly<Record<string, BatchColumn | readonly (number | readonly number[])[]>>
+    | undefined;
+  /**
+   * What the decoder of an encoder-decoder starts with, [rows, tokens].
+   * @default the one token that its config says
+   */
+  readonly decoderInputIds?: readonly (readonly number[])[] | undefined;
 }
 
 /** Settings of a call of generate(). */
@@ -71,14 +81,14 @@ export function planGeneration(
   checkPrompt(input);
   checkInput(model, input);
   const { options } = callOf(settings);
-  const width = at(input.inputIds, 0).length;
-  const promptLength = model.config.encoderDecoder ? 1 : width;
+  const width = input.inputIds?.[0]?.length ?? model.config.encoded ?? 0;
+  const promptLength = model.config.encoderDecoder ? (input.decoderInputIds?.[0]?.length ?? 1) : width;
   const { numBeams, numReturnSequences, maxLength } = resolveGeneration(
     mergeGeneration(options, model.generationConfig),
     { ...contextOf(model, options), promptLength, vocabSize: Number.POSITIVE_INFINITY },
   );
   const sizes = {
-    batch: input.inputIds.length * Math.max(numBeams, numReturnSequences),
+    batch: rowsIn(input) * Math.max(numBeams, numReturnSequences),
     seq: Math.max(1, width),
     target: Math.max(1, Math.min(maxLength - promptLength, LONGEST_PLANNED)),
   };
@@ -99,27 +109,50 @@ export async function generateWith(
   const config = mergeGeneration(options, model.generationConfig);
   const inVain = samplingInVain(options, config);
   if (inVain !== undefined) warn(inVain);
-  const mask = input.attentionMask ?? input.inputIds.map((row) => row.map(() => 1));
-  const { encoderDecoder } = model.config;
-  const start = encoderDecoder ? [startToken(model, config)] : undefined;
+  const { inputIds: ids = [] } = input;
+  const mask = input.attentionMask ?? ids.map((row) => row.map(() => 1));
+  const start = model.config.encoderDecoder ? startsOf(model, config, input) : undefined;
   const columns = columnsOf(input);
   const { spec } = runtime.weights;
-  checkColumns(spec, methodInputs(view.adapters), asBatch(spec.task, input.inputIds, columns));
-  const prompt = { ids: input.inputIds, mask, start, columns };
+  const reads = [...methodInputs(view.adapters), ...rowInputs(spec)];
+  checkColumns(spec, reads, asBatch(spec.task, ids, columns));
+  const prompt = { ids, mask, start, columns };
   const { sequences } = await generate(
     (expand) => makeStepper(runtime, view, prompt, expand),
-    start === undefined
-      ? { ids: input.inputIds, mask, isEncoderDecoder: false }
-      : { ids: input.inputIds.map(() => start), isEncoderDecoder: true },
+    start === undefined ? { ids, mask, isEncoderDecoder: false } : { ids: start, isEncoderDecoder: true },
     config,
     { ...call, ...contextOf(model, options) },
   );
   return sequences.map((row) => [...row]);
 }
 
+/** How many prompts there are. */
+export function rowsIn({ inputIds, columns = {} }: GenerateInput): number {
+  const [first] = Object.values(columnsOf({ columns }));
+  return inputIds?.length ?? first?.shape[0] ?? 0;
+}
+
+/** What the decoder of each row starts with. */
+function startsOf(
+  model: Generator,
+  config: GenerationConfig,
+  input: GenerateInput,
+): readonly (readonly number[])[] {
+  if (input.decoderInputIds !== undefined) return input.decoderInputIds;
+  const start = startToken(model, config);
+  return Array.from({ length: rowsIn(input) }, () => [start]);
+}
+
+/** What a model reads of a row as a whole, where it reads no tokens. */
+function rowInputs(spec: ModelSpec): readonly Input[] {
+  const inputs = inputsOf(spec);
+  return inputOf(inputs, "tokens") === undefined ? Object.values(inputs) : [];
+}
+
 /** Numbers by row as columns. */
 function columnsOf({ columns = {} }: GenerateInput): Record<string, BatchColumn> {
-  const column = (rows: readonly (number | readonly number[])[]): BatchColumn => {
+  const column = (rows: BatchColumn | readonly (number | readonly number[])[]): BatchColumn => {
+    if ("data" in rows) return rows;
     const width = Array.isArray(rows[0]) ? [rows[0].length] : [];
     return { data: Float32Array.from(rows.flat()), shape: [rows.length, ...width] };
   };
@@ -129,9 +162,10 @@ function columnsOf({ columns = {} }: GenerateInput): Record<string, BatchColumn>
 /** Prompts as what methods read of a batch. */
 function asBatch(
   task: TaskType,
-  ids: GenerateInput["inputIds"],
+  ids: readonly (readonly number[])[],
   columns: Record<string, BatchColumn>,
 ): ColumnBatch {
+  if (ids.length === 0) return { task, columns };
   const inputIds = { data: Int32Array.from(ids.flat()), shape: [ids.length, ids[0]?.length ?? 0] };
   return { task, columns: { inputIds, ...columns } };
 }
@@ -171,9 +205,12 @@ function maxPositions(json: Readonly<Record<string, unknown>>): number | undefin
 
 /** Throws "option" where prompts are not encoded. */
 export function checkPrompt(input: GenerateInput): void {
-  const rows: unknown = input?.inputIds;
+  const isTable = (rows: unknown): boolean =>
+    Array.isArray(rows) && rows.every((row) => Array.isArray(row) && row.every(Number.isInteger));
+  const { inputIds, decoderInputIds, columns } = input ?? {};
+  const hasPrompt = inputIds === undefined ? columns !== undefined : isTable(inputIds);
   expectArgument("generate", input, {
-    is: Array.isArray(rows) && rows.every((row) => Array.isArray(row) && row.every(Number.isInteger)),
+    is: hasPrompt && (decoderInputIds === undefined || isTable(decoderInputIds)),
     wants: "encoded prompts",
     fix: 'encode them: model.generate(tokenizer("Hello")).',
   });
@@ -192,10 +229,11 @@ export function checkGenerates(taskType: TaskType): void {
   });
 }
 
-function checkInput({ taskType, config }: Generator, { inputIds }: GenerateInput): void {
+function checkInput({ taskType, config }: Generator, input: GenerateInput): void {
   checkGenerates(taskType);
-  const beyond = inputIds.flat().find((id) => id < 0 || id >= config.vocabSize);
-  if (beyond === undefined && inputIds.length > 0) return;
+  const tokens = [...(input.inputIds ?? []), ...(input.decoderInputIds ?? [])].flat();
+  const beyond = tokens.find((id) => id < 0 || id >= config.vocabSize);
+  if (beyond === undefined && rowsIn(input) > 0) return;
   throw new PeftError("batch", {
     what: beyond === undefined ? "There is no prompt." : `Token id ${beyond} is in a prompt.`,
     why: `the vocabulary has ${config.vocabSize} tokens.`,

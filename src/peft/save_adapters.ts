@@ -1,13 +1,12 @@
 import type { Adapter } from "../adapters/adapter.js";
 import { refuseUnknown } from "../arguments.js";
 import { saveAdapter } from "../attach/adapter_files.js";
-import { classOf } from "../attach/adapters_library.js";
 import { type ClassFields, fieldsToSave } from "../attach/class_names.js";
 import { nodeFiles } from "../hub/files.js";
 import { hubSettings } from "../hub/settings.js";
 import { type PushOptions, pushFolder, pushNames } from "../hub/upload.js";
 import type { Result } from "../run/passes.js";
-import { taskOf } from "../tasks/registry.js";
+import { classOf, taskOf } from "../tasks/registry.js";
 import type { AdaptedBase } from "./adapted_base.js";
 import { type SaveAdapterOptions, savedNames } from "./adapter_options.js";
 import { writePooling } from "./embedding_files.js";

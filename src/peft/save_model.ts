@@ -7,7 +7,7 @@ import { writeSafetensors } from "../hub/tensors/safetensors.js";
 import { TOKENIZER_FILE } from "../hub/tokenizer_files.js";
 import type { TaskType } from "../models/model.js";
 import type { Runtime } from "../run/runtime.js";
-import { taskOf } from "../tasks/registry.js";
+import { classOf } from "../tasks/registry.js";
 import { tieOf, untied } from "../weights/tie.js";
 import { writePooling } from "./embedding_files.js";
 
@@ -116,22 +116,10 @@ async function writeConfig(
   const source = nodeFiles.join(model.folder, "config.json");
   const { floats } = parseJsonWithFloats(await nodeFiles.text(source), source);
   const key = "torch_dtype" in model.configJson ? "torch_dtype" : "dtype";
-  const architectures = classesOf(model.configJson["architectures"], model.taskType);
+  const own = classOf(model.configJson, model.taskType);
+  const architectures = own === undefined ? {} : { architectures: [own] };
   const plain = { quantization_config: undefined, compression_config: undefined, quantization: undefined };
   const json = { ...model.configJson, ...plain, ...architectures, ...fields, [key]: DTYPE_NAMES[dtype] };
   const text = `${formatJson(json, floats)}\n`;
   await nodeFiles.writeAtomic(nodeFiles.join(folder, "config.json"), [new TextEncoder().encode(text)]);
-}
-
-/**
- * `architectures` as Python would write it for the head that the model has now: BertModel with classes is
- * another class.
- */
-function classesOf(stored: unknown, task: TaskType): { architectures?: readonly string[] } {
-  const name: unknown = Array.isArray(stored) ? stored[0] : undefined;
-  const ends = taskOf(task).classEnds;
-  if (typeof name !== "string" || ends.some((end) => name.endsWith(end))) return {};
-  return {
-    architectures: [name.replace(/(LMHeadModel|PreTrainedModel|Model|For[A-Z]\w*)$/, "") + ends[0]],
-  };
 }

@@ -4,6 +4,7 @@ import { type Countable, type RunPurpose, requestOf } from "../plan/memory/estim
 import type { RunRequest } from "../plan/plan.js";
 import type { RunsToPlan } from "../plan/plan_chooser.js";
 import { methodInputs } from "../plan/requests.js";
+import { inputOf, inputsOf } from "../trace/inputs.js";
 import type { ModelSpec } from "../trace/write.js";
 import { adaptedModel } from "../weights/adapted.js";
 import type { PromptInput } from "./stepper.js";
@@ -35,10 +36,13 @@ async function generationRequests(
   { batch, seq = 1, target = 1 }: BatchSizes,
 ): Promise<RunRequest[]> {
   const view = { adapters, gates: adapters.map(() => 1) };
+  const readsTokens = inputOf(inputsOf(spec), "tokens") !== undefined;
   const tokens = (length: number): number[][] => Array.from({ length: batch }, () => filled(length));
   const promptOf = (length: number, start: number): PromptInput => {
-    const columns = fakeColumns(methodInputs(adapters), spec, { batch, seq: length });
-    return { ids: tokens(length), mask: tokens(length), start: filled(start), columns };
+    const inputs = [...(readsTokens ? [] : Object.values(inputsOf(spec))), ...methodInputs(adapters)];
+    const columns = fakeColumns(inputs, spec, { batch, seq: length });
+    const ids = readsTokens ? tokens(length) : [];
+    return { ids, mask: ids, start: tokens(start), columns };
   };
   const requests: RunRequest[] = [];
   const runtime = {

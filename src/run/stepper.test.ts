@@ -86,7 +86,7 @@ describe("a stepper", () => {
 
   it("encodes a prompt once for all of its beams, and starts the decoder behind it", async () => {
     const { runtime, requests, numbers } = setUp(t5);
-    const prompt = { ids: [[5, 6]], mask: [[1, 1]], start: [0] };
+    const prompt = { ids: [[5, 6]], mask: [[1, 1]], start: [[0]] };
     const stepper = await makeStepper(runtime, NO_ADAPTERS, prompt, 2);
     await stepper.start();
     expect(requests.map(({ kind }) => kind)).toEqual(["encode", "step"]);

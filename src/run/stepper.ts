@@ -3,7 +3,7 @@ import { floatsOf } from "../engine/host_tensor.js";
 import type { Feed, HostTensor, RunResult } from "../engine/messages.js";
 import { internal } from "../errors.js";
 import type { Stepper } from "../generate/stepper.js";
-import type { Column, Lengths } from "../graph/inputs.js";
+import type { Column, Input, Lengths } from "../graph/inputs.js";
 import { counting, filled } from "../graph/inputs.js";
 import type { CacheShape } from "../graph/module.js";
 import { textInputs } from "../models/text_inputs.js";
@@ -19,6 +19,8 @@ import {
   declareCore,
   encodedRows,
   feedInput,
+  inputOf,
+  inputsOf,
   prefixRows,
   writerInputs,
 } from "../trace/inputs.js";
@@ -28,11 +30,12 @@ import { writeEncode, writeStep } from "../trace/write.js";
 
 /** What generation reads: one row per prompt, all of one length. */
 export interface PromptInput {
+  /** Tokens; none, where an encoder reads something else. */
   readonly ids: readonly (readonly number[])[];
   readonly mask: readonly (readonly number[])[];
-  /** Encoder-decoders: what the decoder starts with, per row. */
-  readonly start: readonly number[] | undefined;
-  /** What methods read of a batch, by name; the first axis is the rows. */
+  /** Encoder-decoders: what the decoder starts with, row by row. */
+  readonly start: readonly (readonly number[])[] | undefined;
+  /** What else the encoder or methods read of a batch, by name; the first axis is the rows. */
   readonly columns?: Readonly<Record<string, Column>> | undefined;
 }
 
@@ -87,7 +90,7 @@ class CachedStepper implements Stepper {
     this.#view = view;
     this.#prompt = prompt;
     this.#expand = expand;
-    this.#rows = prompt.ids.length * expand;
+    this.#rows = (prompt.start ?? prompt.ids).length * expand;
     this.#at = `cache${runtime.unique()}`;
     this.vocabSize = runtime.weights.spec.config.vocabSize;
   }
@@ -100,7 +103,7 @@ class CachedStepper implements Stepper {
     if (config.encoderDecoder) {
       await this.#encode(virtual.input);
       const start = this.#prompt.start ?? internal("generation without start tokens");
-      this.#ids = Array.from({ length: this.#rows }, () => [...start]);
+      this.#ids = this.#repeat(start);
       this.#mask = Array.from({ length: this.#rows }, () => new Array<number>(virtual.cache).fill(1));
       return this.#step(this.#ids, 0, undefined);
     }
@@ -205,16 +208,7 @@ class CachedStepper implements Stepper {
 
   /** What methods read of the prompts' rows, each `times` over. */
   #ofMethods(times: number, at: Lengths<number>): Record<string, HostTensor> {
-    const { ids, columns = {} } = this.#prompt;
-    const tokens = { data: Int32Array.from(ids.flat()), shape: [ids.length, ids[0]?.length ?? 0] };
-    const all: Readonly<Record<string, Column>> = { [textInputs.ids.name]: tokens, ...columns };
-    const { config } = this.#runtime.weights.spec;
-    const feeds = methodInputs(this.#view.adapters).map((input) => {
-      const own = readInput(input, (name) => all[name], config);
-      const fed = input.feed(own && repeated(own, times), at);
-      return fed === undefined ? {} : feedColumn(input, fed);
-    });
-    return Object.assign({}, ...feeds);
+    return this.#fed(methodInputs(this.#view.adapters), times, at);
   }
 
   /** The cache before the first token: empty, or a prefix. */
@@ -247,30 +241,53 @@ class CachedStepper implements Stepper {
     return Object.fromEntries(names.map((name) => [name, this.#hold(name)]));
   }
 
+  /** What the encoder reads, by name. */
+  get #columns(): Readonly<Record<string, Column>> {
+    const { ids, mask, columns = {} } = this.#prompt;
+    if (ids.length === 0) return columns;
+    const table = (rows: readonly (readonly number[])[]): Column => {
+      return { data: Int32Array.from(rows.flat()), shape: [rows.length, at(rows, 0).length] };
+    };
+    return { [textInputs.ids.name]: table(ids), [textInputs.mask.name]: table(mask), ...columns };
+  }
+
+  /** Feeds of inputs from what the prompts have, each row `times` over. */
+  #fed(inputs: readonly Input[], times: number, at: Lengths<number>): Record<string, HostTensor> {
+    const all = this.#columns;
+    const { config } = this.#runtime.weights.spec;
+    const feeds = inputs.map((input) => {
+      const own = readInput(input, (name) => all[name], config);
+      const fed = input.feed(own && repeated(own, times), at);
+      return fed === undefined ? {} : feedColumn(input, fed);
+    });
+    return Object.assign({}, ...feeds);
+  }
+
+  /** The encoder's mask, as the decoder reads it. */
   #encoderMask(): Record<string, HostTensor> {
-    const rows = withVirtual(this.#repeat(this.#prompt.mask), virtualOf(this.#view).input);
-    return feedInput(textInputs.mask, Int32Array.from(rows.flat()), [this.#rows, at(rows, 0).length]);
+    const mask = inputOf(inputsOf(this.#runtime.weights.spec), "mask");
+    const virtual = virtualOf(this.#view).input;
+    return this.#fed(mask === undefined ? [] : [mask], this.#expand, this.#lengths(this.#rows, virtual));
+  }
+
+  /** Lengths of what the encoder reads. */
+  #lengths(batch: number, virtual: number): Lengths<number> {
+    return { batch, length: this.#prompt.ids[0]?.length ?? 0, virtual, past: 0 };
   }
 
   async #encode(virtual: number): Promise<void> {
     const { spec } = this.#runtime.weights;
-    const { ids: prompts, mask } = this.#prompt;
-    const rows = prompts.length;
-    const width = at(prompts, 0).length;
-    this.#encoded = virtual + width;
+    const lengths = this.#lengths(this.#rows / this.#expand, virtual);
+    this.#encoded = spec.config.encoded ?? virtual + lengths.length;
     const source = Array.from({ length: this.#rows }, (_, i) => Math.floor(i / this.#expand));
     const once = { ...this.#view, gates: this.#view.gates.map((gate) => everyNth(gate, this.#expand)) };
-    const masks = Int32Array.from(withVirtual(mask, virtual).flat());
     await this.#runtime.run({
       kind: "encode",
       view: once,
       write: (trace) => ({ outputs: writeEncode(spec, trace) }),
       feeds: {
-        ...feedInput(textInputs.ids, Int32Array.from(prompts.flat()), [rows, width]),
-        ...feedInput(textInputs.mask, masks, [rows, virtual + width]),
-        ...feedColumn(textInputs.positions, counting(rows, 0, virtual + width)),
-        ...noTypes(rows, virtual + width),
-        ...this.#ofMethods(1, { batch: rows, length: width, virtual, past: 0 }),
+        ...this.#fed(Object.values(inputsOf(spec)), 1, lengths),
+        ...this.#ofMethods(1, lengths),
         ...feedInput(encodedRows, Int32Array.from(source), [this.#rows]),
       },
       keep: this.#holdAll(namesIn("cross", spec.config.cache)),
@@ -297,11 +314,6 @@ function noTypes(rows: number, length: number): Record<string, HostTensor> {
 
 function feedColumn(input: Named, { data, shape }: Column): Record<string, HostTensor> {
   return feedInput(input, data, shape);
-}
-
-/** Masks with virtual tokens before them. */
-function withVirtual(masks: readonly (readonly number[])[], virtual: number): number[][] {
-  return masks.map((row) => [...new Array<number>(virtual).fill(1), ...row]);
 }
 
 function namesIn(kind: "past" | "present" | "cross", cache: CacheShape): string[] {

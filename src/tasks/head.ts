@@ -23,7 +23,8 @@ export interface Head {
 
 /** A score for each word of the vocabulary, where one stack reads and goes on. */
 export const nextWord: Head = {
-  write: ({ stack, heads }) => (stack === undefined ? undefined : heads.vocabulary),
+  write: ({ stack, decoder, heads }) =>
+    stack === undefined || decoder !== undefined ? undefined : heads.vocabulary,
   outputs: (config) => config.vocabSize,
   isPerLabel: false,
   modules: [],
@@ -32,12 +33,23 @@ export const nextWord: Head = {
 /** A score for each word of the vocabulary, of a decoder behind an encoder. */
 export const targetWord: Head = {
   ...nextWord,
-  write: ({ decoder, heads }) => (decoder === undefined ? undefined : heads.vocabulary),
+  write: (a) => (a.decoder === undefined || hears(a) ? undefined : a.heads.vocabulary),
 };
+
+/** The same, of an encoder that reads sound. */
+export const spokenWord: Head = {
+  ...nextWord,
+  write: (a) => (a.decoder !== undefined && hears(a) ? a.heads.vocabulary : undefined),
+};
+
+/** Whether the model reads no text. */
+function hears({ inputs }: Architecture): boolean {
+  return inputs !== undefined && Object.values(inputs).every(({ role }) => role !== "tokens");
+}
 
 /** A score for each label of a row. */
 export const rowLabels: Head = {
-  write: ({ heads }) => heads.rowLabels,
+  write: (a) => (hears(a) ? undefined : a.heads.rowLabels),
   outputs: (config) => config.numLabels,
   isPerLabel: true,
   modules: ["classifier", "score"],
@@ -58,6 +70,13 @@ export const rowLabelsOfTokens: Head = {
       const labels = rowLabels(w, c, w.g.reshape(hidden, [tokens, 1, width]), ends);
       return w.g.reshape(labels, [batch, total, c.numLabels]);
     }),
+};
+
+/** The same, of a clip. */
+export const soundLabels: Head = {
+  ...rowLabels,
+  write: (a) => (hears(a) ? a.heads.rowLabels : undefined),
+  modules: ["classifier", "projector"],
 };
 
 /** A score for each label of a token. */

@@ -1,17 +1,23 @@
 import type { TaskType } from "../data/batch.js";
 import { dataTasks, unknownTask } from "../data/tasks/registry.js";
+import { architectures } from "../models/registry.js";
 import { Registry } from "../registry.js";
 import { taskTypes } from "../task.js";
+import { audioCls } from "./audio_cls.js";
 import { causalLM } from "./causal_lm.js";
 import { featureExtraction } from "./feature_extraction.js";
 import type { Head } from "./head.js";
 import { questionAns } from "./question_ans.js";
 import { seq2SeqLM } from "./seq_2_seq_lm.js";
 import { seqCls } from "./seq_cls.js";
+import { speechSeq2Seq } from "./speech_seq_2_seq.js";
 import type { Task } from "./task.js";
 import { tokenCls } from "./token_cls.js";
 
-const shipped: readonly Task[] = [seq2SeqLM, causalLM, seqCls, tokenCls, questionAns, featureExtraction];
+const shipped: readonly Task[] = [
+  ...[seq2SeqLM, causalLM, seqCls, tokenCls, questionAns, featureExtraction],
+  ...[speechSeq2Seq, audioCls],
+];
 
 /** Every task, by its name. */
 export const tasks: Registry<Task> = new Registry("task", shipped, ({ name }) => [name]);
@@ -60,6 +66,28 @@ export function isTaskType(name: unknown): name is TaskType {
 
 /** The task that one of transformers' classes is for; undefined: a bare model, or another class. */
 export function taskOfClass(name: string): TaskType | undefined {
+  const classes = architectures.all.flatMap(({ classes = {} }) => Object.entries(classes));
+  const own = classes.find(([, of]) => of === name)?.[0];
+  if (own !== undefined) return own;
   return tasks.all.find((task) => !task.head.isBare && task.classEnds.some((end) => name.endsWith(end)))
     ?.name;
+}
+
+/**
+ * The class of a model with this config.json for a task, as transformers names it; undefined: its config.json
+ * names none.
+ */
+export function classOf(
+  { architectures: names, model_type }: Readonly<Record<string, unknown>>,
+  task: TaskType,
+): string | undefined {
+  const [name] = [names].flat();
+  if (typeof name !== "string") return undefined;
+  const own = architectures.find(model_type)?.classes?.[task];
+  const { classEnds } = taskOf(task);
+  if (own !== undefined) return own;
+  if (classEnds.some((end) => name.endsWith(end))) return name;
+  const ends = [...tasks.all.flatMap(({ classEnds }) => classEnds), "PreTrainedModel"];
+  const end = ends.sort((a, b) => b.length - a.length).find((end) => name.endsWith(end));
+  return name.replace(end ?? /For[A-Z]\w*$/, "") + classEnds[0];
 }

@@ -8,6 +8,8 @@ import { seqCls } from "./seq_cls.js";
 
 it.each([
   ["T5ForConditionalGeneration", "SEQ_2_SEQ_LM"],
+  ["WhisperForConditionalGeneration", "SPEECH_SEQ_2_SEQ"],
+  ["WhisperForAudioClassification", "AUDIO_CLS"],
   ["GPT2LMHeadModel", "CAUSAL_LM"],
   ["LlamaForCausalLM", "CAUSAL_LM"],
   ["BertForSequenceClassification", "SEQ_CLS"],

@@ -8,8 +8,19 @@ import type { Architecture, ModelConfig } from "../models/model.js";
 import { decoderInputs, textInputs } from "../models/text_inputs.js";
 
 /** What the stack (or encoder) of a model reads. */
-export function inputsOf({ architecture }: { readonly architecture: Architecture }): InputSet {
-  return architecture.inputs ?? textInputs;
+export function inputsOf({ architecture: { inputs }, config }: Reader): InputSet {
+  const { lengths } = config;
+  if (inputs === undefined || lengths === undefined) return inputs ?? textInputs;
+  const known = (input: Input): Input => ({
+    ...input,
+    shape: (at) => input.shape(at).map((d) => (typeof d === "string" ? (lengths[d] ?? d) : d)),
+  });
+  return Object.fromEntries(Object.entries<Input>(inputs).map(([key, input]) => [key, known(input)]));
+}
+
+interface Reader {
+  readonly architecture: Architecture;
+  readonly config: ModelConfig;
 }
 
 /** What the stack reads that writes text: of an encoder-decoder its decoder. */

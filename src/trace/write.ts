@@ -66,14 +66,19 @@ export function takeInventory(spec: ModelSpec): Inventory {
   return trace;
 }
 
+/** Where the bare model sits in a model with a head. */
+export function prefixOf({ architecture: { prefix }, task }: ModelSpec): string {
+  return typeof prefix === "function" ? prefix(task) : prefix;
+}
+
 /** The model below its head, of which `part` is written. */
 function bareModel(
-  { task, architecture }: ModelSpec,
+  spec: ModelSpec,
   trace: ModelTrace,
   layout: Layout,
   part: "stack" | "encoder" | "decoder",
 ): Module {
-  const w = new Module(trace, "", layout).at(taskOf(task).head.isBare ? "" : architecture.prefix);
+  const w = new Module(trace, "", layout).at(taskOf(spec.task).head.isBare ? "" : prefixOf(spec));
   trace.stack = part === "stack" ? w.path : part === "encoder" ? w.name(part) : undefined;
   return w;
 }
@@ -156,14 +161,14 @@ function givenStates(spec: ModelSpec, trace: ModelTrace): Encoded {
 
 /** The whole model up to its last hidden states, over whole sequences. */
 function writeHidden(spec: ModelSpec, trace: ModelTrace, fromStates = false): Written {
-  const { architecture: a, config } = spec;
+  const { config } = spec;
   const past = prefixCache(trace, config);
   const pastLength = trace.virtualTokens("cache");
-  if (a.stack !== undefined) {
+  if (!config.encoderDecoder) {
     const virtual = trace.virtualTokens("input");
     const at = { batch: "batch", length: "seq", virtual, past: pastLength };
     const { x, layout } = stackInputs(spec, trace, at, past);
-    const out = a.stack(bareModel(spec, trace, layout, "stack"), config, x);
+    const out = partOf(spec, "stack")(bareModel(spec, trace, layout, "stack"), config, x);
     return { ...out, layout, mask: maskOf(trace, x.mask, pastLength, out.hidden) };
   }
   const encoder = fromStates ? givenStates(spec, trace) : writeEncoder(spec, trace);

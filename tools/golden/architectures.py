@@ -2,9 +2,10 @@
 
     /tmp/ref/bin/python /work/shared/conformance/generate.py --hidden 16 --only ' lora$' KIT
     /tmp/ref/bin/python /work/shared/conformance-more/generate.py --hidden 16 --only ' lora$' MORE
-    /tmp/ref/bin/python tools/golden/architectures.py KIT MORE       (torch 2.13.0, transformers 5.23.0)
+    /tmp/ref/bin/python /work/shared/media/generate.py --hidden 16 --only ' lora$' MEDIA
+    /tmp/ref/bin/python tools/golden/architectures.py KIT MORE MEDIA (torch 2.13.0, transformers 5.23.0)
 
-With MORE alone it changes the models of that kit.
+With MORE or MEDIA alone it changes the models of that kit.
 """
 import json
 import sys
@@ -66,6 +67,7 @@ MORE = [
     "xglm",
     "xlm-roberta",
 ]
+SPEECH = ["whisper", "whisper-audio-cls"]
 
 
 def model(kit, name):
@@ -79,6 +81,6 @@ out = Path(__file__).resolve().parents[2] / "tests/golden/architectures.json"
 models = json.loads(out.read_text())
 for kit in sys.argv[1:]:
     kit = Path(kit) / "models"
-    models |= {name: model(kit, name) for name in [*NAMES, *EXPERTS, *MORE] if (kit / name).exists()}
+    models |= {name: model(kit, name) for name in [*NAMES, *EXPERTS, *MORE, *SPEECH] if (kit / name).exists()}
 lines = [f"{json.dumps(name)}:{json.dumps(models[name], separators=(',', ':'))}" for name in sorted(models)]
 out.write_text("{\n" + ",\n".join(lines) + "\n}\n")  # a line each, so that changes to two of them merge

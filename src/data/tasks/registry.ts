@@ -1,15 +1,20 @@
 import { PeftError } from "../../errors.js";
 import { Registry } from "../../registry.js";
 import type { TaskType } from "../batch.js";
+import { audioCls } from "./audio_cls.js";
 import { causalLM } from "./causal_lm.js";
 import { featureExtraction } from "./feature_extraction.js";
 import { questionAns } from "./question_ans.js";
 import { seq2SeqLM } from "./seq_2_seq_lm.js";
 import { seqCls } from "./seq_cls.js";
+import { speechSeq2Seq } from "./speech_seq_2_seq.js";
 import type { DataTask } from "./task.js";
 import { tokenCls } from "./token_cls.js";
 
-const shipped: readonly DataTask[] = [seq2SeqLM, causalLM, seqCls, tokenCls, questionAns, featureExtraction];
+const shipped: readonly DataTask[] = [
+  ...[seq2SeqLM, causalLM, seqCls, tokenCls, questionAns, featureExtraction],
+  ...[speechSeq2Seq, audioCls],
+];
 
 /** What data asks of each task; src/tasks registers those from outside. */
 export const dataTasks: Registry<DataTask> = new Registry("task", shipped, ({ name }) => [name]);

@@ -27,7 +27,8 @@ export interface Reads {
 
 /**
  * Writes layers, one after another below `w`, each as a block of the graph. `layers`: how many there are, or
- * their names, of which some may come again where they share weights.
+ * their names, of which some may come again where they share weights. `states`: what the first layer reads, and
+ * what each makes of it.
  */
 export function repeat<S extends Record<string, Tensor>>(
   w: Module,
@@ -37,10 +38,11 @@ export function repeat<S extends Record<string, Tensor>>(
   shared: S,
   layer: Layer<S>,
   reads: Reads = {},
-): StackOutput {
+): StackOutput & { readonly states: readonly Tensor[] } {
   const present: KeyValue[] = [];
   const beside: Readonly<Record<string, Tensor>>[] = [];
   let hidden = w.trace.embedded(x, w.layout);
+  const states = [hidden];
   const names = typeof layers === "number" ? Array.from({ length: layers }, (_, i) => i) : layers;
   for (const [i, name] of names.entries()) {
     const at = w.at(name);
@@ -53,10 +55,11 @@ export function repeat<S extends Record<string, Tensor>>(
     });
     const { x: next, k, v, ...more } = out;
     hidden = next;
+    states.push(next);
     if (k !== undefined && v !== undefined) present.push({ k, v });
     beside.push(more);
   }
-  return { hidden, present, beside };
+  return { hidden, present, beside, states };
 }
 
 type BlockInputs = { x: Tensor; k?: Tensor; v?: Tensor; [beside: string]: Tensor };

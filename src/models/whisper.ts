@@ -1,0 +1,134 @@
+import { rowInput } from "../graph/inputs.js";
+import { Module } from "../graph/module.js";
+import type { Tensor } from "../graph/ops.js";
+import type { BartConfig, BartForm } from "./bart.js";
+import { BART_FORM, bart, decode, encodeLayers, learnedPositions, readBart } from "./bart.js";
+import type { Architecture, StackOutput } from "./model.js";
+import { readConfig } from "./parts/config.js";
+import { weightedStates } from "./parts/states.js";
+
+interface WhisperConfig extends BartConfig {
+  /** Positions of the encoder, each of two frames. */
+  readonly encoded: number;
+  /** The classification head's own width. */
+  readonly projected: number;
+  /** It reads a weighted sum over all layers. */
+  readonly sumsLayers: boolean;
+}
+
+/** What the encoder reads: the log-mel features of clips, all of one length, silence included. */
+interface SoundInputs {
+  /** [batch, mels, 2 * encoded] */
+  readonly features: Tensor;
+}
+
+const FORM: BartForm = {
+  ...BART_FORM,
+  normsFirst: true,
+  embeddingNorm: false,
+  words: "decoder.embed_tokens",
+  keyBias: false,
+  readsWhole: true,
+  positions: learnedPositions(0),
+};
+
+function parse(json: Record<string, unknown>, task?: string): WhisperConfig {
+  const isEncoder = task === "AUDIO_CLS";
+  const own = isEncoder ? { ...json, decoder_start_token_id: null } : json; // nothing decodes
+  return readConfig(own, (f) => {
+    const c = readBart(f, FORM);
+    const encoded = f.size("max_source_positions", 1500);
+    const mels = f.size("num_mel_bins", 80);
+    return {
+      ...c,
+      ...(isEncoder && { encoderDecoder: false, cache: { layers: 0, kvHeads: 0, headDim: 0 } }),
+      tied: !isEncoder && c.tied,
+      embeddingScale: 1, // Python does not read scale_embedding
+      lengths: { mels, frames: 2 * encoded },
+      encoded,
+      maxPositions: f.count("max_target_positions", 448),
+      projected: f.size("classifier_proj_size", 256),
+      sumsLayers: f.flag("use_weighted_layer_sum", false),
+    };
+  });
+}
+
+/**
+ * x [batch, frames, channels] -> gelu of a convolution over three frames, padded by one at both ends,
+ * [batch, frames / stride, hidden].
+ */
+function convolve(w: Module, x: Tensor, hidden: number, frames: number, stride: 1 | 2): Tensor {
+  const { g } = w;
+  const channels = x.shape[2] as number;
+  const padded = g.pad(x, 1, 1, 1);
+  const tap = (k: number): Tensor => {
+    const from = g.slice(padded, 1, k, k + frames);
+    if (stride === 1) return from;
+    const pairs = g.reshape(from, [x.shape[0] as string, frames / 2, 2, channels]);
+    return g.squeeze(g.slice(pairs, 2, 0, 1), 2);
+  };
+  const weight = g.transpose(w.get("weight", [hidden, channels, 3]), [0, 2, 1]);
+  const taps = g.concat([tap(0), tap(1), tap(2)], -1);
+  return g.gelu(g.add(g.linear(taps, g.reshape(weight, [hidden, 3 * channels])), w.get("bias", [hidden])));
+}
+
+/** The encoder; `w` is the bare model. */
+function encode(w: Module, c: WhisperConfig, { features }: SoundInputs): ReturnType<typeof encodeLayers> {
+  const at = w.at("encoder");
+  const frames = 2 * c.encoded;
+  const first = convolve(at.at("conv1"), w.g.transpose(features, [0, 2, 1]), c.hiddenSize, frames, 1);
+  const second = convolve(at.at("conv2"), first, c.hiddenSize, frames, 2);
+  const positions = at.get("embed_positions.weight", [c.encoded, c.hiddenSize]);
+  const embedded = at.dropout("dropout", w.g.add(second, positions), c.dropout);
+  return encodeLayers(at, c, embedded, undefined);
+}
+
+/** The encoder alone, with what its classification head reads. */
+function stack(w: Module, c: WhisperConfig, x: SoundInputs): StackOutput {
+  const { hidden, states, ...out } = encode(w, c, x);
+  if (!c.sumsLayers) return { ...out, hidden };
+  return { ...out, hidden: weightedStates(new Module(w.trace), [...states.slice(0, -1), hidden]) };
+}
+
+/**
+ * BART with norms in front, whose encoder reads sound. Silence is heard, so that nothing of the encoder is
+ * left out. Reference: transformers/models/whisper
+ */
+export const whisper: Architecture<WhisperConfig, SoundInputs> = {
+  ...bart,
+  modelTypes: ["whisper"],
+  classes: {
+    SPEECH_SEQ_2_SEQ: "WhisperForConditionalGeneration",
+    AUDIO_CLS: "WhisperForAudioClassification",
+  },
+  defaultTokens: {
+    bos_token_id: 50256,
+    eos_token_id: 50256,
+    pad_token_id: 50256,
+    decoder_start_token_id: 50257,
+  },
+  prefix: (task) => (task === "AUDIO_CLS" ? "" : "model"),
+  parse,
+  checkpoint: {},
+  tie: ["proj_out.weight", "model.decoder.embed_tokens.weight"],
+  embeddingReaders: [],
+  inputs: {
+    features: rowInput("inputFeatures", "f32", ["mels", "frames"], {
+      means: "the log-mel features of clips, padded with silence to one length",
+    }),
+  },
+  encoder: (w, c, x) => encode(w, c, x).hidden,
+  decoder: decode,
+  stack,
+  heads: {
+    vocabulary: (w, c, hidden) => {
+      const tied = c.tied ? "model.decoder.embed_tokens.weight" : undefined;
+      return w.linear("proj_out", hidden, c.vocabSize, { bias: false, tied });
+    },
+    rowLabels: (w, c, hidden) => {
+      const mean = w.g.mean(w.linear("projector", hidden, c.projected), 1);
+      return w.linear("classifier", mean, c.numLabels);
+    },
+  },
+  newModules: ["projector", "classifier", "layer_weights"],
+};
