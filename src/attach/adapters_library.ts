@@ -1,6 +1,5 @@
 import { PeftError } from "../errors.js";
 import { formatJson } from "../hub/json.js";
-import type { TaskType } from "../task.js";
 import { taskOfClass } from "../tasks/registry.js";
 import type { ClassFields } from "./class_names.js";
 

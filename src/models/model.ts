@@ -186,11 +186,6 @@ export interface ArchitectureParts<C extends ModelConfig, X> {
    * A function where that depends on the task.
    */
   readonly prefix: string | ((task: TaskType) => string);
-  /**
-   * The names of transformers' classes by task, where they end otherwise than the task's do.
-   * @example { SPEECH_SEQ_2_SEQ: "WhisperForConditionalGeneration" }
-   */
-  readonly classes?: { readonly [task in TaskType]?: string };
   readonly roles: LayerRoles;
   /**
    * config.json, in the forms of transformers 4 and 5, field by field. Throws PeftError "checkpoint" for what

@@ -53,33 +53,14 @@ function parse(json: Record<string, unknown>, task?: string): WhisperConfig {
   });
 }
 
-/**
- * x [batch, frames, channels] -> gelu of a convolution over three frames, padded by one at both ends,
- * [batch, frames / stride, hidden].
- */
-function convolve(w: Module, x: Tensor, hidden: number, frames: number, stride: 1 | 2): Tensor {
-  const { g } = w;
-  const channels = x.shape[2] as number;
-  const padded = g.pad(x, 1, 1, 1);
-  const tap = (k: number): Tensor => {
-    const from = g.slice(padded, 1, k, k + frames);
-    if (stride === 1) return from;
-    const pairs = g.reshape(from, [x.shape[0] as string, frames / 2, 2, channels]);
-    return g.squeeze(g.slice(pairs, 2, 0, 1), 2);
-  };
-  const weight = g.transpose(w.get("weight", [hidden, channels, 3]), [0, 2, 1]);
-  const taps = g.concat([tap(0), tap(1), tap(2)], -1);
-  return g.gelu(g.add(g.linear(taps, g.reshape(weight, [hidden, 3 * channels])), w.get("bias", [hidden])));
-}
-
 /** The encoder; `w` is the bare model. */
 function encode(w: Module, c: WhisperConfig, { features }: SoundInputs): ReturnType<typeof encodeLayers> {
   const at = w.at("encoder");
-  const frames = 2 * c.encoded;
-  const first = convolve(at.at("conv1"), w.g.transpose(features, [0, 2, 1]), c.hiddenSize, frames, 1);
-  const second = convolve(at.at("conv2"), first, c.hiddenSize, frames, 2);
+  const { g } = w;
+  const first = g.gelu(at.conv("conv1", features, c.hiddenSize, [3], { padding: [1] }));
+  const second = g.gelu(at.conv("conv2", first, c.hiddenSize, [3], { padding: [1], stride: [2] }));
   const positions = at.get("embed_positions.weight", [c.encoded, c.hiddenSize]);
-  const embedded = at.dropout("dropout", w.g.add(second, positions), c.dropout);
+  const embedded = at.dropout("dropout", g.add(g.transpose(second, [0, 2, 1]), positions), c.dropout);
   return encodeLayers(at, c, embedded, undefined);
 }
 
@@ -97,10 +78,6 @@ function stack(w: Module, c: WhisperConfig, x: SoundInputs): StackOutput {
 export const whisper: Architecture<WhisperConfig, SoundInputs> = {
   ...bart,
   modelTypes: ["whisper"],
-  classes: {
-    SPEECH_SEQ_2_SEQ: "WhisperForConditionalGeneration",
-    AUDIO_CLS: "WhisperForAudioClassification",
-  },
   defaultTokens: {
     bos_token_id: 50256,
     eos_token_id: 50256,

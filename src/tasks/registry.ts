@@ -1,6 +1,5 @@
 import type { TaskType } from "../data/batch.js";
 import { dataTasks, unknownTask } from "../data/tasks/registry.js";
-import { architectures } from "../models/registry.js";
 import { Registry } from "../registry.js";
 import { taskTypes } from "../task.js";
 import { audioCls } from "./audio_cls.js";
@@ -64,13 +63,14 @@ export function isTaskType(name: unknown): name is TaskType {
   return tasks.find(name) !== undefined;
 }
 
-/** The task that one of transformers' classes is for; undefined: a bare model, or another class. */
+/**
+ * The task that one of transformers' classes is for, the one whose end says the most; undefined: a bare model,
+ * or another class.
+ */
 export function taskOfClass(name: string): TaskType | undefined {
-  const classes = architectures.all.flatMap(({ classes = {} }) => Object.entries(classes));
-  const own = classes.find(([, of]) => of === name)?.[0];
-  if (own !== undefined) return own;
-  return tasks.all.find((task) => !task.head.isBare && task.classEnds.some((end) => name.endsWith(end)))
-    ?.name;
+  const headed = tasks.all.filter(({ head }) => !head.isBare);
+  const ends = headed.flatMap(({ name, classEnds }) => classEnds.map((end) => ({ name, end })));
+  return longestEnd(name, ends)?.name;
 }
 
 /**
@@ -78,16 +78,23 @@ export function taskOfClass(name: string): TaskType | undefined {
  * names none.
  */
 export function classOf(
-  { architectures: names, model_type }: Readonly<Record<string, unknown>>,
+  { architectures }: Readonly<Record<string, unknown>>,
   task: TaskType,
 ): string | undefined {
-  const [name] = [names].flat();
+  const [name] = [architectures].flat();
   if (typeof name !== "string") return undefined;
-  const own = architectures.find(model_type)?.classes?.[task];
   const { classEnds } = taskOf(task);
-  if (own !== undefined) return own;
-  if (classEnds.some((end) => name.endsWith(end))) return name;
-  const ends = [...tasks.all.flatMap(({ classEnds }) => classEnds), "PreTrainedModel"];
-  const end = ends.sort((a, b) => b.length - a.length).find((end) => name.endsWith(end));
-  return name.replace(end ?? /For[A-Z]\w*$/, "") + classEnds[0];
+  if (taskOfClass(name) === task || classEnds.some((end) => name.endsWith(end))) return name;
+  const known = [...tasks.all.flatMap(({ classEnds }) => classEnds), "PreTrainedModel"];
+  const end = longestEnd(
+    name,
+    known.map((end) => ({ end })),
+  )?.end;
+  const model = name.replace(end ?? /For[A-Z]\w*$/, "");
+  return classEnds.find((end) => end.startsWith(model)) ?? model + classEnds[0];
+}
+
+function longestEnd<T extends { readonly end: string }>(name: string, known: readonly T[]): T | undefined {
+  const longestFirst = known.toSorted((a, b) => b.end.length - a.end.length);
+  return longestFirst.find(({ end }) => name.endsWith(end));
 }

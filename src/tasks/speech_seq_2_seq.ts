@@ -7,7 +7,7 @@ import type { Task } from "./task.js";
 export const speechSeq2Seq: Task<"SPEECH_SEQ_2_SEQ"> = {
   ...data,
   title: "speech to text",
-  classEnds: ["ForSpeechSeq2Seq"],
+  classEnds: ["ForSpeechSeq2Seq", "WhisperForConditionalGeneration"],
   impliedBy: [],
   labels: "target",
   head: spokenWord,

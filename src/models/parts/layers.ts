@@ -27,8 +27,8 @@ export interface Reads {
 
 /**
  * Writes layers, one after another below `w`, each as a block of the graph. `layers`: how many there are, or
- * their names, of which some may come again where they share weights. `states`: what the first layer reads, and
- * what each makes of it.
+ * their names, of which some may come again where they share weights. `states`: what the first layer reads,
+ * and what each makes of it.
  */
 export function repeat<S extends Record<string, Tensor>>(
   w: Module,
