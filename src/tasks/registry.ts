@@ -64,7 +64,7 @@ export function isTaskType(name: unknown): name is TaskType {
 }
 
 /**
- * The task that one of transformers' classes is for, the one whose end says the most; undefined: a bare model,
+ * The task that one of the classes of transformers is for, by the longest end; undefined: a bare model,
  * or another class.
  */
 export function taskOfClass(name: string): TaskType | undefined {
