@@ -77,6 +77,7 @@ const ALLOWED = {
     ...["tasks", "losses", "peft", "attach", "run", "plan", "weights", "trace", "adapters"],
     ...["data", "hub", "graph", "tokenizers", "generate"],
   ],
+  rlhf: ["train", "tasks", "losses", "peft", "trace", "data", "graph", "tokenizers", "generate"],
   runs: [
     ...["train", "tasks", "peft", "attach", "data", "hub", "tokenizers"],
     ...["methods/method.ts", "methods/registry.ts"],

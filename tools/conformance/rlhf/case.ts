@@ -10,7 +10,16 @@ import type { Check } from "../tensors.js";
 import { compare, compareToLargest, Expected, exact, failure } from "../tensors.js";
 import { kitName } from "../training.js";
 import { dpo } from "./dpo.js";
-import { type CaseFile, checkWeights, number, type RlhfMethod, type Run, type Variant } from "./variant.js";
+import { runPpo } from "./ppo.js";
+import {
+  type CaseFile,
+  checkWeights,
+  FIRM,
+  number,
+  type RlhfMethod,
+  type Run,
+  type Variant,
+} from "./variant.js";
 
 const methods: Readonly<Record<string, RlhfMethod>> = { dpo };
 
@@ -22,6 +31,7 @@ export function isRlhf(kit: string, name: string): boolean {
 
 /** One case: every variant at the saved adapter, five steps on its batch, and the whole run. */
 export async function runRlhf(kit: string, name: string, bases: Bases): Promise<CaseResult> {
+  if (name.startsWith("ppo-")) return await runPpo(kit, name);
   const folder = join(kit, "cases", name);
   const method = methods[name.split("-")[0] ?? ""];
   if (method === undefined) return { checks: [], notCovered: { reason: `method of ${name}`, keys: [] } };
@@ -79,8 +89,6 @@ async function checkVariant(v: Variant, run: Run): Promise<readonly Check[]> {
   model.activeAdapter.state.touch();
   return checks;
 }
-
-const FIRM = { lr: 1e-2, betas: [0.8, 0.95], eps: 1e-3, weightDecay: 0.1 } as const;
 
 /** Five steps of AdamW, neither clipped nor scheduled: the loss before each, and the weights after them. */
 async function checkFirm({ model, json, name, expected }: Variant, run: Run): Promise<readonly Check[]> {

@@ -63,6 +63,9 @@ export function checkWeights(model: PeftModel, expected: Expected, prefix: strin
   });
 }
 
+/** AdamW of the firm steps. */
+export const FIRM = { lr: 1e-2, betas: [0.8, 0.95], eps: 1e-3, weightDecay: 0.1 } as const;
+
 /** Absolute or relative, whichever is larger. */
 export function number(key: string, got: number, wanted: unknown): Check {
   const tensor = { shape: [], data: Float64Array.of(Number(wanted)), isInteger: false };
