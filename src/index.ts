@@ -90,6 +90,17 @@ export type * from "./methods/config_types.js";
 export * from "./methods/index.js";
 export type { AdapterConfig, ValuesOf } from "./methods/method.js";
 
+// ## Processors
+// Files that are no text as the numbers that models read.
+
+export type { ProcessorOptions } from "./processors/auto.js";
+export { AutoImageProcessor } from "./processors/auto.js";
+export type { ImageFeatures, ImageSource, PreprocessOptions } from "./processors/pictures/image_processor.js";
+export { ImageProcessor, readImage } from "./processors/pictures/image_processor.js";
+export type { ImageSettings, SizeRule } from "./processors/pictures/image_settings.js";
+export type { RawImage } from "./processors/pictures/raw_image.js";
+export type { Resample, Size } from "./processors/pictures/resize.js";
+
 // ## Tokenizers
 // Text to token ids and back, and the chat templates of models.
 

@@ -20,7 +20,8 @@ const ALLOWED = {
   engine: ["graph"],
   hub: [],
   tokenizers: ["hub"],
-  data: ["hub", "tokenizers"],
+  processors: ["hub"],
+  data: ["hub", "tokenizers", "processors"],
   tasks: ["losses", "data", "graph", "type models/model.ts"],
   generate: [],
   adapters: ["graph", "engine", "models/model.ts", "methods/method.ts"],
@@ -244,10 +245,15 @@ function nodeFaults(sources) {
   ];
 }
 
-/** Each dependency of the package is imported (or read from, as "uplot/dist/...") by exactly one file. */
+/**
+ * Each dependency of the package, the optional ones (peers) too, is imported (or read from, as
+ * "uplot/dist/...") by exactly one file.
+ */
 function dependencyFaults(sources, root) {
-  const { dependencies = {} } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
-  const names = Object.keys(dependencies);
+  const { dependencies = {}, peerDependencies = {} } = JSON.parse(
+    readFileSync(join(root, "package.json"), "utf8"),
+  );
+  const names = Object.keys({ ...dependencies, ...peerDependencies });
   const bare = /^(@[^/]+\/[^/]+|[^./][^/:]*)(\/|$)/;
   const undeclared = sources.flatMap(({ inSrc, imports }) =>
     imports

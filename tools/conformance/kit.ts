@@ -8,6 +8,7 @@ import { foldersIn } from "./files.js";
 import { formatNames, runFormat } from "./formats.js";
 import { runMixtures } from "./mixtures.js";
 import { runMulti } from "./multi.js";
+import { isImageProcessor, runImageProcessor, runImages } from "./pictures.js";
 import { runQuantized } from "./quantized.js";
 import type { CaseResult } from "./result.js";
 import { isRlhf, runRlhf } from "./rlhf/case.js";
@@ -47,6 +48,10 @@ export function casesOf(kit: string): Case[] {
     ...foldersIn(kit, "models")
       .filter((name) => has("models", name, "expect.json"))
       .map((name) => ({ name: `models/${name}`, run: () => runText(join(kit, "models", name)) })),
+    ...foldersIn(kit, "processors")
+      .filter((name) => isImageProcessor(kit, name))
+      .map((name) => ({ name: `processors/${name}`, run: () => runImageProcessor(kit, name) })),
+    ...(has("inputs", "images") ? [{ name: "inputs/images", run: () => runImages(kit) }] : []),
     ...one("schedules.json", async () => runSchedules(join(kit, "schedules.json"))),
     ...one("scores.safetensors", () => runScores(join(kit, "scores.safetensors"))),
   ];
