@@ -26,6 +26,8 @@ export interface SpecialTokens {
   readonly padTokenId: number | undefined;
   readonly decoderStartTokenId: number | undefined;
   readonly startsWithLastLabel?: boolean;
+  /** Coordinates of boxes are below this. */
+  readonly boxPositions?: number | undefined;
 }
 
 /**
@@ -56,6 +58,8 @@ export interface Input {
   readonly means?: string;
   /** Its whole numbers are at least 0 and below this. */
   readonly below?: number;
+  /** What else is wrong with what a batch has of it. */
+  readonly fault?: (own: Column, c: SpecialTokens) => string | undefined;
 }
 
 /** Inputs of a stack, by what the model calls them. */

@@ -69,17 +69,25 @@ export type BertAttention<C, S> = (
 ) => { readonly x: Tensor; readonly present: KeyValue };
 
 /** ids -> [batch, virtual + seq, hidden] */
-type Stack<C> = (w: Module, c: C, x: TextInputs) => StackOutput;
+type Stack<C, X = TextInputs> = (w: Module, c: C, x: X) => StackOutput;
+
+/** Embeddings of tokens, normed: `w` is their module. */
+type Embed<C, X> = (w: Module, c: C, x: X) => Tensor;
 
 /** The stack whose layers read `share` and attend by `attention`. */
-export function bertStackOf<C extends BertConfig, S extends Record<string, Tensor>>(
-  share: (w: Module, c: C, x: TextInputs) => S,
+export function bertStackOf<
+  C extends BertConfig,
+  S extends Record<string, Tensor>,
+  X extends TextInputs = TextInputs,
+>(
+  share: (w: Module, c: C, x: X) => S,
   attention: BertAttention<C, S>,
-): Stack<C> {
+  embedded: Embed<C, X> = embed,
+): Stack<C, X> {
   return (w, c, x) => {
-    const embedded = embed(w.at("embeddings"), c, x);
+    const narrow = embedded(w.at("embeddings"), c, x);
     const wide =
-      c.embeddingDim === c.hiddenSize ? embedded : w.linear("embeddings_project", embedded, c.hiddenSize);
+      c.embeddingDim === c.hiddenSize ? narrow : w.linear("embeddings_project", narrow, c.hiddenSize);
     const at = w.at("encoder.layer");
     return repeat(at, c.layers, wide, x.past, share(w, c, x), (w, x, s, past, i) => {
       const attended = attention(w.at("attention"), c, x, s, past, i);
@@ -92,14 +100,15 @@ export function bertStackOf<C extends BertConfig, S extends Record<string, Tenso
   };
 }
 
-/** word, type and position, normed: [batch, virtual + seq, embeddingDim] */
-export function embed(w: Module, c: BertConfig, x: TextInputs): Tensor {
+/** word, type and position, and what a model adds to them, normed: [batch, virtual + seq, embeddingDim] */
+export function embed(w: Module, c: BertConfig, x: TextInputs, beside?: Tensor): Tensor {
   const { g } = w;
   const words = w.trace.prepend(w.embedding("word_embeddings", x.ids, c.vocabSize, c.embeddingDim));
   const limit = c.maxPositions - c.firstPosition;
   const positions = w.embedding("position_embeddings", x.positions, c.maxPositions, c.embeddingDim, limit);
-  const sum = w.pack(g.add(withTypes(w, c, x, words), positions));
-  return w.dropout("dropout", w.layerNorm("LayerNorm", sum, c.eps), c.dropout);
+  const sum = g.add(withTypes(w, c, x, words), positions);
+  const whole = w.pack(beside === undefined ? sum : g.add(sum, beside));
+  return w.dropout("dropout", w.layerNorm("LayerNorm", whole, c.eps), c.dropout);
 }
 
 /** x + the embeddings of token types, where the model has any. */
@@ -114,7 +123,7 @@ export function withTypes(
   return w.g.add(x, w.embedding("token_type_embeddings", ids, c.tokenTypes, c.embeddingDim));
 }
 
-const attention: BertAttention<BertConfig, { bias: Tensor }> = (w, c, x, { bias }, past) => {
+export const bertAttention: BertAttention<BertConfig, { bias: Tensor }> = (w, c, x, { bias }, past) => {
   const at = w.at("self");
   const project = (name: string): Tensor =>
     splitHeads(w, at.linear(name, x, c.hiddenSize), c.heads, c.headDim);
@@ -126,7 +135,7 @@ const attention: BertAttention<BertConfig, { bias: Tensor }> = (w, c, x, { bias 
 
 export const bertStack: Stack<BertConfig> = bertStackOf<BertConfig, { bias: Tensor }>(
   (w, _c, x) => ({ bias: paddingBias(w.g, x.mask) }),
-  attention,
+  bertAttention,
 );
 
 /** LayerNorm(x + dropout(dense(y))) */

@@ -40,6 +40,7 @@ import { gte } from "./gte.js";
 import { helium } from "./helium.js";
 import { hunyuanV1Dense } from "./hunyuan_v1_dense.js";
 import { internlm3 } from "./internlm3.js";
+import { layoutlm } from "./layoutlm.js";
 import { llama } from "./llama.js";
 import { longformer } from "./longformer.js";
 import { m2m100 } from "./m2m_100.js";
@@ -123,6 +124,7 @@ export const architectures: readonly Architecture[] = [
   helium,
   hunyuanV1Dense,
   internlm3,
+  layoutlm,
   llama,
   longformer,
   m2m100,

@@ -30,6 +30,8 @@ export interface ModelConfig {
   readonly decoderStartTokenId: number | undefined;
   /** What a decoder reads of labels starts with the last of them, the language's. @default false */
   readonly startsWithLastLabel?: boolean;
+  /** Models of documents: coordinates of boxes are below this. */
+  readonly boxPositions?: number | undefined;
   /** Standard deviation of modules that a checkpoint lacks and that are made new. */
   readonly initializerRange: number;
   /**

@@ -6,7 +6,7 @@ import { PeftError } from "../errors.js";
 import type { Dim } from "../graph/dims.js";
 import { addDims } from "../graph/dims.js";
 import { Graph } from "../graph/graph.js";
-import type { InputSet } from "../graph/inputs.js";
+import type { InputSet, Lengths } from "../graph/inputs.js";
 import type { CacheShape, FrozenSite, KeyValue, Layout, SublayerSite, Trace } from "../graph/module.js";
 import { Module } from "../graph/module.js";
 import { opRows } from "../graph/op_rows.js";
@@ -36,6 +36,7 @@ import { frequencies } from "./parts/rotary.js";
 import { qwen2 } from "./qwen2.js";
 import { roberta } from "./roberta.js";
 import { t5 } from "./t5.js";
+import { textInputs } from "./text_inputs.js";
 
 const golden = JSON.parse(read("../../tests/golden/positions.json"));
 /** Models that the kit does not carry: their config.json, and the shapes of their checkpoint. */
@@ -153,26 +154,26 @@ function kvInputs(g: Graph, name: string, cache: CacheShape, length: Dim): KeyVa
   });
 }
 
-function inputs(g: Graph, name: string, seq: Dim, cache: CacheShape, options: Options): TextInputs {
-  const length = addDims(options.virtual ?? 0, seq);
-  const total = options.past ? addDims("past", length) : length;
-  return {
-    ids: g.input(`${name}ids`, ["batch", seq], "i64"),
-    mask: g.input(`${name}mask`, ["batch", total], "i64"),
-    positions: g.input(`${name}positions`, ["batch", length], "i64"),
-    typeIds: g.input(`${name}typeIds`, ["batch", length], "i64"),
-    past: options.past ? kvInputs(g, "past", cache, "past") : undefined,
+function inputs(
+  g: Graph,
+  name: string,
+  seq: Dim,
+  { cache, lengths }: ModelConfig,
+  options: Options,
+  declared: InputSet = textInputs,
+): TextInputs {
+  const at: Lengths = {
+    batch: "batch",
+    length: seq,
+    virtual: options.virtual ?? 0,
+    past: options.past ? "past" : 0,
   };
-}
-
-/** What a model reads that reads no text. */
-function otherInputs(g: Graph, set: InputSet, c: ModelConfig): TextInputs {
-  const at = { batch: "batch", length: "seq", virtual: 0, past: 0 };
-  const declared = Object.entries(set).map(([key, { name, shape, dtype }]) => {
-    const known = shape(at).map((d) => (typeof d === "string" ? (c.lengths?.[d] ?? d) : d));
-    return [key, g.input(name, known, dtype)];
+  const own = Object.entries(declared).map(([key, { shape, dtype }]) => {
+    const known = shape(at).map((d) => (typeof d === "string" ? (lengths?.[d] ?? d) : d));
+    return [key, g.input(name + key, known, dtype)];
   });
-  return Object.fromEntries(declared);
+  const past = options.past ? kvInputs(g, "past", cache, "past") : undefined;
+  return { ...Object.fromEntries(own), past };
 }
 
 interface Traced {
@@ -198,18 +199,18 @@ function trace<C extends ModelConfig>(
   const prefix = typeof a.prefix === "function" ? a.prefix(task) : a.prefix;
   const bare = task === "FEATURE_EXTRACTION" ? w : w.at(prefix);
   const past = (options.past ?? false) && !c.encoderDecoder;
-  const text = inputs(g, "", "seq", c.cache, { ...options, past });
-  const x = a.inputs === undefined ? text : otherInputs(g, a.inputs, c);
+  const x = inputs(g, "", "seq", c, { ...options, past }, a.inputs);
+  const mask = "mask" in x ? x.mask : g.input("mask", ["batch", "seq"], "i64");
   let out = c.encoderDecoder ? undefined : a.stack?.(bare, c, x);
   if (c.encoderDecoder && a.encoder !== undefined && a.decoder !== undefined) {
     const encoded = options.cross ? undefined : a.encoder(bare, c, x);
-    const given = kvInputs(g, "cross", c.cache, text.mask.shape[1]!);
+    const given = kvInputs(g, "cross", c.cache, mask.shape[1]!);
     out = a.decoder(
       bare,
       c,
       {
-        ...inputs(g, "decoder.", "target", c.cache, options),
-        encoderMask: text.mask,
+        ...inputs(g, "decoder.", "target", c, options),
+        encoderMask: mask,
         cross: (i, project) => (options.cross ? given[i]! : project(PLAIN)),
       },
       encoded,
@@ -217,7 +218,7 @@ function trace<C extends ModelConfig>(
   }
   const { hidden, present } = out!;
   const head: PooledHead<C> = a.heads[headOf[task]!]!;
-  const logits = head(w, c, hidden, x.mask ?? text.mask);
+  const logits = head(w, c, hidden, mask);
   const weights = g.nodes.filter((n) => n.op === "weight").map((n) => n.attrs as Ops["weight"]);
   return {
     g,

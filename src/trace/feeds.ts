@@ -217,8 +217,9 @@ function inputFaults(
   const beyond = ids?.find((id) => id < 0 || id >= vocabSize);
   const { below = Number.POSITIVE_INFINITY } = input;
   const outside = input.below === undefined ? undefined : own.data.find((x) => x < 0 || x >= below);
+  const more = fault === undefined ? input.fault?.(own, config) : fault;
   return [
-    ...(fault === undefined ? [] : [fault]),
+    ...(more === undefined ? [] : [more]),
     ...(beyond === undefined ? [] : [`token id ${beyond} is beyond the vocabulary of ${vocabSize}`]),
     ...(outside === undefined ? [] : [`${name} has ${outside}, and there are ${below}`]),
   ];

@@ -2,10 +2,10 @@
 
     /tmp/ref/bin/python /work/shared/conformance/generate.py --hidden 16 --only ' lora$' KIT
     /tmp/ref/bin/python /work/shared/conformance-more/generate.py --hidden 16 --only ' lora$' MORE
-    /tmp/ref/bin/python /work/shared/media/generate.py --hidden 16 --only ' lora$' MEDIA
-    /tmp/ref/bin/python tools/golden/architectures.py KIT MORE MEDIA (torch 2.13.0, transformers 5.23.0)
+    /tmp/ref/bin/python /work/shared/media/generate.py --hidden 16 --only '--lora$' MEDIA
+    /tmp/ref/bin/python tools/golden/architectures.py KIT MORE MEDIA  (torch 2.13.0, transformers 5.23.0)
 
-With MORE or MEDIA alone it changes the models of that kit.
+With one of the kits alone it changes the models of that kit.
 """
 import json
 import sys
@@ -68,6 +68,7 @@ MORE = [
     "xlm-roberta",
 ]
 SPEECH = ["whisper", "whisper-audio-cls"]
+DOCUMENTS = ["layoutlm", "layoutlm-qa", "layoutlmv3", "layoutlmv3-text", "lilt"]
 
 
 def model(kit, name):
@@ -81,6 +82,7 @@ out = Path(__file__).resolve().parents[2] / "tests/golden/architectures.json"
 models = json.loads(out.read_text())
 for kit in sys.argv[1:]:
     kit = Path(kit) / "models"
-    models |= {name: model(kit, name) for name in [*NAMES, *EXPERTS, *MORE, *SPEECH] if (kit / name).exists()}
+    known = [*NAMES, *EXPERTS, *MORE, *SPEECH, *DOCUMENTS]
+    models |= {name: model(kit, name) for name in known if (kit / name).exists()}
 lines = [f"{json.dumps(name)}:{json.dumps(models[name], separators=(',', ':'))}" for name in sorted(models)]
 out.write_text("{\n" + ",\n".join(lines) + "\n}\n")  # a line each, so that changes to two of them merge

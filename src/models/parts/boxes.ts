@@ -1,0 +1,52 @@
+import type { Graph } from "../../graph/graph.js";
+import type { Column, Input, SpecialTokens } from "../../graph/inputs.js";
+import { tokenInput } from "../../graph/inputs.js";
+import type { Tensor } from "../../graph/ops.js";
+import type { TextInputs } from "../model.js";
+import { textInputs } from "../text_inputs.js";
+
+/** What a model of documents reads. */
+export interface BoxedInputs extends TextInputs {
+  /** Where each token stands on its page: x0, y0, x1, y1, [batch, virtual + seq, 4], i64. */
+  readonly bbox: Tensor;
+}
+
+/** The columns of a box [batch, seq, 4]: left, top, right, bottom, and what lies between them. */
+export interface BoxSides {
+  readonly x0: Tensor;
+  readonly y0: Tensor;
+  readonly x1: Tensor;
+  readonly y1: Tensor;
+  readonly height: Tensor;
+  readonly width: Tensor;
+}
+
+/** bbox [batch, seq, 4] -> ids of tables, [batch, seq] each. */
+export function boxSides(g: Graph, bbox: Tensor): BoxSides {
+  const side = (i: number): Tensor => g.squeeze(g.slice(bbox, 2, i, i + 1), 2);
+  const [x0, y0, x1, y1] = [side(0), side(1), side(2), side(3)];
+  return { x0, y0, x1, y1, height: g.sub(y1, y0), width: g.sub(x1, x0) };
+}
+
+/** Boxes beside tokens, in thousandths of the page; where a batch has none, all of them are 0. */
+const bboxInput: Input = { ...tokenInput("bbox", "i64", [4], 0), fault: boxFault };
+
+/** Text, with a box for each token. */
+export const boxedInputs: { readonly [K in keyof typeof textInputs | "bbox"]: Input } = {
+  ...textInputs,
+  bbox: bboxInput,
+};
+
+/** What is wrong with the boxes of a batch, for tables of so many rows. */
+function boxFault(
+  { data }: Column,
+  { boxPositions = Number.POSITIVE_INFINITY }: SpecialTokens,
+): string | undefined {
+  const outside = data.find((x) => x < 0 || x >= boxPositions);
+  if (outside !== undefined) return `bbox has ${outside}, and boxes lie within 0 to ${boxPositions - 1}`;
+  for (let i = 0; i < data.length; i += 4) {
+    const [x0 = 0, y0 = 0, x1 = 0, y1 = 0] = data.subarray(i, i + 4);
+    if (x1 < x0 || y1 < y0) return `the box [${x0}, ${y0}, ${x1}, ${y1}] ends before it begins`;
+  }
+  return undefined;
+}
