@@ -353,10 +353,13 @@ export type {
   Sees,
   Tensor,
 } from "./graph/ops.js";
+export { type BcoLossOptions, bcoLoss } from "./losses/bco.js";
 export type { CosentOptions } from "./losses/cosent.js";
 export { cosentLoss } from "./losses/cosent.js";
+export { type CpoLossOptions, type CpoLossType, cpoLoss } from "./losses/cpo.js";
 export type { Divergence, DpoLossOptions, DpoLossType } from "./losses/dpo.js";
 export { dpoLoss } from "./losses/dpo.js";
+export { type KtoLossOptions, ktoLoss } from "./losses/kto.js";
 export type { LogProbOptions, TokenStatistics } from "./losses/log_probs.js";
 export {
   atLabelled,
@@ -371,7 +374,9 @@ export type { Loss, LossColumn, LossContext, WrittenLoss } from "./losses/loss.j
 export { countOf } from "./losses/loss.js";
 export type { RankingOptions } from "./losses/multiple_negatives_ranking.js";
 export { multipleNegativesRankingLoss } from "./losses/multiple_negatives_ranking.js";
+export { type OrpoLossOptions, orpoLoss } from "./losses/orpo.js";
 export { type LossOptions, lossNamed, registerLoss } from "./losses/registry.js";
+export { type SftLossOptions, sftLoss } from "./losses/sft.js";
 export type { TripletOptions } from "./losses/triplet.js";
 export { tripletLoss } from "./losses/triplet.js";
 export type { ConfigDefinition } from "./methods/config.js";

@@ -13,12 +13,12 @@ import {
 } from "./log_probs.js";
 import type { Loss, LossContext } from "./loss.js";
 import {
-  accuracyOf,
   countPairs,
   isChosen,
   logSigmoid,
   type Pair,
   pairColumns,
+  pairMetrics,
   pairOf,
   smoothed,
 } from "./pairs.js";
@@ -179,7 +179,7 @@ export function dpoLoss(options: DpoLossOptions = {}): Loss {
         sum: sums.reduce((x, y) => g.add(x, y)),
         count: pairs,
         metrics: {
-          ...rewardMetrics(g, { chosen: t.a, rejected: t.b }, policy, beta),
+          ...pairMetrics(g, { chosen: t.a, rejected: t.b }, policy, beta),
           ...tokenMetrics(c, ofChosen),
         },
       };
@@ -213,24 +213,6 @@ function wpoWeight(c: LossContext, tokens: Tensor): Tensor {
   const counts = g.max(sumByRow(c, isLabelled(c)), 1);
   const { chosen, rejected } = pairOf(c, g.exp(g.div(sumByRow(c, aligned), counts)));
   return g.detach(g.mul(chosen, rejected));
-}
-
-/** Rewards are beta times what the policy has more than its reference. */
-function rewardMetrics(
-  g: Graph,
-  { chosen, rejected }: Pair,
-  policy: Pair,
-  beta: number,
-): Record<string, Tensor> {
-  const mean = (x: Tensor): Tensor => g.mul(g.mean(x), beta);
-  return {
-    "rewards/chosen": mean(chosen),
-    "rewards/rejected": mean(rejected),
-    "rewards/accuracies": accuracyOf(g, { chosen, rejected }),
-    "rewards/margins": mean(g.sub(chosen, rejected)),
-    "logps/chosen": g.mean(policy.chosen),
-    "logps/rejected": g.mean(policy.rejected),
-  };
 }
 
 function tokenMetrics(c: LossContext, ofChosen: Tensor): Record<string, Tensor> {

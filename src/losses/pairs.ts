@@ -45,7 +45,20 @@ export function smoothed(g: Graph, x: Tensor, e: number): Tensor {
   return e === 0 ? right : g.sub(right, g.mul(logSigmoid(g, g.neg(x)), e));
 }
 
-/** The share of pairs whose chosen one has more. */
-export function accuracyOf(g: Graph, { chosen, rejected }: Pair): Tensor {
-  return g.mean(g.cast(g.less(rejected, chosen), "f32"));
+/** Of a pair's rewards, times beta, and its log-probabilities, by TRL's names. */
+export function pairMetrics(
+  g: Graph,
+  { chosen, rejected }: Pair,
+  logs: Pair,
+  beta: number,
+): Record<string, Tensor> {
+  const mean = (x: Tensor): Tensor => g.mul(g.mean(x), beta);
+  return {
+    "rewards/chosen": mean(chosen),
+    "rewards/rejected": mean(rejected),
+    "rewards/accuracies": g.mean(g.cast(g.less(rejected, chosen), "f32")),
+    "rewards/margins": mean(g.sub(chosen, rejected)),
+    "logps/chosen": g.mean(logs.chosen),
+    "logps/rejected": g.mean(logs.rejected),
+  };
 }

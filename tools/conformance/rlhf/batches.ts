@@ -42,3 +42,21 @@ export function pairsOf(rows: number): BatchColumn {
   const pairs = rows / 2;
   return { data: Int32Array.from({ length: rows }, (_, i) => (i >> 1) + (i % 2) * pairs), shape: [pairs, 2] };
 }
+
+/** The rows of one, and below them those of the other, padded to the longer. */
+export function stacked(first: Ids, second: Ids, fill: number): Ids {
+  const width = Math.max(first.shape[1], second.shape[1]);
+  const rows = first.shape[0] + second.shape[0];
+  const data = new Int32Array(rows * width).fill(fill);
+  let row = 0;
+  for (const { data: own, shape } of [first, second])
+    for (let i = 0; i < shape[0]; i++, row++)
+      data.set(own.subarray(i * shape[1], (i + 1) * shape[1]), row * width);
+  return { data, shape: [rows, width] };
+}
+
+/** Options of which some are not said. */
+export function known<T extends object>(options: { readonly [K in keyof T]: unknown }): T {
+  const said = Object.entries(options).filter(([, value]) => value !== undefined && value !== null);
+  return Object.fromEntries(said) as T;
+}

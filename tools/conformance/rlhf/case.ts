@@ -10,7 +10,10 @@ import type { Check } from "../tensors.js";
 import { compare, compareToLargest, Expected, exact, failure } from "../tensors.js";
 import { kitName } from "../training.js";
 import { dpo } from "./dpo.js";
+import { bco, kto } from "./kto.js";
+import { cpo, orpo } from "./orpo.js";
 import { runPpo } from "./ppo.js";
+import { sft } from "./sft.js";
 import {
   type CaseFile,
   checkWeights,
@@ -21,7 +24,7 @@ import {
   type Variant,
 } from "./variant.js";
 
-const methods: Readonly<Record<string, RlhfMethod>> = { dpo };
+const methods: Readonly<Record<string, RlhfMethod>> = { bco, cpo, dpo, kto, orpo, sft };
 
 /** Whether a case is of the kit of TRL's numbers. */
 export function isRlhf(kit: string, name: string): boolean {

@@ -2,13 +2,13 @@ import { type DpoLossOptions, dpoLoss } from "../../../src/losses/dpo.js";
 import { rowSums } from "../../../src/run/log_probs.js";
 import type { TextBatch } from "../../../src/trace/feeds.js";
 import type { Numbers } from "../tensors.js";
-import { completionBatch, floats, lengthsOf, pairsOf } from "./batches.js";
+import { completionBatch, floats, known, lengthsOf, pairsOf } from "./batches.js";
 import { type Config, numeric, type RlhfMethod, type Run, type Variant } from "./variant.js";
 
 /** TRL's config as the loss has it. */
 export function dpoOptions(config: Config): DpoLossOptions {
   const { loss_type, loss_weights, f_divergence_type } = config;
-  const options = {
+  return known<DpoLossOptions>({
     loss: loss_type,
     lossWeights: loss_weights,
     beta: numeric(config, "beta"),
@@ -18,9 +18,7 @@ export function dpoOptions(config: Config): DpoLossOptions {
     discopopTau: numeric(config, "discopop_tau"),
     useWeighting: config["use_weighting"],
     isWeighed: numeric(config, "ld_alpha") !== undefined,
-  };
-  const said = Object.entries(options).filter(([, value]) => value !== undefined && value !== null);
-  return Object.fromEntries(said) as DpoLossOptions;
+  });
 }
 
 async function prepare(v: Variant): Promise<Run> {
