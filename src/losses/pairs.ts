@@ -56,9 +56,14 @@ export function pairMetrics(
   return {
     "rewards/chosen": mean(chosen),
     "rewards/rejected": mean(rejected),
-    "rewards/accuracies": g.mean(g.cast(g.less(rejected, chosen), "f32")),
+    "rewards/accuracies": accuracyOf(g, { chosen, rejected }),
     "rewards/margins": mean(g.sub(chosen, rejected)),
     "logps/chosen": g.mean(logs.chosen),
     "logps/rejected": g.mean(logs.rejected),
   };
+}
+
+/** The share of pairs whose chosen one has more. */
+export function accuracyOf(g: Graph, { chosen, rejected }: Pair): Tensor {
+  return g.mean(g.cast(g.less(rejected, chosen), "f32"));
 }
