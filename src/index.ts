@@ -94,7 +94,7 @@ export type { AdapterConfig, ValuesOf } from "./methods/method.js";
 // Files that are no text as the numbers that models read.
 
 export type { ProcessorOptions } from "./processors/auto.js";
-export { AutoImageProcessor } from "./processors/auto.js";
+export { AutoFeatureExtractor, AutoImageProcessor } from "./processors/auto.js";
 export type { ImageFeatures, ImageSource, PreprocessOptions } from "./processors/pictures/image_processor.js";
 export { ImageProcessor, readImage } from "./processors/pictures/image_processor.js";
 export type { ImageSettings, SizeRule } from "./processors/pictures/image_settings.js";
@@ -104,6 +104,17 @@ export type { Resample, Size } from "./processors/pictures/resize.js";
 // ## Tokenizers
 // Text to token ids and back, and the chat templates of models.
 
+export type {
+  FeatureColumn,
+  FeatureExtractor,
+  FeatureOptions,
+  SoundFeatures,
+  SoundInput,
+} from "./processors/sound/extractor.js";
+export type { LoadAudioOptions, SoundSource } from "./processors/sound/load.js";
+export { loadAudio } from "./processors/sound/load.js";
+export type { Sound } from "./processors/sound/recording.js";
+export type { PaddingOptions } from "./processors/sound/rows.js";
 export type { TokenizerOptions } from "./tokenizers/auto.js";
 export { AutoTokenizer } from "./tokenizers/auto.js";
 export type { ChatMessage, ChatOptions } from "./tokenizers/chat.js";

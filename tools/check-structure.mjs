@@ -83,7 +83,7 @@ const ALLOWED = {
     ...["train", "tasks", "peft", "attach", "data", "hub", "tokenizers"],
     ...["methods/method.ts", "methods/registry.ts"],
   ],
-  pipelines: ["peft", "tasks", "trace", "data", "hub", "tokenizers", "generate"],
+  pipelines: ["peft", "tasks", "trace", "data", "hub", "tokenizers", "processors", "generate"],
   cli: ["index.ts", "data/load.ts"],
 };
 const EVERYWHERE = [

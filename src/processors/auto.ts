@@ -5,6 +5,8 @@ import { readJsonObject } from "../hub/json.js";
 import { type ResolveOptions, resolveFolder, resolveNames } from "../hub/resolve.js";
 import { isRecord } from "../narrow.js";
 import { ImageProcessor } from "./pictures/image_processor.js";
+import type { FeatureExtractor } from "./sound/extractor.js";
+import { featureExtractor } from "./sound/kinds.js";
 
 /** Where to look for a processor; see resolveFolder. */
 export type ProcessorOptions = Omit<ResolveOptions, "files">;
@@ -44,6 +46,31 @@ export const AutoImageProcessor: {
       options,
     });
     return new ImageProcessor(config, path, modelType);
+  },
+};
+
+/** Feature extractors by Hub id or folder. */
+export const AutoFeatureExtractor: {
+  /**
+   * What turns sound into a model's input, as its preprocessor_config.json says.
+   * Reference: transformers/models/auto/feature_extraction_auto.py
+   * @throws "file-format" where the folder has none that can be read here, and "hub"
+   * @example
+   * ```ts
+   * import { AutoFeatureExtractor, loadAudio } from "peft.js";
+   *
+   * const extractor = await AutoFeatureExtractor.fromPretrained("openai/whisper-small");
+   * const { inputFeatures } = extractor(await loadAudio("call.wav"));
+   * ```
+   */
+  fromPretrained(nameOrFolder: string, options?: ProcessorOptions): Promise<FeatureExtractor>;
+} = {
+  async fromPretrained(nameOrFolder, options = {}) {
+    const { config, path, modelType } = await processorFiles("AutoFeatureExtractor", "feature_extractor", {
+      nameOrFolder,
+      options,
+    });
+    return featureExtractor(config, path, modelType);
   },
 };
 
