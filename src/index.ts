@@ -18,6 +18,7 @@ export {
   AutoModel,
   AutoModelForAudioClassification,
   AutoModelForCausalLM,
+  AutoModelForImageClassification,
   AutoModelForQuestionAnswering,
   AutoModelForSeq2SeqLM,
   AutoModelForSequenceClassification,

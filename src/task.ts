@@ -8,6 +8,7 @@ export const SHIPPED_TASKS = [
   "FEATURE_EXTRACTION",
   "SPEECH_SEQ_2_SEQ",
   "AUDIO_CLS",
+  "IMAGE_CLS",
 ] as const;
 
 /** The tasks that ship with the package. */

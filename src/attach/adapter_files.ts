@@ -11,6 +11,8 @@ import { isRecord } from "../narrow.js";
 import { optionKey, pythonName } from "../options.js";
 import { at } from "../present.js";
 import type { Runtime } from "../run/runtime.js";
+import type { TaskType } from "../task.js";
+import { isTaskType, taskOf, taskOfClass } from "../tasks/registry.js";
 import type { Inventory } from "../trace/trace.js";
 import { option, type ShowOption, toCode, words } from "../words.js";
 import { fromLibrary, headConfig, isLibraryJson, toLibrary } from "./adapters_library.js";
@@ -70,11 +72,12 @@ export async function readAdapterConfig(folder: string): Promise<AdapterFile> {
   const known = Object.fromEntries(Object.entries(json).filter(([key]) => isKnown(key)));
   const unknown = Object.keys(json).filter((key) => !isKnown(key));
   const { fields, notes } = method.fromFile?.(known) ?? { fields: known, notes: [] };
+  const task = json["task_type"] ?? taskOfMapping(json["auto_mapping"]);
   const warnings = [
     ...(unknown.length === 0 ? [] : [`adapter_config.json has unknown keys, which are ignored: ${unknown}.`]),
     ...notes,
   ];
-  const config = namingFile(path, () => method.config.create(fields), inFile);
+  const config = namingFile(path, () => method.config.create({ ...fields, task_type: task }), inFile);
   return { method, config, json: known, floats, warnings };
 }
 
@@ -120,7 +123,7 @@ async function newestCheckpoint(folder: string): Promise<{ step: number; path: s
 }
 
 /** adapter_config.json as Python writes it. */
-export function formatAdapterConfig(adapter: ConfiguredAdapter, modelClass?: string): string {
+export function formatAdapterConfig(adapter: ConfiguredAdapter, modelClass?: ModelClass): string {
   const json = adapterJson(adapter, modelClass);
   const floats = new Set([...(adapter.method?.config.floats ?? []), ...(adapter.loaded?.floats ?? [])]);
   return formatJson(adapter.method?.files === "adapters" ? toLibrary(json) : json, floats);
@@ -129,7 +132,7 @@ export function formatAdapterConfig(adapter: ConfiguredAdapter, modelClass?: str
 type ConfiguredAdapter = Pick<Adapter, "method" | "config" | "json" | "loaded" | "state">;
 
 /** Its fields. */
-function adapterJson(adapter: ConfiguredAdapter, modelClass?: string): Readonly<Record<string, unknown>> {
+function adapterJson(adapter: ConfiguredAdapter, modelClass?: ModelClass): Readonly<Record<string, unknown>> {
   const { fields, options } = (adapter.method ?? internal("an adapter without a method")).config;
   const config = new Map<string, unknown>(Object.entries(adapter.config));
   const { state, loaded } = adapter;
@@ -142,8 +145,39 @@ function adapterJson(adapter: ConfiguredAdapter, modelClass?: string): Readonly<
   json["inference_mode"] = true;
   const ranks = state.allocator?.pattern;
   if (ranks !== undefined) json["rank_pattern"] = Object.fromEntries(ranks);
-  if ("model_class" in fields) json["model_class"] ??= modelClass;
-  return json;
+  if ("model_class" in fields) json["model_class"] ??= modelClass?.name;
+  return byClass(json, modelClass);
+}
+
+/** A task that PEFT does not know is no task_type: the class says it, as PEFT writes it for such models. */
+function byClass(
+  json: Readonly<Record<string, unknown>>,
+  modelClass: ModelClass | undefined,
+): Readonly<Record<string, unknown>> {
+  const { task_type: task } = json;
+  if (!isTaskType(task) || taskOf(task).byClass !== true) return json;
+  const mapping = modelClass?.name === undefined ? json["auto_mapping"] : mappingOf(modelClass);
+  return { ...json, task_type: null, auto_mapping: mapping };
+}
+
+/** The task that such a class says. */
+function taskOfMapping(mapping: unknown): TaskType | undefined {
+  const { base_model_class: name } = Object(mapping);
+  const task = typeof name === "string" ? taskOfClass(name) : undefined;
+  return task !== undefined && taskOf(task).byClass === true ? task : undefined;
+}
+
+/** A model's class in Python, as far as its config.json says. */
+export interface ModelClass {
+  readonly name: string | undefined;
+  readonly modelType: string;
+}
+
+/** Where transformers has a class: the towers of a model with two are in its own module. */
+function mappingOf({ name, modelType }: ModelClass): Readonly<Record<string, unknown>> {
+  const family = modelType.replaceAll("-", "_").replace(/_(?:vision|text|audio)_model$/, "");
+  const library = `transformers.models.${family}.modeling_${family}`;
+  return { base_model_class: name, parent_library: library };
 }
 
 /** Whether a folder has the prompt encoder's own tensors. */
@@ -164,8 +198,7 @@ interface SavedBeside {
   readonly prompt: SavedTensor | undefined;
   /** What its head tells apart; undefined: it has none, or one that only the base knows. */
   readonly classes: ClassFields | undefined;
-  /** The model's class in Python, as far as its config.json says. */
-  readonly modelClass?: string | undefined;
+  readonly modelClass?: ModelClass | undefined;
 }
 
 /** Writes adapter_model.safetensors, its JSON files and README.md: all of them, or none where one fails. */

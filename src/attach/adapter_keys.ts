@@ -33,9 +33,9 @@ export function readKeys(names: Iterable<string>, known: KnownNames, adapterName
   const changes: Change[] = [];
   for (const name of names) {
     const reading: Reading | undefined =
-      understood(name, known.isParameter, withoutAdapter, known.root) ??
-      understood(name, known.isWhole, withoutModulesToSave) ??
-      understood(name, known.isOther, () => []);
+      understood(name, known, known.isParameter, withoutAdapter, known.root) ??
+      understood(name, known, known.isWhole, withoutModulesToSave) ??
+      understood(name, known, known.isOther, () => []);
     if (reading === undefined) unknown.push(name);
     else {
       const of = reading.adapter;
@@ -90,6 +90,8 @@ export interface KnownNames {
    * as they are.
    */
   readonly root?: string | undefined;
+  /** A name with modules as they are called today, where transformers 4 called them otherwise. */
+  readonly today: (name: string) => string;
 }
 
 interface Reading {
@@ -100,11 +102,12 @@ interface Reading {
 /** What a name means once wrappers, an adapter's name and the like are taken off it. */
 function understood(
   name: string,
+  { today }: Pick<KnownNames, "today">,
   isKnown: (name: string) => boolean,
   shortened: (name: string) => readonly Required<Reading>[],
   root?: string,
 ): Reading | undefined {
-  for (const unwrapped of withoutWrappers(name))
+  for (const unwrapped of [...new Set(withoutWrappers(name).flatMap((name) => [name, today(name)]))])
     for (const whole of [
       ...[unwrapped, `base_model.model.${unwrapped}`, `base_model.${unwrapped}`],
       ...(root === undefined ? [] : otherRoots(unwrapped, root)),

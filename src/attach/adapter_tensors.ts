@@ -6,6 +6,7 @@ import { nodeFiles } from "../hub/files.js";
 import { toF32 } from "../hub/tensors/dtypes.js";
 import { openSafetensors } from "../hub/tensors/safetensors.js";
 import type { ParameterSpec } from "../methods/method.js";
+import { moduleNamesOf } from "../models/module_names.js";
 import type { Runtime } from "../run/runtime.js";
 import { prefixOf } from "../trace/write.js";
 import { tieOf } from "../weights/tie.js";
@@ -93,6 +94,7 @@ function readNames(adapter: Adapter, file: Checkpoint, runtime: Runtime): ReadNa
       isParameter: (key) => wanted.has(key) && !adapter.whole.has(wanted.get(key) ?? ""),
       isWhole: (key) => wanted.has(key),
       isOther: (key) => base.has(baseName(key)) || isCompanion(key),
+      today: moduleNamesOf(runtime.weights.spec.architecture.checkpoint).today,
       root: adapter.method?.files === undefined ? undefined : prefixOf(runtime.weights.spec),
     },
     adapter.name,

@@ -41,6 +41,7 @@ import {
 import { checkTensorSize } from "./tensor_sizes.js";
 import { checkTies } from "./tie_checks.js";
 import { savesTied, settledModules, tiedSelection } from "./ties.js";
+import { inTodaysNames } from "./todays_names.js";
 import { addTrainedRows } from "./trained_rows.js";
 import { unmatchedWarnings } from "./unmatched.js";
 
@@ -92,19 +93,21 @@ export interface StoredBase {
 export function attach<C extends AdapterConfig>(
   name: string,
   method: Method<C>,
-  config: C,
+  written: C,
   spec: ModelSpec,
   inventory: Inventory,
   options: AttachOptions,
 ): Attached {
   const roles = spec.architecture.roles;
+  const { config, file } = inTodaysNames(written, spec, inventory, options.file);
   checkTasks(method, config, spec);
   const resolved =
     method.prompt?.resolve(config, promptShape(spec, config)) ??
     method.layers?.resolve?.(config, roles, () => allLinearPaths(spec, inventory)) ??
     config;
-  const draft = new AdapterDraft(name, method, resolved, options);
-  const modules = [...settledModules(config, tieOf(inventory)), ...headModules(spec.task)];
+  const draft = new AdapterDraft(name, method, resolved, { ...options, file });
+  const heads = headsToTrain(spec, inventory, file !== undefined);
+  const modules = [...settledModules(config, tieOf(inventory)), ...heads];
   const warnings: (string | Words)[] = [];
   const next = random(options.seed, 0x0ada);
   if (method.layers !== undefined)
@@ -127,6 +130,16 @@ export function attach<C extends AdapterConfig>(
   // biome-ignore lint/suspicious/noExplicitAny: a Method<C> is a Method of its own configs only
   const adapter = draft.freeze() as Adapter<any>;
   return { adapter, warnings, prepare: (runtime) => prepare(adapter, runtime, options) };
+}
+
+/**
+ * Modules of the task's heads, which train whole. Of tasks that PEFT does not know an adapter's file says all
+ * of its modules: in a new one those that there are.
+ */
+function headsToTrain({ task }: ModelSpec, { weights }: Inventory, isLoaded: boolean): readonly string[] {
+  if (taskOf(task).byClass !== true) return headModules(task);
+  const all = [...weights.keys()].flatMap(places);
+  return isLoaded ? [] : headModules(task).filter((name) => all.some((path) => trainsWhole(path, name)));
 }
 
 /** Throws "adapter-config" where a method is not for the model's task. */

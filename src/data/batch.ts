@@ -105,6 +105,12 @@ export interface AudioClassificationBatch extends BatchInputs {
   readonly labels: Ids | Floats; // [batch, 1] or [batch, labels]
 }
 
+/** Pictures to be classified. */
+export interface ImageClassificationBatch extends BatchInputs {
+  readonly task: "IMAGE_CLS";
+  readonly labels: Ids | Floats; // [batch, 1] or [batch, labels]
+}
+
 /** The batches of the tasks that ship, by task. */
 export interface BatchOf {
   CAUSAL_LM: CausalLMBatch;
@@ -115,6 +121,7 @@ export interface BatchOf {
   FEATURE_EXTRACTION: FeatureExtractionBatch;
   SPEECH_SEQ_2_SEQ: SpeechBatch;
   AUDIO_CLS: AudioClassificationBatch;
+  IMAGE_CLS: ImageClassificationBatch;
 }
 
 /** A batch of a task that was registered from outside; what else its loss reads is among the `columns`. */

@@ -71,6 +71,13 @@ export interface AudioClassificationSample extends SampleInputs {
   readonly labels: Float32Array; // [1] or [labels]
 }
 
+/** A picture; `labels`: one class id, or one number, or a 0 or 1 per class. */
+export interface ImageClassificationSample extends SampleInputs {
+  readonly task: "IMAGE_CLS";
+  readonly problemType: ProblemType;
+  readonly labels: Float32Array; // [1] or [labels]
+}
+
 /** The samples of the tasks that ship, by task. */
 export interface SampleOf {
   CAUSAL_LM: CausalLMSample;
@@ -81,6 +88,7 @@ export interface SampleOf {
   FEATURE_EXTRACTION: FeatureExtractionSample;
   SPEECH_SEQ_2_SEQ: SpeechSample;
   AUDIO_CLS: AudioClassificationSample;
+  IMAGE_CLS: ImageClassificationSample;
 }
 
 /** All texts of a sample. */

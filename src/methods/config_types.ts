@@ -20,6 +20,7 @@ export interface CommonOptions {
     | "FEATURE_EXTRACTION"
     | "SPEECH_SEQ_2_SEQ"
     | "AUDIO_CLS"
+    | "IMAGE_CLS"
     | undefined;
   /** The base's Hub id or folder, as the adapter's file names it. */
   baseModelNameOrPath?: string | undefined;
@@ -400,6 +401,7 @@ export interface CPTOptions {
     | "FEATURE_EXTRACTION"
     | "SPEECH_SEQ_2_SEQ"
     | "AUDIO_CLS"
+    | "IMAGE_CLS"
     | undefined;
   /** The base's Hub id or folder, as the adapter's file names it. */
   baseModelNameOrPath?: string | undefined;

@@ -77,6 +77,7 @@ import { starcoder2 } from "./starcoder2.js";
 import { t5 } from "./t5.js";
 import { t5gemma } from "./t5gemma.js";
 import { umt5 } from "./umt5.js";
+import { vit } from "./vit.js";
 import { whisper } from "./whisper.js";
 import { xglm } from "./xglm.js";
 import { xlmRoberta } from "./xlm_roberta.js";
@@ -160,6 +161,7 @@ export const architectures: readonly Architecture[] = [
   t5,
   t5gemma,
   umt5,
+  vit,
   whisper,
   xglm,
   xlmRoberta,

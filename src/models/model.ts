@@ -121,6 +121,11 @@ export interface Heads<C> {
   readonly tokenLabels?: TokenHead<C>;
   /** Start and end logits side by side, [..., 2]. */
   readonly spanEnds?: TokenHead<C>;
+  /**
+   * What the model says of a row beside these, by transformers' names in camelCase: poolerOutput. Read where
+   * it is asked for.
+   */
+  readonly named?: Readonly<Record<string, PooledHead<C>>>;
   /** Returns the hidden states; names what the bare model holds beside its layers (a pooler). */
   readonly hidden?: TokenHead<C>;
 }
@@ -131,6 +136,11 @@ export interface Heads<C> {
  */
 export interface CheckpointRules {
   readonly rename?: readonly (readonly [RegExp, string])[];
+  /**
+   * Parts of modules' paths that transformers 5 names otherwise than 4 did, and files do: [then, today], `*`
+   * for a number, the longer ones first. Come after `rename`; adapters and targets may have either name.
+   */
+  readonly modules?: readonly (readonly [then: string, today: string])[];
   /**
    * Tensors that are several weights of one shape, one below another: a pattern and what each part has in its
    * place. Comes before `rename`.

@@ -28,6 +28,7 @@ import type {
   TaskType,
   TextInputs,
 } from "./model.js";
+import { moduleNamesOf } from "./module_names.js";
 import { mt5 } from "./mt5.js";
 import { opt } from "./opt.js";
 import { slopes } from "./parts/alibi.js";
@@ -50,10 +51,8 @@ function kitConfig(model: string): Record<string, unknown> {
   return others[model]?.config ?? JSON.parse(read(`../../tests/kit/models/${model}/config.json`));
 }
 /** Current names and shapes in the checkpoint's header. */
-function kitWeights(
-  model: string,
-  { rename = [], split = [], experts = {} }: CheckpointRules = {},
-): Record<string, number[]> {
+function kitWeights(model: string, rules: CheckpointRules = {}): Record<string, number[]> {
+  const { rename = [], split = [], experts = {} } = rules;
   const stored = Object.entries(others[model]?.weights ?? kitHeader(model));
   const apart = stored.flatMap(([name, shape]) => {
     const [from, into] = split.find(([from]) => from.test(name)) ?? [];
@@ -61,7 +60,9 @@ function kitWeights(
     const own = [shape[0]! / into.length, ...shape.slice(1)];
     return into.map((to) => [name.replace(from, to), own] as const);
   });
-  const current = (name: string): string => rename.reduce((name, [from, to]) => name.replace(from, to), name);
+  const { today } = moduleNamesOf(rules);
+  const current = (name: string): string =>
+    today(rename.reduce((name, [from, to]) => name.replace(from, to), name));
   return stacked(Object.fromEntries(apart.map(([name, shape]) => [current(name), shape])), experts);
 }
 function kitHeader(model: string): Record<string, number[]> {
@@ -231,7 +232,7 @@ function trace<C extends ModelConfig>(
 }
 
 const kit = new URL("../../tests/kit/models/", import.meta.url);
-const headOf: Readonly<Record<string, keyof Heads<never>>> = {
+const headOf: Readonly<Record<string, Exclude<keyof Heads<never>, "named">>> = {
   CAUSAL_LM: "vocabulary",
   SEQ_2_SEQ_LM: "vocabulary",
   SEQ_CLS: "rowLabels",
@@ -240,6 +241,7 @@ const headOf: Readonly<Record<string, keyof Heads<never>>> = {
   FEATURE_EXTRACTION: "hidden",
   SPEECH_SEQ_2_SEQ: "vocabulary",
   AUDIO_CLS: "rowLabels",
+  IMAGE_CLS: "rowLabels",
 };
 
 /** What the class of a checkpoint (`architectures`) ends in -> its task and the shape of its logits. */
@@ -248,6 +250,7 @@ const heads: readonly [RegExp, TaskType, (c: ModelConfig) => Dim[]][] = [
   [/WhisperForCond/, "SPEECH_SEQ_2_SEQ", (c) => ["batch", "target", c.vocabSize]],
   [/AudioClassification/, "AUDIO_CLS", (c) => ["batch", c.numLabels]],
   [/ConditionalGeneration|MTModel/, "SEQ_2_SEQ_LM", (c) => ["batch", "target", c.vocabSize]],
+  [/ImageClassification/, "IMAGE_CLS", (c) => ["batch", c.numLabels]],
   [/SequenceClassification/, "SEQ_CLS", (c) => ["batch", c.numLabels]],
   [/TokenClassification/, "TOKEN_CLS", (c) => ["batch", "seq", c.numLabels]],
   [/QuestionAnswering/, "QUESTION_ANS", () => ["batch", "seq", 2]],
@@ -287,8 +290,10 @@ describe.each(cases)("%s", (model, a, task, shape) => {
     expect(logits.shape).toEqual(shape);
   });
 
+  const seesOrHears = a.inputs !== undefined;
   it("names where the results of each layer's sublayers meet their residual", () => {
     const { sublayers, g } = trace(a, kitConfig(model), task);
+    if (seesOrHears && sublayers.length === 0) return; // it has convolutions in their place
     const layers = g.blocks.map((_, i) => sublayers.filter(({ layer }) => layer === i));
     const c: ModelConfig = a.parse(kitConfig(model), task);
     const isDecoder = (i: number): boolean => /SEQ_2_SEQ/.test(task) && i >= c.layers;
@@ -305,7 +310,7 @@ describe.each(cases)("%s", (model, a, task, shape) => {
     expect(sublayers.every(({ hidden }) => hidden === c.hiddenSize)).toBe(true);
   });
 
-  it("takes past keys and virtual tokens, and gives back present keys", () => {
+  it.skipIf(seesOrHears)("takes past keys and virtual tokens, and gives back present keys", () => {
     const { logits, present, g } = trace(a, kitConfig(model), task, { past: true, virtual: 5 });
     const grown = shape.map((d) => (d === "seq" || d === "target" ? `${d}+5` : d));
     expect(logits.shape).toEqual(grown);

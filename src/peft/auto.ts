@@ -50,5 +50,7 @@ export const AutoModelForSequenceClassification: AutoModelFor<"SEQ_CLS"> = autoM
 export const AutoModelForTokenClassification: AutoModelFor<"TOKEN_CLS"> = autoModelFor("TOKEN_CLS");
 /** Models that mark the answer in a text: QUESTION_ANS. */
 export const AutoModelForQuestionAnswering: AutoModelFor<"QUESTION_ANS"> = autoModelFor("QUESTION_ANS");
+/** Models that label a picture: IMAGE_CLS. */
+export const AutoModelForImageClassification: AutoModelFor<"IMAGE_CLS"> = autoModelFor("IMAGE_CLS");
 /** Models without a head: hidden states, FEATURE_EXTRACTION. */
 export const AutoModel: AutoModelFor<"FEATURE_EXTRACTION"> = autoModelFor("FEATURE_EXTRACTION");

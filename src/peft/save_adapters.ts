@@ -32,7 +32,8 @@ export async function saveAdapters(
 /** Writes one adapter into a folder. */
 export async function writeAdapter({ base }: AdaptedBase, adapter: Adapter, target: string): Promise<void> {
   const prompt = await promptRows(base.runtime, adapter);
-  const modelClass = classOf(base.configJson, taskOfAdapter(adapter, base.taskType));
+  const { modelType } = base.config;
+  const modelClass = { name: classOf(base.configJson, taskOfAdapter(adapter, base.taskType)), modelType };
   await saveAdapter(adapter, target, base.runtime, { prompt, classes: classesOf(base, adapter), modelClass });
   const { config, folder: from } = base;
   const { pooling, hiddenSize } = config;

@@ -9,6 +9,7 @@ export const audioCls: Task<"AUDIO_CLS"> = {
   ...data,
   title: "audio classification",
   classEnds: ["ForAudioClassification"],
+  byClass: true,
   impliedBy: [],
   labels: "row",
   head: soundLabels,

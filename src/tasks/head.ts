@@ -33,23 +33,32 @@ export const nextWord: Head = {
 /** A score for each word of the vocabulary, of a decoder behind an encoder. */
 export const targetWord: Head = {
   ...nextWord,
-  write: (a) => (a.decoder === undefined || hears(a) ? undefined : a.heads.vocabulary),
+  write: (a) => (a.decoder === undefined || mediumOf(a) === "sound" ? undefined : a.heads.vocabulary),
 };
 
 /** The same, of an encoder that reads sound. */
 export const spokenWord: Head = {
   ...nextWord,
-  write: (a) => (a.decoder !== undefined && hears(a) ? a.heads.vocabulary : undefined),
+  write: (a) => (a.decoder !== undefined && mediumOf(a) === "sound" ? a.heads.vocabulary : undefined),
 };
 
-/** Whether the model reads no text. */
-function hears({ inputs }: Architecture): boolean {
-  return inputs !== undefined && Object.values(inputs).every(({ role }) => role !== "tokens");
+/** Inputs that say what a model's rows are, where it reads no tokens. */
+const MEDIA: Readonly<Record<string, "pictures" | "sound">> = {
+  pixelValues: "pictures",
+  inputFeatures: "sound",
+  inputValues: "sound",
+};
+
+/** What the rows are that a model labels. */
+function mediumOf({ inputs }: Architecture): "pictures" | "sound" | "text" {
+  const all = inputs === undefined ? [] : Object.values(inputs);
+  if (all.some(({ role }) => role === "tokens")) return "text";
+  return all.map(({ name }) => MEDIA[name]).find((medium) => medium !== undefined) ?? "text";
 }
 
 /** A score for each label of a row. */
 export const rowLabels: Head = {
-  write: (a) => (hears(a) ? undefined : a.heads.rowLabels),
+  write: (a) => (mediumOf(a) === "text" ? a.heads.rowLabels : undefined),
   outputs: (config) => config.numLabels,
   isPerLabel: true,
   modules: ["classifier", "score"],
@@ -75,8 +84,15 @@ export const rowLabelsOfTokens: Head = {
 /** The same, of a clip. */
 export const soundLabels: Head = {
   ...rowLabels,
-  write: (a) => (hears(a) ? a.heads.rowLabels : undefined),
+  write: (a) => (mediumOf(a) === "sound" ? a.heads.rowLabels : undefined),
   modules: ["classifier", "projector"],
+};
+
+/** The same, of a picture. */
+export const pictureLabels: Head = {
+  ...rowLabels,
+  write: (a) => (mediumOf(a) === "pictures" ? a.heads.rowLabels : undefined),
+  modules: ["classifier"],
 };
 
 /** A score for each label of a token. */

@@ -6,6 +6,7 @@ import { audioCls } from "./audio_cls.js";
 import { causalLM } from "./causal_lm.js";
 import { featureExtraction } from "./feature_extraction.js";
 import type { Head } from "./head.js";
+import { imageCls } from "./image_cls.js";
 import { questionAns } from "./question_ans.js";
 import { seq2SeqLM } from "./seq_2_seq_lm.js";
 import { seqCls } from "./seq_cls.js";
@@ -15,7 +16,7 @@ import { tokenCls } from "./token_cls.js";
 
 const shipped: readonly Task[] = [
   ...[seq2SeqLM, causalLM, seqCls, tokenCls, questionAns, featureExtraction],
-  ...[speechSeq2Seq, audioCls],
+  ...[speechSeq2Seq, audioCls, imageCls],
 ];
 
 /** Every task, by its name. */

@@ -8,6 +8,7 @@ export const speechSeq2Seq: Task<"SPEECH_SEQ_2_SEQ"> = {
   ...data,
   title: "speech to text",
   classEnds: ["ForSpeechSeq2Seq", "WhisperForConditionalGeneration"],
+  byClass: true,
   impliedBy: [],
   labels: "target",
   head: spokenWord,

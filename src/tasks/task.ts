@@ -23,6 +23,11 @@ export interface Task<T extends TaskType = TaskType> extends DataTask<T> {
   readonly title?: string;
   /** What transformers' classes for it end in; the first is meant for new ones. */
   readonly classEnds: readonly string[];
+  /**
+   * PEFT has no task type for it: an adapter's file names the model's class in its place (auto_mapping).
+   * @default false
+   */
+  readonly byClass?: boolean;
   /** Kinds of rows that say that it is meant, where nothing else does. */
   readonly impliedBy: readonly RowKind[];
   readonly labels: LabelPlace;

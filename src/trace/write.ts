@@ -209,7 +209,7 @@ function writeHead(
 /** logits over whole sequences: [batch, total, n], or [batch, n] where the task pools. */
 export function writeLogits(spec: ModelSpec, trace: ModelTrace, head?: string): Tensor {
   const { hidden, layout, mask } = writeHidden(spec, trace);
-  return writeHead(spec, trace, headNamed(spec.task, head), layout.unpack(hidden), mask);
+  return writeHead(spec, trace, headNamed(spec, head), layout.unpack(hidden), mask);
 }
 
 /** The vector of each text, [batch, hidden]. */
@@ -233,10 +233,10 @@ export function writeLoss(spec: ModelSpec, trace: ModelTrace, loss: Loss, fromSt
   const { g } = trace;
   const { hidden, layout, mask, penalty: ofModel } = writeHidden(spec, trace, fromStates);
   const logits = (name?: string): Tensor =>
-    writeHead(spec, trace, headNamed(spec.task, name), layout.unpack(hidden), mask);
+    writeHead(spec, trace, headNamed(spec, name), layout.unpack(hidden), mask);
   const labelled = (name?: string): Tensor => {
     const positions = declareCore(g, labelPositions);
-    const head = headNamed(spec.task, name);
+    const head = headNamed(spec, name);
     // what adapters do there is per row of the batch
     if (trace.options.mixed || trace.needsWholeHead) return g.gather(g.rows(logits(name)), positions);
     const rows = g.gather(g.rows(hidden), positions); // [chunks, chunk, hidden]
@@ -298,15 +298,18 @@ function readsMore({ name, chunk }: Loss): never {
   });
 }
 
-/** The task's own head, or the one of this name beside it. */
-function headNamed(task: TaskType, name: string | undefined): Head {
+/** The task's own head, or the one of this name: of the task, or of the architecture. */
+function headNamed({ task, architecture }: ModelSpec, name: string | undefined): Head {
   const { head, heads = {} } = taskOf(task);
-  const found = name === undefined ? head : heads[name];
-  if (found !== undefined) return found;
+  const { named = {} } = architecture.heads;
+  const own = name === undefined ? head : heads[name];
+  if (own !== undefined) return own;
+  if (name !== undefined && named[name] !== undefined)
+    return { ...head, write: ({ heads }) => heads.named?.[name], modules: [] };
   throw new PeftError("training", {
-    what: `The head "${name}" is read, which ${task} does not have.`,
-    why: `beside its own head it has ${Object.keys(heads).join(", ") || "none"}.`,
-    fix: "add it to the task's heads, or read one of these.",
+    what: `There is no head "${name}" in a model for ${task}.`,
+    why: `beside its own head it has ${[...Object.keys(heads), ...Object.keys(named)].join(", ") || "none"}.`,
+    fix: "read one of these, or add it to the task's heads.",
   });
 }
 

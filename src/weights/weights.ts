@@ -6,6 +6,7 @@ import type { Checkpoint, StoredTensor } from "../hub/checkpoint.js";
 import { nodeFiles } from "../hub/files.js";
 import { isReal, storedTypes } from "../hub/tensors/dtypes.js";
 import type { Architecture, ModelConfig } from "../models/model.js";
+import { moduleNamesOf } from "../models/module_names.js";
 import { entry } from "../present.js";
 import { normal, random } from "../random.js";
 import { headModules } from "../tasks/registry.js";
@@ -41,8 +42,9 @@ export interface BoundWeights {
  * prefix.
  */
 export function moduleNames(architecture: Architecture, name: string): string[] {
-  let renamed = name;
-  for (const [from, to] of architecture.checkpoint?.rename ?? []) renamed = renamed.replace(from, to);
+  const { checkpoint } = architecture;
+  const plain = (checkpoint?.rename ?? []).reduce((name, [from, to]) => name.replace(from, to), name);
+  const renamed = moduleNamesOf(checkpoint).today(plain);
   const { prefix } = architecture;
   if (prefix === "") return [renamed];
   const start = `${prefix}.`;

@@ -42,6 +42,11 @@ interface Image {
   readonly exposure: Tensor;
 }
 
+const inputs = {
+  pixels: rowInput("pixels", "f32", [3, "height", "width"]),
+  exposure: rowInput("exposure", "f32", []),
+};
+
 /**
  * Every pixel is a place with `channels` numbers; blocks of two layers see them one by one, and the head
  * their mean.
@@ -50,10 +55,7 @@ const mosaic: Architecture<MosaicConfig, Image> = {
   modelTypes: ["mosaic"],
   prefix: "mosaic",
   roles: { targets: ["up"] },
-  inputs: {
-    pixels: rowInput("pixels", "f32", [3, "height", "width"]),
-    exposure: rowInput("exposure", "f32", []),
-  },
+  inputs,
   parse: (json) =>
     readConfig(json, (f) => ({
       ...tokenlessFields(f),
@@ -83,7 +85,7 @@ const mosaic: Architecture<MosaicConfig, Image> = {
 const tiles: Architecture<MosaicConfig, Image> = {
   ...mosaic,
   modelTypes: ["tiles"],
-  inputs: { ...mosaic.inputs, pixels: { ...rowInput("pixels", "f32", [3, 2, 4]), read: readPixels } },
+  inputs: { ...inputs, pixels: { ...rowInput("pixels", "f32", [3, 2, 4]), read: readPixels } },
 };
 
 const [WIDTH, DEPTH, LABELS] = [6, 2, 3];
@@ -275,10 +277,10 @@ describe("a model of pixels", () => {
   });
 
   it("does not compile where it misspells an input, or forgets to declare one", () => {
-    type Inputs = NonNullable<(typeof mosaic)["inputs"]>;
+    type Inputs = Exclude<(typeof mosaic)["inputs"], (...config: never) => unknown>;
     expectTypeOf<keyof Inputs>().toEqualTypeOf<"pixels" | "exposure">();
     // @ts-expect-error: exposure is missing
-    const lacking: Inputs = { pixels: mosaic.inputs.pixels };
+    const lacking: Inputs = { pixels: inputs.pixels };
     expect(lacking).toBeDefined();
   });
 });

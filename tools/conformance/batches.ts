@@ -1,7 +1,9 @@
+import type { BatchColumn } from "../../src/data/batch.js";
 import type { Loss } from "../../src/losses/loss.js";
 import type { TaskType } from "../../src/models/model.js";
 import type { GenerateInput } from "../../src/peft/generate.js";
-import type { TextBatch } from "../../src/trace/feeds.js";
+import type { Inputs, TextBatch } from "../../src/trace/feeds.js";
+import type { Context } from "./result.js";
 import type { Expected, KitTensor, Numbers } from "./tensors.js";
 
 type Ids = { data: Int32Array; shape: [number, number] };
@@ -15,18 +17,13 @@ function floats(t: KitTensor): { data: Float32Array; shape: [number, number] } {
 }
 
 /** The batch under `prefix` ("input.", "second.") as the product's own inputs. */
-export function batchOf(expected: Expected, prefix: string, task: TaskType): TextBatch {
+export function batchOf(expected: Expected, prefix: string, task: TaskType): Inputs {
   const get = (name: string): KitTensor | undefined => expected.get(prefix + name);
+  const columns = columnsOf(get);
   const tokens = get("input_ids");
-  if (tokens === undefined) throw new Error(`the kit has no key ${prefix}input_ids`);
-  const inputIds = ids(tokens);
-  const mask = get("attention_mask");
-  const ones = new Int32Array(inputIds.data.length).fill(1);
-  const batch: Record<string, unknown> = {
-    task,
-    inputIds,
-    attentionMask: mask ? ids(mask) : { data: ones, shape: inputIds.shape },
-  };
+  if (tokens === undefined && Object.keys(columns).length === 0)
+    throw new Error(`the kit has no key ${prefix}input_ids`);
+  const batch: Record<string, unknown> = { task, ...(tokens && textOf(tokens, get("attention_mask"))) };
   const labels = get("labels");
   if (labels !== undefined) batch["labels"] = labels.isInteger ? ids(labels) : floats(labels);
   for (const [name, key] of [
@@ -37,16 +34,41 @@ export function batchOf(expected: Expected, prefix: string, task: TaskType): Tex
     const t = get(name);
     if (t !== undefined) batch[key] = ids(t);
   }
-  const columns: Record<string, Ids> = {};
-  for (const name of ["task_ids", "input_type_mask"]) {
+  return { ...batch, ...(Object.keys(columns).length > 0 && { columns }) } as unknown as Inputs;
+}
+
+/** The same of a part of a kit that is of text. */
+export function textBatchOf(expected: Expected, prefix: string, task: TaskType): TextBatch {
+  const batch = batchOf(expected, prefix, task);
+  if (batch.inputIds === undefined) throw new Error(`the kit has no key ${prefix}input_ids`);
+  return batch as TextBatch;
+}
+
+function textOf(tokens: KitTensor, mask: KitTensor | undefined): { inputIds: Ids; attentionMask: Ids } {
+  const inputIds = ids(tokens);
+  const ones = new Int32Array(inputIds.data.length).fill(1);
+  return { inputIds, attentionMask: mask ? ids(mask) : { data: ones, shape: inputIds.shape } };
+}
+
+/** What models read beside tokens, or in their place; by the kit's names. */
+const COLUMNS: Readonly<Record<string, string>> = {
+  task_ids: "task_ids",
+  input_type_mask: "input_type_mask",
+  pixel_values: "pixelValues",
+};
+
+function columnsOf(get: (name: string) => KitTensor | undefined): Record<string, BatchColumn> {
+  const columns: Record<string, BatchColumn> = {};
+  for (const [name, own] of Object.entries(COLUMNS)) {
     const t = get(name);
-    if (t !== undefined) columns[name] = ids(t);
+    if (t === undefined) continue;
+    columns[own] = t.isInteger ? ids(t) : { data: Float32Array.from(t.data), shape: t.shape };
   }
-  return { ...batch, ...(Object.keys(columns).length > 0 && { columns }) } as unknown as TextBatch;
+  return columns;
 }
 
 /** The numbers that a method reads beside a prompt, row by row. */
-export function promptColumns({ columns = {} }: TextBatch): GenerateInput["columns"] {
+export function promptColumns({ columns = {} }: Inputs): GenerateInput["columns"] {
   const own = columns["task_ids"];
   return own && { task_ids: [...own.data] };
 }
@@ -71,8 +93,35 @@ export const featureLoss: Loss = {
   },
 };
 
-export function lossOption(task: TaskType): { loss?: Loss } {
-  return task === "FEATURE_EXTRACTION" ? { loss: featureLoss } : {};
+/** The same, and the mean square of what a pooler makes. */
+const pooledLoss: Loss = {
+  name: "kit pooled features",
+  write: (c) => {
+    const { sum, count } = featureLoss.write(c);
+    return { sum: c.g.add(sum, c.g.mul(c.g.mean(c.g.square(c.logits("poolerOutput"))), count)), count };
+  },
+};
+
+/** The mean square of logits, of a model whose own loss is none. */
+const squareLoss: Loss = {
+  name: "kit logits",
+  write: ({ g, logits }) => ({ sum: g.mean(g.square(logits())), count: g.scalar(1) }),
+};
+
+/** What the kit has beside logits, and the heads that say it. */
+export const NAMED: Readonly<Record<string, string>> = {
+  pooler: "poolerOutput",
+  image_embeds: "imageEmbeds",
+  text_embeds: "textEmbeds",
+  cls_logits: "clsLogits",
+  distillation_logits: "distillationLogits",
+};
+
+/** The loss of a case, where the model's own is not meant. */
+export function lossOption({ task, expected }: Pick<Context, "task" | "expected">): { loss?: Loss } {
+  if (expected.has("base.distillation_logits")) return { loss: squareLoss };
+  if (task !== "FEATURE_EXTRACTION") return {};
+  return { loss: expected.has("base.pooler") ? pooledLoss : featureLoss };
 }
 
 /** Question answering: [batch, total, 2] -> start logits, then end logits. */
@@ -88,11 +137,11 @@ export function kitLogits(task: TaskType, { data, shape }: Numbers): Numbers {
 
 /** Positions where logits count: real tokens and virtual ones. */
 export function countedAt(
-  batch: TextBatch,
+  batch: Inputs,
   { shape, data }: Numbers = { shape: [], data: [] },
 ): ((i: number) => boolean) | undefined {
-  if (batch.task === "SEQ_CLS" || batch.task === "SEQ_2_SEQ_LM") return undefined;
   const mask = batch.attentionMask;
+  if (batch.task === "SEQ_CLS" || batch.task === "SEQ_2_SEQ_LM" || mask === undefined) return undefined;
   const [rows, seq] = mask.shape;
   const isPair = batch.task === "QUESTION_ANS";
   const total = isPair ? shape[1]! / 2 : shape[1]!;

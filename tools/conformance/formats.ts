@@ -6,7 +6,7 @@ import { openArchive } from "../../src/hub/checkpoint.js";
 import { PreTrainedModel } from "../../src/peft/base_model.js";
 import { PeftModel } from "../../src/peft/peft_model.js";
 import type { TextBatch } from "../../src/trace/feeds.js";
-import { batchOf } from "./batches.js";
+import { textBatchOf } from "./batches.js";
 import { foldersIn, inTemporaryFolder } from "./files.js";
 import type { CaseResult } from "./result.js";
 import { checkSaved } from "./saved.js";
@@ -29,7 +29,7 @@ export async function runFormat(kit: string, name: string): Promise<CaseResult> 
   if (name === REFUSED) return { checks: await checkRefused(kit, join(folder, name)) };
   if (name === ADAPTER) return { checks: await checkAdapter(kit, join(folder, name)) };
   const expected = await Expected.open(join(folder, "expect.safetensors"));
-  const batch = batchOf(expected, "input.", TASK);
+  const batch = textBatchOf(expected, "input.", TASK);
   const checks = [
     ...(await checkModel(folder, name, batch, expected, "f32")),
     ...strangers(expected, folder),
@@ -75,7 +75,7 @@ async function checkAdapter(kit: string, folder: string): Promise<Check[]> {
   const base = await PreTrainedModel.load(TASK, join(kit, "models", "t5"));
   try {
     const model = (await PeftModel.fromPretrained(base, folder)) as PeftModel;
-    const { logits } = await model.forward(batchOf(expected, "input.", TASK));
+    const { logits } = await model.forward(textBatchOf(expected, "input.", TASK));
     return [
       compare("formats.adapted", logits, expected.get("adapted.logits"), 1e-4),
       ...(await checkSaved(model, "default", folder)),

@@ -13,48 +13,31 @@ import { runQuantized } from "./quantized.js";
 import type { CaseResult } from "./result.js";
 import { isRlhf, runRlhf } from "./rlhf/case.js";
 import { runSchedules, runScores } from "./rules.js";
+import { type Case, eachFolder, one, type Section } from "./section.js";
 import { failure } from "./tensors.js";
 import { runText, runTokenizer } from "./text.js";
 
-interface Case {
-  readonly name: string;
-  readonly run: (bases: Bases) => Promise<CaseResult>;
-}
+/** What kits have, in the order in which it is run: a new part is a file of its own and a line here. */
+const sections: readonly Section[] = [
+  eachFolder("cases", (kit, name, bases) => (isRlhf(kit, name) ? runRlhf : runCase)(kit, name, bases), ""),
+  eachFolder("converted", runConverted),
+  eachFolder("mixtures", runMixtures),
+  one("multi", runMulti),
+  (kit) => formatNames(kit).map((name) => ({ name: `formats/${name}`, run: () => runFormat(kit, name) })),
+  eachFolder("tokenizers", (kit, name) => runTokenizer(join(kit, "tokenizers", name))),
+  (kit) =>
+    foldersIn(kit, "models")
+      .filter((name) => existsSync(join(kit, "models", name, "expect.json")))
+      .map((name) => ({ name: `models/${name}`, run: () => runText(join(kit, "models", name)) })),
+  eachFolder("processors", (kit, name) => runImageProcessor(kit, name), "processors/", isImageProcessor),
+  one("inputs/images", (kit) => runImages(kit)),
+  one("schedules.json", async (kit) => runSchedules(join(kit, "schedules.json"))),
+  one("scores.safetensors", (kit) => runScores(join(kit, "scores.safetensors"))),
+];
 
 /** Everything in a kit's folder that can be run, by name. */
 export function casesOf(kit: string): Case[] {
-  const has = (...path: string[]): boolean => existsSync(join(kit, ...path));
-  const cases = foldersIn(kit, "cases").map((name) => ({
-    name,
-    run: (bases: Bases) => (isRlhf(kit, name) ? runRlhf : runCase)(kit, name, bases),
-  }));
-  const one = (name: string, run: Case["run"]): Case[] => (has(name) ? [{ name, run }] : []);
-  return [
-    ...cases,
-    ...foldersIn(kit, "converted").map((name) => ({
-      name: `converted/${name}`,
-      run: (bases: Bases) => runConverted(kit, name, bases),
-    })),
-    ...foldersIn(kit, "mixtures").map((name) => ({
-      name: `mixtures/${name}`,
-      run: (bases: Bases) => runMixtures(kit, name, bases),
-    })),
-    ...one("multi", (bases) => runMulti(kit, bases)),
-    ...formatNames(kit).map((name) => ({ name: `formats/${name}`, run: () => runFormat(kit, name) })),
-    ...foldersIn(kit, "tokenizers").map((name) => ({
-      name: `tokenizers/${name}`,
-      run: () => runTokenizer(join(kit, "tokenizers", name)),
-    })),
-    ...foldersIn(kit, "models")
-      .filter((name) => has("models", name, "expect.json"))
-      .map((name) => ({ name: `models/${name}`, run: () => runText(join(kit, "models", name)) })),
-    ...foldersIn(kit, "processors")
-      .filter((name) => isImageProcessor(kit, name))
-      .map((name) => ({ name: `processors/${name}`, run: () => runImageProcessor(kit, name) })),
-    ...(has("inputs", "images") ? [{ name: "inputs/images", run: () => runImages(kit) }] : []),
-    ...one("schedules.json", async () => runSchedules(join(kit, "schedules.json"))),
-    ...one("scores.safetensors", () => runScores(join(kit, "scores.safetensors"))),
-  ];
+  return sections.flatMap((section) => section(kit));
 }
 
 function quantizedCasesOf(kit: string, load: NonNullable<LoadOptions["load"]>): Case[] {

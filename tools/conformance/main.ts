@@ -1,8 +1,6 @@
-import { existsSync } from "node:fs";
-import { join } from "node:path";
 import { parseArgs } from "node:util";
 import type { LoadOptions } from "../../src/peft/base_model.js";
-import { runKit } from "./kit.js";
+import { casesOf, runKit } from "./kit.js";
 import { linesOf, nearLimit, verdictOf } from "./report.js";
 import type { CaseResult } from "./result.js";
 
@@ -18,10 +16,10 @@ const options = {
   load: values.load as LoadOptions["load"],
 };
 const kit = positionals[0];
-if (kit === undefined || !existsSync(join(kit, "cases"))) {
+if (kit === undefined || casesOf(kit).length === 0) {
   console.error(
     "usage: npm run conformance -- FOLDER [--only REGEX] [--plan fused|checkpointed|streamed] [--recompute BLOCKS] [--load int8|...], " +
-      "where FOLDER is a kit (it has cases/); with --load, logits, losses and gradients within that format's limits",
+      "where FOLDER is a kit (it has cases/, or another of the folders that tools/conformance/kit.ts names); with --load, logits, losses and gradients within that format's limits",
   );
   process.exit(2);
 }

@@ -7,7 +7,7 @@ const PREFIX = "merged.weight.";
 
 /** Merged logits, the weight of one target, and that all is as before afterwards, to the bit. */
 export async function checkMerged(c: Context, model: PeftModel): Promise<void> {
-  const option = lossOption(c.task);
+  const option = lossOption(c);
   const before = await model.forward(c.batch, option);
   const keys = c.expected.keys.filter((key) => key.startsWith(PREFIX));
   const [key = `${PREFIX}?`] = keys;

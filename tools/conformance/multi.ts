@@ -7,7 +7,7 @@ import { PeftModel } from "../../src/peft/peft_model.js";
 import type { ForwardResult } from "../../src/run/passes.js";
 import type { TextBatch } from "../../src/trace/feeds.js";
 import type { Bases } from "./bases.js";
-import { batchOf, countedAt } from "./batches.js";
+import { countedAt, textBatchOf } from "./batches.js";
 import { changedWeights, toKit } from "./case.js";
 import { foldersIn, inTemporaryFolder } from "./files.js";
 import type { CaseResult } from "./result.js";
@@ -38,7 +38,7 @@ interface Multi {
 export async function runMulti(kit: string, bases: Bases): Promise<CaseResult> {
   const folder = join(kit, "multi");
   const expected = await Expected.open(join(folder, "expect.safetensors"));
-  const batch = batchOf(expected, "input.", "CAUSAL_LM");
+  const batch = textBatchOf(expected, "input.", "CAUSAL_LM");
   const base = await bases.get("CAUSAL_LM", join(kit, "models", "llama"));
   const model = new PeftModel(base) as PeftModel;
   const m: Multi = { model, batch, expected, checks: [] };

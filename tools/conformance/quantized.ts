@@ -100,7 +100,7 @@ async function checkForward(
   model: Pick<PeftModel, "forward">,
   limit: Limits,
 ): Promise<void> {
-  const { logits, loss } = await model.forward(c.batch, lossOption(c.task));
+  const { logits, loss } = await model.forward(c.batch, lossOption(c));
   const [wanted, wantedLoss] = [c.expected.get(`${what}.logits`), c.expected.get(`${what}.loss`)];
   const scalar: Numbers = { shape: wantedLoss?.shape ?? [], data: [loss ?? Number.NaN] };
   const counts = countedAt(c.batch, wanted);
@@ -114,7 +114,7 @@ async function checkForward(
 async function checkGradient(c: Context, model: PeftModel, limit: Limits): Promise<void> {
   const parameters = model.trainableParameters();
   parameters.zero();
-  await model.forwardBackward(c.batch, lossOption(c.task));
+  await model.forwardBackward(c.batch, lossOption(c));
   const [got, wanted]: [number[], number[]] = [[], []];
   for (const [i, p] of parameters.list.entries()) {
     const known = c.expected.get(`grad.${kitName(model.activeAdapter, p.name)}`);

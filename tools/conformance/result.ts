@@ -1,5 +1,5 @@
 import type { TaskType } from "../../src/models/model.js";
-import type { TextBatch } from "../../src/trace/feeds.js";
+import type { Inputs } from "../../src/trace/feeds.js";
 import type { Check, Expected } from "./tensors.js";
 
 /** Keys that are not checked, by name, and why. */
@@ -22,7 +22,11 @@ export interface CaseFile {
   readonly trainable: number;
   readonly total: number;
   readonly parameters_without_gradient: readonly string[];
-  readonly generation: { max_new_tokens: number; min_new_tokens: number; eos_token_id: number[] };
+  /** The class in Python: says the task where PEFT has none for it. */
+  readonly class?: string;
+  /** The adapter stands under transformers-4/ too, with the names that it has there. */
+  readonly adapter_with_old_names?: boolean;
+  readonly generation?: { max_new_tokens: number; min_new_tokens: number; eos_token_id: number[] };
   readonly tolerance: { readonly grad?: number; readonly firm?: number };
 }
 
@@ -34,5 +38,5 @@ export interface Context {
   readonly task: TaskType;
   readonly expected: Expected;
   readonly checks: Check[];
-  readonly batch: TextBatch;
+  readonly batch: Inputs;
 }

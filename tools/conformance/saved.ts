@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { formatAdapterConfig } from "../../src/attach/adapter_files.js";
 import type { PeftModel } from "../../src/peft/peft_model.js";
+import { classOf } from "../../src/tasks/registry.js";
 import { inTemporaryFolder, json } from "./files.js";
 import type { Check, KitTensor } from "./tensors.js";
 import { equal, exact, readTensors } from "./tensors.js";
@@ -56,7 +57,10 @@ function isSame(again: KitTensor, t: KitTensor, within: number): boolean {
 function newJson(model: PeftModel, name: string): unknown {
   const adapter = model.adapters.get(name)!;
   const { method, config, json, state } = adapter;
-  return settings(JSON.parse(formatAdapterConfig({ method, config, json, state, loaded: undefined })));
+  const { base } = model;
+  const modelClass = { name: classOf(base.configJson, base.taskType), modelType: base.config.modelType };
+  const own = { method, config, json, state, loaded: undefined };
+  return settings(JSON.parse(formatAdapterConfig(own, modelClass)));
 }
 
 /**
@@ -66,14 +70,18 @@ function newJson(model: PeftModel, name: string): unknown {
 function settings({
   base_model_name_or_path: _,
   peft_version: __,
-  auto_mapping: ___,
+  auto_mapping: mapping,
   model_name: ____,
   model_class: _____,
   name: ______,
   task_type: task,
   ...rest
 }: Record<string, unknown>): unknown {
-  return sorted({ ...rest, task_type: task ?? "FEATURE_EXTRACTION" });
+  const isBare = !/For[A-Z]/.test(`${Object(mapping)["base_model_class"]}`);
+  return sorted({
+    ...rest,
+    ...(task === null && isBare ? { task_type: "FEATURE_EXTRACTION" } : { task, mapping }),
+  });
 }
 
 /** Keys in order, and lists of names too: Python keeps them as sets. */

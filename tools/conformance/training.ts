@@ -23,15 +23,15 @@ export function kitName(adapter: Adapter, key: string): string {
 }
 
 /** Python trained in evaluation mode: nothing is dropped. */
-function passOptions(task: Context["task"]): TrainOptions {
-  return { ...lossOption(task), training: false };
+function passOptions(c: Context): TrainOptions {
+  return { ...lossOption(c), training: false };
 }
 
 /** The gradient of the mean loss for every trainable tensor. */
 export async function checkGradients(c: Context, model: PeftModel): Promise<void> {
   const parameters = model.trainableParameters();
   parameters.zero();
-  await model.forwardBackward(c.batch, passOptions(c.task));
+  await model.forwardBackward(c.batch, passOptions(c));
   const none = new Set(c.file.parameters_without_gradient);
   for (const [i, p] of parameters.list.entries()) {
     const name = kitName(model.activeAdapter, p.name);
@@ -79,7 +79,7 @@ async function checkAllocation(c: Context, model: PeftModel): Promise<void> {
   const start = [...entries, ...adapter.state.allocator!.state()].map(({ data }) => data.slice());
   const [losses, ranks]: [number[], number[]] = [[], []];
   for (let step = 1; step <= 6; step++) {
-    losses.push((await model.forwardBackward(c.batch, passOptions(c.task))).loss);
+    losses.push((await model.forwardBackward(c.batch, passOptions(c))).loss);
     await optimizer.step();
     model.updateAndAllocate(step);
     const values = entries.filter(({ key }) => key.endsWith(".lora_E"));
@@ -99,7 +99,7 @@ async function train(c: Context, model: PeftModel, label: "train" | "firm"): Pro
   const optimizer = new AdamW(model.trainableParameters(), options);
   const losses: number[] = [];
   for (let i = 0; i < steps; i++) {
-    losses.push((await model.forwardBackward(c.batch, passOptions(c.task))).loss);
+    losses.push((await model.forwardBackward(c.batch, passOptions(c))).loss);
     await optimizer.step();
   }
   const key = `${label}.losses`;

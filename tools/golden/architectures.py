@@ -69,6 +69,7 @@ MORE = [
 ]
 SPEECH = ["whisper", "whisper-audio-cls"]
 DOCUMENTS = ["layoutlm", "layoutlm-qa", "layoutlmv3", "layoutlmv3-text", "lilt"]
+PICTURES = ["vit", "vit-rect"]
 
 
 def model(kit, name):
@@ -82,7 +83,7 @@ out = Path(__file__).resolve().parents[2] / "tests/golden/architectures.json"
 models = json.loads(out.read_text())
 for kit in sys.argv[1:]:
     kit = Path(kit) / "models"
-    known = [*NAMES, *EXPERTS, *MORE, *SPEECH, *DOCUMENTS]
+    known = [*NAMES, *EXPERTS, *MORE, *SPEECH, *DOCUMENTS, *PICTURES]
     models |= {name: model(kit, name) for name in known if (kit / name).exists()}
 lines = [f"{json.dumps(name)}:{json.dumps(models[name], separators=(',', ':'))}" for name in sorted(models)]
 out.write_text("{\n" + ",\n".join(lines) + "\n}\n")  # a line each, so that changes to two of them merge

@@ -4,6 +4,7 @@ import type { TaskType } from "../batch.js";
 import { audioCls } from "./audio_cls.js";
 import { causalLM } from "./causal_lm.js";
 import { featureExtraction } from "./feature_extraction.js";
+import { imageCls } from "./image_cls.js";
 import { questionAns } from "./question_ans.js";
 import { seq2SeqLM } from "./seq_2_seq_lm.js";
 import { seqCls } from "./seq_cls.js";
@@ -13,7 +14,7 @@ import { tokenCls } from "./token_cls.js";
 
 const shipped: readonly DataTask[] = [
   ...[seq2SeqLM, causalLM, seqCls, tokenCls, questionAns, featureExtraction],
-  ...[speechSeq2Seq, audioCls],
+  ...[speechSeq2Seq, audioCls, imageCls],
 ];
 
 /** What data asks of each task; src/tasks registers those from outside. */

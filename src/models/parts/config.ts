@@ -91,6 +91,15 @@ export class Fields {
     return this.size(key, fallback, MOST.count);
   }
 
+  /** Height and width, or one number for both. */
+  pair(key: string, fallback: number): readonly [number, number] {
+    const isSize = (x: unknown): x is number => isWhole(x) && x > 0 && x <= MOST.width;
+    const is = (x: unknown): x is number | [number, number] =>
+      isSize(x) || (Array.isArray(x) && x.length === 2 && x.every(isSize));
+    const value = this.#read<number | [number, number]>(key, fallback, is, "a size, or height and width", 1);
+    return typeof value === "number" ? [value, value] : value;
+  }
+
   /** A list of numbers. */
   numbers(key: string): readonly number[] {
     const is = (x: unknown): x is number[] =>
