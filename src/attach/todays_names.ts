@@ -1,10 +1,10 @@
 import type { LoadedJson } from "../adapters/adapter.js";
 import type { AdapterConfig } from "../methods/method.js";
 import { configPattern } from "../methods/pattern.js";
-import { moduleNamesOf } from "../models/module_names.js";
 import { pythonName } from "../options.js";
 import type { Inventory } from "../trace/trace.js";
 import type { ModelSpec } from "../trace/write.js";
+import { moduleNamesOf } from "../weights/module_names.js";
 import { isAllLinear, named } from "./targets.js";
 
 /** Options of configs that name modules: by the ends of their paths, or by a regular expression. */
@@ -15,7 +15,7 @@ const TABLES = ["rankPattern", "alphaPattern"] as const;
 /** A module's path, and the one that it had in transformers 4. */
 interface Path {
   readonly today: string;
-  readonly then: string;
+  readonly before: string;
 }
 
 /**
@@ -30,8 +30,8 @@ export function inTodaysNames<C extends AdapterConfig>(
 ): { readonly config: C; readonly file: LoadedJson | undefined } {
   const rules = architecture.checkpoint;
   if (rules?.modules === undefined) return { config, file };
-  const { then } = moduleNamesOf(rules);
-  const paths = [...modulePaths(inventory)].map((today): Path => ({ today, then: then(today) }));
+  const { before } = moduleNamesOf(rules);
+  const paths = [...modulePaths(inventory)].map((today): Path => ({ today, before: before(today) }));
   const changes = new Map<string, unknown>();
   const options = new Map<string, unknown>(Object.entries(config));
   for (const key of NAMES) {
@@ -73,7 +73,7 @@ function ofNames(
   if (typeof names !== "string") {
     const old = names.filter((name) => !paths.some(({ today }) => named(today, name)));
     const found = meant(paths, (path) => old.some((name) => named(path, name)));
-    const unknown = old.filter((name) => !paths.some(({ then }) => named(then, name)));
+    const unknown = old.filter((name) => !paths.some(({ before }) => named(before, name)));
     return [...names.filter((name) => !old.includes(name)), ...found, ...unknown];
   }
   const pattern = isAllLinear(names) ? undefined : configPattern(names, field);
@@ -98,7 +98,7 @@ function ofTable(table: object, field: string, paths: readonly Path[]): Readonly
  * of that name are meant, else the path.
  */
 function meant(paths: readonly Path[], isMeant: (path: string) => boolean): string[] {
-  const found = new Set(paths.filter(({ then }) => isMeant(then)).map(({ today }) => today));
+  const found = new Set(paths.filter(({ before }) => isMeant(before)).map(({ today }) => today));
   const last = (path: string): string => path.slice(path.lastIndexOf(".") + 1);
   const isWhole = (name: string): boolean =>
     paths.every(({ today }) => last(today) !== name || found.has(today));
@@ -108,10 +108,10 @@ function meant(paths: readonly Path[], isMeant: (path: string) => boolean): stri
 /** Names of lists of layers: "layer" of "encoder.layer.*", which is "layers.*" today. */
 function ofLists(
   names: string | readonly string[],
-  rules: readonly (readonly [then: string, today: string])[],
+  rules: readonly (readonly [before: string, today: string])[],
 ): string | readonly string[] {
   const today = (name: string): string => {
-    const [, now] = rules.find(([then]) => named(then, `${name}.*`)) ?? [];
+    const [, now] = rules.find(([before]) => named(before, `${name}.*`)) ?? [];
     return now?.replace(/\.\*$/, "").split(".").at(-1) ?? name;
   };
   return typeof names === "string" ? today(names) : names.map(today);

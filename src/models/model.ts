@@ -137,10 +137,10 @@ export interface Heads<C> {
 export interface CheckpointRules {
   readonly rename?: readonly (readonly [RegExp, string])[];
   /**
-   * Parts of modules' paths that transformers 5 names otherwise than 4 did, and files do: [then, today], `*`
+   * Parts of modules' paths that transformers 5 names otherwise than 4 did, and files do: [before, today], `*`
    * for a number, the longer ones first. Come after `rename`; adapters and targets may have either name.
    */
-  readonly modules?: readonly (readonly [then: string, today: string])[];
+  readonly modules?: readonly (readonly [before: string, today: string])[];
   /**
    * Tensors that are several weights of one shape, one below another: a pattern and what each part has in its
    * place. Comes before `rename`.

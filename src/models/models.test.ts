@@ -11,6 +11,7 @@ import type { CacheShape, FrozenSite, KeyValue, Layout, SublayerSite, Trace } fr
 import { Module } from "../graph/module.js";
 import { opRows } from "../graph/op_rows.js";
 import type { Ops, Tensor } from "../graph/ops.js";
+import { moduleNamesOf } from "../weights/module_names.js";
 import { bert } from "./bert.js";
 import { distanceRows } from "./deberta_v2.js";
 import { falcon } from "./falcon.js";
@@ -28,7 +29,6 @@ import type {
   TaskType,
   TextInputs,
 } from "./model.js";
-import { moduleNamesOf } from "./module_names.js";
 import { mt5 } from "./mt5.js";
 import { opt } from "./opt.js";
 import { slopes } from "./parts/alibi.js";

@@ -1,21 +1,21 @@
-import type { CheckpointRules } from "./model.js";
+import type { CheckpointRules } from "../models/model.js";
 
 /** Names that some modules had in transformers 4, and have in most files. */
 export interface ModuleNames {
   /** A name, of a module or of something in it, as it is today. */
   readonly today: (name: string) => string;
-  /** As it was then. */
-  readonly then: (name: string) => string;
+  /** As it was before. */
+  readonly before: (name: string) => string;
 }
 
-const SAME: ModuleNames = { today: (name) => name, then: (name) => name };
+const SAME: ModuleNames = { today: (name) => name, before: (name) => name };
 
 /** The names of an architecture that are older than those it is written with. */
 export function moduleNamesOf({ modules = [] }: CheckpointRules = {}): ModuleNames {
   if (modules.length === 0) return SAME;
-  const forward = modules.map(([then, today]) => replacing(then, today));
-  const back = modules.map(([then, today]) => replacing(today, then)).reverse();
-  return { today: (name) => applied(forward, name), then: (name) => applied(back, name) };
+  const forward = modules.map(([before, today]) => replacing(before, today));
+  const back = modules.map(([before, today]) => replacing(today, before)).reverse();
+  return { today: (name) => applied(forward, name), before: (name) => applied(back, name) };
 }
 
 type Replace = (name: string) => string;
