@@ -137,8 +137,8 @@ export interface Heads<C> {
 export interface CheckpointRules {
   readonly rename?: readonly (readonly [RegExp, string])[];
   /**
-   * Parts of modules' paths that transformers 5 names otherwise than 4 did, and files do: [before, today], `*`
-   * for a number, the longer ones first. Come after `rename`; adapters and targets may have either name.
+   * Parts of modules' paths that transformers 5 names otherwise than 4 did, and files do: [before, today],
+   * `*` for a number, the longer ones first. Come after `rename`; adapters and targets may have either name.
    */
   readonly modules?: readonly (readonly [before: string, today: string])[];
   /**

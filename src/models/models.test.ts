@@ -4,7 +4,6 @@ import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { PeftError } from "../errors.js";
 import type { Dim } from "../graph/dims.js";
-import { addDims } from "../graph/dims.js";
 import { Graph } from "../graph/graph.js";
 import type { InputSet, Lengths } from "../graph/inputs.js";
 import type { CacheShape, FrozenSite, KeyValue, Layout, SublayerSite, Trace } from "../graph/module.js";
