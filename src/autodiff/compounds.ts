@@ -89,6 +89,12 @@ export const crossEntropy: Vjp<"crossEntropy"> = (g, y, dy, _inputs, wants) => {
   return [g.mul(g.unsqueeze(dy, -1), g.aux(y, 1))];
 };
 
+/** aux 1 = d loss / d emissions of a row: dx = dy[:, None, None] aux 1 */
+export const ctc: Vjp<"ctc"> = (g, y, dy) => [
+  g.mul(g.reshape(dy, [...dy.shape, 1, 1]), g.aux(y, 1)),
+  ...[undefined, undefined, undefined],
+];
+
 /** One node has all three: scores, computed again, are what they share. */
 export const attention: Vjp<"attention"> = (g, y, dy, inputs, wants) => {
   const d = g.add_("attentionGradient", y.attrs, [...inputs, dy]);

@@ -6,6 +6,7 @@ import { isOp } from "../graph/ops.js";
 import {
   attention,
   crossEntropy,
+  ctc,
   gelu,
   layerNorm,
   logSoftmax,
@@ -246,6 +247,7 @@ export const rules: Table<{ [K in OpName]: Vjp<K> }> = {
   attentionBias: noGradient,
   attention,
   attentionGradient: noGradient,
+  ctc,
   aux: (_, y) =>
     internal(`no second derivatives: result ${y.attrs.index} of ${y.inputs[0].op} was differentiated`),
 };

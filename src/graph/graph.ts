@@ -311,6 +311,9 @@ export class Graph {
   attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, attrs: Ops["attention"]): Tensor {
     return this.add_("attention", attrs, [q, k, v, mask]);
   }
+  ctc(emissions: Tensor, skips: Tensor, ends: Tensor, mask: Tensor): Tensor {
+    return this.add_("ctc", {}, [emissions, skips, ends, mask]);
+  }
   aux(node: Tensor, index: number): Tensor {
     return this.add_("aux", { index }, [node]);
   }

@@ -100,6 +100,7 @@ export const opRows: Table<{ [K in OpName]: OpRow<Ops[K]> }> = {
   attentionBias: { ...plain, dims: { queries: true } },
   attention: { ...plain, dims: { queries: true } },
   attentionGradient: { ...plain, dims: { queries: true }, further: [1, 2] },
+  ctc: { ...plain, further: [0] },
   aux: plain,
 };
 

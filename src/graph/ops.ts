@@ -162,6 +162,14 @@ export interface Ops {
   attention: Attends;
   /** The same and dy in q's shape -> dq; aux 1: dk, aux 2: dv. Scores are computed again. */
   attentionGradient: Attends;
+  /**
+   * Paths through states, one state a frame: from a state to itself, to the next, and where that one `skips`
+   * (1) two ahead; they begin as if the first state came before, and end where `ends` is 1. emissions [batch, frames, states] are
+   * logarithms, skips and ends [batch, states] i64, mask [batch, frames] i64 (1 at frames that count) -> -log
+   * of the sum of all paths, [batch]; infinite where there is none. aux 1: its gradient by the emissions, 0
+   * where there is none.
+   */
+  ctc: None;
   /** A further result of the node that is its only input. */
   aux: { index: number };
 }
@@ -275,6 +283,7 @@ export interface Inputs<X> {
   attentionBias: readonly [mask: X];
   attention: readonly [q: X, k: X, v: X, mask: X];
   attentionGradient: readonly [q: X, k: X, v: X, mask: X, dy: X];
+  ctc: readonly [emissions: X, skips: X, ends: X, mask: X];
   aux: readonly [node: X];
 }
 

@@ -207,5 +207,11 @@ export const shapes: Table<{ [K in OpName]: ShapeRule<Ops[K], Read<K>> }> = {
     return { shape: q.shape, dtype: "f32" };
   },
   attentionGradient: same,
+  ctc: (_, [emissions, skips, ends, mask]) => {
+    const [batch, frames, states] = axes(emissions.shape, 3);
+    for (const table of [skips, ends]) expectEqual("ctc's states", `${table.shape}`, `${[batch, states]}`);
+    expectEqual("ctc's frames", `${mask.shape}`, `${[batch, frames]}`);
+    return { shape: [batch], dtype: "f32" };
+  },
   aux,
 };

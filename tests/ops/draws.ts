@@ -306,12 +306,23 @@ const attentionBias: DrawOf = (random) => {
   return s.done(s.g.mul(s.f32(bias.shape), s.g.mul(bias, 1e-9)));
 };
 
+/** Rows of different lengths, each of which has a path: the one that stays. */
+const ctc: DrawOf = (random) => {
+  const s = sketch(random, false);
+  const states = random.int(1, 5);
+  const [skips, ends] = [0, 1].map((first) =>
+    s.given(["batch", states], ([, state]) => (state === 0 ? first : random.int(0, 1))),
+  ) as [Tensor, Tensor];
+  const mask = s.integers(["batch", "seq"], 0, 1, "i64");
+  return s.done(s.g.ctc(s.f32(["batch", "seq", states]), skips, ends, mask));
+};
+
 /** What may be asked of a compound's further results; no gradient by design, so nothing is watched. */
 const aux: DrawOf = (random) => {
-  const name = random.pick(["layerNorm", "rmsNorm", "crossEntropy"] as const);
+  const name = random.pick(["layerNorm", "rmsNorm", "crossEntropy", "ctc"] as const);
   const draw = draws[name](random);
   const y = draw.g.nodes.find((x) => x.op === name)!;
-  const index = random.int(1, { layerNorm: 2, rmsNorm: 1, crossEntropy: 5 }[name]);
+  const index = random.int(1, { layerNorm: 2, rmsNorm: 1, crossEntropy: 5, ctc: 1 }[name]);
   return { ...draw, by: [], outputs: [draw.g.aux(y, index)] };
 };
 
@@ -444,5 +455,6 @@ export const draws: Table<{ [K in OpName]: DrawOf }> = {
   attentionBias,
   attention: (random) => attended(random, "attention"),
   attentionGradient: (random) => attended(random, "attentionGradient"),
+  ctc,
   aux,
 };

@@ -24,6 +24,7 @@ import {
   value,
 } from "./arrays.js";
 import { conv, convTranspose } from "./convolution.js";
+import { ctc } from "./ctc.js";
 import { expertLinear, expertOuter } from "./experts.js";
 import { uniform } from "./uniform.js";
 
@@ -437,6 +438,7 @@ export const evaluators: Table<{ [K in OpName]: Evaluate<Ops[K]> }> = {
   attentionBias,
   attention,
   attentionGradient,
+  ctc: (_, inputs) => ctc(inputs),
   aux: ({ index }, _, { results }) => results[index]!,
 };
 

@@ -137,6 +137,11 @@ const costs: Table<{ [K in OpName]: Rule<K> }> = {
     const ofGradient = s.wanted.has(1) ? [rows, rows] : [];
     return beside(logits, logits, ...ofStatistics, ...ofGradient);
   },
+  // of the gradient: what comes to a state, what goes on from it, both together, and their shares
+  ctc: (_, s) => {
+    const whole = 4 * s.elements(s.input(0));
+    return s.wanted.has(1) ? beside(whole, whole, whole, whole) : beside(whole);
+  },
   attentionBias: (node, s) => beside(s.elements(node.shape)),
   // the queries in chunks, what comes of them, and of one chunk the scores, with their mask, and weights
   attention: (node, s) => {

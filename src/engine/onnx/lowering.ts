@@ -22,6 +22,7 @@ import { addRequest } from "../region.js";
 import type { Heads } from "./attention.js";
 import { attentionBias, attentionGradientScan, attentionScan } from "./attention.js";
 import { crossEntropyScan } from "./cross_entropy.js";
+import { ctcScans } from "./ctc.js";
 import { asStack, expertLinear, expertOuter } from "./experts.js";
 import { type Attribute, OnnxGraph } from "./onnx.js";
 import { lowerRandom } from "./random.js";
@@ -391,6 +392,7 @@ export const lowering: Table<{ [K in OpName]: LoweringRule<K> }> = {
   attention: ({ l, o, node, inputs }) => attentionScan(o, inputs, headsOf(l, node), node.attrs),
   attentionGradient: ({ l, o, node, inputs }) =>
     attentionGradientScan(o, inputs, headsOf(l, node), node.attrs),
+  ctc: ({ l, o, index, inputs }) => ctcScans(o, inputs, l.wanted.get(index)?.has(1) ?? false),
   aux: ({ l, node }) => at(at(l.values, node.inputs[0]), node.attrs.index),
 };
 
