@@ -1,20 +1,11 @@
-import { axes, dimAt } from "../graph/dims.js";
+import { axes, dimAt, mulDims } from "../graph/dims.js";
 import type { Graph } from "../graph/graph.js";
 import type { Tensor } from "../graph/ops.js";
+import type { ModelConfig } from "../models/model.js";
 import type { Loss } from "./loss.js";
 
-/** How the losses of rows become one number. */
-export interface CtcSettings {
-  /** Their sum, or their mean, each divided by its letters. */
-  readonly reduction: "sum" | "mean";
-  /** Rows that no path fits count 0, and not infinitely much. */
-  readonly zeroInfinity: boolean;
-  /** The label that stands between letters. */
-  readonly blank: number;
-}
-
 /** Transformers' defaults. */
-const SETTINGS: CtcSettings = { reduction: "sum", zeroInfinity: false, blank: 0 };
+const SETTINGS: NonNullable<ModelConfig["ctc"]> = { reduction: "sum", zeroInfinity: false, blank: 0 };
 
 /**
  * The letters of each row, in any of the ways in which frames may say them (Graves et al. 2006): letters
@@ -47,7 +38,7 @@ export function ctcOf(g: Graph, logits: Tensor, labels: Tensor, mask: Tensor, bl
   const own = g.where(g.lessEqual(0, sorted), sorted, g.scalar(blank, "i64"));
   // blank, letter, blank, letter, ..., blank: [batch, states]
   const between = g.expand(g.scalar(blank, "i64"), [batch, letters, 1]);
-  const pairs = g.reshape(g.concat([between, g.unsqueeze(own, -1)], -1), [batch, `2*${letters}`]);
+  const pairs = g.reshape(g.concat([between, g.unsqueeze(own, -1)], -1), [batch, mulDims(letters, 2)]);
   const end = g.expand(g.scalar(blank, "i64"), [batch, 1]);
   const states = g.concat([pairs, end], 1);
   const count = dimAt(states.shape, 1);

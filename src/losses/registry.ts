@@ -5,6 +5,7 @@ import { option, words } from "../words.js";
 import { classes, classesLoss } from "./classes.js";
 import { cosent, cosentLoss } from "./cosent.js";
 import { cosineSimilarity } from "./cosine_similarity.js";
+import { ctc } from "./ctc.js";
 import type { Loss } from "./loss.js";
 import { multiLabel } from "./multi_label.js";
 import {
@@ -21,7 +22,7 @@ import { triplet, tripletLoss } from "./triplet.js";
 const shipped: readonly Loss[] = [
   ...[tokens, classes, multiLabel, regression, spans],
   ...[multipleNegativesRanking, cachedMultipleNegativesRanking, symmetricRanking],
-  ...[triplet, cosineSimilarity, cosent],
+  ...[triplet, cosineSimilarity, cosent, ctc],
 ];
 
 /** Losses by their names. */

@@ -63,6 +63,15 @@ export interface ModelConfig {
    * @example { mels: 80, frames: 3000 }
    */
   readonly lengths?: Readonly<Record<string, number>>;
+  /** How letters are learnt from clips: see losses/ctc.ts. */
+  readonly ctc?: {
+    /** The losses of rows become their sum, or their mean, each divided by its letters. */
+    readonly reduction: "sum" | "mean";
+    /** Rows whose letters do not fit into their frames count 0, and not infinitely much. */
+    readonly zeroInfinity: boolean;
+    /** The label that stands between letters. */
+    readonly blank: number;
+  };
   /** Positions of an encoder's output, where they do not follow from tokens. */
   readonly encoded?: number;
 }

@@ -4,6 +4,7 @@ import type { LoadOptions } from "../../src/peft/base_model.js";
 import { Bases } from "./bases.js";
 import { runCase } from "./case.js";
 import { runConverted } from "./converted.js";
+import { runCtc } from "./ctc.js";
 import { foldersIn } from "./files.js";
 import { formatNames, runFormat } from "./formats.js";
 import { runMixtures } from "./mixtures.js";
@@ -31,6 +32,7 @@ const sections: readonly Section[] = [
       .map((name) => ({ name: `models/${name}`, run: () => runText(join(kit, "models", name)) })),
   eachFolder("processors", (kit, name) => runImageProcessor(kit, name), "processors/", isImageProcessor),
   one("inputs/images", (kit) => runImages(kit)),
+  one("ctc", runCtc),
   one("schedules.json", async (kit) => runSchedules(join(kit, "schedules.json"))),
   one("scores.safetensors", (kit) => runScores(join(kit, "scores.safetensors"))),
 ];
