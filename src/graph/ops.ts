@@ -164,10 +164,10 @@ export interface Ops {
   attentionGradient: Attends;
   /**
    * Paths through states, one state a frame: from a state to itself, to the next, and where that one `skips`
-   * (1) two ahead; they begin as if the first state came before, and end where `ends` is 1. emissions [batch, frames, states] are
-   * logarithms, skips and ends [batch, states] i64, mask [batch, frames] i64 (1 at frames that count) -> -log
-   * of the sum of all paths, [batch]; infinite where there is none. aux 1: its gradient by the emissions, 0
-   * where there is none.
+   * (1) two ahead; they begin as if the first state came before, and end where `ends` is 1. emissions [batch,
+   * frames, states] (one frame at least) are logarithms, skips and ends [batch, states] i64, mask [batch,
+   * frames] i64 (1 at frames that count) -> -log of the sum of all paths, [batch]; infinite where there is
+   * none. aux 1: its gradient by the emissions, 0 where there is none.
    */
   ctc: None;
   /** A further result of the node that is its only input. */

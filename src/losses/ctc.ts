@@ -26,8 +26,8 @@ export const ctc: Loss = {
 };
 
 /**
- * logits [batch, frames, classes], labels [batch, letters] (i64; negative: none), mask [batch, frames] (i64) ->
- * the loss of each row, [batch]
+ * logits [batch, frames, classes], labels [batch, letters] (i64; negative: none), mask [batch, frames] (i64)
+ * -> the loss of each row, [batch]
  */
 export function ctcOf(g: Graph, logits: Tensor, labels: Tensor, mask: Tensor, blank: number): Tensor {
   const [batch, letters] = axes(labels.shape, 2);

@@ -10,8 +10,8 @@ type Read = readonly [emissions: string, skips: string, ends: string, mask: stri
  *   a_t(s) = x_t(s) + log(exp a_{t-1}(s) + exp a_{t-1}(s-1) + exp a_{t-1}(s-2) [skips(s)])
  *   b_{t-1}(s) = log(exp (b_t + x_t)(s) + exp (b_t + x_t)(s+1) + exp (b_t + x_t)(s+2) [skips(s+2)])
  *   loss = -log sum_s exp(a_T(s)) [ends(s)],  dx_t(s) = -softmax_s(a_t + b_t)
- * Both are divided by their largest at each frame, so that long clips lose nothing; what a was divided by adds
- * up to the loss. Frames that do not count change neither.
+ * Both are divided by their largest at each frame, so that long clips lose nothing; what a was divided by
+ * adds up to the loss. Frames that do not count change neither.
  */
 export function ctcScans(o: OnnxGraph, read: Read, wantsGradient: boolean): string[] {
   const [emissions, skips, ends, mask] = read;
