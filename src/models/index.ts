@@ -41,6 +41,7 @@ import { helium } from "./helium.js";
 import { hunyuanV1Dense } from "./hunyuan_v1_dense.js";
 import { internlm3 } from "./internlm3.js";
 import { layoutlm } from "./layoutlm.js";
+import { lfm2 } from "./lfm2.js";
 import { llama } from "./llama.js";
 import { longformer } from "./longformer.js";
 import { m2m100 } from "./m2m_100.js";
@@ -126,6 +127,7 @@ export const architectures: readonly Architecture[] = [
   hunyuanV1Dense,
   internlm3,
   layoutlm,
+  lfm2,
   llama,
   longformer,
   m2m100,

@@ -42,6 +42,7 @@ MORE = [
     "helium",
     "hunyuan_v1_dense",
     "internlm3",
+    "lfm2",
     "longformer",
     "m2m_100",
     "marian",

@@ -25,6 +25,8 @@ export interface Sublayers<C> {
     index: number,
   ) => { x: Tensor; present: KeyValue };
   readonly feedForward: (layer: Module, c: C, x: Tensor, index: number) => Tensor | FeedForward;
+  /** What its layers share beside masks and tables. */
+  readonly shared: (g: Graph, c: C, x: TextInputs) => Partial<DecoderShared>;
 }
 
 /** What a feed-forward layer gives, with what all layers together make something of (a router's logits). */
@@ -32,17 +34,20 @@ export type FeedForward = Pick<ReturnType<Layer<DecoderShared>>, "x" | "beside">
 
 /** The stack of a decoder of Llama's kind. */
 export function decoderStack<C extends DecoderConfig>(others: Partial<Sublayers<C>> = {}) {
-  const sublayers = { attention: decoderAttention, feedForward: decoderFeedForward, ...others };
+  const sublayers = {
+    ...{ attention: decoderAttention, feedForward: decoderFeedForward, shared: () => ({}) },
+    ...others,
+  };
   /** ids -> [batch, virtual + seq, hidden] */
   return (w: Module, c: C, x: TextInputs): StackOutput => {
     const { g } = w;
     const words = w.embedding("embed_tokens", x.ids, c.vocabSize, c.hiddenSize);
     const embedded = scale(g, w.trace.prepend(scale(g, words, c.embeddingScale)), c.inputScale);
     const dropped = w.dropout("embed_dropout", w.pack(embedded), c.embeddingDropout);
-    const shared = sharedOf(g, c, x);
+    const shared = { ...sharedOf(g, c, x), ...sublayers.shared(g, c, x) };
     const at = w.at("layers");
     const out = repeat(at, c.layers, dropped, x.past, shared, layerOf(c, sublayers));
-    return { ...out, hidden: norm(w, c.norm, "norm", out.hidden, c.eps) };
+    return { ...out, hidden: norm(w, c.norm, c.names.last, out.hidden, c.eps) };
   };
 }
 
@@ -78,7 +83,7 @@ function growthOf(g: Graph, c: DecoderConfig, positions: Tensor): { growth?: Ten
 
 function layerOf<C extends DecoderConfig>(
   c: C,
-  { attention, feedForward }: Sublayers<C>,
+  { attention, feedForward }: Pick<Sublayers<C>, "attention" | "feedForward">,
 ): Layer<DecoderShared> {
   return (w, x, shared, past, i) => {
     const { norms } = c;

@@ -15,6 +15,8 @@ export type DecoderShared = RotaryTables & {
   nearSin?: Tensor;
   /** What queries are multiplied by, [batch, 1, seq, 1]. */
   growth?: Tensor;
+  /** 1 at tokens that are read now, 0 at padding, [batch, seq, 1]: for layers that see neighbours. */
+  isToken?: Tensor;
 };
 
 type Name = "q" | "k" | "v";
@@ -48,7 +50,7 @@ export function decoderAttention(
       v: project(w.same, c, "v", rows),
     })),
   });
-  const y = w.linear("o_proj", mixed, c.hiddenSize, { bias: c.outBias });
+  const y = w.linear(c.names.out, mixed, c.hiddenSize, { bias: c.outBias });
   return { x: w.output(w.dropout("residual_dropout", y, c.attendedDropout)), present };
 }
 

@@ -55,6 +55,8 @@ export interface DecoderConfig extends ModelConfig {
     readonly down: string;
     readonly fused?: boolean;
   };
+  /** The layer behind attention, and the norm behind all layers. */
+  readonly names: { readonly out: string; readonly last: string };
   /** Norms of queries and keys; undefined: none. */
   readonly headNorm: HeadNorm | undefined;
   /** q, k and v stay within -clip to clip. */
@@ -185,6 +187,7 @@ const PLAIN = {
   parallel: false,
   fusedQkv: false,
   mlp: { gate: "gate_proj", up: "up_proj", down: "down_proj" },
+  names: { out: "o_proj", last: "norm" },
   headNorm: undefined,
   clip: undefined,
   embeddingScale: 1,
