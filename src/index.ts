@@ -160,16 +160,28 @@ export type {
 } from "./data/load_options.js";
 export type { CollateOptions } from "./data/padding.js";
 export type { Paint, PreviewPiece } from "./data/pieces.js";
+export type { CompletionBatch, CompletionCollateOptions } from "./data/preference/collate.js";
+export { collateJudged, collatePairs } from "./data/preference/collate.js";
+export type {
+  CompletionOptions,
+  CompletionReport,
+  CompletionSample,
+  CompletionSequence,
+} from "./data/preference/encode.js";
+export { describeCompletions, encodeCompletions, unpaired } from "./data/preference/encode.js";
 export type { PreviewOptions } from "./data/preview.js";
 export { preview, previewPieces } from "./data/preview.js";
 export type {
   ChatRow,
   ClassifyRow,
   Conversation,
+  JudgedRow,
+  PreferenceRow,
   PromptRow,
   QuestionRow,
   Row,
   RowKind,
+  Said,
   SimilarityRow,
   TextRow,
   TokensRow,

@@ -79,8 +79,41 @@ export interface SimilarityRow extends RowBase {
   readonly score?: number;
 }
 
+/** What was asked or answered: a text, or turns. */
+export type Said = string | readonly Message[];
+
+/** A prompt with two answers, of which one is preferred. */
+export interface PreferenceRow extends RowBase {
+  readonly kind: "preference";
+  /** What both answers begin with, where the data set names no prompt. */
+  readonly prompt: Said;
+  readonly chosen: Said;
+  readonly rejected: Said;
+  readonly tools?: readonly unknown[];
+  /** By how much the chosen one is better. */
+  readonly margin?: number;
+}
+
+/** A prompt with an answer that is desirable or not. */
+export interface JudgedRow extends RowBase {
+  readonly kind: "judged";
+  readonly prompt: Said;
+  readonly completion: Said;
+  readonly isDesirable: boolean;
+  readonly tools?: readonly unknown[];
+}
+
 /** A row of a data set after its columns were understood; `kind` tells which it is. */
-export type Row = PromptRow | ChatRow | TextRow | ClassifyRow | TokensRow | QuestionRow | SimilarityRow;
+export type Row =
+  | PromptRow
+  | ChatRow
+  | TextRow
+  | ClassifyRow
+  | TokensRow
+  | QuestionRow
+  | SimilarityRow
+  | PreferenceRow
+  | JudgedRow;
 /** What a row can be. */
 export type RowKind = Row["kind"];
 
@@ -98,4 +131,10 @@ export function expectRows(call: string, rows: unknown): void {
     wants: "rows",
     fix: 'read them first: const rows = await loadDataset("rows.jsonl").',
   });
+}
+
+/** What was said as one text, turn by turn. */
+export function saidText(said: Said): string {
+  if (typeof said === "string") return said;
+  return said.map(({ role, content }) => `${role}: ${content}`).join("\n");
 }

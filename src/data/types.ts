@@ -45,7 +45,7 @@ export interface TokenizerLike {
   readonly chatTemplate?: string | undefined;
   applyChatTemplate?(
     messages: readonly Message[],
-    options: { tokenize: false; tools?: readonly unknown[] },
+    options: { tokenize: false; tools?: readonly unknown[]; addGenerationPrompt?: boolean },
   ): string;
   applyChatTemplate?(
     messages: readonly Message[],

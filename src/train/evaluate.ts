@@ -4,7 +4,7 @@ import { batchesOf, padTokenOf } from "../data/batches.js";
 import type { EncodeRowsOptions } from "../data/encode.js";
 import { encodeRows } from "../data/encode.js";
 import type { ChatRow, Row } from "../data/row.js";
-import { expectRows, labelNames } from "../data/row.js";
+import { expectRows, labelNames, saidText } from "../data/row.js";
 import { type RowStream, rowsOf } from "../data/row_stream.js";
 import type { Sample } from "../data/sample.js";
 import type { GenerationConfig } from "../generate/config.js";
@@ -266,6 +266,9 @@ const promptOf = (row: Row): string => {
       return `${row.question}\n${row.context}`;
     case "similarity":
       return row.texts.join("\n");
+    case "preference":
+    case "judged":
+      return saidText(row.prompt);
   }
 };
 

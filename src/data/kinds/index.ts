@@ -1,7 +1,9 @@
 import type { Row, RowKind } from "../row.js";
 import { chat } from "./chat.js";
 import { classify } from "./classify.js";
+import { judged } from "./judged.js";
 import type { Kind } from "./kind.js";
+import { preference } from "./preference.js";
 import { prompt } from "./prompt.js";
 import { question } from "./question.js";
 import { similarity } from "./similarity.js";
@@ -13,7 +15,9 @@ export const kinds: { readonly [K in RowKind]: Kind<Row> } = {
   chat,
   question,
   tokens,
+  preference,
   prompt,
+  judged,
   classify,
   similarity,
   text,

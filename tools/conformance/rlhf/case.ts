@@ -9,6 +9,7 @@ import type { CaseResult } from "../result.js";
 import type { Check } from "../tensors.js";
 import { compare, compareToLargest, Expected, exact, failure } from "../tensors.js";
 import { kitName } from "../training.js";
+import { isDataCase, runData } from "./data.js";
 import { dpo } from "./dpo.js";
 import { bco, kto } from "./kto.js";
 import { cpo, orpo } from "./orpo.js";
@@ -36,6 +37,7 @@ export function isRlhf(kit: string, name: string): boolean {
 export async function runRlhf(kit: string, name: string, bases: Bases): Promise<CaseResult> {
   if (name.startsWith("ppo-")) return await runPpo(kit, name);
   const folder = join(kit, "cases", name);
+  if (isDataCase(name)) return runData(kit, name);
   const method = methods[name.split("-")[0] ?? ""];
   if (method === undefined) return { checks: [], notCovered: { reason: `method of ${name}`, keys: [] } };
   const file = json<CaseFile>(folder, "case.json");
