@@ -181,8 +181,8 @@ export type {
   QuestionRow,
   Row,
   RowKind,
-  Said,
   SimilarityRow,
+  TextOrTurns,
   TextRow,
   TokensRow,
 } from "./data/row.js";

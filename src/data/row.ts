@@ -80,15 +80,15 @@ export interface SimilarityRow extends RowBase {
 }
 
 /** What was asked or answered: a text, or turns. */
-export type Said = string | readonly Message[];
+export type TextOrTurns = string | readonly Message[];
 
 /** A prompt with two answers, of which one is preferred. */
 export interface PreferenceRow extends RowBase {
   readonly kind: "preference";
   /** What both answers begin with, where the data set names no prompt. */
-  readonly prompt: Said;
-  readonly chosen: Said;
-  readonly rejected: Said;
+  readonly prompt: TextOrTurns;
+  readonly chosen: TextOrTurns;
+  readonly rejected: TextOrTurns;
   readonly tools?: readonly unknown[];
   /** By how much the chosen one is better. */
   readonly margin?: number;
@@ -97,8 +97,8 @@ export interface PreferenceRow extends RowBase {
 /** A prompt with an answer that is desirable or not. */
 export interface JudgedRow extends RowBase {
   readonly kind: "judged";
-  readonly prompt: Said;
-  readonly completion: Said;
+  readonly prompt: TextOrTurns;
+  readonly completion: TextOrTurns;
   readonly isDesirable: boolean;
   readonly tools?: readonly unknown[];
 }
@@ -134,7 +134,7 @@ export function expectRows(call: string, rows: unknown): void {
 }
 
 /** What was said as one text, turn by turn. */
-export function saidText(said: Said): string {
+export function saidText(said: TextOrTurns): string {
   if (typeof said === "string") return said;
   return said.map(({ role, content }) => `${role}: ${content}`).join("\n");
 }

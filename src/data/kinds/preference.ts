@@ -1,4 +1,4 @@
-import type { PreferenceRow, Said } from "../row.js";
+import type { PreferenceRow, TextOrTurns } from "../row.js";
 import { isScalar, print, show } from "../tables/values.js";
 import { type Entry, type Kind, readEntries, refuseEntry } from "./kind.js";
 import { fromJson, readTools, readTurns } from "./messages.js";
@@ -37,7 +37,7 @@ export const preference: Kind<PreferenceRow> = {
 };
 
 /** A slot's text, or its messages. */
-export function saidIn(values: Entry["values"], slot: string): Said {
+export function saidIn(values: Entry["values"], slot: string): TextOrTurns {
   const value = fromJson(values[slot]);
   if (Array.isArray(value)) return readTurns(value, slot).map(({ message }) => message);
   return isScalar(values[slot]) ? print(values[slot]) : refuseEntry(`${slot} is ${show(value)}, not text`);
@@ -48,7 +48,7 @@ export function toolsIn(values: Entry["values"]): { readonly tools?: readonly un
   return tools === undefined ? {} : { tools };
 }
 
-function isSame(a: Said, b: Said): boolean {
+function isSame(a: TextOrTurns, b: TextOrTurns): boolean {
   return JSON.stringify(a) === JSON.stringify(b);
 }
 
@@ -57,9 +57,9 @@ function isSame(a: Said, b: Said): boolean {
  * answer is the whole beginning of the other, the prompt ends before the last of it: neither is empty.
  */
 function withoutPrompt({ chosen, rejected }: Pick<PreferenceRow, "chosen" | "rejected">): {
-  prompt: Said;
-  chosen: Said;
-  rejected: Said;
+  prompt: TextOrTurns;
+  chosen: TextOrTurns;
+  rejected: TextOrTurns;
 } {
   const shorter = Math.min(chosen.length, rejected.length);
   let shared = 0;

@@ -1,6 +1,6 @@
 import { PeftError } from "../../errors.js";
 import { at } from "../../present.js";
-import type { Said } from "../row.js";
+import type { TextOrTurns } from "../row.js";
 import type { TokenizerLike } from "../types.js";
 
 /** A prompt with some completions of it, as token ids: each begins where it first differs from the prompt. */
@@ -11,8 +11,8 @@ export interface Completions {
 
 /** A prompt, its completions and what the template may name besides. */
 export interface Asked {
-  readonly prompt: Said;
-  readonly completions: readonly Said[];
+  readonly prompt: TextOrTurns;
+  readonly completions: readonly TextOrTurns[];
   readonly tools?: readonly unknown[];
 }
 
@@ -31,7 +31,7 @@ export function textsOf({ prompt, completions, tools }: Asked, tokenizer: Tokeni
   if (typeof prompt === "string" && completions.every((said) => typeof said === "string"))
     return { prompt, completions: completions as readonly string[], isChat: false };
   if (tokenizer.chatTemplate === undefined) throw noTemplate();
-  const write = (said: Said, addGenerationPrompt: boolean): string => {
+  const write = (said: TextOrTurns, addGenerationPrompt: boolean): string => {
     const options = { tokenize: false, addGenerationPrompt, ...(tools && { tools }) } as const;
     return tokenizer.applyChatTemplate?.(asTurns(said, "user"), options) ?? throwNoTemplate();
   };
@@ -48,7 +48,7 @@ export function textsOf({ prompt, completions, tools }: Asked, tokenizer: Tokeni
   };
 }
 
-function asTurns(said: Said, role: string): Exclude<Said, string> {
+function asTurns(said: TextOrTurns, role: string): Exclude<TextOrTurns, string> {
   return typeof said === "string" ? [{ role, content: said }] : said;
 }
 
