@@ -1,5 +1,6 @@
 import { cpus, hostname } from "node:os";
 import { type Context, createContext, Script } from "node:vm";
+import { deflateSync } from "node:zlib";
 import { codeOf } from "./narrow.js";
 
 // What Node gives to code that is not about Node. A bundle for browsers has platform_browser.ts in its place
@@ -43,6 +44,9 @@ export function runFor<T>(ms: number, run: () => T): { value: T } | undefined {
   }
   return result;
 }
+
+/** Bytes that zlib's default compression leaves. */
+export const deflatedSize = (bytes: Uint8Array): number => deflateSync(bytes).length;
 
 /** What another program gives to this one. */
 export const standardInput = (): AsyncIterable<Uint8Array> => process.stdin;

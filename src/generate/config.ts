@@ -46,6 +46,8 @@ export interface ModelGeneration {
 export interface GenerationSource {
   readonly file: string;
   readonly unsupported: readonly string[];
+  /** The file as it was read: what a kind of model has of its own there. */
+  readonly json?: Readonly<Record<string, unknown>> | undefined;
 }
 
 /** Keys of files that would change what is generated, with the values that leave it alone. */

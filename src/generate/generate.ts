@@ -6,6 +6,7 @@ import type { GenerationConfig, GenerationSource } from "./config.js";
 import { makeRules } from "./processors.js";
 import { type Decoding, type GenerationContext, resolveGeneration } from "./resolve.js";
 import { decodeRows } from "./rows.js";
+import type { Rule } from "./rule.js";
 import type { Generated, Run } from "./run.js";
 import type { MakeStepper, Stepper, TokenDecoder } from "./stepper.js";
 import { makeStops } from "./stop.js";
@@ -34,6 +35,8 @@ export interface GenerateOptions {
   maxPositions?: number | undefined;
   /** The model's own file, for messages, and its keys that generate() refuses. */
   source?: GenerationSource | undefined;
+  /** Rules beside those of the settings, applied behind them and before those of sampling. @default none */
+  rules?: readonly Rule[] | undefined;
   /** The settings of the call alone: messages name what is wrong with others by the model's file. */
   given?: GenerationConfig | undefined;
 }
@@ -79,7 +82,7 @@ function callOf(
   options: GenerateOptions,
 ): Pick<Run, "rules" | "seed" | "streamer" | "signal"> {
   const { seed = 0, streamer, signal } = options;
-  return { rules: makeRules(decoding), seed, streamer, signal };
+  return { rules: makeRules(decoding, options.rules), seed, streamer, signal };
 }
 
 async function withStepper<T>(stepper: Stepper, work: () => Promise<T>): Promise<T> {

@@ -85,7 +85,7 @@ function ban(scores: Float32Array, tokens: readonly number[]): void {
  * The rules that the settings switch on, in transformers' order.
  * Reference: generation/utils.py _get_logits_processor
  */
-export function makeRules(d: Decoding): Rule[] {
+export function makeRules(d: Decoding, more: readonly Rule[] = []): Rule[] {
   const rules: (Rule | false)[] = [
     d.repetitionPenalty !== 1 && repetitionPenalty(d.repetitionPenalty),
     d.noRepeatNgramSize > 0 && noRepeatNgram(d.noRepeatNgramSize),
@@ -96,7 +96,7 @@ export function makeRules(d: Decoding): Rule[] {
     d.suppress.length > 0 && suppress(d.suppress),
     d.beginSuppress.length > 0 && suppressAt(beginIndex(d), d.beginSuppress),
   ];
-  return [...rules, ...(d.doSample ? samplingRules(d) : [])].filter((rule) => rule !== false);
+  return [...rules, ...more, ...(d.doSample ? samplingRules(d) : [])].filter((rule) => rule !== false);
 }
 
 /** A forced first token pushes the beginning back by one. */

@@ -488,9 +488,10 @@ async function readGeneration(
 ): Promise<{ config: GenerationConfig; source: GenerationSource }> {
   const own = nodeFiles.join(folder, "generation_config.json");
   const hasOwn = await nodeFiles.exists(own);
-  const { config: parsed, unsupported } = parseGenerationConfig(hasOwn ? await readJsonObject(own) : config);
+  const json = hasOwn ? await readJsonObject(own) : config;
+  const { config: parsed, unsupported } = parseGenerationConfig(json);
   return {
     config: parsed,
-    source: { file: hasOwn ? own : nodeFiles.join(folder, "config.json"), unsupported },
+    source: { file: hasOwn ? own : nodeFiles.join(folder, "config.json"), unsupported, json },
   };
 }

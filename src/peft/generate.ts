@@ -8,6 +8,7 @@ import { decoderStartToken, mergeGeneration } from "../generate/config.js";
 import { generate } from "../generate/generate.js";
 import type { GenerationContext } from "../generate/resolve.js";
 import { resolveGeneration, samplingInVain } from "../generate/resolve.js";
+import type { Rule } from "../generate/rule.js";
 import type { TokenDecoder } from "../generate/stepper.js";
 import type { TokenStreamer } from "../generate/streamer.js";
 import type { Input } from "../graph/inputs.js";
@@ -57,6 +58,8 @@ export interface GenerateSettings extends GenerationConfig {
   tokenizer?: TokenDecoder | undefined;
   /** Seed of sampling. @default 0 */
   seed?: number | undefined;
+  /** Rules of your own on the scores of the next token, behind those of the settings. @default none */
+  rules?: readonly Rule[] | undefined;
 }
 
 interface Generator {
@@ -182,12 +185,13 @@ function startToken({ config, generationSource }: Generator, generation: Generat
 }
 
 /** What a call may say, and the settings of generation. */
-function callOf({ streamer, signal, tokenizer, seed, warn = warnOnConsole, ...options }: GenerateSettings): {
-  call: Pick<GenerateSettings, "streamer" | "signal" | "tokenizer" | "seed">;
+function callOf(settings: GenerateSettings): {
+  call: Pick<GenerateSettings, "streamer" | "signal" | "tokenizer" | "seed" | "rules">;
   warn: (message: Words) => void;
   options: GenerationConfig;
 } {
-  return { call: { streamer, signal, tokenizer, seed }, warn, options };
+  const { streamer, signal, tokenizer, seed, rules, warn = warnOnConsole, ...options } = settings;
+  return { call: { streamer, signal, tokenizer, seed, rules }, warn, options };
 }
 
 /** What settings are judged by. */
