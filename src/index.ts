@@ -12,6 +12,9 @@ export { probeDevices } from "./engine/engine.js";
 export type { FormatName } from "./engine/formats/index.js";
 export { FORMAT_NAMES } from "./engine/formats/names.js";
 export type { GenerationSource } from "./generate/config.js";
+export type { Rule } from "./generate/rule.js";
+export type { SpeechSegment } from "./generate/whisper/segments.js";
+export type { Recordings, SpeechSettings, Transcript } from "./generate/whisper/transcribe.js";
 export type { ModelConfig, Pooling, TaskType } from "./models/model.js";
 export type { AutoModelFor } from "./peft/auto.js";
 export {
@@ -36,6 +39,8 @@ export { prepareModelForKbitTraining } from "./peft/kbit.js";
 export type { Advice, MachineReport, MachineRequest } from "./peft/machine.js";
 export { inspectMachine } from "./peft/machine.js";
 export type { SaveModelOptions } from "./peft/save_model.js";
+export type { SpeechModel, TranscribeOptions } from "./peft/transcribe.js";
+export { transcribe } from "./peft/transcribe.js";
 export type { LogProbsOptions } from "./plan/log_probs.js";
 export type { PassOptions } from "./plan/requests.js";
 export type { Registry } from "./registry.js";

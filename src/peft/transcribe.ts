@@ -25,14 +25,15 @@ export type TranscribeOptions = SpeechSettings &
   Pick<GenerateSettings, "signal" | "warn" | "seed">;
 
 /**
- * Writes down what is said in recordings of any length, as Whisper's own generate() does in transformers: language
- * and task in the prompt, the language found where none is named, window after window.
+ * Writes down what is said in recordings of any length, as Whisper's own generate() does in transformers:
+ * language and task in the prompt, the language found where none is named, window after window.
  * Reference: transformers/models/whisper/generation_whisper.py
  * @param recordings log-mel features, [recordings, mels, frames]: `inputFeatures` of the model's extractor
  * @throws "generation", "batch", "aborted"
  * @example
  * ```ts
- * import { AutoFeatureExtractor, AutoModelForSpeechSeq2Seq, AutoTokenizer, loadAudio, transcribe } from "peft.js";
+ * import { AutoFeatureExtractor, AutoModelForSpeechSeq2Seq, AutoTokenizer, loadAudio, transcribe } from
+ * "peft.js";
  *
  * const name = "openai/whisper-small";
  * const model = await AutoModelForSpeechSeq2Seq.fromPretrained(name);

@@ -15,6 +15,8 @@ import type { CaseResult } from "./result.js";
 import { isRlhf, runRlhf } from "./rlhf/case.js";
 import { runSchedules, runScores } from "./rules.js";
 import { type Case, eachFolder, one, type Section } from "./section.js";
+import { soundSections } from "./sound.js";
+import { speechSections } from "./speech.js";
 import { failure } from "./tensors.js";
 import { runText, runTokenizer } from "./text.js";
 
@@ -32,6 +34,8 @@ const sections: readonly Section[] = [
       .map((name) => ({ name: `models/${name}`, run: () => runText(join(kit, "models", name)) })),
   eachFolder("processors", (kit, name) => runImageProcessor(kit, name), "processors/", isImageProcessor),
   one("inputs/images", (kit) => runImages(kit)),
+  ...soundSections,
+  ...speechSections,
   one("ctc", runCtc),
   one("schedules.json", async (kit) => runSchedules(join(kit, "schedules.json"))),
   one("scores.safetensors", (kit) => runScores(join(kit, "scores.safetensors"))),

@@ -1,13 +1,14 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { FeatureOptions, SoundFeatures } from "../../src/processors/sound/extractor.js";
-import { featureExtractor } from "../../src/processors/sound/kinds.js";
+import { featureExtractor, isOfSound } from "../../src/processors/sound/kinds.js";
 import { decode, loadAudio } from "../../src/processors/sound/load.js";
 import { slaneyFilters } from "../../src/processors/sound/mel.js";
 import { mono } from "../../src/processors/sound/recording.js";
 import { resample, SINC_HANN } from "../../src/processors/sound/resample.js";
 import { json } from "./files.js";
 import type { CaseResult } from "./result.js";
+import { eachFolder, one, type Section } from "./section.js";
 import type { Check, KitTensor } from "./tensors.js";
 import { compare, Expected, equal, exact, readTensors } from "./tensors.js";
 
@@ -136,4 +137,16 @@ export async function runMelFilters(path: string): Promise<CaseResult> {
     return compare(`filters.mel.${mels}`, { shape: [201, mels], data }, expected.get(`mel.${mels}`), 1e-7);
   });
   return { checks };
+}
+
+/** Files of sound, and their feature extractors. */
+export const soundSections: readonly Section[] = [
+  one("inputs/audio", (kit) => runSoundFiles(join(kit, "inputs", "audio"))),
+  one("processors/mel.safetensors", (kit) => runMelFilters(join(kit, "processors", "mel.safetensors"))),
+  eachFolder("processors", (kit, name) => runExtractor(kit, name), "processors/", isExtractor),
+];
+
+function isExtractor(kit: string, name: string): boolean {
+  const path = join(kit, "processors", name, "preprocessor_config.json");
+  return existsSync(path) && isOfSound(json<Record<string, unknown>>(path));
 }

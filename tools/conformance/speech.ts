@@ -10,6 +10,7 @@ import { transcribeBy } from "../../src/peft/transcribe.js";
 import { AutoTokenizer } from "../../src/tokenizers/auto.js";
 import { json } from "./files.js";
 import type { CaseResult } from "./result.js";
+import { one, type Section } from "./section.js";
 import type { Check, KitTensor } from "./tensors.js";
 import { compare, Expected, equal, exact, readTensors } from "./tensors.js";
 
@@ -177,3 +178,9 @@ export async function runSpeechRules(kit: string): Promise<CaseResult> {
     checks: [...checks, ...expected.unread.map((key) => exact(`unknown.${key}`, false, "nothing checks it"))],
   };
 }
+
+/** Whisper's rules and its generation. */
+export const speechSections: readonly Section[] = [
+  one("speech/rules.safetensors", runSpeechRules),
+  one("speech/generate.json", runSpeech),
+];

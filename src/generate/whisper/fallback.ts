@@ -2,7 +2,8 @@ import { deflatedSize } from "../../platform.js";
 import { at } from "../../present.js";
 
 /**
- * Whether tokens, as bytes, shrink by more than so many times when they are compressed: the answer repeats itself.
+ * Whether tokens, as bytes, shrink by more than so many times when they are compressed: the answer repeats
+ * itself.
  * @param most the ratio, 1.35 in Whisper's paper
  */
 export function isTooRegular(ids: readonly number[], vocabSize: number, most: number): boolean {

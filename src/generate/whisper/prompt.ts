@@ -24,8 +24,8 @@ export function mustDetect(
 }
 
 /**
- * <|startoftranscript|>, the language, the task, <|notimestamps|> where no times are written. What old files force
- * counts only where the call names neither language nor task.
+ * <|startoftranscript|>, the language, the task, <|notimestamps|> where no times are written. What old files
+ * force counts only where the call names neither language nor task.
  * Reference: transformers/models/whisper/generation_whisper.py, _retrieve_init_tokens
  * @param detected the language that was found
  * @throws "generation" for a language or a task that the model does not have

@@ -16,8 +16,8 @@ const FRAME = 0.01;
 const STRIDE = 2;
 
 /**
- * Parts of what was written for one window, and how many frames of it are done: up to the end of the last pair of
- * times, or all of them where it ends with a single time or has no pair.
+ * Parts of what was written for one window, and how many frames of it are done: up to the end of the last
+ * pair of times, or all of them where it ends with a single time or has no pair.
  * Reference: transformers/models/whisper/generation_whisper.py, _retrieve_segment
  * @param begin the first timestamp's id
  * @param seek frames before the window

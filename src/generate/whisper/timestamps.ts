@@ -5,8 +5,8 @@ import type { WhisperGeneration } from "./config.js";
 const NEVER = Number.NEGATIVE_INFINITY;
 
 /**
- * Where times are written: the first token is one, within maxInitialTimestamp; they stand in pairs, and never go
- * back; a time comes where all of them together are likelier than the likeliest other token.
+ * Where times are written: the first token is one, within maxInitialTimestamp; they stand in pairs, and never
+ * go back; a time comes where all of them together are likelier than the likeliest other token.
  * Reference: transformers/generation/logits_process.py, WhisperTimeStampLogitsProcessor
  * @param first how many ids stand before the answer
  */

@@ -8,7 +8,10 @@ import { mustDetect, startTokens } from "./prompt.js";
 import { type SpeechSegment, segmentsOf } from "./segments.js";
 import { timestampRule } from "./timestamps.js";
 
-/** What is known of the speech, and how long recordings are written. Reference: WhisperGenerationMixin.generate */
+/**
+ * What is known of the speech, and how long recordings are written. Reference:
+ * WhisperGenerationMixin.generate
+ */
 export interface SpeechSettings {
   /**
    * The language spoken, as "hindi", "hi" or "<|hi|>"; a list has one for each recording.

@@ -6,8 +6,8 @@ import { segmentsOf } from "./segments.js";
 import { timestampRule } from "./timestamps.js";
 import { type DecodeWindows, transcribeWith } from "./transcribe.js";
 
-// Vocabulary: 0 to 9 words, 10 end, 11 start, 12 and 13 languages, 14 and 15 tasks, 16 previous, 17 no speech,
-// 18 no timestamps, 19 to 27 times.
+// Vocabulary: 0 to 9 words, 10 end, 11 start, 12 and 13 languages, 14 and 15 tasks, 16 previous, 17 no
+// speech, 18 no timestamps, 19 to 27 times.
 const json = {
   ...{ eos_token_id: 10, pad_token_id: 10, decoder_start_token_id: 11, no_timestamps_token_id: 18 },
   ...{ prev_sot_token_id: 16, max_initial_timestamp_index: 3, is_multilingual: true, max_length: 12 },
@@ -95,7 +95,7 @@ describe("segments", () => {
 });
 
 describe("transcribing", () => {
-  const recordings = { data: new Float32Array(2 * 40), shape: [1, 2, 40] };
+  const recordings = { data: new Float32Array(2 * 38), shape: [1, 2, 38] };
   const starts: number[][] = [];
   const says =
     (...answers: number[][]): DecodeWindows =>
