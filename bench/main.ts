@@ -4,6 +4,7 @@ import { parseArgs } from "node:util";
 import { PeftError } from "../src/errors.js";
 import { parseBytes } from "../src/plan/memory/sizes.js";
 import type { FloatType } from "../tools/shapes/noise.js";
+import { benchCaches } from "./caches.js";
 import { benchDecode } from "./decode.js";
 import { limitLine, runLimited } from "./limit.js";
 import { loadOptions, number, OPTIONS } from "./options.js";
@@ -19,6 +20,7 @@ const USAGE = `usage: npm run bench -- step [--model t5-base | --folder FOLDER [
                               [--steps 5] [--layers N] [--dtype bf16] LOADING
                               [--reference-dtype bf16] [--reference-layers N] [--checkpointing]
        npm run bench -- decode REAL/smollm2 [--prompt 32] [--new 64] LOADING [--reference-dtype bf16]
+       npm run bench -- caches REAL/smollm2 [OTHER-CHECKOUT...] [--batches 1,8] [--caches 32,512,2048] LOADING
        npm run bench -- train tweets REAL/smollm2 | banking77 REAL/minilm [--steps N] [--seed N] LOADING
        npm run bench -- soak [--model llama-tiny] [--layers N] [--batch 4] [--seq 512] [--label-seq 32] [--steps 200]
                               [--plan NAME] [--load FORMAT] [--evaluate-every N] [--generate-every N]
@@ -100,6 +102,8 @@ function python(): StepBench["python"] {
 
 const threads = Number(values.threads ?? availableParallelism());
 
+const numbers = (text: string): number[] => text.split(",").map(Number);
+
 function floatType<T extends FloatType>(option: "dtype" | "reference-dtype", known: readonly T[]): T {
   const found = known.find((name) => name === values[option]);
   if (found !== undefined) return found;
@@ -120,6 +124,11 @@ async function main(): Promise<void> {
     return benchPredict(first, {
       ...{ rows: Number(second ?? 10_000), batch: number(values.batch) ?? 32 },
       ...{ load: { threads, ...loadOptions(values) }, skip: python().skip === true },
+    });
+  if (kind === "caches" && first !== undefined)
+    return benchCaches({
+      ...{ folder: first, versions: rest.slice(1), load: { threads, ...loadOptions(values) } },
+      ...{ batches: numbers(values.batches), caches: numbers(values.caches) },
     });
   if (kind === "decode" && first !== undefined) return decode(first);
   if (kind === "limit" && first !== undefined && second !== undefined) return limit(first, rest.slice(1));

@@ -23,6 +23,8 @@ export const OPTIONS = {
   "generate-every": { type: "string" },
   prompt: { type: "string", default: "32" },
   new: { type: "string", default: "64" },
+  batches: { type: "string", default: "1,8" },
+  caches: { type: "string", default: "32,512,2048" },
   "no-reference": { type: "boolean", default: false },
 } as const;
 

@@ -229,6 +229,7 @@ export const rules: Table<{ [K in OpName]: Vjp<K> }> = {
   gatherLast: (g, _y, dy, [x, ids]) => [g.scatterLast(dy, ids, dimAt(x.shape, -1))],
   scatterLast: (g, _y, dy, [_, ids]) => [g.gatherLast(dy, ids)],
 
+  writeRows: noGradient,
   topK: noGradient,
 
   matmul,

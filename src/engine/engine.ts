@@ -7,6 +7,7 @@ import { option, toCode, type Words, words } from "../words.js";
 import { type Gate, openGate, shut, waitUntilIdle } from "./gate.js";
 import type {
   Answer,
+  Arrangement,
   EngineOptions,
   Fault,
   Feed,
@@ -14,6 +15,7 @@ import type {
   Int8Limit,
   Reply,
   Request,
+  RunRequest,
   RunResult,
   Schedule,
   WeightSource,
@@ -51,6 +53,7 @@ export function computeOf({ threads, device }: EngineSettings): Compute {
 
 export interface RunOptions {
   readonly keep?: Readonly<Record<string, string>>;
+  readonly entries?: RunRequest["entries"];
   readonly pack?: readonly string[];
   /** Default: no limit. */
   readonly arenas?: number;
@@ -137,8 +140,8 @@ export class Engine {
     feeds: Readonly<Record<string, Feed>>,
     options: RunOptions = {},
   ): Promise<RunResult> {
-    const { keep = {}, pack = [], arenas = Number.POSITIVE_INFINITY } = options;
-    const request = { schedule, feeds, keep, pack, arenas };
+    const { keep = {}, entries = {}, pack = [], arenas = Number.POSITIVE_INFINITY } = options;
+    const request = { schedule, feeds, keep, entries, pack, arenas };
     const answer = await this.#ask({ kind: "run", request });
     return typeof answer === "object" && "packed" in answer ? answer : internal("a run without results");
   }
@@ -146,6 +149,11 @@ export class Engine {
   /** Lays tensors into the worker, to be fed by name: `{ held: name }`. */
   async put(tensors: Readonly<Record<string, HostTensor>>): Promise<void> {
     await this.#ask({ kind: "put", tensors });
+  }
+
+  /** Lays rows of held caches into new ones. */
+  async arrange(arrangement: Arrangement): Promise<void> {
+    await this.#ask({ kind: "arrange", arrangement });
   }
 
   async release(names: readonly string[]): Promise<void> {

@@ -90,11 +90,46 @@ export interface Schedule {
   readonly dims: Readonly<Record<string, DimSource<string>>>;
 }
 
+/** Part of a row of held caches [rows, heads, length, dim] that becomes part of another. */
+export interface CacheRow {
+  /** Which of the sources; its row there. */
+  readonly source: number;
+  readonly row: number;
+  /** Entries along the length: from where, how many, and where to. */
+  readonly from: number;
+  readonly count: number;
+  readonly to: number;
+}
+
+/**
+ * Lays rows of held caches into new ones, a row after another; what no part fills is 0. The new caches may
+ * have the name of a source, which they replace. Where some rows are undefined, these stay as they are in the
+ * caches of that name, whose other rows are replaced.
+ */
+export interface Arrangement {
+  readonly rows: readonly (CacheRow | undefined)[];
+  /** Entries of the new caches along the length. */
+  readonly length: number;
+  /** Name of each new cache, and of its sources. */
+  readonly caches: readonly { readonly name: string; readonly sources: readonly string[] }[];
+}
+
+/** An entry of a held cache, along its length. */
+export interface HeldEntry {
+  readonly held: string;
+  readonly entry: number;
+}
+
 export interface RunRequest {
   readonly schedule: string;
   readonly feeds: Readonly<Record<string, Feed>>;
   /** Results that stay in the worker under the names given here, for later feeds. */
   readonly keep: Readonly<Record<string, string>>;
+  /**
+   * Results [rows, heads, n, dim] that are written into caches held under the names given here, from an entry
+   * on.
+   */
+  readonly entries: Readonly<Record<string, HeldEntry>>;
   /** Results to be laid one after another into one flat array, in this order. */
   readonly pack: readonly string[];
   /**
@@ -138,6 +173,7 @@ export type Request =
   | { readonly kind: "compile"; readonly name: string; readonly schedule: Schedule }
   | { readonly kind: "put"; readonly tensors: Readonly<Record<string, HostTensor>> }
   | { readonly kind: "release"; readonly names: readonly string[] }
+  | { readonly kind: "arrange"; readonly arrangement: Arrangement }
   | { readonly kind: "run"; readonly request: RunRequest };
 
 /**

@@ -45,7 +45,7 @@ async function opened(arenas: number = Number.POSITIVE_INFINITY): Promise<Run> {
   await sessions.handle({ kind: "compile", name: "other", schedule: other });
   return async (tokens, schedule = "chain") => {
     const x = { dtype: "f32", shape: [tokens, HIDDEN], data: new Float32Array(tokens * HIDDEN) } as const;
-    const request = { schedule, feeds: { t0: x }, keep: {}, pack: [], arenas };
+    const request = { schedule, feeds: { t0: x }, keep: {}, entries: {}, pack: [], arenas };
     await sessions.handle({ kind: "run", request });
     return sessions.memory;
   };

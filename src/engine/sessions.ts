@@ -3,6 +3,7 @@ import type { DimSource } from "../graph/dims.js";
 import { solveDim } from "../graph/dims.js";
 import { keysOf } from "../narrow.js";
 import { at } from "../present.js";
+import { arranged, writeEntries } from "./arrange.js";
 import { Buffers } from "./buffers.js";
 import { CompiledProgram } from "./compiled.js";
 import { ort } from "./devices/ort.js";
@@ -62,6 +63,10 @@ export class Sessions {
         return this.#run(request.request);
       case "put":
         for (const [name, tensor] of Object.entries(request.tensors)) this.#hold(name, toOrt(tensor));
+        return undefined;
+      case "arrange":
+        for (const { name, tensor } of arranged(request.arrangement, this.#held, this.#buffers))
+          this.#keepHeld(name, tensor);
         return undefined;
       case "release":
         for (const name of request.names) this.#hold(name, undefined);
@@ -217,15 +222,16 @@ export class Sessions {
   }
 
   #results(
-    { keep, pack }: RunRequest,
+    { keep, pack, entries }: RunRequest,
     result: (name: string) => ort.Tensor,
     names: readonly string[],
   ): RunResult {
     const packedNames = new Set(pack);
     const outputs: Record<string, HostTensor> = {};
     for (const name of names) {
-      const kept = keep[name];
-      if (kept !== undefined) this.#keep(kept, result(name));
+      const [kept, into] = [keep[name], entries[name]];
+      if (into !== undefined) writeEntries(this.#heldAs(into.held), result(name), into.entry);
+      else if (kept !== undefined) this.#keep(kept, result(name));
       else if (!packedNames.has(name)) outputs[name] = fromOrt(result(name));
     }
     const parts = pack.map((name) => floatsOf(result(name)));
@@ -243,9 +249,17 @@ export class Sessions {
     this.#hold(name, tensor);
   }
 
+  #keepHeld(name: string, tensor: ort.Tensor): void {
+    this.#kept.add(tensor);
+    this.#hold(name, tensor);
+  }
+
   #feed(feed: Feed): ort.Tensor {
-    if (!("held" in feed)) return toOrt(feed);
-    return this.#held.get(feed.held) ?? internal(`nothing is held as "${feed.held}"`);
+    return "held" in feed ? this.#heldAs(feed.held) : toOrt(feed);
+  }
+
+  #heldAs(name: string): ort.Tensor {
+    return this.#held.get(name) ?? internal(`nothing is held as "${name}"`);
   }
 }
 

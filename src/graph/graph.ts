@@ -260,6 +260,9 @@ export class Graph {
   scatterLast(dy: Tensor, ids: Tensor, size: Dim): Tensor {
     return this.add_("scatterLast", { size }, [dy, ids]);
   }
+  writeRows(x: Tensor, rows: Tensor, place: Tensor): Tensor {
+    return this.add_("writeRows", {}, [x, rows, place]);
+  }
   topK(x: Tensor, k: Dim): Tensor {
     return this.add_("topK", { k, largest: true }, [x]);
   }

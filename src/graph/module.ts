@@ -355,6 +355,16 @@ export class Module {
 export interface KeyValue {
   readonly k: Tensor;
   readonly v: Tensor;
+  /**
+   * Of a past with room for what follows: where each row's next keys and values go, [batch] (i64). Undefined:
+   * it is full, and they are put behind it.
+   */
+  readonly place?: Tensor;
+  /**
+   * What it was made of, where that is a past with room and one token more: such a past is not written into,
+   * which would copy it. Its room is 0.
+   */
+  readonly parts?: { readonly past: KeyValue; readonly place: Tensor; readonly now: KeyValue };
 }
 
 /** Shape of a cache: what generation and prefixes must fill. */

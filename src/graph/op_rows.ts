@@ -84,6 +84,7 @@ export const opRows: Table<{ [K in OpName]: OpRow<Ops[K]> }> = {
   moveRows: plain,
   gatherLast: plain,
   scatterLast: { ...plain, dims: { size: true } },
+  writeRows: plain,
   topK: { ...plain, dims: { k: true } },
   matmul: plain,
   linear: { ...plain, stored: ({ transposed }) => ({ as: "linear", input: 1, x: 0, transposed }) },

@@ -99,6 +99,11 @@ export interface Ops {
   /** dy [..., m], ids [..., m] -> [..., size], adding up: the gradient of gatherLast. */
   scatterLast: { size: Dim };
   /**
+   * x [batch, heads, length, dim], rows [batch, heads, n, dim], place [batch] (i64) -> x with `rows` in place
+   * of its entries place .. place + n along the length.
+   */
+  writeRows: None;
+  /**
    * x [..., n] (f32 or i64) -> ids of its k largest numbers, largest first, or its k smallest, smallest
    * first; equal ones in their order. [..., k], i64
    */
@@ -265,6 +270,7 @@ export interface Inputs<X> {
   moveRows: readonly [x: X, index: X, inverse: X];
   gatherLast: readonly [x: X, ids: X];
   scatterLast: readonly [dy: X, ids: X];
+  writeRows: readonly [x: X, rows: X, place: X];
   topK: readonly [x: X];
 
   matmul: readonly [a: X, b: X];

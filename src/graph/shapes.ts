@@ -172,6 +172,11 @@ export const shapes: Table<{ [K in OpName]: ShapeRule<Ops[K], Read<K>> }> = {
   moveRows: (_, [x, index]) => ({ shape: [dimAt(index.shape, 0), dimAt(x.shape, 1)], dtype: x.dtype }),
   gatherLast: (_, [x, ids]) => ({ shape: ids.shape, dtype: x.dtype }),
   scatterLast: ({ size }, [dy]) => ({ shape: [...dy.shape.slice(0, -1), size], dtype: dy.dtype }),
+  writeRows: (_, [x, rows]) => {
+    const [batch, heads, , dim] = axes(x.shape, 4);
+    expectEqual("writeRows' rows", `${rows.shape}`, `${[batch, heads, rows.shape[2], dim]}`);
+    return { shape: x.shape, dtype: x.dtype };
+  },
   topK: ({ k }, [x]) => ({ shape: [...x.shape.slice(0, -1), k], dtype: "i64" }),
   matmul,
   linear,

@@ -1,5 +1,5 @@
 import type { View } from "../adapters/view.js";
-import type { Feed } from "../engine/messages.js";
+import type { Feed, HeldEntry } from "../engine/messages.js";
 import type { Graph } from "../graph/graph.js";
 import type { Tensor } from "../graph/ops.js";
 import { isOp } from "../graph/ops.js";
@@ -53,6 +53,8 @@ export interface RunRequest {
   readonly write: (trace: ModelTrace) => Written;
   readonly feeds: Readonly<Record<string, Feed>>;
   readonly keep?: Readonly<Record<string, string>>;
+  /** Results that are written into held caches, from an entry on. */
+  readonly entries?: Readonly<Record<string, HeldEntry>>;
 }
 
 /** What a run's trace depends on, beside the adapters' structure. */

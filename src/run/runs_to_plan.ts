@@ -53,6 +53,7 @@ async function generationRequests(
       return { outputs: { logits }, packed: new Float32Array(0) };
     },
     put: async () => {},
+    arrange: async () => {},
     release: async () => {},
     unique: () => 0,
   };

@@ -3,7 +3,7 @@ import type { Compute, EngineSettings } from "../engine/engine.js";
 import { computeOf, Engine } from "../engine/engine.js";
 import type { FormatName } from "../engine/formats/index.js";
 import { formats } from "../engine/formats/index.js";
-import type { HostTensor, RunResult, WeightSource, WeightType } from "../engine/messages.js";
+import type { Arrangement, HostTensor, RunResult, WeightSource, WeightType } from "../engine/messages.js";
 import { OUT_OF_MEMORY } from "../engine/out_of_memory.js";
 import { givenWeight } from "../engine/weights/source.js";
 import { internal, PeftError } from "../errors.js";
@@ -234,6 +234,7 @@ export class Runtime {
     const pack = compiled.gradients.map(({ name }) => `gradient:${name}`);
     const result = await engine.run(name, used, {
       keep: request.keep ?? {},
+      entries: request.entries ?? {},
       pack,
       arenas: this.#chooser.arenas,
     });
@@ -301,6 +302,11 @@ export class Runtime {
 
   async release(names: readonly string[]): Promise<void> {
     await (await this.#live())?.release(names);
+  }
+
+  /** Lays rows of held caches into new ones. */
+  async arrange(arrangement: Arrangement): Promise<void> {
+    await (await this.engine()).arrange(arrangement);
   }
 
   async put(tensors: Readonly<Record<string, HostTensor>>): Promise<void> {

@@ -1,6 +1,6 @@
 import type { View } from "../adapters/view.js";
 import { floatsOf } from "../engine/host_tensor.js";
-import type { Feed, HostTensor, RunResult } from "../engine/messages.js";
+import type { Arrangement, Feed, HostTensor, RunResult } from "../engine/messages.js";
 import { internal } from "../errors.js";
 import type { Stepper } from "../generate/stepper.js";
 import type { Column, Input, Lengths } from "../graph/inputs.js";
@@ -13,9 +13,9 @@ import { at } from "../present.js";
 import { readInput } from "../trace/feeds.js";
 import type { Named } from "../trace/inputs.js";
 import {
-  beamOrder,
   cachedShape,
   cacheNames,
+  cachePlace,
   declareCore,
   encodedRows,
   feedInput,
@@ -26,7 +26,9 @@ import {
 } from "../trace/inputs.js";
 import { prefixCache } from "../trace/prefix.js";
 import type { ModelSpec } from "../trace/write.js";
-import { writeEncode, writeStep } from "../trace/write.js";
+import { writeEncode, writeNext, writeStep } from "../trace/write.js";
+import type { HeldCaches, PlacedRow } from "./cached_rows.js";
+import { CachedRows, copyOf, namesIn, rowOf } from "./cached_rows.js";
 
 /** What generation reads: one row per prompt, all of one length. */
 export interface PromptInput {
@@ -43,6 +45,7 @@ export interface PromptInput {
 export interface StepRuntime {
   readonly weights: { readonly spec: ModelSpec };
   run(request: RunRequest): Promise<RunResult>;
+  arrange(arrangement: Arrangement): Promise<void>;
   put(tensors: Readonly<Record<string, HostTensor>>): Promise<void>;
   release(names: readonly string[]): Promise<void>;
   /** A number that no other caller got. */
@@ -51,37 +54,39 @@ export interface StepRuntime {
 
 /**
  * One running batch on a model with caches of keys and values, which stay in the engine. Prompts of prompt
- * methods stand before the first step's input; a prefix is the cache that generation starts with.
+ * methods stand before the first step's input; a prefix is the cache that generation starts with. A prompt is
+ * read once for all of its rows.
  */
 export async function makeStepper(
   runtime: StepRuntime,
   view: View,
   prompt: PromptInput,
   expand: number,
-): Promise<Stepper> {
-  return new CachedStepper(runtime, repeatGates(view, expand), prompt, expand);
+): Promise<CachedStepper> {
+  return new CachedStepper(runtime, view, prompt, expand);
 }
 
-function repeatGates(view: View, expand: number): View {
-  const repeated = (gate: Float32Array): Float32Array =>
-    Float32Array.from({ length: gate.length * expand }, (_, i) => at(gate, Math.floor(i / expand)));
-  return { ...view, gates: view.gates.map((gate) => (typeof gate === "number" ? gate : repeated(gate))) };
+/** Prompts that were read, in this order. */
+interface Read {
+  readonly prompts: readonly number[];
+  /** Scores behind each of them, one after another. */
+  readonly scores: Float32Array;
+  readonly rows: readonly PlacedRow[];
+  readonly caches: HeldCaches;
 }
 
-class CachedStepper implements Stepper {
+/** A row that goes on: a former one, or a prompt that was read. */
+export type RowSource = { readonly row: number } | { readonly read: Read; readonly index: number };
+
+export class CachedStepper implements Stepper {
   readonly vocabSize: number;
   readonly #runtime: StepRuntime;
   readonly #view: View;
   readonly #prompt: PromptInput;
   readonly #expand: number;
-  readonly #rows: number;
   readonly #held: Set<string> = new Set();
   readonly #at: string;
-  /** Mask of everything seen so far, row by row: virtual tokens, prompt and new tokens. */
-  #mask: number[][] = [];
-  #past = 0;
-  /** Tokens of each row, prompt and new ones. */
-  #ids: number[][] = [];
+  readonly #rows: CachedRows;
   /** Tokens that the encoder has seen, virtual ones included. */
   #encoded = 0;
 
@@ -90,46 +95,69 @@ class CachedStepper implements Stepper {
     this.#view = view;
     this.#prompt = prompt;
     this.#expand = expand;
-    this.#rows = (prompt.start ?? prompt.ids).length * expand;
     this.#at = `cache${runtime.unique()}`;
-    this.vocabSize = runtime.weights.spec.config.vocabSize;
+    this.#rows = new CachedRows(runtime, this.#config.cache, this.#at);
+    this.vocabSize = this.#config.vocabSize;
+    this.#hold(this.#rows.caches.names);
+  }
+
+  get #config(): ModelSpec["config"] {
+    return this.#runtime.weights.spec.config;
   }
 
   async start(): Promise<Float32Array> {
-    const { config } = this.#runtime.weights.spec;
+    const prompts = [...(this.#prompt.start ?? this.#prompt.ids).keys()];
+    const all = prompts.flatMap((prompt) => new Array<number>(this.#expand).fill(prompt));
+    const { encoderDecoder } = this.#config;
+    if (encoderDecoder) await this.#encode(prompts);
+    const read = await this.read(encoderDecoder ? all : prompts);
+    const index = (row: number): number => (encoderDecoder ? row : Math.floor(row / this.#expand));
+    await this.#lay(all.map((_, row) => ({ read, index: index(row) })));
+    await this.forget(read);
+    return encoderDecoder ? read.scores : repeatedRows(read.scores, this.vocabSize, this.#expand);
+  }
+
+  /** Reads prompts, which rows may then go on from until they are forgotten. */
+  async read(prompts: readonly number[]): Promise<Read> {
     const virtual = virtualOf(this.#view);
-    await this.#fillCache(virtual.cache);
-    this.#past = virtual.cache;
-    if (config.encoderDecoder) {
-      await this.#encode(virtual.input);
-      const start = this.#prompt.start ?? internal("generation without start tokens");
-      this.#ids = this.#repeat(start);
-      this.#mask = Array.from({ length: this.#rows }, () => new Array<number>(virtual.cache).fill(1));
-      return this.#step(this.#ids, 0, undefined);
-    }
-    const before = new Array<number>(virtual.cache + virtual.input).fill(1);
-    this.#mask = this.#repeat(this.#prompt.mask).map((row) => [...before, ...row]);
-    this.#ids = this.#repeat(this.#prompt.ids);
-    return this.#step(this.#ids, virtual.input, undefined, at(this.#ids, 0).length);
+    const { ids, mask, start } = this.#prompt;
+    const own = this.#config.encoderDecoder
+      ? prompts.map((prompt) => at(start ?? internal("generation without start tokens"), prompt))
+      : prompts.map((prompt) => at(ids, prompt));
+    const longest = Math.max(...own.map(({ length }) => length));
+    const padded = (row: readonly number[]): number[] => [
+      ...new Array<number>(longest - row.length).fill(0),
+      ...row,
+    ];
+    const input = this.#config.encoderDecoder ? 0 : virtual.input;
+    const before = new Array<number>(virtual.cache + input).fill(1);
+    const masks = this.#config.encoderDecoder
+      ? own.map((row) => row.map(() => 1))
+      : prompts.map((prompt) => padded(at(mask, prompt)));
+    const seen = masks.map((row) => [...before, ...row]);
+    return this.#read(prompts, own.map(padded), seen, input, virtual.cache);
+  }
+
+  /** Releases what was read. */
+  async forget({ caches }: Pick<Read, "caches">): Promise<void> {
+    for (const name of caches.names) this.#held.delete(name);
+    await this.#runtime.release(caches.names);
   }
 
   async next(tokens: Int32Array, order?: Int32Array): Promise<Float32Array> {
-    const rows = Array.from(tokens, (token) => [token]);
-    if (order !== undefined) this.#mask = Array.from(order, (from) => [...at(this.#mask, from)]);
-    this.#ids = rows.map(([token = 0], i) => [...at(this.#ids, order?.[i] ?? i), token]);
-    if (!this.#isStale()) return this.#step(rows, 0, order);
-    await this.#fillCache(0);
-    this.#past = 0;
-    for (const row of this.#mask) row.push(1);
-    return this.#step(this.#ids, 0, undefined, at(this.#ids, 0).length);
+    return this.continue(tokens, order === undefined ? undefined : Array.from(order, (row) => ({ row })));
   }
 
-  /** The cache ends where the model begins to turn its keys otherwise: all tokens are read again. */
-  #isStale(): boolean {
-    const { restartAt } = this.#runtime.weights.spec.config;
-    const { input, cache } = virtualOf(this.#view);
-    if (restartAt === undefined || input + cache > 0) return false;
-    return this.#past <= restartAt && at(this.#ids, 0).length > restartAt;
+  /** Feeds one token to each row; rows that are no source of another are given up. */
+  async continue(tokens: Int32Array, sources?: readonly RowSource[]): Promise<Float32Array> {
+    const rows = this.#rows;
+    const isSame =
+      sources === undefined ||
+      (sources.length === rows.rows.length && sources.every((from, i) => "row" in from && from.row === i));
+    if (!isSame) await this.#lay(sources);
+    else if (rows.isFull) await rows.lay(rows.placed);
+    rows.push(tokens);
+    return this.#isStale() ? this.#readAgain() : this.#next(tokens);
   }
 
   async end(): Promise<void> {
@@ -137,111 +165,158 @@ class CachedStepper implements Stepper {
     this.#held.clear();
   }
 
-  #repeat<T>(rows: readonly (readonly T[])[]): T[][] {
-    return rows.flatMap((row) => Array.from({ length: this.#expand }, () => [...row]));
+  #lay(sources: readonly RowSource[]): Promise<void> {
+    const { placed } = this.#rows;
+    const copied = sources.map((from) => {
+      const own = "row" in from ? at(placed, from.row) : at(from.read.rows, from.index);
+      return { ...own, row: copyOf(own.row) };
+    });
+    return this.#rows.lay(copied);
   }
 
-  #hold(name: string): string {
-    const held = `${this.#at}.${name}`;
-    this.#held.add(held);
-    return held;
+  /** The cache ends where the model begins to turn its keys otherwise: all tokens are read again. */
+  #isStale(): boolean {
+    const { restartAt } = this.#config;
+    const { input, cache } = virtualOf(this.#view);
+    if (restartAt === undefined || input + cache > 0) return false;
+    return at(this.#rows.rows, 0).total === restartAt + 1;
   }
 
-  /** Feeds `rows`; `counted` of them are in the mask already (the prompt). */
-  async #step(
-    rows: readonly (readonly number[])[],
+  async #readAgain(): Promise<Float32Array> {
+    const { rows } = this.#rows;
+    const masks = rows.map(({ mask, ids }) => [
+      ...new Array<number>(ids.length - mask.length).fill(0),
+      ...mask,
+    ]);
+    const ids = rows.map((row) => row.ids);
+    const read = await this.#read(
+      rows.map(({ prompt }) => prompt),
+      ids,
+      masks,
+      0,
+      0,
+    );
+    await this.#rows.lay(read.rows);
+    await this.forget(read);
+    return read.scores;
+  }
+
+  #hold(names: readonly string[]): void {
+    for (const name of names) this.#held.add(name);
+  }
+
+  /** Reads tokens of rows at once. `masks` also has what stands before them: a prefix, and virtual tokens. */
+  async #read(
+    prompts: readonly number[],
+    tokens: readonly (readonly number[])[],
+    masks: readonly (readonly number[])[],
     virtual: number,
-    order: Int32Array | undefined,
-    counted = 0,
-  ): Promise<Float32Array> {
+    prefix: number,
+  ): Promise<Read> {
     const { spec } = this.#runtime.weights;
     const { cache, encoderDecoder } = spec.config;
-    const length = at(rows, 0).length;
-    if (counted === 0) for (const row of this.#mask) for (let i = 0; i < length; i++) row.push(1);
-    const total = this.#past + virtual + length;
+    const names = namesIn(cache, `${this.#at}.read${this.#runtime.unique()}`);
+    this.#hold(names);
+    const view = this.#viewOf(prompts);
+    await this.#fillCache(names, view, prompts.length, prefix);
+    const [batch, length] = [prompts.length, at(tokens, 0).length];
     const { ids, mask, positions } = writerInputs(spec);
-    const feeds: Record<string, Feed> = {
-      ...feedInput(ids, Int32Array.from(rows.flat()), [rows.length, length]),
-      ...feedInput(mask, Int32Array.from(this.#mask.flat()), [rows.length, total]),
-      ...this.#positions(positions, virtual, length),
-      ...this.#ofMethods(this.#expand, { batch: rows.length, length, virtual, past: this.#past }),
-      ...(encoderDecoder ? this.#encoderMask() : noTypes(rows.length, virtual + length)),
-      ...(order === undefined ? {} : feedInput(beamOrder, order, [order.length])),
-    };
-    const cached = (names: readonly string[], tokens: number): void => {
-      for (const [i, name] of names.entries())
-        feeds[name] = { held: this.#hold(name), shape: cachedShape(cache, i, rows.length, tokens) };
-    };
-    cached(namesIn("past", cache), this.#past);
-    if (encoderDecoder) cached(namesIn("cross", cache), this.#encoded);
-    const stored = namesIn("past", cache).map((name) => this.#hold(name));
-    const keep = Object.fromEntries(namesIn("present", cache).map((name, i) => [name, at(stored, i)]));
     const { outputs } = await this.#runtime.run({
-      kind: order === undefined ? "step" : "step in order",
-      view: this.#view,
+      kind: "step",
+      view,
       virtual: virtual > 0,
-      write: (trace) => ({ outputs: writeStep(spec, trace, { reorder: order !== undefined }) }),
-      feeds,
-      keep,
+      write: (trace) => ({ outputs: writeStep(spec, trace) }),
+      feeds: {
+        ...feedInput(ids, Int32Array.from(tokens.flat()), [batch, length]),
+        ...feedInput(mask, Int32Array.from(masks.flat()), [batch, at(masks, 0).length]),
+        ...this.#positions(positions, masks, prefix, length),
+        ...this.#ofMethods(prompts, { batch, length, virtual, past: prefix }),
+        ...(encoderDecoder ? this.#encoderFeeds(prompts) : noTypes(batch, virtual + length)),
+        ...heldFeeds(cache, names, batch, prefix),
+      },
+      keep: keptAs(cache, names),
     });
-    this.#past = total;
+    const caches = { names, used: at(masks, 0).length };
+    const rows = prompts.map((prompt, i) => rowOf(prompt, at(tokens, i), at(masks, i)));
+    const placed = rows.map((row, index) => ({ row, caches, index }));
+    return { prompts, scores: floatsOf(outputs, "logits").data, rows: placed, caches };
+  }
+
+  /** One token of each row, which is in the rows already. */
+  async #next(tokens: Int32Array): Promise<Float32Array> {
+    const { spec } = this.#runtime.weights;
+    const { cache, encoderDecoder } = spec.config;
+    const { rows, caches, room, mask: seen } = this.#rows;
+    const prompts = rows.map(({ prompt }) => prompt);
+    const batch = rows.length;
+    const { ids, mask, positions } = writerInputs(spec);
+    const place = new Int32Array(batch).fill(caches.used - 1);
+    const { outputs } = await this.#runtime.run({
+      kind: "next",
+      view: this.#viewOf(prompts),
+      virtual: false,
+      long: false,
+      write: (trace) => ({ outputs: writeNext(spec, trace) }),
+      feeds: {
+        ...feedInput(ids, tokens, [batch, 1]),
+        ...feedInput(mask, seen, [batch, room]),
+        ...feedInput(positions, this.#lastPositions(), [batch, 1]),
+        ...feedInput(cachePlace, place, [batch]),
+        ...this.#ofMethods(prompts, { batch, length: 1, virtual: 0, past: room - 1 }),
+        ...(encoderDecoder ? this.#encoderFeeds(prompts) : noTypes(batch, 1)),
+        ...heldFeeds(cache, caches.names, batch, room),
+      },
+      entries: Object.fromEntries(
+        presentNames(cache).map((name, i) => [name, { held: at(caches.names, i), entry: caches.used - 1 }]),
+      ),
+    });
     return floatsOf(outputs, "logits").data;
   }
 
-  /**
-   * Positions count real tokens (and a prefix). Where a prompt stood before the input they count everything,
-   * padding included.
-   */
-  #positions(input: Named, virtual: number, length: number): Record<string, HostTensor> {
-    const all = virtualOf(this.#view).input > 0 || this.#runtime.weights.spec.config.encoderDecoder;
-    if (all) return feedColumn(input, counting(this.#rows, this.#past, virtual + length));
-    const out = new Int32Array(this.#rows * length);
-    for (const [i, row] of this.#mask.entries()) {
-      let position = row.slice(0, row.length - length).reduce((a, b) => a + b, 0);
+  /** Where a prompt stood before the input, positions count everything, padding included. */
+  get #countsAll(): boolean {
+    return virtualOf(this.#view).input > 0 || this.#config.encoderDecoder;
+  }
+
+  /** Positions count real tokens, and a prefix. */
+  #positions(
+    input: Named,
+    masks: readonly (readonly number[])[],
+    prefix: number,
+    length: number,
+  ): Record<string, HostTensor> {
+    const total = at(masks, 0).length;
+    if (this.#countsAll) return feedColumn(input, counting(masks.length, prefix, total - prefix));
+    const out = new Int32Array(masks.length * length);
+    for (const [i, row] of masks.entries()) {
+      let position = row.slice(0, total - length).reduce((a, b) => a + b, 0);
       for (let j = 0; j < length; j++) {
-        position += at(row, row.length - length + j);
+        position += at(row, total - length + j);
         out[i * length + j] = Math.max(0, position - 1);
       }
     }
-    return feedInput(input, out, [this.#rows, length]);
+    return feedInput(input, out, [masks.length, length]);
   }
 
-  /** What methods read of the prompts' rows, each `times` over. */
-  #ofMethods(times: number, at: Lengths<number>): Record<string, HostTensor> {
-    return this.#fed(methodInputs(this.#view.adapters), times, at);
+  #lastPositions(): Int32Array {
+    const all = this.#countsAll;
+    return Int32Array.from(this.#rows.rows, ({ seen, total }) => (all ? total : seen) - 1);
   }
 
-  /** The cache before the first token: empty, or a prefix. */
-  async #fillCache(prefix: number): Promise<void> {
-    const { config } = this.#runtime.weights.spec;
-    const names = namesIn("past", config.cache);
-    if (prefix === 0) {
-      const empty = (i: number): HostTensor => {
-        const shape = cachedShape(config.cache, i, this.#rows, 0);
-        return { dtype: "f32", shape, data: new Float32Array(0) };
-      };
-      await this.#runtime.put(Object.fromEntries(names.map((name, i) => [this.#hold(name), empty(i)])));
-      return;
-    }
-    await this.#runtime.run({
-      kind: "prefix",
-      view: this.#view,
-      write: (trace) => {
-        const rows = declareCore(trace.g, prefixRows);
-        const cache = prefixCache(trace, config, rows) ?? internal("no prefix");
-        const tensors = cache.flatMap(({ k, v }) => [k, v]);
-        return { outputs: Object.fromEntries(names.map((name, i) => [name, at(tensors, i)])) };
-      },
-      feeds: feedInput(prefixRows, new Int32Array(this.#rows), [this.#rows]),
-      keep: this.#holdAll(names),
-    });
+  /** The view with the gates of each row's prompt. */
+  #viewOf(prompts: readonly number[]): View {
+    const gates = this.#view.gates.map((gate) =>
+      typeof gate === "number" ? gate : Float32Array.from(prompts, (prompt) => at(gate, prompt)),
+    );
+    return { ...this.#view, gates };
   }
 
-  #holdAll(names: readonly string[]): Record<string, string> {
-    return Object.fromEntries(names.map((name) => [name, this.#hold(name)]));
+  /** What methods read of each row's prompt. */
+  #ofMethods(prompts: readonly number[], lengths: Lengths<number>): Record<string, HostTensor> {
+    return this.#fed(methodInputs(this.#view.adapters), prompts, lengths);
   }
 
-  /** What the encoder reads, by name. */
+  /** What prompts have to be read, by name. */
   get #columns(): Readonly<Record<string, Column>> {
     const { ids, mask, columns = {} } = this.#prompt;
     if (ids.length === 0) return columns;
@@ -251,60 +326,130 @@ class CachedStepper implements Stepper {
     return { [textInputs.ids.name]: table(ids), [textInputs.mask.name]: table(mask), ...columns };
   }
 
-  /** Feeds of inputs from what the prompts have, each row `times` over. */
-  #fed(inputs: readonly Input[], times: number, at: Lengths<number>): Record<string, HostTensor> {
+  /** Feeds of inputs from what each row's prompt has. */
+  #fed(
+    inputs: readonly Input[],
+    prompts: readonly number[],
+    lengths: Lengths<number>,
+  ): Record<string, HostTensor> {
+    if (inputs.length === 0) return {};
     const all = this.#columns;
-    const { config } = this.#runtime.weights.spec;
     const feeds = inputs.map((input) => {
-      const own = readInput(input, (name) => all[name], config);
-      const fed = input.feed(own && repeated(own, times), at);
+      const own = readInput(input, (name) => all[name], this.#config);
+      const fed = input.feed(own && rowsOf(own, prompts), lengths);
       return fed === undefined ? {} : feedColumn(input, fed);
     });
     return Object.assign({}, ...feeds);
   }
 
-  /** The encoder's mask, as the decoder reads it. */
-  #encoderMask(): Record<string, HostTensor> {
+  /** The cache before the first token: empty, or a prefix. */
+  async #fillCache(names: readonly string[], view: View, rows: number, prefix: number): Promise<void> {
+    const { cache } = this.#config;
+    if (prefix === 0) {
+      const empty = (i: number): HostTensor => {
+        return { dtype: "f32", shape: cachedShape(cache, i, rows, 0), data: new Float32Array(0) };
+      };
+      await this.#runtime.put(Object.fromEntries(names.map((name, i) => [name, empty(i)])));
+      return;
+    }
+    const results = cacheNames("past", cache).flatMap(({ k, v }) => [k, v]);
+    await this.#runtime.run({
+      kind: "prefix",
+      view,
+      write: (trace) => {
+        const count = declareCore(trace.g, prefixRows);
+        const filled = prefixCache(trace, this.#config, count) ?? internal("no prefix");
+        const tensors = filled.flatMap(({ k, v }) => [k, v]);
+        return { outputs: Object.fromEntries(results.map((name, i) => [name, at(tensors, i)])) };
+      },
+      feeds: feedInput(prefixRows, new Int32Array(rows), [rows]),
+      keep: Object.fromEntries(results.map((result, i) => [result, at(names, i)])),
+    });
+  }
+
+  /** The encoder's mask for each row, and what cross-attention reads. */
+  #encoderFeeds(prompts: readonly number[]): Record<string, Feed> {
+    const { cache } = this.#config;
     const mask = inputOf(inputsOf(this.#runtime.weights.spec), "mask");
-    const virtual = virtualOf(this.#view).input;
-    return this.#fed(mask === undefined ? [] : [mask], this.#expand, this.#lengths(this.#rows, virtual));
+    const lengths = this.#encoderLengths(prompts.length);
+    const feeds: Record<string, Feed> = this.#fed(mask === undefined ? [] : [mask], prompts, lengths);
+    for (const [i, name] of crossNames(cache).entries())
+      feeds[name] = {
+        held: `${this.#at}.${name}`,
+        shape: cachedShape(cache, i, prompts.length, this.#encoded),
+      };
+    return feeds;
   }
 
   /** Lengths of what the encoder reads. */
-  #lengths(batch: number, virtual: number): Lengths<number> {
-    return { batch, length: this.#prompt.ids[0]?.length ?? 0, virtual, past: 0 };
+  #encoderLengths(batch: number): Lengths<number> {
+    const { input } = virtualOf(this.#view);
+    return { batch, length: this.#prompt.ids[0]?.length ?? 0, virtual: input, past: 0 };
   }
 
-  async #encode(virtual: number): Promise<void> {
+  async #encode(prompts: readonly number[]): Promise<void> {
     const { spec } = this.#runtime.weights;
-    const lengths = this.#lengths(this.#rows / this.#expand, virtual);
-    this.#encoded = spec.config.encoded ?? virtual + lengths.length;
-    const source = Array.from({ length: this.#rows }, (_, i) => Math.floor(i / this.#expand));
-    const once = { ...this.#view, gates: this.#view.gates.map((gate) => everyNth(gate, this.#expand)) };
+    const lengths = this.#encoderLengths(prompts.length);
+    this.#encoded = spec.config.encoded ?? lengths.virtual + lengths.length;
+    const source = prompts.flatMap((_, i) => new Array<number>(this.#expand).fill(i));
+    const names = crossNames(spec.config.cache);
+    this.#hold(names.map((name) => `${this.#at}.${name}`));
     await this.#runtime.run({
       kind: "encode",
-      view: once,
+      view: this.#view,
       write: (trace) => ({ outputs: writeEncode(spec, trace) }),
       feeds: {
-        ...this.#fed(Object.values(inputsOf(spec)), 1, lengths),
-        ...this.#ofMethods(1, lengths),
-        ...feedInput(encodedRows, Int32Array.from(source), [this.#rows]),
+        ...this.#fed(Object.values(inputsOf(spec)), prompts, lengths),
+        ...this.#ofMethods(prompts, lengths),
+        ...feedInput(encodedRows, Int32Array.from(source), [source.length]),
       },
-      keep: this.#holdAll(namesIn("cross", spec.config.cache)),
+      keep: Object.fromEntries(names.map((name) => [name, `${this.#at}.${name}`])),
     });
   }
 }
 
-/** A column with each of its rows so many times. */
-function repeated({ data, shape }: Column, times: number): Column {
-  const [rows = 0, ...rest] = shape;
-  const width = rest.reduce((a, b) => a * b, 1);
-  const out = new (data instanceof Float32Array ? Float32Array : Int32Array)(data.length * times);
-  for (let i = 0; i < rows * times; i++) {
+/** Rows of scores, each so many times. */
+function repeatedRows(scores: Float32Array, width: number, times: number): Float32Array {
+  if (times === 1) return scores;
+  const out = new Float32Array(scores.length * times);
+  for (let i = 0; i < out.length / width; i++) {
     const from = Math.floor(i / times) * width;
-    out.set(data.subarray(from, from + width), i * width);
+    out.set(scores.subarray(from, from + width), i * width);
   }
-  return { data: out, shape: [rows * times, ...rest] };
+  return out;
+}
+
+/** Rows of a column by their numbers. */
+function rowsOf({ data, shape }: Column, numbers: readonly number[]): Column {
+  const width = shape.slice(1).reduce((a, b) => a * b, 1);
+  const out = new (data instanceof Float32Array ? Float32Array : Int32Array)(numbers.length * width);
+  for (const [i, row] of numbers.entries()) out.set(data.subarray(row * width, (row + 1) * width), i * width);
+  return { data: out, shape: [numbers.length, ...shape.slice(1)] };
+}
+
+/** Held caches as what a step reads. */
+function heldFeeds(
+  cache: CacheShape,
+  names: readonly string[],
+  rows: number,
+  length: number,
+): Record<string, Feed> {
+  const inputs = cacheNames("past", cache).flatMap(({ k, v }) => [k, v]);
+  const feed = (i: number): Feed => ({ held: at(names, i), shape: cachedShape(cache, i, rows, length) });
+  return Object.fromEntries(inputs.map((input, i) => [input, feed(i)]));
+}
+
+/** What a step leaves, under the names that it is held by. */
+function keptAs(cache: CacheShape, names: readonly string[]): Record<string, string> {
+  return Object.fromEntries(presentNames(cache).map((result, i) => [result, at(names, i)]));
+}
+
+function presentNames(cache: CacheShape): string[] {
+  return cacheNames("present", cache).flatMap(({ k, v }) => [k, v]);
+}
+
+function crossNames(cache: CacheShape): string[] {
+  return cacheNames("cross", cache).flatMap(({ k, v }) => [k, v]);
 }
 
 /** Token types of what is generated: all of the first. */
@@ -314,12 +459,4 @@ function noTypes(rows: number, length: number): Record<string, HostTensor> {
 
 function feedColumn(input: Named, { data, shape }: Column): Record<string, HostTensor> {
   return feedInput(input, data, shape);
-}
-
-function namesIn(kind: "past" | "present" | "cross", cache: CacheShape): string[] {
-  return cacheNames(kind, cache).flatMap(({ k, v }) => [k, v]);
-}
-
-function everyNth(gate: number | Float32Array, n: number): number | Float32Array {
-  return typeof gate === "number" ? gate : gate.filter((_, i) => i % n === 0);
 }

@@ -76,8 +76,8 @@ export const encoderStates = (hidden: number): CoreInput => ({
   dtype: "f32",
   shape: ["batch", "seq", hidden],
 });
-/** Which row of the cache each row continues. */
-export const beamOrder: CoreInput = { name: "order", dtype: "i64", shape: ["batch"] };
+/** Where each row's next keys and values go in caches that have room. */
+export const cachePlace: CoreInput = { name: "cachePlace", dtype: "i64", shape: ["batch"] };
 /** Which row of an encoder's output each row reads. */
 export const encodedRows: CoreInput = { name: "rows", dtype: "i64", shape: ["repeated"] };
 /** Zeros, as many as there are rows: what tells a prefix's program how many. */

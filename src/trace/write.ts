@@ -15,8 +15,8 @@ import { at } from "../present.js";
 import type { Head } from "../tasks/head.js";
 import { headsOf, taskOf, tasks } from "../tasks/registry.js";
 import {
-  beamOrder,
   cacheNames,
+  cachePlace,
   declare,
   declareCached,
   declareCore,
@@ -321,25 +321,43 @@ function undeclared({ name, columns = {} }: Loss, column: string): never {
   });
 }
 
-export interface StepOptions {
-  /** Beams: which row of the cache each row continues. */
-  readonly reorder: boolean;
+/**
+ * Generation with caches, where it begins: the last position's logits [batch, vocab], and keys and values
+ * grown by the tokens that were read. Encoder-decoders read the cross-attention's keys and values from inputs
+ * that `writeEncode` made.
+ */
+export function writeStep(spec: ModelSpec, trace: ModelTrace): Record<string, Tensor> {
+  const past = declareCached(trace.g, "past", spec.config.cache, "batch", "past");
+  const virtual = trace.options.virtual && !spec.config.encoderDecoder ? trace.virtualTokens("input") : 0;
+  return writeCached(spec, trace, { batch: "batch", length: "seq", virtual, past: "past" }, past);
 }
 
 /**
- * Generation with caches: the last position's logits [batch, vocab] and keys and values grown by the new
- * tokens. Encoder-decoders read the cross-attention's keys and values from inputs that `writeEncode` made.
+ * One token more of each row, for which caches have room: the logits, and its keys and values alone, which
+ * are to be written there.
  */
-export function writeStep(spec: ModelSpec, trace: ModelTrace, options: StepOptions): Record<string, Tensor> {
+export function writeNext(spec: ModelSpec, trace: ModelTrace): Record<string, Tensor> {
+  const { g } = trace;
+  const place = declareCore(g, cachePlace);
+  const past = declareCached(g, "past", spec.config.cache, "batch", addDims("past", 1));
+  const lengths = { batch: "batch", length: 1, virtual: 0, past: "past" };
+  return writeCached(
+    spec,
+    trace,
+    lengths,
+    past.map((layer) => ({ ...layer, place })),
+  );
+}
+
+function writeCached(
+  spec: ModelSpec,
+  trace: ModelTrace,
+  lengths: Lengths,
+  past: readonly KeyValue[],
+): Record<string, Tensor> {
   const { g } = trace;
   const { config } = spec;
-  const cache = config.cache;
-  const order = options.reorder ? declareCore(g, beamOrder) : undefined;
-  const cached = declareCached(g, "past", cache, order === undefined ? "batch" : "former", "past");
-  const reorder = (x: Tensor): Tensor => (order === undefined ? x : g.gather(x, order, 0));
-  const past = cached.map(({ k, v }) => ({ k: reorder(k), v: reorder(v) }));
-  const virtual = trace.options.virtual && !config.encoderDecoder ? trace.virtualTokens("input") : 0;
-  const lengths = { batch: "batch", length: "seq", virtual, past: "past" };
+  const { cache } = config;
   const { x, layout } = config.encoderDecoder
     ? declareInputs(trace, decoderInputs, lengths)
     : stackInputs(spec, trace, lengths, past);

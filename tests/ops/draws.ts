@@ -177,6 +177,16 @@ const scatterLast: DrawOf = (random) => {
   return s.done(s.g.scatterLast(s.f32(shape), s.ids(shape, s.sizeOf(size)), size));
 };
 
+/** No gradient by design: nothing is watched. */
+const writeRows: DrawOf = (random) => {
+  const s = sketch(random, false);
+  const [heads, dim] = [random.int(1, 3), random.int(1, 3)];
+  s.bind("batch", "past", "seq");
+  const x = s.f32(["batch", heads, "past+seq", dim]);
+  const place = s.integers(["batch"], 0, s.sizeOf("past"), "i64");
+  return { ...s.done(s.g.writeRows(x, s.f32(["batch", heads, "seq", dim]), place)), by: [] };
+};
+
 const matmul: DrawOf = (random) => {
   const s = sketch(random);
   const [transA, transB] = [random.chance(0.5), random.chance(0.5)];
@@ -431,6 +441,7 @@ export const draws: Table<{ [K in OpName]: DrawOf }> = {
   moveRows,
   gatherLast,
   scatterLast,
+  writeRows,
 
   topK,
 

@@ -143,6 +143,13 @@ function scatterLast(attrs: Ops["scatterLast"], [dy, ids]: readonly Value[], { d
   });
 }
 
+function writeRows(_: Ops["writeRows"], [x, rows, place]: readonly Value[]): Value {
+  return build(x!.shape, ([b, h, i, d]) => {
+    const row = i! - place!.data[b!]!;
+    return row >= 0 && row < rows!.shape[2]! ? at(rows!, [b!, h!, row, d!]) : at(x!, [b!, h!, i!, d!]);
+  });
+}
+
 function concat({ axis }: Ops["concat"], inputs: readonly Value[]): Value {
   const shape = [...inputs[0]!.shape];
   shape[axis] = total(inputs.map((x) => x.shape[axis]!));
@@ -419,6 +426,7 @@ export const evaluators: Table<{ [K in OpName]: Evaluate<Ops[K]> }> = {
   gatherLast: (_, [x, ids]) =>
     build(ids!.shape, (index) => at(x!, [...index.slice(0, -1), wholeId(at(ids!, index), x!.shape.at(-1)!)])),
   scatterLast,
+  writeRows,
 
   topK,
 

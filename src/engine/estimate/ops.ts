@@ -102,6 +102,7 @@ const costs: Table<{ [K in OpName]: Rule<K> }> = {
   moveRows: (node, s) => (node.attrs.fill ? beside(4 * s.elements(node.shape)) : OWN),
   gatherLast: own,
   scatterLast: (node, s) => beside(4 * s.elements(node.shape)),
+  writeRows: own,
   topK: (node, s) => beside(4 * s.elements(node.shape)),
   matmul: own,
   linear: own,

@@ -178,6 +178,18 @@ function scatterAdd({ l, o, node, inputs }: Context<"scatterAdd">): string {
   return o.node("Transpose", [sums], { perm: [...back.slice(0, axis), 0, ...back.slice(axis)] });
 }
 
+/** Only the processor has a kernel that writes in place; elsewhere n is 1, and each place is chosen. */
+function writeRows({ l, o, node, inputs }: Context<"writeRows">): string {
+  const [x, rows, place] = inputs;
+  if (l.device === "cpu") return o.tensorScatter(x, rows, place);
+  if (inputShape(l, node, 1)[2] !== 1) return internal("rows are written one by one on this device");
+  const [zero, one] = [o.constant("i64", [0], []), o.constant("i64", [1], [])];
+  const length = o.node("Squeeze", [dimValue(l, dimAt(node.shape, 2))]);
+  const each = o.node("Reshape", [o.node("Range", [zero, length, one]), o.ints([1, 1, -1, 1])]);
+  const chosen = o.node("Equal", [each, o.node("Reshape", [place, o.ints([-1, 1, 1, 1])])]);
+  return o.node("Where", [chosen, rows, x]);
+}
+
 function shapeFrom(l: Lowering, first: number, rest: Shape, value: string): string {
   const target = l.o.node("Concat", [l.o.ints([first]), ...rest.map((d) => dimValue(l, d))], { axis: 0 });
   return l.o.node("Reshape", [value, target]);
@@ -348,6 +360,7 @@ export const lowering: Table<{ [K in OpName]: LoweringRule<K> }> = {
       reduction: "add",
     }),
 
+  writeRows,
   topK: ({ l, o, node, inputs }) => {
     const largest = node.attrs.largest ? 1 : 0;
     const attributes = { axis: -1, largest, sorted: 1 };

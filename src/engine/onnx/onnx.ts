@@ -39,6 +39,7 @@ export interface External {
 const IR_VERSION = 10;
 const OPSET = 21;
 const BIT_CAST_OPSET = 26;
+const TENSOR_SCATTER_OPSET = 24;
 
 /** Collects nodes, inputs and initializers of one ONNX graph. Values are referred to by name. */
 export class OnnxGraph {
@@ -126,8 +127,14 @@ export class OnnxGraph {
     return this.node("BitCast", [value], { to: ELEMENT[to] });
   }
 
+  /** x with rows in it from a place on, along its second last axis. */
+  tensorScatter(x: string, rows: string, place: string): string {
+    this.#needs(TENSOR_SCATTER_OPSET);
+    return this.node("TensorScatter", [x, rows, place], { axis: -2 });
+  }
+
   #needs(opset: number): void {
-    this.#opset = opset;
+    this.#opset = Math.max(opset, this.#opset);
     if (this.#around !== undefined) this.#around.#needs(opset);
   }
 

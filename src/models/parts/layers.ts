@@ -1,6 +1,7 @@
 import type { KeyValue, Meeting, Module, SublayerSite } from "../../graph/module.js";
 import type { Tensor } from "../../graph/ops.js";
 import type { StackOutput } from "../model.js";
+import { withPast } from "./attention.js";
 
 /** One layer: what it makes of x [batch, seq, hidden], and its keys and values including the past, if any. */
 export type Layer<S> = (
@@ -46,13 +47,23 @@ export function repeat<S extends Record<string, Tensor>>(
   const names = typeof layers === "number" ? Array.from({ length: layers }, (_, i) => i) : layers;
   for (const [i, name] of names.entries()) {
     const at = w.at(name);
-    const source = reads.source?.(i);
-    const given = source === undefined ? past?.[i] : present[source];
-    const inputs: BlockInputs = { ...reads.own?.(i), x: hidden, ...given };
-    const out: BlockInputs = w.g.block(at.path, inputs, shared, ({ x, k, v, ...own }, s) => {
-      const made = layer(at, x, s, k === undefined || v === undefined ? undefined : { k, v }, i, own);
-      return { ...made.beside, x: made.x, ...made.present };
-    });
+    const inputs: BlockInputs = {
+      ...reads.own?.(i),
+      x: hidden,
+      ...read(past, present, i, reads.source?.(i)),
+    };
+    const out: BlockInputs = w.g.block(
+      at.path,
+      inputs,
+      shared,
+      ({ x, k, v, place, nowK, nowV, ...own }, s) => {
+        const given = k && v && { k, v, ...(place && { place }) };
+        const now = nowK && nowV && { k: nowK, v: nowV };
+        const made = layer(at, x, s, now ? withPast(w.g, now, given) : given, i, own);
+        const kept = made.present?.parts?.now ?? made.present;
+        return { ...made.beside, x: made.x, ...(kept && { k: kept.k, v: kept.v }) };
+      },
+    );
     const { x: next, k, v, ...more } = out;
     hidden = next;
     states.push(next);
@@ -62,7 +73,31 @@ export function repeat<S extends Record<string, Tensor>>(
   return { hidden, present, beside, states };
 }
 
-type BlockInputs = { x: Tensor; k?: Tensor; v?: Tensor; [beside: string]: Tensor };
+type BlockInputs = {
+  x: Tensor;
+  k?: Tensor;
+  v?: Tensor;
+  place?: Tensor;
+  nowK?: Tensor;
+  nowV?: Tensor;
+  [beside: string]: Tensor;
+};
+
+/**
+ * Keys and values that layer `i` reads: its own past, or all of an earlier layer's; where pasts have room,
+ * that layer's past and the token that it added.
+ */
+function read(
+  past: readonly KeyValue[] | undefined,
+  present: readonly KeyValue[],
+  i: number,
+  source: number | undefined,
+): Pick<BlockInputs, "k" | "v" | "place" | "nowK" | "nowV"> {
+  const own = past?.[source ?? i];
+  const made = source === undefined ? undefined : present[source];
+  if (made === undefined) return own ?? {};
+  return own?.place === undefined ? made : { ...own, nowK: made.k, nowV: made.v };
+}
 
 type Does = SublayerSite["does"];
 

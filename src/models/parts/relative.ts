@@ -3,6 +3,7 @@ import type { Graph } from "../../graph/graph.js";
 import type { Module } from "../../graph/module.js";
 import type { Tensor } from "../../graph/ops.js";
 import type { TextInputs } from "../model.js";
+import { firstQuery } from "./attention.js";
 
 /** How distances between tokens are grouped. */
 export interface Distances {
@@ -20,8 +21,7 @@ export function relativeBuckets(
   { buckets, farthest, isBidirectional }: Distances,
 ): Tensor {
   const [queries, keys] = [dimAt(x.positions.shape, 1), dimAt(x.mask.shape, 1)];
-  const past = g.sub(g.size(keys, "i64"), g.size(queries, "i64"));
-  const query = g.unsqueeze(g.add(g.iota(queries), past), 1); // [queries, 1]
+  const query = g.unsqueeze(g.add(g.iota(queries), firstQuery(g, x.mask, queries)), 1); // [queries, 1]
   const ahead = g.sub(g.unsqueeze(g.iota(keys), 0), query); // [queries, keys]
   const table = g.constant(bucketTable(buckets, farthest, isBidirectional), [2 * farthest + 1], "i64");
   return g.gather(table, g.add(g.max(g.min(ahead, farthest), -farthest), farthest));
