@@ -273,10 +273,12 @@ export type { GenerationConfig, GenerationDefaults, Maybe } from "./generate/con
 export { GENERATION_DEFAULTS } from "./generate/config.js";
 export { generationTable } from "./generate/generation_table.js";
 export type { GenerationValues, PlainGenerationOptions } from "./generate/generation_types.js";
+export type { Rollout } from "./generate/rollouts.js";
 export type { TokenDecoder } from "./generate/stepper.js";
 export type { TextStreamerOptions, TokenStreamer } from "./generate/streamer.js";
 export { streamText, TextStreamer } from "./generate/streamer.js";
 export type { GenerateInput, GenerateSettings } from "./peft/generate.js";
+export type { RolloutPrompts, RolloutSettings } from "./peft/rollouts.js";
 
 // ## Pipelines
 // Trained models, asked: labels, entities, answers, vectors, texts.

@@ -28,7 +28,10 @@ export interface Generated {
 }
 
 /** Stops between tokens when the caller's signal says so. Codes: aborted. */
-export function checkAbort(run: Pick<Run, "signal" | "decoding">, length: number): void {
+export function checkAbort(
+  run: Pick<Run, "signal"> & { decoding: Pick<Decoding, "promptLength"> },
+  length: number,
+): void {
   if (!run.signal?.aborted) return;
   throw new PeftError("aborted", {
     what: `Generation was stopped after ${length - run.decoding.promptLength} tokens.`,

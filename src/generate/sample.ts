@@ -2,6 +2,7 @@ import { PeftError } from "../errors.js";
 import { at } from "../present.js";
 import { joined, option, words } from "../words.js";
 import { uniform } from "./random.js";
+import type { Rule } from "./rule.js";
 import { largest, largestAt, sumExp, topK } from "./select.js";
 
 /** The token whose share of the probability holds u, a number in [0, 1). */
@@ -20,6 +21,27 @@ export function sampleToken(scores: Float32Array, u: number): number {
   }
   return last; // rounding only
 }
+
+/**
+ * A token drawn by scores / temperature, and its log-probability by these alone; `rules` then take tokens
+ * away. The scores stay as they are: `scratch` is written.
+ */
+export function drawToken(
+  scores: Float32Array,
+  temperature: number,
+  rules: readonly Rule[],
+  scratch: Float32Array,
+  at: { readonly seed: number; readonly row: number; readonly step: number },
+): { readonly token: number; readonly logProb: number } {
+  for (let i = 0; i < scores.length; i++) scratch[i] = scores[i]! / temperature;
+  const most = largest(scratch);
+  const logSum = most + Math.log(sumExp(scratch, most));
+  for (const rule of rules) rule(NO_IDS, scratch, 0);
+  const token = sampleToken(scratch, uniform(at.seed, at.row, at.step));
+  return { token, logProb: scores[token]! / temperature - logSum };
+}
+
+const NO_IDS = new Int32Array(0);
 
 /** The next token of one row: the best one, or a draw that depends on (seed, row, step) alone. */
 export function chooseToken(

@@ -17,6 +17,28 @@ export interface Stepper {
   end(): Promise<void>;
 }
 
+/** Prompts that were read together. */
+export interface PromptReads {
+  /** Scores behind each of them, [prompts, vocab]. */
+  readonly scores: Float32Array;
+}
+
+/** A row that goes on: a former one, or a prompt that was read. */
+export type RowSource<R extends PromptReads = PromptReads> =
+  | { readonly row: number }
+  | { readonly read: R; readonly index: number };
+
+/** A running batch whose rows come and go. */
+export interface RowStepper<R extends PromptReads = PromptReads> extends Pick<Stepper, "vocabSize" | "end"> {
+  /** Prompts of several lengths can be read together. */
+  readonly padsPrompts: boolean;
+  /** Reads prompts by their numbers, which rows may then go on from until they are forgotten. */
+  read(prompts: readonly number[]): Promise<R>;
+  forget(reads: R): Promise<void>;
+  /** Feeds one token to each row; former rows that are no source of another are given up. */
+  continue(tokens: Int32Array, sources?: readonly RowSource<R>[]): Promise<Float32Array>;
+}
+
 /**
  * Makes the Stepper of one call. Every prompt is repeated `expand` times, interleaved:
  * row = prompt * expand + copy.

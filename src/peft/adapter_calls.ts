@@ -11,6 +11,7 @@ import {
 } from "../adapters/views.js";
 import { refuseUnknown } from "../arguments.js";
 import { PeftError } from "../errors.js";
+import type { Rollout } from "../generate/rollouts.js";
 import { type LogProbsOptions, logProbsNames } from "../plan/log_probs.js";
 import type { PassOptions } from "../plan/requests.js";
 import { at } from "../present.js";
@@ -39,6 +40,13 @@ import {
   rowsIn,
 } from "./generate.js";
 import { taskOfAdapter } from "./other_task.js";
+import {
+  planRollouts,
+  type RolloutPrompts,
+  type RolloutSettings,
+  rolloutNames,
+  rolloutsWith,
+} from "./rollouts.js";
 import { meanLoss, nothingTrains, type StepResult, type TrainOptions } from "./trainable.js";
 
 /** Fixes which adapters a call of so many rows uses. Throws "adapter-name", "adapter-config", "batch". */
@@ -199,4 +207,20 @@ export function generate(
   checkGenerates(taskOfAdapter(chosen.adapters[0], base.taskType));
   const planned = planGeneration(base, base.runtime, usedBy(chosen), input, settings);
   return withView(model, chosen, planned, (view) => generateWith(base, base.runtime, view, input, settings));
+}
+
+/** Samples answers to prompts. */
+export function rollouts(
+  model: AdaptedBase,
+  prompts: RolloutPrompts,
+  { adapters, ...settings }: RolloutSettings & ViewOptions,
+): Promise<Rollout[]> {
+  refuseUnknown("rollouts", { adapters, ...settings }, { ...rolloutNames, ...viewNames });
+  const chosen = chooseAdapters(model, { adapters }, 1);
+  const { base } = model;
+  const planned = planRollouts(base, base.runtime, usedBy(chosen), prompts, settings);
+  planned.catch(() => undefined);
+  return withView(model, chosen, planned, (view) =>
+    rolloutsWith(base, base.runtime, view, prompts, settings),
+  );
 }

@@ -11,6 +11,7 @@ import { formats } from "../engine/formats/index.js";
 import { PeftError } from "../errors.js";
 import type { GenerationConfig, GenerationSource } from "../generate/config.js";
 import { parseGenerationConfig } from "../generate/config.js";
+import type { Rollout } from "../generate/rollouts.js";
 import type { Parameters } from "../graph/parameters.js";
 import { openCheckpoint } from "../hub/checkpoint.js";
 import { environment, nodeFiles } from "../hub/files.js";
@@ -47,6 +48,13 @@ import { option, type Words, words } from "../words.js";
 import { readPooling } from "./embedding_files.js";
 import type { GenerateInput, GenerateSettings } from "./generate.js";
 import { generateWith, planGeneration } from "./generate.js";
+import {
+  planRollouts,
+  type RolloutPrompts,
+  type RolloutSettings,
+  rolloutNames,
+  rolloutsWith,
+} from "./rollouts.js";
 import { type SaveModelOptions, savedNames, saveModel } from "./save_model.js";
 import { specOf } from "./spec.js";
 import {
@@ -355,6 +363,18 @@ export class PreTrainedModel<T extends TaskType = TaskType> implements Trainable
     const plan = (adapters: readonly Adapter[]): Promise<void> =>
       planGeneration(this, this.runtime, adapters, input, settings);
     return this.#viewed(plan, (view) => generateWith(this, this.runtime, view, input, settings));
+  }
+
+  /**
+   * Samples answers to prompts, several to each, with the log-probability of each token. In the order of the
+   * prompts, all answers to one side by side.
+   * @throws "generation" for prompts beyond the model's positions, "option", "batch", "aborted"
+   */
+  async rollouts(prompts: RolloutPrompts, settings: RolloutSettings = {}): Promise<Rollout[]> {
+    refuseUnknown("rollouts", settings, rolloutNames);
+    const plan = (adapters: readonly Adapter[]): Promise<void> =>
+      planRollouts(this, this.runtime, adapters, prompts, settings);
+    return this.#viewed(plan, (view) => rolloutsWith(this, this.runtime, view, prompts, settings));
   }
 
   /** Plans memory, and runs with the weights as they are now when its turn has come. */

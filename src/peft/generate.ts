@@ -62,7 +62,8 @@ export interface GenerateSettings extends GenerationConfig {
   rules?: readonly Rule[] | undefined;
 }
 
-interface Generator {
+/** What generation asks of a model. */
+export interface Generator {
   readonly taskType: TaskType;
   readonly config: ModelConfig;
   readonly configJson: Readonly<Record<string, unknown>>;

@@ -5,6 +5,7 @@ import type { RowAdapters, ViewOptions } from "../adapters/views.js";
 import type { LoadedKeys } from "../attach/adapter_tensors.js";
 import { classFields, classNames, fieldsToSave } from "../attach/class_names.js";
 import type { Conversion } from "../attach/convert.js";
+import type { Rollout } from "../generate/rollouts.js";
 import type { Parameter, Parameters } from "../graph/parameters.js";
 import type { PushOptions } from "../hub/upload.js";
 import type { AdapterConfig } from "../methods/method.js";
@@ -24,6 +25,7 @@ import {
   generate,
   logProbs,
   lossOf,
+  rollouts,
   scores,
   tokenScores,
 } from "./adapter_calls.js";
@@ -47,6 +49,7 @@ import {
   unload,
   unmergeAdapters,
 } from "./merge_adapters.js";
+import type { RolloutPrompts, RolloutSettings } from "./rollouts.js";
 import { promptEmbeddings, pushAdapters, saveAdapters } from "./save_adapters.js";
 import type { SaveModelOptions } from "./save_model.js";
 import type { StepResult, TrainableModel, TrainOptions } from "./trainable.js";
@@ -399,6 +402,22 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
    */
   async generate(input: GenerateInput, settings: GenerateSettings & RowAdapters = {}): Promise<number[][]> {
     return generate(this.#state, input, settings);
+  }
+
+  /**
+   * Samples answers to prompts, several to each, with the log-probability of each token: what training by
+   * rewards needs. A prompt is read once for all of its answers, and answers that ended leave the batch for
+   * those that wait. In the order of the prompts, all answers to one side by side.
+   * @throws "generation" for prompts beyond the model's positions, "option", "batch", "adapter-name", "aborted"
+   * @example
+   * ```ts
+   * const prompts = ["1 + 1 =", "2 + 3 ="].map((text) => tokenizer(text).inputIds[0]);
+   * const answers = await model.rollouts(prompts, { generations: 8, maxNewTokens: 16, seed: 1 });
+   * console.log(tokenizer.batchDecode(answers.map(({ ids }) => ids)));
+   * ```
+   */
+  async rollouts(prompts: RolloutPrompts, settings: RolloutSettings & ViewOptions = {}): Promise<Rollout[]> {
+    return rollouts(this.#state, prompts, settings);
   }
 
   /**

@@ -1,6 +1,7 @@
 import type { NamesOf } from "../arguments.js";
 import { PeftError } from "../errors.js";
 import type { GenerationConfig } from "../generate/config.js";
+import type { Rollout } from "../generate/rollouts.js";
 import type { Parameter, Parameters } from "../graph/parameters.js";
 import type { AdapterConfig } from "../methods/method.js";
 import type { ModelConfig, TaskType } from "../models/model.js";
@@ -14,6 +15,7 @@ import type { Runtime } from "../run/runtime.js";
 import type { Inputs } from "../trace/feeds.js";
 import type { Words } from "../words.js";
 import type { GenerateInput, GenerateSettings } from "./generate.js";
+import type { RolloutPrompts, RolloutSettings } from "./rollouts.js";
 import type { TrainedBy } from "./trained_by.js";
 
 /** What a forward and backward pass gave. */
@@ -107,6 +109,8 @@ export interface TrainableModel<T extends TaskType = TaskType> {
   forwardBackward(batch: Inputs<T>, options?: TrainOptions): Promise<StepResult>;
   /** Continues prompts: [rows, tokens]. */
   generate(input: GenerateInput, settings?: GenerateSettings): Promise<number[][]>;
+  /** Samples answers to prompts, all answers to one side by side. */
+  rollouts(prompts: RolloutPrompts, settings?: RolloutSettings): Promise<Rollout[]>;
   /** Writes what was trained, as Python's libraries read it. */
   savePretrained(folder: string): Promise<void>;
 }

@@ -2,7 +2,7 @@ import type { View } from "../adapters/view.js";
 import { floatsOf } from "../engine/host_tensor.js";
 import type { Arrangement, Feed, HostTensor, RunResult } from "../engine/messages.js";
 import { internal } from "../errors.js";
-import type { Stepper } from "../generate/stepper.js";
+import type { PromptReads, RowSource, RowStepper, Stepper } from "../generate/stepper.js";
 import type { Column, Input, Lengths } from "../graph/inputs.js";
 import { counting, filled } from "../graph/inputs.js";
 import type { CacheShape } from "../graph/module.js";
@@ -66,35 +66,37 @@ export async function makeStepper(
   return new CachedStepper(runtime, view, prompt, expand);
 }
 
+/** The same for rows that come and go, each with a prompt of its own length. */
+export function makeRowStepper(runtime: StepRuntime, view: View, prompt: PromptInput): CachedStepper {
+  return new CachedStepper(runtime, view, prompt, 1, true);
+}
+
 /** Prompts that were read, in this order. */
-interface Read {
-  readonly prompts: readonly number[];
-  /** Scores behind each of them, one after another. */
-  readonly scores: Float32Array;
+interface CachedReads extends PromptReads {
   readonly rows: readonly PlacedRow[];
   readonly caches: HeldCaches;
 }
 
-/** A row that goes on: a former one, or a prompt that was read. */
-export type RowSource = { readonly row: number } | { readonly read: Read; readonly index: number };
-
-export class CachedStepper implements Stepper {
+export class CachedStepper implements Stepper, RowStepper<CachedReads> {
   readonly vocabSize: number;
   readonly #runtime: StepRuntime;
   readonly #view: View;
   readonly #prompt: PromptInput;
   readonly #expand: number;
+  /** Prompts are read without the padding that makes them of one length. */
+  readonly #isRagged: boolean;
   readonly #held: Set<string> = new Set();
   readonly #at: string;
   readonly #rows: CachedRows;
   /** Tokens that the encoder has seen, virtual ones included. */
   #encoded = 0;
 
-  constructor(runtime: StepRuntime, view: View, prompt: PromptInput, expand: number) {
+  constructor(runtime: StepRuntime, view: View, prompt: PromptInput, expand: number, isRagged = false) {
     this.#runtime = runtime;
     this.#view = view;
     this.#prompt = prompt;
     this.#expand = expand;
+    this.#isRagged = isRagged;
     this.#at = `cache${runtime.unique()}`;
     this.#rows = new CachedRows(runtime, this.#config.cache, this.#at);
     this.vocabSize = this.#config.vocabSize;
@@ -118,12 +120,14 @@ export class CachedStepper implements Stepper {
   }
 
   /** Reads prompts, which rows may then go on from until they are forgotten. */
-  async read(prompts: readonly number[]): Promise<Read> {
+  async read(prompts: readonly number[]): Promise<CachedReads> {
     const virtual = virtualOf(this.#view);
     const { ids, mask, start } = this.#prompt;
     const own = this.#config.encoderDecoder
       ? prompts.map((prompt) => at(start ?? internal("generation without start tokens"), prompt))
-      : prompts.map((prompt) => at(ids, prompt));
+      : prompts.map((prompt) =>
+          this.#isRagged ? withoutPadding(at(ids, prompt), at(mask, prompt)) : at(ids, prompt),
+        );
     const longest = Math.max(...own.map(({ length }) => length));
     const padded = (row: readonly number[]): number[] => [
       ...new Array<number>(longest - row.length).fill(0),
@@ -133,13 +137,13 @@ export class CachedStepper implements Stepper {
     const before = new Array<number>(virtual.cache + input).fill(1);
     const masks = this.#config.encoderDecoder
       ? own.map((row) => row.map(() => 1))
-      : prompts.map((prompt) => padded(at(mask, prompt)));
+      : prompts.map((prompt, i) => padded(at(mask, prompt).slice(-at(own, i).length)));
     const seen = masks.map((row) => [...before, ...row]);
     return this.#read(prompts, own.map(padded), seen, input, virtual.cache);
   }
 
   /** Releases what was read. */
-  async forget({ caches }: Pick<Read, "caches">): Promise<void> {
+  async forget({ caches }: CachedReads): Promise<void> {
     for (const name of caches.names) this.#held.delete(name);
     await this.#runtime.release(caches.names);
   }
@@ -149,7 +153,7 @@ export class CachedStepper implements Stepper {
   }
 
   /** Feeds one token to each row; rows that are no source of another are given up. */
-  async continue(tokens: Int32Array, sources?: readonly RowSource[]): Promise<Float32Array> {
+  async continue(tokens: Int32Array, sources?: readonly RowSource<CachedReads>[]): Promise<Float32Array> {
     const rows = this.#rows;
     const isSame =
       sources === undefined ||
@@ -165,7 +169,7 @@ export class CachedStepper implements Stepper {
     this.#held.clear();
   }
 
-  #lay(sources: readonly RowSource[]): Promise<void> {
+  #lay(sources: readonly RowSource<CachedReads>[]): Promise<void> {
     const { placed } = this.#rows;
     const copied = sources.map((from) => {
       const own = "row" in from ? at(placed, from.row) : at(from.read.rows, from.index);
@@ -212,7 +216,7 @@ export class CachedStepper implements Stepper {
     masks: readonly (readonly number[])[],
     virtual: number,
     prefix: number,
-  ): Promise<Read> {
+  ): Promise<CachedReads> {
     const { spec } = this.#runtime.weights;
     const { cache, encoderDecoder } = spec.config;
     const names = namesIn(cache, `${this.#at}.read${this.#runtime.unique()}`);
@@ -239,7 +243,7 @@ export class CachedStepper implements Stepper {
     const caches = { names, used: at(masks, 0).length };
     const rows = prompts.map((prompt, i) => rowOf(prompt, at(tokens, i), at(masks, i)));
     const placed = rows.map((row, index) => ({ row, caches, index }));
-    return { prompts, scores: floatsOf(outputs, "logits").data, rows: placed, caches };
+    return { scores: floatsOf(outputs, "logits").data, rows: placed, caches };
   }
 
   /** One token of each row, which is in the rows already. */
@@ -271,6 +275,11 @@ export class CachedStepper implements Stepper {
       ),
     });
     return floatsOf(outputs, "logits").data;
+  }
+
+  /** Positions that count padding are those of training where there is none. */
+  get padsPrompts(): boolean {
+    return !this.#countsAll;
   }
 
   /** Where a prompt stood before the input, positions count everything, padding included. */
@@ -406,6 +415,11 @@ export class CachedStepper implements Stepper {
       keep: Object.fromEntries(names.map((name) => [name, `${this.#at}.${name}`])),
     });
   }
+}
+
+/** A row's tokens behind the padding in front. */
+function withoutPadding(ids: readonly number[], mask: readonly number[]): readonly number[] {
+  return ids.slice(Math.max(0, mask.indexOf(1)));
 }
 
 /** Rows of scores, each so many times. */
