@@ -408,7 +408,8 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
    * Samples answers to prompts, several to each, with the log-probability of each token: what training by
    * rewards needs. A prompt is read once for all of its answers, and answers that ended leave the batch for
    * those that wait. In the order of the prompts, all answers to one side by side.
-   * @throws "generation" for prompts beyond the model's positions, "option", "batch", "adapter-name", "aborted"
+   * @throws "generation" for prompts beyond the model's positions, "option", "batch", "adapter-name",
+   * "aborted"
    * @example
    * ```ts
    * const prompts = ["1 + 1 =", "2 + 3 ="].map((text) => tokenizer(text).inputIds[0]);

@@ -3,7 +3,7 @@ import { NO_ADAPTERS } from "../adapters/view.js";
 import type { Arrangement, HostTensor } from "../engine/messages.js";
 import { specOf } from "../peft/spec.js";
 import type { RunRequest } from "../plan/plan.js";
-import type { StepRuntime } from "./stepper.js";
+import type { StepRuntime } from "./fill_caches.js";
 import { makeStepper } from "./stepper.js";
 
 const llama = specOf(

@@ -1,34 +1,40 @@
 import type { View } from "../adapters/view.js";
 import { floatsOf } from "../engine/host_tensor.js";
-import type { Arrangement, Feed, HostTensor, RunResult } from "../engine/messages.js";
+import type { Feed, HostTensor } from "../engine/messages.js";
 import { internal } from "../errors.js";
 import type { PromptReads, RowSource, RowStepper, Stepper } from "../generate/stepper.js";
 import type { Column, Input, Lengths } from "../graph/inputs.js";
-import { counting, filled } from "../graph/inputs.js";
-import type { CacheShape } from "../graph/module.js";
+import { counting } from "../graph/inputs.js";
 import { textInputs } from "../models/text_inputs.js";
-import type { RunRequest } from "../plan/plan.js";
 import { methodInputs, virtualOf } from "../plan/requests.js";
 import { at } from "../present.js";
 import { readInput } from "../trace/feeds.js";
 import type { Named } from "../trace/inputs.js";
 import {
   cachedShape,
-  cacheNames,
   cachePlace,
-  declareCore,
   encodedRows,
   feedInput,
   inputOf,
   inputsOf,
-  prefixRows,
   writerInputs,
 } from "../trace/inputs.js";
-import { prefixCache } from "../trace/prefix.js";
 import type { ModelSpec } from "../trace/write.js";
-import { writeEncode, writeNext, writeStep } from "../trace/write.js";
+import { writeEncode, writeNext, writeStep } from "../trace/write_cached.js";
 import type { HeldCaches, PlacedRow } from "./cached_rows.js";
 import { CachedRows, copyOf, namesIn, rowOf } from "./cached_rows.js";
+import type { StepRuntime } from "./fill_caches.js";
+import { fillCaches } from "./fill_caches.js";
+import {
+  crossNames,
+  feedColumn,
+  heldFeeds,
+  keptAs,
+  noTypes,
+  presentNames,
+  repeatedRows,
+  rowsOf,
+} from "./step_feeds.js";
 
 /** What generation reads: one row per prompt, all of one length. */
 export interface PromptInput {
@@ -39,17 +45,6 @@ export interface PromptInput {
   readonly start: readonly (readonly number[])[] | undefined;
   /** What else the encoder or methods read of a batch, by name; the first axis is the rows. */
   readonly columns?: Readonly<Record<string, Column>> | undefined;
-}
-
-/** What runs the steps: a Runtime. */
-export interface StepRuntime {
-  readonly weights: { readonly spec: ModelSpec };
-  run(request: RunRequest): Promise<RunResult>;
-  arrange(arrangement: Arrangement): Promise<void>;
-  put(tensors: Readonly<Record<string, HostTensor>>): Promise<void>;
-  release(names: readonly string[]): Promise<void>;
-  /** A number that no other caller got. */
-  unique(): number;
 }
 
 /**
@@ -222,7 +217,7 @@ export class CachedStepper implements Stepper, RowStepper<CachedReads> {
     const names = namesIn(cache, `${this.#at}.read${this.#runtime.unique()}`);
     this.#hold(names);
     const view = this.#viewOf(prompts);
-    await this.#fillCache(names, view, prompts.length, prefix);
+    await fillCaches(this.#runtime, view, names, { rows: prompts.length, prefix });
     const [batch, length] = [prompts.length, at(tokens, 0).length];
     const { ids, mask, positions } = writerInputs(spec);
     const { outputs } = await this.#runtime.run({
@@ -351,31 +346,6 @@ export class CachedStepper implements Stepper, RowStepper<CachedReads> {
     return Object.assign({}, ...feeds);
   }
 
-  /** The cache before the first token: empty, or a prefix. */
-  async #fillCache(names: readonly string[], view: View, rows: number, prefix: number): Promise<void> {
-    const { cache } = this.#config;
-    if (prefix === 0) {
-      const empty = (i: number): HostTensor => {
-        return { dtype: "f32", shape: cachedShape(cache, i, rows, 0), data: new Float32Array(0) };
-      };
-      await this.#runtime.put(Object.fromEntries(names.map((name, i) => [name, empty(i)])));
-      return;
-    }
-    const results = cacheNames("past", cache).flatMap(({ k, v }) => [k, v]);
-    await this.#runtime.run({
-      kind: "prefix",
-      view,
-      write: (trace) => {
-        const count = declareCore(trace.g, prefixRows);
-        const filled = prefixCache(trace, this.#config, count) ?? internal("no prefix");
-        const tensors = filled.flatMap(({ k, v }) => [k, v]);
-        return { outputs: Object.fromEntries(results.map((name, i) => [name, at(tensors, i)])) };
-      },
-      feeds: feedInput(prefixRows, new Int32Array(rows), [rows]),
-      keep: Object.fromEntries(results.map((result, i) => [result, at(names, i)])),
-    });
-  }
-
   /** The encoder's mask for each row, and what cross-attention reads. */
   #encoderFeeds(prompts: readonly number[]): Record<string, Feed> {
     const { cache } = this.#config;
@@ -420,57 +390,4 @@ export class CachedStepper implements Stepper, RowStepper<CachedReads> {
 /** A row's tokens behind the padding in front. */
 function withoutPadding(ids: readonly number[], mask: readonly number[]): readonly number[] {
   return ids.slice(Math.max(0, mask.indexOf(1)));
-}
-
-/** Rows of scores, each so many times. */
-function repeatedRows(scores: Float32Array, width: number, times: number): Float32Array {
-  if (times === 1) return scores;
-  const out = new Float32Array(scores.length * times);
-  for (let i = 0; i < out.length / width; i++) {
-    const from = Math.floor(i / times) * width;
-    out.set(scores.subarray(from, from + width), i * width);
-  }
-  return out;
-}
-
-/** Rows of a column by their numbers. */
-function rowsOf({ data, shape }: Column, numbers: readonly number[]): Column {
-  const width = shape.slice(1).reduce((a, b) => a * b, 1);
-  const out = new (data instanceof Float32Array ? Float32Array : Int32Array)(numbers.length * width);
-  for (const [i, row] of numbers.entries()) out.set(data.subarray(row * width, (row + 1) * width), i * width);
-  return { data: out, shape: [numbers.length, ...shape.slice(1)] };
-}
-
-/** Held caches as what a step reads. */
-function heldFeeds(
-  cache: CacheShape,
-  names: readonly string[],
-  rows: number,
-  length: number,
-): Record<string, Feed> {
-  const inputs = cacheNames("past", cache).flatMap(({ k, v }) => [k, v]);
-  const feed = (i: number): Feed => ({ held: at(names, i), shape: cachedShape(cache, i, rows, length) });
-  return Object.fromEntries(inputs.map((input, i) => [input, feed(i)]));
-}
-
-/** What a step leaves, under the names that it is held by. */
-function keptAs(cache: CacheShape, names: readonly string[]): Record<string, string> {
-  return Object.fromEntries(presentNames(cache).map((result, i) => [result, at(names, i)]));
-}
-
-function presentNames(cache: CacheShape): string[] {
-  return cacheNames("present", cache).flatMap(({ k, v }) => [k, v]);
-}
-
-function crossNames(cache: CacheShape): string[] {
-  return cacheNames("cross", cache).flatMap(({ k, v }) => [k, v]);
-}
-
-/** Token types of what is generated: all of the first. */
-function noTypes(rows: number, length: number): Record<string, HostTensor> {
-  return feedColumn(textInputs.typeIds, filled([rows, length], 0));
-}
-
-function feedColumn(input: Named, { data, shape }: Column): Record<string, HostTensor> {
-  return feedInput(input, data, shape);
 }

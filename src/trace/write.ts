@@ -4,23 +4,18 @@ import { addDims, dimAt } from "../graph/dims.js";
 import type { Graph } from "../graph/graph.js";
 import { exactly } from "../graph/graph.js";
 import type { InputSet, Lengths } from "../graph/inputs.js";
-import type { CacheShape, KeyValue, Layout } from "../graph/module.js";
+import type { KeyValue, Layout } from "../graph/module.js";
 import { Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import type { Loss, WrittenLoss } from "../losses/loss.js";
 import { MEAN, textVectors } from "../losses/vectors.js";
 import type { Architecture, ModelConfig, TaskType, TextInputs } from "../models/model.js";
-import { decoderInputs, textInputs } from "../models/text_inputs.js";
-import { at } from "../present.js";
+import { decoderInputs } from "../models/text_inputs.js";
 import type { Head } from "../tasks/head.js";
 import { headsOf, taskOf, tasks } from "../tasks/registry.js";
 import {
-  cacheNames,
-  cachePlace,
   declare,
-  declareCached,
   declareCore,
-  encodedRows,
   encoderStates,
   inputOf,
   inputsOf,
@@ -72,7 +67,7 @@ export function prefixOf({ architecture: { prefix }, task }: ModelSpec): string 
 }
 
 /** The model below its head, of which `part` is written. */
-function bareModel(
+export function bareModel(
   spec: ModelSpec,
   trace: ModelTrace,
   layout: Layout,
@@ -84,7 +79,7 @@ function bareModel(
 }
 
 /** A function that every architecture of the model's kind has. */
-function partOf<K extends "stack" | "encoder" | "decoder">(
+export function partOf<K extends "stack" | "encoder" | "decoder">(
   { architecture, config }: ModelSpec,
   part: K,
 ): NonNullable<Architecture[K]> {
@@ -100,7 +95,11 @@ interface Declared<X> {
 }
 
 /** Declares what a stack reads; its padding can be left out where it reads tokens. */
-function declareInputs<I extends InputSet>(trace: ModelTrace, inputs: I, at: Lengths): Declared<Tensors<I>> {
+export function declareInputs<I extends InputSet>(
+  trace: ModelTrace,
+  inputs: I,
+  at: Lengths,
+): Declared<Tensors<I>> {
   const tokens = inputOf(inputs, "tokens");
   const length = addDims(at.virtual, at.length);
   trace.lengths = at;
@@ -113,7 +112,7 @@ function declareInputs<I extends InputSet>(trace: ModelTrace, inputs: I, at: Len
  * What a stack reads, as its architecture's function has it: of text, where the architecture declares nothing
  * else.
  */
-function stackInputs(
+export function stackInputs(
   spec: ModelSpec,
   trace: ModelTrace,
   at: Lengths,
@@ -139,7 +138,7 @@ interface Encoded {
 }
 
 /** The encoder of an encoder-decoder. */
-function writeEncoder(spec: ModelSpec, trace: ModelTrace): Encoded {
+export function writeEncoder(spec: ModelSpec, trace: ModelTrace): Encoded {
   const virtual = trace.virtualTokens("input");
   const { x, layout } = stackInputs(spec, trace, { batch: "batch", length: "seq", virtual, past: 0 });
   const encoded = partOf(spec, "encoder")(bareModel(spec, trace, layout, "encoder"), spec.config, x);
@@ -187,7 +186,7 @@ function writeHidden(spec: ModelSpec, trace: ModelTrace, fromStates = false): Wr
 }
 
 /** A head of the spec's task over hidden states. Throws "unknown-task" where the architecture has none. */
-function writeHead(
+export function writeHead(
   spec: ModelSpec,
   trace: ModelTrace,
   head: Head,
@@ -319,98 +318,4 @@ function undeclared({ name, columns = {} }: Loss, column: string): never {
     why: `its columns are ${Object.keys(columns).join(", ") || "none"}: they are checked and fed from the batch.`,
     fix: `add it: columns: { ${column}: { dtype: "f32", shape: ["batch"] } }.`,
   });
-}
-
-/**
- * Generation with caches, where it begins: the last position's logits [batch, vocab], and keys and values
- * grown by the tokens that were read. Encoder-decoders read the cross-attention's keys and values from inputs
- * that `writeEncode` made.
- */
-export function writeStep(spec: ModelSpec, trace: ModelTrace): Record<string, Tensor> {
-  const past = declareCached(trace.g, "past", spec.config.cache, "batch", "past");
-  const virtual = trace.options.virtual && !spec.config.encoderDecoder ? trace.virtualTokens("input") : 0;
-  return writeCached(spec, trace, { batch: "batch", length: "seq", virtual, past: "past" }, past);
-}
-
-/**
- * One token more of each row, for which caches have room: the logits, and its keys and values alone, which
- * are to be written there.
- */
-export function writeNext(spec: ModelSpec, trace: ModelTrace): Record<string, Tensor> {
-  const { g } = trace;
-  const place = declareCore(g, cachePlace);
-  const past = declareCached(g, "past", spec.config.cache, "batch", addDims("past", 1));
-  const lengths = { batch: "batch", length: 1, virtual: 0, past: "past" };
-  return writeCached(
-    spec,
-    trace,
-    lengths,
-    past.map((layer) => ({ ...layer, place })),
-  );
-}
-
-function writeCached(
-  spec: ModelSpec,
-  trace: ModelTrace,
-  lengths: Lengths,
-  past: readonly KeyValue[],
-): Record<string, Tensor> {
-  const { g } = trace;
-  const { config } = spec;
-  const { cache } = config;
-  const { x, layout } = config.encoderDecoder
-    ? declareInputs(trace, decoderInputs, lengths)
-    : stackInputs(spec, trace, lengths, past);
-  const w = bareModel(spec, trace, layout, config.encoderDecoder ? "decoder" : "stack");
-  const { hidden, present } = config.encoderDecoder
-    ? partOf(spec, "decoder")(
-        w,
-        config,
-        { ...x, typeIds: undefined, past, ...crossInputs(trace, cache) },
-        undefined,
-      )
-    : partOf(spec, "stack")(w, config, { typeIds: undefined, ...x, past });
-  const logits = writeHead(spec, trace, taskOf(spec.task).head, g.last(hidden, 1), x.mask);
-  const outputs: Record<string, Tensor> = { logits: g.squeeze(logits, 1) };
-  for (const [i, { k, v }] of cacheNames("present", cache).entries())
-    Object.assign(outputs, { [k]: at(present, i).k, [v]: at(present, i).v });
-  return outputs;
-}
-
-function crossInputs(
-  trace: ModelTrace,
-  cache: CacheShape,
-): { encoderMask: Tensor; cross: (layer: number) => KeyValue } {
-  const { g } = trace;
-  const cross = declareCached(g, "cross", cache, "batch", "encoded");
-  return {
-    encoderMask: declare(g, textInputs.mask, { batch: "batch", length: "encoded", virtual: 0, past: 0 }),
-    cross: (layer) => at(cross, layer),
-  };
-}
-
-/**
- * Runs the encoder once and projects its output for every layer's cross-attention; `rows` repeats rows for
- * beams.
- */
-export function writeEncode(spec: ModelSpec, trace: ModelTrace): Record<string, Tensor> {
-  const { g } = trace;
-  const { config } = spec;
-  const { encoded } = writeEncoder(spec, trace);
-  const outputs: Record<string, Tensor> = {};
-  const rows = declareCore(g, encodedRows);
-  // What the decoder reads, and masks, does not reach the cross-attention's keys and values: it is never fed.
-  const lengths = { batch: "batch", length: "target", virtual: 0, past: 0 };
-  const { x, layout } = declareInputs(trace, decoderInputs, lengths);
-  const encoderMask = declare(g, textInputs.mask, { ...lengths, length: dimAt(encoded.shape, 1) });
-  const names = cacheNames("cross", config.cache);
-  const cross = (layer: number, project: (of: Layout) => KeyValue): KeyValue => {
-    const { k, v } = project(trace.padded);
-    const name = at(names, layer);
-    Object.assign(outputs, { [name.k]: g.gather(k, rows, 0), [name.v]: g.gather(v, rows, 0) });
-    return { k, v };
-  };
-  const inputs = { ...x, typeIds: undefined, past: undefined, encoderMask, cross };
-  partOf(spec, "decoder")(bareModel(spec, trace, layout, "decoder"), config, inputs, encoded);
-  return outputs;
 }
