@@ -1,3 +1,4 @@
+// Over 400 lines: a method for each primitive.
 import { internal } from "../errors.js";
 import { fnv1a, unitsOf } from "../hash.js";
 import type { Dim, Shape } from "./dims.js";
