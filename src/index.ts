@@ -123,6 +123,7 @@ export type { Sound } from "./processors/sound/recording.js";
 export type { PaddingOptions } from "./processors/sound/rows.js";
 export type { TokenizerOptions } from "./tokenizers/auto.js";
 export { AutoTokenizer } from "./tokenizers/auto.js";
+export type { BoxRules } from "./tokenizers/boxes.js";
 export type { ChatMessage, ChatOptions } from "./tokenizers/chat.js";
 export type { EncodeOptions, Encoding, Side, TruncationStrategy } from "./tokenizers/encode.js";
 export type { AddedToken } from "./tokenizers/pipeline/added_tokens.js";
@@ -152,6 +153,7 @@ export type {
 } from "./data/batch.js";
 export type { Batches, BatchesOptions } from "./data/batches.js";
 export { batches } from "./data/batches.js";
+export type { Box, PageSize } from "./data/boxes.js";
 export { collate } from "./data/collate.js";
 export type { EncodedRows, EncodeReport, EncodeRowsOptions } from "./data/encode.js";
 export { describeReport, encodeRows } from "./data/encode.js";
@@ -180,6 +182,7 @@ export type {
   ChatRow,
   ClassifyRow,
   Conversation,
+  DocumentRow,
   JudgedRow,
   PreferenceRow,
   PromptRow,

@@ -104,7 +104,7 @@ export const prediction: Verb = {
           key: "format",
           kind: "text",
           help: "the form of the files",
-          choices: ["jsonl", "json", "csv", "parquet", "arrow"],
+          choices: ["jsonl", "json", "csv", "parquet", "arrow", "hocr"],
           otherwise: "by their extension",
         },
       ],

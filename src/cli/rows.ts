@@ -89,7 +89,7 @@ const rowOptions: readonly Option[] = [
     key: "format",
     kind: "text",
     help: "the form of the files",
-    choices: ["jsonl", "json", "csv", "parquet", "arrow"],
+    choices: ["jsonl", "json", "csv", "parquet", "arrow", "hocr"],
     otherwise: "by their extension",
   },
   {

@@ -1,6 +1,6 @@
 import { refuseUnknown } from "../arguments.js";
 import { PeftError } from "../errors.js";
-import type { Batch, BatchInputs, Ids, TaskType } from "./batch.js";
+import type { Batch, BatchColumn, BatchInputs, Ids, TaskType } from "./batch.js";
 import { type CollateOptions, collateNames, pad } from "./padding.js";
 import { type Sample, type SampleInputs, sequencesOf } from "./sample.js";
 import { dataTaskOf } from "./tasks/registry.js";
@@ -45,12 +45,31 @@ export function collateInputs(samples: readonly SampleInputs[], options: Collate
     lengths: Int32Array.from(ids, (row) => row.length),
     rows: Int32Array.from(samples.flatMap((sample) => sequencesOf(sample).map(() => sample.row))),
   };
-  const columns = columnsOf(samples);
+  const boxes = boxesOf(samples, inputs.inputIds.shape[1], options);
+  const own = columnsOf(samples);
+  const columns = boxes === undefined ? own : { ...own, bbox: boxes };
   return {
     ...inputs,
     ...(types.length === texts.length ? { tokenTypeIds: pad(types, 0, options) } : {}),
     ...(columns === undefined ? {} : { columns }),
   };
+}
+
+/** Boxes beside tokens, [rows, width, 4], where all samples have a page. */
+function boxesOf(
+  samples: readonly SampleInputs[],
+  width: number,
+  { paddingSide }: CollateOptions,
+): BatchColumn | undefined {
+  const own = samples.flatMap(({ boxes }) => boxes ?? []);
+  if (own.length < samples.length || own.length === 0) return undefined;
+  const data = new Int32Array(own.length * width * 4);
+  for (const [row, boxes] of own.entries()) {
+    const start = row * width * 4;
+    for (let i = 0; i < width * 4; i += 4) data.set(boxes.padding, start + i);
+    data.set(boxes.data, start + (paddingSide === "left" ? width * 4 - boxes.data.length : 0));
+  }
+  return { data, shape: [own.length, width, 4] };
 }
 
 /** Positions of packed documents: each begins at 0. */

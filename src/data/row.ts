@@ -1,5 +1,6 @@
 import { expectArgument } from "../arguments.js";
 import type { ProblemType } from "./batch.js";
+import type { Box, PageSize } from "./boxes.js";
 import type { Message } from "./types.js";
 
 /** What is said in turns, and what of it is learnt. */
@@ -103,6 +104,26 @@ export interface JudgedRow extends RowBase {
   readonly tools?: readonly unknown[];
 }
 
+/** A page of words with their boxes, and what is learnt of it. */
+export interface DocumentRow extends RowBase {
+  readonly kind: "document";
+  readonly words: readonly string[];
+  /** Where each word stands, in thousandths of the page. */
+  readonly boxes: readonly Box[];
+  /** A class for each word, as an id into `labelNames`; -100 is not learnt. */
+  readonly tags?: readonly number[];
+  /** The page's own class, as an id into `labelNames`. */
+  readonly label?: number;
+  readonly labelNames: readonly string[];
+  readonly question?: string;
+  /** The words that answer it; absent where no words do. */
+  readonly answer?: { readonly first: number; readonly last: number };
+  /** The page's picture: a path. */
+  readonly image?: string;
+  /** The page's size in the unit that its boxes had. */
+  readonly page?: PageSize;
+}
+
 /** A row of a data set after its columns were understood; `kind` tells which it is. */
 export type Row =
   | PromptRow
@@ -113,14 +134,15 @@ export type Row =
   | QuestionRow
   | SimilarityRow
   | PreferenceRow
-  | JudgedRow;
+  | JudgedRow
+  | DocumentRow;
 /** What a row can be. */
 export type RowKind = Row["kind"];
 
 /** Class names of a classification or tagging data set, in the order of their ids; empty for other kinds. */
 export function labelNames(rows: readonly Row[]): readonly string[] {
   const first = rows[0];
-  return first?.kind === "classify" || first?.kind === "tokens" ? first.labelNames : [];
+  return first !== undefined && "labelNames" in first ? first.labelNames : [];
 }
 
 /** Throws "option" where an argument is no list of rows: a promise of them, a path. */

@@ -1,5 +1,12 @@
 import type { ShippedTask, TaskType } from "../task.js";
 import type { ProblemType } from "./batch.js";
+import type { Box } from "./boxes.js";
+
+/** A box for each token, in thousandths of the page, and the one that padding has. */
+export interface TokenBoxes {
+  readonly data: Int32Array; // [seq, 4]
+  readonly padding: Box;
+}
 
 /** One text as token ids. */
 export type Sequence = Pick<SampleInputs, "inputIds" | "tokenTypeIds">;
@@ -19,6 +26,8 @@ export interface SampleInputs {
   readonly others?: readonly Sequence[];
   /** Where several documents are packed: the number of each token's, from 1 on. @default one document */
   readonly documents?: Int32Array; // [seq]
+  /** Where each token stands on its page. @default the text has no page */
+  readonly boxes?: TokenBoxes;
   /** Numbers for a custom loss. */
   readonly columns?: Readonly<Record<string, number | readonly number[]>>;
 }

@@ -1,3 +1,5 @@
+import type { BoxRules } from "../tokenizers/boxes.js";
+
 /**
  * What this folder needs of a tokenizer, as a structure: `src/tokenizers` fits it, and so does a test's own.
  */
@@ -54,6 +56,10 @@ export interface TokenizerLike {
   readonly padTokenId?: number | undefined;
   readonly eosTokenId?: number | undefined;
   readonly bosTokenId?: number | undefined;
+  readonly clsTokenId?: number | undefined;
+  readonly sepTokenId?: number | undefined;
+  /** Boxes of special tokens, where the tokenizer's files say them. */
+  readonly boxes?: BoxRules | undefined;
   readonly modelMaxLength?: number | undefined;
   readonly paddingSide: "left" | "right";
 }

@@ -10,7 +10,7 @@ export const tokenCls: Task<"TOKEN_CLS"> = {
   ...data,
   title: "token classification",
   classEnds: ["ForTokenClassification"],
-  impliedBy: ["tokens"],
+  impliedBy: ["tokens", "document"],
   labels: "token",
   head: tokenLabels,
   labelForm: () => "ids",

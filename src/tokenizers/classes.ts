@@ -1,3 +1,5 @@
+import type { BoxRules } from "./boxes.js";
+import { boxesAtOrigin } from "./boxes.js";
 import type { SpecialTokens } from "./special_tokens.js";
 
 /**
@@ -14,6 +16,8 @@ export type TokenizerClass = {
   readonly legacy?: "gpt2" | "roberta" | "bert";
   /** How it is built from a SentencePiece file; undefined: as the file itself says. */
   readonly pieces?: "t5" | "llama" | "gemma" | "xlmRoberta" | "albert";
+  /** Boxes of its special tokens, on documents. @default those of LayoutLM */
+  readonly boxes?: BoxRules;
 };
 
 const bert: TokenizerClass = {
@@ -82,6 +86,9 @@ const byName: ReadonlyMap<string, TokenizerClass> = new Map(
     GemmaTokenizer: gemma,
     XLMRobertaTokenizer: xlmRoberta,
     AlbertTokenizer: albert,
+    LayoutLMTokenizer: bert,
+    LayoutLMv3Tokenizer: { ...roberta, boxes: boxesAtOrigin },
+    LayoutXLMTokenizer: xlmRoberta,
   }),
 );
 
@@ -104,6 +111,9 @@ const byModelType: ReadonlyMap<string, string> = new Map(
     gemma: "GemmaTokenizer",
     "xlm-roberta": "XLMRobertaTokenizer",
     albert: "AlbertTokenizer",
+    layoutlm: "BertTokenizer",
+    layoutlmv3: "LayoutLMv3Tokenizer",
+    lilt: "LayoutLMv3Tokenizer",
   }),
 );
 

@@ -1,5 +1,6 @@
 import { PeftError } from "../errors.js";
 import { isRecord } from "../narrow.js";
+import { readBoxes } from "./boxes.js";
 import type { ChatTemplates } from "./chat.js";
 import type { TokenizerClass } from "./classes.js";
 import { tokenizerClass } from "./classes.js";
@@ -178,6 +179,7 @@ function assemble(json: Json, at: FileName, { config, kind, special, templates, 
     paddingSide: readSide(config["padding_side"], json["padding"], kind.paddingSide),
     truncationSide: readSide(config["truncation_side"], json["truncation"], "right"),
     tokenTypeIds: wantsTypeIds(config, kind),
+    boxes: readBoxes(config, kind.boxes),
     cleanUpSpaces: booleanOr(config["clean_up_tokenization_spaces"], false),
   });
 }

@@ -2,6 +2,7 @@ import { expectArgument, type NamesOf, refuseUnknown } from "../arguments.js";
 import { PeftError } from "../errors.js";
 import { at } from "../present.js";
 import { toCode } from "../words.js";
+import type { BoxRules } from "./boxes.js";
 import type { ChatMessage, ChatOptions, ChatTemplates } from "./chat.js";
 import { applyTemplate, chatNames, encodeChat } from "./chat.js";
 import type { EncodeOptions, Encoding, Limit, Padding, Side } from "./encode.js";
@@ -53,6 +54,8 @@ export type Tokenizer = SpecialProperties & {
   paddingSide: Side;
   truncationSide: Side;
   readonly chatTemplate: string | undefined;
+  /** Boxes of tokens that are no words, on documents. */
+  readonly boxes: BoxRules;
   /** Special tokens that a post-processor adds to one text, or to a pair. */
   numSpecialTokensToAdd(pair?: boolean): number;
 };
@@ -74,6 +77,7 @@ export type TokenizerParts = {
   readonly paddingSide: Side;
   readonly truncationSide: Side;
   readonly tokenTypeIds: boolean;
+  readonly boxes: BoxRules;
   readonly cleanUpSpaces: boolean;
 };
 
@@ -122,7 +126,7 @@ function unknownToken(property: string, token: string): never {
 }
 
 function vocabularyMembers(parts: TokenizerParts, self: () => Tokenizer): object {
-  const { pipeline, extraSpecial, templates } = parts;
+  const { pipeline, extraSpecial, templates, boxes } = parts;
   const idOf = (token: string): number | undefined => pipeline.idOf(token) ?? self().unkTokenId;
   const addedTokens = new Map([...pipeline.added.values()].map((token) => [token.id, token]));
   const added = [...pipeline.added.keys()].filter((token) => !pipeline.model.vocab.has(token)).length;
@@ -141,6 +145,7 @@ function vocabularyMembers(parts: TokenizerParts, self: () => Tokenizer): object
         .filter((id) => id !== undefined);
     },
     addedTokens,
+    boxes,
     continuingSubwordPrefix: pipeline.model.continuingPrefix,
     vocabSize: pipeline.model.vocab.size,
     length: pipeline.model.vocab.size + added,

@@ -262,6 +262,8 @@ const promptOf = (row: Row): string => {
       return row.pair === undefined ? row.text : `${row.text}\n${row.pair}`;
     case "tokens":
       return row.words.join(" ");
+    case "document":
+      return row.question === undefined ? row.words.join(" ") : `${row.question}\n${row.words.join(" ")}`;
     case "question":
       return `${row.question}\n${row.context}`;
     case "similarity":

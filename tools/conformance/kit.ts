@@ -5,6 +5,7 @@ import { Bases } from "./bases.js";
 import { runCase } from "./case.js";
 import { runConverted } from "./converted.js";
 import { runCtc } from "./ctc.js";
+import { runDocuments } from "./documents.js";
 import { foldersIn } from "./files.js";
 import { formatNames, runFormat } from "./formats.js";
 import { runMixtures } from "./mixtures.js";
@@ -37,6 +38,7 @@ const sections: readonly Section[] = [
   ...soundSections,
   ...speechSections,
   one("ctc", runCtc),
+  one("documents", runDocuments),
   one("schedules.json", async (kit) => runSchedules(join(kit, "schedules.json"))),
   one("scores.safetensors", (kit) => runScores(join(kit, "scores.safetensors"))),
 ];

@@ -1,6 +1,7 @@
 import type { Row, RowKind } from "../row.js";
 import { chat } from "./chat.js";
 import { classify } from "./classify.js";
+import { document } from "./document.js";
 import { judged } from "./judged.js";
 import type { Kind } from "./kind.js";
 import { preference } from "./preference.js";
@@ -13,6 +14,7 @@ import { tokens } from "./tokens.js";
 /** Every kind of row, in the order in which columns are tried for them. */
 export const kinds: { readonly [K in RowKind]: Kind<Row> } = {
   chat,
+  document,
   question,
   tokens,
   preference,

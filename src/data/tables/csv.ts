@@ -2,9 +2,11 @@ import { type CsvError, parse } from "csv-parse/sync";
 import { PeftError } from "../../errors.js";
 import { count, type Fault, listNames } from "../faults.js";
 import type { RecordSource } from "../record_source.js";
-import { joinBytes } from "./bytes.js";
+import { firstOf } from "../record_source.js";
+import { INPUT, joinBytes } from "./bytes.js";
 import type { DataRecord, TableOptions } from "./table.js";
-import { readTextPieces } from "./text.js";
+import { isTesseract, readTesseract } from "./tesseract.js";
+import { readLines, readTextPieces } from "./text.js";
 
 /** A record as the library gives it: `bytes` and `lines` are those up to its end. */
 interface Line {
@@ -28,6 +30,8 @@ const longestRecord = 16 * 2 ** 20;
  * line. Quotes inside an unquoted field are text, as in Python's csv. It is read piece by piece.
  */
 export async function readCsv(file: string, options: TableOptions): Promise<RecordSource> {
+  if (file !== INPUT && isTesseract(await firstOf(readLines(file, options), 1)))
+    return readTesseract(file, options);
   let first: AsyncGenerator<Placed | Fault, undefined> | undefined = linesOf(file, options);
   const { value: header } = await first.next();
   const columns = header !== undefined && "record" in header ? header.record : [];

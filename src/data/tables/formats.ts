@@ -6,6 +6,7 @@ import type { RecordSource } from "../record_source.js";
 import { readArrow } from "./arrow.js";
 import { INPUT, withoutPacking } from "./bytes.js";
 import { readCsv } from "./csv.js";
+import { readHocr } from "./hocr.js";
 import { readJson } from "./json.js";
 import { readJsonl } from "./jsonl.js";
 import { readParquet } from "./parquet.js";
@@ -15,7 +16,7 @@ import type { TableOptions } from "./table.js";
 export type TableReader = (file: string, options: TableOptions) => Promise<RecordSource>;
 
 /** Forms of files that rows are read from. */
-export type DataFormat = "jsonl" | "json" | "csv" | "parquet" | "arrow";
+export type DataFormat = "jsonl" | "json" | "csv" | "parquet" | "arrow" | "hocr";
 
 export const formats: { readonly [F in DataFormat]: { extensions: readonly string[]; read: TableReader } } = {
   jsonl: { extensions: [".jsonl", ".ndjson"], read: readJsonl },
@@ -23,6 +24,7 @@ export const formats: { readonly [F in DataFormat]: { extensions: readonly strin
   csv: { extensions: [".csv", ".tsv"], read: readCsv },
   arrow: { extensions: [".arrow", ".arrows", ".feather", ".ipc"], read: readArrow },
   parquet: { extensions: [".parquet"], read: readParquet },
+  hocr: { extensions: [".hocr"], read: readHocr },
 };
 
 function extensionOf(file: string): string {

@@ -3,17 +3,27 @@ import { messageOf } from "../../narrow.js";
 import { option, words } from "../../words.js";
 import { count, type Fault } from "../faults.js";
 import type { RecordSource } from "../record_source.js";
+import { funsdRecord, isFunsd } from "./funsd.js";
 import type { DataRecord, TableOptions } from "./table.js";
 import { readText } from "./text.js";
 import { isObject, parseJson, show } from "./values.js";
 
-/** A list of objects, or an object that holds one under `split`, "data", "train", or as its only list. */
+/**
+ * A list of objects, or an object that holds one under `split`, "data", "train", or as its only list; or a
+ * form of FUNSD.
+ */
 export async function readJson(file: string, options: TableOptions): Promise<RecordSource> {
   async function* records(): AsyncGenerator<DataRecord | Fault> {
     const text = await readText(file, options);
     if (text.trim() === "") return;
+    const value = parse(text, file);
+    if (isFunsd(value)) {
+      const form = await funsdRecord(value, file, options);
+      yield typeof form === "string" ? { at: file, says: form } : { at: file, values: form };
+      return;
+    }
     let row = 0;
-    for (const item of findList(parse(text, file), file, options.split))
+    for (const item of findList(value, file, options.split))
       for (const values of flattenSquad(item)) {
         const at = `${file} row ${++row}`;
         yield isObject(values) ? { at, values } : { at, says: `${show(values)} is not an object` };

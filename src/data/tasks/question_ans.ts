@@ -1,8 +1,9 @@
 import { at } from "../../present.js";
+import { documentTokens } from "../document_tokens.js";
 import { column } from "../padding.js";
 import { runs } from "../pieces.js";
-import type { QuestionRow } from "../row.js";
-import { type DataTask, type EncodeContext, type Encoded, inputsOf } from "./task.js";
+import type { DocumentRow, QuestionRow } from "../row.js";
+import { type DataTask, documentInputs, type EncodeContext, type Encoded, inputsOf } from "./task.js";
 
 /**
  * Question and context as a pair; the answer's first and last token are learnt. Where the pair is too long
@@ -10,9 +11,10 @@ import { type DataTask, type EncodeContext, type Encoded, inputsOf } from "./tas
  */
 export const questionAns: DataTask<"QUESTION_ANS"> = {
   name: "QUESTION_ANS",
-  accepts: ["question"],
-  tables: ["question"],
+  accepts: ["question", "document"],
+  tables: ["document", "question"],
   encode(row, context) {
+    if (row.kind === "document") return encodeDocument(row, context);
     if (row.kind !== "question") return `a row of kind "${row.kind}"`;
     const pair = encodePair(row, context);
     return typeof pair === "string" ? pair : place(row, pair);
@@ -81,6 +83,27 @@ function encodePair(
   ids.splice(begin + kept, excess);
   types?.splice(begin + kept, excess);
   return { ids, types, begin, offsets: offsets.slice(0, kept), truncated: excess > 0 };
+}
+
+/** A question about a page; its answer may lie in words that did not fit. */
+function encodeDocument(
+  row: DocumentRow,
+  { tokenizer, maxLength }: EncodeContext,
+): Encoded<"QUESTION_ANS"> | string {
+  if (row.question === undefined) return "a document without a question";
+  const tokens = documentTokens(row, tokenizer, maxLength);
+  const { answer } = row;
+  const [start, end] =
+    answer === undefined
+      ? [0, 0]
+      : [tokens.words.indexOf(answer.first), tokens.words.lastIndexOf(answer.last)];
+  const isThere = start >= 0 && end >= 0;
+  return {
+    fields: { ...documentInputs(tokens), start: isThere ? start : 0, end: isThere ? end : 0 },
+    truncated: tokens.truncated,
+    labelsCut: !isThere,
+    learnt: isThere ? 1 : 0,
+  };
 }
 
 function findRun(ids: readonly number[], run: readonly number[], from: number): number {

@@ -1,9 +1,18 @@
 import { at } from "../../present.js";
+import { documentTokens } from "../document_tokens.js";
 import { count } from "../faults.js";
 import { nameIds } from "../kinds/labels.js";
 import { column, stack } from "../padding.js";
 import { learnt, read, whole } from "../pieces.js";
-import { classFault, type DataTask, encodeText } from "./task.js";
+import type { DocumentRow } from "../row.js";
+import {
+  classFault,
+  type DataTask,
+  documentInputs,
+  type EncodeContext,
+  type Encoded,
+  encodeText,
+} from "./task.js";
 
 /**
  * A text, or a pair of texts, with one label, several, or a number. A prompt's target may be the label's
@@ -11,10 +20,11 @@ import { classFault, type DataTask, encodeText } from "./task.js";
  */
 export const seqCls: DataTask<"SEQ_CLS"> = {
   name: "SEQ_CLS",
-  accepts: ["classify", "prompt"],
-  tables: ["classify"],
+  accepts: ["classify", "prompt", "document"],
+  tables: ["document", "classify"],
   templated: "classify",
   encode(row, context) {
+    if (row.kind === "document") return encodeDocument(row, context);
     if (row.kind === "prompt") {
       if (context.labels === undefined) {
         return 'a target as text, but no list of classes: give labels, or taskType: "SEQ_CLS" to loadDataset';
@@ -53,3 +63,15 @@ export const seqCls: DataTask<"SEQ_CLS"> = {
     return labels.length === numLabels ? undefined : count(labels.length, "label");
   },
 };
+
+/** A page with its class. */
+function encodeDocument(
+  row: DocumentRow,
+  { tokenizer, maxLength }: EncodeContext,
+): Encoded<"SEQ_CLS"> | string {
+  if (row.label === undefined) return "a document without a label of its own";
+  const tokens = documentTokens(row, tokenizer, maxLength);
+  const problemType = "single_label_classification" as const;
+  const fields = { ...documentInputs(tokens), problemType, labels: Float32Array.of(row.label) };
+  return { fields, truncated: tokens.truncated, labelsCut: false, learnt: row.label === -100 ? 0 : 1 };
+}

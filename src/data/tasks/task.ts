@@ -1,5 +1,6 @@
 import { at } from "../../present.js";
 import { type Batch, type BatchInputs, type Ids, ignoreIndex, type TaskType } from "../batch.js";
+import type { DocumentTokens } from "../document_tokens.js";
 import { type CollateOptions, pad } from "../padding.js";
 import type { Paint, PreviewPiece } from "../pieces.js";
 import type { Row, RowKind } from "../row.js";
@@ -97,6 +98,11 @@ export function inputsOf(
 ): Omit<SampleInputs, "row" | "at"> {
   const inputIds = Int32Array.from(ids);
   return types === undefined ? { inputIds } : { inputIds, tokenTypeIds: Int32Array.from(types) };
+}
+
+/** A page's tokens with their boxes. */
+export function documentInputs({ ids, types, boxes }: DocumentTokens): Omit<SampleInputs, "row" | "at"> {
+  return { ...inputsOf(ids, types), boxes };
 }
 
 /** Labels of every token, padded as the tokens are. */

@@ -1,7 +1,10 @@
 import { at } from "../../present.js";
 import { ignoreIndex } from "../batch.js";
+import { boxRules, documentTokens, spread } from "../document_tokens.js";
 import { learnt, read } from "../pieces.js";
-import { classFault, type DataTask, inputsOf, padLabels } from "./task.js";
+import type { DocumentRow } from "../row.js";
+import type { TokenizerLike } from "../types.js";
+import { classFault, type DataTask, documentInputs, type Encoded, inputsOf, padLabels } from "./task.js";
 
 /**
  * Words with tags: the first token of a word carries its tag, the rest are not learnt. The words are joined
@@ -10,9 +13,10 @@ import { classFault, type DataTask, inputsOf, padLabels } from "./task.js";
  */
 export const tokenCls: DataTask<"TOKEN_CLS"> = {
   name: "TOKEN_CLS",
-  accepts: ["tokens"],
-  tables: ["tokens"],
+  accepts: ["tokens", "document"],
+  tables: ["document", "tokens"],
   encode(row, { tokenizer, maxLength }) {
+    if (row.kind === "document") return encodeDocument(row, tokenizer, maxLength);
     if (row.kind !== "tokens") return `a row of kind "${row.kind}"`;
     const text = row.words.join(" ");
     const whole = tokenizer(text, { returnOffsets: true });
@@ -37,6 +41,23 @@ export const tokenCls: DataTask<"TOKEN_CLS"> = {
     }),
   labelFault: ({ labels }, numLabels) => classFault(labels, numLabels),
 };
+
+/** The first token of a word has its tag, or all of them, as the tokenizer's files say. */
+function encodeDocument(
+  row: DocumentRow,
+  tokenizer: TokenizerLike,
+  maxLength: number,
+): Encoded<"TOKEN_CLS"> | string {
+  if (row.tags === undefined) return "a document without a label for each word";
+  const tokens = documentTokens(row, tokenizer, maxLength);
+  const labels = spread(tokens.words, row.tags, ignoreIndex, boxRules(tokenizer).firstOnly);
+  return {
+    fields: { ...documentInputs(tokens), labels: Int32Array.from(labels) },
+    truncated: tokens.truncated,
+    labelsCut: tokens.truncated,
+    learnt: labels.filter((label) => label !== ignoreIndex).length,
+  };
+}
 
 /**
  * A token begins the first word that ends after the token's start: a token of white space alone begins the
