@@ -410,6 +410,8 @@ export type { RankingOptions } from "./losses/multiple_negatives_ranking.js";
 export { multipleNegativesRankingLoss } from "./losses/multiple_negatives_ranking.js";
 export { type OrpoLossOptions, orpoLoss } from "./losses/orpo.js";
 export { type LossOptions, lossNamed, registerLoss } from "./losses/registry.js";
+export type { RewardLossOptions } from "./losses/reward.js";
+export { rewardLoss } from "./losses/reward.js";
 export { type SftLossOptions, sftLoss } from "./losses/sft.js";
 export type { TripletOptions } from "./losses/triplet.js";
 export { tripletLoss } from "./losses/triplet.js";

@@ -66,6 +66,10 @@ export interface FloatLabelBatch extends BatchInputs {
   readonly task: "SEQ_CLS";
   readonly problemType: "multi_label_classification" | "regression";
   readonly labels: Floats; // [batch, labels]
+  /** Of pairs: which rows of the batch are the better and the worse one, of labels 1 and 0. */
+  readonly pairs?: Ids; // [pairs, 2]
+  /** By how much the one is better; 0 where nobody said. */
+  readonly margins?: Floats; // [pairs, 1]
 }
 
 /** Rows to be classified. */

@@ -64,6 +64,8 @@ export interface EncodeReport {
   readonly labelsCut: number;
   /** Rows with nothing left to learn, which were dropped. */
   readonly emptyLabels: number;
+  /** Rows that are too long, and nothing of which may be cut: they were left out. */
+  readonly tooLong: number;
   /** Tokens of the longest sample. */
   readonly longest: number;
   /** Tokens of all samples. */
@@ -117,9 +119,10 @@ export function encodeRows<T extends TaskType>(
     why: `the task takes rows of kind ${dataTaskOf(task).accepts.join(", ")} with all their parts.`,
     fix: "correct these rows or give what they lack.",
   });
-  const empty = outcomes.filter(({ encoded }) => encoded.learnt === 0);
+  const fitting = outcomes.filter(({ encoded }) => encoded.tooLong !== true);
+  const empty = fitting.filter(({ encoded }) => encoded.learnt === 0);
   if (emptyLabels === "error") refuseEmpty(empty, context.maxLength);
-  const samples = outcomes
+  const samples = fitting
     .filter(({ encoded }) => encoded.learnt !== 0)
     .map(
       ({ row, at, encoded }) =>
@@ -164,6 +167,8 @@ export function describeReport(report: EncodeReport): string {
   if (truncated > 0) lines.push(`${count(truncated, "row")} cut at ${maxLength} tokens (maxLength).`);
   if (labelsCut > 0) lines.push(`${count(labelsCut, "row")} lost part of what is learnt.`);
   if (emptyLabels > 0) lines.push(`${count(emptyLabels, "row")} left out: nothing to learn in them.`);
+  if (report.tooLong > 0)
+    lines.push(`${count(report.tooLong, "row")} left out: longer than ${maxLength} tokens (maxLength).`);
   return [...lines, ...notes].join(" ");
 }
 
@@ -214,9 +219,10 @@ function reportOf<T extends TaskType>(
     truncated: outcomes.filter(({ encoded }) => encoded.truncated).length,
     labelsCut: outcomes.filter(({ encoded }) => encoded.labelsCut).length,
     emptyLabels,
+    tooLong: outcomes.filter(({ encoded }) => encoded.tooLong).length,
     longest: lengths.reduce((a, b) => Math.max(a, b), 0),
     tokens: sum(lengths),
-    learntTokens: sum(outcomes.map(({ encoded }) => encoded.learnt ?? 0)),
+    learntTokens: sum(outcomes.map(({ encoded }) => (encoded.tooLong ? 0 : (encoded.learnt ?? 0)))),
     chats: outcomes.filter(({ encoded }) => encoded.isChat).length,
     notes: [...notes],
   };

@@ -42,11 +42,15 @@ export interface Seq2SeqSample extends SampleInputs {
   readonly labels: Int32Array; // [targetSeq]
 }
 
-/** `labels`: one class id, or one number (regression), or a 0 or 1 per class. */
+/**
+ * `labels`: one class id, or one number (regression), or a 0 or 1 per class; none where the row's second text
+ * is worse than the first, by `margin`.
+ */
 export interface SequenceClassificationSample extends SampleInputs {
   readonly task: "SEQ_CLS";
   readonly problemType: ProblemType;
   readonly labels: Float32Array; // [1] or [labels]
+  readonly margin?: number;
 }
 
 export interface TokenClassificationSample extends SampleInputs {

@@ -72,6 +72,8 @@ export interface Loss {
    * @default none
    */
   readonly columns?: Readonly<Record<string, LossColumn>>;
+  /** Whether the model's dropout is on while it is learnt, where a call does not say. @default true */
+  readonly dropout?: boolean;
   /** It reads logits at padding. @default false: they are not computed */
   readonly padding?: boolean;
   /**

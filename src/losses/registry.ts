@@ -15,6 +15,7 @@ import {
   symmetricRanking,
 } from "./multiple_negatives_ranking.js";
 import { regression } from "./regression.js";
+import { reward, rewardLoss } from "./reward.js";
 import { spans } from "./spans.js";
 import { tokens, tokensLoss } from "./tokens.js";
 import { triplet, tripletLoss } from "./triplet.js";
@@ -22,7 +23,7 @@ import { triplet, tripletLoss } from "./triplet.js";
 const shipped: readonly Loss[] = [
   ...[tokens, classes, multiLabel, regression, spans],
   ...[multipleNegativesRanking, cachedMultipleNegativesRanking, symmetricRanking],
-  ...[triplet, cosineSimilarity, cosent, ctc],
+  ...[triplet, cosineSimilarity, cosent, ctc, reward],
 ];
 
 /** Losses by their names. */
@@ -76,6 +77,7 @@ const adjustable: Readonly<Record<string, Adjustable>> = {
     make: tripletLoss,
   },
   cosent: { options: { scale: "number" }, make: cosentLoss },
+  reward: { options: { centerRewardsCoefficient: "number" }, make: rewardLoss },
 };
 
 const optionForms = {

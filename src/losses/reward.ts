@@ -3,8 +3,6 @@ import { accuracyOf, countPairs, logSigmoid, pairColumns, pairOf } from "./pairs
 
 /** What a reward model's loss is told. */
 export interface RewardLossOptions {
-  /** Pairs say by how much the chosen one is better: the column `margin`. @default false */
-  readonly margins?: boolean;
   /** How strongly rewards are held around 0 (arXiv 2312.09244): 0.01 is usual. @default 0 */
   readonly centerRewardsCoefficient?: number;
 }
@@ -20,18 +18,18 @@ export interface RewardLossOptions {
  * const trainer = new Trainer({ model, tokenizer, train: pairs, loss });
  * ```
  */
-export function rewardLoss(options: RewardLossOptions = {}): Loss {
-  const { margins = false, centerRewardsCoefficient: k = 0 } = options;
+export function rewardLoss({ centerRewardsCoefficient: k = 0 }: RewardLossOptions = {}): Loss {
   return {
-    name: margins || k !== 0 ? "reward with options" : "reward",
-    key: JSON.stringify({ margins, k }),
-    columns: { ...pairColumns, ...(margins && { margin: { dtype: "f32", shape: ["pairs"] } }) },
+    name: "reward",
+    key: `reward ${k}`,
+    dropout: false,
+    columns: { ...pairColumns, margins: { dtype: "f32", shape: ["pairs"] } },
     write: (c) => {
       const { g } = c;
       const rewards = g.squeeze(c.logits(), -1); // [batch]
       const pair = pairOf(c, rewards);
       const ahead = g.sub(pair.chosen, pair.rejected);
-      const losses = g.neg(logSigmoid(g, margins ? g.sub(ahead, c.column("margin")) : ahead));
+      const losses = g.neg(logSigmoid(g, g.sub(ahead, c.column("margins"))));
       const centred = g.mul(g.square(g.add(pair.chosen, pair.rejected)), k);
       return {
         sum: g.sum(k === 0 ? losses : g.add(losses, centred)),
@@ -47,3 +45,6 @@ export function rewardLoss(options: RewardLossOptions = {}): Loss {
     },
   };
 }
+
+/** The same without centering. */
+export const reward: Loss = rewardLoss();

@@ -154,6 +154,8 @@ export function usedLoss(
 ): Loss | undefined {
   if (given !== undefined) return lossNamed(given);
   if (!hasLabels(batch)) return undefined;
+  const { pairs } = taskOf(task);
+  if (pairs !== undefined && columnOf(batch, "pairs") !== undefined) return pairs.loss;
   const floats = labelsOf(batch)?.data instanceof Float32Array;
   return taskOf(task).loss(config, floats ? "floats" : "ids");
 }
@@ -250,7 +252,7 @@ export function backwardRequest(
     kind,
     view,
     packed,
-    training: options.training ?? true,
+    training: options.training ?? named.dropout ?? true,
     ...(options.neftune === undefined ? {} : { neftune: options.neftune }),
     write: (trace) => {
       const written = writeLoss(spec, trace, named, states !== undefined);

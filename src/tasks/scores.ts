@@ -29,6 +29,8 @@ export interface LabelledBatch extends Pick<BatchInputs, "inputIds" | "attention
   readonly endPositions?: Ids;
   /** Which of the batch's texts are a row's. */
   readonly texts?: Ids;
+  /** Which of the batch's rows are a pair's better and worse one. */
+  readonly pairs?: Ids;
 }
 
 /** What says the numbers of a prediction in words. */

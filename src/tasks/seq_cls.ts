@@ -2,8 +2,10 @@ import { seqCls as data } from "../data/tasks/seq_cls.js";
 import { classes } from "../losses/classes.js";
 import { multiLabel } from "../losses/multi_label.js";
 import { regression } from "../losses/regression.js";
+import { reward } from "../losses/reward.js";
 import { classScores, manyLabelScores, numberScores } from "./class_scores.js";
 import { EVERY_TOKEN, rowLabels, rowLabelsOfTokens } from "./head.js";
+import { pairScores } from "./pair_scores.js";
 import { predictLabels } from "./predict_labels.js";
 import { problemOf } from "./problem.js";
 import type { Task } from "./task.js";
@@ -34,6 +36,7 @@ export const seqCls: Task<"SEQ_CLS"> = {
     if (problem === "regression") return regression;
     return problem === "multi_label_classification" ? multiLabel : classes;
   },
+  pairs: { loss: reward, scores: pairScores },
   scores: (config, problem) => scores[problemOf(config) ?? problem ?? "single_label_classification"],
   predict: predictLabels,
   packs: true,

@@ -41,6 +41,8 @@ export interface Task<T extends TaskType = TaskType> extends DataTask<T> {
    * batch.
    */
   loss(config: ModelConfig, labels: LabelForm): Loss | undefined;
+  /** What it does with pairs of a better and a worse row. @default it takes none */
+  readonly pairs?: { readonly loss: Loss; readonly scores: Scores };
   /** `problem`: what the rows' labels are for, where the config does not say. */
   scores(config: ModelProblem, problem?: ProblemType): Scores;
   /**

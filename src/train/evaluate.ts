@@ -255,7 +255,7 @@ const promptOf = (row: Row): string => {
     case "prompt":
       return row.prompt;
     case "chat":
-      return row.messages.map(({ role, content }) => `${role}: ${content}`).join("\n");
+      return saidText(row.messages);
     case "text":
       return row.text;
     case "classify":

@@ -103,6 +103,8 @@ export interface StepEvent {
   readonly lr: number;
   /** Global norm of the mean gradient, before clipping. */
   readonly gradNorm: number;
+  /** What the loss says besides: the mean over this step's batches. */
+  readonly metrics?: Readonly<Record<string, number>>;
   /** Real tokens, not padding, since the start. */
   readonly tokens: number;
   readonly tokensPerSecond: number;

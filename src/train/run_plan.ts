@@ -170,7 +170,11 @@ function refuseProblems({ model, train, validation = [] }: Settings): void {
 }
 
 function warningsOf(name: string, report: EncodeReport | undefined): string[] {
-  if (report === undefined || report.truncated + report.emptyLabels + report.notes.length === 0) return [];
+  if (
+    report === undefined ||
+    report.truncated + report.emptyLabels + report.tooLong + report.notes.length === 0
+  )
+    return [];
   return [`${name}: ${describeReport(report)}`];
 }
 

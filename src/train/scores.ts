@@ -14,6 +14,8 @@ export interface ScoredTask {
  * loss.
  */
 export function scoresOf({ taskType, config }: ScoredTask, rows: readonly Row[] = []): Scores {
+  const { pairs } = taskOf(taskType);
+  if (pairs !== undefined && rows[0]?.kind === "preference") return pairs.scores;
   const row = rows.find((r) => r.kind === "classify");
   const isMany = row?.problemType === "multi_label_classification";
   return taskOf(taskType).scores(config, isMany ? row.problemType : undefined);

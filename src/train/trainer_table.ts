@@ -273,6 +273,6 @@ export const trainerParts: Readonly<
     also: ["criterion"],
     otherwise: "the task's",
     means:
-      "a registered loss by its name: tokens, classes, multiLabel, regression, spans; of embeddings: multipleNegativesRanking, cachedMultipleNegativesRanking, symmetricRanking, triplet, cosineSimilarity, cosent",
+      "a registered loss by its name: tokens, classes, multiLabel, regression, spans; of embeddings: multipleNegativesRanking, cachedMultipleNegativesRanking, symmetricRanking, triplet, cosineSimilarity, cosent; of pairs: reward",
   },
 };

@@ -1,7 +1,7 @@
 import { labelNames } from "../data/row.js";
 import type { Parameter, Parameters } from "../graph/parameters.js";
 import { nodeFiles } from "../hub/files.js";
-import type { TrainOptions } from "../peft/trainable.js";
+import type { StepResult, TrainOptions } from "../peft/trainable.js";
 import { at } from "../present.js";
 import { taskOf } from "../tasks/registry.js";
 import type { Inputs } from "../trace/feeds.js";
@@ -19,6 +19,7 @@ import { rateAt, refuseOtherRun } from "./run_plan.js";
 import type { TrainingState } from "./saved_state.js";
 import { loadState, saveState } from "./saved_state.js";
 import { StepClock } from "./step_clock.js";
+import { meanMetrics } from "./step_metrics.js";
 import type { Settings } from "./trainer_options.js";
 
 /** How a step goes through the model. */
@@ -150,9 +151,11 @@ export class TrainingRun {
     const began = s.now();
     const isFirst = plan.source.position === 0;
     let [sum, count, tokens] = [0, 0, 0];
+    const results: StepResult[] = [];
     for await (const batch of plan.source.next()) {
       const result = await s.model.forwardBackward(batch, passOf(s));
       if (!Number.isFinite(result.loss)) throw this.#lossNotFinite(result.loss, batch);
+      results.push(result);
       sum += result.loss * result.count;
       count += result.count;
       tokens += tokensOf(batch);
@@ -168,10 +171,12 @@ export class TrainingRun {
     s.model.updateAndAllocate(this.step);
     this.clock.tick(s.now() - began, tokens);
     await this.memory.read(this.step === 1);
-    return { type: "step", step: this.step, loss: sum / count, lr, gradNorm, ...this.#pace() };
+    const metrics = meanMetrics(results);
+    const said = { loss: sum / count, lr, gradNorm, ...(metrics && { metrics }) };
+    return { type: "step", step: this.step, ...said, ...this.#pace() };
   }
 
-  #pace(): Omit<StepEvent, "type" | "step" | "loss" | "lr" | "gradNorm"> {
+  #pace(): Omit<StepEvent, "type" | "step" | "loss" | "lr" | "gradNorm" | "metrics"> {
     const { totalSteps } = this.plan;
     return {
       totalSteps,

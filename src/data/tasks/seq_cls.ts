@@ -5,6 +5,7 @@ import { nameIds } from "../kinds/labels.js";
 import { column, stack } from "../padding.js";
 import { learnt, read, whole } from "../pieces.js";
 import type { DocumentRow } from "../row.js";
+import { encodePair, pairsOf } from "./pairs.js";
 import {
   classFault,
   type DataTask,
@@ -20,8 +21,8 @@ import {
  */
 export const seqCls: DataTask<"SEQ_CLS"> = {
   name: "SEQ_CLS",
-  accepts: ["classify", "prompt", "document"],
-  tables: ["document", "classify"],
+  accepts: ["classify", "prompt", "document", "preference"],
+  tables: ["document", "classify", "preference"],
   templated: "classify",
   encode(row, context) {
     if (row.kind === "document") return encodeDocument(row, context);
@@ -37,6 +38,7 @@ export const seqCls: DataTask<"SEQ_CLS"> = {
       const fields = { ...inputs, problemType, labels: Float32Array.of(id) };
       return { fields, truncated, labelsCut: false, learnt: 1 };
     }
+    if (row.kind === "preference") return encodePair(row, context);
     if (row.kind !== "classify") return `a row of kind "${row.kind}"`;
     const { inputs, truncated } = encodeText(context, row.text, context.maxLength, row.pair);
     const fields = { ...inputs, problemType: row.problemType, labels: Float32Array.from(row.labels) };
@@ -44,12 +46,17 @@ export const seqCls: DataTask<"SEQ_CLS"> = {
     return { fields, truncated, labelsCut: false, learnt: masked ? 0 : 1 };
   },
   collate(samples) {
+    if (samples[0]?.others !== undefined) return pairsOf(samples);
     const problemType = samples[0]?.problemType ?? "single_label_classification";
     const labels = samples.map((sample) => sample.labels);
     if (problemType !== "single_label_classification") return { problemType, labels: stack(labels) };
     return { problemType, labels: column(labels.map((label) => at(label, 0))) };
   },
-  preview({ inputIds, labels, problemType }, { tokenizer, name }) {
+  preview({ inputIds, labels, problemType, others }, { tokenizer, name }) {
+    if (others !== undefined) {
+      const worse = others.map((other) => read(whole(other.inputIds, tokenizer)));
+      return [learnt(whole(inputIds, tokenizer)), read(" > "), ...worse];
+    }
     const values = [...labels];
     const names = {
       regression: () => String(Number(at(values, 0).toPrecision(7))), // as the file has it, not as f32 does
@@ -58,7 +65,8 @@ export const seqCls: DataTask<"SEQ_CLS"> = {
     };
     return [read(`${whole(inputIds, tokenizer)} -> `), learnt(names[problemType]())];
   },
-  labelFault({ problemType, labels }, numLabels) {
+  labelFault({ problemType, labels, others }, numLabels) {
+    if (others !== undefined) return numLabels === 1 ? undefined : "a pair, which one number tells apart";
     if (problemType === "single_label_classification") return classFault(labels, numLabels);
     return labels.length === numLabels ? undefined : count(labels.length, "label");
   },

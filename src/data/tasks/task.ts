@@ -31,6 +31,8 @@ export interface Encoded<T extends TaskType> {
   readonly learnt: number | undefined;
   /** Whether the chat template wrote it. */
   readonly isChat?: boolean;
+  /** It is longer than a sample may be, and nothing of it may be cut: the row is left out. */
+  readonly tooLong?: boolean;
 }
 
 /** An encoded row and where it came from. */
@@ -47,7 +49,8 @@ export interface Question {
 }
 
 /** What a batch has beside its inputs. */
-export type BatchLabels<T extends TaskType> = Omit<Batch<T>, keyof BatchInputs | "task">;
+export type BatchLabels<T extends TaskType> = Labels<Batch<T>>;
+type Labels<B> = B extends unknown ? Omit<B, keyof BatchInputs | "task"> : never;
 
 /** A task's rows, samples and batches: all that shared code of this folder asks of it. */
 export interface DataTask<T extends TaskType = TaskType> {

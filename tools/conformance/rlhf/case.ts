@@ -14,6 +14,7 @@ import { dpo } from "./dpo.js";
 import { bco, kto } from "./kto.js";
 import { cpo, orpo } from "./orpo.js";
 import { runPpo } from "./ppo.js";
+import { reward, runRewardData } from "./reward.js";
 import { sft } from "./sft.js";
 import {
   type CaseFile,
@@ -25,7 +26,7 @@ import {
   type Variant,
 } from "./variant.js";
 
-const methods: Readonly<Record<string, RlhfMethod>> = { bco, cpo, dpo, kto, orpo, sft };
+const methods: Readonly<Record<string, RlhfMethod>> = { bco, cpo, dpo, kto, orpo, reward, sft };
 
 /** Whether a case is of the kit of TRL's numbers. */
 export function isRlhf(kit: string, name: string): boolean {
@@ -36,6 +37,7 @@ export function isRlhf(kit: string, name: string): boolean {
 /** One case: every variant at the saved adapter, five steps on its batch, and the whole run. */
 export async function runRlhf(kit: string, name: string, bases: Bases): Promise<CaseResult> {
   if (name.startsWith("ppo-")) return await runPpo(kit, name);
+  if (name.startsWith("data-reward-")) return await runRewardData(kit, name);
   const folder = join(kit, "cases", name);
   if (isDataCase(name)) return runData(kit, name);
   const method = methods[name.split("-")[0] ?? ""];
@@ -43,7 +45,7 @@ export async function runRlhf(kit: string, name: string, bases: Bases): Promise<
   const file = json<CaseFile>(folder, "case.json");
   const expected = await Expected.open(join(folder, "expect.safetensors"));
   const all = json<Record<string, Record<string, unknown>>>(folder, "expect.json");
-  const task = name.endsWith("t5") ? "SEQ_2_SEQ_LM" : "CAUSAL_LM";
+  const task = method.task ?? (name.endsWith("t5") ? "SEQ_2_SEQ_LM" : "CAUSAL_LM");
   const base = await bases.get(task, join(kit, file.model));
   const checks: Check[] = [];
   for (const [variant, own] of Object.entries(file.variants)) {

@@ -1,3 +1,4 @@
+import type { TaskType } from "../../../src/models/model.js";
 import type { PeftModel } from "../../../src/peft/peft_model.js";
 import type { StepResult } from "../../../src/peft/trainable.js";
 import type { Check, Expected, Numbers } from "../tensors.js";
@@ -49,6 +50,8 @@ export interface Run {
 
 /** What a method's cases are computed by, by the first part of their names. */
 export interface RlhfMethod {
+  /** What its models are for. @default CAUSAL_LM, of t5 SEQ_2_SEQ_LM */
+  readonly task?: TaskType;
   readonly prepare: (v: Variant) => Promise<Run>;
   /** The trainer's whole run. */
   readonly train?: (v: Variant) => Promise<readonly Check[]>;
