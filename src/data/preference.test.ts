@@ -30,8 +30,6 @@ describe("rows of a better and a worse answer", () => {
   it("may be messages, of which the common ones are the prompt", () => {
     const [asked, yes, no] = [says("user", "cold?"), says("assistant", "yes"), says("assistant", "no")];
     expect(parts(read({ chosen: [asked, yes], rejected: [asked, no] }))).toEqual([[asked], [yes], [no]]);
-    expect(parts(read({ prompt: "cold?", chosen: [yes], rejected: [no] }))).toEqual([[asked], [yes], [no]]);
-    expect(parts(read({ prompt: [asked], chosen: "yes", rejected: "no" }))).toEqual([[asked], [yes], [no]]);
   });
 
   it("are refused without an answer, or with a margin that is none", () => {
