@@ -96,6 +96,7 @@ const EVERYWHERE = [
     "present.ts",
     "printable.ts",
     "random.ts",
+    "spoken_languages.ts",
   ],
   ...["registry.ts", "task.ts", "words.ts"],
 ];

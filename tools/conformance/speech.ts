@@ -7,6 +7,8 @@ import { detectLanguages, type Transcript } from "../../src/generate/whisper/tra
 import { PreTrainedModel } from "../../src/peft/base_model.js";
 import type { TranscribeOptions } from "../../src/peft/transcribe.js";
 import { transcribeBy } from "../../src/peft/transcribe.js";
+import { cer, wordErrors } from "../../src/tasks/error_rates.js";
+import { englishNormalizer, normalizeBasic } from "../../src/tasks/normalize_speech.js";
 import { AutoTokenizer } from "../../src/tokenizers/auto.js";
 import { json } from "./files.js";
 import type { CaseResult } from "./result.js";
@@ -179,8 +181,59 @@ export async function runSpeechRules(kit: string): Promise<CaseResult> {
   };
 }
 
+interface Strings {
+  readonly strings: readonly {
+    text: string;
+    english: string;
+    basic: string;
+    basic_plain: string;
+    ids: number[];
+  }[];
+}
+
+/** Texts as Whisper's tokenizer and normalizers have them. */
+export async function runSpeechTexts(kit: string): Promise<CaseResult> {
+  const folder = join(kit, "models", "whisper-text");
+  const english = englishNormalizer(json<Record<string, string>>(join(folder, "normalizer.json")));
+  const tokenizer = await AutoTokenizer.fromPretrained(folder);
+  const checks = json<Strings>(join(kit, "speech", "text.json")).strings.flatMap((said) => [
+    equal(`ids.${said.text}`, tokenizer(said.text, { addSpecialTokens: false }).inputIds[0], said.ids),
+    equal(`english.${said.text}`, english(said.text), said.english),
+    equal(`basic.${said.text}`, normalizeBasic(said.text), said.basic),
+    equal(`plain.${said.text}`, normalizeBasic(said.text, { removeDiacritics: true }), said.basic_plain),
+  ]);
+  return { checks };
+}
+
+interface Rates {
+  readonly pairs: readonly (Record<string, number> & {
+    readonly reference: string;
+    readonly hypothesis: string;
+  })[];
+  readonly all: Readonly<Record<string, number>>;
+}
+
+/** Error rates of words and characters, each pair and all together. */
+export async function runErrorRates(kit: string): Promise<CaseResult> {
+  const { pairs, all } = json<Rates>(join(kit, "metrics", "expect.json"));
+  const near = (key: string, got: number, wanted: number | undefined): Check =>
+    exact(key, Math.abs(got - (wanted ?? Number.NaN)) <= 1e-9, `${got}, not ${wanted}`);
+  const check = (name: string, said: typeof pairs, wanted: Readonly<Record<string, unknown>>): Check[] => {
+    const [written, truth] = [said.map((p) => p.hypothesis), said.map((p) => p.reference)];
+    const got = { ...wordErrors(written, truth), cer: cer(written, truth) };
+    return Object.entries(got)
+      .filter(([key]) => key in wanted)
+      .map(([key, value]) => near(`${key}.${name}`, value, Number(wanted[key])));
+  };
+  return {
+    checks: [...pairs.flatMap((pair) => check(pair.reference, [pair], pair)), ...check("all", pairs, all)],
+  };
+}
+
 /** Whisper's rules and its generation. */
 export const speechSections: readonly Section[] = [
   one("speech/rules.safetensors", runSpeechRules),
   one("speech/generate.json", runSpeech),
+  one("speech/text.json", runSpeechTexts),
+  one("metrics/expect.json", runErrorRates),
 ];

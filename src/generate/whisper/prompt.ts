@@ -1,7 +1,7 @@
 import { PeftError } from "../../errors.js";
+import { languageToken } from "../../spoken_languages.js";
 import { option, words } from "../../words.js";
 import type { WhisperGeneration } from "./config.js";
-import { languageToken } from "./languages.js";
 
 /** What is said of the speech. */
 export interface SpeechPrompt {

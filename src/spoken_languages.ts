@@ -1,6 +1,6 @@
-import { PeftError } from "../../errors.js";
-import { nearest } from "../../nearest.js";
-import { option, words } from "../../words.js";
+import { PeftError } from "./errors.js";
+import { nearest } from "./nearest.js";
+import { option, words } from "./words.js";
 
 /** Languages by their codes, in the order of Whisper's tokens. */
 const LANGUAGES: Readonly<Record<string, string>> = Object.fromEntries(
