@@ -80,7 +80,7 @@ export function bindLayer<C, S extends Site>(
 ): AdaptedSite<LayerPlace> {
   const { merge, mergesInto, prepare } = method;
   const bias = "bias" in site ? site.bias : undefined;
-  const isThere = (mergesInto !== "bias" || bias !== undefined) && (method.merges?.(config) ?? true);
+  const isThere = (mergesInto !== "bias" || bias !== undefined) && (method.merges?.(config, site) ?? true);
   return {
     ...bindSite<C, S, LayerPlace, Site>(method, site, config, all),
     weight: site.weight,

@@ -6,6 +6,7 @@ import type { AdaptedSite } from "../adapters/site.js";
 import { bindLayer, bindSite } from "../adapters/site.js";
 import { PeftError } from "../errors.js";
 import type { OutputSite, SublayerSite } from "../graph/module.js";
+import { kernelShape } from "../methods/conv_layers.js";
 import type {
   AdapterConfig,
   AttentionMethod,
@@ -206,6 +207,7 @@ function promptShape(
 const NOTHING: Matched = {
   linears: [],
   embeddings: [],
+  convs: [],
   unmatched: [],
   idleExclusion: undefined,
   containers: [],
@@ -227,7 +229,7 @@ function addLayers<C extends AdapterConfig>(
   const { spec, inventory, next, modules, file } = model;
   const { config } = draft;
   if (layers.tokens !== undefined) addTrainedRows(draft, layers, spec, inventory);
-  const { linear, embedding, copies } = layers;
+  const { linear, embedding, conv, copies } = layers;
   const defaults = layers.defaults(spec.architecture.roles);
   const selection = tiedSelection(config, layers.select(config), tieOf(inventory));
   if (copies !== undefined)
@@ -237,18 +239,19 @@ function addLayers<C extends AdapterConfig>(
   const parameters = layers.parameters?.(config) ?? [];
   const isLeftOut = parameters.length > 0 && (selection.targetModules ?? []).length === 0;
   const matched = isLeftOut ? NOTHING : matchTargets(spec, inventory, selection, defaults, whole);
-  if (matched.embeddings.length > 0 && embedding === undefined)
-    throw new PeftError("adapter-targets", {
-      what: `${config.peftType} cannot adapt ${matched.embeddings.map((e) => e.path).join(", ")}.`,
-      why: "it works on linear layers, and these are embeddings.",
-      fix: words`leave them out of ${option("targetModules")}.`,
-    });
-  const { embeddings, linears } = matched;
+  const { embeddings, linears, convs } = matched;
+  if (embedding === undefined) refuseKind(config, embeddings, "embeddings");
+  if (conv === undefined) refuseKind(config, convs, "convolutions");
   const order = registeredOrder([...inventory.linears.values()], spec.architecture.roles.registered);
-  const all = [...embeddings, ...order.filter((site) => linears.includes(site))];
+  const all = [...embeddings, ...convs, ...order.filter((site) => linears.includes(site))];
   for (const site of embeddings)
     if (embedding !== undefined)
       addSite(draft, draft.layers, bindLayer(embedding, site, config, all), next, site.vocab * site.dim);
+  for (const site of convs)
+    if (conv !== undefined) {
+      const held = kernelShape(site).reduce((a, b) => a * b, 1);
+      addSite(draft, draft.layers, bindLayer(conv, site, config, all), next, held);
+    }
   for (const site of linears)
     addSite(draft, draft.layers, bindLayer(linear, site, config, all), next, site.inDim * site.outDim);
   const named = addParameters(draft, layers, parameters, spec, inventory, next);
@@ -267,6 +270,20 @@ function addLayers<C extends AdapterConfig>(
     ...warnings,
     words`${option("targetModules")} ${JSON.stringify(matched.unmatched)} match no layer; the others of the list do.`,
   ];
+}
+
+/** Layers of a kind that a method does not stand on. Throws "adapter-targets". */
+function refuseKind(
+  { peftType }: AdapterConfig,
+  sites: readonly { readonly path: string }[],
+  kind: "embeddings" | "convolutions",
+): void {
+  if (sites.length === 0) return;
+  throw new PeftError("adapter-targets", {
+    what: `${peftType} cannot adapt ${sites.map(({ path }) => path).join(", ")}.`,
+    why: `it works on linear layers, and these are ${kind}.`,
+    fix: words`leave them out of ${option("targetModules")}.`,
+  });
 }
 
 /** Sublayers or modules' results that a method chooses itself. */

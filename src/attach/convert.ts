@@ -101,6 +101,7 @@ async function changeOf(
 ): Promise<Change & { readonly kind: "linear" | "embedding" }> {
   const site = entry(adapter.layers, path);
   const layer = layerOf(runtime.weights.inventory, path);
+  if ("kernel" in layer) throw cannot(adapter, `${path} is a convolution, and a LoRA of matrices is made`);
   const before = await runtime.weight(layer.weight);
   const merged = await mergeSite(runtime, adapter, site, before);
   if (site.bias !== undefined) {

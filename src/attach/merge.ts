@@ -3,8 +3,8 @@ import type { BoundSite } from "../adapters/site.js";
 import { floatsOf } from "../engine/host_tensor.js";
 import type { HostTensor } from "../engine/messages.js";
 import { internal, PeftError } from "../errors.js";
-import type { EmbeddingSite, LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
+import type { Site } from "../methods/method.js";
 import { at } from "../present.js";
 import type { Runtime } from "../run/runtime.js";
 import type { Inventory, ModelTrace } from "../trace/trace.js";
@@ -88,8 +88,9 @@ function placesOf(adapter: Adapter, inventory: Inventory): Map<string, Place[]> 
   return places;
 }
 
-export function layerOf({ linears, bare, embeddings }: Inventory, path: string): LinearSite | EmbeddingSite {
-  return linears.get(path) ?? bare.get(path) ?? embeddings.get(path) ?? internal(`no layer ${path}`);
+export function layerOf({ linears, bare, embeddings, convs }: Inventory, path: string): Site {
+  const matrix = linears.get(path) ?? bare.get(path);
+  return matrix ?? embeddings.get(path) ?? convs.get(path) ?? internal(`no layer ${path}`);
 }
 
 /** What one adapter makes of a weight. */

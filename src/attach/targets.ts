@@ -1,5 +1,5 @@
 import { PeftError } from "../errors.js";
-import type { EmbeddingSite, LinearSite } from "../graph/module.js";
+import type { ConvSite, EmbeddingSite, LinearSite } from "../graph/module.js";
 import type { Selection } from "../methods/method.js";
 import { configPattern } from "../methods/pattern.js";
 import { nearest } from "../nearest.js";
@@ -12,6 +12,7 @@ import { option, words } from "../words.js";
 export interface Matched {
   readonly linears: readonly LinearSite[];
   readonly embeddings: readonly EmbeddingSite[];
+  readonly convs: readonly ConvSite[];
   /** Entries of a target list that no layer has: worth a warning. */
   readonly unmatched: readonly string[];
   /** excludeModules, where no layer is among them: worth a warning. */
@@ -105,11 +106,13 @@ export function matchTargets(
   const linears = [...inventory.linears.values()].filter((l) => isSelected(l.path));
   const embeddings = [...inventory.embeddings.values()].filter((e) => isSelected(e.path));
   const names = typeof targets === "string" ? [targets] : targets;
-  if (linears.length + embeddings.length === 0) throw nothingMatches(spec, inventory, selection, names);
-  const paths = [...all.linears.keys(), ...all.embeddings.keys()];
+  const convs = [...inventory.convs.values()].filter((site) => isSelected(site.path));
+  if (linears.length + embeddings.length + convs.length === 0)
+    throw nothingMatches(spec, inventory, selection, names);
+  const paths = layerPaths(all);
   const unmatched = typeof targets === "string" ? [] : names.filter((n) => !paths.some((p) => named(p, n)));
   const containers = typeof targets === "string" ? modulesAbove(inventory).filter(isSelected) : [];
-  return { linears, embeddings, unmatched, idleExclusion: idleExclusion(all, selection), containers };
+  return { linears, embeddings, convs, unmatched, idleExclusion: idleExclusion(all, selection), containers };
 }
 
 /**
@@ -119,12 +122,14 @@ export function matchTargets(
  */
 export function matchNorms(
   spec: ModelSpec,
-  { weights, linears, embeddings }: Inventory,
+  inventory: Inventory,
   selection: Selection,
   defaults: readonly string[] | undefined,
 ): ReadonlySet<string> {
+  const { weights } = inventory;
+  const layers = new Set(layerPaths(inventory));
   const modules = new Set([...weights.keys()].map((name) => name.slice(0, name.lastIndexOf("."))));
-  const norms = [...modules].filter((path) => !linears.has(path) && !embeddings.has(path));
+  const norms = [...modules].filter((path) => !layers.has(path));
   const targets = selection.targetModules ?? defaults ?? norms.map(lastPart);
   const found = norms.filter(selected(selection, targets));
   if (found.length > 0) return new Set(found);
@@ -143,7 +148,8 @@ function withoutModules(inventory: Inventory, modules: readonly string[]): Inven
     modules.some((m) => within(path, m)) || forms.some((form) => form.match(path) !== undefined);
   const rest = <T>(sites: ReadonlyMap<string, T>): Map<string, T> =>
     new Map([...sites].filter(([path]) => !isWhole(path)));
-  return { ...inventory, linears: rest(inventory.linears), embeddings: rest(inventory.embeddings) };
+  const { linears, embeddings, convs } = inventory;
+  return { ...inventory, linears: rest(linears), embeddings: rest(embeddings), convs: rest(convs) };
 }
 
 /** Every linear layer but the output head, and but the classifier of a sequence classification. */
@@ -156,7 +162,7 @@ function allLinear({ architecture, task }: ModelSpec, inventory: Inventory, sele
   const isSelected = selected(open, ".*");
   const linears = [...inventory.linears.values()].filter((l) => !isHead(l.path) && isSelected(l.path));
   const idle = idleExclusion(inventory, selection);
-  return { linears, embeddings: [], unmatched: [], idleExclusion: idle, containers: [] };
+  return { linears, embeddings: [], convs: [], unmatched: [], idleExclusion: idle, containers: [] };
 }
 
 /** Paths of what "all-linear" means. */
@@ -165,20 +171,23 @@ export function allLinearPaths(spec: ModelSpec, inventory: Inventory): string[] 
 }
 
 /** Modules that hold others or are norms. */
-function modulesAbove({ weights, linears, embeddings }: Inventory): string[] {
+function modulesAbove(inventory: Inventory): string[] {
+  const layers = new Set(layerPaths(inventory));
   const parents = (path: string): string[] =>
     path.split(".").map((_, i, parts) => parts.slice(0, i).join("."));
-  const all = new Set([...weights.keys(), ...linears.keys(), ...embeddings.keys()].flatMap(parents));
-  return [...all].filter((path) => path !== "" && !linears.has(path) && !embeddings.has(path));
+  const all = new Set([...inventory.weights.keys(), ...layers].flatMap(parents));
+  return [...all].filter((path) => path !== "" && !layers.has(path));
 }
 
-function idleExclusion(
-  { linears, embeddings }: Inventory,
-  { excludeModules }: Selection,
-): Selection["excludeModules"] {
+/** Layers that methods may stand on. */
+function layerPaths({ linears, embeddings, convs }: Inventory): string[] {
+  return [...linears.keys(), ...embeddings.keys(), ...convs.keys()];
+}
+
+function idleExclusion(inventory: Inventory, { excludeModules }: Selection): Selection["excludeModules"] {
   if (excludeModules === undefined || excludeModules.length === 0) return undefined;
   const isExcluded = matching(excludeModules, "excludeModules");
-  return [...linears.keys(), ...embeddings.keys()].some(isExcluded) ? undefined : excludeModules;
+  return layerPaths(inventory).some(isExcluded) ? undefined : excludeModules;
 }
 
 /** Python takes the word in any case. */
@@ -192,12 +201,12 @@ function lastPart(path: string): string {
 
 /** The last parts of the layers' names, which is what users type. */
 export function layerNames(inventory: Inventory): string[] {
-  return [...new Set([...inventory.linears.keys(), ...inventory.embeddings.keys()].map(lastPart))];
+  return [...new Set(layerPaths(inventory).map(lastPart))];
 }
 
 /** Some names of a list are no layer's at all: a typing error that Python lets pass. */
 export function refuseAbsent(spec: ModelSpec, inventory: Inventory, unmatched: readonly string[]): void {
-  const layers = [...inventory.linears.keys(), ...inventory.embeddings.keys()];
+  const layers = layerPaths(inventory);
   const absent = unmatched.filter((n) => !layers.some((p) => named(p, n)));
   if (absent.length === 0) return;
   const there = layerNames(inventory);
@@ -226,7 +235,7 @@ function nothingMatches(
   const there = layerNames(inventory);
   const meant = new Set(names.map((n) => nearest(lastPart(n), there)).filter((n) => n !== undefined));
   const suggested = meant.size > 0 ? [...meant] : (spec.architecture.roles.targets ?? there.slice(0, 2));
-  const known = names.some((n) => [...inventory.linears.keys()].some((p) => named(p, n)));
+  const known = names.some((n) => layerPaths(inventory).some((p) => named(p, n)));
   return new PeftError("adapter-targets", {
     what: words`No layer matches ${option("targetModules")} ${JSON.stringify(names)}.`,
     why: known

@@ -10,10 +10,10 @@ import type { Matched } from "./targets.js";
  */
 export function unmatchedWarnings(
   config: AdapterConfig,
-  { linears, embeddings, idleExclusion, containers }: Matched,
+  { linears, embeddings, convs, idleExclusion, containers }: Matched,
   parameters: readonly string[] = [],
 ): Words[] {
-  const adapted = [...[...linears, ...embeddings].map((site) => site.path), ...parameters];
+  const adapted = [...[...linears, ...embeddings, ...convs].map((site) => site.path), ...parameters];
   const tables = Object.entries(config).flatMap(([field, table]) => {
     if (!field.endsWith("Pattern") || !isTable(table)) return [];
     const unmatched = unmatchedPatterns(table, adapted, field, FORMS[`${config.peftType}.${field}`]);

@@ -10,6 +10,12 @@ export const conv: Vjp<"conv"> = (g, y, dy, [x, w], wants) => [
   wants[1] ? byKernel(g, y.attrs, x, dy, w) : undefined,
 ];
 
+/** z = dy *^T W: the same the other way round. */
+export const convTranspose: Vjp<"convTranspose"> = (g, z, dz, [dy, w], wants) => [
+  wants[0] ? g.conv(dz, w, z.attrs) : undefined,
+  wants[1] ? byKernel(g, z.attrs, dz, dy, w) : undefined,
+];
+
 /**
  * dW [out, in / groups, ...kernel] is a convolution as well: of x, with dy as its kernel, the batch as its
  * channels, and stride and dilation in each other's place.

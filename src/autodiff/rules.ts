@@ -15,7 +15,7 @@ import {
   silu,
   softmax,
 } from "./compounds.js";
-import { conv } from "./convolution.js";
+import { conv, convTranspose } from "./convolution.js";
 import { binary, noGradient, unary, unbroadcast, type Vjp } from "./vjp.js";
 
 /** Puts the axes that a reduction dropped back, with length 1. */
@@ -237,7 +237,7 @@ export const rules: Table<{ [K in OpName]: Vjp<K> }> = {
   expertLinear,
   expertOuter,
   conv,
-  convTranspose: noGradient,
+  convTranspose,
 
   softmax,
   logSoftmax,

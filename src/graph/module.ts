@@ -23,13 +23,13 @@ export interface LinearSite {
 }
 
 /**
- * A convolution as a model names it: its weight is [outDim, inDim / groups, ...kernel], over one axis of
- * sound or two of pictures.
+ * A convolution as a model names it: its weight is [outChannels, inChannels / groups, ...kernel], over one
+ * axis of sound or two of pictures.
  */
 export interface ConvSite extends Convolves {
   readonly path: string;
-  readonly inDim: number;
-  readonly outDim: number;
+  readonly inChannels: number;
+  readonly outChannels: number;
   readonly kernel: readonly number[];
   readonly weight: string;
   readonly bias: string | undefined;
@@ -158,7 +158,7 @@ export interface Trace {
   frozen(site: FrozenSite): Tensor;
   /** `layout` here and below: how the positions of x lie. */
   linear(site: LinearSite, x: Tensor, layout: Layout): Tensor;
-  /** x [batch, inDim, ...sizes] -> [batch, outDim, ...] */
+  /** x [batch, inChannels, ...sizes] -> [batch, outChannels, ...] */
   conv(site: ConvSite, x: Tensor): Tensor;
   embedding(site: EmbeddingSite, ids: Tensor): Tensor;
   /** Products of slots [slots, in] with their experts' matrices -> [slots, out]. */
@@ -300,7 +300,8 @@ export class Module {
     const each = (value: number): number[] => kernel.map(() => value);
     const { stride = each(1), padding = each(0), dilation = each(1), groups = 1, bias = true } = options;
     const site: ConvSite = {
-      ...{ path, kernel, stride, padding, dilation, groups, outDim, inDim: lengthAt(x.shape, 1) },
+      ...{ path, kernel, stride, padding, dilation, groups },
+      ...{ outChannels: outDim, inChannels: lengthAt(x.shape, 1) },
       ...{ weight: `${path}.weight`, bias: bias ? `${path}.bias` : undefined },
     };
     return this.trace.conv(site, x);

@@ -1,12 +1,13 @@
 import { PeftError } from "../errors.js";
 import type { Graph } from "../graph/graph.js";
-import type { LinearSite } from "../graph/module.js";
+import type { ConvSite, LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import { option, words } from "../words.js";
 import { cayley, checkOneGiven, flipped, timesBlocks } from "./block_rotation.js";
 import { checkDivides } from "./block_sizes.js";
 import { configClass } from "./config.js";
 import type { BOFTOptions, BOFTValues } from "./config_types.js";
+import { addsToKernel, asLinear } from "./conv_layers.js";
 import { upright } from "./delta.js";
 import { perRow } from "./gate.js";
 import { ONE, ZERO } from "./initial.js";
@@ -200,6 +201,22 @@ function merge(m: Merging<LinearSite>, c: BOFTConfig): { weight: Tensor } {
   return { weight: upright(g, site, g.mul(rotated, m.p("boft_s"))) };
 }
 
+/** s o W R^T, with s [1, outChannels] as Python has it there */
+const conv: SiteMethod<BOFTConfig, ConvSite> = {
+  parameters: (c, site) =>
+    parameters(c, asLinear(site)).map((spec) =>
+      spec.key === "boft_s" ? { ...spec, shape: [1, site.outChannels] } : spec,
+    ),
+  ...addsToKernel<BOFTConfig>((parts, c) => {
+    const { g, p, weight, site } = parts;
+    const rotated = factorsOf(parts, c).reduce(
+      (rows, { d, order }) => turned(g, rows, { d: flipped(g, d), order }),
+      weight(),
+    );
+    return g.sub(g.mul(rotated, g.reshape(p("boft_s"), [site.outDim, 1])), weight());
+  }),
+};
+
 /**
  * Rotates a layer's input by a product of sparse rotations, and scales its output. arXiv 2311.06243. Where
  * its CUDA extension is not built, Python has one factor whatever the config says; here there are as many as
@@ -213,5 +230,6 @@ export const boft: Method<BOFTConfig> = {
     defaults: (roles) => roles.targets,
     bias: (c) => c.bias,
     linear: { parameters, forward, merge } satisfies SiteMethod<BOFTConfig, LinearSite>,
+    conv,
   },
 };

@@ -783,6 +783,11 @@ export interface LoHaOptions extends SavingOptions, TargetOptions, BlockOptions 
    * below 1. @default 0
    */
   moduleDropout?: number | undefined;
+  /**
+   * On convolutions: a tensor that the kernel's places share, in place of a kernel folded into the inputs.
+   * @default false
+   */
+  useEffectiveConv2d?: boolean | undefined;
 }
 /** A LoHaConfig with its defaults filled in. */
 export type LoHaValues = ValuesOf<
@@ -831,6 +836,11 @@ export interface LoKrOptions extends SavingOptions, TargetOptions, BlockOptions 
    * below 1. @default 0
    */
   moduleDropout?: number | undefined;
+  /**
+   * On convolutions: a tensor that the kernel's places share, in place of a kernel folded into the inputs.
+   * @default false
+   */
+  useEffectiveConv2d?: boolean | undefined;
 }
 /** A LoKrConfig with its defaults filled in. */
 export type LoKrValues = ValuesOf<

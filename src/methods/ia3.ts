@@ -1,5 +1,5 @@
 import { PeftError } from "../errors.js";
-import type { LinearSite } from "../graph/module.js";
+import type { ConvSite, LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import { option, words } from "../words.js";
 import { configClass, withFields } from "./config.js";
@@ -117,6 +117,33 @@ const linear: SiteMethod<IA3Config, LinearSite> = {
   structure: (c, site) => (isFeedforward(c, site.path) ? "input" : "output"),
 };
 
+/** The same by channels: l is [1, channels, 1, ...]. */
+const conv: SiteMethod<IA3Config, ConvSite> = {
+  parameters: (c, { path, inChannels, outChannels, kernel }) => [
+    {
+      key: "ia3_l",
+      shape: [1, isFeedforward(c, path) ? inChannels : outChannels, ...kernel.map(() => 1)],
+      initial: c.initIa3Weights ? { kind: "constant", value: 1 } : { kind: "normal", std: 1 },
+    },
+  ],
+  forward: (a, x, c) => {
+    const { g, p, gate } = a;
+    const l = (x: Tensor): Tensor => g.add(g.mul(g.sub(p("ia3_l"), 1), perRow(g, gate, x)), 1);
+    if (isFeedforward(c, a.site.path)) return a.next(g.mul(x, l(x)));
+    const y = a.next(x);
+    return g.mul(y, l(y));
+  },
+  merge: ({ g, p, site, weight, bias }, c) => {
+    const l = p("ia3_l");
+    if (isFeedforward(c, site.path)) return { weight: g.mul(weight, l) };
+    const ones = site.kernel.map(() => 1);
+    const scaled = g.mul(weight, g.reshape(l, [site.outChannels, 1, ...ones]));
+    return { weight: scaled, ...(bias && { bias: g.mul(bias, g.reshape(l, [site.outChannels])) }) };
+  },
+  merges: (c, site) => site.groups === 1 || !isFeedforward(c, site.path),
+  structure: (c, site) => (isFeedforward(c, site.path) ? "input" : "output"),
+};
+
 /** Scales activations by a learnt vector. arXiv 2205.05638. Reference: peft/tuners/ia3/layer.py */
 export const ia3: Method<IA3Config> = {
   name: "ia3",
@@ -127,5 +154,6 @@ export const ia3: Method<IA3Config> = {
     defaults: (roles) => roles.scaled?.targets,
     resolve,
     linear,
+    conv,
   },
 };

@@ -1,11 +1,12 @@
-import type { LinearSite } from "../graph/module.js";
+import type { ConvSite, LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import { configClass } from "./config.js";
 import type { LoKrOptions, LoKrValues } from "./config_types.js";
+import { addsToKernel, asMatrix, coreKernel, fromCore, hasCore } from "./conv_layers.js";
 import type { DeltaParts } from "./delta.js";
 import { addsToWeight } from "./delta.js";
 import { kaiming, ZERO } from "./initial.js";
-import type { ConfigClass, Initial, Method, MethodTable, ParameterSpec, SiteMethod } from "./method.js";
+import type { ConfigClass, Initial, Method, MethodTable, ParameterSpec, Site, SiteMethod } from "./method.js";
 import { byPattern } from "./pattern.js";
 import {
   alphaPattern,
@@ -16,7 +17,9 @@ import {
   rankPattern,
   saving,
   targets,
+  useEffectiveConv2d,
 } from "./shared_options.js";
+import type { WeightDropout } from "./weight_dropout.js";
 
 const options: MethodTable = {
   ...saving,
@@ -50,6 +53,7 @@ const options: MethodTable = {
     means: "the outputs whose change is kept make up for those whose change is dropped",
   },
   moduleDropout,
+  useEffectiveConv2d,
 };
 
 export type { LoKrOptions };
@@ -66,10 +70,10 @@ export type LoKrConfig = LoKrValues;
  */
 export const LoKrConfig: ConfigClass<LoKrValues, LoKrOptions> = configClass("LOKR", "LoKrConfig", {
   options,
-  ignored: { use_effective_conv2d: false },
 });
 
-const rankOf = (c: LoKrConfig, { path }: LinearSite): number => byPattern(c, "rankPattern", path) ?? c.r;
+const rankOf = (c: LoKrConfig, { path }: Pick<Site, "path">): number =>
+  byPattern(c, "rankPattern", path) ?? c.r;
 
 /**
  * Two factors of a size: `factor` and the rest, else those nearest to each other with the first at most
@@ -90,7 +94,10 @@ interface Factor {
   readonly whole: boolean;
 }
 
-function factorsOf(c: LoKrConfig, site: LinearSite): [Factor, Factor] {
+/** What is cut into factors: of a convolution its channels. */
+type Widths = Pick<LinearSite, "path" | "inDim" | "outDim">;
+
+function factorsOf(c: LoKrConfig, site: Widths): [Factor, Factor] {
   const r = rankOf(c, site);
   const [outLeft, outRight] = factorize(site.outDim, c.decomposeFactor);
   const [inLeft, inRight] = factorize(site.inDim, c.decomposeFactor);
@@ -138,13 +145,76 @@ function delta({ g, p, site }: DeltaParts, c: LoKrConfig): Tensor {
   return g.reshape(blocks, [site.outDim, site.inDim]);
 }
 
+function lokrDropout({ rankDropout, rankDropoutScale, moduleDropout }: LoKrConfig): WeightDropout {
+  return { rankDropout, isScaled: rankDropoutScale, moduleDropout };
+}
+
+const scaleOf = (c: LoKrConfig, site: Pick<Site, "path">): number =>
+  (byPattern(c, "alphaPattern", site.path) ?? c.alpha) / rankOf(c, site);
+
 const linear: SiteMethod<LoKrConfig, LinearSite> = {
   parameters,
-  ...addsToWeight(delta, ({ rankDropout, rankDropoutScale: isScaled, moduleDropout }) => ({
-    ...{ rankDropout, isScaled, moduleDropout },
-  })),
-  scale: (c, site) => (byPattern(c, "alphaPattern", site.path) ?? c.alpha) / rankOf(c, site),
+  ...addsToWeight(delta, lokrDropout),
+  scale: scaleOf,
   structure: (c) => `dropout ${c.rankDropout} ${c.rankDropoutScale} ${c.moduleDropout}`,
+};
+
+const widthsOf = ({ path, inChannels, outChannels, groups }: ConvSite): Widths => ({
+  ...{ path, inDim: inChannels / groups, outDim: outChannels },
+});
+
+const lengthOf = (kernel: readonly number[]): number => kernel.reduce((a, b) => a * b, 1);
+
+/** The right factor has the kernel: whole, by a core, or folded into its columns. */
+function kernelSpecs(c: LoKrConfig, site: ConvSite, { name, rows, columns, whole }: Factor): ParameterSpec[] {
+  const r = rankOf(c, site);
+  const start = (fan: number): Initial => (c.initWeights === "lycoris" ? ZERO : kaiming(fan));
+  const { kernel } = site;
+  if (whole)
+    return [{ key: name, shape: [rows, columns, ...kernel], initial: start(columns * lengthOf(kernel)) }];
+  if (!c.useEffectiveConv2d || !hasCore(site))
+    return specsOf(
+      { name, rows, columns: columns * lengthOf(kernel), whole },
+      r,
+      c.initWeights === "lycoris" ? "b" : undefined,
+    );
+  const core = coreKernel(site);
+  return [
+    { key: "lokr_t2", shape: [r, r, ...core], initial: kaiming(r * lengthOf(core)) },
+    { key: `${name}_a`, shape: [r, rows], initial: kaiming(rows) },
+    { key: `${name}_b`, shape: [r, columns], initial: start(columns) },
+  ];
+}
+
+/** D = W1 (x) W2 at each of the kernel's places */
+function kernelDelta({ g, p, conv }: DeltaParts & { readonly conv: ConvSite }, c: LoKrConfig): Tensor {
+  const [left, right] = factorsOf(c, widthsOf(conv));
+  const w1 = left.whole ? p(left.name) : g.matmul(p(`${left.name}_a`), p(`${left.name}_b`));
+  const [a, b] = [`${right.name}_a`, `${right.name}_b`];
+  const byCore = c.useEffectiveConv2d && hasCore(conv);
+  const w2 = right.whole
+    ? p(right.name)
+    : byCore
+      ? fromCore(g, p("lokr_t2"), p(a), p(b))
+      : g.matmul(p(a), p(b));
+  const places = lengthOf(conv.kernel);
+  const blocks = g.mul(
+    g.reshape(w1, [left.rows, 1, left.columns, 1, 1]),
+    g.reshape(w2, [1, right.rows, 1, right.columns, places]),
+  );
+  return asMatrix(g, conv, blocks);
+}
+
+const conv: SiteMethod<LoKrConfig, ConvSite> = {
+  parameters: (c, site) => {
+    const [left, right] = factorsOf(c, widthsOf(site));
+    const ofLeft = specsOf(left, rankOf(c, site), c.initWeights === true ? "a" : undefined);
+    return [...ofLeft, ...kernelSpecs(c, site, right)];
+  },
+  ...addsToKernel(kernelDelta, lokrDropout),
+  scale: scaleOf,
+  structure: (c) =>
+    `dropout ${c.rankDropout} ${c.rankDropoutScale} ${c.moduleDropout} ${c.useEffectiveConv2d} ${c.decomposeBoth} ${c.decomposeFactor} ${c.r}`,
 };
 
 /** Kronecker products of two small matrices. arXiv 2309.14859. Reference: peft/tuners/lokr/layer.py */
@@ -155,5 +225,6 @@ export const lokr: Method<LoKrConfig> = {
     select: (c) => c,
     defaults: (roles) => roles.targets,
     linear,
+    conv,
   },
 };

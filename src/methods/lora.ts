@@ -9,6 +9,7 @@ import { perRow } from "./gate.js";
 import { kaiming, ZERO } from "./initial.js";
 import { blocksOf, wholeOf } from "./lora_blocks.js";
 import { LoraConfig } from "./lora_config.js";
+import { conv } from "./lora_conv.js";
 import { expertTargets, refuseBeside, stack } from "./lora_experts.js";
 import { loraApproximation } from "./lora_factors.js";
 import { loraMixing } from "./lora_mix.js";
@@ -341,6 +342,7 @@ export const lora: Method<LoraConfig> = {
     defaults: (roles) => roles.targets,
     linear,
     embedding,
+    conv,
     parameters: (c) => c.targetParameters ?? [],
     stack,
     resolve: expertTargets,

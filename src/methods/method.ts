@@ -7,6 +7,7 @@ import type { Column, InputSet, ReadColumn } from "../graph/inputs.js";
 import type {
   AttentionSite,
   CacheShape,
+  ConvSite,
   EmbeddingSite,
   ExpertSite,
   LinearSite,
@@ -127,7 +128,7 @@ export interface ParameterSpec {
 }
 
 /** A layer that a method can stand on. */
-export type Site = LinearSite | EmbeddingSite;
+export type Site = LinearSite | EmbeddingSite | ConvSite;
 
 /** A place by the names that a config's patterns are about. */
 export interface ParameterSite {
@@ -226,8 +227,8 @@ export interface SiteMethod<C, S extends Site> extends PlaceMethod<C, S, LayerPl
   readonly sharedCopies?: readonly string[];
   /** The weight (and bias) that does without the adapter what the layer did with it. */
   readonly merge?: (m: Merging<S>, c: C) => Merged;
-  /** Whether a config's adapters merge at all. Default: they do. */
-  readonly merges?: (c: C) => boolean;
+  /** Whether a config's adapters merge at all, at this place. Default: they do. */
+  readonly merges?: (c: C, site: S) => boolean;
   /** It changes biases alone: a layer without one cannot be merged into. */
   readonly mergesInto?: "bias";
   /** Starting values that depend on the base's weight; may return a new base weight (the residual). */
@@ -394,6 +395,8 @@ export interface LayerMethod<C> {
     embeddings?: readonly EmbeddingSite[],
   ) => readonly ParameterSpec[];
   readonly embedding?: SiteMethod<C, EmbeddingSite>;
+  /** What it does at convolutions; absent: it adapts none. */
+  readonly conv?: SiteMethod<C, ConvSite>;
   /** Parameters that the config names by themselves: ends of their names. They need `stack`. */
   readonly parameters?: (c: C) => readonly string[];
   /** What it does at stacks of experts. */

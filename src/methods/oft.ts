@@ -1,10 +1,11 @@
 import { lengthAt } from "../graph/dims.js";
 import type { Graph } from "../graph/graph.js";
-import type { LinearSite } from "../graph/module.js";
+import type { ConvSite, LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import { cayley, checkOneGiven, flipped, timesBlocks } from "./block_rotation.js";
 import { configClass } from "./config.js";
 import type { OFTOptions, OFTValues } from "./config_types.js";
+import { asKernel, asLinear, asMatrix } from "./conv_layers.js";
 import { upright } from "./delta.js";
 import { perRow } from "./gate.js";
 import { ZERO } from "./initial.js";
@@ -202,6 +203,47 @@ const linear: SiteMethod<OFTConfig, LinearSite> = {
   merge,
 };
 
+/**
+ * What a kernel sees at each place, one pixel after another, is rotated, x R, and laid back, one over another.
+ * Python reads places as kernel elements where it lays them back, so that an adapter of nothing but zeroes
+ * changes the model too; adapters trained there want the same. Merging rotates the kernel instead, W R^T.
+ */
+function turnedPictures(a: Adapted<ConvSite>, x: Tensor, c: OFTConfig): Tensor {
+  const { g, site: conv } = a;
+  const site = asLinear(conv);
+  const own = g.cast(g.equal(g.unsqueeze(g.iota(site.inDim), 1), g.iota(site.inDim)), "f32"); // I
+  const turned = g.add(own, timesBlocks(g, own, rotation({ ...a, site }, c))); // R
+  const asKernels = (rows: Tensor): Tensor => g.reshape(rows, [site.inDim, conv.inChannels, ...conv.kernel]);
+  const each = (value: number): number[] => conv.kernel.map(() => value);
+  const how = { stride: each(1), padding: each(0), dilation: each(1), groups: 1 };
+  const seen = g.conv(x, asKernels(g.transpose(turned, [1, 0])), how); // [batch, inDim, ...]
+  const [batch, , ...places] = seen.shape;
+  const { inChannels, kernel } = conv;
+  const axes = [...kernel, ...places].map((_, i) => i + 2);
+  const order = [0, 1, ...axes.slice(kernel.length), ...axes.slice(0, kernel.length)];
+  const laid = g.transpose(g.reshape(seen, [batch ?? 1, inChannels, ...kernel, ...places]), order);
+  return g.convTranspose(g.reshape(laid, seen.shape), asKernels(own), how, x.shape.slice(2));
+}
+
+const conv: SiteMethod<OFTConfig, ConvSite> = {
+  parameters: (c, site) => linear.parameters(c, asLinear(site)),
+  forward: (a, x, c) => {
+    const { g } = a;
+    const change = g.sub(turnedPictures(a, x, c), x);
+    return a.next(g.add(x, g.mul(change, perRow(g, a.gate, x))));
+  },
+  merge: (m, c) => {
+    const { g, site } = m;
+    const change = timesBlocks(
+      g,
+      asMatrix(g, site, m.weight),
+      flipped(g, rotation({ ...m, site: asLinear(site) }, c)),
+    );
+    return { weight: g.add(m.weight, asKernel(g, site, change)) };
+  },
+  merges: (_, site) => site.groups === 1,
+};
+
 /** Rotates a layer's input block by block. arXiv 2306.07280. Reference: peft/tuners/oft/layer.py */
 export const oft: Method<OFTConfig> = {
   name: "oft",
@@ -211,6 +253,7 @@ export const oft: Method<OFTConfig> = {
     defaults: (roles) => roles.targets,
     bias: (c) => c.bias,
     linear,
+    conv,
     constrain,
   },
 };

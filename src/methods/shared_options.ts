@@ -182,3 +182,11 @@ export function checkBlocks(c: Partial<Selection>, fault: SayFault): void {
     );
   }
 }
+
+/** Of methods that have a core tensor for the places of a kernel. */
+export const useEffectiveConv2d: MethodRow = {
+  kind: "flag",
+  byDefault: false,
+  means:
+    "on convolutions: a tensor that the kernel's places share, in place of a kernel folded into the inputs",
+};

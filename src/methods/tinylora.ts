@@ -2,6 +2,7 @@ import type { EmbeddingSite, LinearSite } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import { configClass } from "./config.js";
 import type { TinyLoraOptions, TinyLoraValues } from "./config_types.js";
+import { asLinear } from "./conv_layers.js";
 import { withDelta } from "./delta.js";
 import { withChange } from "./gate.js";
 import { pissa, prepared } from "./lora_start.js";
@@ -95,6 +96,7 @@ const indexOf = (site: Site, all: readonly Site[]): number => all.findIndex(({ p
 
 /** Rows and columns of W as it is decomposed. */
 function sizeOf(site: Site): { readonly outDim: number; readonly inDim: number } {
+  if ("kernel" in site) return asLinear(site);
   return "inDim" in site ? site : { outDim: site.vocab, inDim: site.dim };
 }
 

@@ -111,10 +111,10 @@ function plainTrace(
     },
     embedding: (site, ids) => g.gather(g.weight(site.weight, [site.vocab, site.dim]), ids),
     conv: (site, x) => {
-      const { inDim, outDim, groups, kernel } = site;
-      const y = g.conv(x, g.weight(site.weight, [outDim, inDim / groups, ...kernel]), site);
-      const bias = [outDim, ...kernel.map(() => 1)];
-      return site.bias === undefined ? y : g.add(y, g.reshape(g.weight(site.bias, [outDim]), bias));
+      const { inChannels, outChannels, groups, kernel } = site;
+      const y = g.conv(x, g.weight(site.weight, [outChannels, inChannels / groups, ...kernel]), site);
+      const bias = [outChannels, ...kernel.map(() => 1)];
+      return site.bias === undefined ? y : g.add(y, g.reshape(g.weight(site.bias, [outChannels]), bias));
     },
     frozen: (site) => {
       frozen.set(site.name, site);

@@ -49,12 +49,15 @@ export interface InspectOptions extends Omit<ResolveOptions, "files"> {
   readonly memory?: StepSizes | undefined;
 }
 
-/** A linear layer or an embedding. */
+/** A linear layer, an embedding or a convolution. */
 export interface InspectedLayer {
   /** Its name as transformers has it, which `targetModules` matches. */
   readonly path: string;
-  /** [outDim, inDim] of a linear layer, [vocab, dim] of an embedding. */
-  readonly shape: readonly [number, number];
+  /**
+   * [outDim, inDim] of a linear layer, [vocab, dim] of an embedding, [out, in / groups, ...kernel] of a
+   * convolution.
+   */
+  readonly shape: readonly number[];
   /** Whether the method that was asked for adapts it. */
   readonly isTarget: boolean;
 }
@@ -160,7 +163,10 @@ export async function inspect(nameOrFolder: string, options: InspectOptions = {}
   };
 }
 
-function layersOf({ linears, embeddings }: Inventory, adapter: Adapter | undefined): InspectedLayer[] {
+function layersOf(
+  { linears, embeddings, convs, weights }: Inventory,
+  adapter: Adapter | undefined,
+): InspectedLayer[] {
   const isTarget = (path: string): boolean => adapter?.layers.has(path) ?? false;
   return [
     ...[...linears.values()].map(({ path, outDim, inDim }) => ({
@@ -171,6 +177,11 @@ function layersOf({ linears, embeddings }: Inventory, adapter: Adapter | undefin
     ...[...embeddings.values()].map(({ path, vocab, dim }) => ({
       path,
       shape: [vocab, dim] as const,
+      isTarget: isTarget(path),
+    })),
+    ...[...convs.values()].map(({ path, weight }) => ({
+      path,
+      shape: weights.get(weight) ?? [],
       isTarget: isTarget(path),
     })),
   ];

@@ -200,10 +200,10 @@ export class ModelTrace implements Trace {
   conv(site: ConvSite, x: Tensor): Tensor {
     const { g } = this;
     this.convs.set(site.path, site);
-    const { inDim, outDim, groups, kernel } = site;
-    const shape = [outDim, inDim / groups, ...kernel];
-    const named = site.bias === undefined ? undefined : this.parameter(site.bias, [outDim]);
-    const bias = named && g.reshape(named, [outDim, ...kernel.map(() => 1)]);
+    const { inChannels, outChannels, groups, kernel } = site;
+    const shape = [outChannels, inChannels / groups, ...kernel];
+    const named = site.bias === undefined ? undefined : this.parameter(site.bias, [outChannels]);
+    const bias = named && g.reshape(named, [outChannels, ...kernel.map(() => 1)]);
     const weight = this.parameter(site.weight, shape);
     const base = (x: Tensor): Tensor => {
       const y = g.conv(x, weight, site);

@@ -269,7 +269,8 @@ function convolved(random: Random, kind: "conv" | "convTranspose"): Draw {
   const w = random.chance(0.5) ? s.weight(shape) : s.f32(shape);
   const y = s.g.conv(x, w, how);
   if (kind === "conv") return s.done(y);
-  return { ...s.done(s.g.convTranspose(s.f32(y.shape), w, how, sizes)), by: [] };
+  const { by, ...draw } = s.done(s.g.convTranspose(s.f32(y.shape), w, how, sizes));
+  return { ...draw, by: by.filter((input) => input !== x) };
 }
 
 const crossEntropy: DrawOf = (random) => {
