@@ -6,7 +6,6 @@ import type { AdaptedSite } from "../adapters/site.js";
 import { bindLayer, bindSite } from "../adapters/site.js";
 import { PeftError } from "../errors.js";
 import type { OutputSite, SublayerSite } from "../graph/module.js";
-import { kernelShape } from "../methods/conv_layers.js";
 import type {
   AdapterConfig,
   AttentionMethod,
@@ -249,7 +248,7 @@ function addLayers<C extends AdapterConfig>(
       addSite(draft, draft.layers, bindLayer(embedding, site, config, all), next, site.vocab * site.dim);
   for (const site of convs)
     if (conv !== undefined) {
-      const held = kernelShape(site).reduce((a, b) => a * b, 1);
+      const held = (inventory.weights.get(site.weight) ?? []).reduce((a, b) => a * b, 1);
       addSite(draft, draft.layers, bindLayer(conv, site, config, all), next, held);
     }
   for (const site of linears)

@@ -204,9 +204,9 @@ const linear: SiteMethod<OFTConfig, LinearSite> = {
 };
 
 /**
- * What a kernel sees at each place, one pixel after another, is rotated, x R, and laid back, one over another.
- * Python reads places as kernel elements where it lays them back, so that an adapter of nothing but zeroes
- * changes the model too; adapters trained there want the same. Merging rotates the kernel instead, W R^T.
+ * What a kernel sees at each place, one pixel after another, is rotated, x R, and laid back, one over
+ * another. Python takes places for kernel elements where it lays them back, so that an adapter of zeroes
+ * changes the model too; adapters trained there want the same. Merging rotates the kernel, W R^T.
  */
 function turnedPictures(a: Adapted<ConvSite>, x: Tensor, c: OFTConfig): Tensor {
   const { g, site: conv } = a;
