@@ -93,10 +93,16 @@ function classCounts(classes: NonNullable<RunHeader["classes"]>): string {
   return `${plural(sorted.length, "class", "classes")}: ${texts.join(", ")}`;
 }
 
+/** Of what a loss says besides, what a line has room for. */
+const SHOWN = ["reward", "rewards/accuracies", "rewards/margins"];
+
 /** The step's loss, speed, memory and the time that is left. */
-export function describeStep({ loss, tokensPerSecond, memoryBytes, secondsLeft }: StepEvent): string[] {
+export function describeStep(event: StepEvent): string[] {
+  const { loss, metrics = {}, tokensPerSecond, memoryBytes, secondsLeft } = event;
+  const shown = SHOWN.flatMap((name) => (name in metrics ? `${name} ${figure(metrics[name] ?? 0)}` : []));
   const speed = `${count(Math.round(tokensPerSecond))} tok/s`;
-  return [`loss ${figure(loss)}`, speed, formatBytes(memoryBytes), `${formatDuration(secondsLeft)} left`];
+  const left = `${formatDuration(secondsLeft)} left`;
+  return [`loss ${figure(loss)}`, ...shown, speed, formatBytes(memoryBytes), left];
 }
 
 /** How far an evaluation has come. */

@@ -19,7 +19,7 @@ export function headerOf(s: Settings, plan: RunPlan): RunHeader {
     task: model.taskType,
     ...(classes === undefined ? {} : { classes }),
     rows: plan.source.size,
-    validationRows: validation?.length ?? 0,
+    validationRows: validation?.length ?? plan.source.validationSize ?? 0,
     isValidationSplit: isSplit,
     ...tokensOf(plan.samples, plan.report),
     method: adapterConfig?.peftType ?? "all weights",

@@ -75,7 +75,7 @@ export function planOf(s: Settings): RunPlan {
   refuseProblems(s);
   const { train, validation } = encodeBoth(s);
   const samples = train?.samples ?? [];
-  const source = s.source ?? new RowSource(s, samples);
+  const source: StepSource = s.source ?? new RowSource(s, samples);
   const head = source instanceof StreamSource ? source : undefined;
   const { stepsPerEpoch } = source;
   const totalSteps = s.maxSteps ?? stepsPerEpoch * s.epochs;
@@ -92,6 +92,7 @@ export function planOf(s: Settings): RunPlan {
       ...(head === undefined ? oneClass(s.train) : []),
       ...warningsOf(head === undefined ? "train" : "the first rows of train", train?.report ?? head?.report),
       ...warningsOf("validation", validation?.report),
+      ...(source.warnings ?? []),
     ],
     identity: { modelSeed: s.model.base.seed, ...source.identity },
   };

@@ -23,6 +23,8 @@ export interface TrainingState {
   /** The trainable tensors themselves: an adapter file may hold less (an encoder's output) or be rounded. */
   parameters: readonly Parameter[];
   optimizer: AdamWState;
+  /** What the source of steps remembers beside its position. */
+  source?: readonly Parameter[];
   /** What AdaLoRA remembers of the importance of ranks; of others, nothing. */
   allocation: readonly Parameter[];
 }
@@ -156,7 +158,12 @@ async function discard(folder: string, { step, path }: Checkpoint, files: Files)
   await files.remove(doomed);
 }
 
-function tensorsOf({ parameters, optimizer, allocation }: TrainingState): Map<string, TensorToWrite> {
+function tensorsOf({
+  parameters,
+  optimizer,
+  allocation,
+  source = [],
+}: TrainingState): Map<string, TensorToWrite> {
   const entry = (prefix: string, { name, shape, data }: Parameter): [string, TensorToWrite] => [
     `${prefix}.${name}`,
     { dtype: "f32", shape, data: fromF32(data, "f32") },
@@ -165,6 +172,7 @@ function tensorsOf({ parameters, optimizer, allocation }: TrainingState): Map<st
     ...parameters.map((p) => entry("parameters", p)),
     ...optimizer.tensors.map((p) => entry("optimizer", p)),
     ...allocation.map((p) => entry("allocation", p)),
+    ...source.map((p) => entry("source", p)),
   ]);
 }
 
@@ -219,6 +227,7 @@ function parseState(
   const under = (prefix: string): Parameter[] =>
     tensors.flatMap((t) => (t.name.startsWith(prefix) ? [{ ...t, name: t.name.slice(prefix.length) }] : []));
   const best = json["best"];
+  const ofSource = under("source.");
   const state: TrainingState = {
     step: number("step"),
     epoch: number("epoch"),
@@ -229,6 +238,7 @@ function parseState(
     parameters: under("parameters."),
     optimizer: { step: number("optimizer_step"), tensors: under("optimizer.") },
     allocation: under("allocation."),
+    ...(ofSource.length > 0 && { source: ofSource }),
   };
   if (best !== undefined && !isBest(best)) faults.push("best is not { step, metric, value }");
   if (faults.length > 0) throw notAState(path, faults);

@@ -11,9 +11,13 @@ function numbersOf(event: TrainEvent): Readonly<Record<string, number>> {
     return {
       ...{ "train/loss": loss, "train/learning_rate": lr, "train/grad_norm": gradNorm, "train/epoch": epoch },
       ...{ "train/tokens_per_second": tokensPerSecond, "train/memory_bytes": memoryBytes },
+      ...under("train", event.metrics ?? {}),
     };
   }
   if (event.type !== "evaluation") return {};
-  const named = Object.entries({ loss: event.loss, ...event.metrics });
-  return Object.fromEntries(named.map(([name, value]) => [`eval/${name}`, value]));
+  return under("eval", { loss: event.loss, ...event.metrics });
+}
+
+function under(group: string, numbers: Readonly<Record<string, number>>): Record<string, number> {
+  return Object.fromEntries(Object.entries(numbers).map(([name, value]) => [`${group}/${name}`, value]));
 }

@@ -1,3 +1,5 @@
+import type { Parameter } from "../graph/parameters.js";
+import type { StepResult } from "../peft/trainable.js";
 import type { BatchSizes } from "../plan/memory/batch.js";
 import type { Inputs } from "../trace/feeds.js";
 
@@ -28,4 +30,26 @@ export interface StepSource {
   longestBatch(): Promise<Inputs | undefined>;
   /** Where a batch comes from, for errors: "in the batch of row 1, row 2". */
   whereIs(batch: Inputs): string;
+  /** Whether dropout is on in its steps. @default true */
+  readonly dropout?: boolean;
+  /** What to know of its rows: cut, left out. */
+  readonly warnings?: readonly string[];
+  /** Gets ready before the first step, and after `restore`: what a reference says of its rows. */
+  open?(signal: AbortSignal | undefined): Promise<void>;
+  /** Hears what a batch of it gave. */
+  hear?(batch: Inputs, result: StepResult): void;
+  /** Numbers that a checkpoint keeps for it beside the position. */
+  state?(): readonly Parameter[];
+  /** Takes them back; what a checkpoint does not have is not there. */
+  restore?(state: readonly Parameter[]): void;
+  /** The loss and its metrics on rows that are not learnt. @default it has none */
+  evaluate?(signal: AbortSignal | undefined): Promise<SourceEvaluation>;
+  /** How many rows that are. */
+  readonly validationSize?: number;
+}
+
+/** How good the model is on a source's rows to evaluate on. */
+export interface SourceEvaluation {
+  readonly loss: number;
+  readonly metrics: Readonly<Record<string, number>>;
 }

@@ -173,6 +173,7 @@ async function* eventsOf(run: TrainingRun): AsyncGenerator<TrainEvent, void, und
   if (expected !== undefined) yield { type: "warning", message: expected };
   let reason: EndReason;
   try {
+    await run.plan.source.open?.(run.settings.signal);
     await run.rehearse();
     yield* memoryWarning(run);
     if (run.step === 0) yield* samplesOf(run);
@@ -223,7 +224,7 @@ function isDue(every: number | "epoch", run: TrainingRun): boolean {
 
 function isEvaluationDue(run: TrainingRun, isLast: boolean): boolean {
   const { validation, evaluateEvery, evaluateOnStart } = run.settings;
-  if (validation === undefined) return false;
+  if (validation === undefined && run.plan.source.evaluate === undefined) return false;
   return run.step === 0 ? evaluateOnStart : isLast || isDue(evaluateEvery, run);
 }
 

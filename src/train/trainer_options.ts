@@ -247,13 +247,15 @@ function contradictions(s: Given, given: TrainerOptions): Words[] {
     faults.push(words`${option("warmupSteps")} and ${option("warmupRatio")} say the same thing; give one`);
   const scores = scoresOf(model);
   const known = ["loss", ...Object.keys(scores.metrics)];
-  if (s.metrics === undefined && !known.includes(s.bestMetric))
+  const hasOwn = s.metrics !== undefined || s.source?.evaluate !== undefined;
+  if (!hasOwn && !known.includes(s.bestMetric))
     faults.push(words`the metric ${JSON.stringify(s.bestMetric)} is none of ${known.join(", ")}`);
   if (given.bestMetric !== undefined && (earlyStopping?.metric ?? s.bestMetric) !== s.bestMetric)
     faults.push(
       words`${option("bestMetric")} is "${s.bestMetric}", the metric of ${option("earlyStopping")} "${earlyStopping?.metric}"`,
     );
-  if (s.validation === undefined && s.needValidation.length > 0) faults.push(withoutRows(s));
+  const isEvaluated = s.validation !== undefined || s.source?.evaluate !== undefined;
+  if (!isEvaluated && s.needValidation.length > 0) faults.push(withoutRows(s));
   const needsFolder = (["saveEvery", "keepCheckpoints", "tensorboard"] as const).filter(
     (name) => given[name] !== undefined && given[name] !== false,
   );

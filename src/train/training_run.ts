@@ -8,7 +8,7 @@ import type { Inputs } from "../trace/feeds.js";
 import { AdamW, loraPlus } from "./adamw.js";
 import { BestSoFar } from "./best.js";
 import { expectMetric } from "./custom_metrics.js";
-import { evaluateSamples } from "./evaluate.js";
+import { type Evaluation, evaluateSamples } from "./evaluate.js";
 import type { CheckpointEvent, EvaluationEvent, StepEvent } from "./events.js";
 import { MemoryGauge } from "./memory_gauge.js";
 import { lossNotFinite, weightsNotFinite } from "./not_finite.js";
@@ -23,8 +23,12 @@ import { meanMetrics } from "./step_metrics.js";
 import type { Settings } from "./trainer_options.js";
 
 /** How a step goes through the model. */
-function passOf({ loss, neftuneNoiseAlpha: neftune }: Settings): Pick<TrainOptions, "loss" | "neftune"> {
-  return { ...(loss === undefined ? {} : { loss }), ...(neftune === undefined ? {} : { neftune }) };
+function passOf({ loss, neftuneNoiseAlpha: neftune }: Settings, { source }: RunPlan): TrainOptions {
+  return {
+    ...(loss !== undefined && { loss }),
+    ...(neftune !== undefined && { neftune }),
+    ...(source.dropout === false && { training: false }),
+  };
 }
 
 /** Where a run stands, and the pieces of its way; the Trainer decides which comes next. */
@@ -117,6 +121,7 @@ export class TrainingRun {
     const { counters } = state;
     this.step = state.step;
     this.plan.source.seek(state.epoch, state.position);
+    this.plan.source.restore?.(state.source ?? []);
     this.tokens = counters["tokens"] ?? 0;
     this.#sum = counters["lossSum"] ?? 0;
     this.#count = counters["lossCount"] ?? 0;
@@ -136,7 +141,7 @@ export class TrainingRun {
     if (this.memory.limit === undefined) return;
     const batch = await this.plan.source.longestBatch();
     if (batch === undefined) return;
-    await this.settings.model.forwardBackward(batch, passOf(this.settings));
+    await this.settings.model.forwardBackward(batch, passOf(this.settings, this.plan));
     this.#parameters.gradient.fill(0);
     this.#parameters.count = 0;
     await this.memory.read(true);
@@ -153,7 +158,8 @@ export class TrainingRun {
     let [sum, count, tokens] = [0, 0, 0];
     const results: StepResult[] = [];
     for await (const batch of plan.source.next()) {
-      const result = await s.model.forwardBackward(batch, passOf(s));
+      const result = await s.model.forwardBackward(batch, passOf(s, plan));
+      plan.source.hear?.(batch, result);
       if (!Number.isFinite(result.loss)) throw this.#lossNotFinite(result.loss, batch);
       results.push(result);
       sum += result.loss * result.count;
@@ -195,10 +201,12 @@ export class TrainingRun {
   async evaluate(): Promise<EvaluationEvent> {
     const { settings: s, plan, step } = this;
     const { model, validation = [] } = s;
-    const { loss, metrics, classes } = await evaluateSamples(model, validation, plan.validation, s);
+    const { loss, metrics, classes } =
+      (await this.#evaluateSource()) ?? (await evaluateSamples(model, validation, plan.validation, s));
     await this.memory.read();
     if (!Number.isFinite(loss)) throw lossNotFinite(loss, "in the evaluation", this);
-    if (s.metrics !== undefined) expectMetric(s.bestMetric, { ...metrics, loss });
+    if (s.metrics !== undefined || plan.source.evaluate !== undefined)
+      expectMetric(s.bestMetric, { ...metrics, loss });
     this.evaluatedAt = step;
     this.isDirty = step > 0;
     const isBest = this.best.take(step, { ...metrics, loss });
@@ -207,6 +215,11 @@ export class TrainingRun {
     const event = { type: "evaluation", step, loss, metrics, ...(classes && { classes }) } as const;
     this.evaluations.push(event);
     return event;
+  }
+
+  /** By the source of its steps, where that has rows to evaluate on. */
+  async #evaluateSource(): Promise<Pick<Evaluation, "loss" | "metrics" | "classes"> | undefined> {
+    return await this.plan.source.evaluate?.(this.settings.signal);
   }
 
   /** Throws "training" where a weight is not finite: such a checkpoint would push out good ones. */
@@ -273,6 +286,7 @@ export class TrainingRun {
       parameters: this.#parameters.list,
       optimizer: this.#optimizer.state(),
       allocation: this.settings.model.allocationState(),
+      source: this.plan.source.state?.() ?? [],
     };
   }
 
