@@ -289,6 +289,7 @@ export type { RolloutPrompts, RolloutSettings } from "./peft/rollouts.js";
 // ## Pipelines
 // Trained models, asked: labels, entities, answers, vectors, texts.
 
+export type { AudioClassificationOptions } from "./pipelines/audio_classification.js";
 export type { CallOptions } from "./pipelines/definition.js";
 export type { TextInput, TextPair } from "./pipelines/encode.js";
 export type { PipelineOptions } from "./pipelines/open.js";
@@ -304,6 +305,8 @@ export type {
 } from "./pipelines/registry.js";
 export { PIPELINE_NAMES, pipelineOf } from "./pipelines/registry.js";
 export type { FeatureExtractionOptions } from "./pipelines/sentence_transformers.js";
+export type { SoundOptions } from "./pipelines/sound_input.js";
+export type { SpeechRecognitionOptions, SpokenChunk, Transcription } from "./pipelines/speech_recognition.js";
 export type { TextClassificationOptions } from "./pipelines/text_classification.js";
 export type { GeneratedText, PromptInput, TextGenerationOptions } from "./pipelines/text_generation.js";
 export type { TokenClassificationOptions } from "./pipelines/token_classification.js";

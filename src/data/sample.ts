@@ -28,6 +28,8 @@ export interface SampleInputs {
   readonly documents?: Int32Array; // [seq]
   /** Where each token stands on its page. @default the text has no page */
   readonly boxes?: TokenBoxes;
+  /** What the row refers to: columns of its batch are made of it when that is. */
+  readonly media?: unknown;
   /** Numbers for a custom loss. */
   readonly columns?: Readonly<Record<string, number | readonly number[]>>;
 }

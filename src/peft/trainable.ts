@@ -1,6 +1,6 @@
 import type { NamesOf } from "../arguments.js";
 import { PeftError } from "../errors.js";
-import type { GenerationConfig } from "../generate/config.js";
+import type { GenerationConfig, GenerationSource } from "../generate/config.js";
 import type { Rollout } from "../generate/rollouts.js";
 import type { Parameter, Parameters } from "../graph/parameters.js";
 import type { AdapterConfig } from "../methods/method.js";
@@ -48,6 +48,8 @@ export interface TrainableBase {
   readonly seed: number;
   /** Settings of generation_config.json. */
   readonly generationConfig: GenerationConfig;
+  /** The file that these are from. */
+  readonly generationSource: GenerationSource;
   /** Hears what to know of the model. */
   readonly warn: (message: Words) => void;
   /** @internal */

@@ -1,7 +1,9 @@
 import { PeftError } from "../errors.js";
 import { nearest } from "../nearest.js";
+import type { SoundSource } from "../processors/sound/load.js";
 import type { TaskType } from "../task.js";
 import type { Entity, LabelScore, SpanAnswer } from "../tasks/prediction.js";
+import { type AudioClassificationOptions, audioClassification } from "./audio_classification.js";
 import type { PipelineDefinition } from "./definition.js";
 import type { TextInput } from "./encode.js";
 import { featureExtraction } from "./feature_extraction.js";
@@ -11,6 +13,11 @@ import {
   questionAnswering,
 } from "./question_answering.js";
 import type { FeatureExtractionOptions } from "./sentence_transformers.js";
+import {
+  type SpeechRecognitionOptions,
+  speechRecognition,
+  type Transcription,
+} from "./speech_recognition.js";
 import { type TextClassificationOptions, textClassification } from "./text_classification.js";
 import {
   type GeneratedText,
@@ -52,6 +59,18 @@ export interface PipelineForms {
     Float32Array,
     FeatureExtractionOptions
   >;
+  readonly "automatic-speech-recognition": PipelineForm<
+    "SPEECH_SEQ_2_SEQ",
+    SoundSource,
+    Transcription,
+    SpeechRecognitionOptions
+  >;
+  readonly "audio-classification": PipelineForm<
+    "AUDIO_CLS",
+    SoundSource,
+    LabelScore[],
+    AudioClassificationOptions
+  >;
   readonly "text-generation": PipelineForm<"CAUSAL_LM", PromptInput, GeneratedText[], TextGenerationOptions>;
   readonly "text2text-generation": PipelineForm<
     "SEQ_2_SEQ_LM",
@@ -74,6 +93,8 @@ const definitions: readonly AnyDefinition[] = [
   featureExtraction,
   textGeneration,
   text2TextGeneration,
+  speechRecognition,
+  audioClassification,
 ] as unknown as readonly AnyDefinition[];
 
 /** Names of all pipelines. */
