@@ -20,6 +20,8 @@ export type { AutoModelFor } from "./peft/auto.js";
 export {
   AutoModel,
   AutoModelForAudioClassification,
+  AutoModelForAudioFrameClassification,
+  AutoModelForCTC,
   AutoModelForCausalLM,
   AutoModelForImageClassification,
   AutoModelForQuestionAnswering,

@@ -8,6 +8,8 @@ export const SHIPPED_TASKS = [
   "FEATURE_EXTRACTION",
   "SPEECH_SEQ_2_SEQ",
   "AUDIO_CLS",
+  "AUDIO_FRAME_CLS",
+  "CTC",
   "IMAGE_CLS",
 ] as const;
 

@@ -115,6 +115,18 @@ export interface ImageClassificationBatch extends BatchInputs {
   readonly labels: Ids | Floats; // [batch, 1] or [batch, labels]
 }
 
+/** Clips with a class in each of their frames. */
+export interface AudioFrameBatch extends BatchInputs {
+  readonly task: "AUDIO_FRAME_CLS";
+  readonly labels: Ids; // [batch, frames]
+}
+
+/** Clips with the letters that are spoken in them. */
+export interface CtcBatch extends BatchInputs {
+  readonly task: "CTC";
+  readonly labels: Ids; // [batch, letters]
+}
+
 /** The batches of the tasks that ship, by task. */
 export interface BatchOf {
   CAUSAL_LM: CausalLMBatch;
@@ -125,6 +137,8 @@ export interface BatchOf {
   FEATURE_EXTRACTION: FeatureExtractionBatch;
   SPEECH_SEQ_2_SEQ: SpeechBatch;
   AUDIO_CLS: AudioClassificationBatch;
+  AUDIO_FRAME_CLS: AudioFrameBatch;
+  CTC: CtcBatch;
   IMAGE_CLS: ImageClassificationBatch;
 }
 

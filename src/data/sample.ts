@@ -93,6 +93,18 @@ export interface ImageClassificationSample extends SampleInputs {
   readonly labels: Float32Array; // [1] or [labels]
 }
 
+/** A clip and a class for each of its frames. */
+export interface AudioFrameSample extends SampleInputs {
+  readonly task: "AUDIO_FRAME_CLS";
+  readonly labels: Int32Array; // [frames]
+}
+
+/** A clip and the letters that are spoken in it. */
+export interface CtcSample extends SampleInputs {
+  readonly task: "CTC";
+  readonly labels: Int32Array; // [letters]
+}
+
 /** The samples of the tasks that ship, by task. */
 export interface SampleOf {
   CAUSAL_LM: CausalLMSample;
@@ -103,6 +115,8 @@ export interface SampleOf {
   FEATURE_EXTRACTION: FeatureExtractionSample;
   SPEECH_SEQ_2_SEQ: SpeechSample;
   AUDIO_CLS: AudioClassificationSample;
+  AUDIO_FRAME_CLS: AudioFrameSample;
+  CTC: CtcSample;
   IMAGE_CLS: ImageClassificationSample;
 }
 

@@ -2,6 +2,7 @@ import { describe, expect, it, test } from "vitest";
 import {
   addDims,
   broadcast,
+  type Dim,
   dimNames,
   divDims,
   evalDim,
@@ -71,6 +72,18 @@ describe("divDims: the whole part", () => {
     }
     expect(subDims(area, area)).toBe(0);
     expect(mulDims(addDims(half, 1), half)).toBe(mulDims(half, addDims(1, half)));
+  });
+
+  it("of a quotient is one quotient, however many there are", () => {
+    const convolved = (n: Dim, kernel: number, stride: number): Dim =>
+      addDims(divDims(addDims(n, -kernel), stride), 1);
+    const kernels = [10, 3, 3, 3, 3, 2, 2];
+    const frames = kernels.reduce<Dim>((n, kernel, i) => convolved(n, kernel, i === 0 ? 5 : 2), "samples");
+    expect(frames).toBe("(samples+240)/320-1");
+    for (const samples of [400, 719, 720, 16000, 16001])
+      expect(evalDim(frames, new Map([["samples", samples]]))).toBe(
+        kernels.reduce((n, k, i) => Math.floor((n - k) / (i === 0 ? 5 : 2)) + 1, samples),
+      );
   });
 
   it("tells no name", () => {

@@ -71,6 +71,9 @@ export function quotientOf(factor: string): { readonly dim: Dim; readonly by: nu
 export function divDims(dim: Dim, by: number): Dim {
   if (typeof dim === "number") return Math.floor(dim / by);
   if (by === 1) return dim;
+  const nested = quotientAlone(dim);
+  // the whole part of (x / a + c) / by is that of (x + a c) / (a by)
+  if (nested !== undefined) return divDims(addDims(nested.dim, nested.by * nested.more), nested.by * by);
   const [whole, rest] = [new Map<string, number>(), new Map<string, number>()];
   for (const [monomial, coefficient] of parseDim(dim)) {
     if (coefficient % by === 0) whole.set(monomial, coefficient / by);
@@ -81,6 +84,14 @@ export function divDims(dim: Dim, by: number): Dim {
   }
   const left = formatDim(rest);
   return addDims(formatDim(whole), typeof left === "number" ? 0 : `(${left})/${by}`);
+}
+
+/** A quotient plus a number. */
+function quotientAlone(dim: Dim): { readonly dim: Dim; readonly by: number; readonly more: number } | undefined {
+  const { "": more = 0, ...others } = Object.fromEntries(parseDim(dim));
+  const [[factor, coefficient] = ["", 0], ...rest] = Object.entries(others);
+  const quotient = coefficient === 1 && rest.length === 0 ? quotientOf(factor) : undefined;
+  return quotient && { ...quotient, more };
 }
 
 function formatDim(terms: Map<string, number>): Dim {

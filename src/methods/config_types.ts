@@ -20,6 +20,8 @@ export interface CommonOptions {
     | "FEATURE_EXTRACTION"
     | "SPEECH_SEQ_2_SEQ"
     | "AUDIO_CLS"
+    | "AUDIO_FRAME_CLS"
+    | "CTC"
     | "IMAGE_CLS"
     | undefined;
   /** The base's Hub id or folder, as the adapter's file names it. */
@@ -401,6 +403,8 @@ export interface CPTOptions {
     | "FEATURE_EXTRACTION"
     | "SPEECH_SEQ_2_SEQ"
     | "AUDIO_CLS"
+    | "AUDIO_FRAME_CLS"
+    | "CTC"
     | "IMAGE_CLS"
     | undefined;
   /** The base's Hub id or folder, as the adapter's file names it. */

@@ -38,6 +38,7 @@ import { granite } from "./granite.js";
 import { graniteMoe } from "./granitemoe.js";
 import { gte } from "./gte.js";
 import { helium } from "./helium.js";
+import { hubert } from "./hubert.js";
 import { hunyuanV1Dense } from "./hunyuan_v1_dense.js";
 import { internlm3 } from "./internlm3.js";
 import { layoutlm } from "./layoutlm.js";
@@ -79,6 +80,8 @@ import { t5 } from "./t5.js";
 import { t5gemma } from "./t5gemma.js";
 import { umt5 } from "./umt5.js";
 import { vit } from "./vit.js";
+import { wav2Vec2 } from "./wav2vec2.js";
+import { wavlm } from "./wavlm.js";
 import { whisper } from "./whisper.js";
 import { xglm } from "./xglm.js";
 import { xlmRoberta } from "./xlm_roberta.js";
@@ -124,6 +127,7 @@ export const architectures: readonly Architecture[] = [
   graniteMoe,
   gte,
   helium,
+  hubert,
   hunyuanV1Dense,
   internlm3,
   layoutlm,
@@ -164,6 +168,8 @@ export const architectures: readonly Architecture[] = [
   t5gemma,
   umt5,
   vit,
+  wav2Vec2,
+  wavlm,
   whisper,
   xglm,
   xlmRoberta,

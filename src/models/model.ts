@@ -72,6 +72,8 @@ export interface ModelConfig {
     /** The label that stands between letters. */
     readonly blank: number;
   };
+  /** Frames that so many samples of sound become; 0 or less: they are too few. */
+  readonly framesOf?: (samples: number) => number;
   /** Positions of an encoder's output, where they do not follow from tokens. */
   readonly encoded?: number;
 }
@@ -109,6 +111,8 @@ export interface StackOutput {
   readonly hidden: Tensor;
   /** Keys and values including the past, per layer; none where nothing is cached. */
   readonly present: readonly KeyValue[];
+  /** Which of these positions count, [batch, seq] (i64). @default those of the mask that is read */
+  readonly mask?: Tensor;
   /** What layers give beside these, layer by layer: a router's logits. */
   readonly beside?: readonly Readonly<Record<string, Tensor>>[];
   /** What the model adds to a mean loss of words: the balance of its experts. */

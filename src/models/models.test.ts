@@ -240,6 +240,8 @@ const headOf: Readonly<Record<string, Exclude<keyof Heads<never>, "named">>> = {
   FEATURE_EXTRACTION: "hidden",
   SPEECH_SEQ_2_SEQ: "vocabulary",
   AUDIO_CLS: "rowLabels",
+  AUDIO_FRAME_CLS: "tokenLabels",
+  CTC: "vocabulary",
   IMAGE_CLS: "rowLabels",
 };
 
@@ -247,6 +249,9 @@ const headOf: Readonly<Record<string, Exclude<keyof Heads<never>, "named">>> = {
 const heads: readonly [RegExp, TaskType, (c: ModelConfig) => Dim[]][] = [
   [/CausalLM|LMHeadModel/, "CAUSAL_LM", (c) => ["batch", "seq", c.vocabSize]],
   [/WhisperForCond/, "SPEECH_SEQ_2_SEQ", (c) => ["batch", "target", c.vocabSize]],
+  [/ForCTC/, "CTC", (c) => ["batch", FRAMES, c.vocabSize]],
+  [/AudioFrameClassification/, "AUDIO_FRAME_CLS", (c) => ["batch", FRAMES, c.numLabels]],
+  [/(Wav2Vec2|Hubert|WavLM)ForSequence/, "AUDIO_CLS", (c) => ["batch", c.numLabels]],
   [/AudioClassification/, "AUDIO_CLS", (c) => ["batch", c.numLabels]],
   [/ConditionalGeneration|MTModel/, "SEQ_2_SEQ_LM", (c) => ["batch", "target", c.vocabSize]],
   [/ImageClassification/, "IMAGE_CLS", (c) => ["batch", c.numLabels]],
@@ -255,6 +260,9 @@ const heads: readonly [RegExp, TaskType, (c: ModelConfig) => Dim[]][] = [
   [/QuestionAnswering/, "QUESTION_ANS", () => ["batch", "seq", 2]],
   [/Model/, "FEATURE_EXTRACTION", (c) => ["batch", "seq", c.hiddenSize]],
 ];
+
+/** What the kit's convolutions (10, 3, 2 over 5, 2, 2 samples) make of samples. */
+const FRAMES = "(samples+10)/20-1";
 
 type Case = [model: string, architecture: Architecture<never>, task: TaskType, logits: Dim[]];
 /** Every model of the kit, and every other one, that an architecture of ours reads. */

@@ -42,6 +42,11 @@ export const AutoModelForSeq2SeqLM: AutoModelFor<"SEQ_2_SEQ_LM"> = autoModelFor(
 export const AutoModelForSpeechSeq2Seq: AutoModelFor<"SPEECH_SEQ_2_SEQ"> = autoModelFor("SPEECH_SEQ_2_SEQ");
 /** Models that label clips: AUDIO_CLS. */
 export const AutoModelForAudioClassification: AutoModelFor<"AUDIO_CLS"> = autoModelFor("AUDIO_CLS");
+/** Models that read letters off clips (wav2vec2, HuBERT, WavLM): CTC. */
+export const AutoModelForCTC: AutoModelFor<"CTC"> = autoModelFor("CTC");
+/** Models that label the frames of clips: AUDIO_FRAME_CLS. */
+export const AutoModelForAudioFrameClassification: AutoModelFor<"AUDIO_FRAME_CLS"> =
+  autoModelFor("AUDIO_FRAME_CLS");
 /** Models that continue a text (Llama, GPT-2, Qwen): CAUSAL_LM. */
 export const AutoModelForCausalLM: AutoModelFor<"CAUSAL_LM"> = autoModelFor("CAUSAL_LM");
 /** Models that label a text, or a pair of them, or give it a number: SEQ_CLS. */

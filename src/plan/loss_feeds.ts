@@ -50,7 +50,8 @@ export function lossFeeds(
     if ("shape" in column) feeds[name] = rowColumn(column, given, positions);
   checkSome(loss, feeds);
   if (perLabel.length === 0 || labels === undefined) return feeds;
-  const layout = labelLayout(spec, labels, positions, virtual, places);
+  const length = sizes.has("seq") ? positions : labels.shape[1]; // of a model without tokens, frames
+  const layout = labelLayout(spec, labels, length, virtual, places);
   feeds[labelPositions.name] = layout.fill(layout.positions, 0);
   const [, width] = labels.shape;
   feeds[labelRows.name] = layout.fill(

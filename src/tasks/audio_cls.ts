@@ -8,7 +8,10 @@ import type { Task } from "./task.js";
 export const audioCls: Task<"AUDIO_CLS"> = {
   ...data,
   title: "audio classification",
-  classEnds: ["ForAudioClassification"],
+  classEnds: [
+    "ForAudioClassification",
+    ...["Wav2Vec2", "Hubert", "WavLM"].map((model) => `${model}ForSequenceClassification`),
+  ],
   byClass: true,
   impliedBy: [],
   labels: "row",

@@ -95,8 +95,26 @@ export const pictureLabels: Head = {
   modules: ["classifier"],
 };
 
+/** A score for each label of a clip's frame. */
+export const frameLabels: Head = {
+  ...rowLabels,
+  write: (a) => (mediumOf(a) === "sound" ? a.heads.tokenLabels : undefined),
+  modules: ["classifier"],
+};
+
+/** A score for each letter of a clip's frame. */
+export const letters: Head = {
+  write: (a) => (mediumOf(a) === "sound" && a.decoder === undefined ? a.heads.vocabulary : undefined),
+  outputs: (config) => config.vocabSize,
+  isPerLabel: false,
+  modules: ["lm_head"],
+};
+
 /** A score for each label of a token. */
-export const tokenLabels: Head = { ...rowLabels, write: ({ heads }) => heads.tokenLabels };
+export const tokenLabels: Head = {
+  ...rowLabels,
+  write: (a) => (mediumOf(a) === "text" ? a.heads.tokenLabels : undefined),
+};
 
 /** Two scores of a token: that an answer starts there, that it ends there. */
 export const spanEnds: Head = {

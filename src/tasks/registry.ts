@@ -3,6 +3,8 @@ import { dataTasks, unknownTask } from "../data/tasks/registry.js";
 import { Registry } from "../registry.js";
 import { taskTypes } from "../task.js";
 import { audioCls } from "./audio_cls.js";
+import { audioFrameCls } from "./audio_frame_cls.js";
+import { ctc } from "./ctc.js";
 import { causalLM } from "./causal_lm.js";
 import { featureExtraction } from "./feature_extraction.js";
 import type { Head } from "./head.js";
@@ -16,7 +18,7 @@ import { tokenCls } from "./token_cls.js";
 
 const shipped: readonly Task[] = [
   ...[seq2SeqLM, causalLM, seqCls, tokenCls, questionAns, featureExtraction],
-  ...[speechSeq2Seq, audioCls, imageCls],
+  ...[speechSeq2Seq, audioCls, audioFrameCls, ctc, imageCls],
 ];
 
 /** Every task, by its name. */

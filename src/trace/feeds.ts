@@ -10,6 +10,7 @@ import { at } from "../present.js";
 import { mix } from "../random.js";
 import { taskOf } from "../tasks/registry.js";
 import { toCode } from "../words.js";
+import { frameFaults } from "./frame_faults.js";
 import { inputOf, inputsOf } from "./inputs.js";
 import type { Places } from "./packing.js";
 import { placesOf } from "./packing.js";
@@ -141,7 +142,7 @@ export function checkBatch(
   const length = positionsIn(batch, stack.length) + virtual.input + virtual.cache;
   if (inventory.positions !== undefined && length > inventory.positions)
     faults.push(`it is ${length} tokens long (virtual ones included) of ${inventory.positions} positions`);
-  faults.push(...packingFaults(spec, batch, virtual));
+  faults.push(...packingFaults(spec, batch, virtual), ...clipFaults(spec, batch));
   if (batch.task === spec.task && hasTaskLabels) faults.push(...labelFaults(spec, batch, stack));
   if (faults.length === 0) {
     checkColumns(spec, ofMethods, batch, sizes);
@@ -176,6 +177,14 @@ export function checkColumns(
       `rows bring it as a column of that name: --loss-columns ${names.join(",")}; for a prompt: --columns ${names[0] ?? ""}=0.`,
     ),
   });
+}
+
+function clipFaults({ config, task }: ModelSpec, batch: Inputs): string[] {
+  const { framesOf, ctc } = config;
+  if (framesOf === undefined) return [];
+  const [values, heard] = [columnOf(batch, "inputValues"), columnOf(batch, "attentionMask")];
+  const needsPath = ctc?.zeroInfinity === false && taskOf(task).labels === "target";
+  return frameFaults({ values, heard, labels: labelsOf(batch) }, framesOf, needsPath);
 }
 
 function packingFaults(spec: ModelSpec, batch: Inputs, virtual: Virtual): string[] {
@@ -253,11 +262,13 @@ export function formFault(
   return `${name} [${shape}] is not [${lengths}], which ${who}${named}`;
 }
 
-function labelFaults({ task, config }: ModelSpec, batch: Inputs, at: Lengths<number>): string[] {
+function labelFaults(spec: ModelSpec, batch: Inputs, at: Lengths<number>): string[] {
+  const { task, config } = spec;
   const labels = labelsOf(batch);
   const { labels: place, labelForm, head } = taskOf(task);
   if (labels === undefined || place === "none") return [];
-  const { batch: rows, length: seq } = at;
+  const { batch: rows } = at;
+  const seq = inputOf(inputsOf(spec), "tokens") === undefined ? labels.shape[1] : at.length;
   const perToken = place === "token" || place === "next token";
   const isFloat = labels.data instanceof Float32Array;
   const columns = perToken ? seq : isFloat ? head.outputs(config) : labels.shape[1];

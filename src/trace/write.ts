@@ -168,7 +168,7 @@ function writeHidden(spec: ModelSpec, trace: ModelTrace, fromStates = false): Wr
     const at = { batch: "batch", length: "seq", virtual, past: pastLength };
     const { x, layout } = stackInputs(spec, trace, at, past);
     const out = partOf(spec, "stack")(bareModel(spec, trace, layout, "stack"), config, x);
-    return { ...out, layout, mask: maskOf(trace, x.mask, pastLength, out.hidden) };
+    return { ...out, layout, mask: out.mask ?? maskOf(trace, x.mask, pastLength, out.hidden) };
   }
   const encoder = fromStates ? givenStates(spec, trace) : writeEncoder(spec, trace);
   trace.promptsDecoder = true;

@@ -19,13 +19,14 @@ function floats(t: KitTensor): { data: Float32Array; shape: [number, number] } {
 /** The batch under `prefix` ("input.", "second.") as the product's own inputs. */
 export function batchOf(expected: Expected, prefix: string, task: TaskType): Inputs {
   const get = (name: string): KitTensor | undefined => expected.get(prefix + name);
-  const columns = columnsOf(get);
   const tokens = get("input_ids");
+  const mask = tokens === undefined ? get("attention_mask") : undefined;
+  const columns = { ...columnsOf(get), ...(mask && { attentionMask: ids(mask) }) };
   if (tokens === undefined && Object.keys(columns).length === 0)
     throw new Error(`the kit has no key ${prefix}input_ids`);
   const batch: Record<string, unknown> = { task, ...(tokens && textOf(tokens, get("attention_mask"))) };
   const labels = get("labels");
-  if (labels !== undefined) batch["labels"] = labels.isInteger ? ids(labels) : floats(labels);
+  if (labels !== undefined) batch["labels"] = task === "AUDIO_FRAME_CLS" ? marked(labels) : labelsOf(labels);
   for (const [name, key] of [
     ["start_positions", "startPositions"],
     ["end_positions", "endPositions"],
@@ -35,6 +36,17 @@ export function batchOf(expected: Expected, prefix: string, task: TaskType): Inp
     if (t !== undefined) batch[key] = ids(t);
   }
   return { ...batch, ...(Object.keys(columns).length > 0 && { columns }) } as unknown as Inputs;
+}
+
+function labelsOf(labels: KitTensor): Ids | ReturnType<typeof floats> {
+  return labels.isInteger ? ids(labels) : floats(labels);
+}
+
+/** Marks of classes [rows, frames, classes] as the class that is marked. */
+function marked({ data, shape }: KitTensor): Ids {
+  const [rows = 0, frames = 0, classes = 1] = shape;
+  const classOf = (i: number): number => [...data.subarray(i * classes, (i + 1) * classes)].indexOf(1);
+  return { data: Int32Array.from({ length: rows * frames }, (_, i) => classOf(i)), shape: [rows, frames] };
 }
 
 /** The same of a part of a kit that is of text. */
@@ -55,6 +67,8 @@ const COLUMNS: Readonly<Record<string, string>> = {
   task_ids: "task_ids",
   input_type_mask: "input_type_mask",
   pixel_values: "pixelValues",
+  input_features: "inputFeatures",
+  input_values: "inputValues",
 };
 
 function columnsOf(get: (name: string) => KitTensor | undefined): Record<string, BatchColumn> {

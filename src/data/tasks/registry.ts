@@ -2,6 +2,8 @@ import { PeftError } from "../../errors.js";
 import { Registry } from "../../registry.js";
 import type { TaskType } from "../batch.js";
 import { audioCls } from "./audio_cls.js";
+import { audioFrameCls } from "./audio_frame_cls.js";
+import { ctc } from "./ctc.js";
 import { causalLM } from "./causal_lm.js";
 import { featureExtraction } from "./feature_extraction.js";
 import { imageCls } from "./image_cls.js";
@@ -14,7 +16,7 @@ import { tokenCls } from "./token_cls.js";
 
 const shipped: readonly DataTask[] = [
   ...[seq2SeqLM, causalLM, seqCls, tokenCls, questionAns, featureExtraction],
-  ...[speechSeq2Seq, audioCls, imageCls],
+  ...[speechSeq2Seq, audioCls, audioFrameCls, ctc, imageCls],
 ];
 
 /** What data asks of each task; src/tasks registers those from outside. */

@@ -1,0 +1,22 @@
+import { ctc as data } from "../data/tasks/ctc.js";
+import { ctc as loss } from "../losses/ctc.js";
+import { letters } from "./head.js";
+import { noScores } from "./scores.js";
+import type { Task } from "./task.js";
+
+/** The letters that are spoken in a clip, read off its frames. */
+export const ctc: Task<"CTC"> = {
+  ...data,
+  title: "letters of speech",
+  classEnds: ["ForCTC"],
+  byClass: true,
+  impliedBy: [],
+  labels: "target",
+  head: letters,
+  labelForm: () => "ids",
+  loss: () => loss,
+  scores: () => noScores,
+  predict: ({ logits }) => ({ kind: "vector", vector: logits }),
+  packs: false,
+  generates: false,
+};
