@@ -87,7 +87,9 @@ export function divDims(dim: Dim, by: number): Dim {
 }
 
 /** A quotient plus a number. */
-function quotientAlone(dim: Dim): { readonly dim: Dim; readonly by: number; readonly more: number } | undefined {
+function quotientAlone(
+  dim: Dim,
+): { readonly dim: Dim; readonly by: number; readonly more: number } | undefined {
   const { "": more = 0, ...others } = Object.fromEntries(parseDim(dim));
   const [[factor, coefficient] = ["", 0], ...rest] = Object.entries(others);
   const quotient = coefficient === 1 && rest.length === 0 ? quotientOf(factor) : undefined;

@@ -55,8 +55,10 @@ export interface Wav2Vec2Form<C extends Wav2Vec2Config, S extends Record<string,
 /** The fields that every relative of wav2vec2 has. */
 export function readWav2Vec2(f: Fields, task: TaskType | undefined): Wav2Vec2Config {
   const common = commonFields(f);
-  if (f.flag("add_adapter", false)) f.unbuilt('"add_adapter" is true, and convolutions behind the layers are not built');
-  if (f.has("adapter_attn_dim")) f.unbuilt('"adapter_attn_dim" is said: adapters of languages in the layers are not built');
+  if (f.flag("add_adapter", false))
+    f.unbuilt('"add_adapter" is true, and convolutions behind the layers are not built');
+  if (f.has("adapter_attn_dim"))
+    f.unbuilt('"adapter_attn_dim" is said: adapters of languages in the layers are not built');
   if (f.flag("conv_pos_batch_norm", false)) f.unbuilt('"conv_pos_batch_norm" is true');
   const [hiddenSize, layers] = [f.size("hidden_size", 768), f.layers("num_hidden_layers", 12)];
   const waves = readWaves(f);
@@ -185,7 +187,11 @@ export function stackOf<C extends Wav2Vec2Config, S extends Record<string, Tenso
       if (c.normsFirst) at.layerNorm("layer_norm", out.hidden, c.eps); // named, and read by nobody
       return { ...out, mask, hidden: weightedStates(new Module(w.trace), states) };
     }
-    return { ...out, mask, hidden: c.normsFirst ? at.layerNorm("layer_norm", out.hidden, c.eps) : out.hidden };
+    return {
+      ...out,
+      mask,
+      hidden: c.normsFirst ? at.layerNorm("layer_norm", out.hidden, c.eps) : out.hidden,
+    };
   };
 }
 

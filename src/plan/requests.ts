@@ -302,7 +302,7 @@ function sizesOf(spec: ModelSpec, batch: Inputs, lengths: ReadonlyMap<string, nu
   };
   const labels = labelsOf(batch);
   if (labels === undefined) return sizes;
-  if (spec.config.encoderDecoder) return { ...sizes, target: labels.shape[1] };
+  if (taskOf(spec.task).labels === "target") return { ...sizes, target: labels.shape[1] };
   return taskOf(spec.task).labels === "next token" ? { ...sizes, labels: mostLabelled(labels) } : sizes;
 }
 

@@ -257,7 +257,9 @@ export function writeLoss(spec: ModelSpec, trace: ModelTrace, loss: Loss, fromSt
     return JSON.stringify([own, sum.id, count.id, ...said], exactly);
   };
   const isOfWords = taskOf(spec.task).labels === "next token";
-  const penalties = [trace.penalty(), isOfWords ? ofModel : undefined].filter((x) => x !== undefined);
+  // where an adapter's file names no task, Python leaves out what its method adds to the loss
+  const ofMethods = taskOf(spec.task).byClass === true ? undefined : trace.penalty();
+  const penalties = [ofMethods, isOfWords ? ofModel : undefined].filter((x) => x !== undefined);
   const whole = penalties.reduce((sum, penalty) => g.add(sum, g.mul(penalty, count)), sum);
   return { sum: whole, count, metrics, logits, text };
 }

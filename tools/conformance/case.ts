@@ -11,6 +11,7 @@ import { countParameters } from "../../src/trace/trace.js";
 import { takeInventory } from "../../src/trace/write.js";
 import type { Bases } from "./bases.js";
 import { batchOf, countedAt, kitLogits, lossOption, NAMED, promptColumns, rowsOf } from "./batches.js";
+import { checkEncoder, checkInt8 } from "./encoder.js";
 import { json } from "./files.js";
 import { checkMerged } from "./merged.js";
 import type { CaseFile, CaseResult, Context } from "./result.js";
@@ -65,8 +66,10 @@ export async function runCase(kit: string, name: string, bases: Bases): Promise<
   const base = await bases.get(c.task, join(kit, c.file.model));
   try {
     await checkForward(c, "base", base);
+    await checkEncoder(c, "base", base, []);
     await checkAdapter(c, base);
     await checkBaseAgain(c, base, bases);
+    await checkInt8(c, bases);
   } catch (error) {
     await bases.close();
     c.checks.push(failure(error));
@@ -128,6 +131,7 @@ export async function checkForward(
 async function checkAdapter(c: Context, base: PreTrainedModel): Promise<void> {
   const model = await loadForTraining(c, base);
   await checkForward(c, "adapted", model);
+  await checkEncoder(c, "adapted", base, [model.activeAdapter]);
   const second = batchOf(c.expected, "second.", c.task);
   const { logits } = await model.forward(second);
   c.checks.push(compare("second.logits", kitLogits(c.task, logits), c.expected.get("second.logits"), 1e-4));

@@ -45,7 +45,7 @@ const SEVEN_BITS = { logits: 6e-2, loss: 3e-2, grad: 0.16 };
 const UNSCALED = { logits: 4, grad: 10 };
 const AMPLIFIED = { logits: 10, grad: 20 };
 
-async function limitsOf(name: string, { file }: Context, format: Format): Promise<Limits> {
+export async function limitsOf(name: string, { file }: Context, format: Format): Promise<Limits> {
   const limits = format === "int8" && (await largestInt8Weight()) === 63 ? SEVEN_BITS : LIMITS[format];
   const factor = /^models\/m?t5/.test(file.model)
     ? UNSCALED

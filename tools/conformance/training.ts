@@ -108,7 +108,7 @@ async function train(c: Context, model: PeftModel, label: "train" | "firm"): Pro
 }
 
 function checkTrained(c: Context, adapter: Adapter): void {
-  if (c.file.method === "lora-all-linear") return; // the kit leaves them out
+  if (/^(lora-all-linear|speech-32-64)$/.test(c.file.method)) return; // the kit leaves them out
   for (const entry of adapter.entries.values()) {
     if (entry.frozen) continue;
     const key = `firm.trained.${kitName(adapter, entry.key)}`;

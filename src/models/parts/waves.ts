@@ -17,7 +17,11 @@ export interface WaveInputs {
 
 /** The convolutions that make frames of samples. */
 export interface WaveConfig {
-  readonly convolutions: readonly { readonly width: number; readonly kernel: number; readonly stride: number }[];
+  readonly convolutions: readonly {
+    readonly width: number;
+    readonly kernel: number;
+    readonly stride: number;
+  }[];
   readonly convBias: boolean;
   /** "group": the first one's channels are normed over time; "layer": each one's frames over their channels. */
   readonly convNorm: "group" | "layer";

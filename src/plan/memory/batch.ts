@@ -26,7 +26,8 @@ export interface BatchSizes {
 /** A batch of these sizes: the most that one can take. */
 export function fakeBatch(spec: ModelSpec, sizes: BatchSizes, ofMethods: readonly Input[] = []): ColumnBatch {
   const { task } = spec;
-  const { batch, seq = 0, target = seq } = sizes;
+  const { framesOf } = spec.config;
+  const { batch, seq = framesOf?.(sizes.dims?.["samples"] ?? 0) ?? 0, target = seq } = sizes;
   const common = { columns: fakeColumns([...Object.values(inputsOf(spec)), ...ofMethods], spec, sizes) };
   switch (taskOf(task).labels) {
     case "token":
@@ -65,7 +66,12 @@ export function fakeColumns(
     if (input.dtype === "i64") return filled(numbers, input.role === "tokens" ? 1 : 0);
     return { data: new Float32Array(filled(numbers, 0).data.length), shape: numbers };
   };
-  return Object.fromEntries(inputs.map((input) => [input.name, fake(input)]));
+  const columns: Record<string, BatchColumn> = {};
+  for (const input of inputs) {
+    const own = input.read?.((name) => columns[name], spec.config); // what others say already
+    if (own === undefined) columns[input.name] = fake(input);
+  }
+  return columns;
 }
 
 function missingSize({ config }: ModelSpec, { name }: Input, dim: string): PeftError {
