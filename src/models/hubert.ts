@@ -4,7 +4,7 @@ import type { WaveInputs } from "./parts/waves.js";
 import type { Wav2Vec2Config } from "./wav2vec2.js";
 import { PLAIN, readWav2Vec2, stackOf, WAVES } from "./wav2vec2.js";
 
-/** wav2vec2 that learnt to tell clusters of frames. arXiv 2106.07447. Reference: transformers/models/hubert */
+/** wav2vec2 that learnt clusters of frames. arXiv 2106.07447. Reference: transformers/models/hubert */
 export const hubert: Architecture<Wav2Vec2Config, WaveInputs> = {
   ...WAVES,
   modelTypes: ["hubert"],

@@ -114,8 +114,8 @@ function embedFrames(w: Module, c: Wav2Vec2Config, frames: Tensor, mask: Tensor)
 }
 
 /**
- * What x [batch, frames, hidden] gains by where its frames stand: a convolution over many of them, whose kernel
- * is g v / |v|, a length for each place of it.
+ * What x [batch, frames, hidden] gains by where its frames stand: a convolution over many of them, whose
+ * kernel is g v / |v|, a length for each place of it.
  */
 function positionsOf(w: Module, c: Wav2Vec2Config, x: Tensor): Tensor {
   const { g } = w;
@@ -231,7 +231,7 @@ export const PLAIN: Wav2Vec2Form<Wav2Vec2Config, Record<never, Tensor>> = {
   firstDropped: 0,
 };
 
-/** Clips as frames of 20 milliseconds, XLS-R too. arXiv 2006.11477. Reference: transformers/models/wav2vec2 */
+/** Clips as frames of 20 ms; XLS-R too. arXiv 2006.11477. Reference: transformers/models/wav2vec2 */
 export const wav2Vec2: Architecture<Wav2Vec2Config, WaveInputs> = {
   ...WAVES,
   modelTypes: ["wav2vec2"],

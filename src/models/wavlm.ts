@@ -14,7 +14,7 @@ interface WavLMConfig extends Wav2Vec2Config {
   readonly distances: Distances;
 }
 
-/** How much of the bias by distance each query of a head takes, by what it reads: [batch, heads, frames, 1] */
+/** The share of the bias by distance that each query takes, by what it reads: [batch, heads, frames, 1] */
 function gatesOf(w: Module, c: WavLMConfig, x: Tensor): Tensor {
   const { g } = w;
   const heads = splitHeads(w, x, c.heads, c.headDim); // [batch, heads, frames, headDim]

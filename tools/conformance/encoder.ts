@@ -6,7 +6,7 @@ import { PeftModel } from "../../src/peft/peft_model.js";
 import { encoderFeeds } from "../../src/trace/feeds.js";
 import { writeEncoderStates } from "../../src/trace/write.js";
 import type { Bases } from "./bases.js";
-import { limitsOf } from "./quantized.js";
+import { limitsOf } from "./limits.js";
 import type { Context } from "./result.js";
 import { compare, compareNorm, type Numbers } from "./tensors.js";
 

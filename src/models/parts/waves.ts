@@ -23,7 +23,7 @@ export interface WaveConfig {
     readonly stride: number;
   }[];
   readonly convBias: boolean;
-  /** "group": the first one's channels are normed over time; "layer": each one's frames over their channels. */
+  /** "group": the first one's channels are normed over time; "layer": each one's over channels. */
   readonly convNorm: "group" | "layer";
   readonly convActivation: Activation;
 }
