@@ -36,8 +36,8 @@ export function readHiddenSpans(f: Fields, isOn: boolean): HiddenSpans {
 
 /**
  * 1 where a place is hidden, 0 elsewhere, like `mask` [batch, places] (i64, 1 at places that count);
- * undefined in evaluation, or where nothing is hidden. As many spans as `share` of a row's places say, rounded
- * by chance, begin at places of their own; they may overlap.
+ * undefined in evaluation, or where nothing is hidden. As many spans as `share` of a row's places say,
+ * rounded by chance, begin at places of their own; they may overlap.
  */
 export function hiddenPlaces(w: Module, name: string, mask: Tensor, s: Spans): Tensor | undefined {
   const { g } = w;
