@@ -103,9 +103,11 @@ export type { AdapterConfig, ValuesOf } from "./methods/method.js";
 
 export type { ProcessorOptions } from "./processors/auto.js";
 export { AutoFeatureExtractor, AutoImageProcessor } from "./processors/auto.js";
-export type { ImageFeatures, ImageSource, PreprocessOptions } from "./processors/pictures/image_processor.js";
-export { ImageProcessor, readImage } from "./processors/pictures/image_processor.js";
+export type { ImageFeatures, PreprocessOptions } from "./processors/pictures/image_processor.js";
+export { ImageProcessor } from "./processors/pictures/image_processor.js";
 export type { ImageSettings, SizeRule } from "./processors/pictures/image_settings.js";
+export type { ImageSource, ReadImageOptions } from "./processors/pictures/image_source.js";
+export { readImage } from "./processors/pictures/image_source.js";
 export type { RawImage } from "./processors/pictures/raw_image.js";
 export type { Resample, Size } from "./processors/pictures/resize.js";
 

@@ -25,3 +25,5 @@ export const machine = (): { host: string; processor: string; system: string; no
 
 /** Compression is not at hand: nothing counts as repeating itself. */
 export const deflatedSize = (bytes: Uint8Array): number => bytes.length;
+/** A page reads its pictures in its own thread. */
+export const startThread = (): undefined => undefined;

@@ -106,6 +106,7 @@ const ENTRY = "index.ts"; // imports all of the above but cli
 const NODE_FILES = [
   "platform.ts",
   "hub/files.ts",
+  "processors/worker.ts",
   "run/call_scope.ts",
   "engine/weights/files.ts",
   "engine/spawn.ts",

@@ -1,19 +1,9 @@
-import { expectArgument, refuseUnknown } from "../../arguments.js";
+import { refuseUnknown } from "../../arguments.js";
 import { PeftError } from "../../errors.js";
-import { nodeFiles } from "../../hub/files.js";
-import { isRecord } from "../../narrow.js";
-import { at } from "../../present.js";
-import { decodeImage } from "./decode.js";
+import { type ImageSource, readImage } from "./image_source.js";
 import { type ImageSettings, imageSettings } from "./image_settings.js";
-import { classMap, pixelsOf } from "./pixels.js";
-import { expectImage, type RawImage } from "./raw_image.js";
-
-/** A picture: its file's path, the file's bytes, both of them as data sets store them, or its pixels. */
-export type ImageSource =
-  | string
-  | Uint8Array
-  | { readonly bytes?: Uint8Array | null | undefined; readonly path?: string | null | undefined }
-  | RawImage;
+import { classMap, pixelsOf, stack } from "./pixels.js";
+import type { RawImage } from "./raw_image.js";
 
 /** Pictures as a model reads them. */
 export interface ImageFeatures {
@@ -66,38 +56,9 @@ export class ImageProcessor {
     if (options.segmentationMaps === undefined) return { pixelValues };
     const maps = [];
     for (const map of options.segmentationMaps)
-      maps.push(classMap(expectMap(await readImage(map, "stored")), this.settings));
+      maps.push(classMap(expectMap(await readImage(map, { as: "stored" })), this.settings));
     return { pixelValues, labels: stack(maps, Int32Array) };
   }
-}
-
-/**
- * A picture's pixels. Red, green and blue of an upright picture by default; `stored`: as its file has them.
- * @throws "data" where it cannot be read
- */
-export async function readImage(
-  source: ImageSource,
-  as: "upright" | "stored" = "upright",
-): Promise<RawImage> {
-  if (isRecord(source) && "width" in source) return expectImage(source as RawImage);
-  const { bytes, at: name } = await imageBytes(source as Exclude<ImageSource, RawImage>);
-  return decodeImage(bytes, { as, at: name });
-}
-
-/** A file's bytes, and its name for errors. Throws "data", "file-format". */
-export async function imageBytes(
-  source: Exclude<ImageSource, RawImage>,
-): Promise<{ bytes: Uint8Array; at: string }> {
-  if (source instanceof Uint8Array) return { bytes: source, at: "the picture" };
-  const { bytes, path } = typeof source === "string" ? { bytes: undefined, path: source } : (source ?? {});
-  if (bytes instanceof Uint8Array) return { bytes, at: typeof path === "string" ? path : "the picture" };
-  expectArgument("readImage", source, {
-    is: typeof path === "string",
-    wants: "a picture",
-    fix: "give a path, the bytes of a file, or { data, width, height, channels }.",
-  });
-  const name = String(path);
-  return { bytes: await nodeFiles.read(name, 0, await nodeFiles.size(name)), at: name };
 }
 
 function expectMap(map: RawImage): RawImage {
@@ -107,23 +68,4 @@ function expectMap(map: RawImage): RawImage {
     why: "its levels are class ids, one a pixel: a gray picture.",
     fix: "save it as a gray PNG.",
   });
-}
-
-/** Arrays of one shape as one, with the rows in front. */
-function stack<T extends Float32Array | Int32Array>(
-  items: readonly { readonly data: T; readonly shape: readonly number[] }[],
-  list: { new (length: number): T },
-): { data: T; shape: number[] } {
-  const { data, shape } = at(items, 0);
-  const out = new list(items.length * data.length);
-  for (const [i, item] of items.entries()) {
-    if (`${item.shape}` !== `${shape}`)
-      throw new PeftError("data", {
-        what: `Pictures of a batch are [${shape}] and [${item.shape}].`,
-        why: "this processor keeps their proportions, and a batch has one size.",
-        fix: "give one picture at a time, or pictures of one size.",
-      });
-    out.set(item.data, i * data.length);
-  }
-  return { data: out, shape: [items.length, ...shape] };
 }

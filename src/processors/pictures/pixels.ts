@@ -1,4 +1,5 @@
 import { PeftError } from "../../errors.js";
+import { at } from "../../present.js";
 import type { ImageSettings } from "./image_settings.js";
 import { type RawImage, toRgb } from "./raw_image.js";
 import { type Region, type Resample, resize, type Size } from "./resize.js";
@@ -97,4 +98,23 @@ export function classMap(
   const resample = treatsMapsAsPictures ? settings.resample : 0;
   const { data, height, width } = shape({ ...map, data: ids }, { ...settings, resample });
   return { data: Int32Array.from(data), shape: [height, width] };
+}
+
+/** Arrays of one shape as one, with the rows in front. */
+export function stack<T extends Float32Array | Int32Array>(
+  items: readonly { readonly data: T; readonly shape: readonly number[] }[],
+  list: { new (length: number): T },
+): { data: T; shape: number[] } {
+  const { data, shape } = at(items, 0);
+  const out = new list(items.length * data.length);
+  for (const [i, item] of items.entries()) {
+    if (`${item.shape}` !== `${shape}`)
+      throw new PeftError("data", {
+        what: `Pictures of a batch are [${shape}] and [${item.shape}].`,
+        why: "this processor keeps their proportions, and a batch has one size.",
+        fix: "give one picture at a time, or pictures of one size.",
+      });
+    out.set(item.data, i * data.length);
+  }
+  return { data: out, shape: [items.length, ...shape] };
 }

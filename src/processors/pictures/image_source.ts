@@ -1,0 +1,49 @@
+import { expectArgument, refuseUnknown } from "../../arguments.js";
+import { nodeFiles } from "../../hub/files.js";
+import { isRecord } from "../../narrow.js";
+import { decodeImage } from "./decode.js";
+import { expectImage, type RawImage } from "./raw_image.js";
+
+/** A picture: its file's path, the file's bytes, both of them as data sets store them, or its pixels. */
+export type ImageSource =
+  | string
+  | Uint8Array
+  | { readonly bytes?: Uint8Array | null | undefined; readonly path?: string | null | undefined }
+  | RawImage;
+
+/** How a picture is read. */
+export interface ReadImageOptions {
+  /** Turned as EXIF says, red, green and blue alone; or as the file has it. @default "upright" */
+  readonly as?: "upright" | "stored" | undefined;
+  /** What errors call it. @default its path */
+  readonly name?: string | undefined;
+}
+
+/**
+ * A picture's pixels. Red, green and blue of an upright picture by default; `stored`: as its file has them.
+ * @throws "data" where it cannot be read
+ */
+export async function readImage(source: ImageSource, options: ReadImageOptions = {}): Promise<RawImage> {
+  refuseUnknown("readImage", options, { as: {}, name: {} });
+  if (isRecord(source) && "width" in source) return expectImage(source as RawImage);
+  const { as, name = "" } = options;
+  const { bytes, path = "" } = await imageBytes(source as Exclude<ImageSource, RawImage>);
+  const named = [name, path].filter((part) => part !== "").join(", ");
+  return decodeImage(bytes, { as, ...(named === "" ? {} : { at: named }) });
+}
+
+/** A file's bytes, and its path where there is one. Throws "data", "file-format". */
+async function imageBytes(
+  source: Exclude<ImageSource, RawImage>,
+): Promise<{ bytes: Uint8Array; path?: string | undefined }> {
+  if (source instanceof Uint8Array) return { bytes: source };
+  const { bytes, path } = typeof source === "string" ? { bytes: undefined, path: source } : (source ?? {});
+  const name = typeof path === "string" ? path : undefined;
+  if (bytes instanceof Uint8Array) return { bytes, path: name };
+  expectArgument("readImage", source, {
+    is: name !== undefined,
+    wants: "a picture",
+    fix: "give a path, the bytes of a file, or { data, width, height, channels }.",
+  });
+  return { bytes: await nodeFiles.read(name ?? "", 0, await nodeFiles.size(name ?? "")), path: name };
+}
