@@ -89,7 +89,7 @@ function mapTable(table: Table, mapping: RowMapping, from: string): Table {
 export function mapRecord(record: DataRecord, mapping: RowMapping, faults: Fault[]): DataRecord[] {
   try {
     const values: unknown = mapping(record.values);
-    if (isObject(values)) return [{ at: record.at, values }];
+    if (isObject(values)) return [{ ...record, values }];
     faults.push({ at: record.at, says: `it gives ${show(values)}, not an object` });
   } catch (error) {
     faults.push({ at: record.at, says: `it throws ${error instanceof Error ? error.message : show(error)}` });
@@ -166,5 +166,6 @@ export function fillSlots(
     faults.push({ at: record.at, says: `no value for ${JSON.stringify(column)}${beside(record)}` });
   if (absent.size > 0) return [];
   const values = Object.entries(slots).map(([slot, source]) => [slot, source.get(record)] as const);
-  return [{ at: record.at, values: Object.fromEntries(values) }];
+  const { at, folder } = record;
+  return [{ at, values: Object.fromEntries(values), ...(folder === undefined ? {} : { folder }) }];
 }

@@ -1,9 +1,11 @@
 import { PeftError } from "../errors.js";
 import type { Files } from "../hub/files.js";
 import type { HubOptions } from "../hub/settings.js";
+import { isOneOf } from "../narrow.js";
 import { listNames } from "./faults.js";
 import { hubFiles, isHubName } from "./hub_dataset.js";
 import { formatOf } from "./tables/formats.js";
+import { mediaOf, SPLITS } from "./tables/media_folder.js";
 
 /** Files by paths, folders and patterns, in the order of their names. */
 
@@ -28,6 +30,13 @@ async function inFolder(folder: string, files: Files): Promise<string[]> {
   const all = (await files.list(folder)).filter((name) => !/^[._]/.test(name));
   const names = all.filter((name) => formatOf(name) !== undefined && !notData.has(name));
   const forms = new Set(names.map(formatOf));
+  if (forms.size === 0) {
+    const split = all.find((name) => isOneOf(name, SPLITS));
+    const part = split === undefined ? undefined : files.join(folder, split);
+    if (part !== undefined && (await files.isFolder(part))) return inFolder(part, files);
+    const below = await files.listDeep(folder);
+    if (below.some((name) => mediaOf(name) !== undefined)) return [`${folder.replace(/[/\\]+$/, "")}/`];
+  }
   if (forms.size === 1) return names.map((name) => files.join(folder, name));
   throw new PeftError("data", {
     what: `The folder ${folder} ${forms.size === 0 ? "holds no data" : "holds data of several forms"}.`,

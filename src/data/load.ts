@@ -8,11 +8,13 @@ import { filesOf } from "./files.js";
 import { keepFew } from "./given.js";
 import type { LoadDatasetOptions, StreamDatasetOptions } from "./load_options.js";
 import { loadNames } from "./load_options.js";
-import { type RecordSource, readTable } from "./record_source.js";
+import { readableRows } from "./media.js";
+import { isFault, type RecordSource, readTable } from "./record_source.js";
 import type { Row } from "./row.js";
 import { RowStream } from "./row_stream.js";
 import { INPUT } from "./tables/bytes.js";
 import { readerOf } from "./tables/formats.js";
+import { isMediaFolder } from "./tables/media_folder.js";
 import type { DataRecord, Table, TableOptions } from "./tables/table.js";
 import { readText } from "./tables/text.js";
 
@@ -52,10 +54,17 @@ export async function loadDataset(
   checkLimit(options);
   const files = options.reader === undefined ? await filesOf(names, nodeFiles, options.hub) : names;
   const readers = files.map((name) => readerOf(name, options.format));
-  const open = (i: number, limit?: number): Promise<RecordSource> =>
-    at(readers, i)(at(files, i), { ...tableOptions(options), limit });
-  if (options.streaming !== true)
-    return tableRows(await readTables(files, open, options.limit), options, files.join(", "));
+  const open = async (i: number, limit?: number): Promise<RecordSource> => {
+    const file = at(files, i);
+    const source = await at(readers, i)(file, { ...tableOptions(options), limit });
+    return isMediaFolder(file) || options.reader !== undefined
+      ? source
+      : lyingIn(nodeFiles.parent(file), source);
+  };
+  if (options.streaming !== true) {
+    const rows = tableRows(await readTables(files, open, options.limit), options, files.join(", "));
+    return options.reader === undefined ? readableRows(rows, options) : rows;
+  }
   const stream = new RowStream(async () => {
     const sources = await Promise.all(files.map((_, i) => open(i)));
     const joined = sources.length === 1 ? at(sources, 0) : join(sources, files.join(", "));
@@ -99,6 +108,14 @@ async function readTables(
  */
 export function listDataFiles(names: readonly string[], hub?: HubOptions): Promise<string[]> {
   return filesOf(names, nodeFiles, hub);
+}
+
+/** Records that know where their file lies: paths in them are relative to that. */
+function lyingIn(folder: string, source: RecordSource): RecordSource {
+  async function* records(): AsyncGenerator<DataRecord | Fault> {
+    for await (const item of source.records()) yield isFault(item) ? item : { ...item, folder };
+  }
+  return { ...source, records };
 }
 
 /** Several files as one. */

@@ -34,6 +34,11 @@ export interface RowOptions {
   raw?: boolean;
   /** Read no more than this many rows. @default all */
   limit?: number;
+  /**
+   * Leave out pictures and clips that cannot be read, and say which; without it the first of them is an
+   * error. @default false
+   */
+  skipBad?: boolean;
   /** Hears what is not used, and what may be meant otherwise. @default console.warn */
   warn?: (message: string) => void;
 }
@@ -73,6 +78,7 @@ export const rowNames: NamesOf<RowOptions> = {
   problemType: {},
   raw: {},
   limit: { also: ["max_samples"] },
+  skipBad: {},
   warn: {},
 };
 

@@ -1,4 +1,5 @@
 import { expectArgument } from "../arguments.js";
+import type { ImageSource } from "../processors/pictures/image_source.js";
 import type { ProblemType } from "./batch.js";
 import type { Box, PageSize } from "./boxes.js";
 import type { Message } from "./types.js";
@@ -124,6 +125,17 @@ export interface DocumentRow extends RowBase {
   readonly page?: PageSize;
 }
 
+/** A picture with what it is to be told as; without labels, to be asked about. */
+export interface PictureRow extends RowBase {
+  readonly kind: "picture";
+  /** It is read when its batch is made. */
+  readonly image: ImageSource;
+  readonly problemType: ProblemType;
+  /** One class id, or one number (regression), or a 0 or 1 for each class; -100 is not learnt. */
+  readonly labels: readonly number[];
+  readonly labelNames: readonly string[];
+}
+
 /** A row of a data set after its columns were understood; `kind` tells which it is. */
 export type Row =
   | PromptRow
@@ -135,7 +147,8 @@ export type Row =
   | SimilarityRow
   | PreferenceRow
   | JudgedRow
-  | DocumentRow;
+  | DocumentRow
+  | PictureRow;
 /** What a row can be. */
 export type RowKind = Row["kind"];
 

@@ -26,12 +26,34 @@ export interface Reference {
 export interface MediaKind<Settings, Row> {
   /**
    * What one row adds to its batch.
-   * @param key of the row's random numbers, where it is augmented
+   * @param change which random changes are made of it, in training
    * @throws "data", "file-format" where it cannot be read: the row may be skipped then
    */
-  row(source: unknown, name: string, settings: Settings, key: number | undefined): Promise<Row>;
+  row(
+    source: unknown,
+    name: string,
+    settings: Settings,
+    change: RandomChange | undefined,
+  ): Promise<Row>;
   /** Rows as one batch. */
   join(rows: readonly Row[], settings: Settings): MediaColumns;
+}
+
+/** Random changes of a row in training. */
+export interface RandomChange {
+  /** What may change, by names that the kind of media knows. */
+  readonly augmentation: readonly string[];
+  /** Of the row's random numbers: the same key gives the same change. */
+  readonly key: number;
+}
+
+/** A processor whose work on rows is done where their batch is made. */
+export interface RowProcessor {
+  readonly job: MediaJob;
+  /** Lengths of its columns' dimensions by the models' names for them, where all rows have the same. */
+  readonly dims?: Readonly<Record<string, number>> | undefined;
+  /** Names of random changes that it can make. */
+  readonly augmentations?: readonly string[] | undefined;
 }
 
 /** What a processor does, as plain data, so that a worker does the same. */
@@ -48,8 +70,8 @@ const kinds = {
 /** The rows of one batch. */
 export interface MediaRequest extends MediaJob {
   readonly references: readonly Reference[];
-  /** Keys of the rows' random numbers. @default nothing is augmented */
-  readonly keys?: readonly number[] | undefined;
+  /** Random changes, one for each row. @default nothing changes */
+  readonly changes?: readonly RandomChange[] | undefined;
   /** What becomes of rows that cannot be read. @default "error" */
   readonly bad?: "error" | "skip" | undefined;
 }
@@ -70,14 +92,14 @@ export interface SkippedRow {
 
 /** Makes the columns of a batch, row by row: the next one is decoded while this one is resized. */
 export async function makeColumns(request: MediaRequest): Promise<MediaResult> {
-  const { kind, settings, references, keys, bad = "error" } = request;
+  const { kind, settings, references, changes, bad = "error" } = request;
   const { row, join } = (await kinds[kind]()) as MediaKind<unknown, unknown>;
   const rows: unknown[] = [];
   const skipped: SkippedRow[] = [];
   const start = (i: number): Promise<unknown> | undefined => {
     const reference = references[i];
     if (reference === undefined) return undefined;
-    const reading = row(reference.source, reference.at, settings, keys?.[i]);
+    const reading = row(reference.source, reference.at, settings, changes?.[i]);
     reading.catch(() => {}); // it is heard when its turn has come
     return reading;
   };

@@ -22,7 +22,9 @@ parentPort?.on("message", ({ id, request }: { id: number; request: MediaRequest 
 
 /** Numbers are handed over, not copied. */
 function buffersOf({ columns }: MediaResult): ArrayBuffer[] {
-  return Object.values(columns).flatMap(({ data }) => (data.buffer instanceof ArrayBuffer ? data.buffer : []));
+  return Object.values(columns).flatMap(({ data }) =>
+    data.buffer instanceof ArrayBuffer ? data.buffer : [],
+  );
 }
 
 function textOf(error: unknown): ErrorText {

@@ -18,16 +18,14 @@ export const classify: Kind<ClassifyRow> = {
     pair: { names: ["text_pair", "sentence2", "hypothesis", "question2"], optional: true },
     label: { names: ["label", "labels", "category", "class", "score"] },
   },
-  labels: { slot: "label", parts: (value) => [value], settle },
+  labels: { slot: "label", parts: (value) => [value], settle: settleClasses },
   convert(entries, faults, options) {
-    const settled = settle(
+    const settled = settleClasses(
       entries.map((entry) => entry.values["label"]),
       options,
     );
     const { problemType, labels: labelNames = [] } = settled;
-    if (problemType === "multi_label_classification" && entries.length * labelNames.length > mostMarks)
-      throw tooManyMarks(entries.length, labelNames.length);
-    const read = readers[problemType](labelNames, settled);
+    const read = labelReader(settled, entries.length);
     return entries.flatMap((entry) => {
       const text = asText(entry, "text", faults);
       const pair = "pair" in entry.values ? asText(entry, "pair", faults) : undefined;
@@ -39,7 +37,8 @@ export const classify: Kind<ClassifyRow> = {
   },
 };
 
-function settle(
+/** What labels are, and the names of their classes: what is given, else read off the values. */
+export function settleClasses(
   values: Parameters<LabelSlot["settle"]>[0],
   options: KindOptions,
 ): KindOptions & { problemType: ProblemType } {
@@ -56,6 +55,17 @@ function settle(
 
 /** Reads the label of one row; what is wrong with it goes to the faults. */
 type LabelReader = (entry: Entry, faults: Fault[]) => number[] | undefined;
+
+/** Reads labels that are settled. Throws "data" where marks of so many rows would not fit into memory. */
+export function labelReader(
+  settled: KindOptions & { readonly problemType: ProblemType },
+  rows = 1,
+): LabelReader {
+  const { problemType, labels: names = [] } = settled;
+  if (problemType === "multi_label_classification" && rows * names.length > mostMarks)
+    throw tooManyMarks(rows, names.length);
+  return readers[problemType](names, settled);
+}
 
 const readers: {
   [P in ProblemType]: (names: readonly string[], options: KindOptions) => LabelReader;

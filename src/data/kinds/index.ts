@@ -5,6 +5,7 @@ import { document } from "./document.js";
 import { judged } from "./judged.js";
 import type { Kind } from "./kind.js";
 import { preference } from "./preference.js";
+import { picture } from "./picture.js";
 import { prompt } from "./prompt.js";
 import { question } from "./question.js";
 import { similarity } from "./similarity.js";
@@ -21,6 +22,7 @@ export const kinds: { readonly [K in RowKind]: Kind<Row> } = {
   prompt,
   judged,
   classify,
+  picture,
   similarity,
   text,
 };

@@ -22,6 +22,8 @@ export interface Slot {
 export interface Entry {
   readonly at: string;
   readonly values: Readonly<Record<string, unknown>>;
+  /** Where the file lies that it stood in. */
+  readonly folder?: string | undefined;
 }
 
 export interface KindOptions {

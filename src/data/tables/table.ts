@@ -4,6 +4,8 @@ import type { Reader } from "../types.js";
 export interface DataRecord {
   readonly at: string;
   readonly values: Readonly<Record<string, unknown>>;
+  /** Where the file lies that it stood in: paths in it are relative to that. */
+  readonly folder?: string | undefined;
 }
 
 /**

@@ -17,17 +17,15 @@ export const AUGMENTATIONS = ["crop", "flip", "color", "trivial"] as const;
  */
 export type AugmentationName = (typeof AUGMENTATIONS)[number];
 
-/** Which changes are made, in the order of `AUGMENTATIONS`. */
-export type Augmentation = readonly AugmentationName[];
-
 /**
  * A picture as the model sees it, changed at random; the same key gives the same picture.
+ * @param changes those that are made, in the order of `AUGMENTATIONS`
  * Reference: torchvision/transforms/v2
  */
 export function augmented(
   image: RawImage,
   settings: ImageSettings,
-  changes: Augmentation,
+  changes: readonly string[],
   key: number,
 ): RawImage {
   const next = random(key);

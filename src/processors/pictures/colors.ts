@@ -91,7 +91,10 @@ export function equalize(image: RawImage): RawImage {
   });
 }
 
-function byChannel(image: RawImage, rule: (counts: readonly number[]) => (level: number) => number): RawImage {
+function byChannel(
+  image: RawImage,
+  rule: (counts: readonly number[]) => (level: number) => number,
+): RawImage {
   const data = new Uint8Array(image.data.length);
   for (let c = 0; c < 3; c++) {
     const counts = new Array<number>(256).fill(0);

@@ -60,8 +60,8 @@ function loadSharp(): Promise<Sharp> {
 }
 
 /** What a file says; its pixels are not read. Throws "data" where it is no picture, or too large. */
-export async function readImageHeader(bytes: Uint8Array, at = "the picture"): Promise<ImageHeader> {
-  return checked(await metadataOf(bytes, at), at);
+export async function readImageHeader(file: Uint8Array | string, at = "the picture"): Promise<ImageHeader> {
+  return checked(await metadataOf(file, at), at);
 }
 
 /**
@@ -78,14 +78,14 @@ export async function decodeImage(bytes: Uint8Array, options: DecodeOptions = {}
 }
 
 /** A damaged file is an error as Pillow has it: what only warns is read. */
-async function open(bytes: Uint8Array, limitInputPixels: number | false = MOST_PIXELS): Promise<SharpImage> {
+async function open(file: Uint8Array | string, limitInputPixels: number | false = MOST_PIXELS): Promise<SharpImage> {
   const sharp = await loadSharp();
-  return sharp(bytes, { failOn: "error", ignoreIcc: true, limitInputPixels });
+  return sharp(file, { failOn: "error", ignoreIcc: true, limitInputPixels });
 }
 
-async function metadataOf(bytes: Uint8Array, at: string): Promise<Metadata> {
+async function metadataOf(file: Uint8Array | string, at: string): Promise<Metadata> {
   try {
-    return await (await open(bytes, false)).metadata();
+    return await (await open(file, false)).metadata();
   } catch (cause) {
     throw cause instanceof PeftError ? cause : damaged(at, cause);
   }

@@ -1,7 +1,9 @@
+import type { MediaJob, RowProcessor } from "../columns.js";
+import { AUGMENTATIONS, type AugmentationName } from "./augment.js";
 import { refuseUnknown } from "../../arguments.js";
 import { PeftError } from "../../errors.js";
-import { type ImageSource, readImage } from "./image_source.js";
 import { type ImageSettings, imageSettings } from "./image_settings.js";
+import { type ImageSource, readImage } from "./image_source.js";
 import { classMap, pixelsOf, stack } from "./pixels.js";
 import type { RawImage } from "./raw_image.js";
 
@@ -23,7 +25,7 @@ export interface PreprocessOptions {
  * Makes of pictures what a model reads: as transformers' processors with Pillow, to the bit from equal
  * pixels. A file is turned as its EXIF data say.
  */
-export class ImageProcessor {
+export class ImageProcessor implements RowProcessor {
   /** What preprocessor_config.json says. */
   readonly settings: ImageSettings;
 
@@ -38,6 +40,20 @@ export class ImageProcessor {
     modelType?: string,
   ) {
     this.settings = imageSettings(config, path, modelType);
+  }
+
+  get job(): MediaJob {
+    return { kind: "picture", settings: this.settings };
+  }
+
+  get dims(): Readonly<Record<string, number>> | undefined {
+    const { size, crop } = this.settings;
+    const fixed = crop ?? (size !== undefined && "height" in size ? size : undefined);
+    return fixed && { height: fixed.height, width: fixed.width };
+  }
+
+  get augmentations(): readonly AugmentationName[] {
+    return AUGMENTATIONS;
   }
 
   /**

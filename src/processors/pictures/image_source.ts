@@ -1,7 +1,7 @@
 import { expectArgument, refuseUnknown } from "../../arguments.js";
 import { nodeFiles } from "../../hub/files.js";
 import { isRecord } from "../../narrow.js";
-import { decodeImage } from "./decode.js";
+import { decodeImage, readImageHeader } from "./decode.js";
 import { expectImage, type RawImage } from "./raw_image.js";
 
 /** A picture: its file's path, the file's bytes, both of them as data sets store them, or its pixels. */
@@ -30,6 +30,18 @@ export async function readImage(source: ImageSource, options: ReadImageOptions =
   const { bytes, path = "" } = await imageBytes(source as Exclude<ImageSource, RawImage>);
   const named = [name, path].filter((part) => part !== "").join(", ");
   return decodeImage(bytes, { as, ...(named === "" ? {} : { at: named }) });
+}
+
+/** Throws "data" where a picture's file is not there, says that it is none, or is too large. */
+export async function checkImage(source: ImageSource): Promise<void> {
+  if (isRecord(source) && "width" in source) expectImage(source as RawImage);
+  else if (source instanceof Uint8Array) await readImageHeader(source);
+  else {
+    const { bytes, path } = typeof source === "string" ? { bytes: undefined, path: source } : source;
+    const name = typeof path === "string" ? path : undefined;
+    if (bytes instanceof Uint8Array) await readImageHeader(bytes, name);
+    else await readImageHeader(name ?? "", name);
+  }
 }
 
 /** A file's bytes, and its path where there is one. Throws "data", "file-format". */
