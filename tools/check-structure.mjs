@@ -76,11 +76,11 @@ const ALLOWED = {
   ],
   train: [
     ...["tasks", "losses", "peft", "attach", "run", "plan", "weights", "trace", "adapters"],
-    ...["data", "hub", "graph", "tokenizers", "generate"],
+    ...["data", "hub", "graph", "tokenizers", "processors", "generate"],
   ],
   rlhf: ["train", "tasks", "losses", "peft", "trace", "data", "graph", "tokenizers", "generate"],
   runs: [
-    ...["train", "tasks", "peft", "attach", "data", "hub", "tokenizers"],
+    ...["train", "tasks", "peft", "attach", "data", "hub", "tokenizers", "processors"],
     ...["methods/method.ts", "methods/registry.ts"],
   ],
   pipelines: ["peft", "tasks", "trace", "data", "hub", "tokenizers", "processors", "generate"],

@@ -3,7 +3,6 @@ import { PeftError } from "../errors.js";
 import { at } from "../present.js";
 import { option, words } from "../words.js";
 import type { Batch, TaskType } from "./batch.js";
-import { collate } from "./collate.js";
 import { textKeys } from "./distinct.js";
 import {
   type EncodedRows,
@@ -12,6 +11,8 @@ import {
   encodeRows,
   encodeRowsNames,
 } from "./encode.js";
+import { MediaBatches, type MediaOptions, mediaNames, seedOfEpoch } from "./media.js";
+import { noTokenizer } from "./no_tokenizer.js";
 import type { OrderOptions } from "./order.js";
 import { orderNames, orderOf } from "./order.js";
 import { type CollateOptions, collateNames } from "./padding.js";
@@ -24,9 +25,10 @@ import type { TokenizerLike } from "./types.js";
 /** How rows become batches. */
 export interface BatchesOptions<T extends TaskType>
   extends OrderOptions,
-    Omit<EncodeRowsOptions<T>, "task" | "vocabSize" | "tokenizer"> {
-  /** The model's own. */
-  tokenizer: TokenizerLike;
+    Omit<EncodeRowsOptions<T>, "task" | "vocabSize" | "tokenizer">,
+    MediaOptions {
+  /** The model's own. @default none, for a model that reads no text */
+  tokenizer?: TokenizerLike | undefined;
   /** The model that the batches are for: a PreTrainedModel, a PeftModel. */
   model: {
     readonly taskType: T;
@@ -42,6 +44,7 @@ const { task: _task, vocabSize: _size, ...encodedNames } = encodeRowsNames;
 const batchesNames: NamesOf<BatchesOptions<TaskType>> = {
   ...orderNames,
   ...encodedNames,
+  ...mediaNames,
   model: {},
   paddingSide: {},
   padToMultipleOf: {},
@@ -91,19 +94,20 @@ export function batches<T extends TaskType>(
     wants: "a model",
     fix: "give the model that the batches are for: batches(rows, { tokenizer, model }).",
   });
-  const { tokenizer, model, paddingSide = tokenizer.paddingSide, padToMultipleOf } = options;
+  const { tokenizer = noTokenizer, model, paddingSide = tokenizer.paddingSide, padToMultipleOf } = options;
   const { vocabSize, numLabels } = model.config;
   const encode = (some: readonly Row[]): EncodedRows<T> =>
     encodeRows(some, {
       numLabels,
       ...pickOptions(options, encodedNames),
+      tokenizer,
       task: model.taskType,
       vocabSize,
     });
   const padding = { padTokenId: padTokenOf(tokenizer), paddingSide, padToMultipleOf };
   if (rows instanceof RowStream) return batchesOfStream(rows, encode, padding, options);
   const { samples, report } = encode(rows);
-  return { ...batchesOf(samples, { ...options, ...padding }), report };
+  return { ...batchesOf(samples, { ...options, ...padding }, new MediaBatches(options)), report };
 }
 
 function batchesOfStream<T extends TaskType>(
@@ -115,11 +119,19 @@ function batchesOfStream<T extends TaskType>(
   const { epochs = 1, startAt = 0, batchSize = 8, shuffleWindow = 1, emptyLabels } = options;
   checkCounts({ epochs, batchSize, shuffleWindow }, 1);
   checkCounts({ startAt }, 0);
+  const media = new MediaBatches(options);
   async function* walk(): AsyncGenerator<Batch<T>> {
     const skip = { batches: startAt };
     const drops = emptyLabels === "drop" || options.packing === true;
     for (let epoch = 0; epoch < epochs; epoch++)
-      for await (const { batch } of epochBatches(rows, epoch, { ...options, skip, encode, drops, padding }))
+      for await (const { batch } of epochBatches(rows, epoch, {
+        ...options,
+        skip,
+        encode,
+        drops,
+        padding,
+        media,
+      }))
         yield batch;
   }
   return { [Symbol.asyncIterator]: walk };
@@ -134,6 +146,7 @@ export function padTokenOf(tokenizer: TokenizerLike): number {
 export function batchesOf<T extends TaskType>(
   samples: readonly Sample<T>[],
   options: OrderOptions & CollateOptions,
+  media: MediaBatches = new MediaBatches({}),
 ): Omit<Batches<T>, "report"> {
   const { epochs = 1, startAt = 0, batchSize = 8, dropLast = false } = options;
   checkCounts({ epochs, batchSize }, 1);
@@ -147,12 +160,8 @@ export function batchesOf<T extends TaskType>(
     for (let epoch = Math.floor(startAt / whole); epoch < epochs; epoch++) {
       const order = orderOf(lengths, epoch, options, texts);
       const first = Math.max(0, startAt - epoch * whole);
-      for (const rows of order.slice(first)) {
-        yield collate(
-          rows.map((row) => at(samples, row)),
-          padding,
-        );
-      }
+      const lists = order.slice(first).map((rows) => rows.map((row) => at(samples, row)));
+      yield* media.of(lists, padding, seedOfEpoch(options.seed ?? 0, epoch));
     }
   }
   return { samples, batchesPerEpoch: whole, total: whole * epochs, [Symbol.asyncIterator]: walk };

@@ -3,7 +3,8 @@ import { PeftError } from "../errors.js";
 import { at } from "../present.js";
 import { warnOnConsole } from "../printable.js";
 import { ColumnWorkers } from "../processors/column_workers.js";
-import type { MediaRequest, RandomChange, RowProcessor } from "../processors/columns.js";
+import type { MediaRequest } from "../processors/columns.js";
+import type { RandomChange, RowProcessor } from "../processors/media.js";
 import { checkImage } from "../processors/pictures/image_source.js";
 import { mix } from "../random.js";
 import { option, words } from "../words.js";
@@ -113,7 +114,10 @@ export class MediaBatches {
     if (this.#processor === undefined) throw noProcessor(at(samples, 0).at);
     const references = samples.map(({ media, at }) => ({ source: media, at }));
     const augmentation = this.#augmentation;
-    const changeOf = ({ row }: Sample): RandomChange => ({ augmentation, key: mix((seed ?? 0) ^ mix(row + 1)) });
+    const changeOf = ({ row }: Sample): RandomChange => ({
+      augmentation,
+      key: mix((seed ?? 0) ^ mix(row + 1)),
+    });
     const changes = seed === undefined || augmentation.length === 0 ? undefined : samples.map(changeOf);
     return { ...this.#processor.job, references, changes, bad: this.#skipBad ? "skip" : "error" };
   }
@@ -126,6 +130,12 @@ function* given<Item>(item: Item | undefined): Generator<Item> {
 /** What an epoch's random changes are drawn by. */
 export function seedOfEpoch(seed: number, epoch: number): number {
   return mix(mix(seed) + epoch);
+}
+
+/** Throws "option" where samples refer to pictures or sound and nothing says how these become numbers. */
+export function expectProcessor(samples: readonly Sample[], { processor }: MediaOptions): void {
+  const found = processor === undefined ? samples.find(({ media }) => media !== undefined) : undefined;
+  if (found !== undefined) throw noProcessor(found.at);
 }
 
 function noProcessor(where: string): PeftError {
@@ -165,7 +175,9 @@ export async function readableRows(rows: readonly Row[], options: RowOptions): P
       why: "a file is missing, damaged, no picture, or too large.",
       fix: words`replace them, or leave them out: ${option("skipBad", true)}.`,
     });
-  else if (bad.length > 0)
-    (options.warn ?? warnOnConsole)(`Left out, as they cannot be read: ${listNames(bad.map((f) => f.at))}.`);
+  else if (bad[0] !== undefined)
+    (options.warn ?? warnOnConsole)(
+      `Left out ${count(bad.length, "picture")} that cannot be read, the first at ${bad[0].at}.`,
+    );
   return rows.filter((row) => !faults.has(row));
 }

@@ -1,8 +1,9 @@
+import { at } from "../present.js";
 import { below, type Random, random, shuffled } from "../random.js";
 import type { Batch, TaskType } from "./batch.js";
-import { collate } from "./collate.js";
 import { textKeys } from "./distinct.js";
 import type { EncodedRows } from "./encode.js";
+import { type MediaBatches, seedOfEpoch } from "./media.js";
 import { type OrderOptions, orderOf, sortedTogether } from "./order.js";
 import type { CollateOptions } from "./padding.js";
 import { chunked } from "./record_source.js";
@@ -19,6 +20,8 @@ export interface EpochOptions<T extends TaskType> extends Omit<OrderOptions, "ep
   /** Whether rows may be left out in encoding; if not, whole chunks are skipped without it. */
   readonly drops: boolean;
   readonly padding: CollateOptions;
+  /** Makes their columns. */
+  readonly media: MediaBatches;
 }
 
 /** Rows that move together with their place in the stream. */
@@ -54,17 +57,20 @@ export async function* epochBatches<T extends TaskType>(
   const ordered = shuffle ? shuffledWithin(placed, shuffleWindow, random(seed, epoch)) : placed;
   let part = 0;
   const pending: Sample<T>[] = [];
-  const take = (samples: readonly Sample<T>[], isLast: boolean): PlacedBatch<T>[] => {
+  const take = async function* (
+    samples: readonly Sample<T>[],
+    isLast: boolean,
+  ): AsyncGenerator<PlacedBatch<T>> {
     const stream = (epoch + 0x10000 * ++part) >>> 0; // each part has an order of its own
     const lengths = samples.map(lengthOf);
     const ordering = { seed, batchSize, shuffle, groupByLength, dropLast: dropLast && isLast };
     const order = orderOf(lengths, stream, ordering, textKeys(samples));
     const first = Math.min(skip.batches, order.length);
     skip.batches -= first;
-    return order.slice(first).map((places) => {
-      const chosen = places.map((i) => samples[i]!);
-      return { batch: collate(chosen, options.padding), at: chosen.map(({ at }) => at) };
-    });
+    const lists = order.slice(first).map((places) => places.map((i) => at(samples, i)));
+    const placeOf = new Map(samples.map((sample) => [sample.row, sample.at]));
+    for await (const batch of options.media.of(lists, options.padding, seedOfEpoch(seed, epoch)))
+      yield { batch, at: [...batch.rows].map((row) => placeOf.get(row) ?? "") };
   };
   const size = batchSize * sortedTogether;
   for await (const chunk of chunked(ordered, size)) {

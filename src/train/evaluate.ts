@@ -3,6 +3,8 @@ import type { Batch, TaskType } from "../data/batch.js";
 import { batchesOf, padTokenOf } from "../data/batches.js";
 import type { EncodeRowsOptions } from "../data/encode.js";
 import { encodeRows } from "../data/encode.js";
+import { expectProcessor, MediaBatches, type MediaOptions, mediaNames } from "../data/media.js";
+import { noTokenizer, refuseText } from "../data/no_tokenizer.js";
 import type { ChatRow, Row } from "../data/row.js";
 import { expectRows, labelNames, saidText } from "../data/row.js";
 import { type RowStream, rowsOf } from "../data/row_stream.js";
@@ -27,11 +29,12 @@ import { scoresOf } from "./scores.js";
 /** How a model is evaluated. */
 export interface EvaluateOptions
   extends Pick<
-    EncodeRowsOptions<TaskType>,
-    "maxLength" | "maxTargetLength" | "labels" | "emptyLabels" | "truncationSide"
-  > {
-  /** The model's own. */
-  tokenizer: Tokenizer;
+      EncodeRowsOptions<TaskType>,
+      "maxLength" | "maxTargetLength" | "labels" | "emptyLabels" | "truncationSide"
+    >,
+    Omit<MediaOptions, "augmentation"> {
+  /** The model's own. @default none, for a model that reads no text */
+  tokenizer?: Tokenizer | undefined;
   /** Rows at a time. @default 8 */
   batchSize?: number | undefined;
   /** A loss, or the name of one that is registered. @default the task's own */
@@ -64,8 +67,10 @@ const encodeNames: NamesOf<Pick<EvaluateOptions, EncodeKey>> = {
 };
 type EncodeKey = "tokenizer" | "maxLength" | "maxTargetLength" | "labels" | "emptyLabels" | "truncationSide";
 
+const { augmentation: _, ...mediaOptionNames } = mediaNames;
 const evaluateNames: NamesOf<EvaluateOptions> = {
   ...encodeNames,
+  ...mediaOptionNames,
   batchSize: { python: "per_device_eval_batch_size", also: ["batch"] },
   loss: {},
   generate: { python: "predict_with_generate" },
@@ -121,14 +126,24 @@ export async function evaluate<T extends TaskType>(
 export function encodeFor(
   model: TrainableModel,
   rows: readonly Row[],
-  options: Pick<EvaluateOptions, EncodeKey> & Pick<EncodeRowsOptions<TaskType>, "packing">,
+  options: Pick<EvaluateOptions, EncodeKey | "processor"> & Pick<EncodeRowsOptions<TaskType>, "packing">,
 ): ReturnType<typeof encodeRows<TaskType>> {
   const { vocabSize, numLabels } = model.config;
-  const { tokenizer } = options;
+  const { tokenizer = noTokenizer } = options;
   const ofVectors = model.config.pooling?.maxLength ?? Number.POSITIVE_INFINITY;
-  const { maxLength = Math.min(tokenizer.modelMaxLength, model.maxPositions, ofVectors) } = options;
+  const { maxLength = Math.min(tokenizer.modelMaxLength ?? Infinity, model.maxPositions, ofVectors) } =
+    options;
   const picked = pickOptions(options, { ...encodeNames, packing: {} });
-  return encodeRows(rows, { ...picked, maxLength, task: model.taskType, vocabSize, numLabels });
+  const encoded = encodeRows(rows, {
+    ...picked,
+    tokenizer,
+    maxLength,
+    task: model.taskType,
+    vocabSize,
+    numLabels,
+  });
+  expectProcessor(encoded.samples, options);
+  return encoded;
 }
 
 export async function evaluateSamples(
@@ -137,16 +152,17 @@ export async function evaluateSamples(
   samples: readonly Sample[],
   options: EvaluateOptions,
 ): Promise<Evaluation> {
-  const { tokenizer, batchSize = 8, generate = true, signal, progress } = options;
+  const { tokenizer = noTokenizer, batchSize = 8, generate = true, signal, progress } = options;
   const scores = scoresOf(model, rows);
   const padding = { padTokenId: padTokenOf(tokenizer), paddingSide: tokenizer.paddingSide };
   const order = { batchSize, shuffle: false, groupByLength: true };
   const scored: Scored[] = [];
   if (samples.length > 0) await planEvaluation(model, scores, samples, { ...options, batchSize });
+  const media = new MediaBatches(pickOptions(options, mediaOptionNames));
   let [sum, count, done] = [0, 0, 0];
   const total = samples.length;
   progress?.({ type: "progress", what: "evaluation", done, total });
-  for await (const batch of batchesOf(samples, { ...padding, ...order })) {
+  for await (const batch of batchesOf(samples, { ...padding, ...order }, media)) {
     if (signal?.aborted) throw aborted();
     const result = await evaluateBatch(model, scores, batch, options);
     sum += result.loss * result.count;
@@ -174,7 +190,11 @@ export async function evaluateSamples(
   }
   const asked =
     generate === false ? [] : answerable(samples).slice(0, generate === true ? undefined : generate);
-  const answers = await answersOf(model, asked, { ...options, batchSize });
+  const answers = await answersOf(model, asked, {
+    ...options,
+    tokenizer: expectTokenizer(options),
+    batchSize,
+  });
   const predictions = answers.map((answer) => {
     const row = at(rows, answer.row);
     if (row.kind === "prompt") return { ...answer, prompt: row.prompt }; // decoding may lose spaces
@@ -184,15 +204,24 @@ export async function evaluateSamples(
   return { loss, count, rows: total, metrics, predictions };
 }
 
+/** The tokenizer of a model that answers in text. Throws "option" where there is none. */
+function expectTokenizer({ tokenizer }: EvaluateOptions): Tokenizer {
+  return tokenizer ?? refuseText();
+}
+
 /** Plans the memory of the largest batch. A custom loss may read all logits. */
 async function planEvaluation(
   model: TrainableModel,
   scores: Scores,
   samples: readonly Sample[],
-  { batchSize, loss }: { readonly batchSize: number } & Pick<EvaluateOptions, "loss">,
+  {
+    batchSize,
+    loss,
+    processor,
+  }: { readonly batchSize: number } & Pick<EvaluateOptions, "loss" | "processor">,
 ): Promise<void> {
   const isLossAlone = scores.from === "text" && loss === undefined;
-  await model.planMemory(sizesOf(samples, batchSize), isLossAlone ? "loss" : "forward");
+  await model.planMemory(sizesOf(samples, batchSize, processor), isLossAlone ? "loss" : "forward");
 }
 
 interface BatchResult {
@@ -224,13 +253,14 @@ function inWords(
   row: Row,
   { row: place, predicted, actual }: Scored,
   ids: Int32Array,
-  { tokenizer, labels }: EvaluateOptions,
+  options: EvaluateOptions,
 ): Prediction {
+  const { tokenizer = noTokenizer, labels } = options;
   const names = labels ?? labelNames([row]);
   const vocabulary: Vocabulary = {
     nameOf: (id) => names[id] ?? labelOf(model, id),
     textOf: (first, last) =>
-      tokenizer.decode(ids.subarray(first, last + 1), { skipSpecialTokens: true }).trim(),
+      tokenizer.decode([...ids.subarray(first, last + 1)], { skipSpecialTokens: true }).trim(),
   };
   const [output, expected] = [predicted, actual].map((values) => scores.words(values, vocabulary));
   return { row: place, prompt: promptOf(row), output: output ?? "", expected: expected ?? "" };
@@ -271,6 +301,8 @@ const promptOf = (row: Row): string => {
     case "preference":
     case "judged":
       return saidText(row.prompt);
+    case "picture":
+      return row.at;
   }
 };
 

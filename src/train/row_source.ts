@@ -1,5 +1,7 @@
 import type { Batch } from "../data/batch.js";
 import { type Batches, batchesOf, padTokenOf } from "../data/batches.js";
+import { MediaBatches } from "../data/media.js";
+import { noTokenizer } from "../data/no_tokenizer.js";
 import type { OrderOptions } from "../data/order.js";
 import type { CollateOptions } from "../data/padding.js";
 import type { Row } from "../data/row.js";
@@ -7,6 +9,7 @@ import { lengthOf, type Sample, sequencesOf } from "../data/sample.js";
 import { dataTaskOf } from "../data/tasks/registry.js";
 import { fnv1a } from "../hash.js";
 import type { BatchSizes } from "../plan/memory/batch.js";
+import type { RowProcessor } from "../processors/media.js";
 import type { StepSource } from "./step_source.js";
 import type { Settings } from "./trainer_options.js";
 
@@ -22,18 +25,20 @@ export class RowSource implements StepSource {
   /** Batches of one step. */
   readonly #accumulated: number;
   readonly #options: OrderOptions & CollateOptions & { readonly batchSize: number };
+  readonly #media: MediaBatches;
   #epoch = 0;
   #position = 0;
   /** What is left of the epoch's batches, from `position` on. */
   #rest: AsyncIterator<Batch> | undefined;
 
   constructor(s: Settings, samples: readonly Sample[]) {
-    const { batchSize, gradientAccumulationSteps, seed, shuffle, groupByLength, tokenizer } = s;
+    const { batchSize, gradientAccumulationSteps, seed, shuffle, groupByLength } = s;
+    const { tokenizer = noTokenizer, processor } = s;
     const padding = { padTokenId: padTokenOf(tokenizer), paddingSide: tokenizer.paddingSide };
     this.size = samples.length;
     this.epochSize = Math.ceil(samples.length / batchSize);
     this.stepsPerEpoch = Math.ceil(this.epochSize / gradientAccumulationSteps);
-    this.sizes = sizesOf(samples, batchSize);
+    this.sizes = sizesOf(samples, batchSize, processor);
     this.identity = {
       batchSize,
       gradientAccumulationSteps,
@@ -46,6 +51,7 @@ export class RowSource implements StepSource {
     this.#rows = s.train;
     this.#samples = samples;
     this.#accumulated = gradientAccumulationSteps;
+    this.#media = new MediaBatches(s);
     this.#options = { batchSize, seed, shuffle, groupByLength, ...padding };
   }
 
@@ -76,15 +82,15 @@ export class RowSource implements StepSource {
   #batches(): Omit<Batches<Sample["task"]>, "report"> {
     const epochs = this.#epoch + 1;
     const startAt = this.#epoch * this.epochSize + this.#position;
-    return batchesOf(this.#samples, { ...this.#options, epochs, startAt });
+    return batchesOf(this.#samples, { ...this.#options, epochs, startAt }, this.#media);
   }
 
   async longestBatch(): Promise<Batch | undefined> {
     const { batchSize } = this.#options;
     const rows = longestSamples(this.#samples, batchSize);
     if (rows.length === 0) return undefined;
-    for await (const batch of batchesOf(rows, { ...this.#options, shuffle: false, groupByLength: false }))
-      return batch;
+    const inOrder = { ...this.#options, shuffle: false, groupByLength: false };
+    for await (const batch of batchesOf(rows, inOrder, this.#media)) return batch;
     return undefined;
   }
 
@@ -101,7 +107,11 @@ export function longestSamples(samples: readonly Sample[], batchSize: number): r
 }
 
 /** Sizes of the largest batch that there can be: of as many of the longest rows as a batch has. */
-export function sizesOf(samples: readonly Sample[], batchSize: number): BatchSizes {
+export function sizesOf(
+  samples: readonly Sample[],
+  batchSize: number,
+  processor?: RowProcessor | undefined,
+): BatchSizes {
   const longest = (of: (sample: Sample) => number): number =>
     samples.reduce((n, sample) => Math.max(n, of(sample)), 0);
   const target = longest((sample) => dataTaskOf(sample.task).target?.(sample).length ?? 0);
@@ -113,6 +123,7 @@ export function sizesOf(samples: readonly Sample[], batchSize: number): BatchSiz
     tokens: texts.reduce((a, b) => a + b, 0),
     ...(target > 0 ? { target } : {}),
     ...(labels > 0 ? { labels } : {}),
+    ...(processor?.dims && { dims: processor.dims }),
   };
 }
 

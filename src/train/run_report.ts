@@ -11,6 +11,7 @@ export function configOf(s: Settings, plan: RunPlan): Record<string, unknown> {
   const {
     model,
     tokenizer,
+    processor,
     train,
     source,
     validation,

@@ -1,7 +1,8 @@
 import type { Batch, TaskType } from "../data/batch.js";
 import { padTokenOf } from "../data/batches.js";
-import { collate } from "../data/collate.js";
 import type { EncodeReport } from "../data/encode.js";
+import { MediaBatches } from "../data/media.js";
+import { noTokenizer } from "../data/no_tokenizer.js";
 import type { Row } from "../data/row.js";
 import type { RowStream } from "../data/row_stream.js";
 import type { Sample } from "../data/sample.js";
@@ -29,6 +30,7 @@ export class StreamSource implements StepSource {
   readonly #rows: RowStream;
   readonly #settings: Settings;
   readonly #isReplayable: boolean;
+  readonly #media: MediaBatches;
   #epoch = 0;
   #position = 0;
   /** What is left of the epoch's batches, with the next of them. */
@@ -43,6 +45,7 @@ export class StreamSource implements StepSource {
     this.#rows = rows;
     this.#settings = s;
     this.#isReplayable = isReplayable;
+    this.#media = new MediaBatches(s);
     this.first = first;
     this.samples = samples;
     this.report = report;
@@ -108,13 +111,14 @@ export class StreamSource implements StepSource {
   async #begin(): Promise<Rest> {
     if (!this.#isReplayable && this.#epoch > 0) throw endedEarly(this.#epoch, this.#settings);
     this.#isRead = true;
-    const { tokenizer, emptyLabels, packing } = this.#settings;
+    const { tokenizer = noTokenizer, emptyLabels, packing } = this.#settings;
     const options: EpochOptions<TaskType> = {
       ...this.#settings,
       encode: (rows) => encodeFor(this.#settings.model, rows, this.#settings),
       drops: emptyLabels === "drop" || packing,
       padding: { padTokenId: padTokenOf(tokenizer), paddingSide: tokenizer.paddingSide },
       skip: { batches: this.#position },
+      media: this.#media,
     };
     const batches = epochBatches(this.#rows, this.#epoch, options);
     const next = await after(batches);
@@ -123,10 +127,10 @@ export class StreamSource implements StepSource {
   }
 
   async longestBatch(): Promise<Batch | undefined> {
-    const { tokenizer, batchSize } = this.#settings;
+    const { tokenizer = noTokenizer, batchSize } = this.#settings;
     const rows = longestSamples(this.samples, batchSize);
     const padding = { padTokenId: padTokenOf(tokenizer), paddingSide: tokenizer.paddingSide };
-    return rows.length === 0 ? undefined : collate(rows, padding);
+    return rows.length === 0 ? undefined : this.#media.make(rows, padding, undefined);
   }
 
   whereIs(batch: Batch): string {

@@ -1,5 +1,6 @@
 import { expectArgument, type NamesOf, refuseUnknown } from "../arguments.js";
 import type { TaskType } from "../data/batch.js";
+import { type MediaOptions, mediaNames } from "../data/media.js";
 import { expectRows, type Row } from "../data/row.js";
 import { RowStream } from "../data/row_stream.js";
 import { PeftError } from "../errors.js";
@@ -31,11 +32,13 @@ export interface EarlyStopping {
 }
 
 /** Everything but model, tokenizer and train has a default. Names are the command line's, in camelCase. */
-export interface TrainerOptions<T extends TaskType = TaskType> extends PlainTrainerOptions {
+export interface TrainerOptions<T extends TaskType = TaskType>
+  extends PlainTrainerOptions,
+    Omit<MediaOptions, "workers" | "augmentation"> {
   /** What is trained: an adapter on its frozen base, or a whole model. */
   model: TrainableModel<T>;
-  /** The model's own. */
-  tokenizer: Tokenizer;
+  /** The model's own. @default none, for a model that reads no text */
+  tokenizer?: Tokenizer | undefined;
   /**
    * The rows to learn, as loadDataset or rowsFrom gives them; or a source of steps of your own (pairs,
    * rollouts).
@@ -96,6 +99,8 @@ const trainerNames: NamesOf<TrainerOptions> = {
   ...trainerParts,
   model: {},
   tokenizer: { python: "processing_class" },
+  processor: mediaNames.processor,
+  skipBad: mediaNames.skipBad,
   train: { python: "train_dataset", also: ["rows", "data"] },
   validation: { python: "eval_dataset", also: ["valid", "validation_data"] },
   outputDir: { also: ["output"] },
@@ -193,10 +198,10 @@ function lossOf({ loss, lossOptions }: TrainerOptions): Loss | undefined {
   });
 }
 
-function checkArguments({ model, tokenizer, train, validation }: TrainerOptions): void {
+function checkArguments({ model, tokenizer, processor, train, validation }: TrainerOptions): void {
   expectModel("new Trainer({ model })", model);
   expectArgument("new Trainer({ tokenizer })", tokenizer, {
-    is: typeof tokenizer === "function",
+    is: typeof tokenizer === "function" || processor !== undefined || isSource(train),
     wants: "a tokenizer",
     fix: "load it: await AutoTokenizer.fromPretrained(name).",
   });

@@ -150,6 +150,20 @@ export const trainerTable: { readonly [K in keyof TrainerValues]: OptionRow } = 
     also: ["data_seed", "random_seed"],
     means: "decides the order of rows; on the command line new weights and dropout too",
   },
+  augmentation: {
+    kind: "names",
+    otherwise: "none",
+    also: ["transforms", "augment", "data_augmentation"],
+    means: "random changes of pictures (crop, flip, color, trivial) in training, other ones in every epoch",
+  },
+  workers: {
+    kind: "whole",
+    min: 0,
+    byDefault: 1,
+    unit: "threads",
+    python: "dataloader_num_workers",
+    means: "read pictures and sound beside the training; 0: in between; the batches are the same",
+  },
   shuffle: {
     kind: "flag",
     byDefault: true,

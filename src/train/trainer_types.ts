@@ -81,6 +81,16 @@ export interface PlainTrainerOptions {
    * @default 0
    */
   seed?: number | undefined;
+  /**
+   * Random changes of pictures (crop, flip, color, trivial) in training, other ones in every epoch. @default
+   * none
+   */
+  augmentation?: readonly string[] | undefined;
+  /**
+   * Read pictures and sound beside the training; 0: in between; the batches are the same. A whole number, at
+   * least 0, in threads. @default 1
+   */
+  workers?: number | undefined;
   /** Draw another order of the rows in every epoch. @default true */
   shuffle?: boolean | undefined;
   /** Put rows of similar length into one batch, for less padding. @default as shuffle */
@@ -133,6 +143,7 @@ export type TrainerValues = SettledOptions<
   | "maxLength"
   | "maxTargetLength"
   | "neftuneNoiseAlpha"
+  | "augmentation"
   | "groupByLength"
   | "bestMetric"
   | "mlflow"

@@ -11,7 +11,9 @@ import { type Entry, type Kind, readEntries, refuseEntry } from "./kind.js";
 export const picture: Kind<PictureRow> = {
   kind: "picture",
   slots: {
-    image: { names: ["image", "img", "picture", "photo", "file_name", "filename", "image_path", "path", "file"] },
+    image: {
+      names: ["image", "img", "picture", "photo", "file_name", "filename", "image_path", "path", "file"],
+    },
     label: { names: ["label", "labels", "category", "class", "score"], optional: true },
   },
   labels: { slot: "label", parts: (value) => [value], settle: settleClasses },
@@ -40,7 +42,12 @@ function imageOf({ values, folder }: Entry): ImageSource {
     if (name !== undefined) return inFolder(name, folder);
     const { data, width, height, channels } = value;
     if (data instanceof Uint8Array && [width, height, channels].every(Number.isInteger))
-      return { data, width: Number(width), height: Number(height), channels: Number(channels) as 1 | 2 | 3 | 4 };
+      return {
+        data,
+        width: Number(width),
+        height: Number(height),
+        channels: Number(channels) as 1 | 2 | 3 | 4,
+      };
   }
   return refuseEntry(`image is ${show(value)}, not a path or a file's bytes`);
 }

@@ -47,7 +47,7 @@ export async function readParquet(file: string, { reader, limit }: TableOptions)
     async function* records(): AsyncGenerator<DataRecord> {
       const guarded = within(mostValues(size), compressors);
       for (const { group, rowStart, rowEnd } of groupsOf(metadata, end)) {
-        const options = { file: buffer, metadata, compressors: guarded, rowStart, rowEnd };
+        const options = { file: buffer, metadata, compressors: guarded, rowStart, rowEnd, utf8: false };
         const rows = await checkGroup(buffer, group, schema, within(mostValues(size), compressors))
           .then(() => parquetReadObjects(options))
           .catch((cause) => {
@@ -61,6 +61,16 @@ export async function readParquet(file: string, { reader, limit }: TableOptions)
   } catch (cause) {
     throw unreadable(file, cause);
   }
+}
+
+/** The bytes of a file, in a column of pictures or sound; a copy, which lets go of its page. */
+function bytesOf(value: unknown): unknown {
+  return value instanceof Uint8Array ? value.slice() : value;
+}
+
+/** Old files do not say that their bytes are text. */
+function textOf(value: unknown): unknown {
+  return value instanceof Uint8Array ? new TextDecoder().decode(value) : value;
 }
 
 function featuresOf({ key_value_metadata }: FileMetaData): string | undefined {
@@ -204,6 +214,8 @@ function asBuffer(file: string, byteLength: number, reader: Reader): AsyncBuffer
 
 /** How a column's values are read, by what the schema says of them: a float stays one, though it be whole. */
 function readerOf({ element, children }: SchemaTree): (value: unknown) => unknown {
+  if (element.type === "BYTE_ARRAY" && element.converted_type === undefined && children.length === 0)
+    return element.name === "bytes" ? bytesOf : textOf;
   const isFloat = element.type === "FLOAT" || element.type === "DOUBLE";
   const named = Object.fromEntries(children.map((child) => [child.element.name, readerOf(child)]));
   const [inner] = element.converted_type === "LIST" ? children : [];

@@ -1,19 +1,11 @@
 import { at } from "../../present.js";
 import { documentTokens } from "../document_tokens.js";
-import { count } from "../faults.js";
 import { nameIds } from "../kinds/labels.js";
-import { column, stack } from "../padding.js";
 import { learnt, read, whole } from "../pieces.js";
 import type { DocumentRow } from "../row.js";
 import { encodePair, pairsOf } from "./pairs.js";
-import {
-  classFault,
-  type DataTask,
-  documentInputs,
-  type EncodeContext,
-  type Encoded,
-  encodeText,
-} from "./task.js";
+import { labelText, rowLabelFault, rowLabels } from "./row_labels.js";
+import { type DataTask, documentInputs, type EncodeContext, type Encoded, encodeText } from "./task.js";
 
 /**
  * A text, or a pair of texts, with one label, several, or a number. A prompt's target may be the label's
@@ -47,28 +39,18 @@ export const seqCls: DataTask<"SEQ_CLS"> = {
   },
   collate(samples) {
     if (samples[0]?.others !== undefined) return pairsOf(samples);
-    const problemType = samples[0]?.problemType ?? "single_label_classification";
-    const labels = samples.map((sample) => sample.labels);
-    if (problemType !== "single_label_classification") return { problemType, labels: stack(labels) };
-    return { problemType, labels: column(labels.map((label) => at(label, 0))) };
+    return rowLabels(samples);
   },
-  preview({ inputIds, labels, problemType, others }, { tokenizer, name }) {
-    if (others !== undefined) {
-      const worse = others.map((other) => read(whole(other.inputIds, tokenizer)));
-      return [learnt(whole(inputIds, tokenizer)), read(" > "), ...worse];
-    }
-    const values = [...labels];
-    const names = {
-      regression: () => String(Number(at(values, 0).toPrecision(7))), // as the file has it, not as f32 does
-      single_label_classification: () => name(at(values, 0)),
-      multi_label_classification: () => values.flatMap((v, id) => (v > 0 ? [name(id)] : [])).join(", "),
-    };
-    return [read(`${whole(inputIds, tokenizer)} -> `), learnt(names[problemType]())];
+  preview(sample, { tokenizer, name }) {
+    const { inputIds, others } = sample;
+    if (others === undefined)
+      return [read(`${whole(inputIds, tokenizer)} -> `), learnt(labelText(sample, name))];
+    const worse = others.map((other) => read(whole(other.inputIds, tokenizer)));
+    return [learnt(whole(inputIds, tokenizer)), read(" > "), ...worse];
   },
-  labelFault({ problemType, labels, others }, numLabels) {
-    if (others !== undefined) return numLabels === 1 ? undefined : "a pair, which one number tells apart";
-    if (problemType === "single_label_classification") return classFault(labels, numLabels);
-    return labels.length === numLabels ? undefined : count(labels.length, "label");
+  labelFault(sample, numLabels) {
+    if (sample.others === undefined) return rowLabelFault(sample, numLabels);
+    return numLabels === 1 ? undefined : "a pair, which one number tells apart";
   },
 };
 

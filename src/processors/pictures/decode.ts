@@ -78,7 +78,10 @@ export async function decodeImage(bytes: Uint8Array, options: DecodeOptions = {}
 }
 
 /** A damaged file is an error as Pillow has it: what only warns is read. */
-async function open(file: Uint8Array | string, limitInputPixels: number | false = MOST_PIXELS): Promise<SharpImage> {
+async function open(
+  file: Uint8Array | string,
+  limitInputPixels: number | false = MOST_PIXELS,
+): Promise<SharpImage> {
   const sharp = await loadSharp();
   return sharp(file, { failOn: "error", ignoreIcc: true, limitInputPixels });
 }

@@ -1,7 +1,7 @@
-import type { MediaJob, RowProcessor } from "../columns.js";
-import { AUGMENTATIONS, type AugmentationName } from "./augment.js";
 import { refuseUnknown } from "../../arguments.js";
 import { PeftError } from "../../errors.js";
+import type { MediaJob, RowProcessor } from "../media.js";
+import { AUGMENTATIONS, type AugmentationName } from "./augment.js";
 import { type ImageSettings, imageSettings } from "./image_settings.js";
 import { type ImageSource, readImage } from "./image_source.js";
 import { classMap, pixelsOf, stack } from "./pixels.js";

@@ -27,35 +27,33 @@ export async function readImage(source: ImageSource, options: ReadImageOptions =
   refuseUnknown("readImage", options, { as: {}, name: {} });
   if (isRecord(source) && "width" in source) return expectImage(source as RawImage);
   const { as, name = "" } = options;
-  const { bytes, path = "" } = await imageBytes(source as Exclude<ImageSource, RawImage>);
+  const { bytes, path = "" } = partsOf(source as Exclude<ImageSource, RawImage>);
   const named = [name, path].filter((part) => part !== "").join(", ");
-  return decodeImage(bytes, { as, ...(named === "" ? {} : { at: named }) });
+  return decodeImage(bytes ?? (await nodeFiles.read(path, 0, await nodeFiles.size(path))), {
+    as,
+    ...(named === "" ? {} : { at: named }),
+  });
 }
 
 /** Throws "data" where a picture's file is not there, says that it is none, or is too large. */
 export async function checkImage(source: ImageSource): Promise<void> {
   if (isRecord(source) && "width" in source) expectImage(source as RawImage);
-  else if (source instanceof Uint8Array) await readImageHeader(source);
   else {
-    const { bytes, path } = typeof source === "string" ? { bytes: undefined, path: source } : source;
-    const name = typeof path === "string" ? path : undefined;
-    if (bytes instanceof Uint8Array) await readImageHeader(bytes, name);
-    else await readImageHeader(name ?? "", name);
+    const { bytes, path = "" } = partsOf(source as Exclude<ImageSource, RawImage>);
+    await readImageHeader(bytes ?? path, path === "" ? undefined : path);
   }
 }
 
-/** A file's bytes, and its path where there is one. Throws "data", "file-format". */
-async function imageBytes(
-  source: Exclude<ImageSource, RawImage>,
-): Promise<{ bytes: Uint8Array; path?: string | undefined }> {
+/** Throws "option" where there is neither a path nor bytes. */
+function partsOf(source: Exclude<ImageSource, RawImage>): { bytes?: Uint8Array; path?: string } {
   if (source instanceof Uint8Array) return { bytes: source };
   const { bytes, path } = typeof source === "string" ? { bytes: undefined, path: source } : (source ?? {});
-  const name = typeof path === "string" ? path : undefined;
-  if (bytes instanceof Uint8Array) return { bytes, path: name };
+  const named = typeof path === "string" ? { path } : {};
+  if (bytes instanceof Uint8Array) return { bytes, ...named };
   expectArgument("readImage", source, {
-    is: name !== undefined,
+    is: typeof path === "string",
     wants: "a picture",
     fix: "give a path, the bytes of a file, or { data, width, height, channels }.",
   });
-  return { bytes: await nodeFiles.read(name ?? "", 0, await nodeFiles.size(name ?? "")), path: name };
+  return named;
 }

@@ -1,4 +1,4 @@
-import type { MediaKind } from "../columns.js";
+import type { MediaKind } from "../media.js";
 import { augmented } from "./augment.js";
 import type { ImageSettings } from "./image_settings.js";
 import { type ImageSource, readImage } from "./image_source.js";

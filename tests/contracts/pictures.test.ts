@@ -1,0 +1,79 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import {
+  AutoImageProcessor,
+  AutoModelForImageClassification,
+  evaluate,
+  getPeftModel,
+  type ImageProcessor,
+  LoraConfig,
+  loadDataset,
+  PeftModel,
+  type PreTrainedModel,
+  Trainer,
+} from "../../src/index.js";
+import { tiffOf, writeTinyVit } from "../support/tiny_vit.js";
+
+const root = mkdtempSync(join(tmpdir(), "peft-pictures-"));
+const colors = { ant: [200, 20, 20], bee: [20, 20, 200], cat: [20, 200, 20], dog: [90, 90, 90] } as const;
+let processor: ImageProcessor;
+const open: PreTrainedModel<"IMAGE_CLS">[] = [];
+
+async function load(): Promise<PreTrainedModel<"IMAGE_CLS">> {
+  const base = await AutoModelForImageClassification.fromPretrained(join(root, "vit"), { threads: 1 });
+  open.push(base);
+  return base;
+}
+
+beforeAll(async () => {
+  writeTinyVit(join(root, "vit"));
+  processor = await AutoImageProcessor.fromPretrained(join(root, "vit"));
+  for (const part of ["train", "validation"])
+    for (const [name, color] of Object.entries(colors)) {
+      mkdirSync(join(root, "photos", part, name), { recursive: true });
+      for (let i = 0; i < 6; i++)
+        writeFileSync(join(root, "photos", part, name, `${i}.tif`), tiffOf(16 + i, 20 - i, color));
+    }
+});
+afterAll(async () => {
+  for (const base of open) await base.close();
+  rmSync(root, { recursive: true, force: true });
+});
+
+describe("a classifier of pictures", () => {
+  it("learns from a folder per class, and its adapter knows the classes", async () => {
+    const rows = await loadDataset(join(root, "photos"));
+    const validation = await loadDataset(join(root, "photos", "validation"));
+    const model = getPeftModel(await load(), new LoraConfig({ r: 4, targetModules: ["q_proj", "v_proj"] }));
+    const before = await evaluate(model, validation, { processor });
+    const outputDir = join(root, "run");
+    const trainer = new Trainer({
+      model,
+      processor,
+      train: rows,
+      validation,
+      epochs: 8,
+      lr: 0.01,
+      augmentation: ["flip"],
+      outputDir,
+    });
+    for await (const event of trainer.run()) if (event.type === "end") expect(event.reason).toBe("finished");
+    const after = await evaluate(model, validation, { processor });
+    expect(after.loss).toBeLessThan(0.3 * before.loss);
+    expect(after.metrics["accuracy"]).toBe(1);
+    expect(after.predictions[0]).toMatchObject({ output: "ant", expected: "ant" });
+    const config = JSON.parse(readFileSync(join(outputDir, "adapter_config.json"), "utf8"));
+    expect(config).toMatchObject({ task_type: null });
+    const again = await PeftModel.fromPretrained(await load(), outputDir);
+    expect((await evaluate(again, validation, { processor })).loss).toBeCloseTo(after.loss, 5);
+  });
+
+  it("needs no tokenizer, and says when it needs a processor", async () => {
+    const rows = await loadDataset(join(root, "photos"));
+    const model = getPeftModel(await load(), new LoraConfig({ r: 2, targetModules: ["q_proj"] }));
+    expect(() => new Trainer({ model, train: rows })).toThrow(/\[option\]/);
+    await expect(evaluate(model, rows, {})).rejects.toThrow(/\[option\].*processor/);
+  });
+});

@@ -1,0 +1,68 @@
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { normal, random } from "../../src/random.js";
+
+/** A folder with a ViT of random weights, of the form that tests/golden/architectures.json has. */
+export function writeTinyVit(folder: string): void {
+  const all = JSON.parse(readFileSync("tests/golden/architectures.json", "utf8")) as Record<
+    string,
+    { config: Record<string, unknown>; weights: Record<string, number[]> }
+  >;
+  const { config, weights } = all["vit"]!;
+  const next = random(7);
+  const header: Record<string, unknown> = {};
+  const data: number[] = [];
+  for (const [name, shape] of Object.entries(weights)) {
+    const begin = 4 * data.length;
+    const count = shape.reduce((a, b) => a * b, 1);
+    const isNorm = /layernorm.*weight$/.test(name);
+    for (let i = 0; i < count; i++) data.push(isNorm ? 1 : 0.15 * normal(next));
+    header[name] = { dtype: "F32", shape, data_offsets: [begin, 4 * data.length] };
+  }
+  const text = Buffer.from(JSON.stringify(header));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(text.length));
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(
+    join(folder, "model.safetensors"),
+    Buffer.concat([length, text, Buffer.from(Float32Array.from(data).buffer)]),
+  );
+  writeFileSync(join(folder, "config.json"), JSON.stringify(config));
+  const processor = { image_processor_type: "ViTImageProcessor", size: { height: 16, width: 16 } };
+  writeFileSync(join(folder, "preprocessor_config.json"), JSON.stringify(processor));
+}
+
+/** An uncompressed TIFF of one color with some noise: a picture that needs no encoder. */
+export function tiffOf(width: number, height: number, color: readonly [number, number, number]): Uint8Array {
+  const tags: [number, number, number][] = [
+    [256, 3, width],
+    [257, 3, height],
+    [258, 3, 8],
+    [259, 3, 1],
+    [262, 3, 2],
+    [273, 4, 8],
+    [277, 3, 3],
+    [278, 4, height],
+    [279, 4, width * height * 3],
+    [284, 3, 1],
+  ];
+  const pixels = Uint8Array.from(
+    { length: width * height * 3 },
+    (_, i) => (color[i % 3] ?? 0) + ((i * 37) % 23),
+  );
+  const at = 8 + pixels.length + (pixels.length % 2);
+  const out = new Uint8Array(at + 2 + tags.length * 12 + 4);
+  const view = new DataView(out.buffer);
+  out.set([0x49, 0x49, 42, 0]);
+  view.setUint32(4, at, true);
+  out.set(pixels, 8);
+  view.setUint16(at, tags.length, true);
+  for (const [i, [tag, type, value]] of tags.entries()) {
+    const from = at + 2 + 12 * i;
+    view.setUint16(from, tag, true);
+    view.setUint16(from + 2, type, true);
+    view.setUint32(from + 4, 1, true);
+    view.setUint32(from + 8, value, true);
+  }
+  return out;
+}
