@@ -2,8 +2,8 @@ import { existsSync } from "node:fs";
 import { cpus, hostname } from "node:os";
 import { fileURLToPath } from "node:url";
 import { type Context, createContext, Script } from "node:vm";
-import { deflateSync } from "node:zlib";
 import { Worker } from "node:worker_threads";
+import { deflateSync } from "node:zlib";
 import { codeOf } from "./narrow.js";
 
 // What Node gives to code that is not about Node. A bundle for browsers has platform_browser.ts in its place
