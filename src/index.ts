@@ -403,6 +403,8 @@ export { cosentLoss } from "./losses/cosent.js";
 export { type CpoLossOptions, type CpoLossType, cpoLoss } from "./losses/cpo.js";
 export type { Divergence, DpoLossOptions, DpoLossType } from "./losses/dpo.js";
 export { dpoLoss } from "./losses/dpo.js";
+export type { GrpoLossName, GrpoLossOptions } from "./losses/grpo.js";
+export { GRPO_LOSSES, grpoLoss } from "./losses/grpo.js";
 export { type KtoLossOptions, ktoLoss } from "./losses/kto.js";
 export type { LogProbOptions, TokenStatistics } from "./losses/log_probs.js";
 export {
@@ -422,6 +424,8 @@ export { type OrpoLossOptions, orpoLoss } from "./losses/orpo.js";
 export { type LossOptions, lossNamed, registerLoss } from "./losses/registry.js";
 export type { RewardLossOptions } from "./losses/reward.js";
 export { rewardLoss } from "./losses/reward.js";
+export type { RlooLossOptions } from "./losses/rloo.js";
+export { rlooLoss } from "./losses/rloo.js";
 export { type SftLossOptions, sftLoss } from "./losses/sft.js";
 export type { TripletOptions } from "./losses/triplet.js";
 export { tripletLoss } from "./losses/triplet.js";
@@ -504,6 +508,15 @@ export { firstToken, lastToken } from "./models/parts/pooling.js";
 export { registerArchitecture } from "./models/registry.js";
 export { textInputs } from "./models/text_inputs.js";
 export type { OptionKind, OptionRow, SettledOptions } from "./options.js";
+export type {
+  GroupAdvantageOptions,
+  GroupAdvantages,
+  LeaveOneOutOptions,
+  RewardRow,
+} from "./rlhf/group_advantages.js";
+export { groupAdvantages, leaveOneOut, lengthMetrics, rewardMetrics } from "./rlhf/group_advantages.js";
+export type { SamplerLimits } from "./rlhf/sampler_ratios.js";
+export { samplerLogs, samplerMetrics, samplerRatios } from "./rlhf/sampler_ratios.js";
 export { classScores, manyLabelScores, numberScores, tokenScores } from "./tasks/class_scores.js";
 export type { Head } from "./tasks/head.js";
 export { rowLabels, tokenLabels } from "./tasks/head.js";

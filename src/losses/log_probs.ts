@@ -13,7 +13,8 @@ export interface LogProbOptions {
   readonly temperature?: number;
 }
 
-function logitsOf(c: LossContext, { temperature = 1 }: LogProbOptions): Tensor {
+/** Logits of labelled tokens, by the temperature: [chunks, chunk, vocab] */
+export function logitsOf(c: LossContext, { temperature = 1 }: LogProbOptions): Tensor {
   return temperature === 1 ? c.labelled() : c.g.div(c.labelled(), temperature);
 }
 

@@ -11,6 +11,7 @@ import { compare, compareToLargest, Expected, exact, failure } from "../tensors.
 import { kitName } from "../training.js";
 import { isDataCase, runData } from "./data.js";
 import { dpo } from "./dpo.js";
+import { grpo, rloo, runAdvantages } from "./grpo.js";
 import { bco, kto } from "./kto.js";
 import { cpo, orpo } from "./orpo.js";
 import { runPpo } from "./ppo.js";
@@ -26,7 +27,9 @@ import {
   type Variant,
 } from "./variant.js";
 
-const methods: Readonly<Record<string, RlhfMethod>> = { bco, cpo, dpo, kto, orpo, reward, sft };
+const methods: Readonly<Record<string, RlhfMethod>> = {
+  ...{ bco, cpo, dpo, grpo, kto, orpo, reward, rloo, sft },
+};
 
 /** Whether a case is of the kit of TRL's numbers. */
 export function isRlhf(kit: string, name: string): boolean {
@@ -39,6 +42,7 @@ export async function runRlhf(kit: string, name: string, bases: Bases): Promise<
   if (name.startsWith("ppo-")) return await runPpo(kit, name);
   if (name.startsWith("data-reward-")) return await runRewardData(kit, name);
   const folder = join(kit, "cases", name);
+  if (name === "grpo-advantages") return runAdvantages(kit, name);
   if (isDataCase(name)) return runData(kit, name);
   const method = methods[name.split("-")[0] ?? ""];
   if (method === undefined) return { checks: [], notCovered: { reason: `method of ${name}`, keys: [] } };
@@ -78,8 +82,12 @@ async function checkVariant(v: Variant, run: Run): Promise<readonly Check[]> {
   const start = entries.map(({ data }) => data.slice());
   const parameters = model.trainableParameters();
   parameters.zero();
-  const { loss, metrics = {} } = await run.pass();
-  const checks = [number("loss", loss, v.json["loss"])];
+  const { loss, losses, metrics = {} } = await run.pass();
+  const wanted = v.json["losses"];
+  const checks = Array.isArray(wanted)
+    ? wanted.map((one, i) => number("losses", losses?.[i] ?? Number.NaN, one))
+    : [number("loss", loss, v.json["loss"])];
+  checks.push(...(run.checks?.() ?? []));
   for (const [key, value] of Object.entries((v.json["metrics"] ?? {}) as object))
     checks.push(number(`metrics.${key}`, metrics[key] ?? Number.NaN, value));
   for (const [i, p] of parameters.list.entries()) {

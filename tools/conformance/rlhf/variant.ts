@@ -41,7 +41,9 @@ export interface CaseFile {
 /** A variant ready to be computed. */
 export interface Run {
   /** The loss with its gradient, at the adapter as it is. */
-  readonly pass: () => Promise<StepResult>;
+  readonly pass: () => Promise<StepResult & { readonly losses?: readonly number[] }>;
+  /** What is checked beside. */
+  readonly checks?: () => readonly Check[];
   /** Begins anew what lasts over several passes. */
   readonly begin?: () => void;
   /** Intermediate values, by TRL's names. */
