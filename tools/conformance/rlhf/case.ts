@@ -11,11 +11,12 @@ import { compare, compareToLargest, Expected, exact, failure } from "../tensors.
 import { kitName } from "../training.js";
 import { isDataCase, runData } from "./data.js";
 import { dpo } from "./dpo.js";
-import { grpo, rloo, runAdvantages } from "./grpo.js";
+import { grpo } from "./grpo.js";
 import { bco, kto } from "./kto.js";
 import { cpo, orpo } from "./orpo.js";
 import { runPpo } from "./ppo.js";
 import { reward, runRewardData } from "./reward.js";
+import { rloo, runAdvantages } from "./rloo.js";
 import { sft } from "./sft.js";
 import {
   type CaseFile,

@@ -1,12 +1,10 @@
 import { join } from "node:path";
 import type { BatchColumn } from "../../../src/data/batch.js";
 import { type GrpoLossOptions, grpoLoss } from "../../../src/losses/grpo.js";
-import { type RlooLossOptions, rlooLoss } from "../../../src/losses/rloo.js";
 import type { PeftModel } from "../../../src/peft/peft_model.js";
 import {
   type GroupAdvantages,
   groupAdvantages,
-  leaveOneOut,
   lengthMetrics,
   type RewardRow,
   rewardMetrics,
@@ -14,13 +12,12 @@ import {
 import { samplerLogs, samplerMetrics, samplerRatios } from "../../../src/rlhf/sampler_ratios.js";
 import type { TextBatch } from "../../../src/trace/feeds.js";
 import { json } from "../files.js";
-import type { CaseResult } from "../result.js";
-import { type Check, Expected, failure, type Numbers } from "../tensors.js";
+import { type Check, Expected, type Numbers } from "../tensors.js";
 import { kitName } from "../training.js";
 import { floats, ids, known } from "./batches.js";
 import { type Config, number, numeric, type RlhfMethod, type Run, type Variant } from "./variant.js";
 
-interface Given {
+export interface Given {
   readonly completion_ids: readonly (readonly number[])[];
   readonly rewards: readonly RewardRow[];
 }
@@ -35,7 +32,7 @@ interface Rows {
   readonly counts: Int32Array;
 }
 
-function rowsOf({ expected, file }: Variant): Rows {
+export function rowsOf({ expected, file }: Variant): Rows {
   const of = (name: string): ReturnType<typeof ids> => ids(expected.get(`${file.batch}.${name}`));
   const [prompt, completion] = [of("prompt_ids"), of("completion_ids")];
   const [seen, written] = [of("prompt_mask"), of("completion_mask")];
@@ -60,7 +57,7 @@ function rowsOf({ expected, file }: Variant): Rows {
 }
 
 /** Numbers of whole rows, of completions alone: [rows, width] */
-function completions({ rows, width }: Rows, { data }: Numbers): Float32Array {
+export function completions({ rows, width }: Rows, { data }: Numbers): Float32Array {
   const whole = data.length / rows;
   return Float32Array.from({ length: rows * width }, (_, i) => {
     const [row, column] = [Math.floor(i / width), i % width];
@@ -69,7 +66,7 @@ function completions({ rows, width }: Rows, { data }: Numbers): Float32Array {
 }
 
 /** The same with zeros on their left. */
-function beforePrompt({ batch, rows, width }: Rows, values: ArrayLike<number>): BatchColumn {
+export function beforePrompt({ batch, rows, width }: Rows, values: ArrayLike<number>): BatchColumn {
   const [, whole] = batch.inputIds.shape;
   const data = Float32Array.from({ length: rows * whole }, (_, i) => {
     const column = (i % whole) - (whole - width);
@@ -100,7 +97,7 @@ function missing(key: string): never {
 }
 
 /** What both trainers' variants begin with. */
-async function scored(v: Variant, given: Given) {
+export async function scored(v: Variant, given: Given) {
   const r = rowsOf(v);
   const temperature = numeric(v.config, "temperature") ?? 1;
   const logProbs = async (model: PeftModel): Promise<Float32Array> =>
@@ -116,19 +113,19 @@ async function scored(v: Variant, given: Given) {
   return { r, temperature, logProbs, old, reference, answers };
 }
 
-function scoringChecks(v: Variant, found: Readonly<Record<string, number>>): Check[] {
+export function scoringChecks(v: Variant, found: Readonly<Record<string, number>>): Check[] {
   const wanted = (v.json["scoring.metrics"] ?? {}) as Record<string, number>;
   return Object.entries(wanted).map(([key, value]) =>
     number(`scoring.${key}`, found[key] ?? Number.NaN, value),
   );
 }
 
-const weightsOf = (config: Config): readonly number[] | undefined => {
+export const weightsOf = (config: Config): readonly number[] | undefined => {
   const weights = config["reward_weights"];
   return Array.isArray(weights) ? weights : undefined;
 };
 
-function rewardNames(rewards: readonly RewardRow[]): string[] {
+export function rewardNames(rewards: readonly RewardRow[]): string[] {
   return (rewards[0] ?? []).map((_, i) => `reward${i}`);
 }
 
@@ -245,7 +242,7 @@ async function prepare(v: Variant): Promise<Run> {
 }
 
 /** TRL counts groups by the deviation that it divides by. */
-function zeroStd(
+export function zeroStd(
   config: Config,
   rewards: readonly RewardRow[],
   found: GroupAdvantages,
@@ -343,103 +340,4 @@ class EntropyCoef {
   }
 }
 
-async function prepareRloo(v: Variant): Promise<Run> {
-  const { config, model } = v;
-  const given = json<{ given: Given }>(v.folder, "case.json").given;
-  const { r, logProbs, old, reference, answers } = await scored(v, given);
-  const sums = (values: ArrayLike<number>): number[] =>
-    Array.from({ length: r.rows }, (_, row) =>
-      Array.from({ length: r.width }, (_, i) => values[row * r.width + i] ?? 0).reduce((a, b) => a + b, 0),
-    );
-  const beta = numeric(config, "beta") ?? 0.05;
-  const kl = sums(old.map((p, i) => p - (reference[i] ?? 0)));
-  const found = rlooAdvantages(given.rewards, config, beta === 0 ? undefined : kl.map((k) => beta * k));
-  const loss = rlooLoss(
-    known<RlooLossOptions>({
-      epsilon: numeric(config, "epsilon"),
-      epsilonHigh: numeric(config, "epsilon_high"),
-      temperature: numeric(config, "temperature"),
-    }),
-  );
-  const columns = { rowAdvantages: floats(found.advantages), oldLogProbs: beforePrompt(r, old) };
-  const meanKl = kl.reduce((a, b) => a + b, 0) / r.counts.reduce((a, b) => a + b, 0);
-  return {
-    pass: () => model.forwardBackward({ ...r.batch, columns }, { loss, training: false }),
-    checks: () =>
-      scoringChecks(v, {
-        ...rewardMetrics(
-          given.rewards,
-          found,
-          rewardNames(given.rewards),
-          numeric(config, "num_generations") ?? 2,
-        ),
-        ...lengthMetrics(answers),
-        kl: meanKl,
-      }),
-    values: async () => {
-      const now = sums(await logProbs(model));
-      const was = sums(old);
-      v.expected.get(`${v.name}.per_sequence_loss`);
-      return {
-        advantages: floats(found.advantages),
-        logps: floats(now),
-        old_logps: floats(was),
-        coef_1: floats(now.map((p, i) => Math.exp(p - (was[i] ?? 0)))),
-      };
-    },
-  };
-}
-
-export function rlooAdvantages(
-  rewards: readonly RewardRow[],
-  config: Config,
-  costs: readonly number[] | undefined,
-): GroupAdvantages {
-  const range = config["reward_clip_range"];
-  return leaveOneOut(rewards, {
-    generations: numeric(config, "num_generations") ?? 2,
-    rewardWeights: weightsOf(config),
-    rewardClipRange: Array.isArray(range) ? [Number(range[0]), Number(range[1])] : undefined,
-    normalizeAdvantages: config["normalize_advantages"] === true,
-    costs,
-  });
-}
-
-/** Tables of rewards, and the advantages: no model in it. */
-export function runAdvantages(kit: string, name: string): CaseResult {
-  const folder = join(kit, "cases", name);
-  const file = json<{
-    defaults: Config;
-    variants: Record<string, { config: Config; trainer: string; rewards: RewardRow[] }>;
-  }>(folder, "case.json");
-  const expected = json<Record<string, { advantages: number[]; metrics: Record<string, number> }>>(
-    folder,
-    "expect.json",
-  );
-  const checks: Check[] = [];
-  for (const [variant, { config, trainer, rewards }] of Object.entries(file.variants)) {
-    const all = { ...file.defaults, ...config };
-    try {
-      const found =
-        trainer === "RLOO" ? rlooAdvantages(rewards, all, undefined) : grpoAdvantages(rewards, all);
-      const wanted = expected[variant];
-      for (const [i, a] of (wanted?.advantages ?? []).entries())
-        checks.push(number(`${variant}.advantages`, found.advantages[i] ?? Number.NaN, a));
-      const metrics = rewardMetrics(
-        rewards,
-        found,
-        rewardNames(rewards),
-        numeric(all, "num_generations") ?? 8,
-      );
-      Object.assign(metrics, trainer === "RLOO" ? {} : zeroStd(all, rewards, found));
-      for (const [key, value] of Object.entries(wanted?.metrics ?? {}))
-        checks.push(number(`${variant}.metrics.${key}`, metrics[key] ?? Number.NaN, value));
-    } catch (error) {
-      checks.push(failure(error));
-    }
-  }
-  return { checks };
-}
-
 export const grpo: RlhfMethod = { prepare };
-export const rloo: RlhfMethod = { prepare: prepareRloo };
