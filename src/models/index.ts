@@ -2,6 +2,7 @@
 import { albert } from "./albert.js";
 import { apertus } from "./apertus.js";
 import { arcee } from "./arcee.js";
+import { audioSpectrogramTransformer } from "./audio_spectrogram_transformer.js";
 import { bart } from "./bart.js";
 import { bert } from "./bert.js";
 import { blenderbot } from "./blenderbot.js";
@@ -91,6 +92,7 @@ export const architectures: readonly Architecture[] = [
   albert,
   apertus,
   arcee,
+  audioSpectrogramTransformer,
   bart,
   bert,
   blenderbot,

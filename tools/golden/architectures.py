@@ -68,7 +68,7 @@ MORE = [
     "xglm",
     "xlm-roberta",
 ]
-SPEECH = ["whisper", "whisper-audio-cls", "wav2vec2", "wav2vec2-layer", "wav2vec2-audio-cls", "wav2vec2-frame-cls", "hubert", "hubert-audio-cls", "wavlm"]
+SPEECH = ["whisper", "whisper-audio-cls", "wav2vec2", "wav2vec2-layer", "wav2vec2-audio-cls", "wav2vec2-frame-cls", "hubert", "hubert-audio-cls", "wavlm", "ast"]
 DOCUMENTS = ["layoutlm", "layoutlm-qa", "layoutlmv3", "layoutlmv3-text", "lilt"]
 PICTURES = ["vit", "vit-rect"]
 
