@@ -43,7 +43,9 @@ import { hubert } from "./hubert.js";
 import { hunyuanV1Dense } from "./hunyuan_v1_dense.js";
 import { internlm3 } from "./internlm3.js";
 import { layoutlm } from "./layoutlm.js";
+import { layoutlmv3 } from "./layoutlmv3.js";
 import { lfm2 } from "./lfm2.js";
+import { lilt } from "./lilt.js";
 import { llama } from "./llama.js";
 import { longformer } from "./longformer.js";
 import { m2m100 } from "./m2m_100.js";
@@ -133,7 +135,9 @@ export const architectures: readonly Architecture[] = [
   hunyuanV1Dense,
   internlm3,
   layoutlm,
+  layoutlmv3,
   lfm2,
+  lilt,
   llama,
   longformer,
   m2m100,

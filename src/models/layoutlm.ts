@@ -4,35 +4,36 @@ import type { BertConfig } from "./bert.js";
 import { bert, bertAttention, bertStackOf, embed, LEGACY_NORMS, readBert } from "./bert.js";
 import type { Architecture, TokenHead } from "./model.js";
 import { paddingBias } from "./parts/attention.js";
-import type { BoxedInputs } from "./parts/boxes.js";
-import { boxedInputs, boxSides } from "./parts/boxes.js";
+import type { BoxedInputs, BoxTables } from "./parts/boxes.js";
+import { boxedInputs, embedBoxes } from "./parts/boxes.js";
 import type { Fields } from "./parts/config.js";
 import { readConfig } from "./parts/config.js";
 import { besidePooler, classify, pool, spanEnds } from "./parts/encoder_heads.js";
 
-interface LayoutLMConfig extends BertConfig {
-  /** Rows of the tables of boxes. */
+interface LayoutLMConfig extends BertConfig, BoxTables {
   readonly boxPositions: number;
 }
 
 function read(f: Fields): LayoutLMConfig {
   const c = readBert(f);
-  return { ...c, classifierDropout: c.dropout, boxPositions: f.count("max_2d_position_embeddings", 1024) };
-}
-
-/** x(x0) + y(y0) + x(x1) + y(y1) + h(y1 - y0) + w(x1 - x0): [batch, virtual + seq, hidden] */
-function embedBoxes(w: Module, c: LayoutLMConfig, bbox: Tensor): Tensor {
-  const { x0, y0, x1, y1, height, width } = boxSides(w.g, bbox);
-  const of = (table: string, ids: Tensor): Tensor =>
-    w.embedding(`${table}_position_embeddings`, ids, c.boxPositions, c.hiddenSize);
-  const sides = [of("x", x0), of("y", y0), of("x", x1), of("y", y1), of("h", height), of("w", width)];
-  return sides.reduce((a, b) => w.g.add(a, b));
+  return {
+    ...{ ...c, classifierDropout: c.dropout },
+    boxPositions: f.count("max_2d_position_embeddings", 1024),
+    coordinateSize: c.hiddenSize,
+    shapeSize: c.hiddenSize,
+  };
 }
 
 const stack = bertStackOf<LayoutLMConfig, { bias: Tensor }, BoxedInputs>(
   (w, _c, x) => ({ bias: paddingBias(w.g, x.mask) }),
   bertAttention,
-  (w, c, x) => embed(w, c, x, embedBoxes(w, c, x.bbox)),
+  (w, c, x) =>
+    embed(
+      w,
+      c,
+      x,
+      embedBoxes(w, c, x.bbox).reduce((a, b) => w.g.add(a, b)),
+    ),
 );
 
 /** The first position's hidden state through the pooler, which the model has whatever it is for. */

@@ -63,6 +63,8 @@ export interface ModelConfig {
    * @example { mels: 80, frames: 3000 }
    */
   readonly lengths?: Readonly<Record<string, number>>;
+  /** Inputs of its architecture that it does not read, by what the architecture calls them. @default none */
+  readonly unread?: readonly string[];
   /** How letters are learnt from clips: see losses/ctc.ts. */
   readonly ctc?: {
     /** The losses of rows become their sum, or their mean, each divided by its letters. */

@@ -158,7 +158,7 @@ function inputs(
   g: Graph,
   name: string,
   seq: Dim,
-  { cache, lengths }: ModelConfig,
+  { cache, lengths, unread = [] }: ModelConfig,
   options: Options,
   declared: InputSet = textInputs,
 ): TextInputs {
@@ -168,7 +168,8 @@ function inputs(
     virtual: options.virtual ?? 0,
     past: options.past ? "past" : 0,
   };
-  const own = Object.entries(declared).map(([key, { shape, dtype }]) => {
+  const read = Object.entries(declared).filter(([key]) => !unread.includes(key));
+  const own = read.map(([key, { shape, dtype }]) => {
     const known = shape(at).map((d) => (typeof d === "string" ? (lengths?.[d] ?? d) : d));
     return [key, g.input(name + key, known, dtype)];
   });
@@ -198,7 +199,7 @@ function trace<C extends ModelConfig>(
   const w = new Module(plainTrace(g, options.virtual ?? 0, sublayers, frozen));
   const prefix = typeof a.prefix === "function" ? a.prefix(task) : a.prefix;
   const bare = task === "FEATURE_EXTRACTION" ? w : w.at(prefix);
-  const past = (options.past ?? false) && !c.encoderDecoder;
+  const past = (options.past ?? false) && !c.encoderDecoder && c.cache.layers > 0;
   const x = inputs(g, "", "seq", c, { ...options, past }, a.inputs);
   const mask = "mask" in x ? x.mask : g.input("mask", ["batch", "seq"], "i64");
   let out = c.encoderDecoder ? undefined : a.stack?.(bare, c, x);

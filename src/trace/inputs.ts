@@ -9,13 +9,14 @@ import { decoderInputs, textInputs } from "../models/text_inputs.js";
 
 /** What the stack (or encoder) of a model reads. */
 export function inputsOf({ architecture: { inputs }, config }: Reader): InputSet {
-  const { lengths } = config;
-  if (inputs === undefined || lengths === undefined) return inputs ?? textInputs;
+  const { lengths = {}, unread = [] } = config;
+  if (inputs === undefined) return textInputs;
   const known = (input: Input): Input => ({
     ...input,
     shape: (at) => input.shape(at).map((d) => (typeof d === "string" ? (lengths[d] ?? d) : d)),
   });
-  return Object.fromEntries(Object.entries<Input>(inputs).map(([key, input]) => [key, known(input)]));
+  const read = Object.entries<Input>(inputs).filter(([key]) => !unread.includes(key));
+  return Object.fromEntries(read.map(([key, input]) => [key, known(input)]));
 }
 
 interface Reader {

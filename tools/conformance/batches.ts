@@ -31,6 +31,7 @@ export function batchOf(expected: Expected, prefix: string, task: TaskType): Inp
     ["start_positions", "startPositions"],
     ["end_positions", "endPositions"],
     ["decoder_input_ids", "decoderInputIds"],
+    ["token_type_ids", "tokenTypeIds"],
   ] as const) {
     const t = get(name);
     if (t !== undefined) batch[key] = ids(t);
@@ -69,6 +70,7 @@ const COLUMNS: Readonly<Record<string, string>> = {
   pixel_values: "pixelValues",
   input_features: "inputFeatures",
   input_values: "inputValues",
+  bbox: "bbox",
 };
 
 function columnsOf(get: (name: string) => KitTensor | undefined): Record<string, BatchColumn> {
@@ -76,7 +78,8 @@ function columnsOf(get: (name: string) => KitTensor | undefined): Record<string,
   for (const [name, own] of Object.entries(COLUMNS)) {
     const t = get(name);
     if (t === undefined) continue;
-    columns[own] = t.isInteger ? ids(t) : { data: Float32Array.from(t.data), shape: t.shape };
+    const data = t.isInteger ? Int32Array.from(t.data) : Float32Array.from(t.data);
+    columns[own] = { data, shape: t.shape.length === 1 ? [...t.shape, 1] : t.shape };
   }
   return columns;
 }
@@ -138,9 +141,9 @@ export function lossOption({ task, expected }: Pick<Context, "task" | "expected"
   return { loss: expected.has("base.pooler") ? pooledLoss : featureLoss };
 }
 
-/** Question answering: [batch, total, 2] -> start logits, then end logits. */
-export function kitLogits(task: TaskType, { data, shape }: Numbers): Numbers {
-  if (task !== "QUESTION_ANS") return { data, shape };
+/** Question answering: [batch, total, 2] -> start logits, then end logits, where the kit has them so. */
+export function kitLogits(task: TaskType, { data, shape }: Numbers, wanted?: Numbers): Numbers {
+  if (task !== "QUESTION_ANS" || wanted?.shape.length === 3) return { data, shape };
   const [rows, total] = shape as [number, number];
   const out = new Float64Array(rows * total * 2);
   for (let i = 0; i < rows; i++)
@@ -157,13 +160,24 @@ export function countedAt(
   const mask = batch.attentionMask;
   if (batch.task === "SEQ_CLS" || batch.task === "SEQ_2_SEQ_LM" || mask === undefined) return undefined;
   const [rows, seq] = mask.shape;
-  const isPair = batch.task === "QUESTION_ANS";
+  const isPair = batch.task === "QUESTION_ANS" && shape.length === 2;
   const total = isPair ? shape[1]! / 2 : shape[1]!;
   const width = data.length / rows / total;
-  const before = total - seq;
+  // virtual tokens stand before a row's tokens, a picture's patches behind them
+  const before = batch.columns?.["pixelValues"] === undefined ? total - seq : 0;
   return (i) => {
     const row = Math.floor(i / (total * width));
     const at = isPair ? i % total : Math.floor(i / width) % total;
-    return at < before || mask.data[row * seq + at - before] === 1;
+    return at < before || at - before >= seq || mask.data[row * seq + at - before] === 1;
   };
+}
+
+/**
+ * The batch as PEFT's models hand it on: PeftModelForQuestionAnswering takes token types and does not pass
+ * them to its base model, so that all of them are 0 there.
+ */
+export function asAdapted(batch: Inputs): Inputs {
+  if (batch.task !== "QUESTION_ANS" || !("tokenTypeIds" in batch)) return batch;
+  const { tokenTypeIds: _, ...rest } = batch;
+  return rest as Inputs;
 }

@@ -10,7 +10,16 @@ import { taskOf, taskOfClass } from "../../src/tasks/registry.js";
 import { countParameters } from "../../src/trace/trace.js";
 import { takeInventory } from "../../src/trace/write.js";
 import type { Bases } from "./bases.js";
-import { batchOf, countedAt, kitLogits, lossOption, NAMED, promptColumns, rowsOf } from "./batches.js";
+import {
+  asAdapted,
+  batchOf,
+  countedAt,
+  kitLogits,
+  lossOption,
+  NAMED,
+  promptColumns,
+  rowsOf,
+} from "./batches.js";
 import { checkEncoder, checkInt8 } from "./encoder.js";
 import { json } from "./files.js";
 import { checkMerged } from "./merged.js";
@@ -67,7 +76,7 @@ export async function runCase(kit: string, name: string, bases: Bases): Promise<
   try {
     await checkForward(c, "base", base);
     await checkEncoder(c, "base", base, []);
-    await checkAdapter(c, base);
+    await checkAdapter({ ...c, batch: asAdapted(c.batch) }, base);
     await checkBaseAgain(c, base, bases);
     await checkInt8(c, bases);
   } catch (error) {
@@ -119,7 +128,7 @@ export async function checkForward(
   const counts = countedAt(c.batch, wantedLogits);
   const scalar: Numbers = { shape: wantedLoss?.shape ?? [], data: [loss ?? Number.NaN] };
   c.checks.push(
-    compare(`${label}.logits`, kitLogits(c.task, logits), wantedLogits, 1e-4, counts),
+    compare(`${label}.logits`, kitLogits(c.task, logits, wantedLogits), wantedLogits, 1e-4, counts),
     compare(`${label}.loss`, scalar, wantedLoss, 1e-4),
   );
   for (const key of named) {
@@ -132,9 +141,10 @@ async function checkAdapter(c: Context, base: PreTrainedModel): Promise<void> {
   const model = await loadForTraining(c, base);
   await checkForward(c, "adapted", model);
   await checkEncoder(c, "adapted", base, [model.activeAdapter]);
-  const second = batchOf(c.expected, "second.", c.task);
+  const second = asAdapted(batchOf(c.expected, "second.", c.task));
   const { logits } = await model.forward(second);
-  c.checks.push(compare("second.logits", kitLogits(c.task, logits), c.expected.get("second.logits"), 1e-4));
+  const wanted = c.expected.get("second.logits");
+  c.checks.push(compare("second.logits", kitLogits(c.task, logits, wanted), wanted, 1e-4));
   await checkGradients(c, model);
   if (c.task === "CAUSAL_LM" || c.task === "SEQ_2_SEQ_LM")
     for (const [label, extra] of Object.entries(STRATEGIES)) await checkGenerate(c, model, label, extra);

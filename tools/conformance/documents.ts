@@ -5,11 +5,12 @@ import { collate } from "../../src/data/collate.js";
 import { documentTokens, documentWindows } from "../../src/data/document_tokens.js";
 import { encodeRows } from "../../src/data/encode.js";
 import { rowsFrom } from "../../src/data/rows_from.js";
+import { patchBoxes } from "../../src/models/layoutlmv3.js";
 import { AutoTokenizer } from "../../src/tokenizers/auto.js";
 import type { Tokenizer } from "../../src/tokenizers/tokenizer.js";
 import { inTemporaryFolder, json } from "./files.js";
 import type { CaseResult } from "./result.js";
-import { type Check, equal } from "./tensors.js";
+import { type Check, equal, readTensors } from "./tensors.js";
 
 // Documents of a media kit: boxes in thousandths, words as subwords with their boxes and labels.
 
@@ -58,7 +59,9 @@ export async function runDocuments(kit: string): Promise<CaseResult> {
     equal(`boxes.${width}x${height}.${box}`, readBox(box, { width, height }), normalized),
   );
   const v3 = json<Pages & { readonly calls: Readonly<Record<string, Call>> }>(folder, "layoutlmv3.json");
-  const checks = [...boxes, ...(await layoutlm(folder, v3))];
+  const patches = await readTensors(join(folder, "patches.safetensors"));
+  const own = equal("patches", patchBoxes([4, 4]).flat(), [...(patches.get("patch_boxes")?.data ?? [])]);
+  const checks = [...boxes, own, ...(await layoutlm(folder, v3))];
   for (const [name, call] of Object.entries(v3.calls))
     checks.push(...(await withTokenizer(folder, call.options, (own) => checkCall(name, call, v3, own))));
   return { checks };

@@ -22,7 +22,7 @@ export async function checkMerged(c: Context, model: PeftModel): Promise<void> {
   const wanted = c.expected.get("merged.logits");
   const weight = shape.length > 0 ? await runtime.weight(name) : original;
   c.checks.push(
-    compare("merged.logits", kitLogits(c.task, logits), wanted, 1e-4, countedAt(c.batch, wanted)),
+    compare("merged.logits", kitLogits(c.task, logits, wanted), wanted, 1e-4, countedAt(c.batch, wanted)),
     compare(key, { shape, data: weight }, c.expected.get(key), 1e-4),
     exact(
       "merged.differs",

@@ -56,7 +56,7 @@ async function checkForward(
   const scalar: Numbers = { shape: wantedLoss?.shape ?? [], data: [loss ?? Number.NaN] };
   const counts = countedAt(c.batch, wanted);
   c.checks.push(
-    compareNorm(`${what}.logits`, kitLogits(c.task, logits), wanted, limit.logits, counts),
+    compareNorm(`${what}.logits`, kitLogits(c.task, logits, wanted), wanted, limit.logits, counts),
     compare(`${what}.loss`, scalar, wantedLoss, limit.loss),
   );
 }

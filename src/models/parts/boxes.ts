@@ -1,6 +1,6 @@
-import type { Graph } from "../../graph/graph.js";
 import type { Column, Input, SpecialTokens } from "../../graph/inputs.js";
 import { tokenInput } from "../../graph/inputs.js";
+import type { Module } from "../../graph/module.js";
 import type { Tensor } from "../../graph/ops.js";
 import type { TextInputs } from "../model.js";
 import { textInputs } from "../text_inputs.js";
@@ -11,21 +11,28 @@ export interface BoxedInputs extends TextInputs {
   readonly bbox: Tensor;
 }
 
-/** The columns of a box [batch, seq, 4]: left, top, right, bottom, and what lies between them. */
-export interface BoxSides {
-  readonly x0: Tensor;
-  readonly y0: Tensor;
-  readonly x1: Tensor;
-  readonly y1: Tensor;
-  readonly height: Tensor;
-  readonly width: Tensor;
+/** Widths of the tables of boxes: those of places, and those of height and width. */
+export interface BoxTables {
+  readonly boxPositions: number;
+  readonly coordinateSize: number;
+  readonly shapeSize: number;
 }
 
-/** bbox [batch, seq, 4] -> ids of tables, [batch, seq] each. */
-export function boxSides(g: Graph, bbox: Tensor): BoxSides {
+/** x(x0), y(y0), x(x1), y(y1), h(y1 - y0), w(x1 - x0) of boxes [batch, seq, 4]: [batch, seq, size] each. */
+export function embedBoxes(w: Module, c: BoxTables, bbox: Tensor): Tensor[] {
+  const { g } = w;
   const side = (i: number): Tensor => g.squeeze(g.slice(bbox, 2, i, i + 1), 2);
   const [x0, y0, x1, y1] = [side(0), side(1), side(2), side(3)];
-  return { x0, y0, x1, y1, height: g.sub(y1, y0), width: g.sub(x1, x0) };
+  const of = (table: string, ids: Tensor, size: number): Tensor =>
+    w.embedding(`${table}_position_embeddings`, ids, c.boxPositions, size);
+  return [
+    of("x", x0, c.coordinateSize),
+    of("y", y0, c.coordinateSize),
+    of("x", x1, c.coordinateSize),
+    of("y", y1, c.coordinateSize),
+    of("h", g.sub(y1, y0), c.shapeSize),
+    of("w", g.sub(x1, x0), c.shapeSize),
+  ];
 }
 
 /** Boxes beside tokens, in thousandths of the page; where a batch has none, all of them are 0. */

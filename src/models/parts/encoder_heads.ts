@@ -26,14 +26,23 @@ export function besidePooler(w: Module, c: ModelConfig, hidden: Tensor): Tensor 
   return hidden;
 }
 
+/** out_proj(dropout(act(dense(dropout(x))))); `w` is the module of both. */
+export function twoLayerHead(
+  w: Module,
+  c: EncoderConfig,
+  x: Tensor,
+  activation: Activation,
+  outputs: number,
+): Tensor {
+  const dropped = w.dropout("dropout", x, c.classifierDropout);
+  const inner = activate(w.g, activation, w.linear("dense", dropped, c.hiddenSize));
+  return w.output(w.linear("out_proj", w.dropout("dropout", inner, c.classifierDropout), outputs));
+}
+
 /** classifier.out_proj(dropout(act(classifier.dense(dropout(first position))))) */
 export function denseHead(activation: Activation): PooledHead<EncoderConfig> {
-  return (w, c, hidden) => {
-    const at = w.at("classifier");
-    const first = at.dropout("dropout", firstToken(w.g, hidden), c.classifierDropout);
-    const inner = activate(w.g, activation, at.linear("dense", first, c.hiddenSize));
-    return at.output(at.linear("out_proj", at.dropout("dropout", inner, c.classifierDropout), c.numLabels));
-  };
+  return (w, c, hidden) =>
+    twoLayerHead(w.at("classifier"), c, firstToken(w.g, hidden), activation, c.numLabels);
 }
 
 /** Start and end of an answer, of each token. */

@@ -20,8 +20,11 @@ export type Layer<S> = (
 
 /** What a layer reads beside x, by its number. */
 export interface Reads {
-  /** Tensors that it alone reads: `own` of the layer. */
-  readonly own?: (layer: number) => Readonly<Record<string, Tensor>>;
+  /** Tensors that it alone reads: `own` of the layer. `beside`: what each layer below gave beside x. */
+  readonly own?: (
+    layer: number,
+    beside: readonly Readonly<Record<string, Tensor>>[],
+  ) => Readonly<Record<string, Tensor>>;
   /** The layer whose keys and values are its `past`, whole already; undefined: its own. */
   readonly source?: (layer: number) => number | undefined;
 }
@@ -48,7 +51,7 @@ export function repeat<S extends Record<string, Tensor>>(
   for (const [i, name] of names.entries()) {
     const at = w.at(name);
     const inputs: BlockInputs = {
-      ...reads.own?.(i),
+      ...reads.own?.(i, beside),
       x: hidden,
       ...read(past, present, i, reads.source?.(i)),
     };
