@@ -10,7 +10,7 @@ import { addAndNorm, bert, embed, readBert } from "./bert.js";
 import type { Architecture, ModelConfig, StackOutput, TaskType } from "./model.js";
 import { attend, paddingBias, splitHeads } from "./parts/attention.js";
 import type { BoxedInputs, BoxTables } from "./parts/boxes.js";
-import { boxedInputs, embedBoxes } from "./parts/boxes.js";
+import { boxedInputs, embedBoxes, patchBoxes } from "./parts/boxes.js";
 import type { Fields } from "./parts/config.js";
 import { MOST, readConfig } from "./parts/config.js";
 import { classify, denseHead, twoLayerHead } from "./parts/encoder_heads.js";
@@ -77,16 +77,6 @@ function embedPicture(w: Module, c: LayoutLMv3Config, pixels: Tensor): Tensor {
   const tokens = w.g.concat([tokenFor(w, w.get("cls_token", [1, 1, c.hiddenSize]), x), x], 1);
   const table = w.get("pos_embed", [1, 1 + c.grid[0] * c.grid[1], c.hiddenSize]);
   return w.layerNorm("norm", w.g.add(tokens, table), 1e-6);
-}
-
-/** Boxes of the picture as a whole and of its patches, in thousandths: [1 + patches, 4]. */
-export function patchBoxes([rows, columns]: readonly [number, number]): number[][] {
-  const side = (i: number, of: number): number => Math.trunc((1000 * i) / of);
-  const boxes = [[1, 1, 999, 999]];
-  for (let row = 0; row < rows; row++)
-    for (let column = 0; column < columns; column++)
-      boxes.push([side(column, columns), side(row, rows), side(column + 1, columns), side(row + 1, rows)]);
-  return boxes;
 }
 
 /** What scores gain by places [..., keys] of queries and keys: [..., heads, keys, keys]. */

@@ -5,7 +5,7 @@ import { collate } from "../../src/data/collate.js";
 import { documentTokens, documentWindows } from "../../src/data/document_tokens.js";
 import { encodeRows } from "../../src/data/encode.js";
 import { rowsFrom } from "../../src/data/rows_from.js";
-import { patchBoxes } from "../../src/models/layoutlmv3.js";
+import { patchBoxes } from "../../src/models/parts/boxes.js";
 import { AutoTokenizer } from "../../src/tokenizers/auto.js";
 import type { Tokenizer } from "../../src/tokenizers/tokenizer.js";
 import { inTemporaryFolder, json } from "./files.js";

@@ -35,6 +35,16 @@ export function embedBoxes(w: Module, c: BoxTables, bbox: Tensor): Tensor[] {
   ];
 }
 
+/** Boxes of the picture as a whole and of its patches, in thousandths: [1 + patches, 4]. */
+export function patchBoxes([rows, columns]: readonly [number, number]): number[][] {
+  const side = (i: number, of: number): number => Math.trunc((1000 * i) / of);
+  const boxes = [[1, 1, 999, 999]];
+  for (let row = 0; row < rows; row++)
+    for (let column = 0; column < columns; column++)
+      boxes.push([side(column, columns), side(row, rows), side(column + 1, columns), side(row + 1, rows)]);
+  return boxes;
+}
+
 /** Boxes beside tokens, in thousandths of the page; where a batch has none, all of them are 0. */
 const bboxInput: Input = { ...tokenInput("bbox", "i64", [4], 0), fault: boxFault };
 
