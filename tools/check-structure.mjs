@@ -78,7 +78,10 @@ const ALLOWED = {
     ...["tasks", "losses", "peft", "attach", "run", "plan", "weights", "trace", "adapters"],
     ...["data", "hub", "graph", "tokenizers", "processors", "generate"],
   ],
-  rlhf: ["train", "tasks", "losses", "peft", "trace", "data", "graph", "tokenizers", "generate"],
+  rlhf: [
+    ...["train", "tasks", "losses", "peft", "plan", "trace", "data", "graph", "tokenizers", "generate"],
+    "methods/registry.ts",
+  ],
   runs: [
     ...["train", "tasks", "peft", "attach", "data", "hub", "tokenizers", "processors"],
     ...["methods/method.ts", "methods/registry.ts"],

@@ -264,10 +264,12 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
     return this.base;
   }
 
-  /** Trainable tensors of the active adapters, with their gradient. */
-  trainableParameters(): Parameters {
+  /** Trainable tensors of the active adapters, or of those named, with their gradient. */
+  trainableParameters(options: ViewOptions = {}): Parameters {
     const { adapters } = this.#state;
-    return adapters.parametersOf(adapters.active());
+    return adapters.parametersOf(
+      options.adapters === undefined ? adapters.active() : adapters.named(options.adapters),
+    );
   }
 
   /** AdaLoRA takes ranks away after step `globalStep` (from 1). Reference: peft/tuners/adalora/model.py */

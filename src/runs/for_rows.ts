@@ -19,6 +19,7 @@ export function headForRows(task: TaskType, rows: readonly Row[] | undefined): R
   const first = rows?.[0];
   if (rows === undefined || first === undefined || !taskOf(task).head.isPerLabel) return {};
   const problem = first.kind === "classify" ? { problem_type: first.problemType } : {};
+  if (first.kind === "preference") return { num_labels: 1, id2label: undefined, label2id: undefined };
   if (first.kind === "classify" && first.problemType === "regression") return { ...problem, num_labels: 1 };
   const names = labelNames(rows);
   return names.length === 0 ? problem : { ...problem, ...classFields(names) };
