@@ -226,6 +226,10 @@ export type { StepResult, TrainableBase, TrainableModel, TrainOptions } from "./
 export type { TrainedBy } from "./peft/trained_by.js";
 export type { BatchSizes } from "./plan/memory/batch.js";
 export type { BackwardOptions } from "./plan/requests.js";
+export type { AdvantageOptions } from "./rlhf/advantages.js";
+export type { PpoOptions } from "./rlhf/ppo.js";
+export { PPOTrainer, type PpoTrainerOptions, type RewardFunction } from "./rlhf/ppo_trainer.js";
+export { RewardTrainer, type RewardTrainerOptions } from "./rlhf/reward_trainer.js";
 export type { RecordedRun, RunTable } from "./runs/compare_runs.js";
 export { readRuns, tableOf } from "./runs/compare_runs.js";
 export { headForRows, taskForRows } from "./runs/for_rows.js";
