@@ -37,7 +37,10 @@ export class RewardTrainer {
     checkHead(model);
     const { maxPositions } = model;
     this.#trainer = new Trainer({
-      ...{ lr: RATE, maxLength: Math.min(LONGEST, maxPositions, options.tokenizer.modelMaxLength) },
+      ...{
+        lr: RATE,
+        maxLength: Math.min(LONGEST, maxPositions, options.tokenizer?.modelMaxLength ?? Infinity),
+      },
       ...options,
       ...{ model: model as TrainableModel<"SEQ_CLS">, train: rows },
       loss: rewardLoss(centerRewardsCoefficient === undefined ? {} : { centerRewardsCoefficient }),
