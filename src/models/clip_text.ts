@@ -5,6 +5,7 @@ import type { KeyValue, Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import type { Architecture, ModelConfig, StackOutput, TextInputs } from "./model.js";
 import { attend, causalBias, splitHeads, withPast } from "./parts/attention.js";
+import { withoutLevel } from "./parts/clip_layers.js";
 import type { Fields } from "./parts/config.js";
 import { commonFields, readConfig, stackSizes } from "./parts/config.js";
 import { meet, repeat } from "./parts/layers.js";
@@ -92,7 +93,7 @@ export const clipText: Architecture<ClipTextConfig> = {
   prefix: "",
   roles: { targets: undefined },
   parse: (json) => readConfig(json, read),
-  checkpoint: { rename: [[/^text_model\./, ""]] },
+  checkpoint: { modules: withoutLevel("text_model", ["encoder", "embeddings", "final_layer_norm"]) },
   stack,
   heads: { hidden: (_, __, hidden) => hidden },
   newModules: [],

@@ -4,17 +4,23 @@ import { apertus } from "./apertus.js";
 import { arcee } from "./arcee.js";
 import { audioSpectrogramTransformer } from "./audio_spectrogram_transformer.js";
 import { bart } from "./bart.js";
+import { beit } from "./beit.js";
 import { bert } from "./bert.js";
 import { blenderbot } from "./blenderbot.js";
 import { bloom } from "./bloom.js";
 import { camembert } from "./camembert.js";
 import { clipText } from "./clip_text.js";
+import { clipVision } from "./clip_vision.js";
 import { codegen } from "./codegen.js";
 import { cohere } from "./cohere.js";
 import { cohere2 } from "./cohere2.js";
+import { convnext } from "./convnext.js";
 import { deberta } from "./deberta.js";
 import { debertaV2 } from "./deberta_v2.js";
 import { deepseekV3 } from "./deepseek_v3.js";
+import { deit } from "./deit.js";
+import { dinov2 } from "./dinov2.js";
+import { dinov2WithRegisters } from "./dinov2_with_registers.js";
 import { distilbert } from "./distilbert.js";
 import { electra } from "./electra.js";
 import { ernie45 } from "./ernie4_5.js";
@@ -74,11 +80,13 @@ import { qwen2 } from "./qwen2.js";
 import { qwen2Moe } from "./qwen2_moe.js";
 import { qwen3 } from "./qwen3.js";
 import { qwen3Moe } from "./qwen3_moe.js";
+import { resnet } from "./resnet.js";
 import { roberta } from "./roberta.js";
 import { seedOss } from "./seed_oss.js";
 import { smollm3 } from "./smollm3.js";
 import { stablelm } from "./stablelm.js";
 import { starcoder2 } from "./starcoder2.js";
+import { swin } from "./swin.js";
 import { t5 } from "./t5.js";
 import { t5gemma } from "./t5gemma.js";
 import { umt5 } from "./umt5.js";
@@ -96,17 +104,23 @@ export const architectures: readonly Architecture[] = [
   arcee,
   audioSpectrogramTransformer,
   bart,
+  beit,
   bert,
   blenderbot,
   bloom,
   camembert,
   clipText,
+  clipVision,
   codegen,
   cohere,
   cohere2,
+  convnext,
   deberta,
   debertaV2,
   deepseekV3,
+  deit,
+  dinov2,
+  dinov2WithRegisters,
   distilbert,
   electra,
   ernie45,
@@ -165,11 +179,13 @@ export const architectures: readonly Architecture[] = [
   qwen2Moe,
   qwen3,
   qwen3Moe,
+  resnet,
   roberta,
   seedOss,
   smollm3,
   stablelm,
   starcoder2,
+  swin,
   t5,
   t5gemma,
   umt5,

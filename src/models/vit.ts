@@ -4,7 +4,7 @@ import type { Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import type { Architecture, CheckpointRules, ModelConfig, StackOutput } from "./model.js";
 import type { Fields } from "./parts/config.js";
-import { readConfig, stackSizes, tokenlessFields } from "./parts/config.js";
+import { NOT_CACHED, readConfig, stackSizes, tokenlessFields } from "./parts/config.js";
 import type { PictureForm, PictureLayers } from "./parts/picture_layers.js";
 import { pictureLayers } from "./parts/picture_layers.js";
 import type { PatchConfig, PictureInputs } from "./parts/pictures.js";
@@ -15,13 +15,13 @@ export interface VitConfig extends ModelConfig, PatchConfig, PictureLayers {
   readonly qkvBias: boolean;
 }
 
-interface PooledVit extends VitConfig {
+export interface PooledVit extends VitConfig {
   readonly pooled: number;
   readonly poolerActivation: Activation;
 }
 
-/** The fields that every relative of ViT has. */
-export function readVit(f: Fields, inter: number = f.size("intermediate_size", 3072)): VitConfig {
+/** The fields that every relative of ViT has; what a relative has otherwise. */
+export function readVit(f: Fields, { inter, eps = 1e-12 }: { inter?: number; eps?: number } = {}): VitConfig {
   return {
     ...tokenlessFields(f),
     ...stackSizes(f, {
@@ -31,18 +31,16 @@ export function readVit(f: Fields, inter: number = f.size("intermediate_size", 3
     }),
     ...NOT_CACHED,
     ...readPatches(f, { image: 224, patch: 16 }),
-    inter,
+    inter: inter ?? f.size("intermediate_size", 3072),
     activation: f.choice("hidden_act", activationNames, "gelu"),
-    eps: f.number("layer_norm_eps", 1e-12),
+    eps: f.number("layer_norm_eps", eps),
     dropout: f.rate("hidden_dropout_prob", 0),
     attentionDropout: f.rate("attention_probs_dropout_prob", 0),
     qkvBias: f.flag("qkv_bias", true),
   };
 }
 
-const NOT_CACHED: Pick<ModelConfig, "cache"> = { cache: { layers: 0, kvHeads: 0, headDim: 0 } };
-
-function read(f: Fields): PooledVit {
+export function readPooledVit(f: Fields): PooledVit {
   const c = readVit(f);
   return {
     ...c,
@@ -99,7 +97,7 @@ export const vit: Architecture<PooledVit, PictureInputs> = {
   prefix: "vit",
   roles: VIT_ROLES,
   inputs: pictureInputs,
-  parse: (json) => readConfig(json, read),
+  parse: (json) => readConfig(json, readPooledVit),
   checkpoint: { modules: VIT_MODULES },
   stack,
   heads: {
@@ -114,7 +112,7 @@ export const vit: Architecture<PooledVit, PictureInputs> = {
 };
 
 /** act(dense(first token)); `w` is the pooler. */
-function poolFirst(w: Module, c: PooledVit, hidden: Tensor): Tensor {
+export function poolFirst(w: Module, c: PooledVit, hidden: Tensor): Tensor {
   const dense = w.linear("dense", firstToken(w.g, hidden), c.pooled);
   return w.output(activate(w.g, c.poolerActivation, dense));
 }

@@ -9,7 +9,7 @@ const { labels, labelForm, loss, scores, predict } = seqCls;
 export const imageCls: Task<"IMAGE_CLS"> = {
   ...data,
   title: "image classification",
-  classEnds: ["ForImageClassification"],
+  classEnds: ["ForImageClassification", "ForImageClassificationWithTeacher"],
   byClass: true,
   impliedBy: [],
   labels,

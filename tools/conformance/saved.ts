@@ -78,10 +78,9 @@ function settings({
   ...rest
 }: Record<string, unknown>): unknown {
   const isBare = !/For[A-Z]/.test(`${Object(mapping)["base_model_class"]}`);
-  return sorted({
-    ...rest,
-    ...(task === null && isBare ? { task_type: "FEATURE_EXTRACTION" } : { task, mapping }),
-  });
+  const bare = { task_type: "FEATURE_EXTRACTION" };
+  const own = { task_type: task, ...(task === null && { mapping }) };
+  return sorted({ ...rest, ...(task === null && isBare ? bare : own) });
 }
 
 /** Keys in order, and lists of names too: Python keeps them as sets. */

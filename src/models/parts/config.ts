@@ -107,6 +107,16 @@ export class Fields {
     return this.#read(key, undefined, is, "a list of numbers", []);
   }
 
+  /** Sizes of one thing after another. */
+  sizes(key: string, fallback: readonly number[]): readonly number[] {
+    const is = (x: unknown): x is number[] =>
+      Array.isArray(x) &&
+      x.length > 0 &&
+      x.length <= MOST.layers &&
+      x.every((n) => isWhole(n) && n > 0 && n <= MOST.width);
+    return this.#read(key, fallback, is, "a list of sizes", fallback);
+  }
+
   number(key: string, fallback?: number): number {
     const isNumber = (x: unknown): x is number => typeof x === "number" && Number.isFinite(x);
     return this.#read(key, fallback, isNumber, "a number", 1);
@@ -197,12 +207,14 @@ export function commonFields(f: Fields): CommonFields {
   return { ...fieldsOf(f, vocabSize), decoderStartTokenId: startId(f) };
 }
 
+/** Of a model that generates nothing: no layer has a cache. */
+export const NOT_CACHED: Pick<ModelConfig, "cache"> = { cache: { layers: 0, kvHeads: 0, headDim: 0 } };
+
 /** What every config says, of a model that has no tokens: it generates nothing, and nothing is cached. */
 export function tokenlessFields(
   f: Fields,
 ): CommonFields & Pick<ModelConfig, "encoderDecoder" | "cache" | "tied"> {
-  const cache = { layers: 0, kvHeads: 0, headDim: 0 };
-  return { ...fieldsOf(f, 0), encoderDecoder: false, cache, tied: false };
+  return { ...fieldsOf(f, 0), encoderDecoder: false, ...NOT_CACHED, tied: false };
 }
 
 function fieldsOf(f: Fields, vocabSize: number): CommonFields {

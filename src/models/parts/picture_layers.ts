@@ -3,7 +3,7 @@ import { activate } from "../../graph/activations.js";
 import type { Module } from "../../graph/module.js";
 import type { Tensor } from "../../graph/ops.js";
 import { attend, splitHeads } from "./attention.js";
-import { meet, repeat } from "./layers.js";
+import { type Layer, meet, repeat } from "./layers.js";
 
 /** The sizes and dropouts of a layer that sees patches. */
 export interface PictureLayers {
@@ -31,8 +31,8 @@ export interface PictureForm {
   readonly biased: string;
   /** Parameters that scale both results, by their names. */
   readonly scales?: readonly [attention: string, feedForward: string];
-  /** What is added to a layer's scores, of the layer `w`. */
-  readonly bias?: (w: Module) => Tensor;
+  /** What is added to a layer's scores, made outside of the layer `w`; or to those of all layers. */
+  readonly bias?: ((w: Module) => Tensor) | Tensor;
   /** Default: fc2(act(fc1(x))). */
   readonly feedForward?: (w: Module, c: PictureLayers, x: Tensor) => Tensor;
 }
@@ -40,14 +40,19 @@ export interface PictureForm {
 /** Layers that norm what they read: x [batch, tokens, hidden] -> the same shape. */
 export function pictureLayers(w: Module, c: PictureLayers, x: Tensor, form: PictureForm): Tensor {
   const { norms, feedForward = twoLayers } = form;
-  const { hidden } = repeat(w.at(form.layers), c.layers, x, undefined, {}, (w, x) => {
-    const bias = form.bias?.(w);
+  const { bias: added } = form;
+  const at = w.at(form.layers);
+  const shared: { bias?: Tensor } = added === undefined || typeof added === "function" ? {} : { bias: added };
+  const own = typeof added === "function" ? (i: number) => ({ bias: added(at.at(i)) }) : undefined;
+  const reads = own === undefined ? {} : { own };
+  const layer: Layer<typeof shared> = (w, x, all, _past, _index, own) => {
+    const bias = own["bias"] ?? all.bias;
     const attended = pictureAttention(w.at(form.attention), c, w.layerNorm(norms[0], x, c.eps), form, bias);
     const y = meet(w, "attention", scaled(w, c, form.scales?.[0], attended), x);
     const inner = feedForward(w.at("mlp"), c, w.layerNorm(norms[1], y, c.eps));
     return { x: meet(w, "feedForward", scaled(w, c, form.scales?.[1], inner), y) };
-  });
-  return hidden;
+  };
+  return repeat(at, c.layers, x, undefined, shared, layer, reads).hidden;
 }
 
 function scaled(w: Module, c: PictureLayers, name: string | undefined, x: Tensor): Tensor {

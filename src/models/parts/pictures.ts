@@ -91,7 +91,7 @@ export function positionsFor(
   );
 }
 
-/** A token [1, 1, width], the same for each row of x [batch, ...]: [batch, 1, width] */
+/** Tokens [1, n, width], the same for each row of x [batch, ...]: [batch, n, width] */
 export function tokenFor({ g }: Module, token: Tensor, x: Tensor): Tensor {
-  return g.expand(token, [dimAt(x.shape, 0), 1, dimAt(token.shape, 2)]);
+  return g.expand(token, [dimAt(x.shape, 0), ...token.shape.slice(1)]);
 }
