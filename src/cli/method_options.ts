@@ -1,4 +1,11 @@
-import { type AdapterConfig, type Method, type MethodRow, methods, PeftError } from "../index.js";
+import {
+  type AdapterConfig,
+  type Method,
+  type MethodRow,
+  methods,
+  PeftError,
+  type Tokenizer,
+} from "../index.js";
 import { alsoCalled, faultOf, flagName, formOf, helpOf, readText } from "../options.js";
 import { FlagText, type Option, type OptionGroup, type Settings } from "./options.js";
 
@@ -121,9 +128,17 @@ function foreignOptions(method: Method, foreign: readonly string[]): PeftError {
 }
 
 /** The adapter's config out of settings that `withMethod` read. Throws the config's own faults. */
-export function methodConfig(settings: Settings): AdapterConfig {
+export function methodConfig(settings: Settings, tokenizer?: Tokenizer): AdapterConfig {
   const { config } = methodNamed(settings.text("method"))!;
-  return config.create(settings.pickGiven(Object.keys(config.options)));
+  const given = settings.pickGiven(Object.keys(config.options));
+  return config.create({ ...addedTokens(settings, tokenizer, config.options), ...given });
+}
+
+/** LoRA trains the rows of tokens that are added, where nothing else is said of them. */
+function addedTokens(settings: Settings, tokenizer: Tokenizer | undefined, options: object): object {
+  const isSaid = settings.isGiven("modulesToSave") || !("trainableTokenIndices" in options);
+  const ids = settings.list("addTokens").flatMap((token) => tokenizer?.convertTokensToIds(token) ?? []);
+  return isSaid || ids.length === 0 ? {} : { trainableTokenIndices: ids };
 }
 
 /** Whether some method has an option of this name. */

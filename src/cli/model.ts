@@ -100,6 +100,8 @@ interface OpenOptions {
   readonly signal?: AbortSignal;
   /** The adapter goes on learning. @default false */
   readonly isTrainable?: boolean;
+  /** Tokens that the model has. @default as its config says */
+  readonly vocabSize?: number;
 }
 
 /**
@@ -112,15 +114,20 @@ export async function openModel(
   options: OpenOptions = {},
 ): Promise<Opened> {
   const hub = { progress: showHub(terminal), signal: options.signal, revision: settings.text("revision") };
+  const readTokenizer = (name: string): Promise<Tokenizer> =>
+    AutoTokenizer.fromPretrained(name, { ...hub, adapter: settings.text("adapter") });
+  const tokens = settings.list("addTokens");
+  if (tokens.length > 0) {
+    const { name, json } = await readBase(settings, hub);
+    const tokenizer = await readTokenizer(name);
+    tokenizer.addTokens(tokens);
+    const isGrown = tokenizer.length > Number(json["vocab_size"]);
+    const grown = isGrown ? { ...options, vocabSize: tokenizer.length } : options;
+    return { ...(await openWithoutTokenizer(settings, terminal, grown)), tokenizer };
+  }
   const opened = await openWithoutTokenizer(settings, terminal, options);
   try {
-    return {
-      ...opened,
-      tokenizer: await AutoTokenizer.fromPretrained(opened.base.name, {
-        ...hub,
-        adapter: settings.text("adapter"),
-      }),
-    };
+    return { ...opened, tokenizer: await readTokenizer(opened.base.name) };
   } catch (error) {
     await opened.base.close();
     throw error;
@@ -131,7 +138,7 @@ export async function openModel(
 export async function openWithoutTokenizer(
   settings: Settings,
   terminal: Terminal,
-  { rows, signal, isTrainable = false }: OpenOptions = {},
+  { rows, signal, isTrainable = false, vocabSize }: OpenOptions = {},
 ): Promise<OpenedModel> {
   const hub = { progress: showHub(terminal), signal, revision: settings.text("revision") };
   const read = await readBase(settings, hub);
@@ -146,7 +153,10 @@ export async function openWithoutTokenizer(
       quantizing: showQuantizing(terminal),
       warn: (message) => warn(terminal, message.shown(settings.show)),
       ...poolingOf(settings),
-      config: await fieldsFor(chosen, read, rows, settings, terminal),
+      config: {
+        ...(await fieldsFor(chosen, read, rows, settings, terminal)),
+        ...(vocabSize !== undefined && { vocab_size: vocabSize }),
+      },
     });
   const base = await load().catch((error: unknown) => {
     throw adapter?.taskType === chosen ? otherBase(error, adapter, name, settings) : error;

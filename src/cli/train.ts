@@ -85,6 +85,12 @@ export const train: Verb = {
         otherwise: "on where the files are larger than 1 GB together",
       },
       { key: "test", kind: "text", value: "FILE", help: "rows to evaluate on before and after" },
+      {
+        key: "addTokens",
+        kind: "names",
+        value: "TOKEN,TOKEN...",
+        help: "tokens to add to the vocabulary: LoRA trains their rows, and the adapter's folder has the tokenizer",
+      },
       ...lengthOptions,
       ...poolingOptions,
     ),
@@ -175,7 +181,7 @@ async function trainOne(said: Settings, world: Terminal, isSwept = false): Promi
     const opening = { rows: rows.train, signal, isTrainable: true };
     const { base, adapted, tokenizer } = await openModel(settings, terminal, opening);
     try {
-      const model = adapted ?? getPeftModel(base, methodConfig(settings), { tokenizer });
+      const model = adapted ?? getPeftModel(base, methodConfig(settings, tokenizer), { tokenizer });
       const form = formLine(rows.train, model.taskType, tokenizer);
       if (form !== undefined) terminal.note(form);
       const learnt = learntFrom(rows.train, model, tokenizer);
@@ -251,6 +257,7 @@ const filesAndRows = [
   "validationSplit",
   "test",
   "streaming",
+  "addTokens",
   ...poolingOptions.map(({ key }) => key),
   "maxLength",
   "maxTargetLength",

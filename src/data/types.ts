@@ -62,6 +62,8 @@ export interface TokenizerLike {
   readonly boxes?: BoxRules | undefined;
   readonly modelMaxLength?: number | undefined;
   readonly paddingSide: "left" | "right";
+  /** Writes the files that make it: a run leaves them beside its adapter. */
+  savePretrained?(folder: string): Promise<void>;
 }
 
 /** Access to files, so that the same code runs in Node and in a browser. */

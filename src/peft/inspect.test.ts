@@ -1,4 +1,5 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
@@ -75,4 +76,21 @@ it("and which vocabulary", async () => {
   const sizeOn = async (vocab_size: number): Promise<number | undefined> =>
     (await inspectAdapter(folder, { base: { ...base, json: { ...base.json, vocab_size } } })).vocabSize;
   expect([await sizeOn(96), await sizeOn(90)]).toEqual([undefined, 96]);
+});
+
+it("an adapter that trains rows of tokens beyond the vocabulary needs a base that has them", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "peft-inspect-"));
+  cpSync(join(kit, "cases/llama--lora"), folder, { recursive: true });
+  const path = join(folder, "adapter_config.json");
+  const base = await AutoConfig.fromPretrained(join(kit, "models/llama"));
+  const tokens = Number(base.json["vocab_size"]);
+  const json = JSON.parse(readFileSync(path, "utf8"));
+  for (const [ids, needed] of [
+    [[0, tokens - 1], undefined],
+    [[3, tokens + 1], tokens + 2],
+  ] as const) {
+    writeFileSync(path, JSON.stringify({ ...json, trainable_token_indices: ids }));
+    expect((await inspectAdapter(folder, { base })).vocabSize).toBe(needed);
+  }
+  rmSync(folder, { recursive: true });
 });

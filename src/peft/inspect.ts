@@ -6,7 +6,7 @@ import { CLASSES_FILE, type ClassFields, classNames, readClasses } from "../atta
 import { nodeFiles } from "../hub/files.js";
 import type { ResolveOptions } from "../hub/resolve.js";
 import { resolveFolder, resolveNames } from "../hub/resolve.js";
-import type { AdapterConfig } from "../methods/method.js";
+import type { AdapterConfig, Method } from "../methods/method.js";
 import type { ModelConfig, TaskType } from "../models/model.js";
 import { freeMemory, parseBytes } from "../plan/memory/sizes.js";
 import type { StoredCodes, TableRow } from "../plan/memory/table.js";
@@ -266,7 +266,7 @@ export async function inspectAdapter(
   const hub = pickOptions(options, hubNames);
   const files = base === undefined ? { files: ["adapter_config.json", CLASSES_FILE] } : {};
   const folder = await resolveFolder(nameOrFolder, { ...hub, ...files });
-  const { config } = await readAdapterConfig(folder);
+  const { config, method } = await readAdapterConfig(folder);
   const classes = (await readClasses(folder)) ?? {};
   const labels = classNames(classes);
   const plain = { config, labels, numLabels: undefined, vocabSize: undefined, baseFields: {} };
@@ -274,13 +274,20 @@ export async function inspectAdapter(
   const trained = isTaskType(config.taskType) ? config.taskType : undefined;
   const task = options.taskType ?? trained ?? base.taskType ?? "FEATURE_EXTRACTION";
   const spec = specOf(base.json, task, nodeFiles.join(base.name, "config.json"));
-  const tokens = await vocabularyOfAdapter(folder, spec);
+  const tokens = (await vocabularyOfAdapter(folder, spec)) ?? tokensBeyond(method, config, spec);
   const vocabSize = tokens === spec.config.vocabSize ? undefined : tokens;
   const { isPerLabel } = taskOf(task).head;
   const numLabels = isPerLabel ? await labelsOfAdapter(folder, base.json, task) : undefined;
   const head = isPerLabel ? headFields(classes, numLabels) : {};
   const baseFields = { ...head, ...(vocabSize === undefined ? {} : { vocab_size: vocabSize }) };
   return { ...plain, numLabels, vocabSize, baseFields };
+}
+
+/** How many tokens a base needs for those whose rows an adapter trains; undefined: it has them. */
+function tokensBeyond(method: Method, adapter: AdapterConfig, { config }: ModelSpec): number | undefined {
+  const trained = [...(method.layers?.tokens?.(adapter)?.values() ?? [])].flat();
+  const needed = trained.reduce((most, id) => Math.max(most, id + 1), 0);
+  return needed > config.vocabSize ? needed : undefined;
 }
 
 /** Names for another number of labels would contradict the head: those of the base, too. */

@@ -3,13 +3,8 @@ import { nodeFiles } from "../hub/files.js";
 import type { ResolveOptions } from "../hub/resolve.js";
 import { resolveFolder, resolveNames } from "../hub/resolve.js";
 import { refuseStandIn } from "../hub/tensors/stand_in.js";
-import {
-  type FileName,
-  type ReadBytes,
-  type ReadText,
-  tokenizerFileNames,
-  tokenizerFromFiles,
-} from "./files.js";
+import { type FileName, tokenizerFileNames, tokenizerFromFiles } from "./files.js";
+import type { ReadBytes, ReadText } from "./saved_files.js";
 import type { Tokenizer } from "./tokenizer.js";
 
 /** Where to look for a tokenizer; see resolveFolder. */

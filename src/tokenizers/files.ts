@@ -12,15 +12,13 @@ import type { Json } from "./pipeline/json.js";
 import { asId, asObject, booleanOr, numberOr, parseJson, shown, stringOr } from "./pipeline/json.js";
 import { readModel } from "./pipeline/models.js";
 import { makePipeline } from "./pipeline/pipeline.js";
+import type { ReadBytes, ReadText, TokenizerFiles } from "./saved_files.js";
 import { fromSentencePiece } from "./sentencepiece.js";
 import type { SpecialTokens } from "./special_tokens.js";
 import { collectAddedTokens, readExtraTokens, readSpecialTokens, specialValues } from "./special_tokens.js";
 import type { TemplateSource } from "./template.js";
 import type { Tokenizer } from "./tokenizer.js";
 import { makeTokenizer, noLimit } from "./tokenizer.js";
-
-/** Reads a file of a model's folder; undefined where it is not there. */
-export type ReadText = (name: string) => Promise<string | undefined>;
 
 /** Everything that a tokenizer may be made from; a folder holds some of it. */
 export const tokenizerFileNames: readonly string[] = [
@@ -40,9 +38,6 @@ export const tokenizerFileNames: readonly string[] = [
 ];
 
 const sentencePieceNames = tokenizerFileNames.filter((name) => name.endsWith(".model"));
-
-/** The same of a file that is no text. */
-export type ReadBytes = (name: string) => Promise<Uint8Array | undefined>;
 
 /** What errors call a file of a folder: its path. */
 export type FileName = (name: string) => string;
@@ -76,6 +71,7 @@ export async function tokenizerFromFiles(
     special: withPad,
     templates: await readTemplates(read, at, config),
     legacy,
+    files: { read, readBytes, names: tokenizerFileNames },
   });
 }
 
@@ -159,9 +155,14 @@ interface Parts {
   readonly special: SpecialTokens;
   readonly templates: ChatTemplates;
   readonly legacy: TokenizerClass["legacy"];
+  readonly files: TokenizerFiles;
 }
 
-function assemble(json: Json, at: FileName, { config, kind, special, templates, legacy }: Parts): Tokenizer {
+function assemble(
+  json: Json,
+  at: FileName,
+  { config, kind, special, templates, legacy, files }: Parts,
+): Tokenizer {
   const file = at("tokenizer.json");
   const model = readModel(json["model"], `${file}: model`);
   const extraSpecial = readExtraTokens(config);
@@ -171,6 +172,7 @@ function assemble(json: Json, at: FileName, { config, kind, special, templates, 
   const post =
     legacy === undefined ? json["post_processor"] : legacyPostProcessor(legacy, config, special, idOf);
   return makeTokenizer({
+    files,
     pipeline: makePipeline(json, model, added, { post, file }),
     special,
     extraSpecial,

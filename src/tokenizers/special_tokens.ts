@@ -1,6 +1,6 @@
 import { isRecord } from "../narrow.js";
 import type { AddedToken } from "./pipeline/added_tokens.js";
-import { readAddedToken } from "./pipeline/added_tokens.js";
+import { nextId, readAddedToken } from "./pipeline/added_tokens.js";
 import type { Json } from "./pipeline/json.js";
 import type { VocabModel } from "./pipeline/models.js";
 
@@ -69,8 +69,7 @@ export function collectAddedTokens(
 ): Map<string, AddedToken> {
   const tokens = new Map<string, AddedToken>();
   for (const token of serialized) tokens.set(token.content, token);
-  // Rust's rule: after the vocabulary, or after the highest added token where that is further.
-  let next = serialized.reduce((highest, { id }) => Math.max(highest, id + 1), model.vocab.size);
+  let next = nextId(serialized, model.vocab.size);
   const add = (token: AddedToken): void => {
     if (token.content === "" || tokens.has(token.content)) return;
     const id = model.vocab.get(token.content) ?? next;

@@ -7,9 +7,10 @@ import type { ChatMessage, ChatOptions, ChatTemplates } from "./chat.js";
 import { applyTemplate, chatNames, encodeChat } from "./chat.js";
 import type { EncodeOptions, Encoding, Limit, Padding, Side } from "./encode.js";
 import { encodeNames, encodeRow, layRows } from "./encode.js";
-import type { AddedToken } from "./pipeline/added_tokens.js";
+import { type AddedToken, type AddTokensOptions, newToken } from "./pipeline/added_tokens.js";
 import { cleanUp } from "./pipeline/decoders.js";
 import type { Pipeline } from "./pipeline/pipeline.js";
+import { type TokenizerFiles, writeFiles } from "./saved_files.js";
 import type { SpecialName, SpecialTokens } from "./special_tokens.js";
 import { specialNames } from "./special_tokens.js";
 import { templateCache } from "./template.js";
@@ -40,6 +41,25 @@ export type Tokenizer = SpecialProperties & {
   applyChatTemplate(messages: readonly ChatMessage[], options?: ChatOptions): ChatEncoding;
   readonly allSpecialTokens: string[];
   readonly allSpecialIds: number[];
+  /**
+   * Adds tokens to the vocabulary: texts are searched for them before anything else. A model has rows for
+   * them where it is loaded with `config: { vocab_size: tokenizer.length }`, and LoRA trains those by
+   * `trainableTokenIndices`. Reference: transformers/tokenization_utils_base.py, add_tokens
+   * @returns how many were not among the added tokens
+   * @throws "option" for what is no text, or an empty one
+   * @example
+   * ```ts
+   * import { AutoModelForCausalLM, AutoTokenizer } from "peft.js";
+   *
+   * const tokenizer = await AutoTokenizer.fromPretrained(name);
+   * tokenizer.addTokens(["<query>", "</query>"], { special: true });
+   * const config = { vocab_size: tokenizer.length };
+   * const base = await AutoModelForCausalLM.fromPretrained(name, { config });
+   * ```
+   */
+  addTokens(tokens: string | readonly string[], options?: AddTokensOptions): number;
+  /** Writes the files that make this tokenizer, with the tokens that were added. */
+  savePretrained(folder: string): Promise<void>;
   /** Tokens added to the vocabulary, by id. */
   readonly addedTokens: ReadonlyMap<number, AddedToken>;
   /**
@@ -60,6 +80,8 @@ export type Tokenizer = SpecialProperties & {
   numSpecialTokensToAdd(pair?: boolean): number;
 };
 
+const addTokensNames: NamesOf<AddTokensOptions> = { special: { also: ["special_tokens"] } };
+
 /** How ids become text. */
 export type DecodeOptions = { skipSpecialTokens?: boolean; cleanUpTokenizationSpaces?: boolean };
 const decodeNames: NamesOf<DecodeOptions> = { skipSpecialTokens: {}, cleanUpTokenizationSpaces: {} };
@@ -69,6 +91,8 @@ export type ChatEncoding = Encoding & { assistantMask?: number[][] };
 
 /** What a tokenizer is made of. */
 export type TokenizerParts = {
+  /** What it was made from. */
+  readonly files: TokenizerFiles;
   readonly pipeline: Pipeline;
   readonly special: SpecialTokens;
   readonly extraSpecial: { readonly [name: string]: string };
@@ -128,9 +152,18 @@ function unknownToken(property: string, token: string): never {
 function vocabularyMembers(parts: TokenizerParts, self: () => Tokenizer): object {
   const { pipeline, extraSpecial, templates, boxes } = parts;
   const idOf = (token: string): number | undefined => pipeline.idOf(token) ?? self().unkTokenId;
-  const addedTokens = new Map([...pipeline.added.values()].map((token) => [token.id, token]));
-  const added = [...pipeline.added.keys()].filter((token) => !pipeline.model.vocab.has(token)).length;
   return {
+    addTokens: (tokens: string | readonly string[], options: AddTokensOptions = {}): number => {
+      refuseUnknown("addTokens", options, addTokensNames);
+      const contents = typeof tokens === "string" ? [tokens] : tokens;
+      expectArgument("addTokens()", tokens, {
+        is: Array.isArray(contents) && contents.every((one) => typeof one === "string" && one !== ""),
+        wants: "a text or a list of texts",
+        fix: 'write tokenizer.addTokens(["<query>", "</query>"]).',
+      });
+      return pipeline.add(contents.map((content) => newToken(content, options)));
+    },
+    savePretrained: (folder: string) => writeFiles(folder, parts.files, pipeline.added),
     convertTokensToIds: (tokens: string | readonly string[]) =>
       typeof tokens === "string" ? idOf(tokens) : tokens.map(idOf),
     convertIdsToTokens: (ids: number | readonly number[]) =>
@@ -144,11 +177,16 @@ function vocabularyMembers(parts: TokenizerParts, self: () => Tokenizer): object
         .allSpecialTokens.map(idOf)
         .filter((id) => id !== undefined);
     },
-    addedTokens,
+    get addedTokens(): ReadonlyMap<number, AddedToken> {
+      return new Map([...pipeline.added.values()].map((token) => [token.id, token]));
+    },
     boxes,
     continuingSubwordPrefix: pipeline.model.continuingPrefix,
     vocabSize: pipeline.model.vocab.size,
-    length: pipeline.model.vocab.size + added,
+    get length(): number {
+      const { vocab } = pipeline.model;
+      return vocab.size + [...pipeline.added.keys()].filter((token) => !vocab.has(token)).length;
+    },
     chatTemplate: templates.get("default")?.text,
     numSpecialTokensToAdd: (pair = false) => pipeline.post.added(pair),
   };

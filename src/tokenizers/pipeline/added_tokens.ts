@@ -16,6 +16,32 @@ export type AddedToken = {
   readonly special: boolean;
 };
 
+/** How a token is added. */
+export interface AddTokensOptions {
+  /** They are no text: `decode({ skipSpecialTokens: true })` leaves them out. @default false */
+  readonly special?: boolean;
+}
+
+/** What a new token is, before it has an id. */
+export function newToken(content: string, { special = false }: AddTokensOptions): Omit<AddedToken, "id"> {
+  return { content, special, normalized: !special, singleWord: false, lstrip: false, rstrip: false };
+}
+
+/**
+ * The id of the next token that is added, by Rust's rule: after the vocabulary, or after the highest added
+ * token where that is further.
+ */
+export function nextId(added: Iterable<AddedToken>, vocabSize: number): number {
+  let next = vocabSize;
+  for (const { id } of added) next = Math.max(next, id + 1);
+  return next;
+}
+
+/** A token as tokenizer.json and tokenizer_config.json have it. */
+export function storedToken({ id: _, singleWord, ...token }: AddedToken): Json {
+  return { ...token, single_word: singleWord };
+}
+
 /** A stretch of text, with the added token it is, if it is one. */
 export type Stretch = { readonly text: Aligned; readonly token?: AddedToken };
 

@@ -1,6 +1,6 @@
 import type { AddedToken, Stretch } from "./added_tokens.js";
-import { makeFinder } from "./added_tokens.js";
-import { originalSpan } from "./aligned.js";
+import { makeFinder, nextId } from "./added_tokens.js";
+import { align, originalSpan } from "./aligned.js";
 import { readDecoder } from "./decoders.js";
 import type { Json } from "./json.js";
 import type { VocabModel } from "./models.js";
@@ -17,6 +17,8 @@ export type Pipeline = {
   readonly model: VocabModel;
   readonly added: ReadonlyMap<string, AddedToken>;
   readonly post: PostProcessor;
+  /** Adds tokens, each with its id in the vocabulary, or the next one. How many were no added tokens yet. */
+  add(tokens: readonly Omit<AddedToken, "id">[]): number;
   /** `sequence`: 0, or 1 for the second text of a pair. */
   tokenize(text: string, sequence: number): Token[];
   decode(ids: Iterable<number>, skipSpecial: boolean): string;
@@ -31,13 +33,21 @@ export type Pipeline = {
 export function makePipeline(
   json: Json,
   model: VocabModel,
-  added: ReadonlyMap<string, AddedToken>,
+  added: Map<string, AddedToken>,
   { post, file }: { readonly post: unknown; readonly file: string },
 ): Pipeline {
   const preTokenize = readPreTokenizer(json["pre_tokenizer"], `${file}: pre_tokenizer`);
-  const find = makeFinder(added.values(), readNormalizer(json["normalizer"], `${file}: normalizer`));
+  const normalize = readNormalizer(json["normalizer"], `${file}: normalizer`);
+  let find = makeFinder(added.values(), normalize);
   const decodeTokens = readDecoder(json["decoder"], `${file}: decoder`);
-  const tokens = tokensById(model, added);
+  const tokens = new Map<number, string>();
+  for (const [token, id] of model.vocab) tokens.set(id, token);
+  const special = new Set<number>();
+  const enter = (token: AddedToken): void => {
+    tokens.set(token.id, token.normalized ? normalize(align(token.content)).text : token.content);
+    if (token.special) special.add(token.id);
+  };
+  for (const token of added.values()) enter(token);
   const fromStretch = (stretch: Stretch): Omit<Token, "typeId" | "added">[][] => {
     const { text, token } = stretch;
     if (token) {
@@ -55,6 +65,18 @@ export function makePipeline(
     model,
     added,
     post: readPostProcessor(post, `${file}: post_processor`),
+    add: (more) => {
+      let count = 0;
+      for (const token of more) {
+        if (token.content === "" || added.has(token.content)) continue;
+        const id = model.vocab.get(token.content) ?? nextId(added.values(), model.vocab.size);
+        added.set(token.content, { ...token, id });
+        enter({ ...token, id });
+        count++;
+      }
+      find = makeFinder(added.values(), normalize);
+      return count;
+    },
     tokenize: (text, sequence) =>
       find(text)
         .flatMap(fromStretch)
@@ -65,18 +87,11 @@ export function makePipeline(
       const kept: string[] = [];
       for (const id of ids) {
         const token = tokens.get(id);
-        if (token !== undefined && !(skipSpecial && added.get(token)?.special)) kept.push(token);
+        if (token !== undefined && !(skipSpecial && special.has(id))) kept.push(token);
       }
       return decodeTokens(kept).join("");
     },
     idOf: (token) => added.get(token)?.id ?? model.vocab.get(token),
     tokenOf: (id) => tokens.get(id),
   };
-}
-
-function tokensById(model: VocabModel, added: ReadonlyMap<string, AddedToken>): Map<number, string> {
-  const tokens = new Map<number, string>();
-  for (const [token, id] of model.vocab) tokens.set(id, token);
-  for (const { id, content } of added.values()) tokens.set(id, content);
-  return tokens;
 }
