@@ -241,7 +241,7 @@ async function* finish(run: TrainingRun, reason: EndReason): AsyncGenerator<Trai
   await run.memory.read(true);
   if (folder) {
     await s.model.savePretrained(folder.path);
-    if (s.tokenizer.savePretrained === undefined) await folder.copyTokenizer(s.model.base.folder);
+    if (s.tokenizer?.savePretrained === undefined) await folder.copyTokenizer(s.model.base.folder);
     else await s.tokenizer.savePretrained(folder.path);
   }
   const end = endOf(run, reason);
