@@ -229,6 +229,21 @@ export type { BackwardOptions } from "./plan/requests.js";
 export type { AdvantageOptions } from "./rlhf/advantages.js";
 export type { PpoOptions } from "./rlhf/ppo.js";
 export { PPOTrainer, type PpoTrainerOptions, type RewardFunction } from "./rlhf/ppo_trainer.js";
+export type {
+  BCOOptions,
+  CPOOptions,
+  DPOOptions,
+  KTOOptions,
+  ORPOOptions,
+  PreferenceOptions,
+} from "./rlhf/preference_trainers.js";
+export {
+  BCOTrainer,
+  CPOTrainer,
+  DPOTrainer,
+  KTOTrainer,
+  ORPOTrainer,
+} from "./rlhf/preference_trainers.js";
 export { RewardTrainer, type RewardTrainerOptions } from "./rlhf/reward_trainer.js";
 export type { RecordedRun, RunTable } from "./runs/compare_runs.js";
 export { readRuns, tableOf } from "./runs/compare_runs.js";
@@ -274,7 +289,7 @@ export type {
   ScheduleSteps,
 } from "./train/schedules.js";
 export { learningRate, SCHEDULE_NAMES } from "./train/schedules.js";
-export type { StepSource } from "./train/step_source.js";
+export type { SourceEvaluation, StepSource } from "./train/step_source.js";
 export { checkOutputDir, Trainer } from "./train/trainer.js";
 export type { EarlyStopping, TrainerOptions } from "./train/trainer_options.js";
 export { trainerParts, trainerTable } from "./train/trainer_table.js";

@@ -80,7 +80,7 @@ const ALLOWED = {
   ],
   rlhf: [
     ...["train", "tasks", "losses", "peft", "plan", "trace", "data", "graph", "tokenizers", "generate"],
-    "methods/registry.ts",
+    ...["methods/registry.ts", "run/log_probs.ts"],
   ],
   runs: [
     ...["train", "tasks", "peft", "attach", "data", "hub", "tokenizers", "processors"],

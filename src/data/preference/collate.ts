@@ -105,11 +105,21 @@ export function collateJudged(
   return { ...batch, columns: { ...batch.columns, desirable: { data: desirable, shape: [samples.length] } } };
 }
 
-/** The same prompts, each with the completion of the row before; the first with the last one's. */
-export function mismatched(samples: readonly CompletionSample[]): readonly CompletionRow[] {
-  return samples.map(({ row, joint }, i) => {
-    const before = samples.at(i - 1)?.joint?.completions[0] ?? [];
-    const prompt = joint?.prompt ?? [];
-    return { row, sequence: { ids: [...prompt, ...before], start: prompt.length } };
+/**
+ * The same prompts, each with the completion of the row before; the first with the last one's. Of a decoder
+ * the start of what is longer than `maxLength` stays.
+ */
+export function mismatched(
+  samples: readonly CompletionSample[],
+  maxLength: number,
+): readonly CompletionRow[] {
+  return samples.map(({ row, joint, sequences }, i) => {
+    const before = samples.at(i - 1);
+    const target = before?.sequences[0]?.target;
+    const prompt = joint?.prompt ?? sequences[0]?.ids ?? [];
+    const start = prompt.length;
+    if (target !== undefined) return { row, sequence: { ids: prompt, start, target } };
+    const ids = [...prompt, ...(before?.joint?.completions[0] ?? [])].slice(0, maxLength);
+    return { row, sequence: { ids, start } };
   });
 }

@@ -9,7 +9,10 @@ export function ids(t: KitTensor | undefined): Ids {
 }
 
 /** Rows with a mask of what is learnt, under a prefix: "batch.", "batch.KL_". */
-export function completionBatch(expected: Expected, prefix: string): TextBatch<"CAUSAL_LM"> {
+export function completionBatch(
+  expected: Expected,
+  prefix: string,
+): TextBatch<"CAUSAL_LM"> & { readonly labels: Ids } {
   const inputIds = ids(expected.get(`${prefix}input_ids`));
   const learnt = ids(expected.get(`${prefix}completion_mask`)).data;
   return {

@@ -123,7 +123,9 @@ function checkKto(
   const { samples } = encodeCompletions(read, options);
   const size = numeric(config, "per_device_train_batch_size") ?? 8;
   const hasKl = config["loss_type"] !== "apo_zero_unpaired";
-  const turned = samples.flatMap((_, i) => (i % size === 0 ? mismatched(samples.slice(i, i + size)) : []));
+  const turned = samples.flatMap((_, i) =>
+    i % size === 0 ? mismatched(samples.slice(i, i + size), Number.POSITIVE_INFINITY) : [],
+  );
   const prepared = samples.map(({ isDesirable, joint }, i) => ({
     label: isDesirable,
     prompt_ids: joint?.prompt,
