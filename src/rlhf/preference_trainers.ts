@@ -9,6 +9,7 @@ import { type DpoLossOptions, dpoLoss } from "../losses/dpo.js";
 import { type KtoLossOptions, ktoLoss } from "../losses/kto.js";
 import { type OrpoLossOptions, orpoLoss } from "../losses/orpo.js";
 import type { TrainableModel } from "../peft/trainable.js";
+import type { Tokenizer } from "../tokenizers/tokenizer.js";
 import type { RunHeader, TrainEvent } from "../train/events.js";
 import { Trainer, type TrainerOptions } from "../train/trainer.js";
 import { option, words } from "../words.js";
@@ -18,14 +19,27 @@ import { type PreferenceMethod, PreferenceSource } from "./preference_source.js"
 export interface PreferenceOptions
   extends Omit<
     TrainerOptions,
-    | ("model" | "train" | "validation" | "loss" | "lossOptions" | "packing" | "maxTargetLength" | "labels")
+    | (
+        | "tokenizer"
+        | "outputDir"
+        | "model"
+        | "train"
+        | "validation"
+        | "loss"
+        | "lossOptions"
+        | "packing"
+        | "maxTargetLength"
+        | "labels"
+      )
     | ("emptyLabels" | "truncationSide" | "generate" | "generation" | "metrics" | "samples" | "shuffleWindow")
   > {
+  /** The model's own. */
+  tokenizer: Tokenizer;
   /** Pairs, or judged rows (KTO, BCO): rowsFrom(list, { kind: "preference" }), or of a file. */
   rows: readonly Row[];
   /** Rows to evaluate on while training. @default none */
   validation?: readonly Row[] | undefined;
-  /** The run's folder: `outputDir` under the command line's name. */
+  /** The folder that gets the adapter, checkpoints and the report. @default nothing is written */
   output?: string | undefined;
   /**
    * What the policy is compared with: the base without adapter, or the model as it is when the run begins.
