@@ -35,7 +35,10 @@ export function stepSizes(settings: Settings): StepSizes {
 
 /** A table of formats and plans, and which one `auto` takes. */
 export function describeMemory(memory: InspectedMemory, settings: Settings): string[] {
-  const { batchSize, length, targetLength, budget, stored, codes, table } = memory;
+  const { batchSize, length, dims, targetLength, budget, stored, codes, table } = memory;
+  const others = Object.entries(dims).map(([name, size]) => `${name} ${size}`);
+  const tokens = length === undefined ? others : [`${length} tokens`, ...others];
+  const of = tokens.length === 0 ? "" : ` of ${tokens.join(", ")}`;
   const targets = targetLength === undefined ? "" : `, ${targetLength} target tokens`;
   const free = settings.text("maxMemory") === undefined ? ", which are free here" : "";
   const form =
@@ -43,7 +46,7 @@ export function describeMemory(memory: InspectedMemory, settings: Settings): str
       ? `The checkpoint is in ${stored}.`
       : `The checkpoint is quantized (${codes.name}): without --load-in its layers take the row ${codes.format}.`;
   return [
-    `A step of ${batchSize} rows of ${length} tokens${targets}, within ${sizeText(budget)}${free}. ${form}`,
+    `A step of ${batchSize} rows${of}${targets}, within ${sizeText(budget)}${free}. ${form}`,
     "",
     ...tableLines(table),
     "",

@@ -1,3 +1,5 @@
+import type { Dim } from "../graph/dims.js";
+import { axes } from "../graph/dims.js";
 import { rowInput } from "../graph/inputs.js";
 import { Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
@@ -5,11 +7,15 @@ import type { BartConfig, BartForm } from "./bart.js";
 import { BART_FORM, bart, decode, encodeLayers, learnedPositions, readBart } from "./bart.js";
 import type { Architecture, StackOutput } from "./model.js";
 import { readConfig } from "./parts/config.js";
+import type { HiddenSpans } from "./parts/spans.js";
+import { hiddenPlaces, readHiddenSpans } from "./parts/spans.js";
 import { weightedStates } from "./parts/states.js";
 
 interface WhisperConfig extends BartConfig {
   /** Positions of the encoder, each of two frames. */
   readonly encoded: number;
+  /** Spans of frames and of bands that training hides. */
+  readonly spans: HiddenSpans;
   /** The classification head's own width. */
   readonly projected: number;
   /** It reads a weighted sum over all layers. */
@@ -47,17 +53,30 @@ function parse(json: Record<string, unknown>, task?: string): WhisperConfig {
       lengths: { mels, frames: 2 * encoded },
       encoded,
       maxPositions: f.count("max_target_positions", 448),
+      spans: readHiddenSpans(f, false),
       projected: f.size("classifier_proj_size", 256),
       sumsLayers: f.flag("use_weighted_layer_sum", false),
     };
   });
 }
 
+/** Features without what training hides of them: SpecAugment. */
+function shown(w: Module, { spans }: WhisperConfig, features: Tensor): Tensor {
+  const { g } = w;
+  if (!spans.isOn) return features;
+  const [batch, mels, frames] = axes(features.shape, 3);
+  const all = (places: Dim): Tensor => g.expand(g.scalar(1, "i64"), [batch, places]);
+  const time = hiddenPlaces(w, "mask_time", all(frames), spans.time);
+  const bands = hiddenPlaces(w, "mask_feature", all(mels), spans.feature);
+  const kept = time === undefined ? features : g.mul(features, g.sub(1, g.unsqueeze(time, 1)));
+  return bands === undefined ? kept : g.mul(kept, g.sub(1, g.unsqueeze(bands, -1)));
+}
+
 /** The encoder; `w` is the bare model. */
 function encode(w: Module, c: WhisperConfig, { features }: SoundInputs): ReturnType<typeof encodeLayers> {
   const at = w.at("encoder");
   const { g } = w;
-  const first = g.gelu(at.conv("conv1", features, c.hiddenSize, [3], { padding: [1] }));
+  const first = g.gelu(at.conv("conv1", shown(at, c, features), c.hiddenSize, [3], { padding: [1] }));
   const second = g.gelu(at.conv("conv2", first, c.hiddenSize, [3], { padding: [1], stride: [2] }));
   const positions = at.get("embed_positions.weight", [c.encoded, c.hiddenSize]);
   const embedded = at.dropout("dropout", g.add(g.transpose(second, [0, 2, 1]), positions), c.dropout);

@@ -12,6 +12,7 @@ import { freeMemory, parseBytes } from "../plan/memory/sizes.js";
 import type { StoredCodes, TableRow } from "../plan/memory/table.js";
 import { codesIn, memoryTable, smallestBudget, storedIn } from "../plan/memory/table.js";
 import { isTaskType, taskOf } from "../tasks/registry.js";
+import { inputOf, inputsOf } from "../trace/inputs.js";
 import type { Inventory } from "../trace/trace.js";
 import { countParameters } from "../trace/trace.js";
 import type { ModelSpec } from "../trace/write.js";
@@ -26,6 +27,7 @@ import { specOf } from "./spec.js";
 /** Tokens of a row where nothing is said, if the model takes as many; and of its target. */
 const LENGTH = 512;
 const TARGET_LENGTH = 128;
+const DIMS = { samples: 160_000, height: 224, width: 224 };
 
 /** Sizes of a training step whose memory is asked for. */
 export interface StepSizes {
@@ -33,7 +35,12 @@ export interface StepSizes {
   readonly batchSize?: number | undefined;
   /** Tokens of a row. @default 512, or all that the model takes where that is less */
   readonly length?: number | undefined;
-  /** Target tokens of a row, for encoder-decoders. @default 128 */
+  /**
+   * Lengths of what a model reads that is no text: samples of a clip, height and width of a picture.
+   * @default 10 seconds of sound, a picture of 224 by 224
+   */
+  readonly dims?: Readonly<Record<string, number>> | undefined;
+  /** Target tokens of a row, for models that learn texts of clips, and encoder-decoders. @default 128 */
   readonly targetLength?: number | undefined;
   /** What the step may take: bytes, or a size as "4GB". @default what is free */
   readonly maxMemory?: number | string | undefined;
@@ -89,7 +96,10 @@ export interface InspectedMemory {
   readonly codes: StoredCodes | undefined;
   /** The sizes that were counted: rows, tokens of a row, target tokens of a row (encoder-decoders). */
   readonly batchSize: number;
-  readonly length: number;
+  /** undefined: the model reads no tokens. */
+  readonly length: number | undefined;
+  /** Other lengths of a row, by their names. */
+  readonly dims: Readonly<Record<string, number>>;
   readonly targetLength: number | undefined;
   /** A row for each weight format. */
   readonly table: readonly TableRow[];
@@ -116,7 +126,13 @@ export interface Inspection {
 
 const { files: _, ...hubNames } = resolveNames;
 const inspectNames: NamesOf<InspectOptions> = { ...hubNames, taskType: {}, adapter: {}, memory: {} };
-const sizeNames: NamesOf<StepSizes> = { batchSize: {}, length: {}, targetLength: {}, maxMemory: {} };
+const sizeNames: NamesOf<StepSizes> = {
+  batchSize: {},
+  length: {},
+  targetLength: {},
+  maxMemory: {},
+  dims: {},
+};
 
 /**
  * What a model is, what a method would train of it, and what a training step would take: counted from
@@ -191,13 +207,22 @@ function memoryOf(
   model: { readonly spec: ModelSpec; readonly inventory: Inventory },
   adapter: Adapter | undefined,
   { json }: PretrainedConfig,
-  { batchSize = 8, length, targetLength = TARGET_LENGTH, maxMemory }: StepSizes,
+  { batchSize = 8, length, targetLength = TARGET_LENGTH, maxMemory, dims: given }: StepSizes,
 ): InspectedMemory {
   const budget = maxMemory === undefined ? freeMemory() : parseBytes(maxMemory);
-  const seq = length ?? Math.min(LENGTH, model.inventory.positions ?? LENGTH);
+  const { spec, inventory } = model;
+  const inputs = Object.values(inputsOf(spec));
+  const tokens = length ?? Math.min(LENGTH, inventory.positions ?? LENGTH);
+  const seq = inputOf(inputsOf(spec), "tokens") === undefined ? undefined : tokens;
+  const named = inputs.flatMap(({ shape }) => shape({ batch: 1, length: 1, virtual: 0, past: 0 }));
+  const all = Object.entries({ ...DIMS, ...given }).filter(([name]) => named.includes(name));
+  const dims = Object.fromEntries(all);
   const stored = storedIn(json);
   const adapters = adapter === undefined ? [] : [adapter];
-  const shape = { adapters, batch: batchSize, seq, target: targetLength };
+  const shape = {
+    ...{ adapters, batch: batchSize, dims, target: targetLength },
+    ...(seq === undefined ? {} : { seq }),
+  };
   const table = memoryTable(model, shape, { stored, budget });
   return {
     budget,
@@ -205,7 +230,8 @@ function memoryOf(
     codes: codesIn(json),
     batchSize,
     length: seq,
-    targetLength: model.spec.config.encoderDecoder ? targetLength : undefined,
+    dims,
+    targetLength: taskOf(spec.task).labels === "target" ? targetLength : undefined,
     table,
     smallestBudget: smallestBudget(table),
   };
