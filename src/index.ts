@@ -534,6 +534,10 @@ export type {
   RewardRow,
 } from "./rlhf/group_advantages.js";
 export { groupAdvantages, leaveOneOut, lengthMetrics, rewardMetrics } from "./rlhf/group_advantages.js";
+export type { GrpoTrainerOptions, RlooTrainerOptions, RolloutTrainerOptions } from "./rlhf/group_trainers.js";
+export { GRPOTrainer, RLOOTrainer } from "./rlhf/group_trainers.js";
+export type { PromptText, RewardCalls, RewardContext, RewardFunction, Rewards } from "./rlhf/rewards.js";
+export type { PromptRowLike } from "./rlhf/rollout_source.js";
 export type { SamplerLimits } from "./rlhf/sampler_ratios.js";
 export { samplerLogs, samplerMetrics, samplerRatios } from "./rlhf/sampler_ratios.js";
 export { classScores, manyLabelScores, numberScores, tokenScores } from "./tasks/class_scores.js";

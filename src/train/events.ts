@@ -154,6 +154,8 @@ export interface SampleEvent {
   /** The answer was cut: the model had more to say than it may. */
   readonly isCut?: boolean;
   readonly expected?: string;
+  /** What each reward said of it; null: it has no opinion. */
+  readonly rewards?: Readonly<Record<string, number | null>>;
 }
 
 /** What to know of this run. */

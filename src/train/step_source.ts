@@ -2,6 +2,7 @@ import type { Parameter } from "../graph/parameters.js";
 import type { StepResult } from "../peft/trainable.js";
 import type { BatchSizes } from "../plan/memory/batch.js";
 import type { Inputs } from "../trace/feeds.js";
+import type { TrainEvent } from "./events.js";
 
 /**
  * Where a run's steps come from: rows in their order, pairs, rollouts. It knows how far the run has come, so
@@ -36,6 +37,10 @@ export interface StepSource {
   readonly warnings?: readonly string[];
   /** Gets ready before the first step, and after `restore`: what a reference says of its rows. */
   open?(signal: AbortSignal | undefined): Promise<void>;
+  /** Numbers of the step that was taken, beside what the loss says. */
+  metrics?(): Readonly<Record<string, number>>;
+  /** What is to be said behind a step: samples, warnings. */
+  says?(): readonly TrainEvent[];
   /** Hears what a batch of it gave. */
   hear?(batch: Inputs, result: StepResult): void;
   /** Numbers that a checkpoint keeps for it beside the position. */

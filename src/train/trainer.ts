@@ -209,6 +209,7 @@ async function* train(run: TrainingRun): AsyncGenerator<TrainEvent, EndReason, u
     if (isOver) return isLast ? "finished" : "stopped-early";
     if (s.signal?.aborted) return "aborted";
     yield await run.train();
+    yield* plan.source.says?.() ?? [];
     yield* memoryWarning(run);
   }
 }

@@ -177,7 +177,9 @@ export class TrainingRun {
     s.model.updateAndAllocate(this.step);
     this.clock.tick(s.now() - began, tokens);
     await this.memory.read(this.step === 1);
-    const metrics = meanMetrics(results);
+    const ofSource = plan.source.metrics?.();
+    const ofLoss = meanMetrics(results);
+    const metrics = (ofSource ?? ofLoss) && { ...ofSource, ...ofLoss };
     const said = { loss: sum / count, lr, gradNorm, ...(metrics && { metrics }) };
     return { type: "step", step: this.step, ...said, ...this.#pace() };
   }
