@@ -228,7 +228,7 @@ export type { BatchSizes } from "./plan/memory/batch.js";
 export type { BackwardOptions } from "./plan/requests.js";
 export type { AdvantageOptions } from "./rlhf/advantages.js";
 export type { PpoOptions } from "./rlhf/ppo.js";
-export { PPOTrainer, type PpoTrainerOptions, type RewardFunction } from "./rlhf/ppo_trainer.js";
+export { PPOTrainer, type PpoTrainerOptions, type RewardFunction as PpoReward } from "./rlhf/ppo_trainer.js";
 export type {
   BCOOptions,
   CPOOptions,
