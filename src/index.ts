@@ -114,6 +114,7 @@ export type { Resample, Size } from "./processors/pictures/resize.js";
 // ## Tokenizers
 // Text to token ids and back, and the chat templates of models.
 
+export { tokenizerFor } from "./data/tokenizer_for.js";
 export type {
   FeatureColumn,
   FeatureExtractor,
@@ -315,7 +316,10 @@ export type { RolloutPrompts, RolloutSettings } from "./peft/rollouts.js";
 export type { AudioClassificationOptions } from "./pipelines/audio_classification.js";
 export type { CallOptions } from "./pipelines/definition.js";
 export type { TextInput, TextPair } from "./pipelines/encode.js";
+export type { ImageClassificationOptions } from "./pipelines/image_classification.js";
+export type { ImageFeatureRows } from "./pipelines/image_feature_extraction.js";
 export type { PipelineOptions } from "./pipelines/open.js";
+export type { PictureOptions } from "./pipelines/picture_input.js";
 export type { Pipeline, PipelineFor } from "./pipelines/pipeline.js";
 export { pipeline } from "./pipelines/pipeline.js";
 export type { QuestionAnsweringOptions, QuestionInput } from "./pipelines/question_answering.js";

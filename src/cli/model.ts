@@ -1,7 +1,6 @@
 import {
   type AdapterConfig,
   AutoConfig,
-  AutoTokenizer,
   baseOfAdapter,
   type ConfigOptions,
   FORMAT_NAMES,
@@ -23,6 +22,7 @@ import {
   type Tokenizer,
   taskForRows,
   tasks,
+  tokenizerFor,
 } from "../index.js";
 import { option, words } from "../words.js";
 import type { Option, OptionGroup, Settings } from "./options.js";
@@ -114,8 +114,8 @@ export async function openModel(
   options: OpenOptions = {},
 ): Promise<Opened> {
   const hub = { progress: showHub(terminal), signal: options.signal, revision: settings.text("revision") };
-  const readTokenizer = (name: string): Promise<Tokenizer> =>
-    AutoTokenizer.fromPretrained(name, { ...hub, adapter: settings.text("adapter") });
+  const readTokenizer = (name: string, task: TaskType = "CAUSAL_LM"): Promise<Tokenizer> =>
+    tokenizerFor(task, name, { ...hub, adapter: settings.text("adapter") });
   const tokens = settings.list("addTokens");
   if (tokens.length > 0) {
     const { name, json } = await readBase(settings, hub);
@@ -127,7 +127,7 @@ export async function openModel(
   }
   const opened = await openWithoutTokenizer(settings, terminal, options);
   try {
-    return { ...opened, tokenizer: await readTokenizer(opened.base.name) };
+    return { ...opened, tokenizer: await readTokenizer(opened.base.name, opened.base.taskType) };
   } catch (error) {
     await opened.base.close();
     throw error;

@@ -1,6 +1,7 @@
 import {
   type CallOptions,
   FORMAT_NAMES,
+  type ImageSource,
   inspectAdapter,
   loadDataset,
   PeftError,
@@ -100,6 +101,7 @@ export const prediction: Verb = {
           otherwise: "as in training, else text, sentence, ...",
         },
         { key: "limit", kind: "whole", help: "no more than so many rows", otherwise: "all" },
+        { key: "skipBad", kind: "flag", help: "leave out pictures that cannot be read" },
         {
           key: "format",
           kind: "text",
@@ -170,7 +172,7 @@ async function run(settings: Settings, terminal: Terminal): Promise<number> {
   );
 }
 
-type Input = TextInput | QuestionInput;
+type Input = TextInput | QuestionInput | ImageSource;
 type Ask = (inputs: AsyncIterable<Input>, options: CallOptions) => AsyncIterable<Output>;
 
 async function write(
@@ -198,11 +200,17 @@ async function write(
   }
   try {
     // Each answer is written whole, and a list is closed, also where the work is stopped.
-    for await (const output of ask(kept(), call)) await put(writer.row(waiting.shift() ?? "", output));
+    for await (const output of ask(kept(), call)) await put(writer.row(shownInput(waiting.shift() ?? ""), output));
   } finally {
     await put(writer.end());
     await file?.close();
   }
+}
+
+/** What stands beside an answer: the text, or a picture's path. */
+function shownInput(input: Input): TextInput | QuestionInput {
+  if (typeof input === "string" || "question" in input || "text" in input) return input;
+  return "path" in input ? (input.path ?? "") : "";
 }
 
 const forms = ["json", "jsonl", "csv"] as const satisfies readonly PredictionForm[];
@@ -235,6 +243,7 @@ function ownOptions(name: PipelineName, settings: Settings): object {
   const cut = maxLength === undefined ? {} : { maxLength };
   const byName: Partial<Record<PipelineName, object>> = {
     "text-classification": { ...settings.pickGiven(["topK"]), ...cut },
+    "image-classification": settings.pickGiven(["topK"]),
     "token-classification": { ...(strategy === undefined ? {} : { aggregationStrategy: strategy }), ...cut },
     "question-answering": {
       ...settings.pickGiven(["topK", "handleImpossibleAnswer", "docStride", "maxAnswerLen"]),
@@ -271,6 +280,14 @@ async function inputsOf(
     isQuestion && question !== undefined && context !== undefined ? [{ question, context }] : texts;
   if (files.length === 0 && said.length === 0) throw nothingAsked(isQuestion);
   if (files.length === 0) return listed(said);
+  if (task === "IMAGE_CLS") {
+    const pictures = await loadDataset(files, {
+      ...settings.pick(["limit", "format", "skipBad"]),
+      kind: "picture",
+      warn: (message) => warn(terminal, message),
+    });
+    return listed(pictures.flatMap((row) => (row.kind === "picture" ? [row.image] : [])));
+  }
   const columns = await columnsFor(settings, task, terminal);
   const rows = await loadDataset(files, {
     ...settings.pick(["limit", "format"]),

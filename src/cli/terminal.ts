@@ -218,10 +218,15 @@ async function readFile(path: string): Promise<string> {
   return (await readBytes(path)).toString("utf8");
 }
 
-/** Piece by piece: data files may be larger than memory. */
+/** Piece by piece: data files may be larger than memory. Of a folder, its files' names and sizes. */
 async function digest(path: string): Promise<string> {
   const hash = createHash("sha256");
   try {
+    if (path.endsWith("/")) {
+      for (const name of (await fs.readdir(path, { recursive: true })).sort())
+        hash.update(`${name} ${(await fs.stat(`${path}${name}`)).size}\n`);
+      return hash.digest("hex");
+    }
     for await (const piece of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(piece);
   } catch (cause) {
     throw cannotRead(path, cause);

@@ -1,4 +1,5 @@
 import { type NamesOf, pickOptions } from "../arguments.js";
+import { tokenizerFor } from "../data/tokenizer_for.js";
 import { nodeFiles } from "../hub/files.js";
 import { resolveFolder } from "../hub/resolve.js";
 import { hubNames } from "../peft/adapter_options.js";
@@ -8,7 +9,7 @@ import type { TrainableModel } from "../peft/trainable.js";
 import type { TaskType } from "../task.js";
 import { problemOf } from "../tasks/problem.js";
 import { taskOf, taskOfClass } from "../tasks/registry.js";
-import { AutoTokenizer } from "../tokenizers/auto.js";
+import type { TokenizerOptions } from "../tokenizers/auto.js";
 import type { Tokenizer } from "../tokenizers/tokenizer.js";
 import { option, type Words, words } from "../words.js";
 import type { Opened } from "./definition.js";
@@ -60,8 +61,7 @@ async function opened(
   const { base } = model;
   const hub = pickOptions(options, hubNames);
   const ofBase = adapter === undefined ? hub : { ...hub, revision: undefined };
-  const tokenizer =
-    options.tokenizer ?? (await AutoTokenizer.fromPretrained(base.name, { ...ofBase, adapter }));
+  const tokenizer = options.tokenizer ?? (await tokenizerOf(model, { ...ofBase, adapter }));
   const own = await resolveFolder(base.name, { ...ofBase, files: ["config.json", ...sentenceFiles] });
   const said = new Set<string>();
   const warnOnce = (message: Words): void => {
@@ -78,6 +78,12 @@ async function opened(
     ),
     nameOf: (id) => model.classNames?.[id] ?? `LABEL_${id}`,
   };
+}
+
+/** Models of pictures have none, whatever they make of these. */
+function tokenizerOf(model: TrainableModel, options: TokenizerOptions): Promise<Tokenizer> {
+  const readsText = model.config.vocabSize > 0;
+  return tokenizerFor(readsText ? model.taskType : "IMAGE_CLS", model.base.name, options);
 }
 
 /** Says where a head says nothing: it was never trained, or nobody named what it tells apart. */

@@ -1,5 +1,6 @@
 import { PeftError } from "../errors.js";
 import { nearest } from "../nearest.js";
+import type { ImageSource } from "../processors/pictures/image_source.js";
 import type { SoundSource } from "../processors/sound/load.js";
 import type { TaskType } from "../task.js";
 import type { Entity, LabelScore, SpanAnswer } from "../tasks/prediction.js";
@@ -7,6 +8,9 @@ import { type AudioClassificationOptions, audioClassification } from "./audio_cl
 import type { PipelineDefinition } from "./definition.js";
 import type { TextInput } from "./encode.js";
 import { featureExtraction } from "./feature_extraction.js";
+import { type ImageClassificationOptions, imageClassification } from "./image_classification.js";
+import { type ImageFeatureRows, imageFeatureExtraction } from "./image_feature_extraction.js";
+import type { PictureOptions } from "./picture_input.js";
 import {
   type QuestionAnsweringOptions,
   type QuestionInput,
@@ -71,6 +75,18 @@ export interface PipelineForms {
     LabelScore[],
     AudioClassificationOptions
   >;
+  readonly "image-classification": PipelineForm<
+    "IMAGE_CLS",
+    ImageSource,
+    LabelScore[],
+    ImageClassificationOptions
+  >;
+  readonly "image-feature-extraction": PipelineForm<
+    "FEATURE_EXTRACTION",
+    ImageSource,
+    ImageFeatureRows,
+    PictureOptions
+  >;
   readonly "text-generation": PipelineForm<"CAUSAL_LM", PromptInput, GeneratedText[], TextGenerationOptions>;
   readonly "text2text-generation": PipelineForm<
     "SEQ_2_SEQ_LM",
@@ -95,6 +111,8 @@ const definitions: readonly AnyDefinition[] = [
   text2TextGeneration,
   speechRecognition,
   audioClassification,
+  imageClassification,
+  imageFeatureExtraction,
 ] as unknown as readonly AnyDefinition[];
 
 /** Names of all pipelines. */

@@ -18,9 +18,9 @@ export function taskForRows(rows: readonly Row[] | undefined, ofModel: TaskType 
 export function headForRows(task: TaskType, rows: readonly Row[] | undefined): Record<string, unknown> {
   const first = rows?.[0];
   if (rows === undefined || first === undefined || !taskOf(task).head.isPerLabel) return {};
-  const problem = first.kind === "classify" ? { problem_type: first.problemType } : {};
   if (first.kind === "preference") return { num_labels: 1, id2label: undefined, label2id: undefined };
-  if (first.kind === "classify" && first.problemType === "regression") return { ...problem, num_labels: 1 };
+  const problem = "problemType" in first ? { problem_type: first.problemType } : {};
+  if ("problemType" in first && first.problemType === "regression") return { ...problem, num_labels: 1 };
   const names = labelNames(rows);
   return names.length === 0 ? problem : { ...problem, ...classFields(names) };
 }

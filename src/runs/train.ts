@@ -1,6 +1,7 @@
 import { expectName, pickOptions } from "../arguments.js";
 import { expectRows, type Row } from "../data/row.js";
 import { RowStream } from "../data/row_stream.js";
+import { tokenizerFor } from "../data/tokenizer_for.js";
 import { internal } from "../errors.js";
 import type { AdapterConfig } from "../methods/method.js";
 import { methods } from "../methods/registry.js";
@@ -9,7 +10,6 @@ import { AutoConfig } from "../peft/auto_config.js";
 import { type LoadOptions, PreTrainedModel } from "../peft/base_model.js";
 import { getPeftModel } from "../peft/get_peft_model.js";
 import type { TaskType } from "../task.js";
-import { AutoTokenizer } from "../tokenizers/auto.js";
 import { describeEvent } from "../train/describe.js";
 import type { TrainEvent } from "../train/events.js";
 import { Trainer } from "../train/trainer.js";
@@ -57,7 +57,7 @@ export async function* train(options: TrainRunOptions): AsyncGenerator<SaidEvent
   const hub = pickOptions(loading, hubNames);
   const first = rows instanceof RowStream ? (await rows.open()).first : rows;
   const task = taskType ?? taskForRows(first, (await AutoConfig.fromPretrained(name, hub)).taskType);
-  const tokenizer = await AutoTokenizer.fromPretrained(name, hub);
+  const tokenizer = await tokenizerFor(task, name, hub);
   const config = { ...headForRows(task, first), ...loading.config };
   const seed = others.seed === undefined ? {} : { seed: others.seed };
   const base = await PreTrainedModel.load(task, name, { ...seed, ...loading, config });

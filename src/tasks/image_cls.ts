@@ -11,7 +11,7 @@ export const imageCls: Task<"IMAGE_CLS"> = {
   title: "image classification",
   classEnds: ["ForImageClassification", "ForImageClassificationWithTeacher"],
   byClass: true,
-  impliedBy: [],
+  impliedBy: ["picture"],
   labels,
   head: pictureLabels,
   labelForm,

@@ -55,7 +55,7 @@ export function classCounts(rows: readonly Row[]): RunHeader["classes"] | undefi
 
 function idsOf(row: Row): readonly number[] {
   if (row.kind === "tokens") return row.tags;
-  if (row.kind !== "classify" || row.problemType === "regression") return [];
+  if (!("problemType" in row) || row.problemType === "regression") return [];
   if (row.problemType === "single_label_classification") return row.labels;
   return row.labels.flatMap((is, id) => (is > 0 ? [id] : []));
 }

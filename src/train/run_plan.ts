@@ -158,8 +158,8 @@ function refuseProblems({ model, train, validation = [] }: Settings): void {
   if (taskOf(model.taskType).labels !== "row") return;
   const wanted = scoresOf(model, train).problem;
   if (wanted === undefined) return;
-  const other = [...train, ...validation].find((r) => r.kind === "classify" && r.problemType !== wanted);
-  if (other?.kind !== "classify") return;
+  const other = [...train, ...validation].find((r) => "problemType" in r && r.problemType !== wanted);
+  if (other === undefined || !("problemType" in other)) return;
   const { problemType, labelNames, at } = other;
   const { numLabels, problemType: says = "nothing" } = model.config;
   const count = problemType === "regression" ? 1 : labelNames.length;
@@ -184,9 +184,10 @@ function warningsOf(name: string, report: EncodeReport | undefined): string[] {
  */
 function oneClass(rows: readonly Row[]): string[] {
   const [first] = rows;
-  if (first?.kind !== "classify" || first.problemType !== "single_label_classification") return [];
+  if (first === undefined || !("problemType" in first) || first.problemType !== "single_label_classification")
+    return [];
   const [id] = first.labels;
-  if (rows.some((row) => row.kind !== "classify" || row.labels[0] !== id)) return [];
+  if (rows.some((row) => !("problemType" in row) || row.labels[0] !== id)) return [];
   const name = first.labelNames[id ?? -1] ?? String(id);
   return [`train: all rows have the label "${name}", so there is nothing to tell apart`];
 }

@@ -16,7 +16,7 @@ export interface ScoredTask {
 export function scoresOf({ taskType, config }: ScoredTask, rows: readonly Row[] = []): Scores {
   const { pairs } = taskOf(taskType);
   if (pairs !== undefined && rows[0]?.kind === "preference") return pairs.scores;
-  const row = rows.find((r) => r.kind === "classify");
+  const row = rows.find((r) => "problemType" in r);
   const isMany = row?.problemType === "multi_label_classification";
   return taskOf(taskType).scores(config, isMany ? row.problemType : undefined);
 }

@@ -10,7 +10,7 @@ import { readCsv } from "./csv.js";
 import { readHocr } from "./hocr.js";
 import { readJson } from "./json.js";
 import { readJsonl } from "./jsonl.js";
-import { isMediaFolder, readMediaFolder } from "./media_folder.js";
+import { isMediaFolder, mediaOf, readMediaFolder } from "./media_folder.js";
 import { readParquet } from "./parquet.js";
 import type { TableOptions } from "./table.js";
 
@@ -42,7 +42,8 @@ export function formatOf(file: string): DataFormat | undefined {
 
 /** The reader of a file, by `format` or by its extension. Throws `data` on an extension that is not known. */
 export function readerOf(file: string, format?: DataFormat): TableReader {
-  if (isMediaFolder(file)) return (folder) => readMediaFolder(folder, nodeFiles);
+  if (isMediaFolder(file) || (format === undefined && mediaOf(file) !== undefined))
+    return (folder) => readMediaFolder(folder, nodeFiles);
   if (format !== undefined && format in formats) return formats[format].read;
   if (file === INPUT && format === undefined) return formats.jsonl.read;
   const known = Object.values(formats).flatMap(({ extensions }) => extensions);

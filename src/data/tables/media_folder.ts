@@ -25,12 +25,15 @@ export function isMediaFolder(name: string): boolean {
 }
 
 /**
- * Every picture, or every clip, below a folder: its path, and the name of the folder in which it lies as its
+ * A picture or a clip by itself, or every one below a folder: its path, and the name of the folder in which it lies as its
  * label, where not all lie in the folder itself.
  */
 export async function readMediaFolder(folder: string, files: Files): Promise<RecordSource> {
-  const root = folder.replace(/\/$/, "");
-  const names = (await files.listDeep(root)).filter((name) => !/(^|\/)[._]/.test(name));
+  const isFile = !isMediaFolder(folder);
+  const root = isFile ? files.parent(folder) : folder.replace(/\/$/, "");
+  const names = (
+    isFile ? [folder.slice(root === "." ? 0 : root.length + 1)] : await files.listDeep(root)
+  ).filter((name) => !/(^|\/)[._]/.test(name));
   const found = names.filter((name) => mediaOf(name) !== undefined);
   const classOf = (name: string): string | undefined => name.split("/").at(-2);
   const classes = [...new Set(found.flatMap((name) => classOf(name) ?? []))].sort();

@@ -5,6 +5,7 @@ import { classFault } from "./task.js";
 /** A clip with one label, several, or a number. */
 export const audioCls: DataTask<"AUDIO_CLS"> = {
   name: "AUDIO_CLS",
+  readsText: false,
   accepts: [],
   tables: [],
   encode: (row) => `a row of kind "${row.kind}"`,

@@ -7,6 +7,7 @@ export const imageCls: DataTask<"IMAGE_CLS"> = {
   name: "IMAGE_CLS",
   accepts: ["picture"],
   tables: ["picture"],
+  readsText: false,
   encode(row) {
     if (row.kind !== "picture") return `a row of kind "${row.kind}"`;
     const { image: media, problemType } = row;

@@ -63,6 +63,8 @@ export interface DataTask<T extends TaskType = TaskType> {
    * What a row is whose text is written as a template. @default "prompt" where a target is given, else "text"
    */
   readonly templated?: RowKind;
+  /** Whether rows have text. @default true */
+  readonly readsText?: false;
   /** A row as token ids with labels. It gives words instead where the row is wrong. */
   encode(row: Row, context: EncodeContext): Encoded<T> | string;
   /** The labels of a batch, beside its padded inputs. */
