@@ -103,6 +103,7 @@ export type { AdapterConfig, ValuesOf } from "./methods/method.js";
 
 export type { ProcessorOptions } from "./processors/auto.js";
 export { AutoFeatureExtractor, AutoImageProcessor } from "./processors/auto.js";
+export type { MediaJob, RowProcessor } from "./processors/media.js";
 export type { ImageFeatures, PreprocessOptions } from "./processors/pictures/image_processor.js";
 export { ImageProcessor } from "./processors/pictures/image_processor.js";
 export type { ImageSettings, SizeRule } from "./processors/pictures/image_settings.js";
@@ -248,7 +249,7 @@ export {
 export { RewardTrainer, type RewardTrainerOptions } from "./rlhf/reward_trainer.js";
 export type { RecordedRun, RunTable } from "./runs/compare_runs.js";
 export { readRuns, tableOf } from "./runs/compare_runs.js";
-export { headForRows, taskForRows } from "./runs/for_rows.js";
+export { headForRows, processorForRows, taskForRows } from "./runs/for_rows.js";
 export { renderRunsReport } from "./runs/runs_report.js";
 export type { SaidEvent, TrainRunOptions } from "./runs/train.js";
 export { train } from "./runs/train.js";

@@ -50,16 +50,17 @@ async function run(given: Settings, terminal: Terminal): Promise<number> {
         terminal,
         await knownLabels(settings, terminal),
       );
-      const { base, adapted, tokenizer } = await openModel(settings, terminal, { rows, signal });
+      const { base, adapted, tokenizer, processor } = await openModel(settings, terminal, { rows, signal });
       try {
         const names = labelNames(rows);
         const result = await evaluate(adapted ?? base, rows, {
           tokenizer,
+          processor,
           signal,
           emptyLabels: "drop",
           generation: generationSettings(settings, answerFields),
           warn: (message) => warn(terminal, message.shown(settings.show)),
-          ...settings.pick(["batchSize", "maxLength", "maxTargetLength", "generate", "loss"]),
+          ...settings.pick(["batchSize", "maxLength", "maxTargetLength", "generate", "loss", "skipBad"]),
           ...(names.length === 0 ? {} : { labels: names }),
         });
         const { loss, metrics, predictions } = result;

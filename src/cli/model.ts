@@ -16,8 +16,10 @@ import {
   PLAN_NAMES,
   PreTrainedModel,
   type PretrainedConfig,
+  processorForRows,
   type QuantizeEvent,
   type Row,
+  type RowProcessor,
   type TaskType,
   type Tokenizer,
   taskForRows,
@@ -93,6 +95,8 @@ export interface OpenedModel {
 }
 export interface Opened extends OpenedModel {
   readonly tokenizer: Tokenizer;
+  /** Of pictures or sound that the rows refer to. */
+  readonly processor: RowProcessor | undefined;
 }
 
 interface OpenOptions {
@@ -123,11 +127,13 @@ export async function openModel(
     tokenizer.addTokens(tokens);
     const isGrown = tokenizer.length > Number(json["vocab_size"]);
     const grown = isGrown ? { ...options, vocabSize: tokenizer.length } : options;
-    return { ...(await openWithoutTokenizer(settings, terminal, grown)), tokenizer };
+    return { ...(await openWithoutTokenizer(settings, terminal, grown)), tokenizer, processor: undefined };
   }
   const opened = await openWithoutTokenizer(settings, terminal, options);
   try {
-    return { ...opened, tokenizer: await readTokenizer(opened.base.name, opened.base.taskType) };
+    const { name, taskType } = opened.base;
+    const processor = await processorForRows(options.rows, name, hub);
+    return { ...opened, tokenizer: await readTokenizer(name, taskType), processor };
   } catch (error) {
     await opened.base.close();
     throw error;

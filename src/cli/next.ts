@@ -1,5 +1,10 @@
-import { isTaskType, taskOf } from "../index.js";
+import { isTaskType, type TaskType, taskOf } from "../index.js";
 import { commandLine } from "./flags.js";
+
+/** Whether a model of this task is asked about one text by itself. */
+function isTextOf(task: TaskType): boolean {
+  return task !== "QUESTION_ANS" && taskOf(task).readsText !== false;
+}
 
 /** Commands that use an adapter or a model of this task: only what works for it. */
 export function waysToUse(
@@ -13,7 +18,7 @@ export function waysToUse(
       ? [
           commandLine("predict", {
             ...what,
-            ...(task === "QUESTION_ANS" ? { data: "FILE" } : { text: prompt }),
+            ...(isTextOf(task) ? { text: prompt } : { data: "FILE" }),
           }),
         ]
       : []),

@@ -200,7 +200,8 @@ async function write(
   }
   try {
     // Each answer is written whole, and a list is closed, also where the work is stopped.
-    for await (const output of ask(kept(), call)) await put(writer.row(shownInput(waiting.shift() ?? ""), output));
+    for await (const output of ask(kept(), call))
+      await put(writer.row(shownInput(waiting.shift() ?? ""), output));
   } finally {
     await put(writer.end());
     await file?.close();

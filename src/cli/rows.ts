@@ -69,7 +69,7 @@ const rowOptions: readonly Option[] = [
     key: "kind",
     kind: "text",
     help: "what a row is",
-    choices: ["prompt", "chat", "text", "classify", "tokens", "question"],
+    choices: ["prompt", "chat", "text", "classify", "tokens", "question", "picture"],
     otherwise: "read off the columns",
   },
   {
@@ -84,6 +84,7 @@ const rowOptions: readonly Option[] = [
     kind: "flag",
     help: "join prompt and completion plainly, where the model's chat template would write them",
   },
+  { key: "skipBad", kind: "flag", help: "leave out pictures and clips that cannot be read, and count them" },
   encodingOption,
   {
     key: "format",
@@ -171,6 +172,7 @@ function loadOptions(settings: Settings, terminal: Terminal, labels?: readonly s
     "lossColumns",
     "raw",
     "encoding",
+    "skipBad",
   ]);
   return {
     ...options,

@@ -13,6 +13,7 @@ import {
   type Progress,
   plural,
   type Row,
+  type RowProcessor,
   type RunMode,
   type SampleEvent,
   type Tokenizer,
@@ -179,7 +180,7 @@ async function trainOne(said: Settings, world: Terminal, isSwept = false): Promi
   const onInterrupt = (isLast: boolean): void => (isLast ? progress.stop() : progress.note(stopping));
   return terminal.interruptible(onInterrupt, async (signal) => {
     const opening = { rows: rows.train, signal, isTrainable: true };
-    const { base, adapted, tokenizer } = await openModel(settings, terminal, opening);
+    const { base, adapted, tokenizer, processor } = await openModel(settings, terminal, opening);
     try {
       const model = adapted ?? getPeftModel(base, methodConfig(settings, tokenizer), { tokenizer });
       const form = formLine(rows.train, model.taskType, tokenizer);
@@ -195,6 +196,7 @@ async function trainOne(said: Settings, world: Terminal, isSwept = false): Promi
         progress,
         model,
         tokenizer,
+        processor,
         rows,
         labels,
         record,
@@ -273,6 +275,7 @@ interface Job {
   readonly progress: Progress;
   readonly model: PeftModel;
   readonly tokenizer: Tokenizer;
+  readonly processor: RowProcessor | undefined;
   readonly rows: TrainingRows;
   readonly labels: readonly string[];
   readonly record: RunRecord;
@@ -312,13 +315,15 @@ async function work(job: Job, mode: RunMode): Promise<number> {
 }
 
 function trainerOf(
-  { settings, progress, model, tokenizer, rows, labels, record, output, signal }: Job,
+  { settings, progress, model, tokenizer, processor, rows, labels, record, output, signal }: Job,
   mode: RunMode,
 ): TrainerOptions {
   return {
     ...trainerOptions(settings),
+    ...settings.pick(["skipBad"]),
     model,
     tokenizer,
+    processor,
     train: rows.stream ?? rows.train,
     validation: rows.validation ?? (settings.text("validation") === NO_VALIDATION ? false : "auto"),
     progress: progress.draw,
@@ -365,12 +370,13 @@ async function follow(job: Job, events: AsyncIterable<TrainEvent>): Promise<Outc
 
 /** Metrics on the test rows, where there are some. */
 async function test(
-  { settings, terminal, world, progress, model, tokenizer, rows, labels, signal }: Job,
+  { settings, terminal, world, progress, model, tokenizer, processor, rows, labels, signal }: Job,
   when: "before" | "after",
 ): Promise<void> {
   if (rows.test === undefined) return;
   const { loss, metrics } = await evaluate(model, rows.test, {
     tokenizer,
+    processor,
     signal,
     progress: progress.draw,
     ...settings.pick(["maxLength", "maxTargetLength", "emptyLabels"]),

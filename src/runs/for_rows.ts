@@ -1,5 +1,7 @@
 import { classFields } from "../attach/class_names.js";
 import { labelNames, type Row } from "../data/row.js";
+import { AutoImageProcessor, type ProcessorOptions } from "../processors/auto.js";
+import type { RowProcessor } from "../processors/media.js";
 import type { TaskType } from "../task.js";
 import { taskOf, tasks } from "../tasks/registry.js";
 
@@ -12,6 +14,17 @@ export function taskForRows(rows: readonly Row[] | undefined, ofModel: TaskType 
   const byKind = tasks.all.find(({ impliedBy }) => kind !== undefined && impliedBy.includes(kind));
   if (byKind !== undefined && !byKind.generates) return byKind.name;
   return ofModel ?? byKind?.name ?? "FEATURE_EXTRACTION";
+}
+
+/** What makes numbers of what the rows refer to; undefined: they are text. Throws "file-format", "hub". */
+export async function processorForRows(
+  rows: readonly Row[] | undefined,
+  name: string,
+  options: ProcessorOptions = {},
+): Promise<RowProcessor | undefined> {
+  const kind = rows?.[0]?.kind;
+  if (kind === "picture") return AutoImageProcessor.fromPretrained(name, options);
+  return undefined;
 }
 
 /** Fields of config.json for a head that is made for the rows' labels; none where a task has no such head. */

@@ -14,7 +14,7 @@ import { describeEvent } from "../train/describe.js";
 import type { TrainEvent } from "../train/events.js";
 import { Trainer } from "../train/trainer.js";
 import type { TrainerOptions } from "../train/trainer_options.js";
-import { headForRows, taskForRows } from "./for_rows.js";
+import { headForRows, processorForRows, taskForRows } from "./for_rows.js";
 
 /** How `train` goes about it: what the Trainer takes, and where the model comes from. */
 export interface TrainRunOptions extends Omit<TrainerOptions, "model" | "tokenizer" | "train" | "outputDir"> {
@@ -63,7 +63,8 @@ export async function* train(options: TrainRunOptions): AsyncGenerator<SaidEvent
   const base = await PreTrainedModel.load(task, name, { ...seed, ...loading, config });
   try {
     const model = getPeftModel(base, adapter, { tokenizer });
-    const trainer = new Trainer({ ...others, model, tokenizer, train: rows, outputDir: output });
+    const processor = others.processor ?? (await processorForRows(first, name, hub));
+    const trainer = new Trainer({ ...others, processor, model, tokenizer, train: rows, outputDir: output });
     for await (const event of trainer.run())
       yield { ...event, line: describeEvent(event).map(String).join("\n") };
   } finally {

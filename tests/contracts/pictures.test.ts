@@ -12,6 +12,7 @@ import {
   loadDataset,
   PeftModel,
   type PreTrainedModel,
+  pipeline,
   Trainer,
 } from "../../src/index.js";
 import { tiffOf, writeTinyVit } from "../support/tiny_vit.js";
@@ -68,6 +69,21 @@ describe("a classifier of pictures", () => {
     expect(config).toMatchObject({ task_type: null });
     const again = await PeftModel.fromPretrained(await load(), outputDir);
     expect((await evaluate(again, validation, { processor })).loss).toBeCloseTo(after.loss, 5);
+  });
+
+  it("is asked by a pipeline, without a tokenizer's files", async () => {
+    await using classify = await pipeline("image-classification", join(root, "run"), {
+      base: join(root, "vit"),
+      threads: 1,
+    });
+    const path = join(root, "photos", "validation", "bee", "1.tif");
+    const [likeliest, second] = await classify(path, { topK: 2 });
+    expect(likeliest).toMatchObject({ label: "bee" });
+    expect(likeliest!.score).toBeGreaterThan(second!.score);
+    const all = await classify([readFileSync(path), { path }]);
+    expect(all.map((labels) => labels[0]!.label)).toEqual(["bee", "bee"]);
+    await using see = await pipeline("image-feature-extraction", join(root, "vit"), { threads: 1 });
+    expect((await see(path)).shape).toEqual([17, 32]);
   });
 
   it("needs no tokenizer, and says when it needs a processor", async () => {

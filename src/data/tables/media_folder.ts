@@ -25,8 +25,8 @@ export function isMediaFolder(name: string): boolean {
 }
 
 /**
- * A picture or a clip by itself, or every one below a folder: its path, and the name of the folder in which it lies as its
- * label, where not all lie in the folder itself.
+ * A picture or a clip by itself, or every one below a folder: its path, and the name of the folder in which
+ * it lies as its label, where not all lie in the folder itself.
  */
 export async function readMediaFolder(folder: string, files: Files): Promise<RecordSource> {
   const isFile = !isMediaFolder(folder);
