@@ -13,7 +13,6 @@ import {
   type Progress,
   plural,
   type Row,
-  type RowProcessor,
   type RunMode,
   type SampleEvent,
   type Tokenizer,
@@ -195,8 +194,7 @@ async function trainOne(said: Settings, world: Terminal, isSwept = false): Promi
         world,
         progress,
         model,
-        tokenizer,
-        processor,
+        reading: { tokenizer, processor },
         rows,
         labels,
         record,
@@ -274,8 +272,7 @@ interface Job {
   readonly world: Terminal;
   readonly progress: Progress;
   readonly model: PeftModel;
-  readonly tokenizer: Tokenizer;
-  readonly processor: RowProcessor | undefined;
+  readonly reading: Pick<TrainerOptions, "tokenizer" | "processor">;
   readonly rows: TrainingRows;
   readonly labels: readonly string[];
   readonly record: RunRecord;
@@ -315,15 +312,13 @@ async function work(job: Job, mode: RunMode): Promise<number> {
 }
 
 function trainerOf(
-  { settings, progress, model, tokenizer, processor, rows, labels, record, output, signal }: Job,
+  { settings, progress, model, reading, rows, labels, record, output, signal }: Job,
   mode: RunMode,
 ): TrainerOptions {
   return {
     ...trainerOptions(settings),
-    ...settings.pick(["skipBad"]),
+    ...reading,
     model,
-    tokenizer,
-    processor,
     train: rows.stream ?? rows.train,
     validation: rows.validation ?? (settings.text("validation") === NO_VALIDATION ? false : "auto"),
     progress: progress.draw,
@@ -370,13 +365,12 @@ async function follow(job: Job, events: AsyncIterable<TrainEvent>): Promise<Outc
 
 /** Metrics on the test rows, where there are some. */
 async function test(
-  { settings, terminal, world, progress, model, tokenizer, processor, rows, labels, signal }: Job,
+  { settings, terminal, world, progress, model, reading, rows, labels, signal }: Job,
   when: "before" | "after",
 ): Promise<void> {
   if (rows.test === undefined) return;
   const { loss, metrics } = await evaluate(model, rows.test, {
-    tokenizer,
-    processor,
+    ...reading,
     signal,
     progress: progress.draw,
     ...settings.pick(["maxLength", "maxTargetLength", "emptyLabels"]),

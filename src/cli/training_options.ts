@@ -61,7 +61,7 @@ export function trainerOptions(settings: Settings): Record<string, unknown> {
     evaluateOnStart,
     evaluateEvery: every,
     ...chosen
-  } = settings.pick([...trainingKeys, ...lengthOptions.map((option) => option.key)]);
+  } = settings.pick([...trainingKeys, "skipBad", ...lengthOptions.map((option) => option.key)]);
   const patience = Number(earlyStopping);
   const stopping = Number.isNaN(patience) ? earlyStopping : { patience };
   return {
