@@ -11,6 +11,7 @@ export const SHIPPED_TASKS = [
   "AUDIO_FRAME_CLS",
   "CTC",
   "IMAGE_CLS",
+  "IMAGE_TEXT",
 ] as const;
 
 /** The tasks that ship with the package. */

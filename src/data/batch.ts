@@ -127,6 +127,11 @@ export interface CtcBatch extends BatchInputs {
   readonly labels: Ids; // [batch, letters]
 }
 
+/** Pictures (the column pixelValues), each with the text that belongs to it. */
+export interface ImageTextBatch extends BatchInputs {
+  readonly task: "IMAGE_TEXT";
+}
+
 /** The batches of the tasks that ship, by task. */
 export interface BatchOf {
   CAUSAL_LM: CausalLMBatch;
@@ -140,6 +145,7 @@ export interface BatchOf {
   AUDIO_FRAME_CLS: AudioFrameBatch;
   CTC: CtcBatch;
   IMAGE_CLS: ImageClassificationBatch;
+  IMAGE_TEXT: ImageTextBatch;
 }
 
 /** A batch of a task that was registered from outside; what else its loss reads is among the `columns`. */

@@ -105,6 +105,11 @@ export interface CtcSample extends SampleInputs {
   readonly labels: Int32Array; // [letters]
 }
 
+/** A picture and its text. */
+export interface ImageTextSample extends SampleInputs {
+  readonly task: "IMAGE_TEXT";
+}
+
 /** The samples of the tasks that ship, by task. */
 export interface SampleOf {
   CAUSAL_LM: CausalLMSample;
@@ -118,6 +123,7 @@ export interface SampleOf {
   AUDIO_FRAME_CLS: AudioFrameSample;
   CTC: CtcSample;
   IMAGE_CLS: ImageClassificationSample;
+  IMAGE_TEXT: ImageTextSample;
 }
 
 /** All texts of a sample. */

@@ -14,6 +14,7 @@ import {
   multipleNegativesRankingLoss,
   symmetricRanking,
 } from "./multiple_negatives_ranking.js";
+import { pictureTexts } from "./picture_texts.js";
 import { regression } from "./regression.js";
 import { reward, rewardLoss } from "./reward.js";
 import { spans } from "./spans.js";
@@ -23,7 +24,7 @@ import { triplet, tripletLoss } from "./triplet.js";
 const shipped: readonly Loss[] = [
   ...[tokens, classes, multiLabel, regression, spans],
   ...[multipleNegativesRanking, cachedMultipleNegativesRanking, symmetricRanking],
-  ...[triplet, cosineSimilarity, cosent, ctc, reward],
+  ...[triplet, cosineSimilarity, cosent, ctc, reward, pictureTexts],
 ];
 
 /** Losses by their names. */

@@ -23,6 +23,7 @@ export interface CommonOptions {
     | "AUDIO_FRAME_CLS"
     | "CTC"
     | "IMAGE_CLS"
+    | "IMAGE_TEXT"
     | undefined;
   /** The base's Hub id or folder, as the adapter's file names it. */
   baseModelNameOrPath?: string | undefined;
@@ -406,6 +407,7 @@ export interface CPTOptions {
     | "AUDIO_FRAME_CLS"
     | "CTC"
     | "IMAGE_CLS"
+    | "IMAGE_TEXT"
     | undefined;
   /** The base's Hub id or folder, as the adapter's file names it. */
   baseModelNameOrPath?: string | undefined;

@@ -10,17 +10,19 @@ import type { Fields } from "./parts/config.js";
 import { commonFields, readConfig, stackSizes } from "./parts/config.js";
 import { meet, repeat } from "./parts/layers.js";
 
-interface ClipTextConfig extends ModelConfig {
+export interface ClipTextConfig extends ModelConfig {
   readonly heads: number;
   readonly headDim: number;
   readonly inter: number;
   readonly activation: Activation;
   readonly eps: number;
   readonly maxPositions: number;
+  /** The id that ends a text. */
+  readonly end: number;
   readonly attentionDropout: number;
 }
 
-function read(f: Fields): ClipTextConfig {
+export function readClipText(f: Fields): ClipTextConfig {
   const sizes = stackSizes(f, {
     hiddenSize: f.size("hidden_size", 512),
     layers: f.layers("num_hidden_layers", 12),
@@ -34,12 +36,13 @@ function read(f: Fields): ClipTextConfig {
     activation: f.choice("hidden_act", activationNames, "quick_gelu"),
     eps: f.number("layer_norm_eps", 1e-5),
     maxPositions: f.count("max_position_embeddings", 77),
+    end: f.id("eos_token_id") ?? 49407,
     attentionDropout: f.rate("attention_dropout", 0),
   };
 }
 
 /** ids -> [batch, virtual + seq, hidden]: causal, though it only encodes. */
-function stack(w: Module, c: ClipTextConfig, x: TextInputs): StackOutput {
+export function clipTextStack(w: Module, c: ClipTextConfig, x: TextInputs): StackOutput {
   const { g } = w;
   const at = w.at("embeddings");
   const words = w.trace.prepend(at.embedding("token_embedding", x.ids, c.vocabSize, c.hiddenSize));
@@ -92,9 +95,9 @@ export const clipText: Architecture<ClipTextConfig> = {
   defaultTokens: { bos_token_id: 49406, eos_token_id: 49407, pad_token_id: 1 },
   prefix: "",
   roles: { targets: undefined },
-  parse: (json) => readConfig(json, read),
+  parse: (json) => readConfig(json, readClipText),
   checkpoint: { modules: withoutLevel("text_model", ["encoder", "embeddings", "final_layer_norm"]) },
-  stack,
+  stack: clipTextStack,
   heads: { hidden: (_, __, hidden) => hidden },
   newModules: [],
 };

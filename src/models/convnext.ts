@@ -8,7 +8,7 @@ import type { Fields } from "./parts/config.js";
 import { NOT_CACHED, readConfig, tokenlessFields } from "./parts/config.js";
 import { channelsFirst, channelsLast, normMaps } from "./parts/maps.js";
 import type { PictureInputs } from "./parts/pictures.js";
-import { pictureInputs } from "./parts/pictures.js";
+import { pictureInputs, usual } from "./parts/pictures.js";
 
 interface ConvNextConfig extends ModelConfig {
   readonly channels: number;
@@ -30,6 +30,7 @@ function read(f: Fields): ConvNextConfig {
     ...tokenlessFields(f),
     ...NOT_CACHED,
     ...{ channels, widths, depths, lengths: { channels } },
+    usualLengths: usual(f.pair("image_size", 224)),
     hiddenSize: widths.at(-1) ?? 1,
     layers: depths.reduce((a, b) => a + b, 0),
     patch: f.size("patch_size", 4),

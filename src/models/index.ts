@@ -9,6 +9,7 @@ import { bert } from "./bert.js";
 import { blenderbot } from "./blenderbot.js";
 import { bloom } from "./bloom.js";
 import { camembert } from "./camembert.js";
+import { clip } from "./clip.js";
 import { clipText } from "./clip_text.js";
 import { clipVision } from "./clip_vision.js";
 import { codegen } from "./codegen.js";
@@ -83,6 +84,7 @@ import { qwen3Moe } from "./qwen3_moe.js";
 import { resnet } from "./resnet.js";
 import { roberta } from "./roberta.js";
 import { seedOss } from "./seed_oss.js";
+import { siglip } from "./siglip.js";
 import { smollm3 } from "./smollm3.js";
 import { stablelm } from "./stablelm.js";
 import { starcoder2 } from "./starcoder2.js";
@@ -109,6 +111,7 @@ export const architectures: readonly Architecture[] = [
   blenderbot,
   bloom,
   camembert,
+  clip,
   clipText,
   clipVision,
   codegen,
@@ -182,6 +185,7 @@ export const architectures: readonly Architecture[] = [
   resnet,
   roberta,
   seedOss,
+  siglip,
   smollm3,
   stablelm,
   starcoder2,

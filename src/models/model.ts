@@ -63,8 +63,16 @@ export interface ModelConfig {
    * @example { mels: 80, frames: 3000 }
    */
   readonly lengths?: Readonly<Record<string, number>>;
+  /**
+   * Lengths that dimensions of its inputs mostly have, where it takes others too: memory is planned by them
+   * where nobody says more.
+   * @example { height: 224, width: 224 }
+   */
+  readonly usualLengths?: Readonly<Record<string, number>>;
   /** Inputs of its architecture that it does not read, by what the architecture calls them. @default none */
   readonly unread?: readonly string[];
+  /** Pairs of pictures and texts are learnt each by itself, not among those of a batch. @default false */
+  readonly pairsApart?: boolean;
   /** How letters are learnt from clips: see losses/ctc.ts. */
   readonly ctc?: {
     /** The losses of rows become their sum, or their mean, each divided by its letters. */
@@ -132,6 +140,8 @@ export interface Heads<C> {
   readonly vocabulary?: TokenHead<C>;
   /** A score for each label of a row. */
   readonly rowLabels?: PooledHead<C>;
+  /** A score for each picture with each text of a batch, [rows, rows]. */
+  readonly pairs?: PooledHead<C>;
   /** A score for each label of a token. */
   readonly tokenLabels?: TokenHead<C>;
   /** Start and end logits side by side, [..., 2]. */
@@ -239,6 +249,8 @@ export interface ArchitectureParts<C extends ModelConfig, X> {
   readonly decoder?: (w: Module, c: C, x: DecoderInputs, encoded: Tensor | undefined) => StackOutput;
   /** Positions are counted from the mask, whatever a batch says: packed documents cannot begin anew. */
   readonly countsMask?: boolean;
+  /** It labels pictures, though it reads texts for other tasks. @default its inputs say what it labels */
+  readonly labelsPictures?: boolean;
   /** `w` is the root of the model with its head. */
   readonly heads: Heads<C>;
   /** Modules that a checkpoint of the bare model lacks: made new, with `initializerRange`. */

@@ -9,7 +9,7 @@ import type { Fields } from "./parts/config.js";
 import { NOT_CACHED, readConfig, tokenlessFields } from "./parts/config.js";
 import { batchNorm, maxPool } from "./parts/maps.js";
 import type { PictureInputs } from "./parts/pictures.js";
-import { pictureInputs } from "./parts/pictures.js";
+import { pictureInputs, usual } from "./parts/pictures.js";
 
 interface ResNetConfig extends ModelConfig {
   readonly stem: number;
@@ -30,6 +30,7 @@ function read(f: Fields): ResNetConfig {
     ...tokenlessFields(f),
     ...NOT_CACHED,
     ...{ widths, depths, lengths: { channels: f.size("num_channels", 3) } },
+    usualLengths: usual(f.pair("image_size", 224)),
     hiddenSize: widths.at(-1) ?? 1,
     layers: depths.reduce((a, b) => a + b, 0),
     stem: f.size("embedding_size", 64),

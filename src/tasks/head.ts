@@ -50,7 +50,8 @@ const MEDIA: Readonly<Record<string, "pictures" | "sound">> = {
 };
 
 /** What the rows are that a model labels. */
-function mediumOf({ inputs }: Architecture): "pictures" | "sound" | "text" {
+function mediumOf({ inputs, labelsPictures }: Architecture): "pictures" | "sound" | "text" {
+  if (labelsPictures === true) return "pictures";
   const all = inputs === undefined ? [] : Object.values(inputs);
   if (all.some(({ role }) => role === "tokens")) return "text";
   return all.map(({ name }) => MEDIA[name]).find((medium) => medium !== undefined) ?? "text";
@@ -131,4 +132,12 @@ export const hiddenStates: Head = {
   isPerLabel: false,
   modules: [],
   isBare: true,
+};
+
+/** A score for each picture with each text of a batch. */
+export const pairScores: Head = {
+  write: ({ heads }) => heads.pairs,
+  outputs: () => 1,
+  isPerLabel: false,
+  modules: [],
 };

@@ -9,6 +9,7 @@ import { ctc } from "./ctc.js";
 import { featureExtraction } from "./feature_extraction.js";
 import type { Head } from "./head.js";
 import { imageCls } from "./image_cls.js";
+import { imageText } from "./image_text.js";
 import { questionAns } from "./question_ans.js";
 import { seq2SeqLM } from "./seq_2_seq_lm.js";
 import { seqCls } from "./seq_cls.js";
@@ -18,7 +19,7 @@ import { tokenCls } from "./token_cls.js";
 
 const shipped: readonly Task[] = [
   ...[seq2SeqLM, causalLM, seqCls, tokenCls, questionAns, featureExtraction],
-  ...[speechSeq2Seq, audioCls, audioFrameCls, ctc, imageCls],
+  ...[speechSeq2Seq, audioCls, audioFrameCls, ctc, imageCls, imageText],
 ];
 
 /** Every task, by its name. */

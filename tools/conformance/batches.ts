@@ -1,5 +1,6 @@
 import type { BatchColumn } from "../../src/data/batch.js";
 import type { Loss } from "../../src/losses/loss.js";
+import { pictureTexts } from "../../src/losses/picture_texts.js";
 import type { TaskType } from "../../src/models/model.js";
 import type { GenerateInput } from "../../src/peft/generate.js";
 import type { Inputs, TextBatch } from "../../src/trace/feeds.js";
@@ -137,6 +138,7 @@ export const NAMED: Readonly<Record<string, string>> = {
 /** The loss of a case, where the model's own is not meant. */
 export function lossOption({ task, expected }: Pick<Context, "task" | "expected">): { loss?: Loss } {
   if (expected.has("base.distillation_logits")) return { loss: squareLoss };
+  if (task === "IMAGE_TEXT") return { loss: pictureTexts };
   if (task !== "FEATURE_EXTRACTION") return {};
   return { loss: expected.has("base.pooler") ? pooledLoss : featureLoss };
 }

@@ -71,7 +71,7 @@ MORE = [
 SPEECH = ["whisper", "whisper-audio-cls", "wav2vec2", "wav2vec2-layer", "wav2vec2-audio-cls", "wav2vec2-frame-cls", "hubert", "hubert-audio-cls", "wavlm", "ast"]
 DOCUMENTS = ["layoutlm", "layoutlm-qa", "layoutlmv3", "layoutlmv3-text", "lilt"]
 PICTURES = ["vit", "vit-rect", "deit", "deit-teacher", "dinov2", "dinov2-swiglu", "dinov2-registers", "clip-vision"]
-PICTURES += ["beit", "beit-shared", "swin", "convnext", "resnet"]
+PICTURES += ["beit", "beit-shared", "swin", "convnext", "resnet", "clip-classifier", "siglip-classifier"]
 
 
 def model(kit, name):

@@ -7,6 +7,7 @@ import { causalLM } from "./causal_lm.js";
 import { ctc } from "./ctc.js";
 import { featureExtraction } from "./feature_extraction.js";
 import { imageCls } from "./image_cls.js";
+import { imageText } from "./image_text.js";
 import { questionAns } from "./question_ans.js";
 import { seq2SeqLM } from "./seq_2_seq_lm.js";
 import { seqCls } from "./seq_cls.js";
@@ -16,7 +17,7 @@ import { tokenCls } from "./token_cls.js";
 
 const shipped: readonly DataTask[] = [
   ...[seq2SeqLM, causalLM, seqCls, tokenCls, questionAns, featureExtraction],
-  ...[speechSeq2Seq, audioCls, audioFrameCls, ctc, imageCls],
+  ...[speechSeq2Seq, audioCls, audioFrameCls, ctc, imageCls, imageText],
 ];
 
 /** What data asks of each task; src/tasks registers those from outside. */

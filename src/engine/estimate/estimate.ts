@@ -175,7 +175,7 @@ class NamedWeights {
       const { name, bytes, held } = this.#options.weight(read);
       if (held !== undefined && !rows.has(i)) this.#held.set(name, held.bytes);
       else {
-        const row = Math.ceil(bytes / at(shape, 0) / AROUND) * AROUND;
+        const row = Math.ceil(bytes / (shape[0] ?? 1) / AROUND) * AROUND;
         const touched = Math.min(bytes, (rows.get(i) ?? Number.POSITIVE_INFINITY) * row);
         this.#mapped.set(name, Math.max(this.#mapped.get(name) ?? 0, touched));
       }

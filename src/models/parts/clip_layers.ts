@@ -48,6 +48,17 @@ export function readClipVision(
   };
 }
 
+/** A picture's vector and its text's, of length 1: [batch, 2, width] */
+export function pairVectors({ g }: Module, picture: Tensor, text: Tensor): Tensor {
+  const both = g.concat([g.unsqueeze(picture, 1), g.unsqueeze(text, 1)], 1);
+  return g.div(both, g.sqrt(g.sum(g.square(both), -1, true)));
+}
+
+/** One of them: [batch, width] */
+export function unitVector({ g }: Module, pairs: Tensor, i: 0 | 1): Tensor {
+  return g.squeeze(g.slice(pairs, 1, i, i + 1), 1);
+}
+
 /** Patches and, where it has one, a class token, all with positions. */
 export function embedClip(w: Module, c: ClipVision, { pixels }: PictureInputs, hasClass: boolean): Tensor {
   const { g } = w;

@@ -29,13 +29,18 @@ export interface PatchConfig {
 export function readPatches(
   f: Fields,
   fallback: { image: number; patch: number },
-): Omit<PatchConfig, "hiddenSize"> & Pick<ModelConfig, "lengths"> {
+): Omit<PatchConfig, "hiddenSize"> & Pick<ModelConfig, "lengths" | "usualLengths"> {
   const image = f.pair("image_size", fallback.image);
   const patch = f.pair("patch_size", fallback.patch);
   const grid = [Math.floor(image[0] / patch[0]), Math.floor(image[1] / patch[1])] as const;
   if (grid[0] === 0 || grid[1] === 0) f.fault(`pictures of ${image} have no patch of ${patch}`);
   const channels = f.size("num_channels", 3);
-  return { channels, patch, grid, lengths: { channels } };
+  return { channels, patch, grid, lengths: { channels }, usualLengths: usual(image) };
+}
+
+/** Pictures of the size that a model was made for, as a config's `usualLengths`. */
+export function usual([height, width]: Grid<number>): NonNullable<ModelConfig["usualLengths"]> {
+  return { height, width };
 }
 
 /** How many channels they have, a config's `lengths` say. */

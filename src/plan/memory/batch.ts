@@ -56,7 +56,7 @@ export function fakeColumns(
   sizes: BatchSizes,
 ): Record<string, BatchColumn> {
   const { batch, seq = 0, dims = {} } = sizes;
-  const lengths = new Map(Object.entries(dims));
+  const lengths = new Map(Object.entries({ ...spec.config.usualLengths, ...dims }));
   const fake = (input: Input): BatchColumn => {
     const shape = input.shape({ batch, length: seq, virtual: 0, past: 0 });
     const missing = shape.flatMap(dimNames).find((name) => !lengths.has(name));
