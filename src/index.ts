@@ -337,6 +337,7 @@ export type { SoundOptions } from "./pipelines/sound_input.js";
 export type { SpeechRecognitionOptions, SpokenChunk, Transcription } from "./pipelines/speech_recognition.js";
 export type { TextClassificationOptions } from "./pipelines/text_classification.js";
 export type { GeneratedText, PromptInput, TextGenerationOptions } from "./pipelines/text_generation.js";
+export type { RankedText, RankingInput, TextRankingOptions } from "./pipelines/text_ranking.js";
 export type { TokenClassificationOptions } from "./pipelines/token_classification.js";
 
 // ## Memory

@@ -30,6 +30,7 @@ import {
   text2TextGeneration,
   textGeneration,
 } from "./text_generation.js";
+import { type RankedText, type RankingInput, type TextRankingOptions, textRanking } from "./text_ranking.js";
 import { type TokenClassificationOptions, tokenClassification } from "./token_classification.js";
 
 /** What a pipeline reads and gives, with the options of its calls. */
@@ -49,6 +50,7 @@ export type Tagging = PipelineForm<"TOKEN_CLS", string, Entity[], TokenClassific
 export interface PipelineForms {
   readonly "text-classification": Classification;
   readonly "sentiment-analysis": Classification;
+  readonly "text-ranking": PipelineForm<"SEQ_CLS", RankingInput, RankedText[], TextRankingOptions>;
   readonly "token-classification": Tagging;
   readonly ner: Tagging;
   readonly "question-answering": PipelineForm<
@@ -104,6 +106,7 @@ export type AnyDefinition = PipelineDefinition<unknown, unknown, object>;
 
 const definitions: readonly AnyDefinition[] = [
   textClassification,
+  textRanking,
   tokenClassification,
   questionAnswering,
   featureExtraction,

@@ -46,6 +46,7 @@ npx peft generate --adapter out --prompt "Tweet text : ... Label : "
 
 const verbs = [
   "train",
+  "reward",
   "predict",
   "generate",
   "eval",
