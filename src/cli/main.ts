@@ -13,7 +13,7 @@ import { prediction } from "./predict.js";
 import { runProgram } from "./program.js";
 import { push } from "./push.js";
 import { report } from "./report.js";
-import { reward } from "./reward.js";
+import { rewardAs } from "./reward.js";
 import { runsReport } from "./runs_report.js";
 import { schema } from "./schema.js";
 import { nodeTerminal, type Terminal } from "./terminal.js";
@@ -25,7 +25,7 @@ import { train } from "./train.js";
  */
 export async function main(argv: readonly string[], terminal: Terminal = nodeTerminal()): Promise<number> {
   const working = [
-    ...[train, reward, prediction, generate, evaluation, merge, convert, info, data],
+    ...[train, rewardAs(train), prediction, generate, evaluation, merge, convert, info, data],
     ...[runsReport, push, doctor],
   ];
   const verbs = [...working, schema(working), completion(working)];

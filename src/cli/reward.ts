@@ -1,8 +1,7 @@
 import type { Verb } from "./options.js";
-import { train } from "./train.js";
 
-/** `peft reward`: pairs are learnt by a head of one label. */
-export const reward: Verb = {
+/** `peft reward`: as `peft train`, pairs are learnt by a head of one label. */
+export const rewardAs = (train: Verb): Verb => ({
   ...train,
   name: "reward",
   summary: "Train a reward model on pairs of a better and a worse answer: peft train --task SEQ_CLS.",
@@ -17,4 +16,4 @@ export const reward: Verb = {
     const task = isSaid ? [] : [["task", "SEQ_CLS"] as const];
     return train.run(settings.with(new Map<string, unknown>([...task, ...learning]), asTrain), terminal);
   },
-};
+});

@@ -24,7 +24,7 @@ export interface RankedText {
 export interface TextRankingOptions {
   /** How many of the best. @default all */
   readonly topK?: number | undefined;
-  /** Tokens that a text may have: documents are cut, answers are refused. @default as many as the model reads */
+  /** Tokens that a text may have: documents are cut, answers refused. @default as many as the model reads */
   readonly maxLength?: number | undefined;
 }
 
