@@ -2,7 +2,7 @@ import { PeftError } from "../../src/errors.js";
 
 /** A model of true shape: its config.json as the Hub has it, but without dropout. */
 export interface Shape {
-  readonly task: "SEQ_2_SEQ_LM" | "CAUSAL_LM" | "SEQ_CLS";
+  readonly task: "SEQ_2_SEQ_LM" | "CAUSAL_LM" | "SEQ_CLS" | "SPEECH_SEQ_2_SEQ" | "CTC";
   readonly config: Readonly<Record<string, unknown>>;
 }
 
@@ -56,6 +56,28 @@ function optShape(hidden: number, layers: number, heads: number, others: Shape["
   return { task: "CAUSAL_LM", config: { ...opt, ...sizes, ...widths, ...others } };
 }
 
+/** Whisper large. `sizes`: what tells its versions apart. */
+function whisperShape(sizes: Shape["config"]): Shape {
+  const stack = (name: string): Shape["config"] => ({
+    [`${name}_layers`]: 32,
+    [`${name}_attention_heads`]: 20,
+    [`${name}_ffn_dim`]: 5120,
+  });
+  const config = {
+    ...{ architectures: ["WhisperForConditionalGeneration"], model_type: "whisper", d_model: 1280 },
+    ...{ is_encoder_decoder: true, max_source_positions: 1500, max_target_positions: 448 },
+    ...{ ...stack("encoder"), ...stack("decoder"), pad_token_id: 50257, eos_token_id: 50257 },
+    ...{ bos_token_id: 50257, decoder_start_token_id: 50258, tie_word_embeddings: true, dropout: 0 },
+  };
+  return { task: "SPEECH_SEQ_2_SEQ", config: { ...config, ...sizes } };
+}
+
+const xlsR: Shape["config"] = {
+  ...{ architectures: ["Wav2Vec2ForCTC"], model_type: "wav2vec2", do_stable_layer_norm: true },
+  ...{ feat_extract_norm: "layer", conv_bias: true, vocab_size: 32, pad_token_id: 0, layerdrop: 0 },
+  ...{ attention_dropout: 0, hidden_dropout: 0, activation_dropout: 0, final_dropout: 0 },
+};
+
 /** The same as ../shared/bench/reference_step.py has, and some more. */
 export const shapes: Readonly<Record<string, Shape>> = {
   "t5-small": t5Shape({ d_model: 512, d_ff: 2048, num_layers: 6, num_heads: 8 }),
@@ -74,6 +96,15 @@ export const shapes: Readonly<Record<string, Shape>> = {
     vocab_size: 250112,
   }),
   "t0-3b": t5Shape({ ...v11, d_model: 2048, d_ff: 5120, num_layers: 24, num_heads: 32 }),
+  "whisper-large-v2": whisperShape({ vocab_size: 51865, num_mel_bins: 80 }),
+  "whisper-large-v3": whisperShape({ vocab_size: 51866, num_mel_bins: 128 }),
+  "xls-r-300m": {
+    task: "CTC",
+    config: {
+      ...xlsR,
+      ...{ hidden_size: 1024, num_hidden_layers: 24, num_attention_heads: 16, intermediate_size: 4096 },
+    },
+  },
   "opt-125m": optShape(768, 12, 12),
   "opt-350m": optShape(1024, 24, 16, { word_embed_proj_dim: 512, do_layer_norm_before: false }),
   "opt-1.3b": optShape(2048, 24, 32),
