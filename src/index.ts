@@ -533,6 +533,14 @@ export { firstToken, lastToken } from "./models/parts/pooling.js";
 export { registerArchitecture } from "./models/registry.js";
 export { textInputs } from "./models/text_inputs.js";
 export type { OptionKind, OptionRow, SettledOptions } from "./options.js";
+export type { JsonSchema } from "./rlhf/built_in_rewards.js";
+export {
+  exactReward,
+  formatReward,
+  jsonReward,
+  lengthReward,
+  numericReward,
+} from "./rlhf/built_in_rewards.js";
 export type {
   GroupAdvantageOptions,
   GroupAdvantages,

@@ -11,11 +11,21 @@ import {
 } from "../../../src/rlhf/group_advantages.js";
 import { samplerLogs, samplerMetrics, samplerRatios } from "../../../src/rlhf/sampler_ratios.js";
 import type { TextBatch } from "../../../src/trace/feeds.js";
+import { AdamW } from "../../../src/train/adamw.js";
+import { learningRate } from "../../../src/train/schedules.js";
 import { json } from "../files.js";
 import { type Check, Expected, type Numbers } from "../tensors.js";
 import { kitName } from "../training.js";
 import { floats, ids, known } from "./batches.js";
-import { type Config, number, numeric, type RlhfMethod, type Run, type Variant } from "./variant.js";
+import {
+  type Config,
+  checkWeights,
+  number,
+  numeric,
+  type RlhfMethod,
+  type Run,
+  type Variant,
+} from "./variant.js";
 
 export interface Given {
   readonly completion_ids: readonly (readonly number[])[];
@@ -340,4 +350,46 @@ class EntropyCoef {
   }
 }
 
-export const grpo: RlhfMethod = { prepare };
+/** The trainer's whole run: the same completions are drawn at each rollout, and learnt num_iterations times. */
+async function train(v: Variant): Promise<readonly Check[]> {
+  const given = json<{ given: Given }>(v.folder, "case.json").given;
+  // "batch" is the case's own; the adapter begins as it is saved
+  const own: Variant = { ...v, file: { ...v.file, batch: "batch" } };
+  const { config, model, expected } = own;
+  const r = rowsOf(own);
+  const of = (key: string, other: number): number => numeric(config, key) ?? other;
+  const temperature = of("temperature", 1);
+  const logProbs = async (): Promise<Float32Array> =>
+    completions(r, (await model.logProbs(r.batch, { temperature })).tokens);
+  const reference = await model.disableAdapter(logProbs);
+  const { advantages } = grpoAdvantages(given.rewards, config);
+  const loss = grpoLoss(grpoOptions(config));
+  const [steps, warmupSteps, lr] = [of("max_steps", 1), of("warmup_steps", 0), of("learning_rate", 1e-6)];
+  const optimizer = new AdamW(model.trainableParameters(), {
+    ...{ betas: [of("adam_beta1", 0.9), of("adam_beta2", 0.999)], eps: of("adam_epsilon", 1e-8) },
+    ...{ weightDecay: of("weight_decay", 0), maxGradNorm: of("max_grad_norm", 1) },
+  });
+  const log = (v.json["log"] ?? []) as readonly Record<string, number>[];
+  const checks: Check[] = [];
+  let old: Float32Array = new Float32Array(0);
+  for (let step = 0; step < steps; step++) {
+    if (step % of("num_iterations", 1) === 0) old = await logProbs();
+    const columns = {
+      ...{ advantages: floats(advantages), oldLogProbs: beforePrompt(r, old) },
+      ...{ referenceLogProbs: beforePrompt(r, reference) },
+      windowTokens: floats([r.counts.reduce((a, b) => a + b, 0)]),
+    };
+    const result = await model.forwardBackward({ ...r.batch, columns }, { loss });
+    optimizer.lr = learningRate("linear", { lr, totalSteps: steps, warmupSteps }, step);
+    const { gradNorm } = await optimizer.step();
+    const said: Record<string, number> = {
+      ...result.metrics,
+      ...{ loss: result.loss, grad_norm: gradNorm, learning_rate: optimizer.lr },
+    };
+    for (const [key, value] of Object.entries(log[step] ?? {}))
+      if (key in said) checks.push(number(`log.${key}`, said[key] ?? Number.NaN, value));
+  }
+  return [...checks, ...checkWeights(model, expected, `${v.name}.trained.`)];
+}
+
+export const grpo: RlhfMethod = { prepare, train };
