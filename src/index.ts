@@ -315,7 +315,7 @@ export type { RolloutPrompts, RolloutSettings } from "./peft/rollouts.js";
 // Trained models, asked: labels, entities, answers, vectors, texts.
 
 export type { AudioClassificationOptions } from "./pipelines/audio_classification.js";
-export type { CallOptions } from "./pipelines/definition.js";
+export type { CallOptions, DocumentInput } from "./pipelines/definition.js";
 export type { TextInput, TextPair } from "./pipelines/encode.js";
 export type { ImageClassificationOptions } from "./pipelines/image_classification.js";
 export type { ImageFeatureRows } from "./pipelines/image_feature_extraction.js";

@@ -1,5 +1,6 @@
 import {
   type CallOptions,
+  type DocumentInput,
   FORMAT_NAMES,
   type ImageSource,
   inspectAdapter,
@@ -172,7 +173,7 @@ async function run(settings: Settings, terminal: Terminal): Promise<number> {
   );
 }
 
-type Input = TextInput | QuestionInput | ImageSource;
+type Input = TextInput | QuestionInput | DocumentInput | ImageSource;
 type Ask = (inputs: AsyncIterable<Input>, options: CallOptions) => AsyncIterable<Output>;
 
 async function write(
@@ -208,9 +209,9 @@ async function write(
   }
 }
 
-/** What stands beside an answer: the text, or a picture's path. */
-function shownInput(input: Input): TextInput | QuestionInput {
-  if (typeof input === "string" || "question" in input || "text" in input) return input;
+/** What stands beside an answer: the text, the page's words, or a picture's path. */
+function shownInput(input: Input): TextInput | QuestionInput | DocumentInput {
+  if (typeof input === "string" || "question" in input || "text" in input || "words" in input) return input;
   return "path" in input ? (input.path ?? "") : "";
 }
 
@@ -310,6 +311,7 @@ async function* inputsIn(rows: AsyncIterable<Row>, first: readonly Input[]): Asy
     else if (row.kind === "classify")
       yield row.pair === undefined ? row.text : { text: row.text, textPair: row.pair };
     else if (row.kind === "text") yield row.text;
+    else if (row.kind === "document") yield { words: row.words, boxes: row.boxes };
   }
 }
 
@@ -330,6 +332,7 @@ async function columnsFor(settings: Settings, task: TaskType, terminal: Terminal
       columns: ({ question, context }: Values) => ({ question, context, answers: none }),
     };
   }
+  if (task === "TOKEN_CLS" && (await havePages(settings))) return pages;
   const adapter = settings.text("adapter");
   const run = adapter === undefined ? {} : await readRunSettings(adapter, terminal);
   const [template, text, pair] = ["template", "text", "pair"].map((name) => textIn(run, name));
@@ -352,6 +355,31 @@ async function columnsFor(settings: Settings, task: TaskType, terminal: Terminal
     ? { kind: "classify", problemType: "regression", columns: (row: Values) => ({ label: 0, ...read(row) }) }
     : { kind: "text", columns: read };
 }
+
+const boxNames = ["bboxes", "boxes", "bbox", "bounding_boxes"];
+
+/** Whether the first row has boxes beside its words. */
+async function havePages(settings: Settings): Promise<boolean> {
+  const names = new Set<string>();
+  const look = (row: Values): Values => {
+    for (const name of Object.keys(row)) names.add(name);
+    return { text: "" };
+  };
+  const files = settings.list("data");
+  if (files.includes("-")) return false;
+  await loadDataset(files, { ...settings.pick(["format"]), kind: "text", columns: look, limit: 1 });
+  return boxNames.some((name) => names.has(name));
+}
+
+/** A page without what it was labelled with. */
+const pages: Columns = {
+  kind: "document",
+  columns: (row) => ({
+    words: row["words"] ?? row["tokens"],
+    boxes: boxNames.map((name) => row[name]).find((value) => value !== undefined),
+    ...{ width: row["width"], height: row["height"] },
+  }),
+};
 
 function textIn(record: Readonly<Record<string, unknown>>, name: string): string | undefined {
   const value = record[name];

@@ -1,11 +1,11 @@
-import type { Entity, LabelScore, QuestionInput, SpanAnswer, TextInput } from "../index.js";
+import type { DocumentInput, Entity, LabelScore, QuestionInput, SpanAnswer, TextInput } from "../index.js";
 
 /** How predictions are printed. */
 export type PredictionForm = "text" | "json" | "jsonl" | "csv";
 
 /** What is printed for each row, and after the last one. */
 export interface PredictionWriter {
-  row(input: TextInput | QuestionInput, output: Output): string;
+  row(input: TextInput | QuestionInput | DocumentInput, output: Output): string;
   end(): string;
 }
 
@@ -37,7 +37,7 @@ export function writerOf(form: PredictionForm): PredictionWriter {
   return forms[form];
 }
 
-function inJson(input: TextInput | QuestionInput, output: Output): string {
+function inJson(input: TextInput | QuestionInput | DocumentInput, output: Output): string {
   const asked = typeof input === "string" ? { text: input } : input;
   return JSON.stringify({ ...asked, [keyOf(output)]: output instanceof Float32Array ? [...output] : output });
 }
@@ -57,7 +57,8 @@ function inWords(output: Output): string {
 function itemInWords(item: Item): string {
   const score = item.score.toFixed(4);
   if ("answer" in item) return `${item.answer || "(no answer)"} ${score}`;
-  return "start" in item ? `${item.label}: ${item.text} ${score}` : `${item.label} ${score}`;
+  const box = "box" in item && item.box !== undefined ? ` [${item.box.join(" ")}]` : "";
+  return "start" in item ? `${item.label}: ${item.text} ${score}${box}` : `${item.label} ${score}`;
 }
 
 /** A line for each item, with the number of its row; the first row brings the header. */

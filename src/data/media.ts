@@ -99,7 +99,7 @@ export class MediaBatches {
     padding: CollateOptions,
     seed: number | undefined,
   ): Promise<Batch<T> | undefined> {
-    if (samples.every(({ media }) => media === undefined)) return collate(samples, padding);
+    if (!samples.some((sample) => this.#isRead(sample))) return collate(samples, padding);
     const { columns, skipped } = await this.#workers.make(this.#request(samples, seed));
     for (const { says } of skipped) this.skipped.add(says);
     const isBad = new Set(skipped.map(({ index }) => index));
@@ -108,6 +108,11 @@ export class MediaBatches {
     const { inputIds, attentionMask, ...rest } = collate(kept, padding);
     const text = inputIds.shape[1] === 0 ? {} : { inputIds, attentionMask };
     return { ...text, ...rest, columns: { ...rest.columns, ...columns } } as unknown as Batch<T>;
+  }
+
+  /** Pages have words too: a model without a processor reads these alone. */
+  #isRead(sample: Sample): boolean {
+    return this.#processor === undefined ? isMediaAlone(sample) : sample.media !== undefined;
   }
 
   #request(samples: readonly Sample[], seed: number | undefined): MediaRequest {
@@ -134,8 +139,12 @@ export function seedOfEpoch(seed: number, epoch: number): number {
 
 /** Throws "option" where samples refer to pictures or sound and nothing says how these become numbers. */
 export function expectProcessor(samples: readonly Sample[], { processor }: MediaOptions): void {
-  const found = processor === undefined ? samples.find(({ media }) => media !== undefined) : undefined;
+  const found = processor === undefined ? samples.find(isMediaAlone) : undefined;
   if (found !== undefined) throw noProcessor(found.at);
+}
+
+function isMediaAlone({ media, inputIds }: Sample): boolean {
+  return media !== undefined && inputIds.length === 0;
 }
 
 function noProcessor(where: string): PeftError {

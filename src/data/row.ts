@@ -119,8 +119,8 @@ export interface DocumentRow extends RowBase {
   readonly question?: string;
   /** The words that answer it; absent where no words do. */
   readonly answer?: { readonly first: number; readonly last: number };
-  /** The page's picture: a path. */
-  readonly image?: string;
+  /** The page's picture, for models that see it. */
+  readonly image?: ImageSource;
   /** The page's size in the unit that its boxes had. */
   readonly page?: PageSize;
 }

@@ -1,10 +1,20 @@
 import type { NamesOf } from "../arguments.js";
+import type { Box } from "../data/boxes.js";
 import type { SampleInputs } from "../data/sample.js";
 import type { TrainableModel } from "../peft/trainable.js";
 import type { TaskType } from "../task.js";
 import type { TextToken } from "../tasks/prediction.js";
 import type { Tokenizer } from "../tokenizers/tokenizer.js";
 import type { Words } from "../words.js";
+
+/** A page that is asked about. */
+export interface DocumentInput {
+  readonly words: readonly string[];
+  /** A box for each word: in thousandths of the page, or in any unit where width and height are given. */
+  readonly boxes: readonly Box[];
+  readonly width?: number | undefined;
+  readonly height?: number | undefined;
+}
 
 /** A model that is asked, with what is known of it. */
 export interface Opened {
@@ -24,6 +34,8 @@ export interface Opened {
 export interface Part extends SampleInputs {
   readonly text: string;
   readonly tokens: readonly TextToken[];
+  /** The page that it is of. @default it is a text */
+  readonly page?: DocumentInput;
 }
 
 /** How any pipeline is called. */

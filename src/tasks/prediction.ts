@@ -1,3 +1,4 @@
+import type { Box } from "../data/boxes.js";
 import type { ModelProblem } from "./problem.js";
 
 /** A label and how likely it is; of a regression the number itself. */
@@ -11,6 +12,8 @@ export interface Entity extends LabelScore {
   readonly text: string;
   readonly start: number;
   readonly end: number;
+  /** Of a document: where its words stand, in the unit in which their boxes were given. */
+  readonly box?: Box;
 }
 
 /** An answer in a context. An empty one at 0 means that there is none. */

@@ -5,6 +5,7 @@ import { isObject, isScalar, print, show } from "../tables/values.js";
 import { type Entry, type Kind, type LabelSlot, readEntries, refuseEntry } from "./kind.js";
 import { nameIds, namesOf } from "./labels.js";
 import { fromJson } from "./messages.js";
+import { imageOf } from "./picture.js";
 
 const labels: LabelSlot = {
   slot: "label",
@@ -51,7 +52,8 @@ export const document: Kind<DocumentRow> = {
 type Page = Pick<DocumentRow, "words" | "boxes" | "image" | "page">;
 
 /** The words of a page with their boxes. Words of nothing but white space are left out. */
-function readPage({ values }: Entry): Page {
+function readPage(entry: Entry): Page {
+  const { values } = entry;
   const [words, boxes] = [fromJson(values["words"]), fromJson(values["boxes"])];
   if (!Array.isArray(words)) return refuseEntry(`words is ${show(words)}, not a list`);
   if (!Array.isArray(boxes)) return refuseEntry(`the boxes are ${show(boxes)}, not a list`);
@@ -69,7 +71,7 @@ function readPage({ values }: Entry): Page {
   return {
     ...{ words: texts, boxes: own },
     ...(size === undefined ? {} : { page: size }),
-    ...(typeof image === "string" && image !== "" ? { image } : {}),
+    ...(image === undefined || image === null || image === "" ? {} : { image: imageOf(entry) }),
   };
 }
 

@@ -31,7 +31,8 @@ export const picture: Kind<PictureRow> = {
   },
 };
 
-function imageOf({ values, folder }: Entry): ImageSource {
+/** What the slot "image" refers to. */
+export function imageOf({ values, folder }: Entry): ImageSource {
   const value = values["image"];
   if (typeof value === "string" && value.trim() !== "") return inFolder(value, folder);
   if (value instanceof Uint8Array) return value;

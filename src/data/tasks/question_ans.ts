@@ -99,7 +99,7 @@ function encodeDocument(
       : [tokens.words.indexOf(answer.first), tokens.words.lastIndexOf(answer.last)];
   const isThere = start >= 0 && end >= 0;
   return {
-    fields: { ...documentInputs(tokens), start: isThere ? start : 0, end: isThere ? end : 0 },
+    fields: { ...documentInputs(tokens, row), start: isThere ? start : 0, end: isThere ? end : 0 },
     truncated: tokens.truncated,
     labelsCut: !isThere,
     learnt: isThere ? 1 : 0,

@@ -62,6 +62,6 @@ function encodeDocument(
   if (row.label === undefined) return "a document without a label of its own";
   const tokens = documentTokens(row, tokenizer, maxLength);
   const problemType = "single_label_classification" as const;
-  const fields = { ...documentInputs(tokens), problemType, labels: Float32Array.of(row.label) };
+  const fields = { ...documentInputs(tokens, row), problemType, labels: Float32Array.of(row.label) };
   return { fields, truncated: tokens.truncated, labelsCut: false, learnt: row.label === -100 ? 0 : 1 };
 }

@@ -3,7 +3,7 @@ import { type Batch, type BatchInputs, type Ids, ignoreIndex, type TaskType } fr
 import type { DocumentTokens } from "../document_tokens.js";
 import { type CollateOptions, pad } from "../padding.js";
 import type { Paint, PreviewPiece } from "../pieces.js";
-import type { Row, RowKind } from "../row.js";
+import type { DocumentRow, Row, RowKind } from "../row.js";
 import type { Sample, SampleInputs } from "../sample.js";
 import type { TokenizerLike } from "../types.js";
 
@@ -105,9 +105,12 @@ export function inputsOf(
   return types === undefined ? { inputIds } : { inputIds, tokenTypeIds: Int32Array.from(types) };
 }
 
-/** A page's tokens with their boxes. */
-export function documentInputs({ ids, types, boxes }: DocumentTokens): Omit<SampleInputs, "row" | "at"> {
-  return { ...inputsOf(ids, types), boxes };
+/** A page's tokens with their boxes, and its picture, which models that see are given. */
+export function documentInputs(
+  { ids, types, boxes }: DocumentTokens,
+  { image }: Pick<DocumentRow, "image">,
+): Omit<SampleInputs, "row" | "at"> {
+  return { ...inputsOf(ids, types), boxes, ...(image === undefined ? {} : { media: image }) };
 }
 
 /** Labels of every token, padded as the tokens are. */

@@ -52,7 +52,7 @@ function encodeDocument(
   const tokens = documentTokens(row, tokenizer, maxLength);
   const labels = spread(tokens.words, row.tags, ignoreIndex, boxRules(tokenizer).firstOnly);
   return {
-    fields: { ...documentInputs(tokens), labels: Int32Array.from(labels) },
+    fields: { ...documentInputs(tokens, row), labels: Int32Array.from(labels) },
     truncated: tokens.truncated,
     labelsCut: tokens.truncated,
     learnt: labels.filter((label) => label !== ignoreIndex).length,
