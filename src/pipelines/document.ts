@@ -1,4 +1,4 @@
-import { around, type Box, readBox } from "../data/boxes.js";
+import { around, readBox } from "../data/boxes.js";
 import { documentWindows } from "../data/document_tokens.js";
 import { inputsOf } from "../data/tasks/task.js";
 import { PeftError } from "../errors.js";

@@ -19,7 +19,10 @@ export interface TokenClassificationOptions {
   readonly maxLength?: number | undefined;
 }
 
-/** Parts of a text, or of a page with their boxes, with their labels. Reference: transformers/pipelines/token_classification.py */
+/**
+ * Parts of a text, or of a page with their boxes, with their labels. Reference:
+ * transformers/pipelines/token_classification.py
+ */
 export const tokenClassification: PipelineDefinition<
   string | DocumentInput,
   Entity[],
