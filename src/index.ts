@@ -101,6 +101,7 @@ export type { AdapterConfig, ValuesOf } from "./methods/method.js";
 // ## Processors
 // Files that are no text as the numbers that models read.
 
+export { mediaOf as mediaFileKind } from "./data/tables/media_folder.js";
 export type { ProcessorOptions } from "./processors/auto.js";
 export { AutoFeatureExtractor, AutoImageProcessor } from "./processors/auto.js";
 export type { MediaJob, RowProcessor } from "./processors/media.js";

@@ -31,6 +31,12 @@ const CODES: Readonly<Record<string, string>> = {
   ...OTHERS,
 };
 
+/** The code of a language that is named as "hindi", "hi" or "<|hi|>". */
+export function spokenLanguage(language: string): string {
+  const name = language.toLowerCase().replace(/^<\|(.*)\|>$/, "$1");
+  return Object.hasOwn(CODES, name) ? (CODES[name] ?? name) : name;
+}
+
 /**
  * The token of a language, which is named as "hindi", "hi" or "<|hi|>".
  * @param known the model's own tokens by name: "<|hi|>"
@@ -38,8 +44,7 @@ const CODES: Readonly<Record<string, string>> = {
  */
 export function languageToken(language: string, known: ReadonlyMap<string, number>): number {
   const name = language.toLowerCase();
-  const code = Object.hasOwn(CODES, name) ? CODES[name] : name;
-  const id = known.get(name) ?? known.get(`<|${code}|>`);
+  const id = known.get(name) ?? known.get(`<|${spokenLanguage(name)}|>`);
   if (id !== undefined) return id;
   const all = [...known.keys()].map((token) => token.slice(2, -2));
   const meant = nearest(name, [

@@ -1,5 +1,6 @@
 import { isTaskType, type TaskType, taskOf } from "../index.js";
 import { commandLine } from "./flags.js";
+import { isOfSound } from "./predict_sound.js";
 
 /** Whether a model of this task is asked about one text by itself. */
 function isTextOf(task: TaskType): boolean {
@@ -12,6 +13,11 @@ export function waysToUse(
   task: unknown,
   prompt = "your text",
 ): string[] {
+  if (typeof task === "string" && isOfSound(task))
+    return [
+      commandLine("predict", { ...what, data: "call.mp3" }),
+      commandLine("eval", { ...what, data: "FILE" }),
+    ];
   return [
     ...(isTaskType(task) && taskOf(task).generates ? [commandLine("generate", { ...what, prompt })] : []),
     ...(isTaskType(task) && taskOf(task).predict !== undefined

@@ -27,7 +27,8 @@ import {
 } from "./model.js";
 import type { Option, Settings, Verb } from "./options.js";
 import { columnsFor } from "./predict_columns.js";
-import { type Output, type PredictionForm, writerOf } from "./predictions.js";
+import { clipsIn, isOfSound, speechOptions } from "./predict_sound.js";
+import { type ClipInput, type Output, type PredictionForm, writerOf } from "./predictions.js";
 import { type Terminal, warn } from "./terminal.js";
 
 const answerOptions: readonly Option[] = [
@@ -68,6 +69,22 @@ const answerOptions: readonly Option[] = [
   },
   { key: "maxAnswerLen", kind: "whole", help: "tokens that an answer has at most", byDefault: 15 },
   { key: "handleImpossibleAnswer", kind: "flag", help: "a question may have no answer" },
+  {
+    key: "language",
+    kind: "text",
+    value: "LANGUAGE",
+    help: "the language spoken in clips: hi, hindi",
+    otherwise: "as in training, else what the model finds likeliest",
+  },
+  {
+    key: "speechTask",
+    kind: "text",
+    help: "write what is said, or translate it to English",
+    choices: ["transcribe", "translate"],
+    otherwise: "as in training, else transcribe",
+  },
+  { key: "timestamps", kind: "flag", help: "write when it is said" },
+  { key: "numBeams", kind: "whole", help: "transcripts that are followed side by side", byDefault: 1 },
 ];
 
 /** `peft predict` */
@@ -141,9 +158,11 @@ async function run(settings: Settings, terminal: Terminal): Promise<number> {
     adapter === undefined ? undefined : await inspectAdapter(adapter, { ...hub, revision: undefined });
   const task = chooseTask(settings, base, undefined, trained?.config.taskType);
   const name = pipelineOf(task);
-  if (taskOf(task).generates || name === undefined)
+  if ((taskOf(task).generates && !isOfSound(task)) || name === undefined)
     throw notHere(task, adapter ?? base.name, adapter !== undefined);
-  const inputs = await inputsOf(settings, task, terminal);
+  const inputs = isOfSound(task)
+    ? await clipsIn(settings, terminal)
+    : await inputsOf(settings, task, terminal);
   refuseInputAsOutput(settings, terminal);
   return terminal.interruptible(
     () => terminal.note("\nStopping."),
@@ -157,6 +176,7 @@ async function run(settings: Settings, terminal: Terminal): Promise<number> {
         warn: (message) => warn(terminal, message.shown(settings.show)),
         ...(adapter === undefined ? {} : { base: base.name, revision: undefined }),
         ...ownOptions(name, settings),
+        ...(name === "automatic-speech-recognition" ? await speechOptions(settings, terminal) : {}),
       });
       try {
         const call: CallOptions = {
@@ -173,8 +193,9 @@ async function run(settings: Settings, terminal: Terminal): Promise<number> {
   );
 }
 
-type Input = TextInput | QuestionInput | DocumentInput | ImageSource;
-type Ask = (inputs: AsyncIterable<Input>, options: CallOptions) => AsyncIterable<Output>;
+type Asked = TextInput | QuestionInput | DocumentInput | ImageSource;
+type Input = Asked | ClipInput;
+type Ask = (inputs: AsyncIterable<Asked>, options: CallOptions) => AsyncIterable<Output>;
 
 async function write(
   ask: Ask,
@@ -193,10 +214,10 @@ async function write(
       await terminal.written();
     });
   const waiting: Input[] = [];
-  async function* kept(): AsyncGenerator<Input> {
+  async function* kept(): AsyncGenerator<Asked> {
     for await (const input of inputs) {
       waiting.push(input);
-      yield input;
+      yield typeof input === "object" && "file" in input ? input.file : input;
     }
   }
   try {
@@ -209,9 +230,10 @@ async function write(
   }
 }
 
-/** What stands beside an answer: the text, the page's words, or a picture's path. */
-function shownInput(input: Input): TextInput | QuestionInput | DocumentInput {
+/** What stands beside an answer: the text, the page's words, or the path of a picture or a clip. */
+function shownInput(input: Input): TextInput | QuestionInput | DocumentInput | ClipInput {
   if (typeof input === "string" || "question" in input || "text" in input || "words" in input) return input;
+  if ("file" in input) return input;
   return "path" in input ? (input.path ?? "") : "";
 }
 

@@ -1,18 +1,33 @@
-import type { DocumentInput, Entity, LabelScore, QuestionInput, SpanAnswer, TextInput } from "../index.js";
+import type {
+  DocumentInput,
+  Entity,
+  LabelScore,
+  QuestionInput,
+  SpanAnswer,
+  TextInput,
+  Transcription,
+} from "../index.js";
+
+/** What is asked about: a text, a question, a page, or a clip that is named by its file. */
+export type Input = TextInput | QuestionInput | DocumentInput | ClipInput;
+
+export interface ClipInput {
+  readonly file: string;
+}
 
 /** How predictions are printed. */
 export type PredictionForm = "text" | "json" | "jsonl" | "csv";
 
 /** What is printed for each row, and after the last one. */
 export interface PredictionWriter {
-  row(input: TextInput | QuestionInput | DocumentInput, output: Output): string;
+  row(input: Input, output: Output): string;
   end(): string;
 }
 
 type Item = LabelScore | Entity | SpanAnswer;
 
 /** What a pipeline says of a row, texts apart. */
-export type Output = Float32Array | readonly Item[];
+export type Output = Float32Array | readonly Item[] | Transcription;
 
 /** Writes predictions one by one, so that none needs to be kept. */
 export function writerOf(form: PredictionForm): PredictionWriter {
@@ -37,12 +52,17 @@ export function writerOf(form: PredictionForm): PredictionWriter {
   return forms[form];
 }
 
-function inJson(input: TextInput | QuestionInput | DocumentInput, output: Output): string {
+function inJson(input: Input, output: Output): string {
   const asked = typeof input === "string" ? { text: input } : input;
+  if (isTranscription(output)) return JSON.stringify({ ...asked, ...output });
   return JSON.stringify({ ...asked, [keyOf(output)]: output instanceof Float32Array ? [...output] : output });
 }
 
-function keyOf(output: Output): string {
+function isTranscription(output: Output): output is Transcription {
+  return "text" in output;
+}
+
+function keyOf(output: Exclude<Output, Transcription>): string {
   if (output instanceof Float32Array) return "vector";
   const [first] = output;
   if (first === undefined) return "entities";
@@ -50,8 +70,17 @@ function keyOf(output: Output): string {
 }
 
 function inWords(output: Output): string {
+  if (isTranscription(output))
+    return (output.chunks ?? []).map(chunkInWords).join("\n") || output.text.trim();
   if (output instanceof Float32Array) return [...output].join(" ");
   return output.map(itemInWords).join(", ") || "-";
+}
+
+/** "[00:03.20 - 00:05.00] what was said" */
+function chunkInWords({ text, timestamp }: NonNullable<Transcription["chunks"]>[number]): string {
+  const clock = (seconds: number): string =>
+    `${String(Math.floor(seconds / 60)).padStart(2, "0")}:${(seconds % 60).toFixed(2).padStart(5, "0")}`;
+  return `[${timestamp.map(clock).join(" - ")}] ${text.trim()}`;
 }
 
 function itemInWords(item: Item): string {
@@ -63,6 +92,11 @@ function itemInWords(item: Item): string {
 
 /** A line for each item, with the number of its row; the first row brings the header. */
 function inTable(output: Output, row: number): (string | number)[][] {
+  if (isTranscription(output)) {
+    const header = row === 1 ? [["row", "start", "end", "text"]] : [];
+    const chunks = output.chunks ?? [{ text: output.text, timestamp: ["", ""] as const }];
+    return [...header, ...chunks.map(({ text, timestamp }) => [row, ...timestamp, text.trim()])];
+  }
   if (output instanceof Float32Array) {
     const header = row === 1 ? [["row", ...Array.from(output, (_, i) => `v${i}`)]] : [];
     return [...header, [row, ...output]];

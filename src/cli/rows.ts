@@ -69,7 +69,7 @@ const rowOptions: readonly Option[] = [
     key: "kind",
     kind: "text",
     help: "what a row is",
-    choices: ["prompt", "chat", "text", "classify", "tokens", "question", "picture"],
+    choices: ["prompt", "chat", "text", "classify", "tokens", "question", "picture", "speech", "sound"],
     otherwise: "read off the columns",
   },
   {
@@ -83,6 +83,20 @@ const rowOptions: readonly Option[] = [
     key: "raw",
     kind: "flag",
     help: "join prompt and completion plainly, where the model's chat template would write them",
+  },
+  {
+    key: "language",
+    kind: "text",
+    value: "LANGUAGE",
+    help: "the language spoken in clips: hi, hindi",
+    otherwise: "a column language or locale",
+  },
+  {
+    key: "speechTask",
+    kind: "text",
+    help: "what stands beside clips: what is said, or a translation of it to English",
+    choices: ["transcribe", "translate"],
+    otherwise: "transcribe",
   },
   { key: "skipBad", kind: "flag", help: "leave out pictures and clips that cannot be read, and count them" },
   encodingOption,
@@ -118,6 +132,8 @@ const formKeys = [
   "kind",
   "problemType",
   "raw",
+  "language",
+  "speechTask",
 ];
 
 /** The settings, with the form of the rows that the adapter's run read, where none is given. */
@@ -172,6 +188,8 @@ function loadOptions(settings: Settings, terminal: Terminal, labels?: readonly s
     "lossColumns",
     "raw",
     "encoding",
+    "language",
+    "speechTask",
     "skipBad",
   ]);
   return {

@@ -55,8 +55,10 @@ export function resolveColumns(table: Table, options: RowOptions): Resolved {
 }
 
 function chooseKind(table: Table, options: RowOptions): RowKind {
-  const { kind, template, target, taskType } = options;
+  const { template, target, taskType, language } = options;
   const columns = slotColumns(options);
+  // A language is that of clips.
+  const kind = options.kind ?? (language === undefined || taskType !== undefined ? undefined : "speech");
   if (kind !== undefined) {
     if (kind in kinds) return kind;
     throw unknownName("kind", kind, Object.keys(kinds));

@@ -30,7 +30,9 @@ export function readingOf(table: Table, options: RowOptions, from: string): Read
     warn(`Not used: ${unused.length > 1 ? "columns" : "column"} ${listNames(unused, true)} of ${from}.`);
   const ofFile = resolved.labelColumn === undefined ? undefined : table.labelNames?.[resolved.labelColumn];
   const literal = raw === true || template !== undefined || target !== undefined;
-  const ofKind = { labels: options.labels ?? ofFile, problemType, literal };
+  const { language, speechTask } = options;
+  const spoken = { language, isTranslated: speechTask === "translate" };
+  const ofKind = { labels: options.labels ?? ofFile, problemType, literal, ...spoken };
   return { ...resolved, columns: table.columns, lossColumns, options: ofKind, from };
 }
 

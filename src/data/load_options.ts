@@ -32,6 +32,10 @@ export interface RowOptions {
   problemType?: ProblemType;
   /** Join prompt and completion plainly, where the model's chat template would write them. @default false */
   raw?: boolean;
+  /** The language spoken in clips, as "hindi" or "hi". @default a column's; else nobody says */
+  language?: string;
+  /** What stands beside clips: what is said, or a translation of it to English. @default "transcribe" */
+  speechTask?: "transcribe" | "translate";
   /** Read no more than this many rows. @default all */
   limit?: number;
   /**
@@ -77,6 +81,8 @@ export const rowNames: NamesOf<RowOptions> = {
   labels: { also: ["label_names", "class_names"] },
   problemType: {},
   raw: {},
+  language: { also: ["lang"] },
+  speechTask: {},
   limit: { also: ["max_samples"] },
   skipBad: {},
   warn: {},

@@ -1,5 +1,6 @@
 import { expectArgument } from "../arguments.js";
 import type { ImageSource } from "../processors/pictures/image_source.js";
+import type { SoundSource } from "../processors/sound/load.js";
 import type { ProblemType } from "./batch.js";
 import type { Box, PageSize } from "./boxes.js";
 import type { Message } from "./types.js";
@@ -136,6 +137,29 @@ export interface PictureRow extends RowBase {
   readonly labelNames: readonly string[];
 }
 
+/** A clip with what is spoken in it; without words, to be asked about. */
+export interface SpeechRow extends RowBase {
+  readonly kind: "speech";
+  /** It is read when its batch is made. */
+  readonly audio: SoundSource;
+  readonly text: string;
+  /** The language spoken, as "hindi" or "hi"; undefined: nobody says. */
+  readonly language?: string;
+  /** Whether the text is a translation to English. @default false */
+  readonly isTranslated?: boolean;
+}
+
+/** A clip with what it is to be told as; without labels, to be asked about. */
+export interface SoundRow extends RowBase {
+  readonly kind: "sound";
+  /** It is read when its batch is made. */
+  readonly audio: SoundSource;
+  readonly problemType: ProblemType;
+  /** One class id, or one number (regression), or a 0 or 1 for each class; -100 is not learnt. */
+  readonly labels: readonly number[];
+  readonly labelNames: readonly string[];
+}
+
 /** A row of a data set after its columns were understood; `kind` tells which it is. */
 export type Row =
   | PromptRow
@@ -148,7 +172,9 @@ export type Row =
   | PreferenceRow
   | JudgedRow
   | DocumentRow
-  | PictureRow;
+  | PictureRow
+  | SpeechRow
+  | SoundRow;
 /** What a row can be. */
 export type RowKind = Row["kind"];
 

@@ -77,6 +77,9 @@ export interface FeatureExtractionSample extends SampleInputs {
 export interface SpeechSample extends SampleInputs {
   readonly task: "SPEECH_SEQ_2_SEQ";
   readonly labels: Int32Array; // [target]
+  /** As the row names it. */
+  readonly language?: string;
+  readonly isTranslated?: boolean;
 }
 
 /** A clip; `labels`: one class id, or one number, or a 0 or 1 per class. */

@@ -5,6 +5,7 @@ import type { MediaColumns, MediaJob, MediaKind, RandomChange, Reference } from 
 /** Kinds of media, each loaded when it is first needed. */
 const kinds: { readonly [K in MediaJob["kind"]]: () => Promise<unknown> } = {
   picture: async () => (await import("./pictures/picture_rows.js")).pictureRows,
+  sound: async () => (await import("./sound/sound_rows.js")).soundRows,
 };
 
 /** The rows of one batch. */

@@ -50,6 +50,6 @@ export interface RowProcessor {
 
 /** What a processor does, as plain data, so that a worker does the same. */
 export interface MediaJob {
-  readonly kind: "picture";
+  readonly kind: "picture" | "sound";
   readonly settings: unknown;
 }

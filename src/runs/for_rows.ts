@@ -1,6 +1,6 @@
 import { classFields } from "../attach/class_names.js";
 import { labelNames, type Row } from "../data/row.js";
-import { AutoImageProcessor, type ProcessorOptions } from "../processors/auto.js";
+import { AutoFeatureExtractor, AutoImageProcessor, type ProcessorOptions } from "../processors/auto.js";
 import type { RowProcessor } from "../processors/media.js";
 import type { TaskType } from "../task.js";
 import { taskOf, tasks } from "../tasks/registry.js";
@@ -24,6 +24,7 @@ export async function processorForRows(
 ): Promise<RowProcessor | undefined> {
   const kind = rows?.[0]?.kind;
   if (kind === "picture") return AutoImageProcessor.fromPretrained(name, options);
+  if (kind === "speech" || kind === "sound") return AutoFeatureExtractor.fromPretrained(name, options);
   return undefined;
 }
 

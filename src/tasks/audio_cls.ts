@@ -13,7 +13,7 @@ export const audioCls: Task<"AUDIO_CLS"> = {
     ...["Wav2Vec2", "Hubert", "WavLM"].map((model) => `${model}ForSequenceClassification`),
   ],
   byClass: true,
-  impliedBy: [],
+  impliedBy: ["sound"],
   labels: "row",
   head: soundLabels,
   labelForm: seqCls.labelForm,

@@ -1,11 +1,13 @@
 import { padTokenOf } from "../data/batches.js";
+import type { MediaBatches } from "../data/media.js";
 import type { Sample } from "../data/sample.js";
 import { dataTaskOf } from "../data/tasks/registry.js";
-import type { Question } from "../data/tasks/task.js";
+import { learntOf, type Question } from "../data/tasks/task.js";
 import { PeftError } from "../errors.js";
 import type { GenerationConfig } from "../generate/config.js";
 import type { GenerateInput } from "../peft/generate.js";
 import type { TrainableModel } from "../peft/trainable.js";
+import { transcribe } from "../peft/transcribe.js";
 import { at, entry } from "../present.js";
 import type { Tokenizer } from "../tokenizers/tokenizer.js";
 import type { Words } from "../words.js";
@@ -149,6 +151,66 @@ function settingsOf(
       : {}),
     ...generation,
   };
+}
+
+/** A clip with what is spoken in it. */
+export type SpokenSample = Sample<"SPEECH_SEQ_2_SEQ">;
+
+export function isSpoken(sample: Sample): sample is SpokenSample {
+  return sample.task === "SPEECH_SEQ_2_SEQ";
+}
+
+/** What a model writes down of clips, in their order: each with the language that its row names. */
+export async function spokenAnswers(
+  model: TrainableModel,
+  samples: readonly SpokenSample[],
+  media: MediaBatches,
+  { tokenizer, batchSize, generation = {}, signal, warn, progress }: AnswerOptions,
+): Promise<Answer[]> {
+  const padding = { padTokenId: padTokenOf(tokenizer), paddingSide: "right" } as const;
+  const longest = Math.max(1, ...samples.map(({ labels }) => labels.length)) + 8;
+  const limit =
+    generation.maxNewTokens == null && generation.maxLength == null ? { maxNewTokens: longest } : {};
+  const text = (ids: readonly number[]): string => tokenizer.decode(ids, { skipSpecialTokens: true }).trim();
+  const times = tokenizer.convertTokensToIds("<|notimestamps|>") ?? Number.POSITIVE_INFINITY;
+  const answers: Answer[] = [];
+  const say = (): void =>
+    progress?.({ type: "progress", what: "answers", done: answers.length, total: samples.length });
+  say();
+  for (const group of groupsOf(samples, batchSize)) {
+    if (signal?.aborted) throw aborted();
+    const batch = await media.make(group, padding, undefined);
+    if (batch === undefined) continue;
+    const features = batch.columns?.["inputFeatures"];
+    if (features === undefined || !(features.data instanceof Float32Array)) continue;
+    const { language, isTranslated = false } = at(group, 0);
+    const spoken =
+      language === undefined ? {} : ({ language, task: isTranslated ? "translate" : "transcribe" } as const);
+    const recordings = { data: features.data, shape: features.shape };
+    const said = await transcribe(model, recordings, { ...limit, ...generation, ...spoken, signal, warn });
+    const byRow = new Map(group.map((sample) => [sample.row, sample]));
+    for (const [i, row] of [...batch.rows].entries()) {
+      const sample = byRow.get(row);
+      if (sample === undefined) continue;
+      const expected = learntOf(sample.labels).filter((id) => id < times);
+      const output = text(at(said, i).ids.filter((id) => id < times));
+      answers.push({ row, prompt: sample.at, output, expected: text(expected) });
+    }
+    say();
+  }
+  const place = new Map(samples.map(({ row }, i) => [row, i]));
+  return answers.sort((a, b) => (place.get(a.row) ?? 0) - (place.get(b.row) ?? 0));
+}
+
+/** Samples of one language and task together. */
+function* groupsOf(samples: readonly SpokenSample[], size: number): Generator<SpokenSample[]> {
+  const byLanguage = new Map<string, SpokenSample[]>();
+  for (const sample of samples) {
+    const key = `${sample.language} ${sample.isTranslated ?? false}`;
+    byLanguage.set(key, [...(byLanguage.get(key) ?? []), sample]);
+  }
+  for (const own of byLanguage.values())
+    for (let i = 0; i < own.length; i += size) yield own.slice(i, i + size);
 }
 
 export const aborted = (): PeftError =>

@@ -18,7 +18,7 @@ import type { ClassReport } from "../tasks/class_report.js";
 import type { Scored, Scores, Vocabulary } from "../tasks/scores.js";
 import type { Tokenizer } from "../tokenizers/tokenizer.js";
 import type { Words } from "../words.js";
-import { aborted, answerable, answersOf } from "./answers.js";
+import { aborted, answerable, answersOf, isSpoken, spokenAnswers } from "./answers.js";
 import { type CustomMetrics, measureBy } from "./custom_metrics.js";
 import type { EvaluationProgress, SampleEvent } from "./events.js";
 import { expectModel } from "./model.js";
@@ -103,8 +103,8 @@ export interface Evaluation {
  * ```ts
  * import { evaluate, loadDataset } from "peft.js";
  *
- * const test = await loadDataset("test.csv", { template: "Tweet text : {text} Label : ", target: "{label}" });
- * const { loss, metrics } = await evaluate(model, test, { tokenizer });
+ * const test = await loadDataset("test.csv", { template: "Tweet text : {text} Label : ", target: "{label}"
+ * }); const { loss, metrics } = await evaluate(model, test, { tokenizer });
  * console.log(loss, metrics["accuracy"]);
  * ```
  */
@@ -188,13 +188,14 @@ export async function evaluateSamples(
     const classes = scored.length === 0 ? undefined : scores.classes?.(scored, nameOf);
     return { loss, count, rows: total, metrics, ...(classes && { classes }), predictions };
   }
-  const asked =
-    generate === false ? [] : answerable(samples).slice(0, generate === true ? undefined : generate);
-  const answers = await answersOf(model, asked, {
-    ...options,
-    tokenizer: expectTokenizer(options),
-    batchSize,
-  });
+  const few = (some: readonly Sample[]): readonly Sample[] =>
+    generate === false ? [] : some.slice(0, generate === true ? undefined : generate);
+  const spoken = few(samples.filter(isSpoken)).filter(isSpoken);
+  const asking = { ...options, tokenizer: expectTokenizer(options), batchSize };
+  const answers =
+    spoken.length > 0
+      ? await spokenAnswers(model, spoken, media, asking)
+      : await answersOf(model, few(answerable(samples)), asking);
   const predictions = answers.map((answer) => {
     const row = at(rows, answer.row);
     if (row.kind === "prompt") return { ...answer, prompt: row.prompt }; // decoding may lose spaces
@@ -302,6 +303,8 @@ const promptOf = (row: Row): string => {
     case "judged":
       return saidText(row.prompt);
     case "picture":
+    case "speech":
+    case "sound":
       return row.at;
   }
 };

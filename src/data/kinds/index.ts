@@ -9,6 +9,8 @@ import { preference } from "./preference.js";
 import { prompt } from "./prompt.js";
 import { question } from "./question.js";
 import { similarity } from "./similarity.js";
+import { sound } from "./sound.js";
+import { speech } from "./speech.js";
 import { text } from "./text.js";
 import { tokens } from "./tokens.js";
 
@@ -22,7 +24,9 @@ export const kinds: { readonly [K in RowKind]: Kind<Row> } = {
   prompt,
   judged,
   classify,
+  speech,
   picture,
+  sound,
   similarity,
   text,
 };

@@ -32,6 +32,10 @@ export interface KindOptions {
   problemType?: ProblemType | undefined;
   /** Whether lists of labels are a mark (0 or 1) for each class; read off all of them without it. */
   marks?: boolean | undefined;
+  /** The language that is spoken in all clips; without it a column may say it. */
+  language?: string | undefined;
+  /** What stands beside clips is a translation to English. */
+  isTranslated?: boolean | undefined;
   /** Prompts are learnt as they are written, without a chat template. */
   literal?: boolean | undefined;
 }

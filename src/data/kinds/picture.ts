@@ -54,7 +54,7 @@ export function imageOf({ values, folder }: Entry): ImageSource {
 }
 
 /** A path as it stands in a file, from where that file lies. */
-function inFolder(path: string, folder: string | undefined): string {
+export function inFolder(path: string, folder: string | undefined): string {
   const isWhole = folder === undefined || /^([/\\]|[A-Za-z]:[/\\])/.test(path);
   return isWhole ? path : `${folder}/${path}`;
 }

@@ -1,4 +1,5 @@
 import type { NamesOf } from "../../arguments.js";
+import type { RowProcessor } from "../media.js";
 import type { Sound } from "./recording.js";
 import type { PaddingOptions } from "./rows.js";
 import type { Settings } from "./settings.js";
@@ -46,7 +47,7 @@ export type SoundInput = Sound | Float32Array | readonly number[];
  * const { inputFeatures } = extractor(await loadAudio("call.mp3"));
  * ```
  */
-export interface FeatureExtractor {
+export interface FeatureExtractor extends RowProcessor {
   (sounds: SoundInput | readonly SoundInput[], options?: FeatureOptions): SoundFeatures;
   /** Samples per second that the model hears. */
   readonly samplingRate: number;
@@ -67,7 +68,7 @@ export interface ExtractorKind {
 }
 
 /** A file's extractor. */
-export interface Extractor extends Pick<FeatureExtractor, "samplingRate" | "column" | "window"> {
+export interface Extractor extends Pick<FeatureExtractor, "samplingRate" | "column" | "window" | "dims"> {
   /** @param waves [samples] each, at the extractor's rate */
   extract(waves: readonly Float32Array[], options: FeatureOptions): SoundFeatures;
 }

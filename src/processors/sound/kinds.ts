@@ -1,6 +1,7 @@
 import { expectArgument, refuseUnknown } from "../../arguments.js";
 import { PeftError } from "../../errors.js";
 import { isRecord } from "../../narrow.js";
+import { SOUND_CHANGES } from "./augment.js";
 import {
   type ExtractorKind,
   type FeatureExtractor,
@@ -47,7 +48,7 @@ export function featureExtractor(
       why: `known are ${kinds.flatMap(({ names }) => names).join(", ")}.`,
       fix: "use a model of one of these, or make the features yourself.",
     });
-  const { extract, samplingRate, column, window } = kind.read(new Settings(json, at));
+  const { extract, samplingRate, column, window, dims } = kind.read(new Settings(json, at));
   const call = (sounds: SoundInput | readonly SoundInput[], options: FeatureOptions = {}) => {
     refuseUnknown("a feature extractor", options, featureOptionNames);
     const { samplingRate: rate = samplingRate, ...rest } = options;
@@ -57,7 +58,8 @@ export function featureExtractor(
       Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined)),
     );
   };
-  return Object.assign(call, { samplingRate, column, window, json });
+  const job = { kind: "sound" as const, settings: { json, at, modelType } };
+  return Object.assign(call, { samplingRate, column, window, json, job, dims, augmentations: SOUND_CHANGES });
 }
 
 function kindOf(json: Readonly<Record<string, unknown>>, modelType: unknown): ExtractorKind | undefined {

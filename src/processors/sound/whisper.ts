@@ -35,6 +35,10 @@ export const whisperFeatures: ExtractorKind = {
     const isNormalized = settings.flag("do_normalize", false);
     return {
       ...{ samplingRate, column: "inputFeatures", window: seconds },
+      dims: {
+        mels: spectrogram.filters.length,
+        frames: Math.floor((seconds * samplingRate) / spectrogram.hop),
+      },
       extract: (waves, options) =>
         features(spectrogram, waves, {
           ...{ padding: "max_length", truncation: true, maxLength: seconds * samplingRate },
