@@ -55,6 +55,10 @@ export class RowSource implements StepSource {
     this.#options = { batchSize, seed, shuffle, groupByLength, ...padding };
   }
 
+  get skipped(): ReadonlySet<string> {
+    return this.#media.skipped;
+  }
+
   get epoch(): number {
     return this.#epoch;
   }

@@ -25,6 +25,8 @@ export interface StepSource {
   readonly position: number;
   /** Goes to where a checkpoint was. */
   seek(epoch: number, position: number): void;
+  /** Where rows stood that could not be read and were left out. @default none are */
+  readonly skipped?: ReadonlySet<string>;
   /** The batches of the next step. The position moves when all of them were taken. */
   next(): AsyncIterable<Inputs>;
   /** The batch that takes the most memory; undefined: there is nothing to learn in it. */

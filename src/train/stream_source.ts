@@ -77,6 +77,10 @@ export class StreamSource implements StepSource {
     return new StreamSource(rows, s, { first, samples, report, isReplayable, count });
   }
 
+  get skipped(): ReadonlySet<string> {
+    return this.#media.skipped;
+  }
+
   get epoch(): number {
     return this.#epoch;
   }

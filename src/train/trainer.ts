@@ -178,11 +178,20 @@ async function* eventsOf(run: TrainingRun): AsyncGenerator<TrainEvent, void, und
     yield* memoryWarning(run);
     if (run.step === 0) yield* samplesOf(run);
     reason = yield* train(run);
+    yield* skippedRows(run);
   } catch (error) {
     if (!isAbort(error, run.settings)) throw error;
     reason = "aborted";
   }
   yield* finish(run, reason);
+}
+
+/** Says which rows were left out, as they could not be read. */
+function* skippedRows({ plan }: TrainingRun): Generator<TrainEvent> {
+  const [first, ...others] = plan.source.skipped ?? [];
+  if (first === undefined) return;
+  const more = others.length === 0 ? "" : `, and ${others.length} more`;
+  yield { type: "warning", message: `Left out, as it could not be read: ${first}${more}.` };
 }
 
 function isAbort(error: unknown, { signal }: Settings): boolean {

@@ -13,6 +13,7 @@ import {
   PeftModel,
   type PreTrainedModel,
   pipeline,
+  rowsFrom,
   Trainer,
 } from "../../src/index.js";
 import { tiffOf, writeTinyVit } from "../support/tiny_vit.js";
@@ -84,6 +85,27 @@ describe("a classifier of pictures", () => {
     expect(all.map((labels) => labels[0]!.label)).toEqual(["bee", "bee"]);
     await using see = await pipeline("image-feature-extraction", join(root, "vit"), { threads: 1 });
     expect((await see(path)).shape).toEqual([17, 32]);
+  });
+
+  it("goes on without pictures that break off, and says which", async () => {
+    const whole = tiffOf(9, 9, [1, 2, 3]);
+    const cut = whole.slice();
+    const view = new DataView(cut.buffer);
+    view.setUint32(view.getUint32(4, true) + 2 + 12 * 5 + 8, 100000, true); // pixels behind the end
+    const rows = rowsFrom([
+      { image: whole, label: "ant" },
+      { image: cut, label: "bee" },
+    ]);
+    const model = getPeftModel(await load(), new LoraConfig({ r: 2, targetModules: ["q_proj"] }));
+    const options = { model, processor, train: rows, epochs: 2, labels: Object.keys(colors) };
+    const run = async (skipBad: boolean): Promise<string[]> => {
+      const said: string[] = [];
+      for await (const event of new Trainer({ ...options, skipBad }).run())
+        if (event.type === "warning") said.push(`${event.message}`);
+      return said;
+    };
+    await expect(run(false)).rejects.toThrow(/row 2: the picture cannot be read/);
+    expect((await run(true)).join()).toMatch(/Left out, as it could not be read: row 2/);
   });
 
   it("needs no tokenizer, and says when it needs a processor", async () => {
