@@ -1,6 +1,6 @@
 """Writes tests/golden/compared.json: which methods on which `model_type`s kits of numbers from Python compare.
 
-    python3 tools/golden/compared.py /work/shared/conformance /work/shared/conformance-more
+    python3 tools/golden/compared.py /work/shared/conformance /work/shared/conformance-more /work/shared/media
 """
 import json
 import sys
