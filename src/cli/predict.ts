@@ -1,4 +1,3 @@
-// Over 400 lines: one command, from its options to what it prints.
 import {
   type CallOptions,
   type DocumentInput,
