@@ -6,6 +6,7 @@ import { parseBytes } from "../src/plan/memory/sizes.js";
 import type { FloatType } from "../tools/shapes/noise.js";
 import { benchCaches } from "./caches.js";
 import { benchDecode } from "./decode.js";
+import { benchGrpo } from "./grpo.js";
 import { limitLine, runLimited } from "./limit.js";
 import { loadOptions, number, OPTIONS } from "./options.js";
 import { benchPredict } from "./predict.js";
@@ -21,6 +22,7 @@ const USAGE = `usage: npm run bench -- step [--model t5-base | --folder FOLDER [
                               [--reference-dtype bf16] [--reference-layers N] [--checkpointing]
        npm run bench -- decode REAL/smollm2 [--prompt 32] [--new 64] LOADING [--reference-dtype bf16]
        npm run bench -- caches REAL/smollm2 [OTHER-CHECKOUT...] [--batches 1,8] [--caches 32,512,2048] LOADING
+       npm run bench -- grpo REAL/smollm2 [--steps 100] [--seed N] LOADING
        npm run bench -- train tweets REAL/smollm2 | banking77 REAL/minilm [--steps N] [--seed N] LOADING
        npm run bench -- soak [--model llama-tiny] [--layers N] [--batch 4] [--seq 512] [--label-seq 32] [--steps 200]
                               [--plan NAME] [--load FORMAT] [--evaluate-every N] [--generate-every N]
@@ -129,6 +131,11 @@ async function main(): Promise<void> {
     return benchCaches({
       ...{ folder: first, versions: rest.slice(1), load: { threads, ...loadOptions(values) } },
       ...{ batches: numbers(values.batches), caches: numbers(values.caches) },
+    });
+  if (kind === "grpo" && first !== undefined)
+    return benchGrpo({
+      ...{ folder: first, steps: number(values.steps) ?? 100, seed: number(values.seed) ?? 0 },
+      ...{ load: { threads, ...loadOptions(values) }, skipPython: python().skip === true },
     });
   if (kind === "decode" && first !== undefined) return decode(first);
   if (kind === "limit" && first !== undefined && second !== undefined) return limit(first, rest.slice(1));
