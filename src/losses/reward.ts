@@ -15,7 +15,7 @@ export interface RewardLossOptions {
  * import { rewardLoss, Trainer } from "peft.js";
  *
  * const loss = rewardLoss({ centerRewardsCoefficient: 0.01 });
- * const trainer = new Trainer({ model, tokenizer, train: pairs, loss });
+ * const trainer = new Trainer({ model, tokenizer, train: rows, loss });
  * ```
  */
 export function rewardLoss({ centerRewardsCoefficient: k = 0 }: RewardLossOptions = {}): Loss {

@@ -337,7 +337,8 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
    * @example
    * ```ts
    * await model.loadAdapter("ranker", "ranker"); // a SEQ_CLS adapter, on a base that writes
-   * const { inputIds, attentionMask } = tokenizer.pad(tokenizer(["Paris.", "I do not know."]));
+   * const inputIds = { data: Int32Array.of(464, 3139, 318, 6342), shape: [1, 4] as const };
+   * const attentionMask = { data: Int32Array.of(1, 1, 1, 1), shape: [1, 4] as const };
    * const rewards = await model.scores({ task: "SEQ_CLS", inputIds, attentionMask }, { adapters: ["ranker"] });
    * ```
    */
