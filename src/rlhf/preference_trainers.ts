@@ -46,6 +46,8 @@ export interface PreferenceOptions
    * @default "start" for an adapter that was loaded, or a whole model, else "base"
    */
   reference?: "base" | "start" | undefined;
+  /** Learning rate at its peak. @default 5e-5 for an adapter, 1e-6 for a whole model */
+  lr?: number | undefined;
   /** Which end stays of what is longer than `maxLength` (DPO). @default "start" */
   keep?: "start" | "end" | undefined;
 }
@@ -68,6 +70,9 @@ interface Recipe {
   /** Rows keep their order, as each batch's completions are turned (KTO). */
   readonly keepsOrder?: boolean;
 }
+
+/** What adapters learn preferences with; whole models take a fiftieth of it, as TRL does. */
+const RATE = 5e-5;
 
 const lossKeys = [
   ...["loss", "lossWeights", "beta", "labelSmoothing", "fDivergence", "fAlphaDivergenceCoef", "discopopTau"],
@@ -103,6 +108,7 @@ function trainerOf(model: TrainableModel, options: PreferenceOptions, recipe: Re
     warnings: contradicting(rows),
   });
   return new Trainer({
+    lr: model.adapterConfig === undefined ? RATE / 50 : RATE,
     ...(plain as unknown as TrainerOptions),
     ...{ model, train: source, loss: recipe.method.loss, batchSize, gradientAccumulationSteps, seed },
     ...(output !== undefined && { outputDir: output }),
