@@ -1,11 +1,16 @@
 import {
   AutoConfig,
   AutoTokenizer,
+  describeCompletions,
   describeReport,
+  encodeCompletions,
   encodeRows,
   inspect,
+  type JudgedRow,
   labelNames,
+  type PreferenceRow,
   previewPieces,
+  type Tokenizer,
 } from "../index.js";
 import { chooseTask, modelGroup, showHub } from "./model.js";
 import type { Settings, Verb } from "./options.js";
@@ -39,6 +44,9 @@ async function run(given: Settings, terminal: Terminal): Promise<number> {
   const tokenizer = await AutoTokenizer.fromPretrained(name, hub);
   const form = formLine(rows, task, tokenizer);
   if (form !== undefined) terminal.note(form);
+  const judged = rows.flatMap((row) => (row.kind === "preference" || row.kind === "judged" ? [row] : []));
+  if (judged.length > 0 && judged.length === rows.length && task !== "SEQ_CLS")
+    return showCompletions(judged, tokenizer, settings, terminal);
   const { samples, report } = encodeRows(rows, {
     tokenizer,
     task,
@@ -53,5 +61,31 @@ async function run(given: Settings, terminal: Terminal): Promise<number> {
     terminal.print("");
   }
   terminal.print(`${describeReport(report)} ${task}.`);
+  return 0;
+}
+
+/** Pairs and judged rows as DPO and KTO see them: each completion behind its prompt, which is not learnt. */
+function showCompletions(
+  rows: readonly (PreferenceRow | JudgedRow)[],
+  tokenizer: Tokenizer,
+  settings: Settings,
+  terminal: Terminal,
+): number {
+  const maxLength = settings.number("maxLength") ?? 1024;
+  const { samples, report } = encodeCompletions(rows, { tokenizer, form: "joint", maxLength });
+  const text = (ids: readonly number[]): string => tokenizer.decode([...ids], { skipSpecialTokens: false });
+  for (const { at, sequences, isDesirable } of samples.slice(0, settings.number("rows"))) {
+    const names =
+      isDesirable === undefined ? ["chosen", "rejected"] : [isDesirable ? "desirable" : "undesirable"];
+    terminal.print(at);
+    for (const [i, { ids, start }] of sequences.entries()) {
+      terminal.print(`${names[i]}:`);
+      terminal.print([text(ids.slice(0, start)), { marked: text(ids.slice(start)) }]);
+    }
+    terminal.print("");
+  }
+  terminal.print(
+    describeCompletions(report) ?? `${report.samples} rows, ${report.learntTokens} tokens learnt.`,
+  );
   return 0;
 }

@@ -49,9 +49,9 @@ export function commandLine(verb: string, flags: Readonly<Record<string, string 
   return ["peft", verb, ...given].join(" ");
 }
 
-/** A command of `peft train` as it was typed. */
-export function typed(argv: readonly string[]): string {
-  return ["peft train", ...argv.map(shellQuote)].join(" ");
+/** A command of `peft train`, or of another that trains, as it was typed. */
+export function typed(argv: readonly string[], verb = "train"): string {
+  return [`peft ${verb}`, ...argv.map(shellQuote)].join(" ");
 }
 
 /**

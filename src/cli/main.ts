@@ -10,6 +10,7 @@ import { info } from "./info.js";
 import { merge } from "./merge.js";
 import { optionsOf } from "./options.js";
 import { prediction } from "./predict.js";
+import { preferenceVerbs } from "./preferences.js";
 import { runProgram } from "./program.js";
 import { push } from "./push.js";
 import { report } from "./report.js";
@@ -25,7 +26,18 @@ import { train } from "./train.js";
  */
 export async function main(argv: readonly string[], terminal: Terminal = nodeTerminal()): Promise<number> {
   const working = [
-    ...[train, rewardAs(train), prediction, generate, evaluation, merge, convert, info, data],
+    ...[
+      train,
+      ...preferenceVerbs,
+      rewardAs(train),
+      prediction,
+      generate,
+      evaluation,
+      merge,
+      convert,
+      info,
+      data,
+    ],
     ...[runsReport, push, doctor],
   ];
   const verbs = [...working, schema(working), completion(working)];

@@ -136,6 +136,22 @@ const talkOptions: readonly Option[] = [
 
 const stopping = "Stopping after this step. Once more ends at once.";
 
+/** What a command's trainer gets, whatever it is. */
+interface Read {
+  readonly tokenizer: Tokenizer;
+}
+
+/** What a command learns from its rows, and by which trainer. */
+export interface Learning {
+  /** The command's name. */
+  readonly verb: string;
+  readonly trainer: (options: TrainerOptions & Read, settings: Settings) => Pick<Trainer, "header" | "run">;
+  /** Settings that its runs are told apart by, beside those of every run. */
+  readonly keys: readonly string[];
+}
+
+const learning: Learning = { verb: "train", trainer: (options) => new Trainer(options), keys: [] };
+
 async function run(given: Settings, world: Terminal): Promise<number> {
   if (!given.isGiven("sweep")) return trainOne(given, world);
   return sweep(given, asTalkative(given, world), {
@@ -145,9 +161,14 @@ async function run(given: Settings, world: Terminal): Promise<number> {
 }
 
 /** @param isSwept a run that is there already is passed over */
-async function trainOne(said: Settings, world: Terminal, isSwept = false): Promise<number> {
+export async function trainOne(
+  said: Settings,
+  world: Terminal,
+  isSwept = false,
+  by: Learning = learning,
+): Promise<number> {
   const terminal = asTalkative(said, world);
-  const { settings: given, added, command = typed(said.argv) } = await longerRun(said, terminal);
+  const { settings: given, added, command = typed(said.argv, by.verb) } = await longerRun(said, terminal);
   const settings = withMethod(await startingPoint(given, terminal));
   dataFiles(settings);
   methodConfig(settings);
@@ -160,6 +181,7 @@ async function trainOne(said: Settings, world: Terminal, isSwept = false): Promi
     ...filesAndRows,
     ...methodKeys(settings),
     ...trainingKeys,
+    ...by.keys,
   ];
   const wanted = {
     settings: settings.pick(keys),
@@ -189,6 +211,7 @@ async function trainOne(said: Settings, world: Terminal, isSwept = false): Promi
       terminal.print(model.trainableParametersLine());
       const labels = labelNames(rows.train);
       const job: Job = {
+        by,
         settings,
         terminal,
         world,
@@ -265,6 +288,7 @@ const filesAndRows = [
 ];
 
 interface Job {
+  readonly by: Learning;
   readonly settings: Settings;
   /** As quiet as it is asked to be. */
   readonly terminal: Terminal;
@@ -284,7 +308,7 @@ interface Job {
 async function work(job: Job, mode: RunMode): Promise<number> {
   const { terminal, model, output, record, signal } = job;
   const began = terminal.now();
-  const trainer = new Trainer(trainerOf(job, mode));
+  const trainer = job.by.trainer(trainerOf(job, mode), job.settings);
   const header = await trainer.header();
   if (job.settings.flag("dryRun")) {
     if (job.settings.flag("json")) job.world.print(JSON.stringify(header));
@@ -314,7 +338,7 @@ async function work(job: Job, mode: RunMode): Promise<number> {
 function trainerOf(
   { settings, progress, model, reading, rows, labels, record, output, signal }: Job,
   mode: RunMode,
-): TrainerOptions {
+): TrainerOptions & Read {
   return {
     ...trainerOptions(settings),
     ...reading,
