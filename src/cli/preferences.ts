@@ -4,6 +4,7 @@ import {
   DPOTrainer,
   KTOTrainer,
   ORPOTrainer,
+  PeftError,
   type PreferenceOptions,
   type TrainerOptions,
 } from "../index.js";
@@ -119,6 +120,7 @@ function verbOf(preference: Preference): Verb {
     verb: name,
     keys,
     trainer: ({ model, train: rows, validation, outputDir, tokenizer, ...plain }, settings) => {
+      if (tokenizer === undefined) throw noTokenizer();
       return preference.trainer(model, {
         ...(plain as Partial<PreferenceOptions>),
         ...settings.pick(keys),
@@ -158,4 +160,12 @@ async function runPreference(
   const hub = { progress: showHub(terminal) };
   const { taskType = "CAUSAL_LM" } = await AutoConfig.fromPretrained(String(model), hub);
   return trainOne(given.over({ ...usual, task: taskType }), terminal, false, by);
+}
+
+function noTokenizer(): PeftError {
+  return new PeftError("tokenizer", {
+    what: "The model has no tokenizer.",
+    why: "prompts and answers are texts.",
+    fix: "name a model that writes text: --model HuggingFaceTB/SmolLM2-135M-Instruct.",
+  });
 }

@@ -136,16 +136,11 @@ const talkOptions: readonly Option[] = [
 
 const stopping = "Stopping after this step. Once more ends at once.";
 
-/** What a command's trainer gets, whatever it is. */
-interface Read {
-  readonly tokenizer: Tokenizer;
-}
-
 /** What a command learns from its rows, and by which trainer. */
 export interface Learning {
   /** The command's name. */
   readonly verb: string;
-  readonly trainer: (options: TrainerOptions & Read, settings: Settings) => Pick<Trainer, "header" | "run">;
+  readonly trainer: (options: TrainerOptions, settings: Settings) => Pick<Trainer, "header" | "run">;
   /** Settings that its runs are told apart by, beside those of every run. */
   readonly keys: readonly string[];
 }
@@ -338,7 +333,7 @@ async function work(job: Job, mode: RunMode): Promise<number> {
 function trainerOf(
   { settings, progress, model, reading, rows, labels, record, output, signal }: Job,
   mode: RunMode,
-): TrainerOptions & Read {
+): TrainerOptions {
   return {
     ...trainerOptions(settings),
     ...reading,
