@@ -18,7 +18,7 @@ import { rewardAs } from "./reward.js";
 import { runsReport } from "./runs_report.js";
 import { schema } from "./schema.js";
 import { nodeTerminal, type Terminal } from "./terminal.js";
-import { train } from "./train.js";
+import { train, trainOne } from "./train.js";
 
 /**
  * The command line. Returns the exit code: 1 after an error, 2 where the command cannot be understood, 130
@@ -28,7 +28,7 @@ export async function main(argv: readonly string[], terminal: Terminal = nodeTer
   const working = [
     ...[
       train,
-      ...preferenceVerbs,
+      ...preferenceVerbs(train, trainOne),
       rewardAs(train),
       prediction,
       generate,

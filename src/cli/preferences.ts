@@ -13,7 +13,7 @@ import type { Option, OptionGroup, Settings, Verb } from "./options.js";
 import { dataFiles } from "./rows.js";
 import { withShipped } from "./shipped.js";
 import type { Terminal } from "./terminal.js";
-import { type Learning, train, trainOne } from "./train.js";
+import type { Learning, TrainOne } from "./train.js";
 
 /** Options of `peft train` that mean nothing here. */
 const LEFT_OUT: ReadonlySet<string> = new Set([
@@ -111,9 +111,11 @@ const preferences: readonly Preference[] = [
 ];
 
 /** `peft dpo`, `peft kto`, `peft orpo`, `peft cpo`: `peft train` with another trainer. */
-export const preferenceVerbs: readonly Verb[] = preferences.map(verbOf);
+export function preferenceVerbs(train: Verb, trainOne: TrainOne): readonly Verb[] {
+  return preferences.map((preference) => verbOf(preference, train, trainOne));
+}
 
-function verbOf(preference: Preference): Verb {
+function verbOf(preference: Preference, train: Verb, trainOne: TrainOne): Verb {
   const { name, summary, options, usual } = preference;
   const keys = options.map(({ key }) => key);
   const by: Learning = {
@@ -135,14 +137,14 @@ function verbOf(preference: Preference): Verb {
     examples: [
       `peft ${name} --model HuggingFaceTB/SmolLM2-135M-Instruct --data pairs.jsonl --output ${name}`,
     ],
-    groups: (argv) => groupsOf(argv, { title: "Preferences", options }),
-    run: (given, terminal) => runPreference(given, terminal, usual, by),
+    groups: (argv) => groupsOf(train.groups(argv), { title: "Preferences", options }),
+    run: (given, terminal) => runPreference(given, terminal, usual, by, trainOne),
   };
 }
 
-function groupsOf(argv: readonly string[], own: OptionGroup): readonly OptionGroup[] {
+function groupsOf(all: readonly OptionGroup[], own: OptionGroup): readonly OptionGroup[] {
   const taken = new Set(own.options.map(({ key }) => key));
-  const usual = train.groups(argv).map(({ title, options }) => ({
+  const usual = all.map(({ title, options }) => ({
     title,
     options: options.filter(({ key }) => !LEFT_OUT.has(key) && !taken.has(key)),
   }));
@@ -154,6 +156,7 @@ async function runPreference(
   terminal: Terminal,
   usual: Readonly<Record<string, unknown>>,
   by: Learning,
+  trainOne: TrainOne,
 ): Promise<number> {
   dataFiles(given);
   const { model } = (await withShipped(given, terminal)).pick(["model"]);

@@ -1,3 +1,4 @@
+// Over 400 lines: a run from its settings to what is printed at its end, step by step.
 import {
   createProgress,
   describeHeader,
@@ -144,6 +145,8 @@ export interface Learning {
   /** Settings that its runs are told apart by, beside those of every run. */
   readonly keys: readonly string[];
 }
+
+export type TrainOne = typeof trainOne;
 
 const learning: Learning = { verb: "train", trainer: (options) => new Trainer(options), keys: [] };
 
