@@ -1,9 +1,12 @@
 import { classFields } from "../attach/class_names.js";
 import { labelNames, type Row } from "../data/row.js";
+import { AutoConfig } from "../peft/auto_config.js";
+import { specOf } from "../peft/spec.js";
 import { AutoFeatureExtractor, AutoImageProcessor, type ProcessorOptions } from "../processors/auto.js";
 import type { RowProcessor } from "../processors/media.js";
 import type { TaskType } from "../task.js";
 import { taskOf, tasks } from "../tasks/registry.js";
+import { inputsOf } from "../trace/inputs.js";
 
 /**
  * What a model is to learn from rows where nobody says it: what they are good for; else what the model was
@@ -22,11 +25,22 @@ export async function processorForRows(
   name: string,
   options: ProcessorOptions = {},
 ): Promise<RowProcessor | undefined> {
-  const kind = rows?.[0]?.kind;
-  if (kind === "picture") return AutoImageProcessor.fromPretrained(name, options);
+  const [first] = rows ?? [];
+  const kind = first?.kind;
   if (kind === "speech" || kind === "sound") return AutoFeatureExtractor.fromPretrained(name, options);
-  return undefined;
+  const isSeen =
+    first?.kind === "document" && first.image !== undefined && (await seesPictures(name, options));
+  return kind === "picture" || isSeen ? AutoImageProcessor.fromPretrained(name, options) : undefined;
 }
+
+/** Whether a model reads pixels: of pages others read words and boxes alone. */
+async function seesPictures(name: string, options: ProcessorOptions): Promise<boolean> {
+  const { json } = await AutoConfig.fromPretrained(name, options);
+  const inputs = inputsOf(specOf(json, "TOKEN_CLS"));
+  return Object.values(inputs).some((input) => input.name === PIXELS);
+}
+
+const PIXELS = "pixelValues";
 
 /** Fields of config.json for a head that is made for the rows' labels; none where a task has no such head. */
 export function headForRows(task: TaskType, rows: readonly Row[] | undefined): Record<string, unknown> {

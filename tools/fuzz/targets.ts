@@ -244,6 +244,17 @@ export const targets: Readonly<Record<string, () => Promise<Target>>> = {
   csv: table("rows.csv", () =>
     ['text,label\na,x\n"b,""c",y\n', "prompt;completion\na;b\n", "q\ta\n1\t2\n"].map(encode),
   ),
+  hocr: table("rows.hocr", () => [
+    encode(
+      "<div class='ocr_page' title='image \"a.png\"; bbox 0 0 90 90'><span class='ocrx_word' title='bbox 1 2 3 4'>" +
+        '<b>a&amp;</b></span><span class="ocrx_word" title="bbox 5 5 9 9">b</span></div>',
+    ),
+  ]),
+  tesseract: table("rows.tsv", () => [
+    encode(
+      "level\tpage_num\tleft\ttop\twidth\theight\tconf\ttext\n1\t1\t0\t0\t90\t90\t-1\t\n5\t1\t1\t2\t3\t4\t96\ta\n",
+    ),
+  ]),
   arrow: table("rows.arrow", () => found(fixtures, /^(file|numbers|stream)\.arrow$/)),
   gzip: table("rows.jsonl.gz", () => found(fixtures, /\.gz$/)),
   zstd: table("rows.jsonl.zst", () => found(fixtures, /\.zst$/)),
