@@ -6,7 +6,6 @@ import { AutoFeatureExtractor, AutoImageProcessor, type ProcessorOptions } from 
 import type { RowProcessor } from "../processors/media.js";
 import type { TaskType } from "../task.js";
 import { taskOf, tasks } from "../tasks/registry.js";
-import { inputsOf } from "../trace/inputs.js";
 
 /**
  * What a model is to learn from rows where nobody says it: what they are good for; else what the model was
@@ -36,8 +35,9 @@ export async function processorForRows(
 /** Whether a model reads pixels: of pages others read words and boxes alone. */
 async function seesPictures(name: string, options: ProcessorOptions): Promise<boolean> {
   const { json } = await AutoConfig.fromPretrained(name, options);
-  const inputs = inputsOf(specOf(json, "TOKEN_CLS"));
-  return Object.values(inputs).some((input) => input.name === PIXELS);
+  const { architecture, config } = specOf(json, "TOKEN_CLS");
+  const inputs = Object.entries(architecture.inputs ?? {}).filter(([key]) => !config.unread?.includes(key));
+  return inputs.some(([, input]) => input.name === PIXELS);
 }
 
 const PIXELS = "pixelValues";
