@@ -415,7 +415,7 @@ export class PeftModel<T extends TaskType = TaskType> implements TrainableModel<
    * "aborted"
    * @example
    * ```ts
-   * const prompts = ["1 + 1 =", "2 + 3 ="].map((text) => tokenizer(text).inputIds[0]);
+   * const prompts = ["1 + 1 =", "2 + 3 ="].map((text) => tokenizer.encode(text));
    * const answers = await model.rollouts(prompts, { generations: 8, maxNewTokens: 16, seed: 1 });
    * console.log(tokenizer.batchDecode(answers.map(({ ids }) => ids)));
    * ```

@@ -87,7 +87,12 @@ type Batch = TextBatch<"CAUSAL_LM">;
  * Reference: trl/trainer/grpo_trainer.py
  * @example
  * ```ts
- * const rewards = [(_prompts, answers) => answers.map((text) => Number(text.includes("yes")))];
+ * import { AutoModelForCausalLM, GRPOTrainer, getPeftModel, LoraConfig, type RewardFunction } from "peft.js";
+ *
+ * const base = await AutoModelForCausalLM.fromPretrained("HuggingFaceTB/SmolLM2-135M");
+ * const model = getPeftModel(base, new LoraConfig());
+ * const isYes: RewardFunction = (_prompts, answers) => answers.map((text) => Number(text.includes("yes")));
+ * const rewards = [isYes];
  * const trainer = new GRPOTrainer({ model, tokenizer, prompts: ["Is it so?"], rewards, maxNewTokens: 8 });
  * for await (const event of trainer.run()) if (event.type === "step") console.log(event.metrics?.reward);
  * ```

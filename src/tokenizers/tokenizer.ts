@@ -51,6 +51,7 @@ export type Tokenizer = SpecialProperties & {
    * ```ts
    * import { AutoModelForCausalLM, AutoTokenizer } from "peft.js";
    *
+   * const name = "HuggingFaceTB/SmolLM2-135M";
    * const tokenizer = await AutoTokenizer.fromPretrained(name);
    * tokenizer.addTokens(["<query>", "</query>"], { special: true });
    * const config = { vocab_size: tokenizer.length };
