@@ -11,9 +11,10 @@ export type TokenizerClass = {
   readonly paddingSide: "left" | "right";
   readonly tokenTypeIds: boolean;
   /**
-   * How to build it from `vocab.json` + `merges.txt` or from `vocab.txt`; undefined where we do not know.
+   * How to build it from `vocab.json` + `merges.txt`, from `vocab.txt`, or from `vocab.json` alone (letters);
+   * undefined where we do not know.
    */
-  readonly legacy?: "gpt2" | "roberta" | "bert";
+  readonly legacy?: "gpt2" | "roberta" | "bert" | "letters";
   /** How it is built from a SentencePiece file; undefined: as the file itself says. */
   readonly pieces?: "t5" | "llama" | "gemma" | "xlmRoberta" | "albert";
   /** Boxes of its special tokens, on documents. @default those of LayoutLM */
@@ -71,6 +72,12 @@ const albert: TokenizerClass = {
   tokenTypeIds: true,
   pieces: "albert",
 };
+const letters: TokenizerClass = {
+  special: { bos: "<s>", eos: "</s>", unk: "<unk>", pad: "<pad>" },
+  paddingSide: "right",
+  tokenTypeIds: false,
+  legacy: "letters",
+};
 const plain: TokenizerClass = { special: {}, paddingSide: "right", tokenTypeIds: false };
 
 const byName: ReadonlyMap<string, TokenizerClass> = new Map(
@@ -89,6 +96,8 @@ const byName: ReadonlyMap<string, TokenizerClass> = new Map(
     LayoutLMTokenizer: bert,
     LayoutLMv3Tokenizer: { ...roberta, boxes: boxesAtOrigin },
     LayoutXLMTokenizer: xlmRoberta,
+    Wav2Vec2CTCTokenizer: letters,
+    Wav2Vec2Tokenizer: letters,
   }),
 );
 
@@ -114,6 +123,9 @@ const byModelType: ReadonlyMap<string, string> = new Map(
     layoutlm: "BertTokenizer",
     layoutlmv3: "LayoutLMv3Tokenizer",
     lilt: "LayoutLMv3Tokenizer",
+    wav2vec2: "Wav2Vec2CTCTokenizer",
+    hubert: "Wav2Vec2CTCTokenizer",
+    wavlm: "Wav2Vec2CTCTokenizer",
   }),
 );
 

@@ -6,6 +6,7 @@ import type { TokenizerClass } from "./classes.js";
 import { tokenizerClass } from "./classes.js";
 import type { Side } from "./encode.js";
 import { fromVocabAndMerges, fromVocabTxt, legacyPostProcessor } from "./legacy_vocab.js";
+import { fromLetters, type LetterRules, letterRules, withoutDelimiter } from "./letters.js";
 import type { AddedToken } from "./pipeline/added_tokens.js";
 import { readAddedToken } from "./pipeline/added_tokens.js";
 import type { Json } from "./pipeline/json.js";
@@ -65,8 +66,10 @@ export async function tokenizerFromFiles(
   const isPieces = isRecord(json["model"]) && json["model"]["type"] === "Unigram";
   const legacy = saved === undefined && !isPieces ? kind.legacy : undefined;
   const withPad = padFromJson(special, json);
+  const isLetters = legacy === "letters";
   return assemble(json, at, {
-    config,
+    config: isLetters ? withoutDelimiter(config) : config,
+    letters: isLetters ? letterRules(config, withPad) : undefined,
     kind,
     special: withPad,
     templates: await readTemplates(read, at, config),
@@ -112,6 +115,8 @@ async function fromLegacyFiles(
     ["vocab.txt", "vocab.json", "merges.txt"].map(read),
   );
   if (kind.legacy === "bert" && vocabTxt !== undefined) return fromVocabTxt(vocabTxt, config, special);
+  if (kind.legacy === "letters" && vocabJson !== undefined)
+    return fromLetters(parseJson(vocabJson, at("vocab.json")), config, special, at("vocab.json"));
   const byteLevel = kind.legacy === "gpt2" || kind.legacy === "roberta";
   if (byteLevel && vocabJson !== undefined && merges !== undefined) {
     return fromVocabAndMerges(parseJson(vocabJson, at("vocab.json")), merges, config);
@@ -155,13 +160,14 @@ interface Parts {
   readonly special: SpecialTokens;
   readonly templates: ChatTemplates;
   readonly legacy: TokenizerClass["legacy"];
+  readonly letters: LetterRules | undefined;
   readonly files: TokenizerFiles;
 }
 
 function assemble(
   json: Json,
   at: FileName,
-  { config, kind, special, templates, legacy, files }: Parts,
+  { config, kind, special, templates, legacy, letters, files }: Parts,
 ): Tokenizer {
   const file = at("tokenizer.json");
   const model = readModel(json["model"], `${file}: model`);
@@ -173,6 +179,7 @@ function assemble(
     legacy === undefined ? json["post_processor"] : legacyPostProcessor(legacy, config, special, idOf);
   return makeTokenizer({
     files,
+    letters,
     pipeline: makePipeline(json, model, added, { post, file }),
     special,
     extraSpecial,

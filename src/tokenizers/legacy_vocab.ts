@@ -51,6 +51,7 @@ export function legacyPostProcessor(
   idOf: (token: string) => number | undefined,
 ): Json | null {
   const pair = (token: string | undefined): [string, number] => [token ?? "", idOf(token ?? "") ?? 0];
+  if (kind === "letters") return null;
   if (kind === "gpt2") return beginEnd(config, special, idOf);
   const cls = pair(special.cls);
   const sep = pair(special.sep);

@@ -7,6 +7,7 @@ import type { ChatMessage, ChatOptions, ChatTemplates } from "./chat.js";
 import { applyTemplate, chatNames, encodeChat } from "./chat.js";
 import type { EncodeOptions, Encoding, Limit, Padding, Side } from "./encode.js";
 import { encodeNames, encodeRow, layRows } from "./encode.js";
+import { heardLetters, type LetterRules, textOfLetters } from "./letters.js";
 import { type AddedToken, type AddTokensOptions, newToken } from "./pipeline/added_tokens.js";
 import { cleanUp } from "./pipeline/decoders.js";
 import type { Pipeline } from "./pipeline/pipeline.js";
@@ -77,6 +78,8 @@ export type Tokenizer = SpecialProperties & {
   readonly chatTemplate: string | undefined;
   /** Boxes of tokens that are no words, on documents. */
   readonly boxes: BoxRules;
+  /** How frames of letters are read, where its tokens are characters (CTC); undefined: they are not. */
+  readonly letters: LetterRules | undefined;
   /** Special tokens that a post-processor adds to one text, or to a pair. */
   numSpecialTokensToAdd(pair?: boolean): number;
 };
@@ -84,8 +87,17 @@ export type Tokenizer = SpecialProperties & {
 const addTokensNames: NamesOf<AddTokensOptions> = { special: { also: ["special_tokens"] } };
 
 /** How ids become text. */
-export type DecodeOptions = { skipSpecialTokens?: boolean; cleanUpTokenizationSpaces?: boolean };
-const decodeNames: NamesOf<DecodeOptions> = { skipSpecialTokens: {}, cleanUpTokenizationSpaces: {} };
+export type DecodeOptions = {
+  skipSpecialTokens?: boolean;
+  cleanUpTokenizationSpaces?: boolean;
+  /** Of letters (CTC): equal ids side by side are one. @default true */
+  groupTokens?: boolean;
+};
+const decodeNames: NamesOf<DecodeOptions> = {
+  skipSpecialTokens: {},
+  cleanUpTokenizationSpaces: {},
+  groupTokens: {},
+};
 
 /** An encoded chat; assistantMask is 1 on the tokens the assistant writes, if it was asked for. */
 export type ChatEncoding = Encoding & { assistantMask?: number[][] };
@@ -103,6 +115,7 @@ export type TokenizerParts = {
   readonly truncationSide: Side;
   readonly tokenTypeIds: boolean;
   readonly boxes: BoxRules;
+  readonly letters: LetterRules | undefined;
   readonly cleanUpSpaces: boolean;
 };
 
@@ -151,7 +164,7 @@ function unknownToken(property: string, token: string): never {
 }
 
 function vocabularyMembers(parts: TokenizerParts, self: () => Tokenizer): object {
-  const { pipeline, extraSpecial, templates, boxes } = parts;
+  const { pipeline, extraSpecial, templates, boxes, letters } = parts;
   const idOf = (token: string): number | undefined => pipeline.idOf(token) ?? self().unkTokenId;
   return {
     addTokens: (tokens: string | readonly string[], options: AddTokensOptions = {}): number => {
@@ -182,6 +195,7 @@ function vocabularyMembers(parts: TokenizerParts, self: () => Tokenizer): object
       return new Map([...pipeline.added.values()].map((token) => [token.id, token]));
     },
     boxes,
+    letters,
     continuingSubwordPrefix: pipeline.model.continuingPrefix,
     vocabSize: pipeline.model.vocab.size,
     get length(): number {
@@ -197,11 +211,16 @@ function textMembers(
   parts: TokenizerParts,
   call: (text: string | readonly string[], options?: EncodeOptions) => Encoding,
 ): object {
-  const { pipeline, cleanUpSpaces } = parts;
+  const { pipeline, cleanUpSpaces, letters } = parts;
   const compile = templateCache();
   const decode = (ids: Iterable<number | bigint>, options: DecodeOptions = {}): string => {
     refuseUnknown("decode", options, decodeNames);
-    const text = pipeline.decode(Array.from(ids, Number), options.skipSpecialTokens ?? false);
+    const { skipSpecialTokens: skip = false, groupTokens } = options;
+    const tokens = pipeline.tokensOf(Array.from(ids, Number), skip);
+    const text =
+      letters === undefined
+        ? pipeline.decodeTokens(tokens)
+        : textOfLetters(heardLetters(tokens, letters, groupTokens));
     // Python leaves BPE alone, whatever is asked: there the spaces are the text's own.
     const clean = (options.cleanUpTokenizationSpaces ?? cleanUpSpaces) && pipeline.model.type !== "BPE";
     return clean ? cleanUp(text) : text;

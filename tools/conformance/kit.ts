@@ -8,6 +8,7 @@ import { runCtc } from "./ctc.js";
 import { runDocuments } from "./documents.js";
 import { foldersIn } from "./files.js";
 import { formatNames, runFormat } from "./formats.js";
+import { runLetters } from "./letters.js";
 import { runMixtures } from "./mixtures.js";
 import { runMulti } from "./multi.js";
 import { isImageProcessor, runImageProcessor, runImages } from "./pictures.js";
@@ -38,6 +39,7 @@ const sections: readonly Section[] = [
   ...soundSections,
   ...speechSections,
   one("ctc", runCtc),
+  one("ctc/text.json", runLetters),
   one("documents", runDocuments),
   one("schedules.json", async (kit) => runSchedules(join(kit, "schedules.json"))),
   one("scores.safetensors", (kit) => runScores(join(kit, "scores.safetensors"))),

@@ -56,6 +56,8 @@ const table: PartTable<Normalizer> = {
   },
   Strip: (c) => (a) => strip(a, booleanOr(c["strip_left"], true), booleanOr(c["strip_right"], true)),
   StripAccents: () => (a) => mapChars(a, (char) => (/^\p{M}$/u.test(char) ? "" : char)),
+  // Not in tokenizer.json: tokenizers of letters that write texts in upper case (letters.ts).
+  Uppercase: () => (a) => mapChars(a, (char) => char.toUpperCase()),
 };
 
 /** Character by character, as Rust does: no final sigma. */

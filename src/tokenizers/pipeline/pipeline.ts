@@ -21,7 +21,9 @@ export type Pipeline = {
   add(tokens: readonly Omit<AddedToken, "id">[]): number;
   /** `sequence`: 0, or 1 for the second text of a pair. */
   tokenize(text: string, sequence: number): Token[];
-  decode(ids: Iterable<number>, skipSpecial: boolean): string;
+  /** Ids that no token has are left out. */
+  tokensOf(ids: Iterable<number>, skipSpecial: boolean): string[];
+  decodeTokens(tokens: readonly string[]): string;
   idOf(token: string): number | undefined;
   tokenOf(id: number): string | undefined;
 };
@@ -83,14 +85,15 @@ export function makePipeline(
         .flatMap((list, word) =>
           list.map((token) => ({ ...token, typeId: sequence, added: false, sequence, word })),
         ),
-    decode: (ids, skipSpecial) => {
+    tokensOf: (ids, skipSpecial) => {
       const kept: string[] = [];
       for (const id of ids) {
         const token = tokens.get(id);
         if (token !== undefined && !(skipSpecial && special.has(id))) kept.push(token);
       }
-      return decodeTokens(kept).join("");
+      return kept;
     },
+    decodeTokens: (list) => decodeTokens(list).join(""),
     idOf: (token) => added.get(token)?.id ?? model.vocab.get(token),
     tokenOf: (id) => tokens.get(id),
   };
