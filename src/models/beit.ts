@@ -1,4 +1,4 @@
-import { addDims, lengthAt, mulDims, subDims } from "../graph/dims.js";
+import { addDims, mulDims, subDims } from "../graph/dims.js";
 import type { Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import type { Architecture, StackOutput } from "./model.js";

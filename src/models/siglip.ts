@@ -1,4 +1,4 @@
-import { axes, dimAt } from "../graph/dims.js";
+import { axes } from "../graph/dims.js";
 import type { Module } from "../graph/module.js";
 import type { Tensor } from "../graph/ops.js";
 import { type PairInputs, pairInputs, TEXTS } from "./clip.js";
