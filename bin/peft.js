@@ -10,7 +10,10 @@ v8.setFlagsFromString("--semi-space-growth-factor=1");
 const source = new URL("../src/cli/main.ts", import.meta.url);
 const inCheckout = existsSync(source);
 module.enableCompileCache?.(); // Node 22.8 and later: a start in less time
-if (inCheckout) (await import("tsx/esm/api")).register();
+if (inCheckout) {
+  (await import("tsx/cjs/api")).register(); // for rewards.ts in a folder without a package.json
+  (await import("tsx/esm/api")).register();
+}
 const entry = inCheckout ? source : new URL("../dist/cli/main.js", import.meta.url);
 const { main } = await import(entry.href);
 process.exitCode = await main(process.argv.slice(2));

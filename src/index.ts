@@ -231,7 +231,7 @@ export type { BatchSizes } from "./plan/memory/batch.js";
 export type { BackwardOptions } from "./plan/requests.js";
 export type { AdvantageOptions } from "./rlhf/advantages.js";
 export type { PpoOptions } from "./rlhf/ppo.js";
-export { PPOTrainer, type PpoTrainerOptions, type RewardFunction as PpoReward } from "./rlhf/ppo_trainer.js";
+export { PPOTrainer, type PpoTrainerOptions } from "./rlhf/ppo_trainer.js";
 export type {
   BCOOptions,
   CPOOptions,
@@ -551,6 +551,7 @@ export type {
 export { groupAdvantages, leaveOneOut, lengthMetrics, rewardMetrics } from "./rlhf/group_advantages.js";
 export type { GrpoTrainerOptions, RlooTrainerOptions, RolloutTrainerOptions } from "./rlhf/group_trainers.js";
 export { GRPOTrainer, RLOOTrainer } from "./rlhf/group_trainers.js";
+export { type RankerRewardOptions, rankerReward } from "./rlhf/ranker_reward.js";
 export type { PromptText, RewardCalls, RewardContext, RewardFunction, Rewards } from "./rlhf/rewards.js";
 export type { PromptRowLike } from "./rlhf/rollout_source.js";
 export type { SamplerLimits } from "./rlhf/sampler_ratios.js";

@@ -15,6 +15,7 @@ import { runProgram } from "./program.js";
 import { push } from "./push.js";
 import { report } from "./report.js";
 import { rewardAs } from "./reward.js";
+import { reinforcementVerbs } from "./rl.js";
 import { runsReport } from "./runs_report.js";
 import { schema } from "./schema.js";
 import { nodeTerminal, type Terminal } from "./terminal.js";
@@ -29,6 +30,7 @@ export async function main(argv: readonly string[], terminal: Terminal = nodeTer
     ...[
       train,
       ...preferenceVerbs(train, trainOne),
+      ...reinforcementVerbs(train, trainOne),
       rewardAs(train),
       prediction,
       generate,

@@ -316,3 +316,12 @@ export function showHub({ note }: Pick<Terminal, "note">): (event: HubEvent) => 
     if (event.kind === "offline") note(`The Hub does not answer (${event.reason}); using the cache.`);
   };
 }
+
+/** Of a model that is to read or write texts. */
+export function noTokenizer(): PeftError {
+  return new PeftError("tokenizer", {
+    what: "The model has no tokenizer.",
+    why: "prompts and answers are texts.",
+    fix: "name a model that writes text: --model HuggingFaceTB/SmolLM2-135M-Instruct.",
+  });
+}

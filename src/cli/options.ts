@@ -181,6 +181,20 @@ export function optionsOf(verb: Verb, argv: readonly string[] = []): readonly Op
   return verb.groups(argv).flatMap((group) => group.options);
 }
 
+/** Groups of another command without options that mean nothing here, and with a group of this one's own. */
+export function groupsWithout(
+  groups: readonly OptionGroup[],
+  leftOut: ReadonlySet<string>,
+  own: OptionGroup,
+): readonly OptionGroup[] {
+  const taken = new Set(own.options.map(({ key }) => key));
+  const kept = groups.map(({ title, options }) => ({
+    title,
+    options: options.filter(({ key }) => !leftOut.has(key) && !taken.has(key)),
+  }));
+  return [...kept.filter(({ options }) => options.length > 0), own];
+}
+
 /** The options by their keys, for what is asked about their names. */
 export function namesOf(options: readonly Option[]): Readonly<Record<string, Option>> {
   return Object.fromEntries(options.map((option) => [option.key, option]));

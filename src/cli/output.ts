@@ -55,13 +55,17 @@ async function modeOf(
   return "resume";
 }
 
-/** SHA-256 of the files that the settings name. */
-export async function digests(settings: Settings, terminal: Terminal): Promise<Record<string, string>> {
+/** SHA-256 of the files that the settings name, and of these. */
+export async function digests(
+  settings: Settings,
+  terminal: Terminal,
+  files: readonly string[] = [],
+): Promise<Record<string, string>> {
   const names = ["data", "validation", "test"]
     .flatMap((key) => settings.list(key))
     .filter((name) => name !== NO_VALIDATION);
   const paths = (await listDataFiles(names, { progress: showHub(terminal) })).filter((path) => path !== "-"); // which is read once
-  const entries = paths.map(async (path) => [path, await terminal.digest(path)] as const);
+  const entries = [...paths, ...files].map(async (path) => [path, await terminal.digest(path)] as const);
   return Object.fromEntries(await Promise.all(entries));
 }
 

@@ -4,12 +4,11 @@ import {
   DPOTrainer,
   KTOTrainer,
   ORPOTrainer,
-  PeftError,
   type PreferenceOptions,
   type TrainerOptions,
 } from "../index.js";
-import { showHub } from "./model.js";
-import type { Option, OptionGroup, Settings, Verb } from "./options.js";
+import { noTokenizer, showHub } from "./model.js";
+import { groupsWithout, type Option, type Settings, type Verb } from "./options.js";
 import { dataFiles } from "./rows.js";
 import { withShipped } from "./shipped.js";
 import type { Terminal } from "./terminal.js";
@@ -137,18 +136,9 @@ function verbOf(preference: Preference, train: Verb, trainOne: TrainOne): Verb {
     examples: [
       `peft ${name} --model HuggingFaceTB/SmolLM2-135M-Instruct --data pairs.jsonl --output ${name}`,
     ],
-    groups: (argv) => groupsOf(train.groups(argv), { title: "Preferences", options }),
+    groups: (argv) => groupsWithout(train.groups(argv), LEFT_OUT, { title: "Preferences", options }),
     run: (given, terminal) => runPreference(given, terminal, usual, by, trainOne),
   };
-}
-
-function groupsOf(all: readonly OptionGroup[], own: OptionGroup): readonly OptionGroup[] {
-  const taken = new Set(own.options.map(({ key }) => key));
-  const usual = all.map(({ title, options }) => ({
-    title,
-    options: options.filter(({ key }) => !LEFT_OUT.has(key) && !taken.has(key)),
-  }));
-  return [...usual.filter(({ options }) => options.length > 0), own];
 }
 
 async function runPreference(
@@ -163,12 +153,4 @@ async function runPreference(
   const hub = { progress: showHub(terminal) };
   const { taskType = "CAUSAL_LM" } = await AutoConfig.fromPretrained(String(model), hub);
   return trainOne(given.over({ ...usual, task: taskType }), terminal, false, by);
-}
-
-function noTokenizer(): PeftError {
-  return new PeftError("tokenizer", {
-    what: "The model has no tokenizer.",
-    why: "prompts and answers are texts.",
-    fix: "name a model that writes text: --model HuggingFaceTB/SmolLM2-135M-Instruct.",
-  });
 }

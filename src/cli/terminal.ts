@@ -3,7 +3,7 @@ import { createReadStream } from "node:fs";
 import * as fs from "node:fs/promises";
 import * as paths from "node:path";
 import { createInterface } from "node:readline/promises";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { PeftError } from "../index.js";
 import { codeOf, isOneOf, keysOf, messageOf } from "../narrow.js";
 import { printable } from "../printable.js";
@@ -59,6 +59,8 @@ export interface Terminal {
     work: (signal: AbortSignal) => Promise<T>,
   ): Promise<T>;
   readFile(path: string): Promise<string>;
+  /** What a file of JavaScript or TypeScript exports. Throws "option" where it cannot be loaded. */
+  importFile(path: string): Promise<Readonly<Record<string, unknown>>>;
   writeFile(path: string, text: string): Promise<void>;
   /** Bytes of a file; 0 where there is none. */
   size(path: string): Promise<number>;
@@ -113,6 +115,7 @@ export function nodeTerminal(): Terminal {
     ask,
     interruptible,
     readFile,
+    importFile,
     writeFile,
     size: async (path) => (await fs.stat(path).catch(() => undefined))?.size ?? 0,
     digest,
@@ -336,4 +339,26 @@ function reasonOf(cause: unknown): string {
       EISDIR: "it is a folder.",
     }[code] ?? `${messageOf(cause)}.`
   );
+}
+
+/** Node strips types by itself from 22.18 on; a checkout runs with tsx, which does it too. */
+async function importFile(path: string): Promise<Readonly<Record<string, unknown>>> {
+  try {
+    return await import(pathToFileURL(paths.resolve(path)).href);
+  } catch (cause) {
+    const isUnread = codeOf(cause) === "ERR_UNKNOWN_FILE_EXTENSION";
+    const isThere = (await fs.stat(path).catch(() => undefined)) !== undefined;
+    throw new PeftError("option", {
+      what: `"${path}" cannot be loaded.`,
+      why: isUnread
+        ? `Node ${process.versions.node} runs no TypeScript.`
+        : isThere
+          ? `${messageOf(cause)}`
+          : "there is no such file.",
+      fix: isUnread
+        ? "use Node 22.18 or later, or write it as JavaScript (.js); with tsx: NODE_OPTIONS=--import=tsx peft ..."
+        : "correct it, or name another file.",
+      cause,
+    });
+  }
 }

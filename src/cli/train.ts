@@ -141,12 +141,27 @@ const stopping = "Stopping after this step. Once more ends at once.";
 export interface Learning {
   /** The command's name. */
   readonly verb: string;
-  readonly trainer: (options: TrainerOptions, settings: Settings) => Pick<Trainer, "header" | "run">;
+  readonly trainer: (
+    options: TrainerOptions,
+    settings: Settings,
+    model: PeftModel,
+  ) => Running | Promise<Running>;
   /** Settings that its runs are told apart by, beside those of every run. */
   readonly keys: readonly string[];
+  /** Where it reads by itself what is learnt, in place of rows. */
+  readonly read?: {
+    /** Files beside those of the data that decide what is learnt. */
+    readonly files: readonly string[];
+    /** Whether the chat template writes prompts. */
+    readonly isChat: boolean;
+  };
 }
 
+type Running = Pick<Trainer, "header" | "run">;
+
 export type TrainOne = typeof trainOne;
+
+const NO_ROWS: TrainingRows = { train: [], validation: undefined, test: undefined };
 
 const learning: Learning = { verb: "train", trainer: (options) => new Trainer(options), keys: [] };
 
@@ -183,7 +198,7 @@ export async function trainOne(
   ];
   const wanted = {
     settings: settings.pick(keys),
-    files: await digests(settings, terminal),
+    files: await digests(settings, terminal, by.read?.files),
     command,
     ...(added === undefined ? {} : { added }),
     finished: false,
@@ -194,7 +209,7 @@ export async function trainOne(
     terminal.note(`It is in "${output}" already.`);
     return 0;
   }
-  const rows = await readTrainingRows(settings, terminal);
+  const rows = by.read === undefined ? await readTrainingRows(settings, terminal) : NO_ROWS;
   const progress = progressOf(settings, terminal);
   const onInterrupt = (isLast: boolean): void => (isLast ? progress.stop() : progress.note(stopping));
   return terminal.interruptible(onInterrupt, async (signal) => {
@@ -204,7 +219,8 @@ export async function trainOne(
       const model = adapted ?? getPeftModel(base, methodConfig(settings, tokenizer), { tokenizer });
       const form = formLine(rows.train, model.taskType, tokenizer);
       if (form !== undefined) terminal.note(form);
-      const learnt = learntFrom(rows.train, model, tokenizer);
+      const learnt =
+        by.read === undefined ? learntFrom(rows.train, model, tokenizer) : { isChat: by.read.isChat };
       const record: RunRecord = { ...wanted, ...learnt };
       terminal.print(model.trainableParametersLine());
       const labels = labelNames(rows.train);
@@ -306,7 +322,7 @@ interface Job {
 async function work(job: Job, mode: RunMode): Promise<number> {
   const { terminal, model, output, record, signal } = job;
   const began = terminal.now();
-  const trainer = job.by.trainer(trainerOf(job, mode), job.settings);
+  const trainer = await job.by.trainer(trainerOf(job, mode), job.settings, model);
   const header = await trainer.header();
   if (job.settings.flag("dryRun")) {
     if (job.settings.flag("json")) job.world.print(JSON.stringify(header));

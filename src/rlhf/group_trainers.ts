@@ -7,7 +7,7 @@ import type { TrainableModel } from "../peft/trainable.js";
 import { at } from "../present.js";
 import type { Tokenizer } from "../tokenizers/tokenizer.js";
 import type { TextBatch } from "../trace/feeds.js";
-import type { TrainEvent } from "../train/events.js";
+import type { RunHeader, TrainEvent } from "../train/events.js";
 import { Trainer, type TrainerOptions } from "../train/trainer.js";
 import { option, words } from "../words.js";
 import {
@@ -144,6 +144,11 @@ export class GRPOTrainer {
     });
   }
 
+  /** What the run will do. */
+  header(): Promise<RunHeader> {
+    return this.#trainer.header();
+  }
+
   /** Trains, and says what happens: see Trainer.run. */
   run(): AsyncGenerator<TrainEvent, void, undefined> {
     return this.#trainer.run();
@@ -190,6 +195,11 @@ export class RLOOTrainer {
         oldLogProbs: laid(({ logProbs }) => logProbs),
       }),
     });
+  }
+
+  /** What the run will do. */
+  header(): Promise<RunHeader> {
+    return this.#trainer.header();
   }
 
   /** Trains, and says what happens: see Trainer.run. */

@@ -1,4 +1,3 @@
-import { PeftError } from "../errors.js";
 import type { Parameter } from "../graph/parameters.js";
 import { fnv1a } from "../hash.js";
 import type { BatchSizes } from "../plan/memory/batch.js";
@@ -187,20 +186,4 @@ function filled(length: number): number[] {
 
 function tableOf({ shape: [rows = 0, width = 0], data }: Parameter): Float32Array[] {
   return Array.from({ length: rows }, (_, row) => data.slice(row * width, (row + 1) * width));
-}
-
-/** Throws "training" for rewards that are no numbers, or not one for each answer. */
-export function checkRewards(rewards: readonly unknown[], answers: number): readonly number[] {
-  const isNumber = (x: unknown): x is number => typeof x === "number" && Number.isFinite(x);
-  const numbers = Array.isArray(rewards) ? rewards.filter(isNumber) : [];
-  if (numbers.length === answers && rewards.length === answers) return numbers;
-  const odd = Array.isArray(rewards) ? rewards.find((x) => !isNumber(x)) : rewards;
-  throw new PeftError("training", {
-    what:
-      Array.isArray(rewards) && rewards.length !== answers
-        ? `The reward function gave ${rewards.length} rewards for ${answers} answers.`
-        : `The reward function gave ${String(odd)}.`,
-    why: "PPO needs one number for each answer, in their order.",
-    fix: "return an array of finite numbers: (prompts, completions) => completions.map((text) => ...).",
-  });
 }

@@ -5,18 +5,13 @@ import { methods } from "../methods/registry.js";
 import type { PeftModel } from "../peft/peft_model.js";
 import { at } from "../present.js";
 import type { Tokenizer } from "../tokenizers/tokenizer.js";
-import type { TrainEvent } from "../train/events.js";
+import type { RunHeader, TrainEvent } from "../train/events.js";
 import { Trainer, type TrainerOptions } from "../train/trainer.js";
 import { option, words } from "../words.js";
 import { type Judge, judgeOf, type PpoOptions } from "./ppo.js";
 import { PolicyAndCritic } from "./ppo_model.js";
-import { checkRewards, PpoSource } from "./ppo_source.js";
-
-/** Says how good answers are: a number for each, in their order. */
-export type RewardFunction = (
-  prompts: readonly string[],
-  completions: readonly string[],
-) => readonly number[] | Promise<readonly number[]>;
+import { PpoSource } from "./ppo_source.js";
+import { callRewards, type RewardFunction } from "./rewards.js";
 
 /** How PPO is run. Defaults are TRL's, where it has them. */
 export interface PpoTrainerOptions
@@ -86,7 +81,7 @@ export class PPOTrainer {
       ...{
         model: both,
         ppo: settings,
-        judge: judgeBy(model, reward, tokenizer),
+        judge: judgeBy(model, reward, tokenizer, training.signal),
         ends: endsOf(model, tokenizer),
       },
       ...{
@@ -99,6 +94,11 @@ export class PPOTrainer {
       ...{ batchSize: training.batchSize ?? rolloutSize, seed: training.seed ?? 0, signal: training.signal },
     });
     this.#trainer = new Trainer({ lr: RATE, epochs: 1, ...training, tokenizer, model: both, train: source });
+  }
+
+  /** What the run will do. */
+  header(): Promise<RunHeader> {
+    return this.#trainer.header();
   }
 
   /** Trains, and says what happens. A caller who stops reading stops the run. */
@@ -130,7 +130,12 @@ function endsOf({ base }: PeftModel, { eosTokenId }: Tokenizer): readonly number
 }
 
 /** A ranker's scores, or what a function says of the texts. */
-function judgeBy(model: PeftModel, reward: string | RewardFunction, tokenizer: Tokenizer): Judge {
+function judgeBy(
+  model: PeftModel,
+  reward: string | RewardFunction,
+  tokenizer: Tokenizer,
+  signal: AbortSignal | undefined,
+): Judge {
   if (typeof reward === "string") return judgeOf({ model, adapter: reward });
   return async (_, episodes) => {
     const textOf = (ids: readonly number[]): string =>
@@ -139,8 +144,18 @@ function judgeBy(model: PeftModel, reward: string | RewardFunction, tokenizer: T
       episodes.map(({ prompt }) => textOf(prompt)),
       episodes.map(({ response }) => textOf(response)),
     ];
-    return checkRewards(await reward(prompts, completions), episodes.length);
+    const ids = episodes.map(({ response }) => response);
+    const said = await callRewards([reward], prompts, completions, { ids, columns: {}, signal });
+    return said.map(([score], row) => score ?? noOpinion(at(completions, row)));
   };
+}
+
+function noOpinion(answer: string): never {
+  throw new PeftError("training", {
+    what: `The reward has no opinion of the answer ${JSON.stringify(answer.slice(0, 60))}.`,
+    why: "PPO needs a number for each answer: it has no others to compare it with.",
+    fix: "return a number in place of null.",
+  });
 }
 
 /** Prompts as the policy reads them. Throws "data" where none is left. */

@@ -94,7 +94,7 @@ function classCounts(classes: NonNullable<RunHeader["classes"]>): string {
 }
 
 /** Of what a loss says besides, what a line has room for. */
-const SHOWN = ["reward", "rewards/accuracies", "rewards/margins"];
+const SHOWN = ["reward", "objective/scores", "rewards/accuracies", "rewards/margins"];
 
 /** The step's loss, speed, memory and the time that is left. */
 export function describeStep(event: StepEvent): string[] {

@@ -21,6 +21,7 @@ const ofRun = [
   /^adapter_.*\.(json|safetensors)$/,
   /^(config\.json|generation_config\.json|model\.safetensors)$/,
   TOKENIZER_FILE,
+  /^critic$/, // PPO's second adapter
 ];
 /**
  * run.json and training_config.json say that a run is there: they go first, so that a folder without them is

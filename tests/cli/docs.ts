@@ -47,6 +47,9 @@ npx peft generate --adapter out --prompt "Tweet text : ... Label : "
 const verbs = [
   "train",
   "reward",
+  "grpo",
+  "rloo",
+  "ppo",
   "predict",
   "generate",
   "eval",

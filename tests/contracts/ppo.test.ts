@@ -36,7 +36,7 @@ const options: PpoTrainerOptions = {
 };
 
 /** The share of words above 47. */
-const high: PpoTrainerOptions["reward"] = (_, completions) =>
+const high = (_: unknown, completions: readonly string[]): number[] =>
   completions.map((text) => {
     const ids = text.split(" ").map(Number);
     return ids.filter((id) => id > 47).length / ids.length;
@@ -44,10 +44,7 @@ const high: PpoTrainerOptions["reward"] = (_, completions) =>
 
 test("what is rewarded is answered more, and less where it is punished", async () => {
   const scoresOf = async (sign: 1 | -1): Promise<number[]> => {
-    const reward: PpoTrainerOptions["reward"] = async (asked, said) =>
-      (await (high as (a: readonly string[], b: readonly string[]) => number[])(asked, said)).map(
-        (x) => sign * x,
-      );
+    const reward: PpoTrainerOptions["reward"] = async (asked, said) => high(asked, said).map((x) => sign * x);
     const settings = {
       ...{
         ...options,
@@ -116,8 +113,9 @@ test("rewards that are none, and prompts that are too long, are refused", async 
   const run = async (reward: PpoTrainerOptions["reward"]): Promise<void> => {
     for await (const _ of new PPOTrainer(await model(), { ...options, reward }).run());
   };
-  await expect(run(() => [1])).rejects.toThrow("gave 1 rewards for 8 answers");
+  await expect(run(() => [1])).rejects.toThrow("gave 1 numbers for 8 answers");
   await expect(run((_, said) => said.map(() => Number.NaN))).rejects.toThrow("gave NaN");
+  await expect(run((_, said) => said.map(() => null))).rejects.toThrow("has no opinion of the answer");
   await expect(run("nobody")).rejects.toMatchObject({ code: "adapter-name" });
   const long = { ...options, reward: high, maxPromptLength: 1 };
   const on = await model();
