@@ -74,5 +74,5 @@ test("takes the defaults of every method's options", () => {
 test("a command that there is not is named with those that there are", async () => {
   const { code, said } = await schema("trian");
   expect(code).toBe(1);
-  expect(said).toMatch(/There is no command "trian"[\s\S]*train, predict, generate/);
+  expect(said).toMatch(/There is no command "trian"[\s\S]*train, [\s\S]*grpo, [\s\S]*predict, generate/);
 });
