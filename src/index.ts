@@ -250,7 +250,8 @@ export {
 export { RewardTrainer, type RewardTrainerOptions } from "./rlhf/reward_trainer.js";
 export type { RecordedRun, RunTable } from "./runs/compare_runs.js";
 export { readRuns, tableOf } from "./runs/compare_runs.js";
-export { headForRows, processorForRows, taskForRows } from "./runs/for_rows.js";
+export type { RowTokenizer } from "./runs/for_rows.js";
+export { headForRows, processorForRows, taskForRows, tokenizerForRows } from "./runs/for_rows.js";
 export { renderRunsReport } from "./runs/runs_report.js";
 export type { SaidEvent, TrainRunOptions } from "./runs/train.js";
 export { train } from "./runs/train.js";
@@ -320,6 +321,7 @@ export type { CallOptions, DocumentInput } from "./pipelines/definition.js";
 export type { TextInput, TextPair } from "./pipelines/encode.js";
 export type { ImageClassificationOptions } from "./pipelines/image_classification.js";
 export type { ImageFeatureRows } from "./pipelines/image_feature_extraction.js";
+export type { LetterRecognitionOptions } from "./pipelines/letter_recognition.js";
 export type { PipelineOptions } from "./pipelines/open.js";
 export type { PictureOptions } from "./pipelines/picture_input.js";
 export type { Pipeline, PipelineFor } from "./pipelines/pipeline.js";

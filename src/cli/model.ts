@@ -24,7 +24,7 @@ import {
   type Tokenizer,
   taskForRows,
   tasks,
-  tokenizerFor,
+  tokenizerForRows,
 } from "../index.js";
 import { option, words } from "../words.js";
 import type { Option, OptionGroup, Settings } from "./options.js";
@@ -104,8 +104,8 @@ interface OpenOptions {
   readonly signal?: AbortSignal;
   /** The adapter goes on learning. @default false */
   readonly isTrainable?: boolean;
-  /** Tokens that the model has. @default as its config says */
-  readonly vocabSize?: number;
+  /** Fields of config.json beside those of the adapter and the rows. */
+  readonly fields?: Readonly<Record<string, unknown>>;
 }
 
 /**
@@ -118,22 +118,23 @@ export async function openModel(
   options: OpenOptions = {},
 ): Promise<Opened> {
   const hub = { progress: showHub(terminal), signal: options.signal, revision: settings.text("revision") };
-  const readTokenizer = (name: string, task: TaskType = "CAUSAL_LM"): Promise<Tokenizer> =>
-    tokenizerFor(task, name, { ...hub, adapter: settings.text("adapter") });
+  const base = await readBase(settings, hub);
+  const adapter = await adapterConfig(settings, hub);
+  const task = chooseTask(settings, base, options.rows, adapter?.taskType);
+  const { tokenizer, fields } = await tokenizerForRows(task, options.rows, base.name, {
+    ...hub,
+    adapter: settings.text("adapter"),
+  });
+  const size = fields["vocab_size"];
+  if (size !== undefined)
+    terminal.note(`The model has no vocabulary: it gets ${size} tokens, the texts' letters.`);
   const tokens = settings.list("addTokens");
-  if (tokens.length > 0) {
-    const { name, json } = await readBase(settings, hub);
-    const tokenizer = await readTokenizer(name);
-    tokenizer.addTokens(tokens);
-    const isGrown = tokenizer.length > Number(json["vocab_size"]);
-    const grown = isGrown ? { ...options, vocabSize: tokenizer.length } : options;
-    return { ...(await openWithoutTokenizer(settings, terminal, grown)), tokenizer, processor: undefined };
-  }
-  const opened = await openWithoutTokenizer(settings, terminal, options);
+  if (tokens.length > 0) tokenizer.addTokens(tokens);
+  const isGrown = tokens.length > 0 && tokenizer.length > Number(base.json["vocab_size"]);
+  const all = isGrown ? { ...fields, vocab_size: tokenizer.length } : fields;
+  const opened = await openWithoutTokenizer(settings, terminal, { ...options, fields: all });
   try {
-    const { name, taskType } = opened.base;
-    const processor = await processorForRows(options.rows, name, hub);
-    return { ...opened, tokenizer: await readTokenizer(name, taskType), processor };
+    return { ...opened, tokenizer, processor: await processorForRows(options.rows, base.name, hub) };
   } catch (error) {
     await opened.base.close();
     throw error;
@@ -144,7 +145,7 @@ export async function openModel(
 export async function openWithoutTokenizer(
   settings: Settings,
   terminal: Terminal,
-  { rows, signal, isTrainable = false, vocabSize }: OpenOptions = {},
+  { rows, signal, isTrainable = false, fields }: OpenOptions = {},
 ): Promise<OpenedModel> {
   const hub = { progress: showHub(terminal), signal, revision: settings.text("revision") };
   const read = await readBase(settings, hub);
@@ -161,7 +162,7 @@ export async function openWithoutTokenizer(
       ...poolingOf(settings),
       config: {
         ...(await fieldsFor(chosen, read, rows, settings, terminal)),
-        ...(vocabSize !== undefined && { vocab_size: vocabSize }),
+        ...fields,
       },
     });
   const base = await load().catch((error: unknown) => {

@@ -19,9 +19,12 @@ const readText: { readonly [K in OptionKind]: (text: string) => unknown } = {
   byMethod: (text) => new FlagText(text),
 };
 
-/** Reads the text of an option's flag. */
-export function textValue({ kind, row }: Option, text: string): unknown {
-  return row === undefined ? readText[kind](text) : rowValue(row, text);
+/** Reads the text of an option's flag. Names to choose from may be written in either case: --task ctc. */
+export function textValue({ kind, row, choices }: Option, text: string): unknown {
+  if (row !== undefined) return rowValue(row, text);
+  const value = readText[kind](text);
+  if (choices === undefined || typeof value !== "string" || choices.includes(value)) return value;
+  return choices.find((choice) => choice.toLowerCase() === value.toLowerCase()) ?? value;
 }
 
 /** What a value of a kind is, in words; undefined: anything, checked where it is used. */

@@ -42,7 +42,7 @@ export interface EncodedChat {
 /** What data ask of a tokenizer; a `Tokenizer` has it. */
 export interface TokenizerLike {
   (text: string | string[], options?: EncodeTextOptions): EncodedText;
-  decode(ids: number[], options?: { skipSpecialTokens?: boolean }): string;
+  decode(ids: number[], options?: { skipSpecialTokens?: boolean; groupTokens?: boolean }): string;
   /** The template itself, if the tokenizer has one. */
   readonly chatTemplate?: string | undefined;
   applyChatTemplate?(
@@ -55,6 +55,7 @@ export interface TokenizerLike {
   ): EncodedChat;
   readonly padTokenId?: number | undefined;
   readonly eosTokenId?: number | undefined;
+  readonly unkTokenId?: number | undefined;
   readonly bosTokenId?: number | undefined;
   readonly clsTokenId?: number | undefined;
   readonly sepTokenId?: number | undefined;

@@ -84,6 +84,8 @@ export interface ModelConfig {
   };
   /** Frames that so many samples of sound become; 0 or less: they are too few. */
   readonly framesOf?: (samples: number) => number;
+  /** Samples from the start of one of those to the next one's. */
+  readonly samplesPerFrame?: number;
   /** Positions of an encoder's output, where they do not follow from tokens. */
   readonly encoded?: number;
 }

@@ -52,6 +52,9 @@ export interface Wav2Vec2Form<C extends Wav2Vec2Config, S extends Record<string,
   readonly firstDropped: number;
 }
 
+/** Ten seconds at 16,000 a second. */
+const USUAL_SAMPLES = 160_000;
+
 /** The fields that every relative of wav2vec2 has. */
 export function readWav2Vec2(f: Fields, task: TaskType | undefined): Wav2Vec2Config {
   const common = commonFields(f);
@@ -68,7 +71,9 @@ export function readWav2Vec2(f: Fields, task: TaskType | undefined): Wav2Vec2Con
     ...stackSizes(f, { hiddenSize, layers, heads: f.size("num_attention_heads", 12) }),
     ...waves,
     cache: { layers: 0, kvHeads: 0, headDim: 0 },
+    usualLengths: { samples: USUAL_SAMPLES },
     framesOf: (samples) => countFrames(waves, samples),
+    samplesPerFrame: waves.convolutions.reduce((n, { stride }) => n * stride, 1),
     tied: false,
     ctc: {
       reduction: f.choice("ctc_loss_reduction", ["sum", "mean"], "sum"),

@@ -3,8 +3,10 @@ import { tokenizerFor } from "../data/tokenizer_for.js";
 import { nodeFiles } from "../hub/files.js";
 import { resolveFolder } from "../hub/resolve.js";
 import { hubNames } from "../peft/adapter_options.js";
+import { AutoConfig } from "../peft/auto_config.js";
 import { autoPeftModelFor } from "../peft/auto_peft.js";
 import { type LoadOptions, loadNames, PreTrainedModel } from "../peft/base_model.js";
+import { inspectAdapter } from "../peft/inspect.js";
 import type { TrainableModel } from "../peft/trainable.js";
 import type { TaskType } from "../task.js";
 import { problemOf } from "../tasks/problem.js";
@@ -24,6 +26,19 @@ export interface PipelineOptions extends LoadOptions {
 }
 
 export const openNames: NamesOf<PipelineOptions> = { ...loadNames, base: {}, tokenizer: {} };
+
+/** What a model, or an adapter, is for, by its files; undefined: they do not say it. */
+export async function taskOfModel(
+  given: string | TrainableModel,
+  options: PipelineOptions,
+): Promise<string | undefined> {
+  if (typeof given !== "string") return given.taskType;
+  const hub = pickOptions(options, hubNames);
+  const folder = await resolveFolder(given, { ...hub, files: ["adapter_config.json", "config.json"] });
+  if (!(await nodeFiles.exists(nodeFiles.join(folder, "adapter_config.json"))))
+    return (await AutoConfig.fromPretrained(given, hub)).taskType;
+  return (await inspectAdapter(given, hub)).config.taskType;
+}
 
 /**
  * Loads what a name stands for: an adapter with its base, or a model. A model that is given stays its

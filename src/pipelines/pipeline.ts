@@ -5,8 +5,8 @@ import type { TaskType } from "../task.js";
 import type { Tokenizer } from "../tokenizers/tokenizer.js";
 import { type Asked, allAnswers, answers } from "./answers.js";
 import { type CallOptions, callNames } from "./definition.js";
-import { openModel, openNames, type PipelineOptions } from "./open.js";
-import { definitionOf, type PipelineForms, type PipelineName } from "./registry.js";
+import { openModel, openNames, type PipelineOptions, taskOfModel } from "./open.js";
+import { definitionsOf, type PipelineForms, type PipelineName } from "./registry.js";
 import { isOneChat } from "./text_generation.js";
 
 /** A model that is asked by a call: `await classify("My parcel never came")`. */
@@ -58,8 +58,7 @@ export async function pipeline<N extends PipelineName>(
   model: string | TrainableModel<PipelineForms[N]["task"]>,
   options: PipelineOptions & PipelineForms[N]["options"] = {},
 ): Promise<PipelineFor<N>> {
-  const definition = definitionOf(name);
-  refuseUnknown("pipeline", options, { ...openNames, ...definition.options });
+  const definitions = definitionsOf(name);
   const isModel = typeof Object(model).forward === "function";
   expectArgument("pipeline", model, {
     is: typeof model === "string" || isModel,
@@ -67,6 +66,10 @@ export async function pipeline<N extends PipelineName>(
     fix: `name one: pipeline("${name}", "out").`,
   });
   const given = model as string | TrainableModel;
+  const [first, ...others] = definitions;
+  const task = others.length === 0 ? first.task : await taskOfModel(given, options);
+  const definition = others.find((other) => other.task === task) ?? first;
+  refuseUnknown("pipeline", options, { ...openNames, ...definition.options });
   if (typeof given !== "string" && given.taskType !== definition.task)
     throw otherTask(name, given.taskType, definition.task);
   const opened = await openModel(

@@ -10,6 +10,7 @@ import type { TextInput } from "./encode.js";
 import { featureExtraction } from "./feature_extraction.js";
 import { type ImageClassificationOptions, imageClassification } from "./image_classification.js";
 import { type ImageFeatureRows, imageFeatureExtraction } from "./image_feature_extraction.js";
+import { type LetterRecognitionOptions, letterRecognition } from "./letter_recognition.js";
 import type { PictureOptions } from "./picture_input.js";
 import {
   type QuestionAnsweringOptions,
@@ -66,10 +67,10 @@ export interface PipelineForms {
     FeatureExtractionOptions
   >;
   readonly "automatic-speech-recognition": PipelineForm<
-    "SPEECH_SEQ_2_SEQ",
+    "SPEECH_SEQ_2_SEQ" | "CTC",
     SoundSource,
     Transcription,
-    SpeechRecognitionOptions
+    SpeechRecognitionOptions | LetterRecognitionOptions
   >;
   readonly "audio-classification": PipelineForm<
     "AUDIO_CLS",
@@ -113,20 +114,21 @@ const definitions: readonly AnyDefinition[] = [
   textGeneration,
   text2TextGeneration,
   speechRecognition,
+  letterRecognition,
   audioClassification,
   imageClassification,
   imageFeatureExtraction,
 ] as unknown as readonly AnyDefinition[];
 
 /** Names of all pipelines. */
-export const PIPELINE_NAMES: readonly PipelineName[] = definitions.flatMap(
-  ({ names }) => names,
-) as readonly PipelineName[];
+export const PIPELINE_NAMES: readonly PipelineName[] = [
+  ...new Set(definitions.flatMap(({ names }) => names)),
+] as readonly PipelineName[];
 
-/** Throws "option" for a name that no pipeline has. */
-export function definitionOf(name: string): AnyDefinition {
-  const found = definitions.find(({ names }) => names.includes(name));
-  if (found !== undefined) return found;
+/** Those of a name, one for each task of its models. Throws "option" for a name that no pipeline has. */
+export function definitionsOf(name: string): readonly [AnyDefinition, ...AnyDefinition[]] {
+  const [first, ...others] = definitions.filter(({ names }) => names.includes(name));
+  if (first !== undefined) return [first, ...others];
   const close = nearest(String(name), PIPELINE_NAMES);
   throw new PeftError("option", {
     what: `There is no pipeline ${JSON.stringify(name ?? null)}.`,

@@ -1,11 +1,15 @@
 import { classFields } from "../attach/class_names.js";
 import { labelNames, type Row } from "../data/row.js";
+import { tokenizerFor } from "../data/tokenizer_for.js";
+import { PeftError } from "../errors.js";
 import { AutoConfig } from "../peft/auto_config.js";
 import { specOf } from "../peft/spec.js";
 import { AutoFeatureExtractor, AutoImageProcessor, type ProcessorOptions } from "../processors/auto.js";
 import type { RowProcessor } from "../processors/media.js";
 import type { TaskType } from "../task.js";
 import { taskOf, tasks } from "../tasks/registry.js";
+import type { TokenizerOptions } from "../tokenizers/auto.js";
+import type { Tokenizer } from "../tokenizers/tokenizer.js";
 
 /**
  * What a model is to learn from rows where nobody says it: what they are good for; else what the model was
@@ -51,4 +55,30 @@ export function headForRows(task: TaskType, rows: readonly Row[] | undefined): R
   if ("problemType" in first && first.problemType === "regression") return { ...problem, num_labels: 1 };
   const names = labelNames(rows);
   return names.length === 0 ? problem : { ...problem, ...classFields(names) };
+}
+
+/** A model's tokenizer, and fields of config.json for one that was made of the rows. */
+export interface RowTokenizer {
+  readonly tokenizer: Tokenizer;
+  readonly fields: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * The model's tokenizer, or the adapter's; where there is none, and the task can do with what the rows have,
+ * one of their letters. Throws "tokenizer", "hub".
+ */
+export async function tokenizerForRows(
+  task: TaskType,
+  rows: readonly Row[] | undefined,
+  name: string,
+  options: TokenizerOptions = {},
+): Promise<RowTokenizer> {
+  try {
+    return { tokenizer: await tokenizerFor(task, name, options), fields: {} };
+  } catch (error) {
+    if (!(error instanceof PeftError) || error.code !== "tokenizer" || rows === undefined) throw error;
+    const tokenizer = await taskOf(task).vocabulary?.(rows);
+    if (tokenizer === undefined) throw error;
+    return { tokenizer, fields: { vocab_size: tokenizer.length, pad_token_id: tokenizer.padTokenId } };
+  }
 }

@@ -1,7 +1,6 @@
 import { expectName, pickOptions } from "../arguments.js";
 import { expectRows, type Row } from "../data/row.js";
 import { RowStream } from "../data/row_stream.js";
-import { tokenizerFor } from "../data/tokenizer_for.js";
 import { internal } from "../errors.js";
 import type { AdapterConfig } from "../methods/method.js";
 import { methods } from "../methods/registry.js";
@@ -14,7 +13,7 @@ import { describeEvent } from "../train/describe.js";
 import type { TrainEvent } from "../train/events.js";
 import { Trainer } from "../train/trainer.js";
 import type { TrainerOptions } from "../train/trainer_options.js";
-import { headForRows, processorForRows, taskForRows } from "./for_rows.js";
+import { headForRows, processorForRows, taskForRows, tokenizerForRows } from "./for_rows.js";
 
 /** How `train` goes about it: what the Trainer takes, and where the model comes from. */
 export interface TrainRunOptions extends Omit<TrainerOptions, "model" | "tokenizer" | "train" | "outputDir"> {
@@ -57,8 +56,8 @@ export async function* train(options: TrainRunOptions): AsyncGenerator<SaidEvent
   const hub = pickOptions(loading, hubNames);
   const first = rows instanceof RowStream ? (await rows.open()).first : rows;
   const task = taskType ?? taskForRows(first, (await AutoConfig.fromPretrained(name, hub)).taskType);
-  const tokenizer = await tokenizerFor(task, name, hub);
-  const config = { ...headForRows(task, first), ...loading.config };
+  const { tokenizer, fields } = await tokenizerForRows(task, first, name, hub);
+  const config = { ...headForRows(task, first), ...fields, ...loading.config };
   const seed = others.seed === undefined ? {} : { seed: others.seed };
   const base = await PreTrainedModel.load(task, name, { ...seed, ...loading, config });
   try {

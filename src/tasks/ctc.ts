@@ -1,7 +1,7 @@
 import { ctc as data } from "../data/tasks/ctc.js";
 import { ctc as loss } from "../losses/ctc.js";
 import { letters } from "./head.js";
-import { noScores } from "./scores.js";
+import { letterScores } from "./letter_scores.js";
 import type { Task } from "./task.js";
 
 /** The letters that are spoken in a clip, read off its frames. */
@@ -15,7 +15,7 @@ export const ctc: Task<"CTC"> = {
   head: letters,
   labelForm: () => "ids",
   loss: () => loss,
-  scores: () => noScores,
+  scores: letterScores,
   predict: ({ logits }) => ({ kind: "vector", vector: logits }),
   packs: false,
   generates: false,

@@ -1,8 +1,8 @@
 import type { ProblemType } from "../data/batch.js";
-import type { Pooling } from "../models/model.js";
+import type { ModelConfig, Pooling } from "../models/model.js";
 
-/** The fields of a config that say what a classifier of sequences learns. */
-export interface ModelProblem {
+/** The fields of a config that say what a model learns: classes of sequences, vectors, letters. */
+export interface ModelProblem extends Pick<ModelConfig, "ctc" | "framesOf"> {
   readonly numLabels: number;
   readonly problemType?: ProblemType | undefined;
   /** How texts become vectors. @default the mean of their tokens */

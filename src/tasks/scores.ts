@@ -39,6 +39,8 @@ export interface Vocabulary {
   nameOf(id: number): string;
   /** The text of a row's tokens from the first to the last. */
   textOf(first: number, last: number): string;
+  /** The text of letters, each by its id. */
+  lettersOf(ids: readonly number[]): string;
 }
 
 /** What an evaluation reads off a model, and the metrics that it makes of it. */

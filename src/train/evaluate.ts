@@ -262,6 +262,7 @@ function inWords(
     nameOf: (id) => names[id] ?? labelOf(model, id),
     textOf: (first, last) =>
       tokenizer.decode([...ids.subarray(first, last + 1)], { skipSpecialTokens: true }).trim(),
+    lettersOf: (ids) => tokenizer.decode([...ids], { groupTokens: false }),
   };
   const [output, expected] = [predicted, actual].map((values) => scores.words(values, vocabulary));
   return { row: place, prompt: promptOf(row), output: output ?? "", expected: expected ?? "" };

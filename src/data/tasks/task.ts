@@ -1,4 +1,5 @@
 import { at } from "../../present.js";
+import type { Tokenizer } from "../../tokenizers/tokenizer.js";
 import { type Batch, type BatchInputs, type Ids, ignoreIndex, type TaskType } from "../batch.js";
 import type { DocumentTokens } from "../document_tokens.js";
 import { type CollateOptions, pad } from "../padding.js";
@@ -65,6 +66,8 @@ export interface DataTask<T extends TaskType = TaskType> {
   readonly templated?: RowKind;
   /** Whether rows have text. @default true */
   readonly readsText?: false;
+  /** Makes a vocabulary of rows, for models that have none. @default the model must have one */
+  vocabulary?(rows: readonly Row[]): Promise<Tokenizer>;
   /** A row as token ids with labels. It gives words instead where the row is wrong. */
   encode(row: Row, context: EncodeContext): Encoded<T> | string;
   /** The labels of a batch, beside its padded inputs. */

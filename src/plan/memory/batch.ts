@@ -26,15 +26,18 @@ export interface BatchSizes {
 /** A batch of these sizes: the most that one can take. */
 export function fakeBatch(spec: ModelSpec, sizes: BatchSizes, ofMethods: readonly Input[] = []): ColumnBatch {
   const { task } = spec;
-  const { framesOf } = spec.config;
-  const { batch, seq = framesOf?.(sizes.dims?.["samples"] ?? 0) ?? 0, target = seq } = sizes;
+  const { framesOf, usualLengths } = spec.config;
+  const frames = framesOf?.({ ...usualLengths, ...sizes.dims }["samples"] ?? 0);
+  const { batch, seq = frames ?? 0, target = seq } = sizes;
+  // Equal letters need a blank between them: no more of these fit into frames.
+  const most = frames === undefined ? target : Math.max(1, Math.floor(frames / 2));
   const common = { columns: fakeColumns([...Object.values(inputsOf(spec)), ...ofMethods], spec, sizes) };
   switch (taskOf(task).labels) {
     case "token":
     case "next token":
       return { task, ...common, labels: lastOnes(batch, seq, sizes.labels ?? seq) };
     case "target":
-      return { task, ...common, labels: ids(batch, target, 1) };
+      return { task, ...common, labels: ids(batch, Math.min(target, most), 1) };
     case "row":
       return { task, ...common, labels: classes(spec, batch) };
     case "span": {
