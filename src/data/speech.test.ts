@@ -4,7 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { changedSound } from "../processors/sound/augment.js";
+import { collate } from "./collate.js";
 import { encodeRows } from "./encode.js";
+import { lettersOfRows } from "./letter_vocabulary.js";
 import { loadDataset } from "./load.js";
 import type { TokenizerLike } from "./types.js";
 
@@ -53,6 +55,20 @@ it("makes labels of language, task and text, without the start that the decoder 
     'language "german", for which the model\'s tokenizer has no token',
   );
   expect(encodeRows(rows, { ...options, maxLength: 5 }).report.labelsCut).toBe(2);
+});
+
+it("makes letters of texts for CTC, by a vocabulary of the texts' own, padded with -100", async () => {
+  const { rows } = await rowsOf("audio\ttext\na.wav\tb aa\nb.wav\tb\n", { taskType: "CTC" });
+  const tokenizer = await lettersOfRows(rows);
+  const { samples, report } = encodeRows(rows, { tokenizer, task: "CTC" });
+  expect(collate(samples, { padTokenId: 0 }).labels).toEqual({
+    data: Int32Array.of(2, 3, 1, 1, 2, -100, -100, -100),
+    shape: [2, 4],
+  });
+  expect(report.notes).toEqual([]);
+  const other = rows.map((row) => (row.kind === "speech" ? { ...row, text: "B" } : row));
+  const { notes } = encodeRows(other, { tokenizer, task: "CTC" }).report;
+  expect(notes).toEqual([expect.stringContaining('as its unknown token: "B" of "B"')]);
 });
 
 it("takes clips with labels as rows to be classified", async () => {
