@@ -57,9 +57,8 @@ export async function benchGrpo(o: GrpoBench): Promise<void> {
       );
     }
   }
-  const trainer = new GRPOTrainer({
+  const trainer = new GRPOTrainer(model, {
     ...{
-      model,
       tokenizer,
       prompts,
       rewards: [numericReward()],

@@ -122,7 +122,7 @@ const ways: readonly Reinforcement[] = [
       number("entropyCoef", "how much entropy is rewarded", 0),
     ],
     trainer: async (model, given) =>
-      new GRPOTrainer((await judged(model, given)) satisfies GrpoTrainerOptions),
+      new GRPOTrainer(...((await judged(model, given)) satisfies [PeftModel, GrpoTrainerOptions])),
   },
   {
     name: "rloo",
@@ -139,7 +139,7 @@ const ways: readonly Reinforcement[] = [
       flag("normalizeAdvantages", "give advantages a mean of 0 and a standard deviation of 1"),
     ],
     trainer: async (model, given) =>
-      new RLOOTrainer((await judged(model, given)) satisfies RlooTrainerOptions),
+      new RLOOTrainer(...((await judged(model, given)) satisfies [PeftModel, RlooTrainerOptions])),
   },
 ];
 
@@ -183,12 +183,12 @@ const RANKER = "ranker";
 async function judged(
   model: PeftModel,
   { settings, rewards, ranker, prompts, tokenizer }: Given,
-): Promise<RolloutTrainerOptions & { readonly model: PeftModel<"CAUSAL_LM"> }> {
+): Promise<[policy: PeftModel<"CAUSAL_LM">, options: RolloutTrainerOptions]> {
   const policy = writing(model);
-  const own = { ...settings, model: policy, prompts, tokenizer };
-  if (ranker === undefined) return { ...own, rewards };
+  const own = { ...settings, prompts, tokenizer };
+  if (ranker === undefined) return [policy, { ...own, rewards }];
   const judge = await PeftModel.fromPretrained(policy.base, ranker, { adapterName: RANKER });
-  return { ...own, rewards: [...rewards, rankerReward(judge, { adapter: RANKER, tokenizer })] };
+  return [policy, { ...own, rewards: [...rewards, rankerReward(judge, { adapter: RANKER, tokenizer })] }];
 }
 
 /** `peft grpo`, `peft rloo`, `peft ppo`: `peft train` on answers that the model gives itself. */

@@ -41,7 +41,7 @@ afterEach(async () => {
 });
 
 const options = (more: Partial<GrpoTrainerOptions> = {}): GrpoTrainerOptions => ({
-  ...{ model, tokenizer, prompts, rewards: [small], promptsPerStep: 3, generations: 4, maxNewTokens: 6 },
+  ...{ tokenizer, prompts, rewards: [small], promptsPerStep: 3, generations: 4, maxNewTokens: 6 },
   ...{ lr: 3e-2, epochs: 1, maxSteps: 3, schedule: "constant", batchSize: 6 },
   ...more,
 });
@@ -59,7 +59,7 @@ const meanReward = (steps: readonly StepEvent[]): number =>
 
 describe("GRPOTrainer", () => {
   it("learns what is rewarded, and unlearns what is punished", async () => {
-    const rising = stepsOf(await eventsOf(new GRPOTrainer(options({ maxSteps: 16 })).run()));
+    const rising = stepsOf(await eventsOf(new GRPOTrainer(model, options({ maxSteps: 16 })).run()));
     expect(meanReward(rising.slice(-4))).toBeGreaterThan(meanReward(rising.slice(0, 4)) + 0.2);
     const { metrics } = rising[0]!;
     expect(Object.keys(metrics ?? {})).toEqual(
@@ -70,7 +70,7 @@ describe("GRPOTrainer", () => {
   it("says answers with their rewards, and that equal ones teach nothing", async () => {
     const same: RewardFunction = (_p, answers) => answers.map(() => 1);
     const before = model.trainableParameters().list.map(({ data }) => data.slice());
-    const events = await eventsOf(new GRPOTrainer(options({ rewards: [same] })).run());
+    const events = await eventsOf(new GRPOTrainer(model, options({ rewards: [same] })).run());
     expect(events.some((e) => e.type === "warning" && `${e.message}`.includes("teaches nothing"))).toBe(true);
     const [sample] = events.filter((e) => e.type === "sample");
     expect(sample).toMatchObject({ prompt: expect.any(String), rewards: { same: 1 } });
@@ -81,14 +81,14 @@ describe("GRPOTrainer", () => {
 
   it("goes on to the bit from the middle of steps on the same answers", async () => {
     const all = options({ iterations: 3, beta: 0.1, maxSteps: 5, saveEvery: 1, outputDir: join(root, "a") });
-    await eventsOf(new GRPOTrainer(all).run());
+    await eventsOf(new GRPOTrainer(model, all).run());
     const whole = model.trainableParameters().list.map(({ data }) => data.slice());
     await model.close();
     const base = await AutoModelForCausalLM.fromPretrained(kit, { threads: 1 });
     model = getPeftModel(base, new LoraConfig({ r: 4, targetModules: "all-linear" }), { seed: 1 });
     const resume = join(root, "a", "checkpoints", "checkpoint-4");
     const events = await eventsOf(
-      new GRPOTrainer({ ...all, model, outputDir: join(root, "b"), resume }).run(),
+      new GRPOTrainer(model, { ...all, outputDir: join(root, "b"), resume }).run(),
     );
     expect(stepsOf(events).map(({ step }) => step)).toEqual([5]);
     expect(model.trainableParameters().list.map(({ data }) => data)).toEqual(whole);
@@ -107,7 +107,7 @@ describe("GRPOTrainer", () => {
     ["a hang", () => new Promise<never>(() => {}), "gave nothing within 0.05 seconds"],
   ])("refuses a reward with %s", async (_, call, what) => {
     const bad = { bad: call as RewardFunction }.bad;
-    const run = new GRPOTrainer(options({ rewards: [bad], rewardTimeout: 0.05 })).run();
+    const run = new GRPOTrainer(model, options({ rewards: [bad], rewardTimeout: 0.05 })).run();
     await expect(eventsOf(run)).rejects.toThrow(what);
   });
 });
@@ -115,7 +115,7 @@ describe("GRPOTrainer", () => {
 describe("RLOOTrainer", () => {
   it("learns what is rewarded, less its distance from the base", async () => {
     const { beta: _, ...rest } = options({ maxSteps: 20, lr: 1e-2, generations: 8, batchSize: 24 });
-    const steps = stepsOf(await eventsOf(new RLOOTrainer({ ...rest, beta: 0.01 }).run()));
+    const steps = stepsOf(await eventsOf(new RLOOTrainer(model, { ...rest, beta: 0.01 }).run()));
     expect(meanReward(steps.slice(-4))).toBeGreaterThan(meanReward(steps.slice(0, 4)) + 0.1);
     expect(steps[0]?.metrics?.["kl"]).toBeCloseTo(0, 4);
     expect(steps.at(-1)?.metrics?.["kl"]).toBeGreaterThan(0.01);

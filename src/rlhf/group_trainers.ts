@@ -63,7 +63,6 @@ export interface GrpoTrainerOptions
   extends RolloutTrainerOptions,
     Omit<GrpoLossOptions, "isOnPolicy" | "hasSampler" | "rewardsEntropy" | "maxNewTokens" | "temperature">,
     Pick<GroupAdvantageOptions, "scaleRewards" | "normalizeThenSum"> {
-  readonly model: TrainableModel<"CAUSAL_LM">;
   /** How much the mean entropy of tokens is rewarded. @default 0 */
   readonly entropyCoef?: number | undefined;
 }
@@ -73,7 +72,6 @@ export interface RlooTrainerOptions
   extends RolloutTrainerOptions,
     Omit<RlooLossOptions, "temperature">,
     Pick<LeaveOneOutOptions, "rewardClipRange" | "normalizeAdvantages"> {
-  readonly model: TrainableModel<"CAUSAL_LM">;
   /** What an answer's distance from the reference costs. @default 0.05 */
   readonly beta?: number | undefined;
 }
@@ -93,7 +91,7 @@ type Batch = TextBatch<"CAUSAL_LM">;
  * const model = getPeftModel(base, new LoraConfig());
  * const isYes: RewardFunction = (_prompts, answers) => answers.map((text) => Number(text.includes("yes")));
  * const rewards = [isYes];
- * const trainer = new GRPOTrainer({ model, tokenizer, prompts: ["Is it so?"], rewards, maxNewTokens: 8 });
+ * const trainer = new GRPOTrainer(model, { tokenizer, prompts: ["Is it so?"], rewards, maxNewTokens: 8 });
  * for await (const event of trainer.run()) if (event.type === "step") console.log(event.metrics?.reward);
  * ```
  */
@@ -101,7 +99,7 @@ export class GRPOTrainer {
   readonly #trainer: Trainer<"CAUSAL_LM">;
 
   /** @throws "option" with what is wrong, "data" for prompts that leave no room */
-  constructor(options: GrpoTrainerOptions) {
+  constructor(model: TrainableModel<"CAUSAL_LM">, options: GrpoTrainerOptions) {
     const {
       beta = 0,
       iterations = 1,
@@ -126,7 +124,7 @@ export class GRPOTrainer {
         },
       }),
     );
-    this.#trainer = trainerOf({ ...rest, iterations, generations, temperature }, written, {
+    this.#trainer = trainerOf({ ...rest, model, iterations, generations, temperature }, written, {
       advantages: async (rewards) =>
         groupAdvantages(
           rewards,
@@ -137,7 +135,7 @@ export class GRPOTrainer {
       columns: async (batch, answers, laid, { answers: all, parts }) => ({
         advantages: perAnswer(answers, ({ advantage }) => advantage),
         ...(iterations > 1 && { oldLogProbs: laid(({ logProbs }) => logProbs) }),
-        ...(beta !== 0 && { referenceLogProbs: await referenceOf(options.model, batch, temperature) }),
+        ...(beta !== 0 && { referenceLogProbs: await referenceOf(model, batch, temperature) }),
         windowTokens: single(Math.max(1, countedTokens(all)) / parts),
         ...(entropyCoef !== 0 && { entropyCoef: single(entropyCoef) }),
       }),
@@ -164,12 +162,12 @@ export class RLOOTrainer {
   readonly #trainer: Trainer<"CAUSAL_LM">;
 
   /** @throws "option" with what is wrong, "data" for prompts that leave no room */
-  constructor(options: RlooTrainerOptions) {
+  constructor(model: TrainableModel<"CAUSAL_LM">, options: RlooTrainerOptions) {
     const { beta = 0.05, generations = 2, temperature = 1, epsilon, epsilonHigh, ...others } = options;
     const { rewardClipRange, normalizeAdvantages, ...rest } = others;
-    const { model, tokenizer, rewardWeights } = rest;
+    const { tokenizer, rewardWeights } = rest;
     const written = rlooLoss(said<RlooLossOptions>({ epsilon, epsilonHigh, temperature }));
-    this.#trainer = trainerOf({ ...rest, generations, temperature }, written, {
+    this.#trainer = trainerOf({ ...rest, model, generations, temperature }, written, {
       advantages: async (rewards, answers) => {
         const scored = answers.map((answer) => ({ ...answer, advantage: 0, counts: true }));
         const kl =

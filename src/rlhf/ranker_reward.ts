@@ -26,7 +26,7 @@ export interface RankerRewardOptions {
  * declare const policy: PeftModel<"CAUSAL_LM">;
  * const ranker = await PeftModel.fromPretrained(policy.base, "ranker"); // what `peft reward` wrote
  * const rewards = [rankerReward(ranker, { adapter: "default", tokenizer })];
- * const trainer = new GRPOTrainer({ model: policy, tokenizer, prompts: ["Say hello:"], rewards });
+ * const trainer = new GRPOTrainer(policy, { tokenizer, prompts: ["Say hello:"], rewards });
  * for await (const event of trainer.run()) if (event.type === "step") console.log(event.metrics?.reward);
  * ```
  */
