@@ -133,7 +133,8 @@ export { AutoTokenizer } from "./tokenizers/auto.js";
 export type { BoxRules } from "./tokenizers/boxes.js";
 export type { ChatMessage, ChatOptions } from "./tokenizers/chat.js";
 export type { EncodeOptions, Encoding, Side, TruncationStrategy } from "./tokenizers/encode.js";
-export type { AddedToken } from "./tokenizers/pipeline/added_tokens.js";
+export type { LetterRules } from "./tokenizers/letters.js";
+export type { AddedToken, AddTokensOptions } from "./tokenizers/pipeline/added_tokens.js";
 export type { SpecialName } from "./tokenizers/special_tokens.js";
 export { specialNames } from "./tokenizers/special_tokens.js";
 export type { ChatEncoding, DecodeOptions, SpecialProperties, Tokenizer } from "./tokenizers/tokenizer.js";
@@ -142,20 +143,26 @@ export type { ChatEncoding, DecodeOptions, SpecialProperties, Tokenizer } from "
 // Files to rows, rows to samples, samples to padded batches.
 
 export type {
+  AudioClassificationBatch,
+  AudioFrameBatch,
   Batch,
   BatchColumn,
   BatchInputs,
   BatchOf,
   CausalLMBatch,
+  CtcBatch,
   CustomBatch,
   FeatureExtractionBatch,
   FloatLabelBatch,
   Floats,
   Ids,
+  ImageClassificationBatch,
+  ImageTextBatch,
   QuestionAnsweringBatch,
   Seq2SeqBatch,
   SequenceClassificationBatch,
   SingleLabelBatch,
+  SpeechBatch,
   TokenClassificationBatch,
 } from "./data/batch.js";
 export type { Batches, BatchesOptions } from "./data/batches.js";
@@ -191,12 +198,15 @@ export type {
   Conversation,
   DocumentRow,
   JudgedRow,
+  PictureRow,
   PreferenceRow,
   PromptRow,
   QuestionRow,
   Row,
   RowKind,
   SimilarityRow,
+  SoundRow,
+  SpeechRow,
   TextOrTurns,
   TextRow,
   TokensRow,
@@ -370,9 +380,14 @@ export { pushFolder } from "./hub/upload.js";
 
 export { column, pad, stack } from "./data/padding.js";
 export type {
+  AudioClassificationSample,
+  AudioFrameSample,
   CausalLMSample,
+  CtcSample,
   CustomSample,
   FeatureExtractionSample,
+  ImageClassificationSample,
+  ImageTextSample,
   QuestionAnsweringSample,
   Sample,
   SampleInputs,
@@ -380,6 +395,8 @@ export type {
   Seq2SeqSample,
   Sequence,
   SequenceClassificationSample,
+  SpeechSample,
+  TokenBoxes,
   TokenClassificationSample,
 } from "./data/sample.js";
 export type { BatchLabels, DataTask, EncodeContext, Encoded, Question } from "./data/tasks/task.js";
@@ -400,6 +417,8 @@ export { rowInput, tokenInput } from "./graph/inputs.js";
 export type {
   AttentionSite,
   CacheShape,
+  ConvOptions,
+  ConvSite,
   EmbeddingSite,
   ExpertSite,
   FrozenSite,
@@ -417,6 +436,7 @@ export type {
 } from "./graph/module.js";
 export type {
   Attends,
+  Convolves,
   DType,
   Inputs as NodeInputs,
   None as NoAttributes,
@@ -466,11 +486,13 @@ export type {
   Adapted,
   Allocator,
   AllPlaces,
+  Approximation,
   AttentionMethod,
   AttentionPlace,
   BaseLayer,
   Below,
   ConfigClass,
+  ExpertMethod,
   Graded,
   Initial,
   Json,

@@ -15,6 +15,7 @@ import type { Loss, LossColumn, LossContext } from "./loss.js";
 
 /** What a token's loss is, and what the sum over tokens is divided by. */
 export const GRPO_LOSSES = ["grpo", "bnpo", "dr_grpo", "dapo", "luspo", "cispo", "sapo", "vespo"] as const;
+/** GRPO's losses by their names in TRL. */
 export type GrpoLossName = (typeof GRPO_LOSSES)[number];
 
 /** How answers teach by their advantages. Defaults are TRL's. */
