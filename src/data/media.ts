@@ -177,7 +177,8 @@ export async function readableRows(rows: readonly Row[], options: RowOptions): P
         }
       }),
     );
-  const bad = [...faults.values()];
+  // in the order of the rows, whichever file answered first
+  const bad = pictures.flatMap((row) => faults.get(row) ?? []);
   if (options.skipBad !== true)
     refuse(bad, {
       what: (n) => `${count(n, "picture")} cannot be read`,

@@ -128,6 +128,9 @@ test("every shape has the number of parameters of its name, and no dropout", () 
       "t5-base": 223,
       "t5-large": 738,
       "t5-small": 61,
+      "whisper-large-v2": 1543,
+      "whisper-large-v3": 1543,
+      "xls-r-300m": 315,
     }
   `);
   for (const { config } of Object.values(shapes))
