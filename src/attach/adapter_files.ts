@@ -77,7 +77,11 @@ export async function readAdapterConfig(folder: string): Promise<AdapterFile> {
     ...(unknown.length === 0 ? [] : [`adapter_config.json has unknown keys, which are ignored: ${unknown}.`]),
     ...notes,
   ];
-  const config = namingFile(path, () => method.config.create({ ...fields, task_type: task }), inFile);
+  const config = namingFile(
+    path,
+    () => method.config.create(task === undefined ? fields : { ...fields, task_type: task }),
+    inFile,
+  );
   return { method, config, json: known, floats, warnings };
 }
 

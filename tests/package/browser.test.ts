@@ -47,7 +47,8 @@ async function bundle(entry: string): Promise<string> {
     platform: "browser",
     format: "iife",
     globalName: "peft",
-    external: ["@huggingface/hub"], // loaded when the Hub is asked
+    // loaded when the Hub is asked, or a picture or a clip is decoded
+    external: ["@huggingface/hub", "sharp", "audio-decode"],
     logLevel: "silent",
     write: false,
   });
