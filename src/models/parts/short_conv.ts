@@ -1,12 +1,16 @@
+import type { Dim } from "../../graph/dims.js";
 import { dimAt, subDims } from "../../graph/dims.js";
 import type { Graph } from "../../graph/graph.js";
 import type { KeyValue, Module } from "../../graph/module.js";
 import type { Tensor } from "../../graph/ops.js";
 import type { TextInputs } from "../model.js";
+import { withPast } from "./attention.js";
 
 /** 1 where one of the tokens that are read now is no padding, [batch, seq, 1]: f32 */
 export function newTokens(g: Graph, { mask, positions }: Pick<TextInputs, "mask" | "positions">): Tensor {
   const [total, length] = [dimAt(mask.shape, 1), dimAt(positions.shape, 1)];
+  // the next token of generation, behind which a cache may have room
+  if (length === 1) return g.scalar(1);
   return g.unsqueeze(g.cast(g.slice(mask, 1, subDims(total, length), total), "f32"), 2);
 }
 
@@ -32,15 +36,27 @@ export function causalConv(
   { taps, bias }: { readonly taps: number; readonly bias: boolean },
 ): Convolved {
   const { g } = w;
-  const [batch, seq, channels] = [dimAt(x.shape, 0), dimAt(x.shape, 1), Number(dimAt(x.shape, 2))];
+  const [batch, channels] = [dimAt(x.shape, 0), Number(dimAt(x.shape, 2))];
   const half = Math.floor(channels / 2);
-  const before = past && g.squeeze(g.concat([past.k, past.v], -1), 1); // [batch, past, channels]
-  const all = before === undefined ? x : g.concat([before, x], 1);
-  const total = dimAt(all.shape, 1);
-  const padded = g.concat([g.expand(g.scalar(0), [batch, taps - 1, channels]), all], 1);
+  const [k, v] = g.split(g.unsqueeze(x, 1), -1, [half, channels - half]);
   // [batch, taps - 1 + seq, channels]
-  const read = g.slice(padded, 1, subDims(total, seq), dimAt(padded.shape, 1));
+  const read = g.concat([before(g, [batch, taps - 1, channels], past), x], 1);
   const made = w.conv(name, g.transpose(read, [0, 2, 1]), channels, [taps], { groups: channels, bias });
-  const [k, v] = g.split(g.unsqueeze(all, 1), -1, [half, channels - half]);
-  return { x: g.transpose(made, [0, 2, 1]), present: { k, v } };
+  return { x: g.transpose(made, [0, 2, 1]), present: withPast(g, { k, v }, past) };
+}
+
+/** What was read last before now, zeros before the first token: [batch, count, channels] */
+function before(
+  g: Graph,
+  [batch, count, channels]: readonly [Dim, number, number],
+  past: KeyValue | undefined,
+): Tensor {
+  const zeros = g.expand(g.scalar(0), [batch, count, channels]);
+  if (past === undefined) return zeros;
+  const all = g.concat([zeros, g.squeeze(g.concat([past.k, past.v], -1), 1)], 1);
+  const length = dimAt(all.shape, 1);
+  if (past.place === undefined) return g.slice(all, 1, subDims(length, count), length);
+  // in a past with room the last ones stand before the place of what comes, which `count` zeros moved
+  const starts = g.add(g.mul(g.iota(batch), g.size(length, "i64")), past.place);
+  return g.gather(g.rows(all), g.add(g.unsqueeze(starts, 1), g.iota(count)));
 }
