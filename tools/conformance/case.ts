@@ -56,13 +56,16 @@ export async function openCase(kit: string, name: string): Promise<Context | Cas
   const folder = join(kit, "cases", name);
   const file = json<CaseFile>(folder, "case.json");
   const expected = await Expected.open(join(folder, "expect.safetensors"));
-  const reason = whyNot(json<{ model_type: string }>(kit, file.model, "config.json").model_type, file);
+  const config = json<{ model_type: string; architectures?: string[] }>(kit, file.model, "config.json");
+  const reason = whyNot(config.model_type, file);
   if (reason !== undefined) {
     const keys = expected.keys.filter((key) => !/^(input|second)\.(?!logits)/.test(key));
     return { checks: [], notCovered: { reason, keys } };
   }
   // models without a head have no task in Python, and in PEFT those that see and hear have none either
-  const task = file.task ?? taskOfClass(file.class ?? "") ?? "FEATURE_EXTRACTION";
+  const classes = [file.class ?? "", ...(file.class === undefined ? (config.architectures ?? []) : [])];
+  const ofClass = classes.map(taskOfClass).find((found) => found !== undefined);
+  const task = file.task ?? ofClass ?? "FEATURE_EXTRACTION";
   const batch = batchOf(expected, "input.", task);
   return { folder, kit, file, task, expected, checks: [], batch };
 }
