@@ -7,7 +7,7 @@ import { clipTextStack, readClipText } from "./clip_text.js";
 import { clipVisionTower, poolClip } from "./clip_vision.js";
 import type { Architecture, ModelConfig, StackOutput, TaskType } from "./model.js";
 import type { ClipVision } from "./parts/clip_layers.js";
-import { pairVectors, readClipVision, unitVector } from "./parts/clip_layers.js";
+import { pairEmbeds, pairProducts, pairVectors, readClipVision } from "./parts/clip_layers.js";
 import type { Fields } from "./parts/config.js";
 import { NOT_CACHED, readConfig, tokenlessFields } from "./parts/config.js";
 import type { PictureInputs } from "./parts/pictures.js";
@@ -96,13 +96,10 @@ export const clip: Architecture<ClipConfig, PairInputs> = {
     },
     pairs: (w, _c, hidden) => {
       const { g } = w;
-      const scores = g.matmul(unitVector(w, hidden, 0), unitVector(w, hidden, 1), { transB: true });
+      const scores = pairProducts(w, hidden);
       return g.mul(scores, g.exp(w.get("logit_scale", [])));
     },
-    named: {
-      imageEmbeds: (w, _c, hidden) => unitVector(w, hidden, 0),
-      textEmbeds: (w, _c, hidden) => unitVector(w, hidden, 1),
-    },
+    named: pairEmbeds,
   },
   newModules: ["classifier"],
 };

@@ -5,7 +5,14 @@ import { type PairInputs, pairInputs, TEXTS } from "./clip.js";
 import type { Architecture, ModelConfig, StackOutput, TaskType } from "./model.js";
 import { attend, paddingBias, splitHeads } from "./parts/attention.js";
 import type { ClipVision } from "./parts/clip_layers.js";
-import { CLIP_LAYERS, embedClip, pairVectors, readClipVision, unitVector } from "./parts/clip_layers.js";
+import {
+  CLIP_LAYERS,
+  embedClip,
+  pairEmbeds,
+  pairProducts,
+  pairVectors,
+  readClipVision,
+} from "./parts/clip_layers.js";
 import type { Fields } from "./parts/config.js";
 import { NOT_CACHED, readConfig, tokenlessFields } from "./parts/config.js";
 import { pictureLayers, twoLayers } from "./parts/picture_layers.js";
@@ -103,13 +110,10 @@ export const siglip: Architecture<SiglipConfig, PairInputs> = {
     rowLabels: (w, c, hidden) => w.linear("classifier", w.g.mean(hidden, 1), c.numLabels),
     pairs: (w, _c, hidden) => {
       const { g } = w;
-      const scores = g.matmul(unitVector(w, hidden, 0), unitVector(w, hidden, 1), { transB: true });
+      const scores = pairProducts(w, hidden);
       return g.add(g.mul(scores, g.exp(w.get("logit_scale", [1]))), w.get("logit_bias", [1]));
     },
-    named: {
-      imageEmbeds: (w, _c, hidden) => unitVector(w, hidden, 0),
-      textEmbeds: (w, _c, hidden) => unitVector(w, hidden, 1),
-    },
+    named: pairEmbeds,
   },
   newModules: ["classifier"],
 };

@@ -1,11 +1,11 @@
 import { internal } from "../errors.js";
 import type { SoundSource } from "../processors/sound/load.js";
 import type { LabelScore } from "../tasks/prediction.js";
-import type { Inputs } from "../trace/feeds.js";
 import type { Opened, Part, PipelineDefinition } from "./definition.js";
 import { type PartLogits, predict } from "./forward.js";
 import {
   isSoundSource,
+  logitsOfSounds,
   type SoundOptions,
   soundDefaults,
   soundPart,
@@ -39,13 +39,12 @@ export const audioClassification: Definition = {
 };
 
 async function logitsOf(
-  { model }: Opened,
+  opened: Opened,
   parts: readonly Part[],
   { featureExtractor = internal("no feature extractor") }: AudioClassificationOptions,
 ): Promise<PartLogits[]> {
-  const { attentionMask, ...columns } = featureExtractor(await soundsOf(parts, featureExtractor));
-  const batch = { task: model.taskType, columns, ...(attentionMask && { attentionMask }) };
-  const { data, shape } = (await model.forward(batch as unknown as Inputs)).logits;
+  const sounds = await soundsOf(parts, featureExtractor);
+  const { data, shape } = await logitsOfSounds(opened, sounds, featureExtractor);
   const outputs = shape.at(-1) ?? 0;
   return parts.map((_, i) => ({ logits: data.slice(i * outputs, (i + 1) * outputs), outputs }));
 }

@@ -2,10 +2,10 @@ import { argmax } from "../argmax.js";
 import { internal } from "../errors.js";
 import type { SoundSource } from "../processors/sound/load.js";
 import { type Heard, heardLetters, heardWords, textOfLetters } from "../tokenizers/letters.js";
-import type { Inputs } from "../trace/feeds.js";
 import type { Opened, Part, PipelineDefinition } from "./definition.js";
 import {
   isSoundSource,
+  logitsOfSounds,
   type SoundOptions,
   soundDefaults,
   soundPart,
@@ -63,16 +63,14 @@ export const letterRecognition: Definition = {
 };
 
 async function framesSaid(
-  { model }: Opened,
+  opened: Opened,
   parts: readonly Part[],
   { featureExtractor = internal("no feature extractor") }: LetterRecognitionOptions,
 ): Promise<Frames[]> {
   const sounds = await soundsOf(parts, featureExtractor);
-  const { attentionMask, ...columns } = featureExtractor(sounds);
-  const batch = { task: model.taskType, columns, ...(attentionMask && { attentionMask }) };
-  const { data, shape } = (await model.forward(batch as unknown as Inputs)).logits;
+  const { data, shape } = await logitsOfSounds(opened, sounds, featureExtractor);
   const [, frames = 0, letters = 0] = shape;
-  const { framesOf, samplesPerFrame = 0 } = model.config;
+  const { framesOf, samplesPerFrame = 0 } = opened.model.config;
   return sounds.map(({ array }, row) => {
     const ids = Array.from({ length: Math.min(frames, framesOf?.(array.length) ?? frames) }, (_, frame) => {
       const start = (row * frames + frame) * letters;

@@ -3,6 +3,7 @@ import { AutoFeatureExtractor } from "../processors/auto.js";
 import type { FeatureExtractor } from "../processors/sound/extractor.js";
 import { loadAudio, type SoundSource } from "../processors/sound/load.js";
 import type { Sound } from "../processors/sound/recording.js";
+import type { Inputs } from "../trace/feeds.js";
 import type { Opened, Part } from "./definition.js";
 
 /** How sound becomes a model's input. */
@@ -28,6 +29,17 @@ export async function soundDefaults({ model }: Opened): Promise<{ featureExtract
 /** A row that has its sound beside it, to be read when its batch is computed. */
 export function soundPart(source: SoundSource): Part {
   return { row: 0, at: "", inputIds: new Int32Array(0), text: "", tokens: [], media: source };
+}
+
+/** What a model says of sounds: its logits. */
+export async function logitsOfSounds(
+  { model }: Opened,
+  sounds: readonly Sound[],
+  featureExtractor: FeatureExtractor,
+): Promise<{ readonly data: Float32Array; readonly shape: readonly number[] }> {
+  const { attentionMask, ...columns } = featureExtractor(sounds);
+  const batch = { task: model.taskType, columns, ...(attentionMask && { attentionMask }) };
+  return (await model.forward(batch as unknown as Inputs)).logits;
 }
 
 /** The sounds of a batch, at the model's rate. */

@@ -3,7 +3,7 @@ import type { ProblemType } from "../batch.js";
 import type { Fault } from "../faults.js";
 import type { ClassifyRow } from "../row.js";
 import { isScalar, print, show } from "../tables/values.js";
-import { asText, type Entry, type Kind, type KindOptions, type LabelSlot } from "./kind.js";
+import { asText, type Entry, type Kind, type KindOptions, type LabelSlot, readEntries } from "./kind.js";
 import { asId, isMissing, nameIds, namesOf } from "./labels.js";
 
 /**
@@ -51,6 +51,30 @@ export function settleClasses(
   const ids = (list: readonly unknown[] = []): string[] => list.map((_, i) => String(i));
   const labels = options.labels ?? (marks ? ids(lists[0]) : namesOf(lists.flat(), undefined));
   return { ...options, problemType, marks, labels };
+}
+
+/**
+ * Rows of files with labels as `classify` has them; without labels they are there to be asked about.
+ * @param make - a row, or undefined where its labels are: what is wrong with them is among the faults then
+ */
+export function readLabelled<R>(
+  entries: readonly Entry[],
+  faults: Fault[],
+  options: KindOptions,
+  make: (
+    entry: Entry,
+    labels: () => number[] | undefined,
+    of: { readonly problemType: ProblemType; readonly labelNames: readonly string[] },
+  ) => R | undefined,
+): R[] {
+  const isLabelled = entries.some((entry) => entry.values["label"] !== undefined);
+  const values = isLabelled ? entries.map((entry) => entry.values["label"]) : [];
+  const settled = settleClasses(values, options);
+  const { problemType, labels: labelNames = [] } = settled;
+  const read = labelReader(settled, entries.length);
+  return readEntries(entries, faults, (entry) =>
+    make(entry, () => (isLabelled ? read(entry, faults) : [-100]), { problemType, labelNames }),
+  ).filter((row) => row !== undefined);
 }
 
 /** Reads the label of one row; what is wrong with it goes to the faults. */

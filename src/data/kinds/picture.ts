@@ -1,8 +1,8 @@
 import type { ImageSource } from "../../processors/pictures/image_source.js";
 import type { PictureRow } from "../row.js";
 import { isObject, show } from "../tables/values.js";
-import { labelReader, settleClasses } from "./classify.js";
-import { type Entry, type Kind, readEntries, refuseEntry } from "./kind.js";
+import { readLabelled, settleClasses } from "./classify.js";
+import { type Entry, type Kind, refuseEntry } from "./kind.js";
 
 /**
  * A picture's file with a class, several classes, or a number, as `classify` reads them; without labels it is
@@ -17,18 +17,12 @@ export const picture: Kind<PictureRow> = {
     label: { names: ["label", "labels", "category", "class", "score"], optional: true },
   },
   labels: { slot: "label", parts: (value) => [value], settle: settleClasses },
-  convert(entries, faults, options) {
-    const isLabelled = entries.some((entry) => entry.values["label"] !== undefined);
-    const labels = entries.map((entry) => entry.values["label"]);
-    const settled = settleClasses(isLabelled ? labels : [], options);
-    const { problemType, labels: labelNames = [] } = settled;
-    const read = labelReader(settled, entries.length);
-    return readEntries(entries, faults, (entry) => {
+  convert: (entries, faults, options) =>
+    readLabelled(entries, faults, options, (entry, labels, of) => {
       const image = imageOf(entry);
-      const ids = isLabelled ? read(entry, faults) : [-100];
-      return ids && { kind: "picture" as const, at: entry.at, image, problemType, labels: ids, labelNames };
-    }).filter((row) => row !== undefined);
-  },
+      const ids = labels();
+      return ids && { kind: "picture" as const, at: entry.at, image, labels: ids, ...of };
+    }),
 };
 
 /** What the slot "image" refers to. */

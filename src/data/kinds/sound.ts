@@ -1,8 +1,8 @@
 import type { SoundSource } from "../../processors/sound/load.js";
 import type { SoundRow } from "../row.js";
 import { isObject, show } from "../tables/values.js";
-import { labelReader, settleClasses } from "./classify.js";
-import { type Entry, type Kind, readEntries, refuseEntry, type Slot } from "./kind.js";
+import { readLabelled, settleClasses } from "./classify.js";
+import { type Entry, type Kind, refuseEntry, type Slot } from "./kind.js";
 import { inFolder } from "./picture.js";
 
 /** Columns that hold a clip, or its path. */
@@ -18,18 +18,12 @@ export const sound: Kind<SoundRow> = {
     label: { names: ["label", "labels", "category", "class", "intent", "emotion", "score"], optional: true },
   },
   labels: { slot: "label", parts: (value) => [value], settle: settleClasses },
-  convert(entries, faults, options) {
-    const isLabelled = entries.some((entry) => entry.values["label"] !== undefined);
-    const labels = entries.map((entry) => entry.values["label"]);
-    const settled = settleClasses(isLabelled ? labels : [], options);
-    const { problemType, labels: labelNames = [] } = settled;
-    const read = labelReader(settled, entries.length);
-    return readEntries(entries, faults, (entry) => {
-      const ids = isLabelled ? read(entry, faults) : [-100];
+  convert: (entries, faults, options) =>
+    readLabelled(entries, faults, options, (entry, labels, of) => {
+      const ids = labels();
       const audio = soundOf(entry);
-      return ids && { kind: "sound" as const, at: entry.at, audio, problemType, labels: ids, labelNames };
-    }).filter((row) => row !== undefined);
-  },
+      return ids && { kind: "sound" as const, at: entry.at, audio, labels: ids, ...of };
+    }),
 };
 
 /** A path, a file's bytes, or samples, in any form that data sets have. */

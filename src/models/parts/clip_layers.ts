@@ -55,9 +55,22 @@ export function pairVectors({ g }: Module, picture: Tensor, text: Tensor): Tenso
 }
 
 /** One of them: [batch, width] */
-export function unitVector({ g }: Module, pairs: Tensor, i: 0 | 1): Tensor {
+function unitVector({ g }: Module, pairs: Tensor, i: 0 | 1): Tensor {
   return g.squeeze(g.slice(pairs, 1, i, i + 1), 1);
 }
+
+/** How near each picture is to each text, by their vectors: [pictures, texts] */
+export function pairProducts(w: Module, pairs: Tensor): Tensor {
+  return w.g.matmul(unitVector(w, pairs, 0), unitVector(w, pairs, 1), { transB: true });
+}
+
+/** The vectors by their names in Python. */
+export const pairEmbeds: Readonly<
+  Record<"imageEmbeds" | "textEmbeds", (w: Module, c: unknown, pairs: Tensor) => Tensor>
+> = {
+  imageEmbeds: (w, _c, pairs) => unitVector(w, pairs, 0),
+  textEmbeds: (w, _c, pairs) => unitVector(w, pairs, 1),
+};
 
 /** Patches and, where it has one, a class token, all with positions. */
 export function embedClip(w: Module, c: ClipVision, { pixels }: PictureInputs, hasClass: boolean): Tensor {
